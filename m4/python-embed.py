@@ -1,0 +1,54 @@
+"""Prints, as shell assignments, how to embed the Python that runs this; or why it cannot be embedded, with status 1."""
+
+import os
+import shlex
+import sys
+import sysconfig
+
+
+def first_existing(directories, name):
+    return next((d for d in directories if d and os.path.exists(os.path.join(d, name))), None)
+
+
+def main():
+    if sys.version_info < (3, 11):
+        sys.exit(refuse("it is Python %d.%d, and 3.11 or later is needed" % sys.version_info[:2]))
+    var = sysconfig.get_config_var
+    version = var("LDVERSION") or var("VERSION")
+    if not var("Py_ENABLE_SHARED"):
+        sys.exit(refuse("it was built without a shared library. Build it with --enable-shared (pyenv: "
+                        "PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install %s) or take one by `uv python install`"
+                        % sys.version.split()[0]))
+    # Of a Python that was moved after it was built (those of uv are) sysconfig may name the old place.
+    libdir = first_existing([os.path.join(sys.base_prefix, "lib"), var("LIBDIR")], var("INSTSONAME"))
+    if not libdir:
+        sys.exit(refuse("its shared library %s is not in %s" % (var("INSTSONAME"), var("LIBDIR"))))
+    include = first_existing([sysconfig.get_path("include"), var("INCLUDEPY"),
+                              os.path.join(sys.base_prefix, "include", "python" + version)], "Python.h")
+    if not include:
+        sys.exit(refuse("its header Python.h is not in %s" % var("INCLUDEPY")))
+
+    libs = ["-L" + libdir, "-lpython" + version]
+    multiarch = var("MULTIARCH") or "."
+    default = [os.path.normpath(os.path.join(root, sub)) for root in ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
+               for sub in (".", multiarch)]
+    if libdir not in default:
+        libs.append("-Wl,-rpath," + libdir)
+    executable = os.path.join(sys.base_exec_prefix, "bin", "python" + var("VERSION"))
+    assign("PYTHON_VERSION", var("VERSION"))
+    assign("PYTHON_EXECUTABLE", executable if os.path.exists(executable) else sys.executable)
+    assign("wf_python_cppflags", "-isystem " + include)
+    assign("wf_python_libs", " ".join(libs))
+
+
+def assign(name, value):
+    print("%s=%s" % (name, shlex.quote(value)))
+
+
+def refuse(reason):
+    print(reason)
+    return 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+# Macros of this project only. Shell variables of theirs begin with wf_.
+
+# WF_COMPILE_FLAGS(VARIABLE, FLAGS): adds those of FLAGS to VARIABLE that the compiler knows.
+AC_DEFUN([WF_COMPILE_FLAGS], [
+    for wf_flag in m4_normalize([$2]); do
+        WF_TRY_FLAGS([$wf_flag], [$$1], [AC_COMPILE_IFELSE], [$1="$$1 $wf_flag"])
+    done
+    AC_SUBST([$1])
+])
+
+# WF_LINK_FLAGS(VARIABLE, FLAGS, CFLAGS): the same for the linker, on objects made with CFLAGS.
+AC_DEFUN([WF_LINK_FLAGS], [
+    for wf_flag in m4_normalize([$2]); do
+        WF_TRY_FLAGS([$wf_flag], [$3 $$1], [AC_LINK_IFELSE], [$1="$$1 $wf_flag"])
+    done
+    AC_SUBST([$1])
+])
+
+# WF_REQUIRE_FLAGS(FLAGS, OPTION): stops when compiler and linker do not know FLAGS, which OPTION needs.
+AC_DEFUN([WF_REQUIRE_FLAGS], [
+    WF_TRY_FLAGS([$1], [], [AC_LINK_IFELSE], [], [AC_MSG_ERROR([$CC cannot build with $1, which $2 needs])])
+])
+
+# WF_TRY_FLAGS(FLAGS, FLAGS-BESIDES, AC_COMPILE_IFELSE or AC_LINK_IFELSE, IF-KNOWN, IF-NOT)
+# clang only warns of unknown flags, hence -Werror.
+AC_DEFUN([WF_TRY_FLAGS], [
+    AC_MSG_CHECKING([whether $CC takes $1])
+    wf_saved_cflags=$CFLAGS
+    CFLAGS="$CFLAGS -Werror $2 $1"
+    $3([AC_LANG_PROGRAM([], [])], [wf_known=yes], [wf_known=no])
+    CFLAGS=$wf_saved_cflags
+    AC_MSG_RESULT([$wf_known])
+    AS_IF([test $wf_known = yes], [$4
+], [$5
+])
+])
+
+# WF_BUILD_OPTION(TEXT): adds TEXT to what --version says of the build.
+AC_DEFUN([WF_BUILD_OPTION], [wf_build_options="${wf_build_options:+$wf_build_options }$1"])
+
+# WF_MISSING(WHAT, DEBIAN-PACKAGES): notes something missing for WF_REPORT_MISSING.
+AC_DEFUN([WF_MISSING], [
+    wf_missing="${wf_missing:+$wf_missing, }$1"
+    wf_packages="${wf_packages:+$wf_packages }$2"
+])
+
+AC_DEFUN([WF_REPORT_MISSING], [
+    AS_IF([test -n "$wf_missing"],
+        [AC_MSG_ERROR([missing: $wf_missing. Debian has it: apt-get install $wf_packages])])
+])
+
+# WF_CHECK_PYTHON: PYTHON_CPPFLAGS and PYTHON_LIBS to embed Python 3.11 or later: the distribution's, by pkg-config, or
+# the one that PYTHON names, by its sysconfig. A python3 that happens to come first in PATH does not count.
+AC_DEFUN([WF_CHECK_PYTHON], [
+    AC_ARG_VAR([PYTHON], [the python3 to embed (with a shared library); default: pkg-config python3-embed])
+    AC_ARG_VAR([PYTHON_CPPFLAGS], [preprocessor flags for Python.h, overriding what is found])
+    AC_ARG_VAR([PYTHON_LIBS], [linker flags for libpython, overriding what is found])
+    AS_IF([test -n "$PYTHON"], [WF_PYTHON_BY_SYSCONFIG], [WF_PYTHON_BY_PKG_CONFIG])
+    AS_IF([test -n "$PYTHON_LIBS"], [WF_PYTHON_TRY])
+])
+
+AC_DEFUN([WF_PYTHON_BY_PKG_CONFIG], [
+    AC_MSG_CHECKING([for Python 3.11 or later with pkg-config])
+    AS_IF([test -z "$PKG_CONFIG"],
+        [AC_MSG_RESULT([no pkg-config])
+         WF_MISSING([pkg-config], [pkg-config python3-dev])],
+    [$PKG_CONFIG --exists 'python3-embed >= 3.11'],
+        [PYTHON_VERSION=`$PKG_CONFIG --modversion python3-embed`
+         PYTHON_EXECUTABLE=`$PKG_CONFIG --variable=exec_prefix python3-embed`/bin/python$PYTHON_VERSION
+         # -isystem: our warnings are not for the headers of others.
+         : ${PYTHON_CPPFLAGS=`$PKG_CONFIG --cflags python3-embed | sed 's/-I */-isystem /g'`}
+         : ${PYTHON_LIBS=`$PKG_CONFIG --libs python3-embed`}
+         AC_MSG_RESULT([$PYTHON_VERSION])],
+        [AC_MSG_RESULT([no])
+         WF_MISSING([Python 3.11 or later for embedding (python3-embed.pc)], [python3-dev])])
+])
+
+AC_DEFUN([WF_PYTHON_BY_SYSCONFIG], [
+    AC_MSG_CHECKING([how to embed $PYTHON])
+    wf_python=`"$PYTHON" "$srcdir/m4/python-embed.py"` || AC_MSG_ERROR([PYTHON=$PYTHON cannot be embedded: ${wf_python:-it does not run}])
+    eval "$wf_python"
+    : ${PYTHON_CPPFLAGS=$wf_python_cppflags}
+    : ${PYTHON_LIBS=$wf_python_libs}
+    AC_MSG_RESULT([$PYTHON_VERSION, $PYTHON_LIBS])
+])
+
+AC_DEFUN([WF_PYTHON_TRY], [
+    AC_MSG_CHECKING([whether a program that embeds Python $PYTHON_VERSION links])
+    wf_saved_cppflags=$CPPFLAGS
+    wf_saved_libs=$LIBS
+    CPPFLAGS="$CPPFLAGS $PYTHON_CPPFLAGS"
+    LIBS="$PYTHON_LIBS $LIBS"
+    AC_LINK_IFELSE([AC_LANG_PROGRAM([[
+            #include <Python.h>
+            #if PY_VERSION_HEX < 0x030b0000
+            # error "Python 3.11 or later is needed"
+            #endif
+        ]], [[PyConfig config; PyConfig_InitPythonConfig(&config); return PyConfig_Read ? 0 : 1;]])],
+        [AC_MSG_RESULT([yes])],
+        [AC_MSG_RESULT([no])
+         AS_IF([test -n "$PYTHON"],
+            [AC_MSG_ERROR([a program with $PYTHON_CPPFLAGS $PYTHON_LIBS does not build; config.log says why])])
+         WF_MISSING([Python.h or libpython$PYTHON_VERSION], [python3-dev])])
+    CPPFLAGS=$wf_saved_cppflags
+    LIBS=$wf_saved_libs
+])
+
+AC_DEFUN([WF_CHECK_LIBEV], [
+    AC_CHECK_HEADER([ev.h], [wf_found=yes], [wf_found=no])
+    AS_IF([test $wf_found = yes],
+        [AC_CHECK_LIB([ev], [ev_run], [AC_SUBST([LIBEV_LIBS], [-lev])], [wf_found=no])])
+    AS_IF([test $wf_found = no], [WF_MISSING([libev 4 (ev.h, -lev)], [libev-dev])])
+])
+
+AC_DEFUN([WF_CHECK_LIBFCGI], [
+    PKG_CHECK_MODULES([FCGI], [fcgi], [], [
+        WF_HEADER_AND_LIBRARY([FCGI], [fastcgi.h], [fcgi], [OS_IsFcgi])
+        AS_IF([test $wf_found = no], [WF_MISSING([libfcgi (fastcgi.h, -lfcgi)], [libfcgi-dev])])
+    ])
+])
+
+# Check is needed by `make check` only, which says so when it is not there.
+AC_DEFUN([WF_CHECK_CHECK], [
+    PKG_CHECK_MODULES([CHECK], [check >= 0.15], [have_check=yes], [
+        # As a static library, which it often is, Check needs others.
+        WF_HEADER_AND_LIBRARY([CHECK], [check.h], [check], [srunner_run_all], [-lsubunit -lm -lrt])
+        have_check=$wf_found
+    ])
+])
+
+# WF_HEADER_AND_LIBRARY(PREFIX, HEADER, LIBRARY, FUNCTION, [OTHER-LIBRARIES]): without pkg-config. Sets wf_found.
+AC_DEFUN([WF_HEADER_AND_LIBRARY], [
+    AC_CHECK_HEADER([$2], [wf_found=yes], [wf_found=no])
+    AS_IF([test $wf_found = yes], [AC_CHECK_LIB([$3], [$4], [$1_LIBS="-l$3 $5"], [wf_found=no], [$5])])
+])

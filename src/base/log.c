@@ -1,0 +1,169 @@
+#include "config.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LOG_LINE_MAX = 2000 }; /* bytes, without the line feed */
+
+enum log_level log_max_level = LOG_LEVEL_INFO;
+
+/* How a line begins. */
+static enum { LOG_FORM_STARTUP, LOG_FORM_SERVICE, LOG_FORM_JOURNAL } form = LOG_FORM_STARTUP;
+
+static const struct {
+    const char *name;
+    int priority; /* of syslog(3), as sd-daemon(3) prints it */
+} levels[] = {
+    [LOG_LEVEL_ERROR] = {"error", 3},
+    [LOG_LEVEL_WARNING] = {"warning", 4},
+    [LOG_LEVEL_INFO] = {"info", 6},
+    [LOG_LEVEL_DEBUG] = {"debug", 7},
+};
+
+const char *log_level_name(enum log_level level) {
+    return levels[level].name;
+}
+
+int log_level_parse(const char *name, enum log_level *level) {
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
+        if (strcmp(name, levels[i].name) == 0) {
+            *level = (enum log_level)i;
+            return 0;
+        }
+    return -1;
+}
+
+/* JOURNAL_STREAM may be inherited by a process whose standard error was redirected since: systemd.exec(5) asks to
+ * compare device and inode. */
+static bool stderr_is_journal(void) {
+    const char *text = getenv("JOURNAL_STREAM");
+    uintmax_t dev, ino;
+    char rest;
+    struct stat st;
+    return text && sscanf(text, "%ju:%ju%c", &dev, &ino, &rest) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+           st.st_dev == dev && st.st_ino == ino;
+}
+
+void log_start_service(void) {
+    form = stderr_is_journal() ? LOG_FORM_JOURNAL : LOG_FORM_SERVICE;
+}
+
+/* Writes all of it, in one call unless the kernel takes less. What cannot be written is lost: there is no better place
+ * to complain, and waiting for whoever reads the log would stop the server. */
+static void write_all(struct iovec *iov, int n) {
+    while (n > 0) {
+        ssize_t written = writev(STDERR_FILENO, iov, n);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return;
+        size_t left = (size_t)written;
+        while (n > 0 && left >= iov->iov_len) {
+            left -= iov->iov_len;
+            iov++;
+            n--;
+        }
+        if (n > 0) {
+            iov->iov_base = (char *)iov->iov_base + left;
+            iov->iov_len -= left;
+        }
+    }
+}
+
+/* Writes what stands before the text of a line. Returns its length, which is less than `size`. */
+static size_t put_prefix(char *out, size_t size, enum log_level level) {
+    char stamp[32] = "";
+    struct timespec now;
+    struct tm tm;
+    int n;
+    switch (form) {
+    case LOG_FORM_STARTUP:
+        n = snprintf(out, size, "wsgi-fcgi: %s: ", levels[level].name);
+        break;
+    case LOG_FORM_JOURNAL:
+        n = snprintf(out, size, "<%d>wsgi-fcgi[%ld] %s: ", levels[level].priority, (long)getpid(), levels[level].name);
+        break;
+    default:
+        clock_gettime(CLOCK_REALTIME, &now);
+        if (gmtime_r(&now.tv_sec, &tm))
+            strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
+        n = snprintf(out, size, "%s.%03dZ wsgi-fcgi[%ld] %s: ", stamp, (int)(now.tv_nsec / 1000000), (long)getpid(),
+                     levels[level].name);
+        break;
+    }
+    return (size_t)n;
+}
+
+void log_printf(enum log_level level, const char *format, ...) {
+    if (level > log_max_level)
+        return;
+    int error = errno;
+    char line[LOG_LINE_MAX + 2]; /* and a line feed, and the byte that vsnprintf ends with */
+    size_t prefix = put_prefix(line, sizeof line, level);
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(line + prefix, LOG_LINE_MAX + 1 - prefix, format, args);
+    va_end(args);
+    size_t len = prefix + (n > 0 ? (size_t)n : 0);
+    if (len > LOG_LINE_MAX) {
+        len = LOG_LINE_MAX;
+        memcpy(line + len - 3, "...", 3);
+    }
+    for (size_t i = prefix; i < len; i++)
+        if (line[i] == '\n' || line[i] == '\r')
+            line[i] = ' ';
+    line[len] = '\n';
+    write_all(&(struct iovec){.iov_base = line, .iov_len = len + 1}, 1);
+    errno = error;
+}
+
+void log_text(const char *text, size_t len) {
+    if (!len)
+        return;
+    int error = errno;
+    char feed = '\n', *bytes;
+    memcpy(&bytes, &text, sizeof bytes); /* iov_base is not const, whatever writev(2) promises */
+    struct iovec iov[2] = {{.iov_base = bytes, .iov_len = len}, {.iov_base = &feed, .iov_len = 1}};
+    write_all(iov, text[len - 1] == '\n' ? 1 : 2);
+    errno = error;
+}
+
+char *log_escape(char *out, size_t size, const char *in, size_t len) {
+    static const char hex[] = "0123456789abcdef";
+    size_t n = 0, cut = 0; /* cut: where "..." and the terminating byte still fit */
+    if (size == 0)
+        return out;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)in[i];
+        bool plain = c >= 0x20 && c < 0x7f && c != '\\';
+        size_t width = plain ? 1 : 4;
+        if (n + 3 < size)
+            cut = n;
+        if (n + width >= size) {
+            n = cut;
+            for (int dots = 0; dots < 3 && n + 1 < size; dots++)
+                out[n++] = '.';
+            break;
+        }
+        if (plain) {
+            out[n++] = (char)c;
+        } else {
+            out[n++] = '\\';
+            out[n++] = 'x';
+            out[n++] = hex[c >> 4];
+            out[n++] = hex[c & 15];
+        }
+    }
+    out[n] = '\0';
+    return out;
+}

@@ -1,0 +1,50 @@
+/* The server's log: one line per event on standard error, written with one write(2).
+ *
+ * A line reads "wsgi-fcgi[PID] LEVEL: text", after a UTC time stamp with milliseconds; while the program starts
+ * (before log_start_service) it is "wsgi-fcgi: LEVEL: text" for the person at the terminal. When standard error is the
+ * systemd journal (JOURNAL_STREAM names it) the line starts with the journal's "<N>" priority and has no time stamp.
+ *
+ * Threads: every function may be called from any thread, with or without the GIL; none calls Python or allocates.
+ * Bytes that came from a peer or an application must be printed through log_escape.
+ */
+#ifndef WSGI_FCGI_BASE_LOG_H
+#define WSGI_FCGI_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* Lines above this level are not written. Default: LOG_LEVEL_INFO. */
+extern enum log_level log_max_level;
+
+/* "error", "warning", "info" or "debug". */
+const char *log_level_name(enum log_level level);
+
+/* Parses such a name into *level. Returns 0, or -1 when it is none of them. */
+int log_level_parse(const char *name, enum log_level *level);
+
+/* Switches from the start-up form of the lines to the service form (time stamp and process id, or journal). */
+void log_start_service(void);
+
+/* Writes one line; a line longer than 2,000 bytes is cut and ends in "...". errno is preserved. */
+void log_printf(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log_printf(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_printf(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...) log_printf(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)                                                                                                 \
+    do {                                                                                                               \
+        if (log_max_level >= LOG_LEVEL_DEBUG)                                                                          \
+            log_printf(LOG_LEVEL_DEBUG, __VA_ARGS__);                                                                  \
+    } while (0)
+
+/* Writes `len` bytes of several lines of text (a traceback, text of the application) as they are, in whole, to the
+ * log; a line feed is added when the last byte is none. Not filtered by level. */
+void log_text(const char *text, size_t len);
+
+/* Copies at most `len` bytes of `in` to `out` (size `size`, always terminated) so that the result is printable ASCII
+ * without line breaks: other bytes and the backslash become \xNN. Cut text ends in "...". Returns `out`. */
+char *log_escape(char *out, size_t size, const char *in, size_t len);
+
+#endif

@@ -1,0 +1,61 @@
+/* The command line: one table describes every option, and the parser, --help and the man page check all follow it.
+ *
+ * Memory: strings point into argv or the environment, which must stay as they are; only the lists are allocated.
+ * Threads: called once, by the main thread, before Python is started.
+ */
+#ifndef WSGI_FCGI_CLI_OPTIONS_H
+#define WSGI_FCGI_CLI_OPTIONS_H
+
+#include "base/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The values of an option that may be given several times, in the order given. */
+struct options_list {
+    const char **items;
+    size_t count;
+};
+
+struct options {
+    /* MODULE:CALLABLE as given; NULL only together with `version`. */
+    const char *application;
+    const char *chdir; /* NULL: stay in the current directory */
+    struct options_list pythonpath;
+    const char *venv;        /* --venv, else VIRTUAL_ENV, else NULL */
+    const char *script_name; /* "" or "/prefix" without a slash at its end; never NULL */
+    bool check;
+
+    struct options_list sockets; /* empty: descriptor 0 is the listening socket */
+    unsigned socket_mode;        /* permission bits, at most 0777 */
+    const char *socket_owner;    /* name or number, or NULL */
+    const char *socket_group;    /* name or number, or NULL */
+    unsigned backlog;
+
+    unsigned threads;
+    unsigned queue_limit;        /* requests that may wait for a thread, at least 1 */
+    double queue_timeout;        /* seconds, above 0 */
+    uint64_t limit_request_body; /* bytes; 0: no limit */
+    uint64_t limit_params;       /* bytes of all parameters of a request */
+    unsigned limit_param_count;
+    uint64_t body_memory;    /* bytes of a request's body kept in memory */
+    const char *spool_dir;   /* --spool-dir, else TMPDIR, else "/tmp"; never NULL */
+    double idle_timeout;     /* seconds; 0: none */
+    double graceful_timeout; /* seconds; 0: running requests are not waited for */
+
+    enum log_level log_level;
+
+    bool version; /* the caller prints the version (it needs Python for that) and ends */
+};
+
+/* Fills *o from the command line, the environment and the defaults.
+ * Returns -1 when the program shall go on; otherwise the exit status with which it ends: 0 after --help was printed on
+ * standard output, EX_USAGE after one line was printed on standard error, EX_OSERR when memory ran out or standard
+ * output could not be written. The caller calls options_fini in every case. argv is permuted (operands go last). */
+int options_parse(struct options *o, int argc, char **argv);
+
+/* Frees the lists. The struct must have gone through options_parse. */
+void options_fini(struct options *o);
+
+#endif

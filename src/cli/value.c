@@ -1,0 +1,168 @@
+#include "config.h"
+
+#include "cli/value.h"
+
+#include "cli/options.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+enum { SHOWN_SIZE = 100, SIZE_TEXT = 24 };
+
+/* "VALUE" is not ...: the form of all complaints. */
+static int refuse(const char *text, char *reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static int refuse(const char *text, char *reason, const char *format, ...) {
+    char shown[SHOWN_SIZE], rest[VALUE_REASON_SIZE - SHOWN_SIZE - 4];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(rest, sizeof(rest), format, ap);
+    va_end(ap);
+    snprintf(reason, VALUE_REASON_SIZE, "\"%s\" %s", log_escape(shown, sizeof(shown), text, strlen(text)), rest);
+    return EX_USAGE;
+}
+
+int value_parse_flag(const struct option_row *row, const char *text, void *field,
+                     char reason[static VALUE_REASON_SIZE]) {
+    (void)row, (void)text, (void)reason;
+    *(bool *)field = true;
+    return 0;
+}
+
+int value_parse_string(const struct option_row *row, const char *text, void *field,
+                       char reason[static VALUE_REASON_SIZE]) {
+    if (!*text)
+        return refuse(text, reason, "is empty where %s is needed", row->arg);
+    *(const char **)field = text;
+    return 0;
+}
+
+int value_parse_list(const struct option_row *row, const char *text, void *field,
+                     char reason[static VALUE_REASON_SIZE]) {
+    if (!*text)
+        return refuse(text, reason, "is empty where %s is needed", row->arg);
+    struct options_list *list = field;
+    const char **items = realloc(list->items, (list->count + 1) * sizeof(*items));
+    if (!items) {
+        snprintf(reason, VALUE_REASON_SIZE, "out of memory");
+        return EX_OSERR;
+    }
+    items[list->count++] = text;
+    list->items = items;
+    return 0;
+}
+
+int value_parse_prefix(const struct option_row *row, const char *text, void *field,
+                       char reason[static VALUE_REASON_SIZE]) {
+    (void)row;
+    size_t len = strlen(text);
+    if (len && text[0] != '/')
+        return refuse(text, reason, "does not start with \"/\"");
+    if (len && text[len - 1] == '/')
+        return refuse(text, reason,
+                      len == 1 ? "is the root: write \"\" for an application that is mounted there"
+                               : "ends with \"/\": write it without");
+    *(const char **)field = text;
+    return 0;
+}
+
+/* Reads digits only (no sign, no space). Returns where they end, or NULL when there are none or they overflow. */
+static const char *read_digits(const char *text, unsigned base, uint64_t *value) {
+    uint64_t n = 0;
+    const char *p = text;
+    for (; *p >= '0' && *p < (char)('0' + base); p++) {
+        unsigned digit = (unsigned)(*p - '0');
+        if (n > (UINT64_MAX - digit) / base)
+            return NULL;
+        n = n * base + digit;
+    }
+    *value = n;
+    return p == text ? NULL : p;
+}
+
+int value_parse_number(const struct option_row *row, const char *text, void *field,
+                       char reason[static VALUE_REASON_SIZE]) {
+    uint64_t n;
+    const char *end = read_digits(text, 10, &n);
+    if (!end || *end || n < row->min || n > row->max)
+        return refuse(text, reason, "is not a number from %llu to %llu", (unsigned long long)row->min,
+                      (unsigned long long)row->max);
+    *(unsigned *)field = (unsigned)n;
+    return 0;
+}
+
+int value_parse_mode(const struct option_row *row, const char *text, void *field,
+                     char reason[static VALUE_REASON_SIZE]) {
+    uint64_t n;
+    const char *end = read_digits(text, 8, &n);
+    if (!end || *end || n < row->min || n > row->max)
+        return refuse(text, reason, "is not an octal mode from 0 to %llo, such as 0660", (unsigned long long)row->max);
+    *(unsigned *)field = (unsigned)n;
+    return 0;
+}
+
+static unsigned suffix_shift(char suffix) {
+    switch (suffix) {
+    case 'k':
+    case 'K':
+        return 10;
+    case 'm':
+    case 'M':
+        return 20;
+    case 'g':
+    case 'G':
+        return 30;
+    default:
+        return 0;
+    }
+}
+
+static const char *format_size(uint64_t n, char out[static SIZE_TEXT]) {
+    static const char suffixes[] = "\0KMG";
+    unsigned i = 0;
+    for (; n && n % 1024 == 0 && i < 3; i++)
+        n /= 1024;
+    snprintf(out, SIZE_TEXT, "%llu%.1s", (unsigned long long)n, &suffixes[i]);
+    return out;
+}
+
+int value_parse_size(const struct option_row *row, const char *text, void *field,
+                     char reason[static VALUE_REASON_SIZE]) {
+    uint64_t n = 0;
+    const char *end = read_digits(text, 10, &n);
+    unsigned shift = end ? suffix_shift(*end) : 0;
+    if (shift)
+        end++;
+    if (!end || *end || n > UINT64_MAX >> shift || n << shift < row->min || n << shift > row->max) {
+        char min[SIZE_TEXT], max[SIZE_TEXT];
+        return refuse(text, reason, "is not a size from %s to %s (in bytes, or with K, M or G)",
+                      format_size(row->min, min), format_size(row->max, max));
+    }
+    *(uint64_t *)field = n << shift;
+    return 0;
+}
+
+int value_parse_seconds(const struct option_row *row, const char *text, void *field,
+                        char reason[static VALUE_REASON_SIZE]) {
+    const double min = (double)row->min / 1000, max = (double)row->max / 1000;
+    /* strtod alone would take "inf", "nan", hexadecimal, signs and spaces as well. */
+    size_t whole = strspn(text, "0123456789");
+    size_t fraction = text[whole] == '.' ? strspn(text + whole + 1, "0123456789") : 0;
+    const char *end = text + whole + (text[whole] == '.') + fraction;
+    double n = strtod(text, NULL);
+    if (!(whole + fraction) || *end || n < min || n > max)
+        return refuse(text, reason, "is not a number of seconds from %g to %g", min, max);
+    *(double *)field = n;
+    return 0;
+}
+
+int value_parse_level(const struct option_row *row, const char *text, void *field,
+                      char reason[static VALUE_REASON_SIZE]) {
+    (void)row;
+    if (log_level_parse(text, field))
+        return refuse(text, reason, "is not error, warning, info or debug");
+    return 0;
+}

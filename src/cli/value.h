@@ -1,0 +1,50 @@
+/* What an option is, and how the text of its value becomes a field of struct options. */
+#ifndef WSGI_FCGI_CLI_VALUE_H
+#define WSGI_FCGI_CLI_VALUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { VALUE_REASON_SIZE = 256 };
+
+enum option_group {
+    OPTION_GROUP_APPLICATION,
+    OPTION_GROUP_SOCKETS,
+    OPTION_GROUP_LIMITS,
+    OPTION_GROUP_LOGGING,
+    OPTION_GROUP_INFORMATION,
+    OPTION_GROUP_COUNT,
+};
+
+struct option_row;
+
+/* Parses `text` into *field, whose type is the one its function below names.
+ * Returns 0; or EX_USAGE or EX_OSERR with what is wrong with the value in `reason`. */
+typedef int value_parse_fn(const struct option_row *row, const char *text, void *field,
+                           char reason[static VALUE_REASON_SIZE]);
+
+struct option_row {
+    const char *name;      /* without the dashes */
+    const char *arg;       /* name of the argument; NULL: a flag */
+    const char *fallback;  /* the default as it would be given, or NULL: the field stays zero */
+    const char *otherwise; /* the default in words, where `fallback` alone would not tell a reader */
+    const char *env;       /* the environment variable that is asked before the default */
+    const char *help;      /* words separated by single spaces; --help wraps them */
+    value_parse_fn *parse; /* NULL: prints the help */
+    uint64_t min, max;     /* of numbers; bytes for sizes, milliseconds for seconds */
+    size_t offset;         /* of the field in struct options */
+    enum option_group group;
+    char letter; /* 0: none */
+};
+
+value_parse_fn value_parse_flag;    /* bool; text is ignored */
+value_parse_fn value_parse_string;  /* const char *, not empty */
+value_parse_fn value_parse_list;    /* struct options_list, appends; not empty */
+value_parse_fn value_parse_prefix;  /* const char *, "" or "/path" */
+value_parse_fn value_parse_number;  /* unsigned */
+value_parse_fn value_parse_mode;    /* unsigned, octal */
+value_parse_fn value_parse_size;    /* uint64_t, "10", "10K", "10M", "10G" */
+value_parse_fn value_parse_seconds; /* double */
+value_parse_fn value_parse_level;   /* enum log_level */
+
+#endif

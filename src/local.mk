@@ -1,0 +1,76 @@
+# One library per folder. A folder is a layer: dependencies point downward only, and the link lines below say which.
+
+noinst_LIBRARIES += \
+	src/libbase.a src/libproto.a src/librequest.a src/libsched.a src/libnet.a src/libcli.a src/libpyapp.a \
+	src/libprocess.a
+
+src_libbase_a_SOURCES = \
+	src/base/buf.c src/base/buf.h \
+	src/base/clock.h \
+	src/base/log.c src/base/log.h
+
+# Links alone: nothing but libc.
+src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
+src_libproto_a_SOURCES = \
+	src/proto/cgi.c src/proto/cgi.h \
+	src/proto/fcgi_decode.c src/proto/fcgi_decode.h \
+	src/proto/fcgi_encode.c src/proto/fcgi_encode.h \
+	src/proto/fcgi_values.c src/proto/fcgi_values.h \
+	src/proto/params.c src/proto/params.h
+
+src_librequest_a_SOURCES = \
+	src/request/body.c src/request/body.h \
+	src/request/request.c src/request/request.h
+
+src_libsched_a_SOURCES = \
+	src/sched/predict.c src/sched/predict.h \
+	src/sched/sched.c src/sched/sched.h src/sched/sched_impl.h \
+	src/sched/taskstat.c src/sched/taskstat.h \
+	src/sched/watch.c
+
+src_libnet_a_SOURCES = \
+	src/net/address.c src/net/address.h \
+	src/net/conn.c src/net/conn.h \
+	src/net/fcgi.c src/net/fcgi.h \
+	src/net/fcgi_answer.c src/net/fcgi_answer.h \
+	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
+	src/net/listener.c src/net/listener.h \
+	src/net/socket_file.c src/net/socket_file.h \
+	src/net/web_user.c
+
+src_libcli_a_SOURCES = \
+	src/cli/help.c src/cli/help.h \
+	src/cli/options.c src/cli/options.h \
+	src/cli/value.c src/cli/value.h
+
+# The only files that can include Python.h.
+src_libpyapp_a_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
+src_libpyapp_a_SOURCES = \
+	src/python/app.c src/python/app.h \
+	src/python/call.c src/python/call.h \
+	src/python/compat.h \
+	src/python/environ.c src/python/environ.h \
+	src/python/errors.c src/python/errors.h \
+	src/python/file_wrapper.c src/python/file_wrapper.h \
+	src/python/input.c \
+	src/python/interp.c src/python/interp.h \
+	src/python/names.c src/python/names.h \
+	src/python/pysignal.c src/python/pysignal.h \
+	src/python/start_response.c \
+	src/python/wsgi.c src/python/wsgi.h
+
+src_libprocess_a_SOURCES = \
+	src/process/serve.c src/process/serve.h \
+	src/process/signals.c src/process/signals.h
+
+# What a program of each layer links, from the top down.
+BASE_LIBS = src/libbase.a
+PROTO_LIBS = src/libproto.a
+REQUEST_LIBS = src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(LIBEV_LIBS)
+SCHED_LIBS = src/libsched.a $(BASE_LIBS) $(LIBEV_LIBS)
+CLI_LIBS = src/libcli.a $(BASE_LIBS)
+NET_LIBS = src/libnet.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(LIBEV_LIBS) $(FCGI_LIBS)
+
+bin_PROGRAMS += wsgi-fcgi
+wsgi_fcgi_SOURCES = src/main.c
+wsgi_fcgi_LDADD = src/libprocess.a src/libpyapp.a src/libcli.a $(NET_LIBS) $(PYTHON_LIBS)

@@ -1,0 +1,231 @@
+#include "config.h"
+
+#include "net/address.h"
+
+#include "base/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <sysexits.h>
+
+#define UNIX_PATH_MAX sizeof(((struct sockaddr_un *)NULL)->sun_path)
+#define UNIX_HEADER offsetof(struct sockaddr_un, sun_path)
+
+static int refuse(char *reason, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static int refuse(char *reason, int status, const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(reason, ADDRESS_REASON_SIZE, format, ap);
+    va_end(ap);
+    return status;
+}
+
+/* Every address starts here, so that the caller gets an array to free whatever the kind. */
+static struct address *new_addresses(size_t count, char *reason, int *status) {
+    struct address *list = calloc(count, sizeof(*list));
+    if (!list)
+        *status = refuse(reason, EX_OSERR, "out of memory");
+    for (size_t i = 0; list && i < count; i++)
+        list[i].fd = -1;
+    return list;
+}
+
+static int parse_unix(const char *path, bool abstract, struct address **list, char *reason) {
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+    if (!len)
+        return refuse(reason, EX_USAGE, "the %s is empty", abstract ? "name behind the @" : "path");
+    /* A path needs its terminating zero inside sun_path, an abstract name a zero in front of it: unix(7). */
+    if (len > UNIX_PATH_MAX - 1)
+        return refuse(reason, EX_USAGE, "%zu bytes are too long for a Unix socket, the limit is %zu", len,
+                      UNIX_PATH_MAX - 1);
+    int status = 0;
+    struct address *a = new_addresses(1, reason, &status);
+    if (!a)
+        return status;
+    memcpy(sun.sun_path + abstract, path, len);
+    a->kind = abstract ? ADDRESS_ABSTRACT : ADDRESS_UNIX;
+    a->len = (socklen_t)(UNIX_HEADER + len + 1);
+    memcpy(&a->sa, &sun, sizeof(sun));
+    *list = a;
+    return 0;
+}
+
+/* Reads a number of at most `max`, digits only. Returns -1 when it is none. */
+static long read_number(const char *text, long max) {
+    size_t digits = strspn(text, "0123456789");
+    if (!digits || text[digits] || digits > 10)
+        return -1;
+    long n = strtol(text, NULL, 10);
+    return n > max ? -1 : n;
+}
+
+static int parse_fd(const char *number, struct address **list, char *reason) {
+    long fd = read_number(number, INT_MAX);
+    if (fd < 0)
+        return refuse(reason, EX_USAGE, "a descriptor is written fd:N, N being its number");
+    int status = 0;
+    struct address *a = new_addresses(1, reason, &status);
+    if (!a)
+        return status;
+    a->kind = ADDRESS_FD;
+    a->fd = (int)fd;
+    *list = a;
+    return 0;
+}
+
+static int parse_any(long port, struct address **list, char *reason) {
+    struct sockaddr_in6 sin6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = in6addr_any};
+    int status = 0;
+    struct address *a = new_addresses(1, reason, &status);
+    if (!a)
+        return status;
+    a->kind = ADDRESS_TCP;
+    a->any = true;
+    a->len = sizeof(sin6);
+    memcpy(&a->sa, &sin6, sizeof(sin6));
+    *list = a;
+    return 0;
+}
+
+static int refuse_host(int error, const char *host, char *reason) {
+    char shown[128];
+    log_escape(shown, sizeof(shown), host, strlen(host));
+    switch (error) {
+    case EAI_MEMORY:
+    case EAI_SYSTEM:
+        return refuse(reason, EX_OSERR, "looking up %s failed: %s", shown,
+                      error == EAI_SYSTEM ? strerror(errno) : "out of memory");
+    case EAI_AGAIN:
+        return refuse(reason, EX_TEMPFAIL, "looking up %s failed for the moment: %s", shown, gai_strerror(error));
+    default:
+        return refuse(reason, EX_NOHOST, "host %s is unknown: %s", shown, gai_strerror(error));
+    }
+}
+
+/* getaddrinfo lists an address twice when /etc/hosts does: the second bind would fail. */
+static bool is_known(const struct address *list, size_t count, const struct addrinfo *ai) {
+    for (size_t i = 0; i < count; i++)
+        if (list[i].len == ai->ai_addrlen && memcmp(&list[i].sa, ai->ai_addr, ai->ai_addrlen) == 0)
+            return true;
+    return false;
+}
+
+static int parse_host(const char *host, int family, const char *port, struct address **list, size_t *count,
+                      char *reason) {
+    struct addrinfo hints = {.ai_family = family,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV | (family == AF_INET6 ? AI_NUMERICHOST : 0)};
+    struct addrinfo *found = NULL;
+    size_t n = 0;
+    int error = getaddrinfo(host, port, &hints, &found);
+    if (family == AF_INET6 && (error == EAI_NONAME || error == EAI_ADDRFAMILY))
+        return refuse(reason, EX_USAGE, "between [ and ] there has to be an IPv6 address");
+    if (error)
+        return refuse_host(error, host, reason);
+    for (const struct addrinfo *ai = found; ai; ai = ai->ai_next)
+        n++;
+    int status = 0;
+    struct address *a = new_addresses(n, reason, &status);
+    n = 0;
+    for (const struct addrinfo *ai = found; a && ai; ai = ai->ai_next) {
+        if (ai->ai_addrlen > sizeof(a->sa) || is_known(a, n, ai))
+            continue;
+        a[n].kind = ADDRESS_TCP;
+        a[n].len = ai->ai_addrlen;
+        memcpy(&a[n++].sa, ai->ai_addr, ai->ai_addrlen);
+    }
+    freeaddrinfo(found);
+    *list = a;
+    *count = n;
+    return status;
+}
+
+static int parse_tcp(const char *text, struct address **list, size_t *count, char *reason) {
+    const char *colon = strrchr(text, ':');
+    size_t len = colon ? (size_t)(colon - text) : 0;
+    bool bracketed = len >= 2 && text[0] == '[' && text[len - 1] == ']';
+    char host[256];
+    if (!colon)
+        return refuse(reason, EX_USAGE, "it is none of /path, ./path, @abstract, host:port, [::1]:port and fd:N");
+    if (read_number(colon + 1, 65535) < 0)
+        return refuse(reason, EX_USAGE, "the port has to be a number from 0 to 65535");
+    if (!len || (len == 1 && text[0] == '*'))
+        return parse_any(read_number(colon + 1, 65535), list, reason);
+    if (bracketed) {
+        text++;
+        len -= 2;
+    } else if (memchr(text, ':', len)) {
+        return refuse(reason, EX_USAGE, "an IPv6 address is written in brackets: [::1]:port");
+    }
+    if (!len || len >= sizeof(host))
+        return refuse(reason, EX_USAGE, "the host name is %s", len ? "too long" : "empty");
+    memcpy(host, text, len);
+    host[len] = '\0';
+    return parse_host(host, bracketed ? AF_INET6 : AF_UNSPEC, colon + 1, list, count, reason);
+}
+
+int address_parse(const char *text, struct address **list, size_t *count, char reason[static ADDRESS_REASON_SIZE]) {
+    *list = NULL;
+    *count = 0;
+    int status;
+    if (strncmp(text, "unix:", 5) == 0)
+        status = parse_unix(text + 5, false, list, reason);
+    else if (text[0] == '@')
+        status = parse_unix(text + 1, true, list, reason);
+    else if (strncmp(text, "fd:", 3) == 0)
+        status = parse_fd(text + 3, list, reason);
+    else if (strchr(text, '/'))
+        status = parse_unix(text, false, list, reason);
+    else
+        status = parse_tcp(text, list, count, reason);
+    if (*list && !*count)
+        *count = 1;
+    return status;
+}
+
+static const char *format_unix(const struct sockaddr *sa, socklen_t len, char *out) {
+    struct sockaddr_un sun = {0};
+    memcpy(&sun, sa, len < sizeof(sun) ? len : sizeof(sun));
+    size_t size = len > UNIX_HEADER ? len - UNIX_HEADER : 0;
+    if (size > UNIX_PATH_MAX)
+        size = UNIX_PATH_MAX;
+    if (!size || (size == 1 && !sun.sun_path[0])) {
+        snprintf(out, ADDRESS_TEXT_SIZE, "unnamed Unix socket");
+    } else if (sun.sun_path[0]) {
+        log_escape(out, ADDRESS_TEXT_SIZE, sun.sun_path, strnlen(sun.sun_path, size));
+    } else {
+        out[0] = '@';
+        log_escape(out + 1, ADDRESS_TEXT_SIZE - 1, sun.sun_path + 1, size - 1);
+    }
+    return out;
+}
+
+const char *address_format(const struct sockaddr *sa, socklen_t len, char out[static ADDRESS_TEXT_SIZE]) {
+    char host[INET6_ADDRSTRLEN];
+    struct sockaddr_in sin;
+    struct sockaddr_in6 sin6;
+    if (len < offsetof(struct sockaddr, sa_data) || sa->sa_family == AF_UNIX)
+        return format_unix(sa, len, out);
+    if (sa->sa_family == AF_INET && len >= sizeof(sin)) {
+        memcpy(&sin, sa, sizeof(sin));
+        inet_ntop(AF_INET, &sin.sin_addr, host, sizeof(host));
+        snprintf(out, ADDRESS_TEXT_SIZE, "%s:%u", host, ntohs(sin.sin_port));
+    } else if (sa->sa_family == AF_INET6 && len >= sizeof(sin6)) {
+        memcpy(&sin6, sa, sizeof(sin6));
+        inet_ntop(AF_INET6, &sin6.sin6_addr, host, sizeof(host));
+        snprintf(out, ADDRESS_TEXT_SIZE, "[%s]:%u", host, ntohs(sin6.sin6_port));
+    } else {
+        snprintf(out, ADDRESS_TEXT_SIZE, "socket of address family %d", sa->sa_family);
+    }
+    return out;
+}

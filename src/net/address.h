@@ -1,0 +1,39 @@
+/* Addresses of listening sockets, as text and as socket addresses.
+ *
+ *     /path ./path unix:path   Unix socket file           *:PORT :PORT   every address of the machine
+ *     @name                    abstract Unix socket       fd:N           descriptor that was handed over
+ *     HOST:PORT [IPV6]:PORT    TCP, name or number; port 0 lets the system choose a free one
+ */
+#ifndef WSGI_FCGI_NET_ADDRESS_H
+#define WSGI_FCGI_NET_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+enum {
+    ADDRESS_TEXT_SIZE = 448, /* fits a Unix socket's path with every byte escaped */
+    ADDRESS_REASON_SIZE = 256,
+};
+
+enum address_kind { ADDRESS_UNIX, ADDRESS_ABSTRACT, ADDRESS_TCP, ADDRESS_FD };
+
+struct address {
+    enum address_kind kind;
+    int fd;        /* ADDRESS_FD: the descriptor; otherwise -1 */
+    bool any;      /* ADDRESS_TCP: "*", an IPv6 wildcard that has to take IPv4 too */
+    socklen_t len; /* bytes of `sa` in use; 0 for ADDRESS_FD */
+    struct sockaddr_storage sa;
+};
+
+/* Parses `text`. A host name may stand for several addresses: *list is an array of *count >= 1 of them, which the
+ * caller frees with free(). Looks names up (blocking).
+ * Returns 0; or a sysexits status (EX_USAGE: not an address, EX_NOHOST: unknown host, EX_OSERR, EX_TEMPFAIL) with the
+ * reason, one line without the address itself, in `reason`, *list NULL and *count 0. */
+int address_parse(const char *text, struct address **list, size_t *count, char reason[static ADDRESS_REASON_SIZE]);
+
+/* Writes a socket address as one would give it to address_parse; "unnamed Unix socket" for a peer without a name.
+ * Bytes that are not printable are escaped. Returns `out`. Thread-safe, does not look names up. */
+const char *address_format(const struct sockaddr *sa, socklen_t len, char out[static ADDRESS_TEXT_SIZE]);
+
+#endif

@@ -1,0 +1,329 @@
+#include "config.h"
+
+#include "net/conn.h"
+
+#include "base/log.h"
+#include "net/lane_impl.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const struct {
+    enum log_level level;
+    const char *text;
+} reasons[] = {
+#define CONN_REASON_ROW(name, level, text) [name] = {LOG_LEVEL_##level, text},
+    CONN_REASONS(CONN_REASON_ROW)
+#undef CONN_REASON_ROW
+};
+
+static void read_cb(struct ev_loop *loop, ev_io *w, int revents) {
+    (void)loop;
+    (void)revents;
+    conn_read(w->data);
+}
+
+/* Sending. The lock is held. */
+
+static ssize_t send_now(struct conn *c, const struct iovec *pieces, unsigned count) {
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = count};
+    ssize_t n;
+    do
+        n = count == 1 ? send(c->fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+                       : sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return n;
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)
+        return 0;
+    c->out_error = errno;
+    return -1;
+}
+
+static int keep_rest(struct conn *c, const struct iovec *pieces, unsigned count, size_t sent) {
+    for (unsigned i = 0; i < count; i++) {
+        size_t len = pieces[i].iov_len, skip = sent < len ? sent : len;
+        sent -= skip;
+        if (len > skip && buf_append(&c->out, (const char *)pieces[i].iov_base + skip, len - skip))
+            return -1;
+    }
+    return 0;
+}
+
+/* Sends or keeps the pieces; 0, or -1 when nothing can be sent any more. */
+static int send_or_keep(struct conn *c, const struct iovec *pieces, unsigned count) {
+    ssize_t sent = 0;
+    if (c->out_error)
+        return -1;
+    if (!buf_len(&c->out) && (sent = send_now(c, pieces, count)) < 0)
+        return -1;
+    if (keep_rest(c, pieces, count, (size_t)sent)) {
+        c->out_error = ENOMEM;
+        return -1;
+    }
+    return 0;
+}
+
+static void flush_locked(struct conn *c) {
+    struct iovec rest = {buf_head(&c->out), buf_len(&c->out)};
+    ssize_t n = c->out_error ? -1 : send_now(c, &rest, 1);
+    if (n > 0)
+        buf_consume(&c->out, (size_t)n);
+    if (n < 0)
+        buf_reset(&c->out, 0);
+    if (!buf_len(&c->out))
+        buf_reset(&c->out, REQUEST_KEEP_BYTES);
+    if (c->out_waiting && (n < 0 || buf_len(&c->out) <= CONN_OUT_LOW))
+        pthread_cond_broadcast(&c->out_room);
+}
+
+/* Owner: follows the output. The only place that starts or stops the write watcher of an open connection. */
+static void output_settle(struct conn *c, int error, bool waiting) {
+    if (c->state == CONN_CLOSED)
+        return;
+    if (error) {
+        conn_close(c, error == ENOMEM ? CONN_NO_MEMORY : CONN_RESET);
+        return;
+    }
+    if (waiting) {
+        ev_io_start(c->lane->loop, &c->write_io);
+        conn_watch(c);
+        return;
+    }
+    ev_io_stop(c->lane->loop, &c->write_io);
+    if (c->state != CONN_FLUSHING)
+        return;
+    if (!c->linger || c->read_ended) {
+        conn_close(c, c->flush_reason);
+        return;
+    }
+    shutdown(c->fd, SHUT_WR);
+    c->state = CONN_LINGERING;
+    conn_watch(c);
+}
+
+static void touch(struct conn *c) {
+    struct lane *lane = c->lane;
+    c->active_at = ev_now(lane->loop);
+    if (TAILQ_NEXT(c, link)) {
+        TAILQ_REMOVE(&lane->conns, c, link);
+        TAILQ_INSERT_TAIL(&lane->conns, c, link);
+    }
+}
+
+static void write_cb(struct ev_loop *loop, ev_io *w, int revents) {
+    (void)loop;
+    (void)revents;
+    struct conn *c = w->data;
+    touch(c);
+    pthread_mutex_lock(&c->out_lock);
+    flush_locked(c);
+    int error = c->out_error;
+    bool waiting = buf_len(&c->out) > 0;
+    pthread_mutex_unlock(&c->out_lock);
+    output_settle(c, error, waiting);
+}
+
+void conn_output(struct conn *c, const void *data, size_t len) {
+    struct iovec piece = {(void *)(uintptr_t)data, len};
+    if (c->state != CONN_OPEN)
+        return;
+    pthread_mutex_lock(&c->out_lock);
+    bool was_waiting = buf_len(&c->out) > 0;
+    send_or_keep(c, &piece, 1);
+    int error = c->out_error;
+    bool waiting = buf_len(&c->out) > 0;
+    pthread_mutex_unlock(&c->out_lock);
+    if (error || waiting != was_waiting)
+        output_settle(c, error, waiting);
+}
+
+bool conn_blocked(struct conn *c) {
+    pthread_mutex_lock(&c->out_lock);
+    bool blocked = buf_len(&c->out) > 0;
+    pthread_mutex_unlock(&c->out_lock);
+    return blocked;
+}
+
+static void out_note_cb(struct sched_note *note) {
+    struct conn *c = (struct conn *)(void *)((char *)note - offsetof(struct conn, out_note));
+    pthread_mutex_lock(&c->out_lock);
+    c->out_noted = false;
+    int error = c->out_error;
+    bool waiting = buf_len(&c->out) > 0;
+    pthread_mutex_unlock(&c->out_lock);
+    conn_ref(c);
+    output_settle(c, error, waiting);
+    conn_unref(c);
+}
+
+int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iovec *pieces, unsigned count) {
+    size_t total = 0;
+    for (unsigned i = 0; i < count; i++)
+        total += pieces[i].iov_len;
+    pthread_mutex_lock(&c->out_lock);
+    if (buf_len(&c->out) && buf_len(&c->out) + total > CONN_OUT_HIGH && !c->out_error) {
+        sched_will_block(thread);
+        c->out_waiting++;
+        while (buf_len(&c->out) > CONN_OUT_LOW && !c->out_error)
+            pthread_cond_wait(&c->out_room, &c->out_lock);
+        c->out_waiting--;
+    }
+    int failed = send_or_keep(c, pieces, count);
+    if ((failed || buf_len(&c->out)) && !c->out_noted) {
+        c->out_noted = true;
+        c->out_note.call = out_note_cb;
+        sched_post(c->lane->sched, &c->out_note);
+    }
+    pthread_mutex_unlock(&c->out_lock);
+    if (failed)
+        errno = EPIPE;
+    return failed;
+}
+
+/* Reading. */
+
+/* On a Unix socket POLLHUP tells an end of both sides from an end of the peer's writing side alone. TCP does not tell
+ * them apart before something is sent; front proxies never half-close, so there the peer counts as gone. */
+static bool peer_still_reads(const struct conn *c) {
+    struct pollfd p = {.fd = c->fd, .events = POLLIN};
+    return c->is_unix && poll(&p, 1, 0) == 1 && !(p.revents & (POLLHUP | POLLERR));
+}
+
+static void stop_reading(struct conn *c) {
+    if (!c->watched)
+        TAILQ_REMOVE(&c->lane->unwatched, c, unwatched_link);
+    c->watched = true;
+    ev_io_stop(c->lane->loop, &c->read_io);
+}
+
+static void read_eof(struct conn *c) {
+    c->read_ended = true;
+    if (c->state != CONN_LINGERING && peer_still_reads(c)) {
+        stop_reading(c);
+        if (c->state == CONN_OPEN)
+            c->ops->half_closed(c);
+    } else
+        conn_close(c, c->state == CONN_LINGERING ? CONN_DONE : CONN_EOF);
+}
+
+static void drop_input(struct conn *c, size_t len) {
+    c->drained += len;
+    if (c->drained > CONN_LINGER_BYTES)
+        conn_close(c, CONN_DRAINED);
+}
+
+void conn_read(struct conn *c) {
+    struct lane *lane = c->lane;
+    ssize_t n = recv(c->fd, lane->input, sizeof lane->input, 0);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+            conn_close(c, CONN_RESET);
+        return;
+    }
+    if (n == 0) {
+        read_eof(c);
+        return;
+    }
+    if (c->state != CONN_OPEN) {
+        drop_input(c, (size_t)n);
+        return;
+    }
+    touch(c);
+    conn_ref(c);
+    c->ops->input(c, lane->input, (size_t)n);
+    conn_unref(c);
+}
+
+void conn_watch(struct conn *c) {
+    if (c->watched || c->state == CONN_CLOSED)
+        return;
+    c->watched = true;
+    TAILQ_REMOVE(&c->lane->unwatched, c, unwatched_link);
+    ev_io_start(c->lane->loop, &c->read_io);
+}
+
+/* Life. */
+
+void conn_alloc_init(struct conn *c) {
+    pthread_mutex_init(&c->out_lock, NULL);
+    pthread_cond_init(&c->out_room, NULL);
+}
+
+void conn_alloc_fini(struct conn *c) {
+    buf_fini(&c->out);
+    pthread_cond_destroy(&c->out_room);
+    pthread_mutex_destroy(&c->out_lock);
+}
+
+void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const struct conn_ops *ops) {
+    c->lane = lane;
+    c->ops = ops;
+    c->number = ++lane->next_conn;
+    c->fd = fd;
+    c->state = CONN_OPEN;
+    c->refs = 1;
+    c->watched = c->read_ended = c->linger = false;
+    c->is_unix = is_unix;
+    c->drained = 0;
+    c->out_noted = false;
+    c->out_error = 0;
+    ev_io_init(&c->read_io, read_cb, fd, EV_READ);
+    ev_io_init(&c->write_io, write_cb, fd, EV_WRITE);
+    c->read_io.data = c->write_io.data = c;
+    c->active_at = ev_now(lane->loop);
+    TAILQ_INSERT_TAIL(&lane->conns, c, link);
+    TAILQ_INSERT_TAIL(&lane->unwatched, c, unwatched_link);
+    atomic_fetch_add_explicit(&lane->nconns, 1, memory_order_relaxed);
+}
+
+void conn_ref(struct conn *c) {
+    c->refs++;
+}
+
+void conn_unref(struct conn *c) {
+    if (--c->refs)
+        return;
+    pthread_mutex_lock(&c->out_lock);
+    bool noted = c->out_noted;
+    pthread_mutex_unlock(&c->out_lock);
+    if (!noted)
+        c->ops->free(c);
+}
+
+void conn_finish(struct conn *c, enum conn_reason reason, bool linger) {
+    if (c->state != CONN_OPEN)
+        return;
+    c->state = CONN_FLUSHING;
+    c->flush_reason = reason;
+    c->linger = linger;
+    if (!conn_blocked(c))
+        output_settle(c, false, false);
+}
+
+void conn_close(struct conn *c, enum conn_reason reason) {
+    struct lane *lane = c->lane;
+    if (c->state == CONN_CLOSED)
+        return;
+    log_printf(reasons[reason].level, "connection %llu: %s", c->number, reasons[reason].text);
+    c->state = CONN_CLOSED;
+    ev_io_stop(lane->loop, &c->write_io);
+    stop_reading(c);
+    TAILQ_REMOVE(&lane->conns, c, link);
+    pthread_mutex_lock(&c->out_lock);
+    if (!c->out_error)
+        c->out_error = EPIPE;
+    buf_reset(&c->out, REQUEST_KEEP_BYTES);
+    if (c->out_waiting)
+        pthread_cond_broadcast(&c->out_room);
+    close(c->fd);
+    c->fd = -1;
+    pthread_mutex_unlock(&c->out_lock);
+    c->ops->gone(c);
+    atomic_fetch_sub_explicit(&lane->nconns, 1, memory_order_relaxed);
+    lane_conn_closed(lane);
+    conn_unref(c);
+}

@@ -1,0 +1,137 @@
+/* A connection: reading, ordered and bounded writing, idle time and the end. What the bytes mean is the business of
+ * the front end that embeds it.
+ *
+ * Life: the owner closes a connection; its memory goes when nothing refers to it any more (conn_ref). A connection whose
+ * request waits or runs is therefore only marked when its peer goes away, and freed by whoever holds the request last.
+ *
+ * Threads: owner only, except for conn_transmit.
+ */
+#ifndef WSGI_FCGI_NET_CONN_H
+#define WSGI_FCGI_NET_CONN_H
+
+#include "base/buf.h"
+#include "sched/sched.h"
+
+#include <ev.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/uio.h>
+
+struct lane;
+struct conn;
+
+/* Why a connection ended: X(name, log level, text). */
+#define CONN_REASONS(X)                                                                                                \
+    X(CONN_DONE, DEBUG, "all requests answered")                                                                       \
+    X(CONN_EOF, DEBUG, "closed by the peer")                                                                           \
+    X(CONN_RESET, DEBUG, "reset by the peer")                                                                          \
+    X(CONN_IDLE, DEBUG, "idle for longer than --idle-timeout")                                                         \
+    X(CONN_STOPPING, DEBUG, "the server stops")                                                                        \
+    X(CONN_DRAINED, DEBUG, "the peer did not end its side in time")                                                    \
+    X(CONN_BROKEN_OFF, DEBUG, "ended early, so that a cut answer is seen")                                             \
+    X(CONN_SLOW_REQUEST, INFO, "a request was not completed within --idle-timeout")                                    \
+    X(CONN_SLOW_READER, INFO, "the peer took nothing of an answer for --idle-timeout")                                 \
+    X(CONN_NO_MEMORY, ERROR, "out of memory")                                                                          \
+    X(CONN_NOT_FASTCGI, WARNING, "the peer does not speak FastCGI")                                                    \
+    X(CONN_ID_IN_USE, WARNING, "BEGIN_REQUEST for an id whose request is not complete")                                \
+    X(CONN_TOO_MANY, WARNING, "too many pipelined requests")
+
+#define CONN_REASON_NAME(name, level, text) name,
+enum conn_reason { CONN_REASONS(CONN_REASON_NAME) };
+#undef CONN_REASON_NAME
+
+/* What a front end does for a connection. */
+struct conn_ops {
+    /* Bytes came. Returns false when the connection was closed meanwhile. */
+    bool (*input)(struct conn *c, const uint8_t *data, size_t len);
+    /* The peer is gone, or the connection is being closed: nothing more comes, and nothing more can be sent. */
+    void (*gone)(struct conn *c);
+    /* The peer has ended its side but still reads. */
+    void (*half_closed)(struct conn *c);
+    /* What the idle time means: CONN_DONE when requests are in work and the connection is to stay. */
+    enum conn_reason (*idle)(struct conn *c);
+    /* Whether nothing of use can come before the requests in work are answered. */
+    bool (*complete)(struct conn *c);
+    /* Gives the memory back. */
+    void (*free)(struct conn *c);
+};
+
+enum conn_state {
+    CONN_OPEN,
+    CONN_FLUSHING,  /* closes when its output is sent */
+    CONN_LINGERING, /* its side is shut down; reads and drops until the peer's side ends */
+    CONN_CLOSED     /* no descriptor any more */
+};
+
+struct conn {
+    struct lane *lane;
+    const struct conn_ops *ops;
+    unsigned long long number; /* for log lines */
+    int fd;
+    enum conn_state state;
+    unsigned refs;
+    bool watched;    /* libev knows the descriptor, or must not */
+    bool is_unix;
+    bool read_ended; /* the peer has ended its side */
+    bool linger;     /* FLUSHING: then shut down and linger instead of closing */
+    enum conn_reason flush_reason;
+    ev_tstamp active_at;
+    uint64_t drained; /* LINGERING: bytes dropped */
+    ev_io read_io, write_io;
+    TAILQ_ENTRY(conn) link;
+    TAILQ_ENTRY(conn) unwatched_link;
+
+    pthread_mutex_t out_lock; /* guards what follows, and sending */
+    pthread_cond_t out_room;
+    struct buf out;           /* taken from front ends, but not by the socket yet */
+    unsigned out_waiting;     /* threads that wait for room */
+    int out_error;            /* errno after which nothing can be sent any more; 0: none */
+    bool out_noted;           /* out_note is posted */
+    struct sched_note out_note;
+};
+
+enum {
+    CONN_OUT_HIGH = 131072, /* a thread that has more to send than fits below this waits... */
+    CONN_OUT_LOW = 32768,   /* ...until so little is left */
+    CONN_LINGER_BYTES = 16 << 20,
+    CONN_LINGER_SECONDS = 5
+};
+
+/* Prepares a zeroed or recycled connection for an accepted, non-blocking descriptor. It holds one reference of its own
+ * until it is closed. */
+void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const struct conn_ops *ops);
+
+/* Once per memory, before conn_init / before it is freed. */
+void conn_alloc_init(struct conn *c);
+void conn_alloc_fini(struct conn *c);
+
+void conn_ref(struct conn *c);
+void conn_unref(struct conn *c);
+
+/* Reads what is there and hands it to the front end. */
+void conn_read(struct conn *c);
+
+/* Lets libev watch the descriptor. */
+void conn_watch(struct conn *c);
+
+/* Sends bytes, in order behind what waits already; what the socket does not take is kept. */
+void conn_output(struct conn *c, const void *data, size_t len);
+
+/* Ends the connection when everything is sent; by half-closing first if `linger` (the peer may still be sending: a
+ * plain close would turn into a reset and lose the answer). */
+void conn_finish(struct conn *c, enum conn_reason reason, bool linger);
+
+/* Ends it now. */
+void conn_close(struct conn *c, enum conn_reason reason);
+
+/* Whether output waits for the peer. */
+bool conn_blocked(struct conn *c);
+
+/* Sends the pieces, which belong together, from the thread that runs a request. Waits while too much is waiting for
+ * the peer already (before that it gives the baton away). Returns 0, or -1 with errno EPIPE when the peer is gone, or
+ * ENOMEM. The GIL must not be held. */
+int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iovec *pieces, unsigned count);
+
+#endif

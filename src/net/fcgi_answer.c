@@ -1,0 +1,153 @@
+#include "config.h"
+
+#include "net/fcgi_answer.h"
+
+#include "proto/fcgi_encode.h"
+
+#include <errno.h>
+#include <fastcgi.h>
+#include <string.h>
+
+enum {
+    COPY_MAX = 8192 /* a longer piece of body is sent from where it is instead of being copied behind the head */
+};
+
+static struct fcgi_request *request_of(struct request *r) {
+    return (struct fcgi_request *)(void *)((char *)r - offsetof(struct fcgi_request, r));
+}
+
+/* Stores a record of `len` bytes whose content is put together by the caller: room for it is made here. */
+static char *record_begin(struct fcgi_request *q, size_t len) {
+    struct buf *out = &q->r.out;
+    if (buf_reserve(out, FCGI_RECORD_HEADER + len + fcgi_padding(len)))
+        return NULL;
+    fcgi_put_header((uint8_t *)buf_tail(out), FCGI_STDOUT, q->id, len);
+    out->end += FCGI_RECORD_HEADER;
+    return buf_tail(out);
+}
+
+static void record_end(struct fcgi_request *q, size_t len) {
+    size_t padding = fcgi_padding(len);
+    memset(buf_tail(&q->r.out) + len, 0, padding);
+    q->r.out.end += len + padding;
+}
+
+static char *put(char *at, const void *data, size_t len) {
+    memcpy(at, data, len);
+    return at + len;
+}
+
+/* The head and the first `len` bytes of the body in one record. "Status" is the last line: HAProxy makes a 302 of every
+ * answer in which Location comes behind it. A head that is larger than a record takes several. */
+static int put_head(struct fcgi_request *q, const char *data, size_t len) {
+    struct request *r = &q->r;
+    size_t status = strlen(r->status), head = buf_len(&r->head);
+    size_t total = head + 8 + status + 4 + len;
+    if (total > FCGI_RECORD_MAX) {
+        size_t first = head < FCGI_RECORD_MAX ? head : FCGI_RECORD_MAX;
+        char *at = record_begin(q, first);
+        if (!at)
+            return -1;
+        memcpy(at, buf_head(&r->head), first);
+        record_end(q, first);
+        buf_consume(&r->head, first);
+        return put_head(q, data, len);
+    }
+    char *at = record_begin(q, total);
+    if (!at)
+        return -1;
+    if (head)
+        at = put(at, buf_head(&r->head), head);
+    at = put(at, "Status: ", 8);
+    at = put(at, r->status, status);
+    at = put(at, "\r\n\r\n", 4);
+    if (len)
+        put(at, data, len);
+    record_end(q, total);
+    r->head_stored = true;
+    return 0;
+}
+
+static int put_data(struct fcgi_request *q, const char *data, size_t len) {
+    while (len) {
+        size_t n = len < FCGI_RECORD_MAX ? len : FCGI_RECORD_MAX;
+        char *at = record_begin(q, n);
+        if (!at)
+            return -1;
+        memcpy(at, data, n);
+        record_end(q, n);
+        data += n;
+        len -= n;
+    }
+    return 0;
+}
+
+static int fcgi_put(struct request *r, const char *data, size_t len) {
+    struct fcgi_request *q = request_of(r);
+    if (r->head_stored)
+        return put_data(q, data, len);
+    if (len <= COPY_MAX)
+        return put_head(q, data, len);
+    return put_head(q, NULL, 0) || put_data(q, data, len) ? -1 : 0;
+}
+
+static int transmit_stored(struct fcgi_request *q) {
+    struct iovec piece = {buf_head(&q->r.out), buf_len(&q->r.out)};
+    int failed = piece.iov_len ? conn_transmit(&q->c->conn, q->r.thread, &piece, 1) : 0;
+    buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
+    return failed;
+}
+
+/* A long piece goes out record by record straight from the caller's memory, the stored bytes in front of the first. */
+static int transmit_data(struct fcgi_request *q, const char *data, size_t len) {
+    static const char zeros[8];
+    while (len) {
+        size_t n = len < FCGI_RECORD_MAX ? len : FCGI_RECORD_MAX;
+        uint8_t header[FCGI_RECORD_HEADER];
+        fcgi_put_header(header, FCGI_STDOUT, q->id, n);
+        struct iovec pieces[] = {
+            {buf_head(&q->r.out), buf_len(&q->r.out)},
+            {header, sizeof header},
+            {(void *)(uintptr_t)data, n},
+            {(void *)(uintptr_t)zeros, fcgi_padding(n)},
+        };
+        bool stored = pieces[0].iov_len > 0;
+        int failed = conn_transmit(&q->c->conn, q->r.thread, pieces + !stored, stored ? 4 : 3);
+        buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
+        if (failed)
+            return -1;
+        data += n;
+        len -= n;
+    }
+    return 0;
+}
+
+static int fcgi_send(struct request *r, const char *data, size_t len) {
+    struct fcgi_request *q = request_of(r);
+    if (atomic_load_explicit(&r->gone, memory_order_relaxed)) {
+        errno = EPIPE;
+        return -1;
+    }
+    if (len <= COPY_MAX)
+        return fcgi_put(r, data, len) ? -1 : transmit_stored(q);
+    if (!r->head_stored && put_head(q, NULL, 0))
+        return -1;
+    return transmit_data(q, data, len);
+}
+
+const struct frontend_ops fcgi_frontend = {.name = "FastCGI", .put = fcgi_put, .send = fcgi_send};
+
+int fcgi_put_end(struct fcgi_request *q, uint32_t app_status, uint8_t protocol_status) {
+    struct buf *out = &q->r.out;
+    /* An aborted request may have no answer at all; END_REQUEST alone is then right. */
+    size_t stdout_end = q->r.head_stored ? FCGI_RECORD_HEADER : 0;
+    if (buf_reserve(out, stdout_end + FCGI_END_REQUEST_LEN))
+        return -1;
+    if (stdout_end) {
+        fcgi_put_header((uint8_t *)buf_tail(out), FCGI_STDOUT, q->id, 0);
+        out->end += stdout_end;
+    }
+    fcgi_put_end_request((uint8_t *)buf_tail(out), q->id, app_status, protocol_status);
+    out->end += FCGI_END_REQUEST_LEN;
+    return 0;
+}

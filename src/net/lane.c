@@ -1,0 +1,260 @@
+#include "config.h"
+
+#include "net/lane.h"
+
+#include "base/log.h"
+#include "net/lane_impl.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    ACCEPT_BATCH = 64 /* connections accepted before the others get a turn */
+};
+static const ev_tstamp ACCEPT_PAUSE = 0.5; /* seconds without descriptors before accept is tried again */
+
+/* Accepting. */
+
+static void accept_start(struct lane *lane) {
+    lane->accept_paused = false;
+    ev_timer_stop(lane->loop, &lane->accept_pause);
+    for (size_t i = 0; i < lane->listeners->count; i++)
+        ev_io_start(lane->loop, &lane->accepting[i].io);
+}
+
+static void accept_stop(struct lane *lane) {
+    for (size_t i = 0; i < lane->listeners->count; i++)
+        ev_io_stop(lane->loop, &lane->accepting[i].io);
+}
+
+static void accept_pause_cb(struct ev_loop *loop, ev_timer *w, int revents) {
+    (void)loop;
+    (void)revents;
+    accept_start(w->data);
+}
+
+/* Out of descriptors or memory: connections wait in the backlog until something is free again. */
+static void accept_pause(struct lane *lane, int error) {
+    log_warning("cannot accept connections: %s: waiting for others to end; raise the limit of open files (ulimit -n)",
+                strerror(error));
+    accept_stop(lane);
+    lane->accept_paused = true;
+    ev_timer_set(&lane->accept_pause, ACCEPT_PAUSE, 0.);
+    ev_timer_start(lane->loop, &lane->accept_pause);
+}
+
+/* Returns false when nothing more is to be had now. */
+static bool accept_one(struct lane_listener *l) {
+    int fd = accept4(l->listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        if (!l->listener->is_unix)
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+        fcgi_accept(l->lane, fd, l->listener->is_unix);
+        return true;
+    }
+    switch (errno) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+        if (!l->lane->stopping)
+            accept_pause(l->lane, errno);
+        return false;
+    case EAGAIN:
+#if EWOULDBLOCK != EAGAIN
+    case EWOULDBLOCK:
+#endif
+        return false;
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:
+        return true; /* this connection is gone, the next may be good (accept(2), "Error handling") */
+    default:
+        if (!l->lane->stopping)
+            accept_pause(l->lane, errno);
+        return false;
+    }
+}
+
+static void accept_cb(struct ev_loop *loop, ev_io *w, int revents) {
+    (void)loop;
+    (void)revents;
+    for (int i = 0; i < ACCEPT_BATCH && accept_one(w->data); i++)
+        ;
+}
+
+void lane_conn_closed(struct lane *lane) {
+    if (lane->accept_paused)
+        accept_start(lane);
+    lane_check_stopped(lane);
+}
+
+void lane_check_stopped(struct lane *lane) {
+    if (lane->quit || !lane->stopping || !TAILQ_EMPTY(&lane->conns) || atomic_load(&lane->nrequests))
+        return;
+    lane->quit = true;
+    sched_quit(lane->sched);
+}
+
+/* Idle connections: one timer for all, due when the least recently active one is. */
+
+static void idle_close(struct lane *lane, struct conn *c) {
+    if (c->state == CONN_LINGERING || c->state == CONN_FLUSHING) {
+        conn_close(c, c->state == CONN_LINGERING ? CONN_DRAINED : CONN_SLOW_READER);
+        return;
+    }
+    enum conn_reason reason = c->ops->idle(c);
+    if (reason != CONN_DONE) {
+        conn_close(c, reason);
+        return;
+    }
+    c->active_at = ev_now(lane->loop);
+    TAILQ_REMOVE(&lane->conns, c, link);
+    TAILQ_INSERT_TAIL(&lane->conns, c, link);
+}
+
+static void idle_timer_start(struct lane *lane) {
+    struct conn *oldest = TAILQ_FIRST(&lane->conns);
+    if (!oldest || lane->config.idle_timeout <= 0)
+        return;
+    ev_tstamp after = oldest->active_at + lane->config.idle_timeout - ev_now(lane->loop);
+    ev_timer_set(&lane->idle_timer, after > 0.001 ? after : 0.001, 0.);
+    ev_timer_start(lane->loop, &lane->idle_timer);
+}
+
+static void idle_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
+    (void)revents;
+    struct lane *lane = w->data;
+    struct conn *c;
+    while ((c = TAILQ_FIRST(&lane->conns)) && c->active_at + lane->config.idle_timeout <= ev_now(loop))
+        idle_close(lane, c);
+    idle_timer_start(lane);
+}
+
+/* Before the loop waits: whatever is open by now is watched, and somebody has to notice when it is idle for too long. */
+static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
+    (void)loop;
+    (void)revents;
+    struct lane *lane = w->data;
+    struct conn *c;
+    while ((c = TAILQ_FIRST(&lane->unwatched)))
+        conn_watch(c);
+    if (!ev_is_active(&lane->idle_timer))
+        idle_timer_start(lane);
+}
+
+/* The end. */
+
+static void stop_cb(struct sched_note *note) {
+    struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, stop_note));
+    lane->stopping = true;
+    accept_stop(lane);
+    ev_timer_stop(lane->loop, &lane->accept_pause);
+    lane->accept_paused = false;
+    for (size_t i = 0; i < lane->listeners->count; i++) {
+        while (accept_one(&lane->accepting[i]))
+            ;
+        listener_close(lane->accepting[i].listener);
+    }
+    struct conn *c, *next;
+    for (c = TAILQ_FIRST(&lane->conns); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        fcgi_stop(c);
+    }
+    lane_check_stopped(lane);
+}
+
+void lane_stop(struct lane *lane) {
+    if (!atomic_flag_test_and_set(&lane->stop_posted)) {
+        lane->stop_note.call = stop_cb;
+        sched_post(lane->sched, &lane->stop_note);
+    }
+}
+
+/* Life cycle. */
+
+struct lane *lane_new(const struct lane_config *config, struct listener_set *listeners) {
+    struct lane *lane = calloc(1, sizeof *lane);
+    if (!lane)
+        return NULL;
+    lane->config = *config;
+    lane->listeners = listeners;
+    TAILQ_INIT(&lane->conns);
+    TAILQ_INIT(&lane->unwatched);
+    atomic_flag_clear(&lane->stop_posted);
+    lane->accepting = calloc(listeners->count, sizeof *lane->accepting);
+    lane->loop = ev_loop_new(EVFLAG_AUTO);
+    struct sched_config sched = {
+        .loop = lane->loop,
+        .threads = config->threads,
+        .queue_limit = config->queue_limit,
+        .queue_timeout = (uint64_t)(config->queue_timeout * 1e9),
+        .thread_stop = config->thread_stop,
+        .user = config->user,
+        .wake_fd = config->wake_fd,
+    };
+    if (!lane->accepting || !lane->loop || !(lane->sched = sched_new(&sched))) {
+        lane_free(lane);
+        return NULL;
+    }
+    for (size_t i = 0; i < listeners->count; i++) {
+        struct lane_listener *l = &lane->accepting[i];
+        *l = (struct lane_listener){.lane = lane, .listener = &listeners->items[i]};
+        ev_io_init(&l->io, accept_cb, l->listener->fd, EV_READ);
+        l->io.data = l;
+    }
+    ev_timer_init(&lane->accept_pause, accept_pause_cb, 0., 0.);
+    ev_timer_init(&lane->idle_timer, idle_timer_cb, 0., 0.);
+    ev_prepare_init(&lane->prepare, prepare_cb);
+    lane->accept_pause.data = lane->idle_timer.data = lane->prepare.data = lane;
+    ev_prepare_start(lane->loop, &lane->prepare);
+    return lane;
+}
+
+int lane_start(struct lane *lane) {
+    accept_start(lane);
+    return sched_start(lane->sched);
+}
+
+struct sched *lane_sched(struct lane *lane) {
+    return lane->sched;
+}
+
+void lane_count(struct lane *lane, unsigned *connections, unsigned *requests) {
+    *connections = atomic_load(&lane->nconns);
+    *requests = atomic_load(&lane->nrequests);
+}
+
+void lane_free(struct lane *lane) {
+    if (!lane)
+        return;
+    sched_free(lane->sched);
+    fcgi_free_pools(lane);
+    if (lane->loop)
+        ev_loop_destroy(lane->loop);
+    free(lane->accepting);
+    free(lane);
+}
+
+const char *lane_backend_name(void) {
+    static const struct {
+        unsigned flag;
+        const char *name;
+    } names[] = {{EVBACKEND_EPOLL, "epoll"},
+                 {EVBACKEND_KQUEUE, "kqueue"},
+                 {EVBACKEND_PORT, "port"},
+                 {EVBACKEND_POLL, "poll"},
+                 {EVBACKEND_SELECT, "select"}};
+    unsigned backends = ev_recommended_backends();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (backends & names[i].flag)
+            return names[i].name;
+    }
+    return "unknown";
+}

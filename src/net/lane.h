@@ -1,0 +1,61 @@
+/* A lane: one event loop with its scheduler, listeners and connections. There is no global state; a process has one
+ * lane, and could have several.
+ *
+ * "Owner only" is meant as in sched/sched.h: what a thread may do that holds the baton of the lane.
+ */
+#ifndef WSGI_FCGI_NET_LANE_H
+#define WSGI_FCGI_NET_LANE_H
+
+#include "net/listener.h"
+#include "request/request.h"
+#include "sched/sched.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lane;
+
+struct lane_config {
+    /* Calls the application for a request, on a thread of the scheduler. Must store an answer, or set broken_off. */
+    void (*run)(struct request *r, void *user);
+    /* A thread of the scheduler ends; see struct sched_config. */
+    void (*thread_stop)(struct sched_thread *thread, void *user);
+    void *user;
+
+    unsigned threads;
+    unsigned queue_limit;
+    double queue_timeout;     /* seconds */
+    double idle_timeout;      /* seconds without a byte from or to the peer; 0: none */
+    size_t limit_params;      /* bytes of the parameters of one request */
+    unsigned limit_param_count;
+    unsigned limit_requests;  /* open requests on one connection */
+    struct body_limits body;
+    const char *script_name;  /* mount point, "" or "/x"; outlives the lane */
+    int wake_fd;              /* see struct sched_config */
+};
+
+/* Makes a lane that accepts on `listeners`, which it closes when it stops; the caller keeps the array. Returns NULL
+ * with errno. */
+struct lane *lane_new(const struct lane_config *config, struct listener_set *listeners);
+
+/* Starts accepting, on a thread of its own. Returns 0, or -1 with errno. */
+int lane_start(struct lane *lane);
+
+/* Begins a graceful end: what waits to be accepted is accepted, the listeners are closed, connections end after their
+ * requests, and the scheduler quits when the last one is gone. Any thread; may be called again. */
+void lane_stop(struct lane *lane);
+
+/* The scheduler, for sched_watch and sched_join. */
+struct sched *lane_sched(struct lane *lane);
+
+/* Open connections and requests in work, for the log line of a stop that takes too long. Any thread; approximate. */
+void lane_count(struct lane *lane, unsigned *connections, unsigned *requests);
+
+/* Frees it after its scheduler has ended. */
+void lane_free(struct lane *lane);
+
+/* The name of libev's back end ("epoll"), for --version. */
+const char *lane_backend_name(void);
+
+#endif

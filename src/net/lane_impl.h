@@ -1,0 +1,58 @@
+/* What the files of net/ share of a lane. Owner only. */
+#ifndef WSGI_FCGI_NET_LANE_IMPL_H
+#define WSGI_FCGI_NET_LANE_IMPL_H
+
+#include "net/conn.h"
+#include "net/fcgi.h"
+#include "net/lane.h"
+
+#include <ev.h>
+#include <stdatomic.h>
+
+enum {
+    LANE_READ_BYTES = 65536, /* of one read; the buffer is shared by all connections */
+    LANE_POOL_MAX = 64       /* objects of a kind that are kept for reuse */
+};
+
+struct lane_listener {
+    ev_io io;
+    struct lane *lane;
+    struct listener *listener;
+};
+
+struct lane {
+    struct lane_config config;
+    struct ev_loop *loop;
+    struct sched *sched;
+
+    struct listener_set *listeners;
+    struct lane_listener *accepting; /* one per listener */
+    ev_timer accept_pause;
+    bool accept_paused;
+
+    TAILQ_HEAD(conn_list, conn) conns;     /* least recently active first */
+    TAILQ_HEAD(, conn) unwatched;          /* open ones whose descriptor libev does not know yet */
+    ev_timer idle_timer;
+    ev_prepare prepare;
+    unsigned long long next_conn;
+    atomic_uint nconns, nrequests;
+
+    LIST_HEAD(, fcgi_conn) free_conns;
+    LIST_HEAD(, fcgi_request) free_requests;
+    unsigned nfree_conns, nfree_requests;
+
+    bool stopping;
+    bool quit;
+    atomic_flag stop_posted;
+    struct sched_note stop_note;
+
+    uint8_t input[LANE_READ_BYTES];
+};
+
+/* A connection has ended, so descriptors or memory are free again. */
+void lane_conn_closed(struct lane *lane);
+
+/* Ends the scheduler when the lane stops and the last connection and request are gone. */
+void lane_check_stopped(struct lane *lane);
+
+#endif

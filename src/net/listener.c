@@ -1,0 +1,223 @@
+#include "config.h"
+
+#include "net/listener.h"
+
+#include "base/log.h"
+#include "net/socket_file.h"
+
+#include <errno.h>
+#include <fcgios.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* Appends *l, which then belongs to the set. */
+static int append(struct listener_set *set, struct listener *l) {
+    struct listener *items = realloc(set->items, (set->count + 1) * sizeof(*items));
+    if (!items) {
+        log_error("out of memory");
+        listener_close(l);
+        return EX_OSERR;
+    }
+    items[set->count++] = *l;
+    set->items = items;
+    return 0;
+}
+
+static void name_socket(struct listener *l) {
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof(sa);
+    if (getsockname(l->fd, (struct sockaddr *)&sa, &len))
+        len = 0;
+    l->is_unix = sa.ss_family == AF_UNIX;
+    address_format((const struct sockaddr *)&sa, len, l->text);
+}
+
+static bool is_absent(int error) {
+    return error == EADDRNOTAVAIL || error == EAFNOSUPPORT;
+}
+
+/* Makes a listening TCP or abstract socket. Returns the descriptor, or -1 with errno. */
+static int listen_at(const struct address *a, unsigned backlog) {
+    const int on = 1, v6only = !a->any;
+    int fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if ((a->kind == ADDRESS_TCP && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on))) ||
+        (a->sa.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only))) ||
+        bind(fd, (const struct sockaddr *)&a->sa, a->len) || listen(fd, (int)backlog)) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+/* A machine without IPv6 listens on every IPv4 address instead. */
+static int listen_any(const struct address *a, unsigned backlog) {
+    const struct sockaddr_in6 *sin6 = (const void *)&a->sa;
+    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = sin6->sin6_port};
+    struct address v4 = {.kind = ADDRESS_TCP, .fd = -1, .len = sizeof(sin)};
+    int fd = listen_at(a, backlog);
+    if (fd >= 0 || !is_absent(errno))
+        return fd;
+    memcpy(&v4.sa, &sin, sizeof(sin));
+    return listen_at(&v4, backlog);
+}
+
+static int complain_listen(const struct address *a, int error) {
+    char text[ADDRESS_TEXT_SIZE];
+    address_format((const struct sockaddr *)&a->sa, a->len, text);
+    switch (error) {
+    case EADDRINUSE:
+        log_error("%s is in use by another process: stop it, or choose another %s", text,
+                  a->kind == ADDRESS_TCP ? "port" : "name");
+        return EX_UNAVAILABLE;
+    case EACCES:
+    case EPERM:
+        log_error("no permission to listen on %s: choose a port from 1024 on, or run as root", text);
+        return EX_NOPERM;
+    case EADDRNOTAVAIL:
+        log_error("cannot listen on %s: this machine does not have that address (see: ip address)", text);
+        return EX_UNAVAILABLE;
+    case EAFNOSUPPORT:
+        log_error("cannot listen on %s: this machine has no IPv%c", text, a->sa.ss_family == AF_INET6 ? '6' : '4');
+        return EX_UNAVAILABLE;
+    default:
+        log_error("cannot listen on %s: %s", text, strerror(error));
+        return EX_OSERR;
+    }
+}
+
+/* Turns a descriptor that was handed over into a listener. Returns NULL, or what is wrong with it. */
+static const char *adopt(struct listener *l, int fd) {
+    struct stat st;
+    int type = 0, accepts = 0, flags;
+    socklen_t type_len = sizeof(type), accepts_len = sizeof(accepts);
+    if (fstat(fd, &st))
+        return "is not open";
+    if (!S_ISSOCK(st.st_mode) || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) || type != SOCK_STREAM)
+        return "is not a stream socket";
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &accepts_len) || !accepts)
+        return "is a socket that does not listen";
+    if ((flags = fcntl(fd, F_GETFL)) < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
+        return "cannot be made non-blocking";
+    *l = (struct listener){.fd = fd, .inherited = true};
+    name_socket(l);
+    return NULL;
+}
+
+/* Moves the listener away from descriptor 0, which programs started by the application read as standard input. */
+static const char *leave_stdin(struct listener *l) {
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    bool moved = fd >= 0 && null >= 0 && dup2(null, STDIN_FILENO) == STDIN_FILENO;
+    if (null >= 0)
+        close(null);
+    if (moved)
+        l->fd = fd;
+    else if (fd >= 0)
+        close(fd);
+    return moved ? NULL : "cannot be replaced by /dev/null";
+}
+
+static int open_fd(struct listener_set *set, int fd) {
+    struct listener l;
+    const char *problem = NULL;
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].fd == fd)
+            problem = "was given twice";
+    if (!problem)
+        problem = adopt(&l, fd);
+    if (!problem && fd == STDIN_FILENO)
+        problem = leave_stdin(&l);
+    if (!problem)
+        return append(set, &l);
+    log_error("descriptor %d %s: it has to be a listening stream socket, opened by the parent process", fd, problem);
+    return EX_CONFIG;
+}
+
+/* `optional`: it is no error when the machine lacks the address, nothing is appended then. */
+static int open_one(struct listener_set *set, const struct address *a, const struct listener_settings *settings,
+                    bool optional) {
+    struct listener l = {.fd = -1};
+    int status;
+    if (a->kind == ADDRESS_FD)
+        return open_fd(set, a->fd);
+    if (a->kind == ADDRESS_UNIX) {
+        status = socket_file_open(&l, a, settings);
+        return status ? status : append(set, &l);
+    }
+    l.fd = a->any ? listen_any(a, settings->backlog) : listen_at(a, settings->backlog);
+    if (l.fd < 0)
+        return optional && is_absent(errno) ? 0 : complain_listen(a, errno);
+    name_socket(&l);
+    return append(set, &l);
+}
+
+static void close_from(struct listener_set *set, size_t first) {
+    while (set->count > first)
+        listener_close(&set->items[--set->count]);
+}
+
+int listener_open(struct listener_set *set, const char *address, const struct listener_settings *settings) {
+    char reason[ADDRESS_REASON_SIZE], shown[ADDRESS_TEXT_SIZE];
+    struct address *list;
+    const size_t first = set->count;
+    size_t count;
+    int status = address_parse(address, &list, &count, reason);
+    if (status) {
+        log_error("--socket %s: %s", log_escape(shown, sizeof(shown), address, strlen(address)), reason);
+        return status;
+    }
+    /* "localhost" may stand for [::1] on a machine without IPv6: one of its addresses is enough. */
+    for (size_t i = 0; i < count && !status; i++)
+        status = open_one(set, &list[i], settings, i + 1 < count || set->count > first);
+    if (status)
+        close_from(set, first);
+    free(list);
+    return status;
+}
+
+bool listener_stdin_is_socket(void) {
+    struct stat st;
+    int type = 0, accepts = 0;
+    socklen_t type_len = sizeof(type), accepts_len = sizeof(accepts);
+    /* OS_IsFcgi only asks whether getpeername(2) says ENOTCONN: that is true of sockets that do not listen, too. */
+    return fstat(STDIN_FILENO, &st) == 0 && S_ISSOCK(st.st_mode) && OS_IsFcgi(STDIN_FILENO) &&
+           getsockopt(STDIN_FILENO, SOL_SOCKET, SO_TYPE, &type, &type_len) == 0 && type == SOCK_STREAM &&
+           getsockopt(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &accepts_len) == 0 && accepts;
+}
+
+int listener_open_stdin(struct listener_set *set) {
+    if (listener_stdin_is_socket())
+        return open_fd(set, STDIN_FILENO);
+    log_error("no socket to listen on: give --socket ADDR, for example --socket /run/app.sock");
+    return EX_USAGE;
+}
+
+void listener_close(struct listener *l) {
+    socket_file_unlink(l);
+    free(l->path);
+    l->path = NULL;
+    if (l->fd >= 0)
+        close(l->fd);
+    l->fd = -1;
+}
+
+void listener_close_all(struct listener_set *set) {
+    close_from(set, 0);
+    free(set->items);
+    *set = (struct listener_set){0};
+}
+
+void listener_unlink_all(const struct listener *list, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        socket_file_unlink(&list[i]);
+}

@@ -1,0 +1,72 @@
+/* Listening sockets: made, taken over from a parent process, and removed. Knows nothing of the event loop.
+ *
+ * Threads: start-up and shut-down only, by one thread; listener_unlink_all may be called from a signal handler.
+ */
+#ifndef WSGI_FCGI_NET_LISTENER_H
+#define WSGI_FCGI_NET_LISTENER_H
+
+#include "net/address.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct listener {
+    int fd;         /* non-blocking, close-on-exec; -1 once closed */
+    bool is_unix;   /* AF_UNIX, abstract ones too: TCP options do not apply */
+    bool inherited; /* handed over by a parent process (fd:N, descriptor 0) */
+    char *path;     /* absolute path of the socket file this listener made and has to remove, or NULL */
+    dev_t dev;      /* the file made at `path`: a file there that is another one is not removed */
+    ino_t ino;
+    pid_t pid;                    /* who made the file: a forked child of the application does not remove it */
+    char text[ADDRESS_TEXT_SIZE]; /* for log lines; with the real port where 0 was asked for */
+};
+
+/* A growing array; start with {0}. Pointers to its items are valid until the next listener_open*. */
+struct listener_set {
+    struct listener *items;
+    size_t count;
+};
+
+struct listener_settings {
+    unsigned mode;     /* permission bits of a socket file */
+    const char *owner; /* user name or number, or NULL: as the process makes it */
+    const char *group; /* group name or number, or NULL */
+    unsigned backlog;
+};
+
+/* Makes (or, for fd:N, takes over) the listening sockets of one address and appends them to *set. A Unix socket appears
+ * under its path only when it has its final mode and owner and accepts connections; a stale socket file is replaced, a
+ * live one and anything that is no socket is left alone and refused.
+ * A relative path means the current directory of this call.
+ * Returns 0; or, after one log_error line that says what to do, a sysexits status, with *set unchanged:
+ *   EX_USAGE        not an address             EX_NOHOST       unknown host name
+ *   EX_NOUSER       no such user or group      EX_NOPERM       a permission is missing
+ *   EX_UNAVAILABLE  in use by another process, or not an address of this machine
+ *   EX_CANTCREAT    something else is at the path, or its directory does not exist
+ *   EX_CONFIG       fd:N is not a listening stream socket
+ *   EX_OSERR        anything else */
+int listener_open(struct listener_set *set, const char *address, const struct listener_settings *settings);
+
+/* Takes over descriptor 0 the way FastCGI hands a socket to a responder (FastCGI 1.0, 2.2). The socket is moved to
+ * another descriptor and /dev/null put in its place, so that nothing of the application reads from it.
+ * Returns and logs as listener_open does. */
+int listener_open_stdin(struct listener_set *set);
+
+/* Tells whether descriptor 0 is a listening stream socket. */
+bool listener_stdin_is_socket(void);
+
+/* Closes one listener, and removes the socket file when it is still the one that was made. May be called again. */
+void listener_close(struct listener *l);
+
+/* Closes all of them and frees the array. */
+void listener_close_all(struct listener_set *set);
+
+/* Only removes the socket files, by the same rule. Async-signal-safe. */
+void listener_unlink_all(const struct listener *list, size_t count);
+
+/* Logs one warning when the usual users of web servers that this machine has may all not connect to the socket file
+ * of `l`, and says which option or directory to change. Does nothing for other listeners. */
+void listener_warn_web_user(const struct listener *l);
+
+#endif

@@ -1,0 +1,273 @@
+#include "config.h"
+
+#include "process/serve.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/lane.h"
+#include "process/signals.h"
+#include "python/interp.h"
+#include "python/pysignal.h"
+#include "python/wsgi.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum {
+    REQUESTS_PER_CONNECTION = 128,
+    FINALIZE_SECONDS = 10, /* that the interpreter may take to end beyond --graceful-timeout */
+    JOIN_NS = 1000000000   /* for threads that have nothing left to do */
+};
+
+int serve_print_version(void) {
+    char python[128];
+    interp_describe(python, sizeof python);
+    printf("wsgi-fcgi %s\n%s\nlibev %d.%d (%s)\nbuild options: %s\n", PACKAGE_VERSION, python, ev_version_major(),
+           ev_version_minor(), lane_backend_name(), WSGI_FCGI_BUILD_OPTIONS);
+    return fflush(stdout) ? EX_IOERR : 0;
+}
+
+/* What is checked before Python starts, so that mistakes show at once. */
+
+static int check_directories(const struct options *o, char cwd[static PATH_MAX]) {
+    if (o->chdir && chdir(o->chdir)) {
+        log_error("--chdir: cannot change to %s: %s", o->chdir, strerror(errno));
+        return errno == EACCES ? EX_NOPERM : EX_NOINPUT;
+    }
+    if (!getcwd(cwd, PATH_MAX)) {
+        log_error("cannot find the current directory: %s: give one with --chdir", strerror(errno));
+        return EX_OSERR;
+    }
+    if (access(o->spool_dir, W_OK | X_OK)) {
+        log_error("cannot write to the directory for request bodies, %s: %s: give another one with --spool-dir",
+                  o->spool_dir, strerror(errno));
+        return errno == EACCES ? EX_NOPERM : EX_CANTCREAT;
+    }
+    return 0;
+}
+
+static bool is_inherited(const char *address) {
+    return !strncmp(address, "fd:", 3);
+}
+
+static int check_addresses(const struct options *o) {
+    char reason[ADDRESS_REASON_SIZE];
+    for (size_t i = 0; i < o->sockets.count; i++) {
+        struct address *list;
+        size_t count;
+        int status = address_parse(o->sockets.items[i], &list, &count, reason);
+        if (status) {
+            log_error("--socket %s: %s", o->sockets.items[i], reason);
+            return status;
+        }
+        free(list);
+    }
+    return 0;
+}
+
+static struct listener_settings listener_settings(const struct options *o) {
+    return (struct listener_settings){
+        .mode = o->socket_mode, .owner = o->socket_owner, .group = o->socket_group, .backlog = o->backlog};
+}
+
+/* Sockets of a parent process are taken before Python runs, so that no program the application starts inherits them. */
+static int open_inherited(const struct options *o, struct listener_set *set) {
+    struct listener_settings settings = listener_settings(o);
+    if (!o->sockets.count && listener_stdin_is_socket())
+        return listener_open_stdin(set);
+    if (!o->sockets.count && !o->check) {
+        log_error("no socket to listen on: give one with --socket, such as -s /run/app.sock (descriptor 0 is not a "
+                  "listening socket)");
+        return EX_USAGE;
+    }
+    int status = 0;
+    for (size_t i = 0; i < o->sockets.count && !status; i++) {
+        if (is_inherited(o->sockets.items[i]))
+            status = listener_open(set, o->sockets.items[i], &settings);
+    }
+    return status;
+}
+
+/* The others are made when the application is loaded: who can connect gets an answer. */
+static int open_others(const struct options *o, struct listener_set *set) {
+    struct listener_settings settings = listener_settings(o);
+    int status = 0;
+    for (size_t i = 0; i < o->sockets.count && !status; i++) {
+        if (!is_inherited(o->sockets.items[i]))
+            status = listener_open(set, o->sockets.items[i], &settings);
+    }
+    for (size_t i = 0; i < set->count && !status; i++)
+        listener_warn_web_user(&set->items[i]);
+    return status;
+}
+
+/* Serving. */
+
+struct server {
+    const struct options *o;
+    struct listener_set listeners;
+    struct lane *lane;
+    bool exit_wanted; /* by a signal handler of the application */
+};
+
+static bool on_wake(void *arg) {
+    struct server *server = arg;
+    signals_drain();
+    server->exit_wanted |= pysignal_run();
+    return signals_stop() || server->exit_wanted;
+}
+
+static bool on_wake_while_stopping(void *arg) {
+    on_wake(arg);
+    return false;
+}
+
+static int make_lane(struct server *server) {
+    const struct options *o = server->o;
+    struct lane_config config = {
+        .run = wsgi_run,
+        .thread_stop = wsgi_thread_stop,
+        .threads = o->threads,
+        .queue_limit = o->queue_limit,
+        .queue_timeout = o->queue_timeout,
+        .idle_timeout = o->idle_timeout,
+        .limit_params = o->limit_params,
+        .limit_param_count = o->limit_param_count,
+        .limit_requests = REQUESTS_PER_CONNECTION,
+        .body = {.memory = o->body_memory, .total = o->limit_request_body, .spool_dir = o->spool_dir},
+        .script_name = o->script_name,
+        .wake_fd = signals_wake_fd(),
+    };
+    server->lane = lane_new(&config, &server->listeners);
+    if (server->lane)
+        return 0;
+    log_error("cannot prepare the event loop: %s", strerror(errno));
+    return EX_OSERR;
+}
+
+static void log_ready(const struct server *server) {
+    char python[256], application[512];
+    interp_describe(python, sizeof python);
+    wsgi_describe(application, sizeof application);
+    log_info("wsgi-fcgi %s with %s serves %s, up to %u requests at a time", PACKAGE_VERSION, python, application,
+             server->o->threads);
+    for (size_t i = 0; i < server->listeners.count; i++)
+        log_info("listening on %s", server->listeners.items[i].text);
+}
+
+/* Returns how many threads are left behind. */
+static unsigned stop(struct server *server) {
+    struct sched *sched = lane_sched(server->lane);
+    double seconds = server->o->graceful_timeout;
+    uint64_t deadline = clock_ns() + (uint64_t)(seconds * 1e9);
+    unsigned connections, requests;
+    lane_count(server->lane, &connections, &requests);
+    int number = signals_stop();
+    log_info("stopping (%s): %u requests in work get up to %g seconds",
+             number ? sigabbrev_np(number) : "the application's signal handler", requests, seconds);
+    lane_stop(server->lane);
+    sched_watch(sched, signals_read_fd(), deadline, on_wake_while_stopping, server);
+    lane_count(server->lane, &connections, &requests);
+    unsigned left = requests ? requests : sched_join(sched, clock_ns() + JOIN_NS);
+    if (requests)
+        log_warning("%u requests have not ended within %g seconds (--graceful-timeout): ending without them", requests,
+                    seconds);
+    return left;
+}
+
+static int run(struct server *server) {
+    struct sched *sched = lane_sched(server->lane);
+    log_ready(server);
+    log_start_service();
+    pysignal_release_gil();
+    if (lane_start(server->lane)) {
+        log_error("cannot start a thread: %s", strerror(errno));
+        pysignal_acquire_gil();
+        return EX_OSERR;
+    }
+    sched_watch(sched, signals_read_fd(), 0, on_wake, server);
+    unsigned left = stop(server);
+    /* Python joins the application's own threads, runs atexit, and may hang in either. */
+    signals_exit_after(FINALIZE_SECONDS);
+    pysignal_acquire_gil();
+    if (left) {
+        interp_run_atexit();
+        listener_unlink_all(server->listeners.items, server->listeners.count);
+        _exit(0);
+    }
+    return 0;
+}
+
+static int load(const struct options *o, const char *program, const char *cwd) {
+    struct interp_config config = {
+        .program = program,
+        .venv = o->venv,
+        .venv_from_env = o->venv && o->venv == getenv("VIRTUAL_ENV"),
+        .chdir = cwd,
+        .pythonpath = o->pythonpath.items,
+        .npythonpath = o->pythonpath.count,
+    };
+    int status = interp_start(&config);
+    if (status)
+        return status;
+    status = wsgi_init(o->application, o->threads > 1);
+    if (status)
+        interp_stop();
+    return status;
+}
+
+static int print_check(const struct options *o, const char *cwd) {
+    char python[256], application[512];
+    interp_describe(python, sizeof python);
+    wsgi_describe(application, sizeof application);
+    printf("%s\napplication: %s\ndirectory: %s\n", python, application, cwd);
+    for (size_t i = 0; i < o->sockets.count; i++)
+        printf("socket: %s (not opened)\n", o->sockets.items[i]);
+    printf("ok\n");
+    return fflush(stdout) ? EX_IOERR : 0;
+}
+
+static int serve_loaded(struct server *server, const char *cwd) {
+    if (server->o->check)
+        return print_check(server->o, cwd);
+    int status = open_others(server->o, &server->listeners);
+    if (!status)
+        status = make_lane(server);
+    if (status)
+        return status;
+    signals_install(&server->listeners, pysignal_is_handled(SIGTERM), pysignal_is_handled(SIGINT));
+    pysignal_set_wakeup(signals_wake_fd());
+    return run(server);
+}
+
+int serve(const struct options *o, const char *program) {
+    struct server server = {.o = o};
+    char cwd[PATH_MAX];
+    int status = check_directories(o, cwd);
+    if (!status)
+        status = check_addresses(o);
+    if (!status && signals_open()) {
+        log_error("cannot make a pipe: %s", strerror(errno));
+        status = EX_OSERR;
+    }
+    if (!status)
+        status = open_inherited(o, &server.listeners);
+    if (!status)
+        status = load(o, program, cwd);
+    if (!status) {
+        status = serve_loaded(&server, cwd);
+        wsgi_fini();
+        int ended = interp_stop();
+        status = status ? status : ended;
+    }
+    lane_free(server.lane);
+    listener_close_all(&server.listeners);
+    return status;
+}

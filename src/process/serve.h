@@ -1,0 +1,15 @@
+/* One process that serves: from the options to the exit status. */
+#ifndef WSGI_FCGI_PROCESS_SERVE_H
+#define WSGI_FCGI_PROCESS_SERVE_H
+
+#include "cli/options.h"
+
+/* Starts Python, loads the application, and serves it until a signal ends the process; with o->check only loads it and
+ * prints what was found. Returns the exit status, a sysexits code after a failure that was printed; does not return
+ * when application threads had to be left behind. Main thread. */
+int serve(const struct options *o, const char *program);
+
+/* Prints version, Python, libev and what was chosen at compile time. Returns the exit status. */
+int serve_print_version(void);
+
+#endif

@@ -1,0 +1,89 @@
+#include "config.h"
+
+#include "process/signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static int wake_pipe[2] = {-1, -1};
+static const struct listener_set *sockets;
+static volatile sig_atomic_t stop_signal, stop_count;
+static struct sigaction before[2]; /* of SIGTERM, of SIGINT */
+static bool chain[2];
+
+int signals_open(void) {
+    return pipe2(wake_pipe, O_NONBLOCK | O_CLOEXEC);
+}
+
+int signals_wake_fd(void) {
+    return wake_pipe[1];
+}
+
+int signals_read_fd(void) {
+    return wake_pipe[0];
+}
+
+int signals_stop(void) {
+    return stop_signal;
+}
+
+void signals_drain(void) {
+    char bytes[256];
+    while (read(wake_pipe[0], bytes, sizeof bytes) > 0)
+        ;
+}
+
+static void say(const char *text) {
+    ssize_t n = write(STDERR_FILENO, text, strlen(text));
+    (void)n;
+}
+
+static void stop_handler(int number) {
+    int error = errno;
+    int which = number == SIGINT;
+    if (stop_count++) {
+        say("wsgi-fcgi: second signal: ending at once\n");
+        listener_unlink_all(sockets->items, sockets->count);
+        _exit(128 + number);
+    }
+    stop_signal = number;
+    if (chain[which])
+        before[which].sa_handler(number);
+    ssize_t n = write(wake_pipe[1], "", 1);
+    (void)n; /* a full pipe wakes the main thread as well */
+    errno = error;
+}
+
+static void exit_handler(int number) {
+    (void)number;
+    say("wsgi-fcgi: the interpreter did not end in time: ending without it\n");
+    _exit(0);
+}
+
+static void install(int number, void (*handler)(int), struct sigaction *old) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, SIGTERM);
+    sigaddset(&action.sa_mask, SIGINT);
+    sigaction(number, &action, old);
+}
+
+static void install_stop(int number, int which, bool chained) {
+    install(number, stop_handler, &before[which]);
+    chain[which] = chained && !(before[which].sa_flags & SA_SIGINFO) && before[which].sa_handler != SIG_DFL &&
+                   before[which].sa_handler != SIG_IGN;
+}
+
+void signals_install(const struct listener_set *listeners, bool chain_term, bool chain_int) {
+    sockets = listeners;
+    install_stop(SIGTERM, 0, chain_term);
+    install_stop(SIGINT, 1, chain_int);
+}
+
+void signals_exit_after(unsigned seconds) {
+    install(SIGALRM, exit_handler, NULL);
+    alarm(seconds);
+}

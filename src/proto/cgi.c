@@ -1,0 +1,277 @@
+#include "config.h"
+
+#include "proto/cgi.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* The variables that the server reads. */
+enum var {
+    VAR_OTHER,
+    VAR_CONTENT_LENGTH,
+    VAR_HTTPS,
+    VAR_HTTP_HOST,
+    VAR_PATH_INFO,
+    VAR_QUERY_STRING,
+    VAR_REMOTE_ADDR,
+    VAR_REQUEST_METHOD,
+    VAR_REQUEST_SCHEME,
+    VAR_REQUEST_URI,
+    VAR_SCRIPT_NAME,
+    VAR_SERVER_ADDR,
+    VAR_SERVER_NAME,
+    VAR_SERVER_PORT,
+    VAR_SERVER_PROTOCOL,
+    VAR_COUNT
+};
+
+#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
+#define EMPTY LITERAL("")
+
+/* The caller has made sure that as many bytes are there: the compiler turns these into comparisons of words. */
+#define IS(p, text) (memcmp((p), (text), sizeof(text) - 1) == 0)
+#define BEGINS(slice, text) ((slice).n >= sizeof(text) - 1 && IS((slice).p, (text)))
+#define EQUALS(slice, text) ((slice).n == sizeof(text) - 1 && IS((slice).p, (text)))
+
+/* The length and one telling byte leave one or two candidates: this runs for every parameter of every request. */
+static enum var find_var(struct slice name) {
+    const char *p = name.p;
+    switch (name.n) {
+    case sizeof "HTTPS" - 1:
+        return IS(p, "HTTPS") ? VAR_HTTPS : VAR_OTHER;
+    case sizeof "PATH_INFO" - 1:
+        if (p[0] == 'P')
+            return IS(p, "PATH_INFO") ? VAR_PATH_INFO : VAR_OTHER;
+        return IS(p, "HTTP_HOST") ? VAR_HTTP_HOST : VAR_OTHER;
+    case sizeof "SERVER_NAME" - 1:
+        switch (p[7]) {
+        case '_':
+            return IS(p, "REQUEST_URI") ? VAR_REQUEST_URI : VAR_OTHER;
+        case 'A':
+            if (p[0] == 'R')
+                return IS(p, "REMOTE_ADDR") ? VAR_REMOTE_ADDR : VAR_OTHER;
+            return IS(p, "SERVER_ADDR") ? VAR_SERVER_ADDR : VAR_OTHER;
+        case 'N':
+            if (p[1] == 'C')
+                return IS(p, "SCRIPT_NAME") ? VAR_SCRIPT_NAME : VAR_OTHER;
+            return IS(p, "SERVER_NAME") ? VAR_SERVER_NAME : VAR_OTHER;
+        case 'P':
+            return IS(p, "SERVER_PORT") ? VAR_SERVER_PORT : VAR_OTHER;
+        }
+        return VAR_OTHER;
+    case sizeof "QUERY_STRING" - 1:
+        return IS(p, "QUERY_STRING") ? VAR_QUERY_STRING : VAR_OTHER;
+    case sizeof "CONTENT_LENGTH" - 1:
+        switch (p[8]) {
+        case 'L':
+            return IS(p, "CONTENT_LENGTH") ? VAR_CONTENT_LENGTH : VAR_OTHER;
+        case 'M':
+            return IS(p, "REQUEST_METHOD") ? VAR_REQUEST_METHOD : VAR_OTHER;
+        case 'S':
+            return IS(p, "REQUEST_SCHEME") ? VAR_REQUEST_SCHEME : VAR_OTHER;
+        }
+        return VAR_OTHER;
+    case sizeof "SERVER_PROTOCOL" - 1:
+        return IS(p, "SERVER_PROTOCOL") ? VAR_SERVER_PROTOCOL : VAR_OTHER;
+    }
+    return VAR_OTHER;
+}
+
+static enum cgi_class classify_header(struct slice name) {
+    if (EQUALS(name, "HTTP_COOKIE"))
+        return CGI_COOKIE;
+    /* HTTP_PROXY: libraries of the application would take a client's Proxy header for their proxy setting (httpoxy).
+     * The others speak of the body as the client sent it; the proxy's CONTENT_* tell what arrives here. */
+    if (EQUALS(name, "HTTP_PROXY") || EQUALS(name, "HTTP_CONTENT_LENGTH") || EQUALS(name, "HTTP_CONTENT_TYPE") ||
+        EQUALS(name, "HTTP_TRANSFER_ENCODING"))
+        return CGI_DROP;
+    return CGI_HEADER;
+}
+
+enum cgi_class cgi_classify(struct slice name) {
+    switch (find_var(name)) {
+    case VAR_CONTENT_LENGTH:
+    case VAR_PATH_INFO:
+    case VAR_QUERY_STRING:
+    case VAR_REQUEST_METHOD:
+    case VAR_SCRIPT_NAME:
+    case VAR_SERVER_NAME:
+    case VAR_SERVER_PORT:
+    case VAR_SERVER_PROTOCOL:
+        return CGI_OWN;
+    default:
+        break;
+    }
+    if (BEGINS(name, "HTTP_"))
+        return classify_header(name);
+    if (BEGINS(name, "wsgi.") || BEGINS(name, "wsgi_fcgi."))
+        return CGI_DROP;
+    return CGI_PASS;
+}
+
+static inline struct slice or_else(struct slice s, struct slice otherwise) {
+    return s.n ? s : otherwise;
+}
+
+static int64_t parse_length(struct slice s) {
+    int64_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        int digit = s.p[i] - '0';
+        if (digit < 0 || digit > 9 || n > (INT64_MAX - digit) / 10)
+            return -1;
+        n = n * 10 + digit;
+    }
+    return s.n ? n : -1;
+}
+
+static bool is_port(struct slice s) {
+    int64_t n = parse_length(s);
+    return n > 0 && n <= 65535;
+}
+
+static bool equals_nocase(struct slice s, struct slice text) {
+    return s.n == text.n && strncasecmp(s.p, text.p, text.n) == 0;
+}
+
+static bool is_https(const struct slice *raw) {
+    struct slice https = raw[VAR_HTTPS];
+    return equals_nocase(https, LITERAL("on")) || equals_nocase(https, LITERAL("1")) ||
+           equals_nocase(https, LITERAL("yes")) || equals_nocase(raw[VAR_REQUEST_SCHEME], LITERAL("https"));
+}
+
+/* Splits "name", "name:port", "[v6]" and "[v6]:port"; *port is empty when there is none. Several colons without
+ * brackets are an IPv6 address without a port. */
+static void split_host(struct slice host, struct slice *name, struct slice *port) {
+    *name = host;
+    *port = EMPTY;
+    const char *colon = host.n ? memchr(host.p, ':', host.n) : NULL;
+    if (!colon)
+        return;
+    const char *last = memrchr(host.p, ':', host.n);
+    if (host.p[0] == '[' ? last[-1] != ']' : last != colon)
+        return;
+    name->n = (size_t)(last - host.p);
+    *port = (struct slice){last + 1, host.n - name->n - 1};
+}
+
+/* nginx without server_name sends an empty SERVER_NAME, HAProxy its Host header with the port; SERVER_PORT may be
+ * missing or "0". PEP 3333: both "can never be empty strings, and so are always required". */
+static void set_server(const struct slice *raw, struct cgi_vars *vars) {
+    struct slice name, name_port, host, host_port;
+    split_host(raw[VAR_SERVER_NAME], &name, &name_port);
+    split_host(raw[VAR_HTTP_HOST], &host, &host_port);
+    vars->server_name = or_else(name, or_else(host, or_else(raw[VAR_SERVER_ADDR], LITERAL("localhost"))));
+    if (is_port(raw[VAR_SERVER_PORT]))
+        vars->server_port = raw[VAR_SERVER_PORT];
+    else if (is_port(name_port))
+        vars->server_port = name_port;
+    else if (is_port(host_port))
+        vars->server_port = host_port;
+    else
+        vars->server_port = vars->https ? LITERAL("443") : LITERAL("80");
+}
+
+/* Takes `n` bytes off the front of the path that the two slices make. The path is that long. */
+static void drop_front(struct slice path[2], size_t n) {
+    for (int i = 0; i < 2; i++) {
+        size_t part = n < path[i].n ? n : path[i].n;
+        path[i].p += part;
+        path[i].n -= part;
+        n -= part;
+    }
+}
+
+/* Takes the prefix off the path that the two slices make, when it is there and ends with a segment. */
+static void strip_prefix(struct slice path[2], struct slice prefix) {
+    size_t first = prefix.n < path[0].n ? prefix.n : path[0].n, second = prefix.n - first;
+    if (second > path[1].n || memcmp(path[0].p, prefix.p, first) || memcmp(path[1].p, prefix.p + first, second))
+        return;
+    struct slice rest[2] = {path[0], path[1]};
+    drop_front(rest, prefix.n);
+    struct slice next = or_else(rest[0], rest[1]);
+    if (next.n && next.p[0] != '/')
+        return;
+    path[0] = rest[0];
+    path[1] = rest[1];
+}
+
+static void set_paths(const struct slice *raw, struct slice prefix, struct cgi_vars *vars) {
+    struct slice script = raw[VAR_SCRIPT_NAME], info = raw[VAR_PATH_INFO];
+    if (!info.n) {
+        info = script;
+        script = EMPTY;
+    }
+    /* PEP 3333: SCRIPT_NAME is empty or the path of a mount point; "/" is the proxy's word for none. */
+    if (script.n && (script.p[0] != '/' || (script.n == 1 && info.p[0] == '/')))
+        script = EMPTY;
+    struct slice path[2] = {script, info};
+    if (prefix.n) {
+        strip_prefix(path, prefix);
+        vars->script_name = prefix;
+    } else {
+        while (script.n && script.p[script.n - 1] == '/')
+            script.n--;
+        vars->script_name = script;
+        path[0] = EMPTY;
+    }
+    vars->path_info[0] = or_else(path[0], path[1]);
+    vars->path_info[1] = path[0].n ? path[1] : EMPTY;
+}
+
+/* Enough to tell the resources of an application apart; a bound on what a client can make the server hash. */
+enum { KEY_BYTES = 64 };
+
+static inline uint32_t hash_byte(uint32_t h, char c) {
+    return (h ^ (uint8_t)c) * 16777619u; /* FNV-1a */
+}
+
+/* Of the path counts what stands before its third slash. */
+static uint32_t make_key(const struct cgi_vars *vars) {
+    uint32_t h = 2166136261u;
+    int slashes = 0;
+    size_t left = KEY_BYTES;
+    for (size_t i = 0; i < vars->method.n && i < KEY_BYTES; i++)
+        h = hash_byte(h, vars->method.p[i]);
+    h = hash_byte(h, ' ');
+    for (int part = 0; part < 2; part++)
+        for (size_t i = 0; i < vars->path_info[part].n && left; i++, left--) {
+            char c = vars->path_info[part].p[i];
+            if (c == '/' && ++slashes == 3)
+                return h;
+            h = hash_byte(h, c);
+        }
+    return h;
+}
+
+enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, struct cgi_vars *vars) {
+    const char *pos = params, *end = len ? params + len : params;
+    struct slice raw[VAR_COUNT];
+    struct params_pair pair;
+    enum params_result result;
+    uint32_t npairs = 0;
+    for (int i = 0; i < VAR_COUNT; i++)
+        raw[i] = EMPTY;
+    while ((result = params_next(&pos, end, &pair)) == PARAMS_PAIR) {
+        enum var var = find_var(pair.name);
+        if (var == VAR_OTHER && (!pair.name.n || memchr(pair.name.p, 0, pair.name.n)))
+            return CGI_MALFORMED;
+        raw[var] = pair.value;
+        npairs++;
+    }
+    if (result == PARAMS_MALFORMED)
+        return CGI_MALFORMED;
+    *vars = (struct cgi_vars){
+        .method = or_else(raw[VAR_REQUEST_METHOD], LITERAL("GET")),
+        .query = raw[VAR_QUERY_STRING],
+        .request_uri = raw[VAR_REQUEST_URI],
+        .remote_addr = raw[VAR_REMOTE_ADDR],
+        .protocol = or_else(raw[VAR_SERVER_PROTOCOL], LITERAL("HTTP/1.0")),
+        .content_length = parse_length(raw[VAR_CONTENT_LENGTH]),
+        .https = is_https(raw),
+        .npairs = npairs,
+    };
+    set_server(raw, vars);
+    set_paths(raw, prefix, vars);
+    vars->key = make_key(vars);
+    return CGI_OK;
+}

@@ -1,0 +1,62 @@
+/* The CGI variables that the server itself needs, made right whatever the proxy's stock configuration sends
+ * (RFC 3875, section 4.1; PEP 3333, "environ Variables").
+ *
+ * cgi_scan walks over the pairs of a PARAMS stream once. Nothing is copied: slices point into the caller's bytes or
+ * into constants, and a path that is joined of two variables is given as two slices.
+ *
+ * Pure: no I/O, no allocation, no lock.
+ */
+#ifndef WSGI_FCGI_PROTO_CGI_H
+#define WSGI_FCGI_PROTO_CGI_H
+
+#include "proto/params.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cgi_vars {
+    struct slice method;       /* REQUEST_METHOD; "GET" when it is missing or empty */
+    struct slice script_name;  /* normalised; "" or "/..." without a trailing slash */
+    struct slice path_info[2]; /* normalised; the parts are to be put together, the second is often empty */
+    struct slice query;        /* QUERY_STRING; "" when missing */
+    struct slice request_uri;  /* as sent; empty when missing. Log lines use it. */
+    struct slice server_name;  /* never empty, without a port */
+    struct slice server_port;  /* never empty, digits */
+    struct slice remote_addr;  /* as sent; empty when missing */
+    struct slice protocol;     /* SERVER_PROTOCOL; "HTTP/1.0" when missing or empty (PEP 3333 requires the key) */
+    int64_t content_length;    /* -1: unknown, read the body to its end */
+    bool https;                /* wsgi.url_scheme is "https" */
+    uint32_t npairs;
+    uint32_t key; /* hash of the method and the first two segments of the path (its first 64 bytes at most):
+                                  requests that behave alike */
+};
+
+enum cgi_result {
+    CGI_OK,
+    CGI_MALFORMED, /* a pair is cut off, a name is empty or holds a NUL byte */
+};
+
+/* What is to become of a parameter in the WSGI environ. */
+enum cgi_class {
+    CGI_PASS,   /* set it as it is; when it is repeated, the last one wins */
+    CGI_HEADER, /* an HTTP_* header: repeated ones are joined with ", " (RFC 9110, section 5.3) */
+    CGI_COOKIE, /* HTTP_COOKIE: joined with "; " (RFC 6265, section 5.4) */
+    CGI_DROP,   /* never shown: HTTP_PROXY, HTTP_CONTENT_LENGTH, HTTP_CONTENT_TYPE, HTTP_TRANSFER_ENCODING,
+                   and all that begins with "wsgi." or "wsgi_fcgi." */
+    CGI_OWN,    /* set from struct cgi_vars instead: SCRIPT_NAME, PATH_INFO, QUERY_STRING, CONTENT_LENGTH,
+                   REQUEST_METHOD, SERVER_NAME, SERVER_PORT, SERVER_PROTOCOL */
+};
+
+/* Depends on the name alone, so that the answer can be cached with it. */
+enum cgi_class cgi_classify(struct slice name);
+
+/* Reads the `len` bytes of a complete PARAMS stream. `prefix` is the mount point of --script-name: "" or "/x" without a
+ * trailing slash; it is to live as long as *vars. When a variable comes twice the last one counts.
+ *
+ * Paths: PATH_INFO that is not empty is trusted; otherwise SCRIPT_NAME is the path and script_name becomes "". With a
+ * prefix, SCRIPT_NAME + PATH_INFO is joined, the prefix is taken off at a segment boundary when it is there, and
+ * script_name is the prefix in any case.
+ * Length: absent, empty, negative, not a number, or beyond 2^63-1 mean -1. */
+enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, struct cgi_vars *vars);
+
+#endif

@@ -1,0 +1,33 @@
+/* The records that a FastCGI responder sends (FastCGI 1.0, sections 3.3, 4.1, 4.2 and 5.5).
+ *
+ * Pure: every function writes to memory of the caller's. Records are padded to a multiple of eight bytes and padding
+ * is zeroed, so that no old memory leaks to the peer.
+ */
+#ifndef WSGI_FCGI_PROTO_FCGI_ENCODE_H
+#define WSGI_FCGI_PROTO_FCGI_ENCODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    FCGI_RECORD_HEADER = 8,
+    FCGI_RECORD_MAX = 65528,  /* the largest content that needs no padding */
+    FCGI_END_REQUEST_LEN = 16 /* an END_REQUEST record */
+};
+
+/* Padding behind a content of `len` bytes: 0 to 7. */
+static inline size_t fcgi_padding(size_t len) {
+    return -len & 7;
+}
+
+/* Writes the eight bytes of a header for a record with `len` (at most 65,535) bytes of content; the padding that the
+ * header announces is fcgi_padding(len), to be sent behind the content. */
+void fcgi_put_header(uint8_t *out, uint8_t type, uint16_t id, size_t len);
+
+/* Writes an END_REQUEST record: FCGI_END_REQUEST_LEN bytes. */
+void fcgi_put_end_request(uint8_t *out, uint16_t id, uint32_t app_status, uint8_t protocol_status);
+
+/* Writes an UNKNOWN_TYPE record for the management record type `type`: 16 bytes. */
+void fcgi_put_unknown_type(uint8_t *out, uint8_t type);
+
+#endif

@@ -1,0 +1,75 @@
+#include "config.h"
+
+#include "proto/params.h"
+
+#include <string.h>
+
+/* Returns how many bytes the length at `p` takes, or 0 when it is cut off. */
+static size_t read_length(const char *p, const char *end, size_t *length) {
+    const uint8_t *u = (const uint8_t *)p;
+    if (p == end)
+        return 0;
+    if (u[0] < 0x80) {
+        *length = u[0];
+        return 1;
+    }
+    if (end - p < 4)
+        return 0;
+    *length = (size_t)(u[0] & 0x7f) << 24 | (size_t)u[1] << 16 | (size_t)u[2] << 8 | u[3];
+    return 4;
+}
+
+/* Reads both lengths of a pair. Returns how many bytes they take, or 0 when they are cut off. */
+static size_t read_lengths(const char *p, const char *end, size_t *name, size_t *value) {
+    const uint8_t *u = (const uint8_t *)p;
+    if (end - p >= 2 && (u[0] | u[1]) < 0x80) { /* nearly every pair */
+        *name = u[0];
+        *value = u[1];
+        return 2;
+    }
+    size_t first = read_length(p, end, name);
+    size_t second = first ? read_length(p + first, end, value) : 0;
+    return second ? first + second : 0;
+}
+
+enum params_result params_next(const char **pos, const char *end, struct params_pair *pair) {
+    const char *p = *pos;
+    size_t name, value;
+    if (p == end)
+        return PARAMS_END;
+    size_t n = read_lengths(p, end, &name, &value);
+    if (!n)
+        return PARAMS_MALFORMED;
+    p += n;
+    /* Two comparisons and no sum: lengths come from the peer and may be near 2^31. */
+    size_t left = (size_t)(end - p);
+    if (name > left || value > left - name)
+        return PARAMS_MALFORMED;
+    pair->name = (struct slice){p, name};
+    pair->value = (struct slice){p + name, value};
+    *pos = p + name + value;
+    return PARAMS_PAIR;
+}
+
+static char *put_length(char *out, size_t n) {
+    if (n < 0x80) {
+        *out = (char)n;
+        return out + 1;
+    }
+    uint8_t bytes[4] = {(uint8_t)(n >> 24 | 0x80), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+    memcpy(out, bytes, sizeof bytes);
+    return out + sizeof bytes;
+}
+
+size_t params_put(char *out, size_t size, struct slice name, struct slice value) {
+    size_t need = (name.n < 0x80 ? 1u : 4u) + (value.n < 0x80 ? 1u : 4u) + name.n + value.n;
+    if (need > size)
+        return need;
+    out = put_length(out, name.n);
+    out = put_length(out, value.n);
+    if (name.n)
+        memcpy(out, name.p, name.n);
+    if (value.n)
+        memcpy(out + name.n, value.p, value.n);
+    return need;
+}

@@ -1,0 +1,43 @@
+/* Name-value pairs as FastCGI 1.0, section 3.4, encodes them.
+ *
+ *      7 6 5 4 3 2 1 0
+ *     +-+-------------+
+ *     |0|   length    |                    a length below 128: one byte
+ *     +-+-------------+-----------------------------+
+ *     |1|                 length                    |   else: four bytes, network order, high bit set
+ *     +-+-------------------------------------------+
+ *     nameLength valueLength name[nameLength] value[valueLength]
+ *
+ * Pure: no I/O, no allocation, no lock. Slices point into the caller's bytes.
+ */
+#ifndef WSGI_FCGI_PROTO_PARAMS_H
+#define WSGI_FCGI_PROTO_PARAMS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes owned by somebody else; `p` is not terminated and may be NULL when `n` is 0. */
+struct slice {
+    const char *p;
+    size_t n;
+};
+
+struct params_pair {
+    struct slice name;
+    struct slice value;
+};
+
+enum params_result {
+    PARAMS_PAIR,      /* *pair was filled, *pos stands behind it */
+    PARAMS_END,       /* no bytes are left */
+    PARAMS_MALFORMED, /* the bytes end inside a length, a name or a value */
+};
+
+/* Reads the pair at *pos, of bytes that end before `end`. */
+enum params_result params_next(const char **pos, const char *end, struct params_pair *pair);
+
+/* Writes one pair to `out` when it fits in `size` bytes. Returns the bytes it takes (which may be more than `size`:
+ * then nothing was written). Lengths must be below 2^31. */
+size_t params_put(char *out, size_t size, struct slice name, struct slice value);
+
+#endif

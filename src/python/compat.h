@@ -1,0 +1,134 @@
+/* Differences between CPython 3.11 (the floor) and 3.15, free-threaded builds included, in one place.
+ *
+ * GIL held in all of them, unless a function says otherwise.
+ */
+#ifndef WSGI_FCGI_PYTHON_COMPAT_H
+#define WSGI_FCGI_PYTHON_COMPAT_H
+
+#include <Python.h>
+#include <stdbool.h>
+
+#if PY_VERSION_HEX < 0x030b0000
+#error "wsgi-fcgi needs Python 3.11 or newer"
+#endif
+
+#define COMPAT_STR_(x) #x
+#define COMPAT_STR(x) COMPAT_STR_(x)
+
+#ifdef Py_GIL_DISABLED
+#define COMPAT_ABI_THREADS "t"
+#define COMPAT_BUILD_NAME " free-threaded"
+#else
+#define COMPAT_ABI_THREADS ""
+#define COMPAT_BUILD_NAME ""
+#endif
+
+/* File name of this version's interpreter, such as "python3.11" or "python3.14t". */
+#define COMPAT_PYTHON_NAME "python" COMPAT_STR(PY_MAJOR_VERSION) "." COMPAT_STR(PY_MINOR_VERSION) COMPAT_ABI_THREADS
+
+/* A PyType_Slot that holds a function: ISO C has no conversion from a function pointer to void *, POSIX has. */
+#define COMPAT_SLOT(id, function)                                                                                      \
+    { id, __extension__(void *)(function) }
+
+/* PyErr_GetRaisedException (3.12): takes the pending exception, normalised and with its traceback attached, and
+ * leaves none pending. New reference, NULL when there was none. */
+static inline PyObject *compat_err_take(void) {
+#if PY_VERSION_HEX >= 0x030c0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type = NULL, *value = NULL, *traceback = NULL;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (!type)
+        return NULL;
+    PyErr_NormalizeException(&type, &value, &traceback);
+    /* Also when it is NULL: import removes its own frames from the pending traceback, not from the exception's. */
+    if (value)
+        (void)PyException_SetTraceback(value, traceback ? traceback : Py_None);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+#endif
+}
+
+/* The traceback of `exc`: new reference, NULL without an exception when it has none. (3.11 may store None for none.) */
+static inline PyObject *compat_err_traceback(PyObject *exc) {
+    PyObject *traceback = PyException_GetTraceback(exc);
+    if (traceback && !PyTraceBack_Check(traceback))
+        Py_CLEAR(traceback);
+    return traceback;
+}
+
+/* PyErr_SetRaisedException (3.12): makes `exc` the pending exception. Steals the reference. */
+static inline void compat_err_restore(PyObject *exc) {
+#if PY_VERSION_HEX >= 0x030c0000
+    PyErr_SetRaisedException(exc);
+#else
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exc)), exc, compat_err_traceback(exc));
+#endif
+}
+
+/* PyErr_DisplayException (3.12): prints `exc` (borrowed) to sys.stderr, never exits, leaves no exception pending. */
+static inline void compat_err_display(PyObject *exc) {
+#if PY_VERSION_HEX >= 0x030c0000
+    PyErr_DisplayException(exc);
+#else
+    PyObject *traceback = compat_err_traceback(exc);
+    PyErr_Display((PyObject *)Py_TYPE(exc), exc, traceback);
+    Py_XDECREF(traceback);
+#endif
+}
+
+/* PyThreadState_GetUnchecked (3.13): the calling thread's attached thread state, or NULL. GIL not needed. */
+static inline PyThreadState *compat_thread_state(void) {
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyThreadState_GetUnchecked();
+#else
+    return _PyThreadState_UncheckedGet();
+#endif
+}
+
+/* PyObject_GetOptionalAttrString (3.13). Returns 1 with a new reference in *out, 0 with NULL and no exception when
+ * there is no such attribute, -1 with NULL and an exception. */
+static inline int compat_getattr_optional(PyObject *obj, const char *name, PyObject **out) {
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyObject_GetOptionalAttrString(obj, name, out);
+#else
+    *out = PyObject_GetAttrString(obj, name);
+    if (*out)
+        return 1;
+    if (!PyErr_ExceptionMatches(PyExc_AttributeError))
+        return -1;
+    PyErr_Clear();
+    return 0;
+#endif
+}
+
+/* PyDict_GetItemRef (3.13). Returns 1 with a new reference in *out, 0 with NULL, -1 with NULL and an exception. */
+static inline int compat_dict_get(PyObject *dict, PyObject *key, PyObject **out) {
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyDict_GetItemRef(dict, key, out);
+#else
+    *out = Py_XNewRef(PyDict_GetItemWithError(dict, key));
+    return *out ? 1 : PyErr_Occurred() ? -1 : 0;
+#endif
+}
+
+/* PyDict_SetDefaultRef (3.13): sets `key` when it is not there. Returns false with an exception set on failure. */
+static inline bool compat_dict_set_default(PyObject *dict, PyObject *key, PyObject *value) {
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyDict_SetDefaultRef(dict, key, value, NULL) >= 0;
+#else
+    return PyDict_SetDefault(dict, key, value) != NULL;
+#endif
+}
+
+/* Py_IsFinalizing (3.13). Any thread, GIL not needed. */
+static inline bool compat_is_finalizing(void) {
+#if PY_VERSION_HEX >= 0x030d0000
+    return Py_IsFinalizing();
+#else
+    return _Py_IsFinalizing();
+#endif
+}
+
+#endif

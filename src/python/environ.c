@@ -1,0 +1,171 @@
+#include "config.h"
+
+#include "python/environ.h"
+
+#include "python/compat.h"
+#include "python/names.h"
+
+#include <stdio.h>
+
+/* Keys that every request gets from elsewhere than its parameters. */
+enum own_key {
+    OWN_REQUEST_METHOD,
+    OWN_SCRIPT_NAME,
+    OWN_PATH_INFO,
+    OWN_QUERY_STRING,
+    OWN_SERVER_NAME,
+    OWN_SERVER_PORT,
+    OWN_SERVER_PROTOCOL,
+    OWN_CONTENT_LENGTH,
+    OWN_COUNT
+};
+
+static const char *const own_names[OWN_COUNT] = {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO",       "QUERY_STRING",
+                                                 "SERVER_NAME",    "SERVER_PORT", "SERVER_PROTOCOL", "CONTENT_LENGTH"};
+
+static struct name *own[OWN_COUNT];
+static PyObject *prototype; /* what all requests have in common; copied for each */
+static PyObject *key_input, *key_connected, *key_scheme, *key_role, *scheme_https, *role_authorizer;
+
+/* Sets a new reference, which is consumed; NULL passes its exception on. */
+static int set_new(PyObject *dict, PyObject *key, PyObject *value) {
+    int failed = value ? PyDict_SetItem(dict, key, value) : -1;
+    Py_XDECREF(value);
+    return failed;
+}
+
+static int set_named(PyObject *dict, const char *name, PyObject *value) {
+    int failed = value ? PyDict_SetItemString(dict, name, value) : -1;
+    Py_XDECREF(value);
+    return failed;
+}
+
+/* A parameter that comes again: header fields are joined, of the others the last one counts. */
+static int set_repeated(PyObject *env, PyObject *key, enum cgi_class class, PyObject *value) {
+    PyObject *old = NULL, *joined = NULL;
+    if (class == CGI_PASS)
+        return PyDict_SetItem(env, key, value);
+    if (compat_dict_get(env, key, &old) > 0)
+        joined = PyUnicode_FromFormat("%U%s%U", old, class == CGI_COOKIE ? "; " : ", ", value);
+    Py_XDECREF(old);
+    return set_new(env, key, joined);
+}
+
+/* Sets `key` if it is not there; a key of the prototype counts as there. */
+static int set_parameter(PyObject *env, PyObject *key, enum cgi_class class, PyObject *value) {
+    Py_ssize_t before = PyDict_GET_SIZE(env);
+    if (!compat_dict_set_default(env, key, value))
+        return -1;
+    return PyDict_GET_SIZE(env) > before ? 0 : set_repeated(env, key, class, value);
+}
+
+static int add_pair(PyObject *env, const struct params_pair *pair) {
+    struct name *name = names_find(pair->name);
+    if (!name && PyErr_Occurred())
+        return -1;
+    enum cgi_class class = name ? name->class : cgi_classify(pair->name);
+    if (class == CGI_DROP || class == CGI_OWN)
+        return 0;
+    PyObject *key = name ? Py_NewRef(name->key) : native_string_new(pair->name);
+    PyObject *value = name ? names_value(name, pair->value) : native_string_new(pair->value);
+    int failed = key && value ? set_parameter(env, key, class, value) : -1;
+    Py_XDECREF(key);
+    Py_XDECREF(value);
+    return failed;
+}
+
+static int add_own(PyObject *env, enum own_key which, struct slice value) {
+    return set_new(env, own[which]->key, names_value(own[which], value));
+}
+
+static int add_path(PyObject *env, const struct cgi_vars *vars) {
+    if (!vars->path_info[1].n)
+        return add_own(env, OWN_PATH_INFO, vars->path_info[0]);
+    PyObject *head = native_string_new(vars->path_info[0]), *tail = native_string_new(vars->path_info[1]);
+    PyObject *path = head && tail ? PyUnicode_Concat(head, tail) : NULL;
+    Py_XDECREF(head);
+    Py_XDECREF(tail);
+    return set_new(env, own[OWN_PATH_INFO]->key, path);
+}
+
+static int add_length(PyObject *env, int64_t length) {
+    char text[24];
+    if (length < 0)
+        return 0;
+    int n = snprintf(text, sizeof text, "%lld", (long long)length);
+    return add_own(env, OWN_CONTENT_LENGTH, (struct slice){text, (size_t)n});
+}
+
+/* Set after the parameters, so that none of them can stand in for one of these. */
+static int add_server_keys(PyObject *env, struct wsgi_call *call) {
+    const struct cgi_vars *vars = &call->r->vars;
+    if (add_own(env, OWN_REQUEST_METHOD, vars->method) || add_own(env, OWN_SCRIPT_NAME, vars->script_name) ||
+        add_path(env, vars) || add_own(env, OWN_QUERY_STRING, vars->query) ||
+        add_own(env, OWN_SERVER_NAME, vars->server_name) || add_own(env, OWN_SERVER_PORT, vars->server_port) ||
+        add_own(env, OWN_SERVER_PROTOCOL, vars->protocol) || add_length(env, vars->content_length))
+        return -1;
+    if ((vars->https && PyDict_SetItem(env, key_scheme, scheme_https)) ||
+        (call->r->authorizer && PyDict_SetItem(env, key_role, role_authorizer)))
+        return -1;
+    return set_new(env, key_input, input_new(call)) || set_new(env, key_connected, call_new_connected(call)) ? -1 : 0;
+}
+
+PyObject *environ_new(struct wsgi_call *call) {
+    const struct buf *params = &call->r->params;
+    PyObject *env = PyDict_Copy(prototype);
+    if (!env)
+        return NULL;
+    const char *pos = buf_len(params) ? buf_head(params) : "", *end = pos + buf_len(params);
+    struct params_pair pair;
+    while (params_next(&pos, end, &pair) == PARAMS_PAIR) {
+        if (add_pair(env, &pair))
+            goto failed;
+    }
+    if (add_server_keys(env, call))
+        goto failed;
+    return env;
+failed:
+    Py_DECREF(env);
+    return NULL;
+}
+
+static int init_prototype(PyObject *errors, PyObject *file_wrapper, bool multithread) {
+    prototype = PyDict_New();
+    if (!prototype)
+        return -1;
+    /* The keys that each request sets anew come first: their places in the dictionary are made once, here. */
+    for (unsigned i = 0; i < OWN_CONTENT_LENGTH; i++) {
+        if (PyDict_SetItem(prototype, own[i]->key, Py_None))
+            return -1;
+    }
+    if (PyDict_SetItem(prototype, key_input, Py_None) || PyDict_SetItem(prototype, key_connected, Py_None) ||
+        set_new(prototype, key_scheme, PyUnicode_InternFromString("http")) ||
+        set_new(prototype, key_role, PyUnicode_InternFromString("RESPONDER")))
+        return -1;
+    if (set_named(prototype, "wsgi.version", Py_BuildValue("(ii)", 1, 0)) ||
+        set_named(prototype, "wsgi.errors", Py_NewRef(errors)) ||
+        set_named(prototype, "wsgi.file_wrapper", Py_NewRef(file_wrapper)) ||
+        set_named(prototype, "wsgi.multithread", PyBool_FromLong(multithread)) ||
+        set_named(prototype, "wsgi.multiprocess", Py_NewRef(Py_False)) ||
+        set_named(prototype, "wsgi.run_once", Py_NewRef(Py_False)) ||
+        set_named(prototype, "wsgi.input_terminated", Py_NewRef(Py_True)))
+        return -1;
+    return 0;
+}
+
+int environ_init(PyObject *errors, PyObject *file_wrapper, bool multithread) {
+    for (unsigned i = 0; i < OWN_COUNT; i++) {
+        own[i] = names_find((struct slice){own_names[i], strlen(own_names[i])});
+        if (!own[i])
+            return -1;
+    }
+    key_input = PyUnicode_InternFromString("wsgi.input");
+    key_connected = PyUnicode_InternFromString("wsgi_fcgi.client_connected");
+    key_scheme = PyUnicode_InternFromString("wsgi.url_scheme");
+    key_role = PyUnicode_InternFromString("FCGI_ROLE");
+    scheme_https = PyUnicode_InternFromString("https");
+    role_authorizer = PyUnicode_InternFromString("AUTHORIZER");
+    if (!key_input || !key_connected || !key_scheme || !key_role || !scheme_https || !role_authorizer)
+        return -1;
+    return init_prototype(errors, file_wrapper, multithread);
+}

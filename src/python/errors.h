@@ -1,0 +1,19 @@
+/* wsgi.errors: the text stream that applications report errors to (PEP 3333, "Input and Error Streams").
+ *
+ * One object serves all requests and threads. Lines go to the log as they are, encoded as UTF-8; what UTF-8 cannot
+ * encode (lone surrogates) becomes backslash escapes. A line that is not complete yet is kept for its thread, up to
+ * 8 KiB, so that print(..., file=environ["wsgi.errors"]) does not mix with what other threads write.
+ */
+#ifndef WSGI_FCGI_PYTHON_ERRORS_H
+#define WSGI_FCGI_PYTHON_ERRORS_H
+
+#include <Python.h>
+
+/* Returns a new reference, or NULL with an exception set. GIL held. */
+PyObject *errors_new(void);
+
+/* Writes out the calling thread's incomplete line, if there is one. Costs next to nothing when there is none.
+ * Any thread; with or without the GIL (log writes may block: better without). Calls no Python. */
+void errors_end_request(void);
+
+#endif

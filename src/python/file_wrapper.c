@@ -1,0 +1,136 @@
+#include "config.h"
+
+#include "python/file_wrapper.h"
+
+#include "python/compat.h"
+
+#include <stddef.h>
+#include <structmember.h>
+#include <sys/stat.h>
+
+struct file_wrapper {
+    PyObject_HEAD
+    PyObject *filelike;
+    PyObject *block_size;
+};
+
+static PyTypeObject *file_wrapper_type;
+
+static PyObject *wrapper_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    static char filelike_name[] = "filelike", block_size_name[] = "block_size";
+    static char *names[] = {filelike_name, block_size_name, NULL};
+    PyObject *filelike;
+    Py_ssize_t block_size = 8192;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|n:file_wrapper", names, &filelike, &block_size))
+        return NULL;
+    struct file_wrapper *w = (struct file_wrapper *)type->tp_alloc(type, 0);
+    if (!w)
+        return NULL;
+    w->filelike = Py_NewRef(filelike);
+    w->block_size = PyLong_FromSsize_t(block_size);
+    if (!w->block_size)
+        Py_CLEAR(w);
+    return (PyObject *)w;
+}
+
+static int wrapper_traverse(PyObject *self, visitproc visit, void *arg) {
+    struct file_wrapper *w = (struct file_wrapper *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(w->filelike);
+    return 0;
+}
+
+static int wrapper_clear(PyObject *self) {
+    Py_CLEAR(((struct file_wrapper *)self)->filelike);
+    return 0;
+}
+
+static void wrapper_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    wrapper_clear(self);
+    Py_CLEAR(((struct file_wrapper *)self)->block_size);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *wrapper_next(PyObject *self) {
+    struct file_wrapper *w = (struct file_wrapper *)self;
+    PyObject *data = PyObject_CallMethod(w->filelike, "read", "O", w->block_size);
+    if (!data)
+        return NULL;
+    int more = PyObject_IsTrue(data);
+    if (more <= 0)
+        Py_CLEAR(data); /* without an exception this ends the iteration */
+    return data;
+}
+
+static PyObject *wrapper_close(PyObject *self, PyObject *unused) {
+    (void)unused;
+    PyObject *close;
+    int found = compat_getattr_optional(((struct file_wrapper *)self)->filelike, "close", &close);
+    if (found < 0)
+        return NULL;
+    if (!found)
+        Py_RETURN_NONE;
+    PyObject *result = PyObject_CallNoArgs(close);
+    Py_DECREF(close);
+    return result;
+}
+
+static PyMethodDef wrapper_methods[] = {{"close", wrapper_close, METH_NOARGS, NULL}, {0}};
+static PyMemberDef wrapper_members[] = {
+    {"filelike", T_OBJECT_EX, offsetof(struct file_wrapper, filelike), READONLY, NULL},
+    {"block_size", T_OBJECT_EX, offsetof(struct file_wrapper, block_size), READONLY, NULL},
+    {0},
+};
+
+PyObject *file_wrapper_init(void) {
+    PyType_Slot slots[] = {
+        COMPAT_SLOT(Py_tp_new, wrapper_new),
+        COMPAT_SLOT(Py_tp_traverse, wrapper_traverse),
+        COMPAT_SLOT(Py_tp_clear, wrapper_clear),
+        COMPAT_SLOT(Py_tp_dealloc, wrapper_dealloc),
+        COMPAT_SLOT(Py_tp_iter, PyObject_SelfIter),
+        COMPAT_SLOT(Py_tp_iternext, wrapper_next),
+        {Py_tp_methods, wrapper_methods},
+        {Py_tp_members, wrapper_members},
+        {0, NULL},
+    };
+    PyType_Spec spec = {
+        .name = "wsgi_fcgi.file_wrapper",
+        .basicsize = sizeof(struct file_wrapper),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+        .slots = slots,
+    };
+    file_wrapper_type = (PyTypeObject *)PyType_FromSpec(&spec);
+    return Py_XNewRef((PyObject *)file_wrapper_type);
+}
+
+/* The result of obj.name() as a non-negative number; -1 without an exception when there is none. */
+static long long call_number(PyObject *obj, const char *name) {
+    PyObject *value = PyObject_CallMethod(obj, name, NULL);
+    long long number = value ? PyLong_AsLongLong(value) : -1;
+    Py_XDECREF(value);
+    if (PyErr_Occurred())
+        PyErr_Clear();
+    return number;
+}
+
+bool file_wrapper_range(PyObject *iterable, struct file_range *range) {
+    if (!Py_IS_TYPE(iterable, file_wrapper_type))
+        return false;
+    PyObject *file = ((struct file_wrapper *)iterable)->filelike;
+    struct stat st;
+    long long fd = call_number(file, "fileno"), position;
+    if (fd < 0 || fd > INT_MAX || fstat((int)fd, &st) || !S_ISREG(st.st_mode))
+        return false;
+    /* The object's own notion of its position: it may have read ahead of it. Text files and files that decompress have
+     * a descriptor too, whose bytes are not those that read() gives. */
+    if (!PyObject_HasAttrString(file, "raw") && !PyObject_HasAttrString(file, "readinto"))
+        return false;
+    if (PyObject_HasAttrString(file, "encoding") || (position = call_number(file, "tell")) < 0)
+        return false;
+    *range = (struct file_range){.fd = (int)fd, .start = position, .end = st.st_size > position ? st.st_size : position};
+    return true;
+}

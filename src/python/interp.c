@@ -1,0 +1,363 @@
+#include "config.h"
+
+#include <Python.h>
+
+#include "python/interp.h"
+
+#include "base/log.h"
+#include "python/compat.h"
+#include "python/errors.h"
+
+#include <ctype.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { PATH_SIZE = PATH_MAX };
+
+/* What pyvenv.cfg says (PEP 405; `version_info` is written by virtualenv and uv, `version` by venv). */
+struct venv_info {
+    char home[PATH_SIZE];
+    char version[64];
+    int major;
+    int minor;
+};
+
+/* Finds the program that belongs to the shared library this process runs, LIBDIR/../bin/python3.X. Without it Python
+ * searches PATH, may find another installation there and take its standard library. False when there is none. */
+static bool find_python(char *out, size_t size) {
+    char path[PATH_SIZE];
+    Dl_info info;
+    void *symbol = dlsym(RTLD_DEFAULT, "Py_GetVersion");
+    if (!symbol || !dladdr(symbol, &info) || !info.dli_fname || !strstr(info.dli_fname, ".so"))
+        return false;
+    if (!realpath(info.dli_fname, path))
+        return false;
+    /* lib, lib64, lib/x86_64-linux-gnu: the prefix is one or two directories up. */
+    for (int up = 0; up < 3; up++) {
+        char *slash = strrchr(path, '/');
+        if (!slash)
+            return false;
+        *slash = '\0';
+        int n = snprintf(out, size, "%s/bin/" COMPAT_PYTHON_NAME, path);
+        if (n > 0 && (size_t)n < size && !access(out, X_OK))
+            return true;
+    }
+    return false;
+}
+
+static char *trim(char *s) {
+    while (isspace((unsigned char)*s))
+        s++;
+    char *end = s + strlen(s);
+    while (end > s && isspace((unsigned char)end[-1]))
+        end--;
+    *end = '\0';
+    return s;
+}
+
+static void venv_read_line(struct venv_info *v, char *line) {
+    char *equals = strchr(line, '=');
+    if (!equals)
+        return;
+    *equals = '\0';
+    const char *key = trim(line), *value = trim(equals + 1);
+    if (!strcasecmp(key, "home")) {
+        snprintf(v->home, sizeof v->home, "%s", value);
+    } else if (!strcasecmp(key, "version_info") || (!strcasecmp(key, "version") && !v->major)) {
+        if (sscanf(value, "%d.%d", &v->major, &v->minor) != 2)
+            v->major = v->minor = 0;
+        snprintf(v->version, sizeof v->version, "%.*s", (int)strspn(value, "0123456789."), value);
+        size_t len = strlen(v->version);
+        if (len && v->version[len - 1] == '.')
+            v->version[len - 1] = '\0';
+    }
+}
+
+/* Returns 0, or -1 with errno. */
+static int venv_read(struct venv_info *v, const char *dir) {
+    char path[PATH_SIZE];
+    if (snprintf(path, sizeof path, "%s/pyvenv.cfg", dir) >= (int)sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return -1;
+    *v = (struct venv_info){0};
+    char *line = NULL;
+    size_t size = 0;
+    while (getline(&line, &size, f) >= 0)
+        venv_read_line(v, line);
+    free(line);
+    fclose(f);
+    return 0;
+}
+
+/* Same program behind both names? */
+static bool same_file(const char *a, const char *b) {
+    struct stat sa, sb;
+    return !stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+/* Python takes the standard library from where `home` points. It is the embedded one's in nearly all cases; where it is
+ * not, say so, since the library and the interpreter may be of different patch releases. */
+static void venv_warn(const struct interp_config *c, const struct venv_info *v, const char *python) {
+    char program[PATH_SIZE + 64];
+    snprintf(program, sizeof program, "%s/" COMPAT_PYTHON_NAME, v->home);
+    if (access(program, X_OK))
+        log_warning("the Python that the virtual environment %s was made by (%s) is not there any more: programs that "
+                    "run sys.executable will fail; make the environment anew with %s -m venv --clear %s",
+                    c->venv, program, python, c->venv);
+    else if (strchr(python, '/') && !same_file(program, python))
+        log_warning(
+            "the virtual environment %s takes the standard library from %s (Python %s), not from the Python %d.%d.%d "
+            "that wsgi-fcgi embeds (%s); should modules fail to load, make it anew with %s -m venv --clear %s",
+            c->venv, v->home, v->version, PY_MAJOR_VERSION, PY_MINOR_VERSION, PY_MICRO_VERSION, python, python,
+            c->venv);
+}
+
+/* Reads the environment's pyvenv.cfg. Returns 0, or a sysexits status after printing. */
+static int venv_find(const struct interp_config *c, const char *source, const char *or_else, const char *python,
+                     struct venv_info *v) {
+    struct stat st;
+    if (stat(c->venv, &st)) {
+        if (errno == ENOENT)
+            log_error("%s: there is no directory %s: make a virtual environment with %s -m venv %s%s", source, c->venv,
+                      python, c->venv, or_else);
+        else
+            log_error("%s: %s: %s", source, c->venv, strerror(errno));
+        return EX_NOINPUT;
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        log_error("%s: %s is not a directory: name the directory of a virtual environment%s", source, c->venv, or_else);
+        return EX_NOINPUT;
+    }
+    if (!venv_read(v, c->venv))
+        return 0;
+    if (errno == ENOENT)
+        log_error("%s: %s is not a virtual environment: it has no pyvenv.cfg; make one with %s -m venv %s%s", source,
+                  c->venv, python, c->venv, or_else);
+    else
+        log_error("%s: cannot read %s/pyvenv.cfg: %s", source, c->venv, strerror(errno));
+    return EX_CONFIG;
+}
+
+/* A usable virtual environment? Returns 0, or a sysexits status after printing. `python` is the program to name in
+ * advice. Python itself would quietly go on without the environment, or with modules of another version. */
+static int venv_check(const struct interp_config *c, const char *python) {
+    const char *source = c->venv_from_env ? "VIRTUAL_ENV" : "--venv";
+    const char *or_else = c->venv_from_env ? ", name another with --venv, or unset VIRTUAL_ENV" : "";
+    struct venv_info v;
+    int failed = venv_find(c, source, or_else, python, &v);
+    if (failed)
+        return failed;
+    if (!v.home[0]) {
+        log_error("%s: %s/pyvenv.cfg has no line \"home = DIRECTORY\": make the virtual environment anew with "
+                  "%s -m venv --clear %s%s",
+                  source, c->venv, python, c->venv, or_else);
+        return EX_CONFIG;
+    }
+    if (v.major && (v.major != PY_MAJOR_VERSION || v.minor != PY_MINOR_VERSION)) {
+        log_error(
+            "%s: the virtual environment %s was made by Python %d.%d, this wsgi-fcgi embeds Python %d.%d: make it "
+            "anew with %s -m venv --clear %s%s, or build wsgi-fcgi with PYTHON=%s/python%d.%d",
+            source, c->venv, v.major, v.minor, PY_MAJOR_VERSION, PY_MINOR_VERSION, python, c->venv, or_else, v.home,
+            v.major, v.minor);
+        return EX_CONFIG;
+    }
+    venv_warn(c, &v, python);
+    return 0;
+}
+
+static int report_status(PyStatus status, const char *python) {
+    /* An exception is pending when Python came far enough to have a thread state. */
+    if (compat_thread_state() && PyErr_Occurred())
+        interp_print_error("Python raised an exception while it started");
+    const char *home = getenv("PYTHONHOME");
+    if (home && *home)
+        log_error("cannot start Python: %s; PYTHONHOME is set to %s: unset it, or set it to the prefix of Python %d.%d",
+                  status.err_msg ? status.err_msg : "unknown error", home, PY_MAJOR_VERSION, PY_MINOR_VERSION);
+    else
+        log_error("cannot start Python: %s; is its standard library installed? Try %s -c 'import encodings, site'",
+                  status.err_msg ? status.err_msg : "unknown error", python);
+    return EX_CONFIG;
+}
+
+/* Puts the directories of the command line at the front of sys.path. Returns 0, or -1 with an exception. */
+static int prepend_paths(const struct interp_config *c) {
+    PyObject *path = PySys_GetObject("path"); /* borrowed */
+    if (!path || !PyList_Check(path)) {
+        PyErr_SetString(PyExc_RuntimeError, "sys.path is no list");
+        return -1;
+    }
+    Py_ssize_t at = 0;
+    for (size_t i = 0; i <= c->npythonpath; i++) {
+        const char *dir = i ? c->pythonpath[i - 1] : c->chdir;
+        if (!dir)
+            continue;
+        PyObject *item = PyUnicode_DecodeFSDefault(dir);
+        int failed = !item || PyList_Insert(path, at++, item);
+        Py_XDECREF(item);
+        if (failed)
+            return -1;
+    }
+    return 0;
+}
+
+/* Returns 0, or -1 with an exception. Leaves a stream alone that is none (descriptor 1 is closed) or no TextIOWrapper
+ * (sitecustomize replaced it). */
+static int line_buffer_stdout(void) {
+    PyObject *out = PySys_GetObject("stdout"); /* borrowed */
+    PyObject *method = NULL, *none = NULL, *options = NULL, *result = NULL;
+    int has = out ? compat_getattr_optional(out, "reconfigure", &method) : 0;
+    if (has <= 0)
+        return has;
+    none = PyTuple_New(0);
+    options = Py_BuildValue("{s:O}", "line_buffering", Py_True);
+    if (none && options)
+        result = PyObject_Call(method, none, options);
+    Py_XDECREF(method);
+    Py_XDECREF(none);
+    Py_XDECREF(options);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+static PyStatus initialize(const struct interp_config *c, const char *program_name) {
+    PyConfig config;
+    PyConfig_InitPythonConfig(&config);
+    config.parse_argv = 0;
+    config.install_signal_handlers = 1;
+    char *argv[] = {strdup(c->program ? c->program : "wsgi-fcgi")};
+    PyStatus status = argv[0] ? PyConfig_SetBytesArgv(&config, 1, argv) : PyStatus_NoMemory();
+    if (!PyStatus_Exception(status))
+        status = PyConfig_SetBytesString(&config, &config.program_name, program_name);
+    if (!PyStatus_Exception(status))
+        status = Py_InitializeFromConfig(&config);
+    PyConfig_Clear(&config);
+    free(argv[0]);
+    return status;
+}
+
+int interp_start(const struct interp_config *c) {
+    char python[PATH_SIZE], program[PATH_SIZE];
+    if (!find_python(python, sizeof python))
+        snprintf(python, sizeof python, COMPAT_PYTHON_NAME);
+    const char *program_name = python;
+    if (c->venv) {
+        int failed = venv_check(c, python);
+        if (failed)
+            return failed;
+        if (snprintf(program, sizeof program, "%s/bin/python", c->venv) >= (int)sizeof program) {
+            log_error("%s: %s", c->venv, strerror(ENAMETOOLONG));
+            return EX_NOINPUT;
+        }
+        /* getpath and site look for pyvenv.cfg beside and above the program's name. */
+        program_name = program;
+    }
+    PyStatus status = initialize(c, program_name);
+    if (PyStatus_Exception(status))
+        return report_status(status, python);
+    if (prepend_paths(c) || line_buffer_stdout()) {
+        interp_print_error("cannot set up sys.path and sys.stdout");
+        return EX_SOFTWARE;
+    }
+    return 0;
+}
+
+void interp_describe(char *out, size_t size) {
+    const char *version = Py_GetVersion();
+    int n = snprintf(out, size, "Python %.*s%s", (int)strcspn(version, " "), version, COMPAT_BUILD_NAME);
+    if (!Py_IsInitialized() || n < 0 || (size_t)n >= size)
+        return;
+    PyObject *executable = PySys_GetObject("executable"); /* borrowed */
+    if (!executable || !PyUnicode_Check(executable) || !PyUnicode_GetLength(executable))
+        return;
+    PyObject *bytes = PyUnicode_EncodeFSDefault(executable);
+    char text[512];
+    if (bytes)
+        snprintf(out + n, size - (size_t)n, " (%s)",
+                 log_escape(text, sizeof text, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)));
+    else
+        PyErr_Clear();
+    Py_XDECREF(bytes);
+}
+
+int interp_stop(void) {
+    errors_end_request();
+    return Py_FinalizeEx() ? EX_SOFTWARE : 0;
+}
+
+static void flush_stream(const char *name) {
+    PyObject *stream = PySys_GetObject(name); /* borrowed */
+    if (!stream || stream == Py_None)
+        return;
+    PyObject *result = PyObject_CallMethod(stream, "flush", NULL);
+    if (!result)
+        PyErr_Clear();
+    Py_XDECREF(result);
+}
+
+void interp_run_atexit(void) {
+    PyObject *atexit = PyImport_ImportModule("atexit");
+    PyObject *result = atexit ? PyObject_CallMethod(atexit, "_run_exitfuncs", NULL) : NULL;
+    if (!result)
+        interp_print_error("cannot run the functions that were registered with atexit");
+    Py_XDECREF(result);
+    Py_XDECREF(atexit);
+    flush_stream("stdout");
+    flush_stream("stderr");
+    errors_end_request();
+}
+
+/* The text of `exc` as the traceback module formats it: bytes, new reference, or NULL without an exception. */
+static PyObject *format_exception(PyObject *exc) {
+    PyObject *bytes = NULL, *text = NULL, *lines = NULL, *empty = NULL;
+    PyObject *module = PyImport_ImportModule("traceback");
+    if (module)
+        lines = PyObject_CallMethod(module, "format_exception", "O", exc);
+    if (lines)
+        empty = PyUnicode_FromString("");
+    if (empty)
+        text = PyUnicode_Join(empty, lines);
+    if (text)
+        bytes = PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+    if (!bytes)
+        PyErr_Clear();
+    Py_XDECREF(module);
+    Py_XDECREF(lines);
+    Py_XDECREF(empty);
+    Py_XDECREF(text);
+    return bytes;
+}
+
+void interp_print_error(const char *what) {
+    PyObject *exc = compat_err_take();
+    log_error("%s", what);
+    if (!exc)
+        return;
+    PyObject *bytes = format_exception(exc);
+    if (bytes) {
+        const char *text = PyBytes_AS_STRING(bytes);
+        size_t len = (size_t)PyBytes_GET_SIZE(bytes);
+        Py_BEGIN_ALLOW_THREADS
+        log_text(text, len);
+        Py_END_ALLOW_THREADS
+    } else {
+        char line[256];
+        int n = snprintf(line, sizeof line, "%.200s (its traceback could not be formatted)\n", Py_TYPE(exc)->tp_name);
+        log_text(line, (size_t)n);
+        compat_err_display(exc);
+    }
+    Py_XDECREF(bytes);
+    Py_DECREF(exc);
+    PyErr_Clear();
+}

@@ -1,0 +1,53 @@
+/* The embedded interpreter: its start, its end, and how an exception becomes lines of the log.
+ *
+ * Threads: interp_start, interp_stop and interp_run_atexit are called by the main thread; interp_print_error by any.
+ * Errors of the start are printed (log_error) as what is wrong and what to do; the caller only exits with the status.
+ */
+#ifndef WSGI_FCGI_PYTHON_INTERP_H
+#define WSGI_FCGI_PYTHON_INTERP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct interp_config {
+    const char *program;           /* argv[0] of the server; becomes sys.argv[0] */
+    const char *venv;              /* directory of the virtual environment; NULL: none */
+    bool venv_from_env;            /* `venv` came from VIRTUAL_ENV, not from --venv: errors name the right one */
+    const char *chdir;             /* absolute directory to put first on sys.path; NULL: none. Not changed to. */
+    const char *const *pythonpath; /* directories to put behind it, in this order */
+    size_t npythonpath;
+};
+
+/* Starts Python as `python3` would, environment variables (PYTHONPATH, PYTHONDEVMODE, ...) included, with
+ *   - sys.path: `chdir`, the directories of `pythonpath`, then what Python itself puts there;
+ *   - sys.argv: [program] alone, so that an application that parses its arguments when imported sees none;
+ *   - sys.executable: a real Python, DIR/bin/python of a virtual environment, so that what runs it (subprocess,
+ *     multiprocessing) starts Python and not a second server;
+ *   - a plain __main__ module;
+ *   - SIGINT raising KeyboardInterrupt, until the caller installs its own handlers; SIGPIPE and SIGXFSZ ignored;
+ *   - sys.stdout line-buffered, also into a pipe or a file, so that what an application prints shows up at once
+ *     (PYTHONUNBUFFERED still makes it unbuffered).
+ * Returns 0 with the GIL held by the calling (main) thread. Otherwise a sysexits status, after printing: EX_CONFIG
+ * (the virtual environment is none, or was made by another Python version; the Python installation is incomplete),
+ * EX_NOINPUT (its directory does not exist), EX_SOFTWARE (anything else). Nothing of Python may be called then. */
+int interp_start(const struct interp_config *config);
+
+/* Writes "Python 3.11.2", and once Python runs also " (/usr/bin/python3.11)" or the interpreter that stands for it.
+ * The GIL is held, or Python was not started. Always terminated. */
+void interp_describe(char *out, size_t size);
+
+/* Ends Python: joins the threads of `threading` that are no daemons, runs atexit, flushes sys.stdout and sys.stderr,
+ * frees the interpreter. GIL held on entry, no interpreter on return.
+ * Returns 0, or EX_SOFTWARE when flushing failed (Python has printed why). */
+int interp_stop(void);
+
+/* For an end with application threads that are stuck in Python: runs atexit's functions and flushes sys.stdout and
+ * sys.stderr, joins and frees nothing. The caller then calls _exit. GIL held, before and after. */
+void interp_run_atexit(void);
+
+/* Prints the pending exception as one error line `what` and its traceback, and clears it. GIL held, exception set.
+ * Never exits the process, whatever the exception is (SystemExit, KeyboardInterrupt), and prints at least its type
+ * when its own methods fail. Any thread. */
+void interp_print_error(const char *what);
+
+#endif

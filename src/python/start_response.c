@@ -1,0 +1,197 @@
+#include "config.h"
+
+#include "python/call.h"
+#include "python/compat.h"
+
+#include <strings.h>
+
+/* RFC 9110, section 5.6.2: tchar. */
+static bool is_token_char(unsigned char c) {
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr(others, c));
+}
+
+/* RFC 9110, section 5.5: field values have no control characters but the tab; with CR and LF a value could add header
+ * fields of its own. */
+static bool is_value_char(unsigned char c) {
+    return (c >= 0x20 && c != 0x7f) || c == '\t';
+}
+
+/* PEP 3333, "A Note on String Types": native strings that hold code points up to U+00FF. Borrows the bytes of `s`. */
+static bool native_string(PyObject *s, const char *what, struct slice *out) {
+    if (!PyUnicode_Check(s)) {
+        PyErr_Format(PyExc_TypeError, "%s must be str, not %.100s", what, Py_TYPE(s)->tp_name);
+        return false;
+    }
+#if PY_VERSION_HEX < 0x030c0000
+    if (PyUnicode_READY(s))
+        return false;
+#endif
+    if (PyUnicode_KIND(s) != PyUnicode_1BYTE_KIND) {
+        PyErr_Format(PyExc_ValueError, "%s %R has a character beyond latin-1", what, s);
+        return false;
+    }
+    *out = (struct slice){(const char *)PyUnicode_1BYTE_DATA(s), (size_t)PyUnicode_GET_LENGTH(s)};
+    return true;
+}
+
+static bool only(bool (*test)(unsigned char), struct slice s) {
+    for (size_t i = 0; i < s.n; i++) {
+        if (!test((unsigned char)s.p[i]))
+            return false;
+    }
+    return true;
+}
+
+/* PEP 3333, "The start_response() Callable": "999 Message here"; the reason may be left out. */
+static bool take_status(struct wsgi_call *call, PyObject *status) {
+    struct slice s;
+    if (!native_string(status, "the status", &s))
+        return false;
+    bool digits = s.n >= 3 && s.p[0] >= '2' && s.p[0] <= '9' && s.p[1] >= '0' && s.p[1] <= '9' && s.p[2] >= '0' &&
+                  s.p[2] <= '9' && (s.n == 3 || s.p[3] == ' ');
+    if (!digits || s.n > REQUEST_STATUS_MAX || !only(is_value_char, s)) {
+        PyErr_Format(PyExc_ValueError, "the status %R is not of the form '200 OK'", status);
+        return false;
+    }
+    char *out = call->r->status;
+    memcpy(out, s.p, s.n);
+    out[s.n] = '\0';
+    call->no_body = call->head_only || !strncmp(out, "204", 3) || !strncmp(out, "304", 3);
+    return true;
+}
+
+static bool name_is(struct slice name, const char *other) {
+    return !strncasecmp(name.p, other, name.n) && !other[name.n];
+}
+
+/* PEP 3333, "Other HTTP Features": hop-by-hop headers (RFC 2616, section 13.5.1) are an error. "Status" is the name that
+ * CGI keeps for itself (RFC 3875, section 6.3.3). */
+static bool is_forbidden(struct slice name) {
+    static const char *const names[] = {"connection", "keep-alive",        "proxy-authenticate",
+                                        "te",         "proxy-authorization", "trailers",
+                                        "upgrade",    "transfer-encoding", "status"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (name_is(name, names[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool take_length(struct wsgi_call *call, struct slice value) {
+    uint64_t length = 0;
+    bool good = value.n > 0 && value.n < 19;
+    for (size_t i = 0; good && i < value.n; i++) {
+        good = value.p[i] >= '0' && value.p[i] <= '9';
+        length = length * 10 + (uint64_t)(value.p[i] - '0');
+    }
+    if (!good || (call->length_set && call->length != length)) {
+        PyErr_SetString(PyExc_ValueError, good ? "two Content-Length headers" : "Content-Length is not a number");
+        return false;
+    }
+    call->length_set = true;
+    call->length = length;
+    return true;
+}
+
+static bool take_header(struct wsgi_call *call, PyObject *item) {
+    struct slice name, value;
+    if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != 2) {
+        PyErr_Format(PyExc_TypeError, "a header must be a tuple (name, value), not %R", item);
+        return false;
+    }
+    if (!native_string(PyTuple_GET_ITEM(item, 0), "a header name", &name) ||
+        !native_string(PyTuple_GET_ITEM(item, 1), "a header value", &value))
+        return false;
+    if (!name.n || !only(is_token_char, name) || !only(is_value_char, value)) {
+        PyErr_Format(PyExc_ValueError, "the header %R has a character that headers must not have", item);
+        return false;
+    }
+    if (is_forbidden(name)) {
+        PyErr_Format(PyExc_ValueError, "the header %R is not the application's to set (PEP 3333)", item);
+        return false;
+    }
+    if (name.n == 14 && name_is(name, "content-length") && !take_length(call, value))
+        return false;
+    struct buf *head = &call->r->head;
+    if (buf_reserve(head, name.n + value.n + 4)) {
+        PyErr_NoMemory();
+        return false;
+    }
+    char *at = buf_tail(head);
+    memcpy(at, name.p, name.n);
+    memcpy(at + name.n, ": ", 2);
+    if (value.n)
+        memcpy(at + name.n + 2, value.p, value.n);
+    memcpy(at + name.n + 2 + value.n, "\r\n", 2);
+    head->end += name.n + value.n + 4;
+    return true;
+}
+
+static bool take_headers(struct wsgi_call *call, PyObject *headers) {
+    if (!PyList_Check(headers)) {
+        PyErr_Format(PyExc_TypeError, "the headers must be a list, not %.100s", Py_TYPE(headers)->tp_name);
+        return false;
+    }
+    call->length_set = false;
+    buf_reset(&call->r->head, REQUEST_KEEP_BYTES);
+    /* The size is read anew each time: formatting an error runs the application's code. */
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
+        if (!take_header(call, PyList_GET_ITEM(headers, i)))
+            return false;
+    }
+    return true;
+}
+
+/* PEP 3333, "The start_response() Callable": with exc_info after the headers were sent, the exception is raised. */
+static void raise_exc_info(PyObject *exc_info) {
+    if (!PyTuple_Check(exc_info) || PyTuple_GET_SIZE(exc_info) != 3) {
+        PyErr_Format(PyExc_TypeError, "exc_info must be a tuple of three, not %.100s", Py_TYPE(exc_info)->tp_name);
+        return;
+    }
+    PyObject *value = PyTuple_GET_ITEM(exc_info, 1);
+    if (PyExceptionInstance_Check(value))
+        compat_err_restore(Py_NewRef(value));
+    else
+        PyErr_SetObject(PyExc_RuntimeError, value);
+}
+
+/* Gives start_response(status, headers[, exc_info]); exc_info may be given by its name. */
+static bool take_arguments(PyObject *const *args, size_t nargsf, PyObject *names, PyObject **exc_info) {
+    Py_ssize_t n = PyVectorcall_NARGS(nargsf), named = names ? PyTuple_GET_SIZE(names) : 0;
+    if (n == 2 && named == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "exc_info") == 0)
+        *exc_info = args[2];
+    else if (!named && (n == 2 || n == 3))
+        *exc_info = n == 3 ? args[2] : NULL;
+    else {
+        PyErr_SetString(PyExc_TypeError, "start_response() takes (status, headers, exc_info=None)");
+        return false;
+    }
+    if (*exc_info == Py_None)
+        *exc_info = NULL;
+    return true;
+}
+
+PyObject *start_response(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names) {
+    struct wsgi_call *call = (struct wsgi_call *)self;
+    PyObject *exc_info;
+    if (!take_arguments(args, nargsf, names, &exc_info))
+        return NULL;
+    if (!call->r) {
+        PyErr_SetString(PyExc_RuntimeError, "start_response() after the request has ended");
+        return NULL;
+    }
+    if (exc_info && call->r->head_stored) {
+        raise_exc_info(exc_info);
+        return NULL;
+    }
+    if (call->started && !exc_info) {
+        PyErr_SetString(PyExc_AssertionError, "start_response() was called before; pass exc_info to replace the answer");
+        return NULL;
+    }
+    call->started = false;
+    if (!take_status(call, args[0]) || !take_headers(call, args[1]))
+        return NULL;
+    call->started = true;
+    return call_new_write(call);
+}

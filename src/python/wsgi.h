@@ -1,0 +1,27 @@
+/* The WSGI call: one request to the application and back (PEP 3333). */
+#ifndef WSGI_FCGI_PYTHON_WSGI_H
+#define WSGI_FCGI_PYTHON_WSGI_H
+
+#include <stdbool.h>
+
+struct request;
+struct sched_thread;
+
+/* Loads the application named by `spec` (see python/app.h) and prepares what its calls share. `multithread` becomes
+ * wsgi.multithread. Main thread, GIL held. Returns 0, or a sysexits status after printing what is wrong. */
+int wsgi_init(const char *spec, bool multithread);
+
+/* Describes the loaded application for people, in `out` of `size` bytes. GIL held. */
+void wsgi_describe(char *out, unsigned long size);
+
+/* Calls the application: struct lane_config.run. A scheduler's thread, without the GIL; it attaches itself to the
+ * interpreter the first time. */
+void wsgi_run(struct request *r, void *user);
+
+/* Detaches a thread of the scheduler from the interpreter: struct lane_config.thread_stop. Without the GIL. */
+void wsgi_thread_stop(struct sched_thread *thread, void *user);
+
+/* Frees what wsgi_init made. Main thread, GIL held, after all scheduler threads have ended. */
+void wsgi_fini(void);
+
+#endif

@@ -1,0 +1,78 @@
+/* A request body: filled by the event loop as the bytes come, read by the application's thread.
+ *
+ * Unread bytes are kept in memory up to a bound; what comes beyond is appended to an unlinked temporary file until the
+ * reader has caught up. The writer never waits, so a connection can always be read from, whatever the application does.
+ *
+ * When the length is known, exactly that many bytes are given to the reader and the rest is dropped (PEP 3333, "Input
+ * and Error Streams": a server simulates the end of file there).
+ *
+ * Threads: one writer (the owner of the loop) and any number of readers; the functions lock. No GIL.
+ */
+#ifndef WSGI_FCGI_REQUEST_BODY_H
+#define WSGI_FCGI_REQUEST_BODY_H
+
+#include "base/buf.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct body_limits {
+    size_t memory;         /* unread bytes that stay in memory */
+    uint64_t total;        /* bytes of one body; 0: no limit */
+    const char *spool_dir; /* where the temporary files are made */
+};
+
+struct body {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct buf memory;  /* unread bytes that came before those in the file */
+    int spool;          /* descriptor of the file, or -1 */
+    off_t spool_start;  /* unread bytes in the file: from here */
+    off_t spool_end;    /* to here */
+    int64_t expected;   /* CONTENT_LENGTH, or -1 */
+    uint64_t received;  /* bytes taken so far */
+    int error;          /* errno that reading ends with; 0: a clean end */
+    bool complete;      /* nothing more will come */
+    unsigned readers;   /* waiting */
+};
+
+enum body_status {
+    BODY_OK,
+    BODY_TOO_LARGE, /* beyond body_limits.total; the reader gets EFBIG */
+    BODY_FAILED     /* no memory, or the temporary file cannot be written; the reader gets that errno */
+};
+
+void body_init(struct body *b);
+void body_fini(struct body *b);
+
+/* Makes the body empty for a request whose CONTENT_LENGTH is `expected` (-1: unknown; 0: it is complete at once). */
+void body_begin(struct body *b, int64_t expected);
+
+/* Frees what a finished request left, keeping at most `keep` bytes of memory for the next one. */
+void body_reset(struct body *b, size_t keep);
+
+/* Takes bytes from the peer. After an error status the body is complete and takes no more. Writer. */
+enum body_status body_append(struct body *b, const struct body_limits *limits, const void *data, size_t len);
+
+/* The peer has sent everything. With fewer bytes than expected the reader gets those, then ECONNABORTED. Writer. */
+void body_end(struct body *b);
+
+/* Nothing more will come, and what is unread does not count: the reader gets `error`. Writer. */
+void body_abort(struct body *b, int error);
+
+/* Whether nothing more will come. Any thread. */
+bool body_complete(struct body *b);
+
+/* Whether it ended with fewer bytes than expected. Writer. */
+bool body_short(const struct body *b);
+
+/* Copies up to `len` bytes to `out`. Returns how many; 0 at the end; -1 with errno EAGAIN when nothing is there yet,
+ * or with the error that ended the body. Does not wait. */
+ssize_t body_read(struct body *b, void *out, size_t len);
+
+/* Waits until body_read would not give EAGAIN. */
+void body_wait(struct body *b);
+
+#endif

@@ -1,0 +1,62 @@
+#include "config.h"
+
+#include "request/request.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+void request_init(struct request *r) {
+    *r = (struct request){0};
+    body_init(&r->body);
+}
+
+void request_reset(struct request *r) {
+    buf_reset(&r->params, REQUEST_KEEP_BYTES);
+    buf_reset(&r->head, REQUEST_KEEP_BYTES);
+    buf_reset(&r->out, REQUEST_KEEP_BYTES);
+    body_reset(&r->body, REQUEST_KEEP_BYTES);
+    r->status[0] = '\0';
+    r->thread = NULL;
+    r->head_stored = r->broken_off = false;
+    atomic_store_explicit(&r->gone, false, memory_order_relaxed);
+}
+
+void request_fini(struct request *r) {
+    buf_fini(&r->params);
+    buf_fini(&r->head);
+    buf_fini(&r->out);
+    body_fini(&r->body);
+}
+
+int request_answer(struct request *r, const char *status, const char *extra, const char *text) {
+    bool head_only = r->vars.method.n == 4 && !memcmp(r->vars.method.p, "HEAD", 4);
+    char lines[256];
+    int n = snprintf(lines, sizeof lines, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n%s",
+                     strlen(text), extra ? extra : "");
+    buf_reset(&r->head, REQUEST_KEEP_BYTES);
+    snprintf(r->status, sizeof r->status, "%s", status);
+    if (buf_append(&r->head, lines, (size_t)n))
+        return -1;
+    return r->frontend->put(r, text, head_only ? 0 : strlen(text));
+}
+
+ssize_t request_read(struct request *r, void *out, size_t len) {
+    ssize_t n;
+    while ((n = body_read(&r->body, out, len)) < 0 && errno == EAGAIN) {
+        if (r->thread)
+            sched_will_block(r->thread);
+        body_wait(&r->body);
+    }
+    return n;
+}
+
+char *request_text(const struct request *r, char *out, size_t size) {
+    char method[32], uri[512];
+    struct slice target = r->vars.request_uri.n ? r->vars.request_uri : r->vars.path_info[0];
+    snprintf(out, size, "%s %s", log_escape(method, sizeof method, r->vars.method.p, r->vars.method.n),
+             log_escape(uri, sizeof uri, target.p, target.n));
+    return out;
+}

@@ -1,0 +1,81 @@
+/* The neutral request: the one meeting point of the event side (net/) and the application side (python/).
+ *
+ * A front end (FastCGI, HTTP/1.1) fills it, submits it to the scheduler, and turns what the application answers into
+ * its own wire format through a table of functions; nothing above knows which one it is.
+ *
+ * Who may touch it: the owner of the loop until the request is submitted and again from `settle` on; in between the
+ * thread that runs it, except for `body` and `gone`, which both sides may use at any time.
+ *
+ * The answer, on the running thread:
+ *     status, head                filled once: the status line and the header lines
+ *     frontend->put or ->send     any number of times: put only stores, send transmits everything stored so far
+ *     return                      the front end ends the answer when it settles the job
+ */
+#ifndef WSGI_FCGI_REQUEST_REQUEST_H
+#define WSGI_FCGI_REQUEST_REQUEST_H
+
+#include "base/buf.h"
+#include "proto/cgi.h"
+#include "request/body.h"
+#include "sched/sched.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct request;
+
+struct frontend_ops {
+    const char *name;
+    /* Stores the head, when it was not stored yet, and `len` bytes of the body in its wire format behind r->out.
+     * Returns 0, or -1 with errno ENOMEM. Running thread. */
+    int (*put)(struct request *r, const char *data, size_t len);
+    /* Like put, and transmits all that is stored, waiting (without the GIL) while the peer does not take it. `data` need
+     * not outlive the call. Returns 0, or -1 with errno EPIPE when the peer is gone, or ENOMEM. Running thread. */
+    int (*send)(struct request *r, const char *data, size_t len);
+};
+
+struct request {
+    struct sched_job job;
+    const struct frontend_ops *frontend;
+    struct sched_thread *thread; /* that runs it */
+
+    struct buf params;    /* the name-value pairs, as proto/params.h reads them */
+    struct cgi_vars vars; /* slices point into `params` */
+    struct body body;
+    bool authorizer;      /* the answer decides whether a request is let through (FastCGI 1.0, 6.3) */
+
+    struct buf head;     /* header lines "Name: value\r\n", in the order of the application */
+    char status[128];    /* "200 OK"; empty until the application sets it */
+    struct buf out;      /* answer in wire format that was not transmitted yet */
+    bool head_stored;    /* the head is in `out`, or was sent */
+    bool broken_off;     /* the answer is not whole: the front end must let the peer see that */
+    atomic_bool gone;    /* the peer is gone or has aborted the request: writing is of no use */
+};
+
+enum {
+    REQUEST_KEEP_BYTES = 16384,   /* memory that a pooled request keeps in each of its buffers */
+    REQUEST_STATUS_MAX = 127,     /* bytes of a status line that are taken */
+    REQUEST_BODY_START = 65536    /* so much of a body must be there, or all of it, before a request is started */
+};
+
+/* Prepares a zeroed or recycled request. */
+void request_init(struct request *r);
+
+/* Makes it ready for the next one. */
+void request_reset(struct request *r);
+void request_fini(struct request *r);
+
+/* Stores a whole short answer of the server's own ("503 Service Unavailable" and the like) in the front end's wire
+ * format. `extra` is NULL or further header lines, each with its "\r\n". Returns 0, or -1 with errno ENOMEM. */
+int request_answer(struct request *r, const char *status, const char *extra, const char *text);
+
+/* Copies up to `len` bytes of the body to `out`, waiting for at least one. Returns how many, 0 at the end, or -1 with
+ * errno: ECONNABORTED the peer sent fewer bytes than announced, ECONNRESET it is gone, EFBIG too large, or what the
+ * temporary file said. Running thread (or one that the application started), without the GIL. */
+ssize_t request_read(struct request *r, void *out, size_t len);
+
+/* A line such as "GET /path" for the log, escaped. Returns `out`. */
+char *request_text(const struct request *r, char *out, size_t size);
+
+#endif

@@ -1,0 +1,584 @@
+#include "config.h"
+
+#include "sched/sched.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "sched/sched_impl.h"
+#include "sched/taskstat.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    POLL_NS = 1000000, /* with jobs waiting the loop looks for events at least so often, between two jobs */
+    HOLD_MS = 20       /* so long others wait for a job that computes: four switch intervals of CPython */
+};
+
+/* Notes: from any thread to the owner. */
+
+void sched_post(struct sched *s, struct sched_note *note) {
+    struct sched_note *head = atomic_load_explicit(&s->notes, memory_order_relaxed);
+    do {
+        note->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&s->notes, &head, note, memory_order_release, memory_order_relaxed));
+    /* Who put the first note on the list wakes the owner for all that follow until it takes the list. */
+    if (!head)
+        ev_async_send(s->config.loop, &s->async);
+}
+
+static void notes_cb(struct ev_loop *loop, ev_async *w, int revents) {
+    (void)loop;
+    (void)revents;
+    struct sched *s = w->data;
+    struct sched_note *note = atomic_exchange_explicit(&s->notes, NULL, memory_order_acquire), *oldest = NULL;
+    while (note) {
+        struct sched_note *next = note->next;
+        note->next = oldest;
+        oldest = note;
+        note = next;
+    }
+    while (oldest) {
+        struct sched_note *next = oldest->next;
+        oldest->call(oldest);
+        oldest = next;
+    }
+}
+
+/* Threads: started on demand, idle ones on a stack. */
+
+static void *thread_main(void *arg);
+
+static struct sched_thread *thread_start_locked(struct sched *s) {
+    struct sched_thread *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    t->s = s;
+    t->index = atomic_load_explicit(&s->nthreads, memory_order_relaxed);
+    atomic_init(&t->stat_fd, -1);
+    sem_init(&t->wake, 0, 0);
+    s->threads[t->index] = t;
+    int error = pthread_create(&t->id, NULL, thread_main, t);
+    if (error) {
+        sem_destroy(&t->wake);
+        free(t);
+        errno = error;
+        return NULL;
+    }
+    atomic_fetch_add_explicit(&s->nthreads, 1, memory_order_release);
+    s->nalive++;
+    return t;
+}
+
+static struct sched_thread *idle_take(struct sched *s) {
+    pthread_mutex_lock(&s->lock);
+    struct sched_thread *t = LIST_FIRST(&s->idle);
+    if (t)
+        LIST_REMOVE(t, idle);
+    else if (!atomic_load(&s->quit) && s->nthreads <= s->config.threads) {
+        t = thread_start_locked(s);
+        if (!t)
+            log_error("cannot start thread %u of %u: %s: raise the limit of processes, or lower --threads",
+                      s->nthreads + 1, s->config.threads + 1, strerror(errno));
+    }
+    pthread_mutex_unlock(&s->lock);
+    return t;
+}
+
+static struct sched_thread *idle_take_veteran(struct sched *s) {
+    pthread_mutex_lock(&s->lock);
+    struct sched_thread *t;
+    LIST_FOREACH(t, &s->idle, idle) {
+        if (t->veteran) {
+            LIST_REMOVE(t, idle);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    return t;
+}
+
+/* Returns false when the thread is to end instead. */
+static bool idle_put(struct sched_thread *t) {
+    struct sched *s = t->s;
+    pthread_mutex_lock(&s->lock);
+    bool quit = atomic_load(&s->quit);
+    if (!quit)
+        LIST_INSERT_HEAD(&s->idle, t, idle);
+    pthread_mutex_unlock(&s->lock);
+    return !quit;
+}
+
+static void become_veteran(struct sched_thread *t) {
+    pthread_mutex_lock(&t->s->lock);
+    t->veteran = true;
+    t->s->nveterans++;
+    pthread_mutex_unlock(&t->s->lock);
+}
+
+static void thread_mail(struct sched_thread *t, enum sched_mail mail, struct sched_job *job, enum sched_reason reason) {
+    t->mail = mail;
+    t->mail_job = job;
+    t->mail_reason = reason;
+}
+
+/* The baton. */
+
+static void baton_give(struct sched *s, struct sched_thread *to) {
+    thread_mail(to, SCHED_MAIL_BATON, NULL, SCHED_GIVEN);
+    uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
+    atomic_store(&s->word, word_make(word_sequence(word) + 1, to->index, SCHED_LOOP));
+    sem_post(&to->wake);
+}
+
+bool sched_take_over(struct sched *s, struct sched_thread *from, uint64_t word, enum sched_reason reason) {
+    struct sched_thread *to = idle_take(s);
+    if (!to)
+        return false;
+    thread_mail(to, SCHED_MAIL_BATON, atomic_load(&from->job), reason);
+    atomic_store(&from->taken, reason);
+    atomic_fetch_add(&s->nbusy, 1);
+    if (reason == SCHED_COMPUTING)
+        atomic_store(&s->computing, from->index + 1);
+    uint64_t next = word_make(word_sequence(word) + 1, to->index, SCHED_LOOP);
+    if (atomic_compare_exchange_strong(&s->word, &word, next)) {
+        if (reason != SCHED_GIVEN)
+            atomic_fetch_add_explicit(reason == SCHED_ASLEEP ? &s->taken_asleep : &s->taken_computing, 1,
+                                      memory_order_relaxed);
+        sem_post(&to->wake);
+        return true;
+    }
+    if (reason == SCHED_COMPUTING)
+        atomic_store(&s->computing, 0);
+    atomic_fetch_sub(&s->nbusy, 1);
+    if (!idle_put(to)) {
+        thread_mail(to, SCHED_MAIL_NONE, NULL, SCHED_NOT_TAKEN);
+        sem_post(&to->wake);
+    }
+    return false;
+}
+
+void sched_will_block(struct sched_thread *t) {
+    if (t->detached)
+        return;
+    struct sched *s = t->s;
+    uint64_t word = atomic_load(&s->word);
+    if (word_owner(word) == t->index && word_phase(word) == SCHED_APP && sched_take_over(s, t, word, SCHED_GIVEN))
+        t->detached = true;
+}
+
+/* Measuring a job. */
+
+static long voluntary_switches(void) {
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nvcsw;
+}
+
+void sched_lock_wait(struct sched_thread *t) {
+    atomic_store_explicit(&t->lock_wait, true, memory_order_relaxed);
+}
+
+void sched_lock_taken(struct sched_thread *t) {
+    atomic_store_explicit(&t->lock_wait, false, memory_order_relaxed);
+    if (t->measured) {
+        t->started = clock_ns();
+        t->switches = voluntary_switches();
+    }
+}
+
+static void job_begin(struct sched_thread *t, bool measured, bool detached, uint64_t now) {
+    t->measured = measured;
+    t->detached = detached;
+    t->started = now;
+    if (measured)
+        t->switches = voluntary_switches();
+    atomic_store_explicit(&t->taken, SCHED_NOT_TAKEN, memory_order_relaxed);
+}
+
+static void job_record(struct sched_thread *t, struct predict_slot *slot, uint64_t now) {
+    uint64_t duration = now - t->started;
+    if (t->measured)
+        predict_record(slot, duration, voluntary_switches() > t->switches);
+    else if (atomic_load_explicit(&t->taken, memory_order_relaxed) == SCHED_ASLEEP)
+        predict_record(slot, duration, true);
+    else
+        predict_record_unmeasured(slot, duration);
+}
+
+/* Holding the queue back while a job computes. */
+
+static void hold_release(struct sched *s) {
+    s->hold_job = NULL;
+    atomic_store(&s->computing, 0);
+    ev_timer_stop(s->config.loop, &s->hold_timer);
+}
+
+static void hold_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
+    (void)loop;
+    (void)revents;
+    hold_release(w->data);
+}
+
+static void job_done(struct sched_note *note) {
+    struct sched_job *job = (struct sched_job *)(void *)((char *)note - offsetof(struct sched_job, done));
+    if (job->sched->hold_job == job)
+        hold_release(job->sched);
+    job->ops->settle(job);
+}
+
+/* Ends a job that runs without the baton. Returns false when the thread is to end. The order matters: a thread is on
+ * the idle stack before it counts as free, so that the owner never starts another one for want of it. */
+static bool detached_end(struct sched_thread *t, struct sched_job *job) {
+    struct sched *s = t->s;
+    bool again = idle_put(t);
+    atomic_fetch_sub(&s->nbusy, 1);
+    sched_post(s, &job->done);
+    return again;
+}
+
+static bool run_detached(struct sched_thread *t, struct sched_job *job) {
+    struct predict_slot *slot = predict_slot(&t->s->predict, job->key);
+    if (!t->veteran)
+        become_veteran(t);
+    job_begin(t, true, true, clock_ns());
+    job->ops->run(job, t);
+    job_record(t, slot, clock_ns());
+    return detached_end(t, job);
+}
+
+static void wake_watch(struct sched *s) {
+    if (atomic_exchange(&s->watch_parked, false)) {
+        ssize_t n = write(s->config.wake_fd, "", 1);
+        (void)n; /* a full pipe wakes the watch as well */
+    }
+}
+
+enum inline_end { INLINE_KEPT, INLINE_LOST, INLINE_LOST_QUIT };
+
+static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job, uint64_t now) {
+    struct sched *s = t->s;
+    struct predict_slot *slot = predict_slot(&s->predict, job->key);
+    job_begin(t, predict_wants_measure(slot), false, now);
+    atomic_store_explicit(&t->job, job, memory_order_relaxed);
+
+    uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
+    word = word_make(word_sequence(word) + 1, t->index, SCHED_APP);
+    atomic_store(&s->word, word);
+    if (atomic_load(&s->watch_parked))
+        wake_watch(s);
+
+    job->ops->run(job, t);
+
+    now = clock_ns();
+    uint64_t expected = word;
+    if (atomic_compare_exchange_strong(&s->word, &expected, word_make(word_sequence(word), t->index, SCHED_LOOP))) {
+        job_record(t, slot, now);
+        job->ops->settle(job);
+        return INLINE_KEPT;
+    }
+    job_record(t, slot, now);
+    return detached_end(t, job) ? INLINE_LOST : INLINE_LOST_QUIT;
+}
+
+/* The ready queue. */
+
+bool sched_submit(struct sched *s, struct sched_job *job) {
+    if (s->nready >= s->config.queue_limit && atomic_load(&s->nbusy) >= s->config.threads)
+        return false;
+    job->sched = s;
+    job->done.call = job_done;
+    job->queued = true;
+    job->queued_at = clock_ns();
+    TAILQ_INSERT_TAIL(&s->ready, job, link);
+    atomic_store_explicit(&s->nready, s->nready + 1, memory_order_relaxed);
+    return true;
+}
+
+static void ready_remove(struct sched *s, struct sched_job *job) {
+    TAILQ_REMOVE(&s->ready, job, link);
+    job->queued = false;
+    atomic_store_explicit(&s->nready, s->nready - 1, memory_order_relaxed);
+}
+
+bool sched_cancel(struct sched *s, struct sched_job *job) {
+    if (!job->queued)
+        return false;
+    ready_remove(s, job);
+    return true;
+}
+
+/* Takes jobs off that waited too long. Returns the oldest of the others, still in the queue. */
+static struct sched_job *ready_expire(struct sched *s, uint64_t now) {
+    struct sched_job *job;
+    while ((job = TAILQ_FIRST(&s->ready)) && s->config.queue_timeout &&
+           now - job->queued_at > s->config.queue_timeout) {
+        ready_remove(s, job);
+        job->ops->expired(job);
+    }
+    return job;
+}
+
+static void queue_timer_start(struct sched *s, const struct sched_job *oldest, uint64_t now) {
+    if (!s->config.queue_timeout || ev_is_active(&s->queue_timer))
+        return;
+    uint64_t due = oldest->queued_at + s->config.queue_timeout;
+    ev_now_update(s->config.loop);
+    ev_timer_set(&s->queue_timer, due > now ? (double)(due - now) / 1e9 + 0.001 : 0.001, 0.);
+    ev_timer_start(s->config.loop, &s->queue_timer);
+}
+
+static void queue_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
+    (void)loop;
+    (void)revents;
+    struct sched *s = w->data;
+    uint64_t now = clock_ns();
+    struct sched_job *oldest = ready_expire(s, now);
+    if (oldest)
+        queue_timer_start(s, oldest, now);
+}
+
+/* The oldest job that may run now, still in the queue, or NULL. */
+static struct sched_job *ready_first(struct sched *s, uint64_t *now) {
+    if (TAILQ_EMPTY(&s->ready))
+        return NULL;
+    *now = clock_ns();
+    struct sched_job *job = ready_expire(s, *now);
+    if (!job)
+        return NULL;
+    bool held = s->hold_job && atomic_load(&s->computing);
+    if (held || atomic_load(&s->nbusy) >= s->config.threads) {
+        queue_timer_start(s, job, *now);
+        return NULL;
+    }
+    if (s->hold_job)
+        hold_release(s);
+    return job;
+}
+
+/* The owner. */
+
+enum own_end { OWN_GO_ON, OWN_IDLE, OWN_QUIT };
+
+/* A job that is expected to block goes to a thread without the baton: to this one, when it is a veteran, after another
+ * has got the baton; else to an idle veteran. Returns OWN_GO_ON with *taken false when there is no other thread. */
+static enum own_end run_blocking(struct sched_thread *t, struct sched_job *job, bool *taken) {
+    struct sched *s = t->s;
+    struct sched_thread *other = t->veteran ? NULL : idle_take_veteran(s);
+    bool keep_baton = other != NULL;
+    if (!other)
+        other = idle_take(s);
+    *taken = other != NULL;
+    if (!other)
+        return OWN_GO_ON;
+    ready_remove(s, job);
+    atomic_fetch_add(&s->nbusy, 1);
+    atomic_fetch_add_explicit(&s->handed_over, 1, memory_order_relaxed);
+    if (keep_baton) {
+        thread_mail(other, SCHED_MAIL_JOB, job, SCHED_NOT_TAKEN);
+        sem_post(&other->wake);
+        return OWN_GO_ON;
+    }
+    baton_give(s, other);
+    return run_detached(t, job) ? OWN_IDLE : OWN_QUIT;
+}
+
+static enum own_end own_job(struct sched_thread *t, struct sched_job *job, uint64_t now) {
+    struct sched *s = t->s;
+    if (predict_blocks(predict_slot(&s->predict, job->key))) {
+        bool taken;
+        enum own_end end = run_blocking(t, job, &taken);
+        if (taken)
+            return end;
+    }
+    if (!t->veteran) {
+        struct sched_thread *veteran = idle_take_veteran(s);
+        if (veteran) {
+            bool again = idle_put(t);
+            baton_give(s, veteran);
+            return again ? OWN_IDLE : OWN_QUIT;
+        }
+        become_veteran(t);
+    }
+    ready_remove(s, job);
+    enum inline_end end = run_inline(t, job, now);
+    if (end != INLINE_KEPT)
+        return end == INLINE_LOST ? OWN_IDLE : OWN_QUIT;
+    if (now - s->polled > POLL_NS) {
+        s->polled = now;
+        ev_run(s->config.loop, EVRUN_NOWAIT);
+    }
+    return OWN_GO_ON;
+}
+
+/* Runs the loop and jobs until the baton is gone. Returns false when the thread is to end. */
+static bool own(struct sched_thread *t) {
+    struct sched *s = t->s;
+    for (;;) {
+        if (atomic_load(&s->quit))
+            return false;
+        uint64_t now;
+        struct sched_job *job = ready_first(s, &now);
+        if (!job) {
+            ev_run(s->config.loop, EVRUN_ONCE);
+            s->polled = clock_ns();
+            continue;
+        }
+        enum own_end end = own_job(t, job, now);
+        if (end != OWN_GO_ON)
+            return end == OWN_IDLE;
+    }
+}
+
+static void baton_received(struct sched_thread *t) {
+    struct sched *s = t->s;
+    if (t->mail_reason == SCHED_COMPUTING) {
+        s->hold_job = t->mail_job;
+        ev_now_update(s->config.loop);
+        ev_timer_stop(s->config.loop, &s->hold_timer);
+        ev_timer_set(&s->hold_timer, HOLD_MS / 1000., 0.);
+        ev_timer_start(s->config.loop, &s->hold_timer);
+    }
+}
+
+static void thread_stat_open(struct sched_thread *t) {
+    int fd = taskstat_open_self();
+    atomic_store(&t->stat_fd, fd);
+    if (fd >= 0)
+        return;
+    struct sched *s = t->s;
+    pthread_mutex_lock(&s->lock);
+    bool warn = !s->stat_warned;
+    s->stat_warned = true;
+    pthread_mutex_unlock(&s->lock);
+    if (warn)
+        log_warning("cannot open /proc/thread-self/stat: %s: blocked requests are noticed late; mount /proc here",
+                    strerror(errno));
+}
+
+static void *thread_main(void *arg) {
+    struct sched_thread *t = arg;
+    struct sched *s = t->s;
+    thread_stat_open(t);
+    for (bool again = true; again;) {
+        while (sem_wait(&t->wake))
+            ; /* EINTR */
+        if (t->mail == SCHED_MAIL_BATON) {
+            baton_received(t);
+            again = own(t);
+        } else if (t->mail == SCHED_MAIL_JOB)
+            again = run_detached(t, t->mail_job);
+        else
+            again = false;
+    }
+    if (s->config.thread_stop)
+        s->config.thread_stop(t, s->config.user);
+    pthread_mutex_lock(&s->lock);
+    s->nalive--;
+    pthread_cond_signal(&s->ended);
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* Life cycle. */
+
+struct sched *sched_new(const struct sched_config *config) {
+    struct sched *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->config = *config;
+    s->threads = calloc(config->threads + 1, sizeof *s->threads);
+    if (!s->threads) {
+        free(s);
+        return NULL;
+    }
+    TAILQ_INIT(&s->ready);
+    LIST_INIT(&s->idle);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->ended, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    ev_async_init(&s->async, notes_cb);
+    ev_timer_init(&s->hold_timer, hold_timer_cb, 0., 0.);
+    ev_timer_init(&s->queue_timer, queue_timer_cb, 0., 0.);
+    s->async.data = s->hold_timer.data = s->queue_timer.data = s;
+    ev_async_start(config->loop, &s->async);
+    return s;
+}
+
+void sched_free(struct sched *s) {
+    if (!s)
+        return;
+    ev_async_stop(s->config.loop, &s->async);
+    ev_timer_stop(s->config.loop, &s->hold_timer);
+    ev_timer_stop(s->config.loop, &s->queue_timer);
+    for (unsigned i = 0; i < s->nthreads; i++) {
+        struct sched_thread *t = s->threads[i];
+        pthread_join(t->id, NULL);
+        sem_destroy(&t->wake);
+        if (t->stat_fd >= 0)
+            close(t->stat_fd);
+        free(t);
+    }
+    pthread_cond_destroy(&s->ended);
+    pthread_mutex_destroy(&s->lock);
+    free(s->threads);
+    free(s);
+}
+
+int sched_start(struct sched *s) {
+    struct sched_thread *first = idle_take(s);
+    if (!first)
+        return -1;
+    baton_give(s, first);
+    return 0;
+}
+
+void sched_quit(struct sched *s) {
+    pthread_mutex_lock(&s->lock);
+    atomic_store(&s->quit, true);
+    struct sched_thread *t;
+    while ((t = LIST_FIRST(&s->idle))) {
+        LIST_REMOVE(t, idle);
+        thread_mail(t, SCHED_MAIL_NONE, NULL, SCHED_NOT_TAKEN);
+        sem_post(&t->wake);
+    }
+    pthread_mutex_unlock(&s->lock);
+    ev_break(s->config.loop, EVBREAK_ALL);
+    ssize_t n = write(s->config.wake_fd, "", 1);
+    (void)n;
+}
+
+unsigned sched_join(struct sched *s, uint64_t deadline) {
+    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u), .tv_nsec = (long)(deadline % 1000000000u)};
+    pthread_mutex_lock(&s->lock);
+    while (s->nalive && pthread_cond_timedwait(&s->ended, &s->lock, &until) != ETIMEDOUT)
+        ;
+    unsigned alive = s->nalive;
+    pthread_mutex_unlock(&s->lock);
+    return alive;
+}
+
+void *sched_thread_user(const struct sched_thread *t) {
+    return t->user;
+}
+
+void sched_thread_set_user(struct sched_thread *t, void *user) {
+    t->user = user;
+}
+
+void sched_get_stats(struct sched *s, struct sched_stats *stats) {
+    pthread_mutex_lock(&s->lock);
+    stats->threads = s->nalive;
+    stats->veterans = s->nveterans;
+    pthread_mutex_unlock(&s->lock);
+    stats->busy = atomic_load(&s->nbusy);
+    stats->waiting = atomic_load(&s->nready);
+    stats->handed_over = atomic_load(&s->handed_over);
+    stats->taken_asleep = atomic_load(&s->taken_asleep);
+    stats->taken_computing = atomic_load(&s->taken_computing);
+}

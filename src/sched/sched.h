@@ -1,0 +1,133 @@
+/* The baton: which thread runs the event loop, which ones run jobs, and when the loop is taken over.
+ *
+ * A pool of threads shares one libev loop. The thread that holds the baton (the owner) runs the loop; a job that became
+ * ready runs inline on the owner, without any hand-off, and only a job that blocks loses the loop to another thread:
+ *
+ *        submit                 run inline                      still the owner: settle
+ *     loop ----> ready queue ----------------> APP phase -----------------------------> loop
+ *                     |                            |  the watch finds it asleep: baton to another thread
+ *                     | predicted to block:        v
+ *                     +--------------------> run detached ---> posted to the owner: settle
+ *                       baton to another thread first
+ *
+ * One 64-bit atomic word holds {sequence, owner, phase}. The owner sets phase APP before it runs a job inline and moves
+ * it back to LOOP by compare-and-swap; the watch takes the baton by compare-and-swap on the same word, so exactly one
+ * of them succeeds. A finished detached job is posted to the owner through a lock-free list and ev_async.
+ *
+ * At most `threads` jobs run at a time, on at most `threads` + 1 pool threads, so that one is always left for the loop.
+ * Threads are started on demand and reused last-in first-out; a thread that never ran a job leaves jobs to an idle one
+ * that did, so the number of threads that ever run jobs is the number that ever had to run at the same time.
+ *
+ * The scheduler knows nothing of Python or FastCGI: a job is a few functions and a pointer. Nothing here takes the GIL.
+ *
+ * "Owner only" means: from a callback of the loop, from `settle` or `expired`, or before sched_start.
+ */
+#ifndef WSGI_FCGI_SCHED_SCHED_H
+#define WSGI_FCGI_SCHED_SCHED_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct sched;
+struct sched_thread;
+struct sched_job;
+
+/* Something to be done by the owner: posted from any thread, called once. The poster keeps the memory until then. */
+struct sched_note {
+    struct sched_note *next;
+    void (*call)(struct sched_note *note); /* on the owner */
+};
+
+struct sched_job_ops {
+    /* On a pool thread, which may lose the baton meanwhile: must not touch anything that belongs to the owner. */
+    void (*run)(struct sched_job *job, struct sched_thread *thread);
+    /* On the owner, after run: the job may be freed or submitted again. */
+    void (*settle)(struct sched_job *job);
+    /* On the owner: the job waited longer than queue_timeout and was taken off the queue; it will not run. */
+    void (*expired)(struct sched_job *job);
+};
+
+struct sched_job {
+    const struct sched_job_ops *ops;
+    uint32_t key; /* jobs of the same key are expected to behave alike */
+    /* The scheduler's: */
+    bool queued;
+    uint64_t queued_at;
+    TAILQ_ENTRY(sched_job) link;
+    struct sched_note done;
+    struct sched *sched;
+};
+
+struct sched_config {
+    struct ev_loop *loop;     /* belongs to the caller, outlives the scheduler */
+    unsigned threads;         /* jobs that may run at a time: 1 to 1024 */
+    unsigned queue_limit;     /* jobs that may wait while all threads are busy */
+    uint64_t queue_timeout;   /* nanoseconds a job may wait; 0: for ever */
+    void (*thread_stop)(struct sched_thread *thread, void *user); /* on each pool thread before it ends, or NULL */
+    void *user;
+    int wake_fd; /* a byte written here wakes the thread in sched_watch; non-blocking */
+};
+
+/* Makes a scheduler; no thread is started. Returns NULL with errno. */
+struct sched *sched_new(const struct sched_config *config);
+
+/* Frees it. All pool threads must have ended (sched_join gave 0). */
+void sched_free(struct sched *s);
+
+/* Starts the first thread, which becomes the owner. Returns 0, or -1 with errno. */
+int sched_start(struct sched *s);
+
+/* Appends a job to the ready queue. Owner only. Returns false when the queue is full (all threads busy and queue_limit
+ * jobs waiting): the job was not taken. */
+bool sched_submit(struct sched *s, struct sched_job *job);
+
+/* Takes a job that waits off the queue. Owner only. Returns false when it is not waiting (any more). */
+bool sched_cancel(struct sched *s, struct sched_job *job);
+
+/* Lets the owner call note->call. Any thread; the note must not be posted already. */
+void sched_post(struct sched *s, struct sched_note *note);
+
+/* Ends the scheduler: the owner leaves the loop, idle threads end, busy ones end after their job. Owner only. */
+void sched_quit(struct sched *s);
+
+/* Waits until every pool thread has ended, or until `deadline` (clock_ns). Returns how many have not. Not from a pool
+ * thread. */
+unsigned sched_join(struct sched *s, uint64_t deadline);
+
+/* Called by a job that is about to wait for something that the loop must bring (input, room for output), or that knows
+ * that it is going to block: gives the baton away now instead of waiting to be found asleep. Cheap when the job has no
+ * baton any more. */
+void sched_will_block(struct sched_thread *thread);
+
+/* Called by a job around its wait for a lock that all jobs share (the interpreter lock). To wait for it is no sign of a
+ * job that blocks, but of others that compute: such a wait does not count as blocking, and when it lasts the loop is
+ * taken over but no further job is started for a while. */
+void sched_lock_wait(struct sched_thread *thread);
+void sched_lock_taken(struct sched_thread *thread);
+
+/* A pointer of the job's layer, kept with a thread between its jobs; NULL at first. */
+void *sched_thread_user(const struct sched_thread *thread);
+void sched_thread_set_user(struct sched_thread *thread, void *user);
+
+/* Figures for the log and for tests. Any thread. */
+struct sched_stats {
+    unsigned threads;          /* pool threads that were started and have not ended */
+    unsigned veterans;         /* those that ever ran a job */
+    unsigned busy;             /* those that run a job without the baton */
+    unsigned waiting;          /* jobs in the ready queue */
+    uint64_t handed_over;      /* jobs that ran detached from the start */
+    uint64_t taken_asleep;     /* batons taken from a job that slept */
+    uint64_t taken_computing;  /* batons taken from a job that computed */
+};
+void sched_get_stats(struct sched *s, struct sched_stats *stats);
+
+/* The watch: runs on the thread that calls it (the main thread), sleeps in poll(2) on `fd` (the other end of wake_fd),
+ * and looks about every millisecond, while jobs run inline, whether one is stuck. Without jobs there are no wake-ups.
+ * When `fd` is readable, on_wake is called; it reads the bytes and returns true to end the watch. Returns when on_wake
+ * says so, when the scheduler has quit, or at `deadline` (clock_ns; 0: never). */
+void sched_watch(struct sched *s, int fd, uint64_t deadline, bool (*on_wake)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,23 @@
+/* Whether a thread runs or sleeps, as the kernel says in /proc/PID/task/TID/stat (proc(5), field 3).
+ *
+ * Threads: any. The GIL is not needed.
+ */
+#ifndef WSGI_FCGI_SCHED_TASKSTAT_H
+#define WSGI_FCGI_SCHED_TASKSTAT_H
+
+#include <stdbool.h>
+
+/* Opens the state of the calling thread. Returns a descriptor that others may ask with taskstat_state, or -1 with
+ * errno (no /proc in this root directory, for instance). Close it with close(2). */
+int taskstat_open_self(void);
+
+/* The state letter of the thread behind `fd` now: 'R' running or runnable, 'S' and 'D' asleep in the kernel; 0 when it
+ * cannot be told (fd is -1, or the thread has ended). About 10 us. */
+char taskstat_state(int fd);
+
+/* True for 'S' and 'D': the thread waits in the kernel, which a preempted or computing thread does not. */
+static inline bool taskstat_is_asleep(char state) {
+    return state == 'S' || state == 'D';
+}
+
+#endif

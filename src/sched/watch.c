@@ -1,0 +1,86 @@
+#include "config.h"
+
+#include "base/clock.h"
+#include "sched/sched_impl.h"
+#include "sched/taskstat.h"
+
+#include <poll.h>
+
+enum {
+    TICK_MS = 1,
+    COMPUTE_TICKS = 4, /* looks at the same call, awake each time, after which the loop is taken from it */
+    LINGER_TICKS = 10  /* looks without a call after which the watch goes to sleep: a wake-up costs more than a look */
+};
+
+struct watch {
+    uint64_t word;  /* the call seen at the last look */
+    unsigned same;  /* looks at it before */
+    unsigned quiet; /* looks in a row without a call */
+};
+
+static void look_at_call(struct sched *s, struct watch *w, uint64_t word) {
+    if (word != w->word) {
+        w->word = word;
+        w->same = 0;
+        return;
+    }
+    w->same++;
+    struct sched_thread *t = s->threads[word_owner(word)];
+    bool asleep = taskstat_is_asleep(taskstat_state(atomic_load(&t->stat_fd)));
+    if (asleep && !atomic_load_explicit(&t->lock_wait, memory_order_relaxed))
+        sched_take_over(s, t, word, SCHED_ASLEEP);
+    else if (w->same >= COMPUTE_TICKS)
+        sched_take_over(s, t, word, SCHED_COMPUTING);
+}
+
+/* A job that computed, lost the loop and sleeps now has let go of the interpreter: nothing has to wait for it. */
+static void look_at_computing(struct sched *s, unsigned computing) {
+    struct sched_thread *t = s->threads[computing - 1];
+    if (atomic_load_explicit(&t->lock_wait, memory_order_relaxed) ||
+        !taskstat_is_asleep(taskstat_state(atomic_load(&t->stat_fd))))
+        return;
+    if (atomic_compare_exchange_strong(&s->computing, &computing, 0))
+        ev_async_send(s->config.loop, &s->async);
+}
+
+static void look(struct sched *s, struct watch *w) {
+    uint64_t word = atomic_load(&s->word);
+    unsigned computing = atomic_load(&s->computing);
+    bool call = word_phase(word) == SCHED_APP;
+    w->quiet = call || computing ? 0 : w->quiet + 1;
+    if (computing)
+        look_at_computing(s, computing);
+    if (call)
+        look_at_call(s, w, word);
+}
+
+/* Milliseconds to sleep; -1: until something happens. The word is read again after watch_parked was set: a call that
+ * starts now either sees the flag and wakes the watch, or is seen here. */
+static int sleep_ms(struct sched *s, struct watch *w, uint64_t deadline) {
+    if (w->quiet <= LINGER_TICKS)
+        return TICK_MS;
+    atomic_store(&s->watch_parked, true);
+    if (word_phase(atomic_load(&s->word)) == SCHED_APP || atomic_load(&s->quit)) {
+        atomic_store(&s->watch_parked, false);
+        w->quiet = 0;
+        return TICK_MS;
+    }
+    if (!deadline)
+        return -1;
+    uint64_t now = clock_ns();
+    return now >= deadline ? 0 : (int)((deadline - now) / 1000000 + 1);
+}
+
+void sched_watch(struct sched *s, int fd, uint64_t deadline, bool (*on_wake)(void *arg), void *arg) {
+    struct watch w = {0};
+    while (!atomic_load(&s->quit) && (!deadline || clock_ns() < deadline)) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        int n = poll(&p, 1, sleep_ms(s, &w, deadline));
+        atomic_store(&s->watch_parked, false);
+        if (n > 0 && on_wake(arg))
+            return;
+        if (n > 0)
+            w.quiet = 0;
+        look(s, &w);
+    }
+}

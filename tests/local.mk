@@ -1,0 +1,93 @@
+# Unit tests: one program per module, which links the layer of its module and nothing above.
+
+UNIT_BASE = tests/unit/test_buf tests/unit/test_log
+UNIT_PROTO = \
+	tests/unit/test_cgi tests/unit/test_fcgi_decode tests/unit/test_fcgi_encode tests/unit/test_fcgi_values \
+	tests/unit/test_params
+UNIT_REQUEST = tests/unit/test_body tests/unit/test_request
+UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_taskstat
+UNIT_CLI = tests/unit/test_options
+UNIT_NET = tests/unit/test_address tests/unit/test_listener
+UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_NET)
+
+tests_unit_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_fcgi_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_fcgi_values_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_params_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_body_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
+tests_unit_test_request_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
+tests_unit_test_predict_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_test_sched_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
+tests_unit_test_address_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_test_listener_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+
+# Fuzz targets: replay_NAME feeds the stored corpus to the target of fuzz_NAME, without libFuzzer.
+
+REPLAY_BINARIES = tests/fuzz/replay_cgi tests/fuzz/replay_fcgi_decode tests/fuzz/replay_params
+tests_fuzz_replay_cgi_SOURCES = tests/fuzz/fuzz_cgi.c tests/fuzz/replay.c
+tests_fuzz_replay_cgi_LDADD = $(PROTO_LIBS)
+tests_fuzz_replay_fcgi_decode_SOURCES = tests/fuzz/fuzz_fcgi_decode.c tests/fuzz/replay.c
+tests_fuzz_replay_fcgi_decode_LDADD = $(PROTO_LIBS)
+tests_fuzz_replay_params_SOURCES = tests/fuzz/fuzz_params.c tests/fuzz/replay.c
+tests_fuzz_replay_params_LDADD = $(PROTO_LIBS)
+
+if WITH_FUZZER
+noinst_PROGRAMS += tests/fuzz/fuzz_cgi tests/fuzz/fuzz_fcgi_decode tests/fuzz/fuzz_params
+endif
+tests_fuzz_fuzz_cgi_LDADD = $(PROTO_LIBS)
+tests_fuzz_fuzz_cgi_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_fcgi_decode_LDADD = $(PROTO_LIBS)
+tests_fuzz_fuzz_fcgi_decode_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_params_LDADD = $(PROTO_LIBS)
+tests_fuzz_fuzz_params_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+SCRIPT_TESTS = tests/check-corpus tests/check-man
+
+if HAVE_CHECK
+check_PROGRAMS += $(UNIT_TESTS) $(REPLAY_BINARIES)
+TESTS += $(UNIT_TESTS) $(SCRIPT_TESTS)
+else
+check-local:
+	@echo 'make check: the unit tests need Check (Debian: apt-get install check); configure anew when it is there' >&2
+	@exit 1
+endif
+
+# PYTHONMALLOC: a leak checker does not look into the arenas of Python's own allocator, and would report all that is
+# referenced from there only.
+SANITIZER_ENVIRONMENT = \
+	PYTHONMALLOC=malloc \
+	ASAN_OPTIONS='detect_leaks=1:strict_string_checks=1' \
+	LSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/lsan.supp:print_suppressions=0' \
+	TSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/tsan.supp:halt_on_error=1:second_deadlock_stack=1' \
+	UBSAN_OPTIONS='print_stacktrace=1'
+
+AM_TESTS_ENVIRONMENT = \
+	export $(SANITIZER_ENVIRONMENT); \
+	export WSGI_FCGI='$(abs_top_builddir)/wsgi-fcgi$(EXEEXT)' MAN_PAGE='$(abs_top_srcdir)/man/wsgi-fcgi.8';
+
+# The suite for the running daemon, and its reference responder, which is written with libfcgi.
+
+EXTRA_PROGRAMS += tests/daemon/reference
+tests_daemon_reference_LDADD = $(FCGI_LIBS)
+if WITH_SANITIZER
+DAEMON_TEST_ENVIRONMENT = $(SANITIZER_ENVIRONMENT) WSGI_FCGI_SANITIZED=1
+else
+DAEMON_TEST_ENVIRONMENT =
+endif
+
+.PHONY: check-daemon
+check-daemon: wsgi-fcgi$(EXEEXT) tests/daemon/reference$(EXEEXT)
+	$(DAEMON_TEST_ENVIRONMENT) PYTHONDONTWRITEBYTECODE=1 \
+	WSGI_FCGI='$(abs_top_builddir)/wsgi-fcgi$(EXEEXT)' \
+	WSGI_FCGI_REFERENCE='$(abs_top_builddir)/tests/daemon/reference$(EXEEXT)' \
+	$(TEST_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) '$(top_srcdir)/tests/daemon'
+
+CLEANFILES += tests/daemon/reference$(EXEEXT)
+
+noinst_HEADERS = tests/unit/unit.h
+EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/fuzz/corpus tests/daemon

@@ -1,0 +1,496 @@
+#include "config.h"
+
+#include "proto/cgi.h"
+
+#include "unit.h"
+
+#include <stdio.h>
+
+/* Pairs are written "NAME=value" here. */
+enum { PAIRS_MAX = 8, BYTES_MAX = 16384 };
+
+#define SLICE(text) ((struct slice){(text), sizeof(text) - 1})
+
+static char bytes[BYTES_MAX];
+static struct guard guard;
+
+static size_t build(const char *const *pairs) {
+    size_t n = 0;
+    for (int i = 0; i < PAIRS_MAX && pairs[i]; i++) {
+        const char *equals = strchr(pairs[i], '=');
+        n += params_put(bytes + n, sizeof bytes - n, (struct slice){pairs[i], (size_t)(equals - pairs[i])},
+                        (struct slice){equals + 1, strlen(equals + 1)});
+        ck_assert_uint_le(n, sizeof bytes);
+    }
+    return n;
+}
+
+static struct cgi_vars scan(const char *const *pairs, const char *prefix) {
+    struct cgi_vars vars;
+    size_t n = build(pairs);
+    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, (struct slice){prefix, strlen(prefix)}, &vars), CGI_OK);
+    return vars;
+}
+
+static void check(const char *what, struct slice is, const char *expect) {
+    ck_assert_msg(is.n == strlen(expect) && memcmp(is.p, expect, is.n) == 0, "%s is '%.*s', not '%s'", what, (int)is.n,
+                  is.p, expect);
+}
+
+static void setup(void) {
+    guard_init(&guard, BYTES_MAX);
+}
+
+static void teardown(void) {
+    guard_fini(&guard);
+}
+
+static const struct {
+    const char *prefix;
+    const char *script, *info; /* as sent; NULL: not sent */
+    const char *script_name, *path_info;
+} paths[] = {
+    /* nginx, Apache and HAProxy with their stock configurations: the path is in SCRIPT_NAME. */
+    {"", "/", NULL, "", "/"},
+    {"", "/a/b", NULL, "", "/a/b"},
+    {"", "/a/b", "", "", "/a/b"},
+    {"", "/a/", NULL, "", "/a/"},
+    /* Caddy and H2O: it is in PATH_INFO. */
+    {"", "", "/a/b", "", "/a/b"},
+    {"", NULL, "/a/b", "", "/a/b"},
+    /* lighttpd with "/app" => (...): both are right; a bare /app has no PATH_INFO. */
+    {"", "/app", "/x", "/app", "/x"},
+    {"", "/app", NULL, "", "/app"},
+    /* SCRIPT_NAME never ends in a slash. */
+    {"", "/", "/x", "", "/x"},
+    {"", "/app/", "/x", "/app", "/x"},
+    {"", "/app//", "/x", "/app", "/x"},
+    {"", "//", "/x", "", "/x"},
+    {"", "/", "x", "", "x"},
+    /* It begins with one, or it is no mount point. */
+    {"", "app", "/x", "", "/x"},
+    {"", "app", NULL, "", "app"},
+    /* Kept as sent. */
+    {"", "//a//b", NULL, "", "//a//b"},
+    {"", "", "//a//b", "", "//a//b"},
+    {"", "*", NULL, "", "*"},
+    {"", "", "*", "", "*"},
+    {"", NULL, NULL, "", ""},
+    /* A prefix that is in SCRIPT_NAME (nginx), in PATH_INFO (H2O), in both, or across them (lighttpd). */
+    {"/app", "/app/x", NULL, "/app", "/x"},
+    {"/app", "", "/app/x", "/app", "/x"},
+    {"/app", "/app", "/x", "/app", "/x"},
+    {"/app", "/app", "/app/x", "/app", "/app/x"},
+    {"/one/two", "/one", "/two/x", "/one/two", "/x"},
+    {"/one/two", "/one", "/two", "/one/two", ""},
+    {"/one/two", "/o", "ne/two/x", "/one/two", "/x"},
+    {"/one", "/one/two", "/x", "/one", "/two/x"},
+    {"/app", "/", "/app/x", "/app", "/x"},
+    {"/app", "/app", NULL, "/app", ""},
+    {"/app", "/app/", NULL, "/app", "/"},
+    {"/app", "/app//x", NULL, "/app", "//x"},
+    {"/app", "/app/", "/x", "/app", "//x"},
+    {"/app", "app", "/app/x", "/app", "/x"},
+    /* The proxy has taken it off already. */
+    {"/app", "/x", NULL, "/app", "/x"},
+    {"/app", "", "/x", "/app", "/x"},
+    {"/app", "/", NULL, "/app", "/"},
+    {"/app", "/", "/", "/app", "/"},
+    {"/app", "/", "x", "/app", "/x"},
+    {"/app", "/a", "/b", "/app", "/a/b"},
+    {"/app", NULL, NULL, "/app", ""},
+    {"/app", "*", NULL, "/app", "*"},
+    /* Only whole segments count. */
+    {"/app", "/apple", NULL, "/app", "/apple"},
+    {"/app", "/app", "le", "/app", "/apple"},
+    {"/app", "/ap", NULL, "/app", "/ap"},
+    {"/app", "/ap", "/p", "/app", "/ap/p"},
+    {"/one/two", "/one", "/twofold", "/one/two", "/one/twofold"},
+    {"/one/two", "/one", "/tw", "/one/two", "/one/tw"},
+};
+
+START_TEST(path)
+{
+    char script[64], info[64];
+    const char *pairs[PAIRS_MAX] = {NULL};
+    int n = 0;
+    snprintf(script, sizeof script, "SCRIPT_NAME=%s", paths[_i].script ? paths[_i].script : "");
+    snprintf(info, sizeof info, "PATH_INFO=%s", paths[_i].info ? paths[_i].info : "");
+    if (paths[_i].script)
+        pairs[n++] = script;
+    if (paths[_i].info)
+        pairs[n++] = info;
+    pairs[n] = "REQUEST_URI=/as/sent?q";
+    struct cgi_vars vars = scan(pairs, paths[_i].prefix);
+    check("script_name", vars.script_name, paths[_i].script_name);
+    char joined[128];
+    int len = snprintf(joined, sizeof joined, "%.*s%.*s", (int)vars.path_info[0].n, vars.path_info[0].p,
+                       (int)vars.path_info[1].n, vars.path_info[1].p);
+    check("path_info", (struct slice){joined, (size_t)len}, paths[_i].path_info);
+    ck_assert(vars.path_info[0].n || !vars.path_info[1].n);
+    check("request_uri", vars.request_uri, "/as/sent?q");
+}
+END_TEST
+
+static const struct {
+    const char *pairs[PAIRS_MAX];
+    const char *name, *port;
+} servers[] = {
+    {{"SERVER_NAME=example.org", "SERVER_PORT=8080"}, "example.org", "8080"},
+    {{"SERVER_NAME=example.org", "SERVER_PORT=8080", "HTTP_HOST=other:99"}, "example.org", "8080"},
+    {{NULL}, "localhost", "80"},
+    {{"HTTPS=on"}, "localhost", "443"},
+    {{"SERVER_NAME=", "SERVER_PORT="}, "localhost", "80"},
+    /* nginx without server_name. */
+    {{"SERVER_NAME=", "HTTP_HOST=example.org", "SERVER_PORT=80"}, "example.org", "80"},
+    {{"SERVER_NAME=", "HTTP_HOST=example.org:8080", "SERVER_PORT=80"}, "example.org", "80"},
+    {{"HTTP_HOST=example.org:8080"}, "example.org", "8080"},
+    {{"HTTP_HOST=[::1]:8080"}, "[::1]", "8080"},
+    {{"HTTP_HOST=[::1]"}, "[::1]", "80"},
+    {{"HTTP_HOST=", "SERVER_ADDR=192.0.2.1"}, "192.0.2.1", "80"},
+    {{"HTTP_HOST=:8080", "SERVER_ADDR=192.0.2.1"}, "192.0.2.1", "8080"},
+    {{"SERVER_ADDR=2001:db8::1"}, "2001:db8::1", "80"},
+    {{"HTTP_HOST=example.org", "SERVER_ADDR=192.0.2.1"}, "example.org", "80"},
+    /* HAProxy: the Host header in SERVER_NAME, and port 0. */
+    {{"SERVER_NAME=example.org:8080", "SERVER_PORT=0"}, "example.org", "8080"},
+    {{"SERVER_NAME=example.org:8080", "SERVER_PORT=81"}, "example.org", "81"},
+    {{"SERVER_NAME=example.org:8080", "HTTP_HOST=example.org:99"}, "example.org", "8080"},
+    {{"SERVER_NAME=[2001:db8::1]:8080"}, "[2001:db8::1]", "8080"},
+    {{"SERVER_NAME=[2001:db8::1]", "SERVER_PORT=0", "HTTPS=on"}, "[2001:db8::1]", "443"},
+    {{"SERVER_NAME=2001:db8::1"}, "2001:db8::1", "80"},
+    {{"SERVER_NAME=::1"}, "::1", "80"},
+    {{"SERVER_NAME=[::1", "HTTP_HOST=h:99"}, "[::1", "99"},
+    {{"SERVER_NAME=:8080", "HTTP_HOST=h:99"}, "h", "8080"},
+    {{"SERVER_NAME=h:", "HTTP_HOST=h:99"}, "h", "99"},
+    {{"SERVER_NAME=h:http"}, "h", "80"},
+    {{"SERVER_NAME=:"}, "localhost", "80"},
+    /* What is no port. */
+    {{"SERVER_PORT=http", "HTTP_HOST=h:99"}, "h", "99"},
+    {{"SERVER_PORT=-1"}, "localhost", "80"},
+    {{"SERVER_PORT=8o"}, "localhost", "80"},
+    {{"SERVER_PORT=65536"}, "localhost", "80"},
+    {{"SERVER_PORT=65535"}, "localhost", "65535"},
+    {{"SERVER_PORT=1"}, "localhost", "1"},
+    {{"SERVER_PORT=99999999999999999999"}, "localhost", "80"},
+    {{"SERVER_PORT=0", "HTTP_HOST=h:0", "REQUEST_SCHEME=https"}, "h", "443"},
+    {{"SERVER_PORT=0", "HTTP_HOST=h:x"}, "h", "80"},
+    /* The last one counts. */
+    {{"SERVER_NAME=a", "SERVER_PORT=1", "SERVER_NAME=b", "SERVER_PORT=2"}, "b", "2"},
+};
+
+START_TEST(server)
+{
+    struct cgi_vars vars = scan(servers[_i].pairs, "");
+    check("server_name", vars.server_name, servers[_i].name);
+    check("server_port", vars.server_port, servers[_i].port);
+}
+END_TEST
+
+static const struct {
+    const char *pair;
+    int64_t length;
+} content_lengths[] = {
+    {NULL, -1},
+    {"CONTENT_LENGTH=", -1},
+    {"CONTENT_LENGTH=0", 0},
+    {"CONTENT_LENGTH=00", 0},
+    {"CONTENT_LENGTH=7", 7},
+    {"CONTENT_LENGTH=007", 7},
+    {"CONTENT_LENGTH=1234567890123", 1234567890123},
+    {"CONTENT_LENGTH=-1", -1},
+    {"CONTENT_LENGTH=-0", -1},
+    {"CONTENT_LENGTH=+1", -1},
+    {"CONTENT_LENGTH= 1", -1},
+    {"CONTENT_LENGTH=1 ", -1},
+    {"CONTENT_LENGTH=1,1", -1},
+    {"CONTENT_LENGTH=0x10", -1},
+    {"CONTENT_LENGTH=ten", -1},
+    {"CONTENT_LENGTH=9223372036854775807", INT64_MAX},
+    {"CONTENT_LENGTH=9223372036854775808", -1},
+    {"CONTENT_LENGTH=9223372036854775810", -1},
+    {"CONTENT_LENGTH=18446744073709551617", -1},
+    {"CONTENT_LENGTH=99999999999999999999999999999999", -1},
+    {"CONTENT_LENGTH=00000000000000000000000000000012", 12},
+    {"HTTP_CONTENT_LENGTH=5", -1},
+};
+
+START_TEST(content_length)
+{
+    struct cgi_vars vars = scan((const char *[PAIRS_MAX]){content_lengths[_i].pair}, "");
+    ck_assert_int_eq(vars.content_length, content_lengths[_i].length);
+}
+END_TEST
+
+static const struct {
+    const char *pairs[PAIRS_MAX];
+    bool https;
+} schemes[] = {
+    {{NULL}, false},
+    {{"HTTPS="}, false},
+    {{"HTTPS=off"}, false},
+    {{"HTTPS=0"}, false},
+    {{"HTTPS=no"}, false},
+    {{"HTTPS=\x11"}, false},
+    {{"HTTPS=onn"}, false},
+    {{"HTTPS=on"}, true},
+    {{"HTTPS=On"}, true},
+    {{"HTTPS=1"}, true},
+    {{"HTTPS=YES"}, true},
+    {{"REQUEST_SCHEME=http"}, false},
+    {{"REQUEST_SCHEME=https"}, true},
+    {{"REQUEST_SCHEME=HTTPS"}, true},
+    {{"REQUEST_SCHEME=https", "HTTPS=off"}, true},
+    {{"REQUEST_SCHEME=http", "HTTPS=on"}, true},
+    {{"REQUEST_SCHEME=httpss"}, false},
+    {{"HTTP_HTTPS=on"}, false},
+};
+
+START_TEST(scheme)
+{ ck_assert_int_eq(scan(schemes[_i].pairs, "").https, schemes[_i].https); }
+END_TEST
+
+START_TEST(other_variables)
+{
+    struct cgi_vars vars =
+        scan((const char *[PAIRS_MAX]){"REQUEST_METHOD=POST", "QUERY_STRING=a=1&b=2", "X=y", "REQUEST_URI=/?a",
+                                       "REMOTE_ADDR=192.0.2.7", "SERVER_PROTOCOL=HTTP/2.0", "HTTP_X=z"},
+             "");
+    check("method", vars.method, "POST");
+    check("query", vars.query, "a=1&b=2");
+    check("request_uri", vars.request_uri, "/?a");
+    check("remote_addr", vars.remote_addr, "192.0.2.7");
+    check("protocol", vars.protocol, "HTTP/2.0");
+    ck_assert_uint_eq(vars.npairs, 7);
+    ck_assert(vars.method.p > guard.base && vars.method.p < guard.end);
+}
+END_TEST
+
+START_TEST(missing_and_empty_variables)
+{
+    static const char *const missing[PAIRS_MAX] = {NULL};
+    static const char *const empty[PAIRS_MAX] = {
+        "REQUEST_METHOD=", "QUERY_STRING=", "REQUEST_URI=", "REMOTE_ADDR=", "SERVER_PROTOCOL="};
+    struct cgi_vars vars = scan(_i ? empty : missing, "");
+    check("method", vars.method, "GET");
+    check("query", vars.query, "");
+    check("request_uri", vars.request_uri, "");
+    check("remote_addr", vars.remote_addr, "");
+    check("protocol", vars.protocol, "HTTP/1.0");
+    ck_assert_uint_eq(vars.npairs, _i ? 5 : 0);
+}
+END_TEST
+
+START_TEST(no_bytes_at_all)
+{
+    struct cgi_vars vars;
+    ck_assert_int_eq(cgi_scan(NULL, 0, (struct slice){NULL, 0}, &vars), CGI_OK);
+    check("server_name", vars.server_name, "localhost");
+    ck_assert_ptr_nonnull(vars.script_name.p);
+    ck_assert_ptr_nonnull(vars.query.p);
+}
+END_TEST
+
+START_TEST(last_one_counts)
+{
+    struct cgi_vars vars = scan((const char *[PAIRS_MAX]){"SCRIPT_NAME=/first", "PATH_INFO=/one", "REQUEST_METHOD=PUT",
+                                                          "SCRIPT_NAME=/second", "PATH_INFO=", "REQUEST_METHOD=GET"},
+                                "");
+    check("method", vars.method, "GET");
+    check("script_name", vars.script_name, "");
+    check("path_info", vars.path_info[0], "/second");
+    ck_assert_uint_eq(vars.npairs, 6);
+}
+END_TEST
+
+/* Names that differ from the known ones in one byte, are shorter or longer must not be taken for them. */
+START_TEST(similar_names)
+{
+    static const char *const names[] = {
+        "CONTENT_LENGTH", "HTTPS",       "HTTP_HOST",   "PATH_INFO",   "QUERY_STRING", "REMOTE_ADDR", "REQUEST_METHOD",
+        "REQUEST_SCHEME", "REQUEST_URI", "SCRIPT_NAME", "SERVER_ADDR", "SERVER_NAME",  "SERVER_PORT", "SERVER_PROTOCOL",
+    };
+    struct cgi_vars none = scan((const char *[PAIRS_MAX]){"X=1"}, "");
+    for (int i = 0; i < COUNT(names); i++) {
+        size_t n = strlen(names[i]);
+        for (size_t k = 0; k <= n; k++) {
+            char pair[64];
+            snprintf(pair, sizeof pair, "%s%s=1", names[i], k == n ? "Z" : "");
+            if (k < n)
+                pair[k] = '#';
+            struct cgi_vars vars = scan((const char *[PAIRS_MAX]){pair}, "");
+            ck_assert_int_eq(vars.content_length, -1);
+            ck_assert(!vars.https);
+            check(pair, vars.server_name, "localhost");
+            check(pair, vars.server_port, "80");
+            check(pair, vars.method, "GET");
+            check(pair, vars.protocol, "HTTP/1.0");
+            ck_assert_uint_eq(vars.query.n + vars.remote_addr.n + vars.request_uri.n + vars.script_name.n +
+                                  vars.path_info[0].n + vars.path_info[1].n,
+                              0);
+            ck_assert_uint_eq(vars.key, none.key);
+            ck_assert_int_ne(cgi_classify((struct slice){pair, strlen(pair) - 2}), CGI_OWN);
+        }
+    }
+}
+END_TEST
+
+static const struct {
+    struct slice bytes;
+} malformed[] = {
+    {{"\1", 1}},
+    {{"\5\1HTTPS", 7}},
+    {{"\0\1x", 3}},
+    {{"\0\0", 2}},
+    {{"\5\1HTTPS1\0\0", 10}},
+    {{"\3\0A\0B", 5}},
+    {{"\1\0\0", 3}},
+    {{"\5\1HTTP\0"
+      "1",
+      8}},
+    {{"\xff\xff\xff\xff\xff\xff\xff\xffxx", 10}},
+};
+
+START_TEST(malformed_params)
+{
+    struct cgi_vars vars;
+    struct slice in = malformed[_i].bytes;
+    ck_assert_int_eq(cgi_scan(guard_put(&guard, in.p, in.n), in.n, SLICE(""), &vars), CGI_MALFORMED);
+}
+END_TEST
+
+START_TEST(every_truncation)
+{
+    static const char *const pairs[PAIRS_MAX] = {"SCRIPT_NAME=/a", "HTTP_HOST=h:1", "SERVER_PORT=80", "X=", "HTTPS=on"};
+    size_t n = build(pairs), boundaries = 0;
+    for (size_t cut = 0; cut <= n; cut++) {
+        struct cgi_vars vars;
+        enum cgi_result result = cgi_scan(guard_put(&guard, bytes, cut), cut, SLICE("/a"), &vars);
+        if (result == CGI_OK)
+            ck_assert_uint_eq(vars.npairs, boundaries++);
+        else
+            ck_assert_int_eq(result, CGI_MALFORMED);
+    }
+    ck_assert_uint_eq(boundaries, 6);
+}
+END_TEST
+
+static uint32_t key(const char *method, const char *script, const char *info, const char *prefix) {
+    char pairs[3][8192];
+    snprintf(pairs[0], sizeof pairs[0], "REQUEST_METHOD=%s", method);
+    snprintf(pairs[1], sizeof pairs[1], "SCRIPT_NAME=%s", script);
+    snprintf(pairs[2], sizeof pairs[2], "PATH_INFO=%s", info);
+    return scan((const char *[PAIRS_MAX]){pairs[0], pairs[1], pairs[2]}, prefix).key;
+}
+
+START_TEST(keys)
+{
+    uint32_t k = key("GET", "", "/a/b", "");
+    ck_assert_uint_eq(k, key("GET", "", "/a/b/c", ""));
+    ck_assert_uint_eq(k, key("GET", "", "/a/b/d/e/f", ""));
+    ck_assert_uint_eq(k, key("GET", "/a/b", "", ""));
+    ck_assert_uint_eq(k, key("GET", "/mount", "/a/b", ""));
+    /* In whichever of the two variables, or across them, the prefix comes. */
+    ck_assert_uint_eq(k, key("GET", "/m", "/a/b/x", "/m"));
+    ck_assert_uint_eq(k, key("GET", "/m/a", "/b/x", "/m"));
+    ck_assert_uint_eq(k, key("GET", "/m/a/b/y", "/z", "/m"));
+    ck_assert_uint_eq(k, key("GET", "/a", "/b/x", "/m"));
+
+    ck_assert_uint_ne(k, key("POST", "", "/a/b", ""));
+    ck_assert_uint_ne(k, key("GET", "", "/a/c", ""));
+    ck_assert_uint_ne(k, key("GET", "", "/b/b", ""));
+    ck_assert_uint_ne(k, key("GET", "", "/a", ""));
+    ck_assert_uint_ne(k, key("GET", "", "/", ""));
+    ck_assert_uint_ne(k, key("GET", "", "", ""));
+}
+END_TEST
+
+START_TEST(keys_of_long_paths)
+{
+    char uri[2][4096];
+    memset(uri, 'x', sizeof uri);
+    uri[0][0] = uri[1][0] = '/';
+    uri[0][4000] = uri[1][4000] = '\0';
+    uri[1][3000] = 'y';
+    ck_assert_uint_eq(key("GET", "", uri[0], ""), key("GET", "", uri[1], ""));
+    uri[1][50] = 'y';
+    ck_assert_uint_ne(key("GET", "", uri[0], ""), key("GET", "", uri[1], ""));
+}
+END_TEST
+
+static const struct {
+    const char *name;
+    enum cgi_class class;
+} classes[] = {
+    {"SCRIPT_NAME", CGI_OWN},
+    {"PATH_INFO", CGI_OWN},
+    {"QUERY_STRING", CGI_OWN},
+    {"CONTENT_LENGTH", CGI_OWN},
+    {"REQUEST_METHOD", CGI_OWN},
+    {"SERVER_NAME", CGI_OWN},
+    {"SERVER_PORT", CGI_OWN},
+    {"SERVER_PROTOCOL", CGI_OWN},
+    {"CONTENT_TYPE", CGI_PASS},
+    {"GATEWAY_INTERFACE", CGI_PASS},
+    {"REQUEST_URI", CGI_PASS},
+    {"REMOTE_ADDR", CGI_PASS},
+    {"SERVER_ADDR", CGI_PASS},
+    {"REQUEST_SCHEME", CGI_PASS},
+    {"HTTPS", CGI_PASS},
+    {"DOCUMENT_ROOT", CGI_PASS},
+    {"SCRIPT_FILENAME", CGI_PASS},
+    {"PROXY", CGI_PASS},
+    {"HTTP", CGI_PASS},
+    {"http_host", CGI_PASS},
+    {"path_info", CGI_PASS},
+    {"", CGI_PASS},
+    {"HTTP_HOST", CGI_HEADER},
+    {"HTTP_", CGI_HEADER},
+    {"HTTP_X", CGI_HEADER},
+    {"HTTP_ACCEPT", CGI_HEADER},
+    {"HTTP_PROXY_CONNECTION", CGI_HEADER},
+    {"HTTP_COOKIE2", CGI_HEADER},
+    {"HTTP_CONTENT_ENCODING", CGI_HEADER},
+    {"HTTP_TRANSFER_ENCODING_X", CGI_HEADER},
+    {"HTTP_COOKIE", CGI_COOKIE},
+    {"HTTP_PROXY", CGI_DROP},
+    {"HTTP_CONTENT_LENGTH", CGI_DROP},
+    {"HTTP_CONTENT_TYPE", CGI_DROP},
+    {"HTTP_TRANSFER_ENCODING", CGI_DROP},
+    {"wsgi.input", CGI_DROP},
+    {"wsgi.", CGI_DROP},
+    {"wsgi.anything", CGI_DROP},
+    {"wsgi_fcgi.x", CGI_DROP},
+    {"wsgi", CGI_PASS},
+    {"wsgi_fcgi", CGI_PASS},
+    {"WSGI.input", CGI_PASS},
+};
+
+START_TEST(classify)
+{
+    size_t n = strlen(classes[_i].name);
+    enum cgi_class class = cgi_classify((struct slice){guard_put(&guard, classes[_i].name, n), n});
+    ck_assert_msg(class == classes[_i].class, "%s: %d", classes[_i].name, class);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("cgi");
+    TCase *tc = tcase_create("cgi");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_loop_test(tc, path, 0, COUNT(paths));
+    tcase_add_loop_test(tc, server, 0, COUNT(servers));
+    tcase_add_loop_test(tc, content_length, 0, COUNT(content_lengths));
+    tcase_add_loop_test(tc, scheme, 0, COUNT(schemes));
+    tcase_add_test(tc, other_variables);
+    tcase_add_loop_test(tc, missing_and_empty_variables, 0, 2);
+    tcase_add_test(tc, no_bytes_at_all);
+    tcase_add_test(tc, last_one_counts);
+    tcase_add_test(tc, similar_names);
+    tcase_add_loop_test(tc, malformed_params, 0, COUNT(malformed));
+    tcase_add_test(tc, every_truncation);
+    tcase_add_test(tc, keys);
+    tcase_add_test(tc, keys_of_long_paths);
+    tcase_add_loop_test(tc, classify, 0, COUNT(classes));
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}

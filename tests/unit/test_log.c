@@ -1,0 +1,371 @@
+#include "config.h"
+
+#include "base/log.h"
+
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <regex.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <time.h>
+
+/* Standard error is a packet socket here: what arrives as one packet was one write. */
+static int reader;
+static int saved_stderr;
+static char packet[65536];
+
+static void use_stderr(int fd) {
+    ck_assert_int_eq(dup2(fd, STDERR_FILENO), STDERR_FILENO);
+    close(fd);
+}
+
+static void setup(void) {
+    int pair[2];
+    saved_stderr = dup(STDERR_FILENO);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    reader = pair[0];
+    use_stderr(pair[1]);
+    unsetenv("JOURNAL_STREAM");
+    log_max_level = LOG_LEVEL_INFO;
+}
+
+static void teardown(void) {
+    use_stderr(saved_stderr);
+    close(reader);
+}
+
+/* The next packet, "" when there is none. */
+static const char *next_packet(void) {
+    ssize_t n = recv(reader, packet, sizeof packet - 1, MSG_DONTWAIT);
+    packet[n < 0 ? 0 : n] = '\0';
+    return packet;
+}
+
+static bool matches(const char *text, const char *pattern) {
+    regex_t re;
+    ck_assert_int_eq(regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB), 0);
+    bool found = regexec(&re, text, 0, NULL, 0) == 0;
+    regfree(&re);
+    return found;
+}
+
+START_TEST(startup_form)
+{
+    log_error("cannot open %s", "x");
+    ck_assert_str_eq(next_packet(), "wsgi-fcgi: error: cannot open x\n");
+    log_warning("w");
+    ck_assert_str_eq(next_packet(), "wsgi-fcgi: warning: w\n");
+    log_info("%d", 7);
+    ck_assert_str_eq(next_packet(), "wsgi-fcgi: info: 7\n");
+    log_max_level = LOG_LEVEL_DEBUG;
+    log_debug("d");
+    ck_assert_str_eq(next_packet(), "wsgi-fcgi: debug: d\n");
+    ck_assert_str_eq(next_packet(), "");
+}
+END_TEST
+
+START_TEST(levels)
+{
+    enum log_level level;
+    for (int max = LOG_LEVEL_ERROR; max <= LOG_LEVEL_DEBUG; max++) {
+        log_max_level = (enum log_level)max;
+        for (int i = LOG_LEVEL_ERROR; i <= LOG_LEVEL_DEBUG; i++) {
+            log_printf((enum log_level)i, "text");
+            ck_assert_int_eq(next_packet()[0] != '\0', i <= max);
+        }
+        int evaluated = 0;
+        log_debug("%d", ++evaluated);
+        ck_assert_int_eq(next_packet()[0] != '\0', max == LOG_LEVEL_DEBUG);
+        ck_assert_int_eq(evaluated, max == LOG_LEVEL_DEBUG);
+        ck_assert_int_eq(log_level_parse(log_level_name((enum log_level)max), &level), 0);
+        ck_assert_int_eq((int)level, max);
+    }
+    ck_assert_str_eq(log_level_name(LOG_LEVEL_WARNING), "warning");
+    ck_assert_int_eq(log_level_parse("warn", &level), -1);
+    ck_assert_int_eq(log_level_parse("", &level), -1);
+    ck_assert_int_eq(log_level_parse("Error", &level), -1);
+}
+END_TEST
+
+START_TEST(long_lines_are_cut)
+{
+    static const char prefix[] = "wsgi-fcgi: error: ";
+    static const struct {
+        int text;
+        bool cut;
+    } lines[] = {{1982, false}, {1983, true}, {1984, true}, {5000, true}};
+    for (int i = 0; i < COUNT(lines); i++) {
+        log_error("%0*d", lines[i].text, 0);
+        size_t n = strlen(next_packet());
+        ck_assert_uint_eq(n, 2001);
+        ck_assert_mem_eq(packet, prefix, sizeof prefix - 1);
+        ck_assert_str_eq(packet + n - 5, lines[i].cut ? "0...\n" : "0000\n");
+    }
+}
+END_TEST
+
+START_TEST(one_line_each)
+{
+    log_error("one\ntwo\r\nthree\n");
+    ck_assert_str_eq(next_packet(), "wsgi-fcgi: error: one two  three \n");
+    log_error("%s", "");
+    ck_assert_str_eq(next_packet(), "wsgi-fcgi: error: \n");
+}
+END_TEST
+
+START_TEST(text)
+{
+    log_max_level = LOG_LEVEL_ERROR;
+    log_text("one\ntwo", 7);
+    ck_assert_str_eq(next_packet(), "one\ntwo\n");
+    log_text("one\ntwo\n", 8);
+    ck_assert_str_eq(next_packet(), "one\ntwo\n");
+    log_text("", 0);
+    ck_assert_str_eq(next_packet(), "");
+    static char big[5000];
+    memset(big, 'x', sizeof big);
+    log_text(big, sizeof big);
+    ck_assert_uint_eq(strlen(next_packet()), sizeof big + 1);
+    ck_assert_str_eq(next_packet(), "");
+}
+END_TEST
+
+START_TEST(errno_is_kept)
+{
+    errno = ENOTTY;
+    log_error("x");
+    ck_assert_int_eq(errno, ENOTTY);
+    log_text("x", 1);
+    ck_assert_int_eq(errno, ENOTTY);
+
+    close(STDERR_FILENO);
+    errno = ENOTTY;
+    log_error("lost");
+    ck_assert_int_eq(errno, ENOTTY);
+    log_text("lost", 4);
+    ck_assert_int_eq(errno, ENOTTY);
+}
+END_TEST
+
+/* Interrupted writes: a pipe is filled; its reader takes something only after a signal has met the writer. */
+static sem_t interrupted;
+static size_t received;
+static bool wrong;
+
+static void on_alarm(int number) {
+    (void)number;
+    sem_post(&interrupted);
+}
+
+static void *read_slowly(void *arg) {
+    static char bytes[3000];
+    int fd = *(int *)arg;
+    for (;;) {
+        sem_wait(&interrupted);
+        ssize_t n = read(fd, bytes, sizeof bytes);
+        if (n <= 0)
+            return NULL;
+        for (ssize_t i = 0; i < n; i++, received++)
+            if (bytes[i] != (received == 300000 ? '\n' : (char)('a' + received % 23)))
+                wrong = true;
+    }
+}
+
+START_TEST(short_and_interrupted_writes)
+{
+    static char big[300000];
+    int fds[2];
+    for (size_t i = 0; i < sizeof big; i++)
+        big[i] = (char)('a' + i % 23);
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+    use_stderr(fds[1]);
+    sem_init(&interrupted, 0, 0);
+    struct sigaction action = {.sa_handler = on_alarm};
+    sigaction(SIGALRM, &action, NULL);
+
+    sigset_t alarms;
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    pthread_sigmask(SIG_BLOCK, &alarms, NULL);
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, read_slowly, &fds[0]), 0);
+    pthread_sigmask(SIG_UNBLOCK, &alarms, NULL);
+
+    struct itimerval every_ms = {{0, 1000}, {0, 1000}};
+    setitimer(ITIMER_REAL, &every_ms, NULL);
+    errno = ENOTTY;
+    log_text(big, sizeof big);
+    ck_assert_int_eq(errno, ENOTTY);
+    close(STDERR_FILENO);
+    pthread_join(thread, NULL);
+    setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL);
+    ck_assert_uint_eq(received, sizeof big + 1);
+    ck_assert(!wrong);
+    close(fds[0]);
+}
+END_TEST
+
+/* A log that nobody reads must not stop the server, when its descriptor does not block. */
+START_TEST(full_pipe)
+{
+    int fds[2];
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+    use_stderr(fds[1]);
+    for (int i = 0; i < 2000; i++)
+        log_error("%0*d", 100, i);
+    close(STDERR_FILENO);
+    ssize_t n = read(fds[0], packet, sizeof packet - 1);
+    ck_assert_int_gt(n, 60000);
+    close(fds[0]);
+}
+END_TEST
+
+START_TEST(service_form)
+{
+    struct timespec before, after;
+    log_start_service();
+    clock_gettime(CLOCK_REALTIME, &before);
+    log_info("ready");
+    clock_gettime(CLOCK_REALTIME, &after);
+    next_packet();
+    char pattern[200];
+    snprintf(pattern, sizeof pattern,
+             "^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{3}Z wsgi-fcgi\\[%ld\\] info: "
+             "ready\n$",
+             (long)getpid());
+    ck_assert_msg(matches(packet, pattern), "%s", packet);
+    struct tm tm = {0};
+    const char *rest = strptime(packet, "%Y-%m-%dT%H:%M:%S.", &tm);
+    ck_assert_ptr_nonnull(rest);
+    long long ms = (long long)timegm(&tm) * 1000 + atoi(rest);
+    ck_assert_int_ge(ms, (long long)before.tv_sec * 1000 + before.tv_nsec / 1000000);
+    ck_assert_int_le(ms, (long long)after.tv_sec * 1000 + after.tv_nsec / 1000000);
+
+    log_text("as it is\n", 9);
+    ck_assert_str_eq(next_packet(), "as it is\n");
+    log_error("%0*d", 5000, 0);
+    ck_assert_uint_eq(strlen(next_packet()), 2001);
+}
+END_TEST
+
+static void name_journal(const char *front, const char *middle, const char *back) {
+    struct stat st;
+    char stream[100];
+    ck_assert_int_eq(fstat(STDERR_FILENO, &st), 0);
+    snprintf(stream, sizeof stream, "%s%lu%s%lu%s", front, (unsigned long)st.st_dev, middle, (unsigned long)st.st_ino,
+             back);
+    setenv("JOURNAL_STREAM", stream, 1);
+}
+
+START_TEST(journal_form)
+{
+    static const int priorities[] = {3, 4, 6, 7};
+    log_max_level = LOG_LEVEL_DEBUG;
+    name_journal("", ":", "");
+    log_start_service();
+    for (int i = LOG_LEVEL_ERROR; i <= LOG_LEVEL_DEBUG; i++) {
+        char expect[100];
+        log_printf((enum log_level)i, "x");
+        snprintf(expect, sizeof expect, "<%d>wsgi-fcgi[%ld] %s: x\n", priorities[i], (long)getpid(),
+                 log_level_name((enum log_level)i));
+        ck_assert_str_eq(next_packet(), expect);
+    }
+}
+END_TEST
+
+/* Streams that are another file's, or no streams. */
+static const char *const no_journal[][3] = {
+    {"", ":1", ""}, {"1", ":", ""}, {"", ":", "z"}, {"", "-", ""}, {"x", ":", ""}};
+
+START_TEST(not_the_journal)
+{
+    name_journal(no_journal[_i][0], no_journal[_i][1], no_journal[_i][2]);
+    log_start_service();
+    log_error("x");
+    ck_assert_msg(matches(next_packet(), "^20[^ ]*Z wsgi-fcgi"), "%s", packet);
+}
+END_TEST
+
+static const struct {
+    size_t size;
+    const char *in;
+    size_t len;
+    const char *out;
+} escapes[] = {
+    {100, "plain text ~", 12, "plain text ~"},
+    {100, "", 0, ""},
+    {100, "a\nb\r\t", 5, "a\\x0ab\\x0d\\x09"},
+    {100, "a\\b", 3, "a\\x5cb"},
+    {100, "\0\x1f\x7f\x80\xff", 5, "\\x00\\x1f\\x7f\\x80\\xff"},
+    {100, "cut here", 3, "cut"},
+    {6, "12345", 5, "12345"},
+    {6, "123456", 6, "12..."},
+    {6, "1234567890", 10, "12..."},
+    {6, "1\n2", 3, "1..."},
+    {6, "\n", 1, "\\x0a"},
+    {6, "\n1", 2, "\\x0a1"},
+    {6, "\n12", 3, "..."},
+    {9, "1\n234", 5, "1\\x0a234"},
+    {9, "1\n2345", 6, "1\\x0a..."},
+    {8, "\n\n", 2, "\\x0a..."},
+    {5, "12345", 5, "1..."},
+    {4, "1234", 4, "..."},
+    {4, "123", 3, "123"},
+    {3, "123", 3, ".."},
+    {2, "12", 2, "."},
+    {1, "12", 2, ""},
+    {1, "", 0, ""},
+};
+
+START_TEST(escape)
+{
+    struct guard in, out;
+    guard_init(&in, 16);
+    guard_init(&out, 100);
+    char *place = out.end - escapes[_i].size;
+    ck_assert_ptr_eq(
+        log_escape(place, escapes[_i].size, guard_put(&in, escapes[_i].in, escapes[_i].len), escapes[_i].len), place);
+    ck_assert_str_eq(place, escapes[_i].out);
+    guard_fini(&in);
+    guard_fini(&out);
+}
+END_TEST
+
+START_TEST(escape_into_nothing)
+{
+    char out = '#';
+    ck_assert_ptr_eq(log_escape(&out, 0, "abc", 3), &out);
+    ck_assert_int_eq(out, '#');
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("log");
+    TCase *tc = tcase_create("log");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, startup_form);
+    tcase_add_test(tc, levels);
+    tcase_add_test(tc, long_lines_are_cut);
+    tcase_add_test(tc, one_line_each);
+    tcase_add_test(tc, text);
+    tcase_add_test(tc, errno_is_kept);
+    tcase_add_test(tc, short_and_interrupted_writes);
+    tcase_add_test(tc, full_pipe);
+    tcase_add_test(tc, service_form);
+    tcase_add_loop_test(tc, not_the_journal, 0, COUNT(no_journal));
+    tcase_add_test(tc, journal_form);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("escape");
+    tcase_add_loop_test(tc, escape, 0, COUNT(escapes));
+    tcase_add_test(tc, escape_into_nothing);
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}

@@ -1,0 +1,309 @@
+#include "config.h"
+
+#include "cli/options.h"
+
+#include "unit.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { ARGS_MAX = 24 };
+
+static struct options parsed;
+static char output[16384];
+
+/* Parses `args` (separated by single spaces, "''" for an empty one) with descriptor `fd` going to `output`. */
+static int parse(int fd, const char *args) {
+    static char words[1024];
+    char *argv[ARGS_MAX + 1] = {words};
+    int argc = 1;
+    snprintf(words, sizeof(words), "wsgi-fcgi %s", args);
+    for (char *p = strchr(words, ' '); p && p[1]; p = strchr(p + 1, ' ')) {
+        ck_assert_int_lt(argc, ARGS_MAX);
+        *p = '\0';
+        argv[argc++] = p + 1;
+    }
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "''") == 0)
+            argv[i] += 2;
+
+    FILE *file = tmpfile();
+    fflush(stdout);
+    int saved = dup(fd);
+    ck_assert_int_eq(dup2(fileno(file), fd), fd);
+    int status = options_parse(&parsed, argc, argv);
+    fflush(stdout);
+    ck_assert_int_eq(dup2(saved, fd), fd);
+    close(saved);
+    rewind(file);
+    output[fread(output, 1, sizeof(output) - 1, file)] = '\0';
+    fclose(file);
+    return status;
+}
+
+static void check_refused(const char *args, const char *complaint) {
+    int status = parse(STDERR_FILENO, args);
+    ck_assert_msg(status == EX_USAGE, "\"%s\": status %d", args, status);
+    ck_assert_msg(strstr(output, complaint) != NULL, "\"%s\": got \"%s\", wanted \"%s\"", args, output, complaint);
+    ck_assert_msg(strncmp(output, "wsgi-fcgi: error: ", 18) == 0, "\"%s\": got \"%s\"", args, output);
+    ck_assert_msg(strchr(output, '\n') == output + strlen(output) - 1, "\"%s\": not one line: \"%s\"", args, output);
+    options_fini(&parsed);
+}
+
+static void check_accepted(const char *args) {
+    int status = parse(STDERR_FILENO, args);
+    ck_assert_msg(status == -1, "\"%s\": status %d, \"%s\"", args, status, output);
+    ck_assert_str_eq(output, "");
+}
+
+static void clean_environment(void) {
+    unsetenv("VIRTUAL_ENV");
+    unsetenv("TMPDIR");
+}
+
+START_TEST(test_defaults)
+{
+    clean_environment();
+    check_accepted("app:app");
+    ck_assert_str_eq(parsed.application, "app:app");
+    ck_assert_ptr_null(parsed.chdir);
+    ck_assert_uint_eq(parsed.pythonpath.count, 0);
+    ck_assert_ptr_null(parsed.venv);
+    ck_assert_str_eq(parsed.script_name, "");
+    ck_assert(!parsed.check);
+    ck_assert(!parsed.version);
+    ck_assert_uint_eq(parsed.sockets.count, 0);
+    ck_assert_uint_eq(parsed.socket_mode, 0660);
+    ck_assert_ptr_null(parsed.socket_owner);
+    ck_assert_ptr_null(parsed.socket_group);
+    ck_assert_uint_eq(parsed.backlog, 511);
+    ck_assert_uint_eq(parsed.threads, 32);
+    ck_assert_uint_eq(parsed.queue_limit, 1024);
+    ck_assert_double_eq(parsed.queue_timeout, 30);
+    ck_assert_uint_eq(parsed.limit_request_body, UINT64_C(1) << 30);
+    ck_assert_uint_eq(parsed.limit_params, 128 * 1024);
+    ck_assert_uint_eq(parsed.limit_param_count, 1000);
+    ck_assert_uint_eq(parsed.body_memory, 256 * 1024);
+    ck_assert_str_eq(parsed.spool_dir, "/tmp");
+    ck_assert_double_eq(parsed.idle_timeout, 120);
+    ck_assert_double_eq(parsed.graceful_timeout, 30);
+    ck_assert_int_eq(parsed.log_level, LOG_LEVEL_INFO);
+    options_fini(&parsed);
+}
+END_TEST
+
+START_TEST(test_every_option)
+{
+    check_accepted("--chdir /srv --pythonpath /a --pythonpath /b --venv /v --script-name /app --check "
+                   "--socket-mode 0606 --socket-owner www-data --socket-group 33 --backlog 5 -t 7 pkg.mod:obj.attr");
+    ck_assert_str_eq(parsed.application, "pkg.mod:obj.attr");
+    ck_assert_str_eq(parsed.chdir, "/srv");
+    ck_assert_uint_eq(parsed.pythonpath.count, 2);
+    ck_assert_str_eq(parsed.pythonpath.items[0], "/a");
+    ck_assert_str_eq(parsed.pythonpath.items[1], "/b");
+    ck_assert_str_eq(parsed.venv, "/v");
+    ck_assert_str_eq(parsed.script_name, "/app");
+    ck_assert(parsed.check);
+    ck_assert_uint_eq(parsed.socket_mode, 0606);
+    ck_assert_str_eq(parsed.socket_owner, "www-data");
+    ck_assert_str_eq(parsed.socket_group, "33");
+    ck_assert_uint_eq(parsed.backlog, 5);
+    ck_assert_uint_eq(parsed.threads, 7);
+    options_fini(&parsed);
+
+    check_accepted("--queue-limit 8 --queue-timeout 0.25 --limit-request-body 3M --limit-params 1K "
+                   "--limit-param-count 9 --body-memory 65536 --spool-dir /var/tmp --idle-timeout 1.5 "
+                   "--graceful-timeout 0 --log-level debug app");
+    ck_assert_uint_eq(parsed.queue_limit, 8);
+    ck_assert_double_eq(parsed.queue_timeout, 0.25);
+    ck_assert_uint_eq(parsed.limit_request_body, 3 << 20);
+    ck_assert_uint_eq(parsed.limit_params, 1024);
+    ck_assert_uint_eq(parsed.limit_param_count, 9);
+    ck_assert_uint_eq(parsed.body_memory, 65536);
+    ck_assert_str_eq(parsed.spool_dir, "/var/tmp");
+    ck_assert_double_eq(parsed.idle_timeout, 1.5);
+    ck_assert_double_eq(parsed.graceful_timeout, 0);
+    ck_assert_int_eq(parsed.log_level, LOG_LEVEL_DEBUG);
+    options_fini(&parsed);
+}
+END_TEST
+
+START_TEST(test_forms)
+{
+    check_accepted("app:app -s/run/a --socket=@b -t 1 --socket [::1]:80 --threads=2");
+    ck_assert_uint_eq(parsed.sockets.count, 3);
+    ck_assert_str_eq(parsed.sockets.items[0], "/run/a");
+    ck_assert_str_eq(parsed.sockets.items[1], "@b");
+    ck_assert_str_eq(parsed.sockets.items[2], "[::1]:80");
+    ck_assert_uint_eq(parsed.threads, 2);
+    options_fini(&parsed);
+    check_accepted("-t 3 -- --odd");
+    ck_assert_str_eq(parsed.application, "--odd");
+    ck_assert_uint_eq(parsed.threads, 3);
+    options_fini(&parsed);
+    check_accepted("--script-name /a --script-name '' mod:create_app()");
+    ck_assert_str_eq(parsed.script_name, "");
+    options_fini(&parsed);
+    check_accepted("--thr 4 app");
+    ck_assert_uint_eq(parsed.threads, 4);
+    options_fini(&parsed);
+}
+END_TEST
+
+START_TEST(test_environment)
+{
+    setenv("VIRTUAL_ENV", "/env/v", 1);
+    setenv("TMPDIR", "/env/t", 1);
+    check_accepted("app");
+    ck_assert_str_eq(parsed.venv, "/env/v");
+    ck_assert_str_eq(parsed.spool_dir, "/env/t");
+    options_fini(&parsed);
+    check_accepted("--venv /mine --spool-dir /own app");
+    ck_assert_str_eq(parsed.venv, "/mine");
+    ck_assert_str_eq(parsed.spool_dir, "/own");
+    options_fini(&parsed);
+    setenv("VIRTUAL_ENV", "", 1);
+    setenv("TMPDIR", "", 1);
+    check_accepted("app");
+    ck_assert_ptr_null(parsed.venv);
+    ck_assert_str_eq(parsed.spool_dir, "/tmp");
+    options_fini(&parsed);
+}
+END_TEST
+
+START_TEST(test_version)
+{
+    check_accepted("-V");
+    ck_assert(parsed.version);
+    ck_assert_ptr_null(parsed.application);
+    options_fini(&parsed);
+}
+END_TEST
+
+START_TEST(test_help)
+{
+    static const char *const expected[] = {
+        "Usage: wsgi-fcgi [OPTIONS] MODULE:CALLABLE\n",
+        "\nApplication:\n",
+        "\nSockets:\n",
+        "\nLimits and time-outs:\n",
+        "\nLogging:\n",
+        "\nInformation:\n",
+        "\n  -s, --socket ADDR ",
+        "\n      --backlog N ",
+        "(default: 0660)\n",
+        "(default: $TMPDIR, else /tmp)\n",
+        "(default: $VIRTUAL_ENV)\n",
+        "\n  -h, --help ",
+    };
+    ck_assert_int_eq(parse(STDOUT_FILENO, "--help --nonsense"), 0);
+    options_fini(&parsed);
+    for (int i = 0; i < COUNT(expected); i++)
+        ck_assert_msg(strstr(output, expected[i]) != NULL, "\"%s\" is not in the help:\n%s", expected[i], output);
+    for (const char *line = output; *line; line += strcspn(line, "\n") + 1) {
+        size_t len = strcspn(line, "\n");
+        ck_assert_msg(len <= 80, "longer than 80 columns: %.*s", (int)len, line);
+        ck_assert_msg(!len || line[len - 1] != ' ', "ends in a space: %.*s", (int)len, line);
+    }
+}
+END_TEST
+
+START_TEST(test_help_unwritable)
+{
+    int full = open("/dev/full", O_WRONLY);
+    int saved = dup(STDOUT_FILENO);
+    ck_assert_int_ge(full, 0);
+    fflush(stdout);
+    dup2(full, STDOUT_FILENO);
+    int status = parse(STDERR_FILENO, "-h");
+    __fpurge(stdout);
+    clearerr(stdout);
+    dup2(saved, STDOUT_FILENO);
+    close(full);
+    close(saved);
+    ck_assert_int_eq(status, EX_OSERR);
+    ck_assert_str_eq(output, "wsgi-fcgi: error: --help: standard output cannot be written\n");
+}
+END_TEST
+
+static const struct {
+    const char *args, *complaint;
+} refused[] = {
+    {"", "no application given; usage: wsgi-fcgi [OPTIONS] MODULE:CALLABLE, for example: wsgi-fcgi -s"},
+    {"''", "no application given"},
+    {"a b", "\"b\" is one operand too many"},
+    {"app.py", ": app.py looks like a file: write app or app:application\n"},
+    {"app.py:create", ": app.py looks like a file: write app:create\n"},
+    {"src/app.py", ": src/app.py looks like a file: write app or app:application, with --chdir src\n"},
+    {"/app:x", ": /app looks like a file: write app:x, with --chdir /\n"},
+    {":app", "nothing in front of the colon"},
+    {"app:", "nothing behind the colon"},
+
+    {"--threads abc a", "--threads: \"abc\" is not a number from 1 to 1024"},
+    {"-t 0 a", "\"0\" is not a number from 1 to 1024"},
+    {"-t 1025 a", "\"1025\" is not a number from 1 to 1024"},
+    {"-t 1x a", "\"1x\" is not a number from 1 to 1024"},
+    {"-t -1 a", "\"-1\" is not a number from 1 to 1024"},
+    {"-t +1 a", "\"+1\" is not a number"},
+    {"-t '' a", "\"\" is not a number"},
+    {"-t 4294967297 a", "is not a number"},
+    {"-t 18446744073709551617 a", "is not a number"},
+    {"-t \033[1m a", "\"\\x1b[1m\" is not a number"},
+    {"--socket-mode 0888 a", "--socket-mode: \"0888\" is not an octal mode from 0 to 777, such as 0660"},
+    {"--socket-mode 1777 a", "is not an octal mode"},
+    {"--limit-params 1023 a", "--limit-params: \"1023\" is not a size from 1K to 16M"},
+    {"--limit-params 17M a", "is not a size from 1K to 16M"},
+    {"--limit-params 1KB a", "is not a size"},
+    {"--limit-params K a", "is not a size"},
+    {"--body-memory 63K a", "is not a size from 64K to 1G"},
+    {"--limit-request-body 17179869185G a", "is not a size from 0 to 1024G"},
+    {"--limit-request-body 1025G a", "is not a size from 0 to 1024G"},
+    {"--idle-timeout 1e3 a", "--idle-timeout: \"1e3\" is not a number of seconds from 0 to 86400"},
+    {"--idle-timeout inf a", "is not a number of seconds"},
+    {"--idle-timeout . a", "is not a number of seconds"},
+    {"--idle-timeout 1.2.3 a", "is not a number of seconds"},
+    {"--idle-timeout 86401 a", "is not a number of seconds"},
+    {"--queue-timeout 0 a", "--queue-timeout: \"0\" is not a number of seconds from 0.001 to 86400"},
+    {"--log-level loud a", "--log-level: \"loud\" is not error, warning, info or debug"},
+    {"--script-name app a", "--script-name: \"app\" does not start with \"/\""},
+    {"--script-name /app/ a", "ends with \"/\": write it without"},
+    {"--script-name / a", "is the root: write \"\""},
+    {"--socket= a", "--socket: \"\" is empty where ADDR is needed"},
+    {"--chdir= a", "--chdir: \"\" is empty where DIR is needed"},
+
+    {"a --threads", "--threads: N is missing behind it"},
+    {"a -s", "--socket: ADDR is missing behind it"},
+    {"--check=1 a", "--check: takes no value"},
+    {"--sockets /x a", "unknown option --sockets: did you mean --socket?"},
+    {"--scoket=/x a", "unknown option --scoket: did you mean --socket?"},
+    {"--trheads 1 a", "did you mean --threads?"},
+    {"--nonsense a", "unknown option --nonsense: see wsgi-fcgi --help"},
+    {"--a-name-that-is-longer-than-any-name-an-option-of-this-program-has-got a", ": see wsgi-fcgi --help"},
+    {"--sock /x a", "--sock may mean any of --socket, --socket-mode, --socket-owner, --socket-group"},
+    {"-x a", "unknown option -x: see"},
+    {"-Vx", "unknown option -x: see"},
+};
+
+START_TEST(test_refused)
+{ check_refused(refused[_i].args, refused[_i].complaint); }
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("options");
+    TCase *tc = tcase_create("options");
+    tcase_add_test(tc, test_defaults);
+    tcase_add_test(tc, test_every_option);
+    tcase_add_test(tc, test_forms);
+    tcase_add_test(tc, test_environment);
+    tcase_add_test(tc, test_version);
+    tcase_add_test(tc, test_help);
+    tcase_add_test(tc, test_help_unwritable);
+    tcase_add_loop_test(tc, test_refused, 0, COUNT(refused));
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}
