@@ -34,6 +34,30 @@ int serve_print_version(void) {
     return fflush(stdout) ? EX_IOERR : 0;
 }
 
+/* Relative paths of options mean the directory in which the program was started, whatever --chdir says. Returns `path`
+ * made absolute, in memory that lives as long as the process. */
+static const char *from_start(const char *path) {
+    static char start[PATH_MAX];
+    char *text;
+    if (!start[0] && !getcwd(start, sizeof start))
+        return path;
+    return !path || path[0] == '/' || asprintf(&text, "%s/%s", start, path) < 0 ? path : text;
+}
+
+static const char *address_from_start(const char *address) {
+    if (!strncmp(address, "unix:", 5))
+        return from_start(address + 5);
+    return !strncmp(address, "./", 2) || !strncmp(address, "../", 3) ? from_start(address) : address;
+}
+
+static void resolve_paths(struct options *o) {
+    for (size_t i = 0; i < o->sockets.count; i++)
+        o->sockets.items[i] = address_from_start(o->sockets.items[i]);
+    for (size_t i = 0; i < o->pythonpath.count; i++)
+        o->pythonpath.items[i] = from_start(o->pythonpath.items[i]);
+    o->spool_dir = from_start(o->spool_dir);
+}
+
 /* What is checked before Python starts, so that mistakes show at once. */
 
 static int check_directories(const struct options *o, char cwd[static PATH_MAX]) {
@@ -208,7 +232,7 @@ static int run(struct server *server) {
 static int load(const struct options *o, const char *program, const char *cwd) {
     struct interp_config config = {
         .program = program,
-        .venv = o->venv,
+        .venv = from_start(o->venv),
         .venv_from_env = o->venv && o->venv == getenv("VIRTUAL_ENV"),
         .chdir = cwd,
         .pythonpath = o->pythonpath.items,
@@ -247,9 +271,10 @@ static int serve_loaded(struct server *server, const char *cwd) {
     return run(server);
 }
 
-int serve(const struct options *o, const char *program) {
+int serve(struct options *o, const char *program) {
     struct server server = {.o = o};
     char cwd[PATH_MAX];
+    resolve_paths(o);
     int status = check_directories(o, cwd);
     if (!status)
         status = check_addresses(o);

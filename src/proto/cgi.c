@@ -248,7 +248,7 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
     struct slice raw[VAR_COUNT];
     struct params_pair pair;
     enum params_result result;
-    uint32_t npairs = 0;
+    uint32_t npairs = 0, shape = 0;
     for (int i = 0; i < VAR_COUNT; i++)
         raw[i] = EMPTY;
     while ((result = params_next(&pos, end, &pair)) == PARAMS_PAIR) {
@@ -257,6 +257,7 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
             return CGI_MALFORMED;
         raw[var] = pair.value;
         npairs++;
+        shape = shape * 31 + (uint32_t)pair.name.n;
     }
     if (result == PARAMS_MALFORMED)
         return CGI_MALFORMED;
@@ -269,6 +270,7 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
         .content_length = parse_length(raw[VAR_CONTENT_LENGTH]),
         .https = is_https(raw),
         .npairs = npairs,
+        .shape = shape,
     };
     set_server(raw, vars);
     set_paths(raw, prefix, vars);

@@ -21,18 +21,12 @@ static size_t read_length(const char *p, const char *end, size_t *length) {
 
 /* Reads both lengths of a pair. Returns how many bytes they take, or 0 when they are cut off. */
 static size_t read_lengths(const char *p, const char *end, size_t *name, size_t *value) {
-    const uint8_t *u = (const uint8_t *)p;
-    if (end - p >= 2 && (u[0] | u[1]) < 0x80) { /* nearly every pair */
-        *name = u[0];
-        *value = u[1];
-        return 2;
-    }
     size_t first = read_length(p, end, name);
     size_t second = first ? read_length(p + first, end, value) : 0;
     return second ? first + second : 0;
 }
 
-enum params_result params_next(const char **pos, const char *end, struct params_pair *pair) {
+enum params_result params_next_long(const char **pos, const char *end, struct params_pair *pair) {
     const char *p = *pos;
     size_t name, value;
     if (p == end)

@@ -33,8 +33,20 @@ enum params_result {
     PARAMS_MALFORMED, /* the bytes end inside a length, a name or a value */
 };
 
-/* Reads the pair at *pos, of bytes that end before `end`. */
-enum params_result params_next(const char **pos, const char *end, struct params_pair *pair);
+/* params_next for pairs with a length of 128 bytes or more, and for the end of the bytes. */
+enum params_result params_next_long(const char **pos, const char *end, struct params_pair *pair);
+
+/* Reads the pair at *pos, of bytes that end before `end`. Inline, because it runs for each parameter of each request. */
+static inline enum params_result params_next(const char **pos, const char *end, struct params_pair *pair) {
+    const unsigned char *u = (const unsigned char *)*pos;
+    size_t left = (size_t)(end - *pos);
+    if (left < 2 || (u[0] | u[1]) >= 0x80 || (size_t)u[0] + u[1] > left - 2)
+        return params_next_long(pos, end, pair);
+    pair->name = (struct slice){*pos + 2, u[0]};
+    pair->value = (struct slice){*pos + 2 + u[0], u[1]};
+    *pos += 2 + u[0] + u[1];
+    return PARAMS_PAIR;
+}
 
 /* Writes one pair to `out` when it fits in `size` bytes. Returns the bytes it takes (which may be more than `size`:
  * then nothing was written). Lengths must be below 2^31. */

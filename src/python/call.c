@@ -212,6 +212,7 @@ static PyTypeObject *make_type(const char *name, int size, destructor dealloc, P
 }
 
 int call_init(void) {
+    start_response_init();
     call_type = make_type("wsgi_fcgi.start_response", sizeof(struct wsgi_call), call_dealloc, call_members);
     write_type = make_type("wsgi_fcgi.write", sizeof(struct bound), bound_dealloc, bound_members);
     connected_type = make_type("wsgi_fcgi.client_connected", sizeof(struct bound), bound_dealloc, bound_members);

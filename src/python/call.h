@@ -65,7 +65,8 @@ PyObject *call_new_connected(struct wsgi_call *call);
 /* New write() callable. */
 PyObject *call_new_write(struct wsgi_call *call);
 
-/* start_response (start_response.c); the vectorcall of the call object. */
+/* start_response (start_response.c); the vectorcall of the call object. Call the first once. */
+void start_response_init(void);
 PyObject *start_response(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
 
 /* wsgi.input (input.c). */

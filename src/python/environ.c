@@ -4,21 +4,9 @@
 
 #include "python/compat.h"
 #include "python/names.h"
+#include "python/plan.h"
 
 #include <stdio.h>
-
-/* Keys that every request gets from elsewhere than its parameters. */
-enum own_key {
-    OWN_REQUEST_METHOD,
-    OWN_SCRIPT_NAME,
-    OWN_PATH_INFO,
-    OWN_QUERY_STRING,
-    OWN_SERVER_NAME,
-    OWN_SERVER_PORT,
-    OWN_SERVER_PROTOCOL,
-    OWN_CONTENT_LENGTH,
-    OWN_COUNT
-};
 
 static const char *const own_names[OWN_COUNT] = {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO",       "QUERY_STRING",
                                                  "SERVER_NAME",    "SERVER_PORT", "SERVER_PROTOCOL", "CONTENT_LENGTH"};
@@ -74,18 +62,44 @@ static int add_pair(PyObject *env, const struct params_pair *pair) {
     return failed;
 }
 
-static int add_own(PyObject *env, enum own_key which, struct slice value) {
-    return set_new(env, own[which]->key, names_value(own[which], value));
+/* An environ in the making. */
+struct making {
+    PyObject *env;
+    PyObject *const *planned;   /* what a plan has set for the own keys already, or NULL */
+    PyObject *values[OWN_COUNT]; /* what is set; borrowed from env */
+};
+
+static int add_own_string(struct making *m, enum own_key which, PyObject *value) {
+    m->values[which] = value;
+    if (value && m->planned && m->planned[which] == value) {
+        Py_DECREF(value);
+        return 0;
+    }
+    return set_new(m->env, own[which]->key, value);
 }
 
-static int add_path(PyObject *env, const struct cgi_vars *vars) {
+static int add_own(struct making *m, enum own_key which, struct slice value) {
+    return add_own_string(m, which, names_value(own[which], value));
+}
+
+static int add_path(struct making *m, const struct cgi_vars *vars) {
     if (!vars->path_info[1].n)
-        return add_own(env, OWN_PATH_INFO, vars->path_info[0]);
+        return add_own(m, OWN_PATH_INFO, vars->path_info[0]);
     PyObject *head = native_string_new(vars->path_info[0]), *tail = native_string_new(vars->path_info[1]);
     PyObject *path = head && tail ? PyUnicode_Concat(head, tail) : NULL;
     Py_XDECREF(head);
     Py_XDECREF(tail);
-    return set_new(env, own[OWN_PATH_INFO]->key, path);
+    return add_own_string(m, OWN_PATH_INFO, path);
+}
+
+/* Set after the parameters, so that none of them can stand in for one of these. */
+static int add_vars(struct making *m, const struct cgi_vars *vars) {
+    return add_own(m, OWN_REQUEST_METHOD, vars->method) || add_own(m, OWN_SCRIPT_NAME, vars->script_name) ||
+                   add_path(m, vars) || add_own(m, OWN_QUERY_STRING, vars->query) ||
+                   add_own(m, OWN_SERVER_NAME, vars->server_name) || add_own(m, OWN_SERVER_PORT, vars->server_port) ||
+                   add_own(m, OWN_SERVER_PROTOCOL, vars->protocol)
+               ? -1
+               : 0;
 }
 
 static int add_length(PyObject *env, int64_t length) {
@@ -93,40 +107,45 @@ static int add_length(PyObject *env, int64_t length) {
     if (length < 0)
         return 0;
     int n = snprintf(text, sizeof text, "%lld", (long long)length);
-    return add_own(env, OWN_CONTENT_LENGTH, (struct slice){text, (size_t)n});
+    return set_new(env, own[OWN_CONTENT_LENGTH]->key,
+                   names_value(own[OWN_CONTENT_LENGTH], (struct slice){text, (size_t)n}));
 }
 
-/* Set after the parameters, so that none of them can stand in for one of these. */
-static int add_server_keys(PyObject *env, struct wsgi_call *call) {
-    const struct cgi_vars *vars = &call->r->vars;
-    if (add_own(env, OWN_REQUEST_METHOD, vars->method) || add_own(env, OWN_SCRIPT_NAME, vars->script_name) ||
-        add_path(env, vars) || add_own(env, OWN_QUERY_STRING, vars->query) ||
-        add_own(env, OWN_SERVER_NAME, vars->server_name) || add_own(env, OWN_SERVER_PORT, vars->server_port) ||
-        add_own(env, OWN_SERVER_PROTOCOL, vars->protocol) || add_length(env, vars->content_length))
-        return -1;
-    if ((vars->https && PyDict_SetItem(env, key_scheme, scheme_https)) ||
-        (call->r->authorizer && PyDict_SetItem(env, key_role, role_authorizer)))
+/* What no plan can hold. */
+static int add_rest(PyObject *env, struct wsgi_call *call) {
+    if ((call->r->vars.https && PyDict_SetItem(env, key_scheme, scheme_https)) ||
+        (call->r->authorizer && PyDict_SetItem(env, key_role, role_authorizer)) ||
+        add_length(env, call->r->vars.content_length))
         return -1;
     return set_new(env, key_input, input_new(call)) || set_new(env, key_connected, call_new_connected(call)) ? -1 : 0;
 }
 
-PyObject *environ_new(struct wsgi_call *call) {
-    const struct buf *params = &call->r->params;
-    PyObject *env = PyDict_Copy(prototype);
-    if (!env)
-        return NULL;
+static void from_parameters(struct making *m, const struct buf *params) {
     const char *pos = buf_len(params) ? buf_head(params) : "", *end = pos + buf_len(params);
     struct params_pair pair;
-    while (params_next(&pos, end, &pair) == PARAMS_PAIR) {
-        if (add_pair(env, &pair))
-            goto failed;
+    m->env = PyDict_Copy(prototype);
+    while (m->env && params_next(&pos, end, &pair) == PARAMS_PAIR) {
+        if (add_pair(m->env, &pair))
+            Py_CLEAR(m->env);
     }
-    if (add_server_keys(env, call))
-        goto failed;
-    return env;
-failed:
-    Py_DECREF(env);
-    return NULL;
+}
+
+PyObject *environ_new(struct wsgi_call *call) {
+    const struct buf *params = &call->r->params;
+    const struct cgi_vars *vars = &call->r->vars;
+    struct making m = {0};
+    m.env = plan_environ(params, vars, &m.planned);
+    if (!m.env && PyErr_Occurred())
+        return NULL;
+    if (!m.env)
+        from_parameters(&m, params);
+    if (m.env && add_vars(&m, vars))
+        Py_CLEAR(m.env);
+    if (m.env && !m.planned)
+        plan_remember(params, vars, m.env, m.values);
+    if (m.env && add_rest(m.env, call))
+        Py_CLEAR(m.env);
+    return m.env;
 }
 
 static int init_prototype(PyObject *errors, PyObject *file_wrapper, bool multithread) {

@@ -5,16 +5,19 @@
 
 #include <strings.h>
 
-/* RFC 9110, section 5.6.2: tchar. */
-static bool is_token_char(unsigned char c) {
-    static const char others[] = "!#$%&'*+-.^_`|~";
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr(others, c));
-}
+/* Which bytes a field name and a field value may have (RFC 9110, sections 5.6.2 "tchar" and 5.5: no control characters
+ * but the tab; with CR and LF a value could add header fields of its own). */
+enum { TOKEN = 1, VALUE = 2 };
+static unsigned char allowed[256];
 
-/* RFC 9110, section 5.5: field values have no control characters but the tab; with CR and LF a value could add header
- * fields of its own. */
-static bool is_value_char(unsigned char c) {
-    return (c >= 0x20 && c != 0x7f) || c == '\t';
+void start_response_init(void) {
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    for (int c = 0; c < 256; c++) {
+        bool token = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     (c && strchr(others, c));
+        bool value = (c >= 0x20 && c != 0x7f) || c == '\t';
+        allowed[c] = (unsigned char)((token ? TOKEN : 0) | (value ? VALUE : 0));
+    }
 }
 
 /* PEP 3333, "A Note on String Types": native strings that hold code points up to U+00FF. Borrows the bytes of `s`. */
@@ -35,12 +38,11 @@ static bool native_string(PyObject *s, const char *what, struct slice *out) {
     return true;
 }
 
-static bool only(bool (*test)(unsigned char), struct slice s) {
-    for (size_t i = 0; i < s.n; i++) {
-        if (!test((unsigned char)s.p[i]))
-            return false;
-    }
-    return true;
+static inline bool only(unsigned char kind, struct slice s) {
+    unsigned char all = kind;
+    for (size_t i = 0; i < s.n; i++)
+        all &= allowed[(unsigned char)s.p[i]];
+    return all;
 }
 
 /* PEP 3333, "The start_response() Callable": "999 Message here"; the reason may be left out. */
@@ -50,7 +52,7 @@ static bool take_status(struct wsgi_call *call, PyObject *status) {
         return false;
     bool digits = s.n >= 3 && s.p[0] >= '2' && s.p[0] <= '9' && s.p[1] >= '0' && s.p[1] <= '9' && s.p[2] >= '0' &&
                   s.p[2] <= '9' && (s.n == 3 || s.p[3] == ' ');
-    if (!digits || s.n > REQUEST_STATUS_MAX || !only(is_value_char, s)) {
+    if (!digits || s.n > REQUEST_STATUS_MAX || !only(VALUE, s)) {
         PyErr_Format(PyExc_ValueError, "the status %R is not of the form '200 OK'", status);
         return false;
     }
@@ -68,14 +70,26 @@ static bool name_is(struct slice name, const char *other) {
 /* PEP 3333, "Other HTTP Features": hop-by-hop headers (RFC 2616, section 13.5.1) are an error. "Status" is the name that
  * CGI keeps for itself (RFC 3875, section 6.3.3). */
 static bool is_forbidden(struct slice name) {
-    static const char *const names[] = {"connection", "keep-alive",        "proxy-authenticate",
-                                        "te",         "proxy-authorization", "trailers",
-                                        "upgrade",    "transfer-encoding", "status"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (name_is(name, names[i]))
-            return true;
+    switch (name.n) {
+    case 2:
+        return name_is(name, "te");
+    case 6:
+        return name_is(name, "status");
+    case 7:
+        return name_is(name, "upgrade");
+    case 8:
+        return name_is(name, "trailers");
+    case 10:
+        return name_is(name, "connection") || name_is(name, "keep-alive");
+    case 17:
+        return name_is(name, "transfer-encoding");
+    case 18:
+        return name_is(name, "proxy-authenticate");
+    case 19:
+        return name_is(name, "proxy-authorization");
+    default:
+        return false;
     }
-    return false;
 }
 
 static bool take_length(struct wsgi_call *call, struct slice value) {
@@ -103,7 +117,7 @@ static bool take_header(struct wsgi_call *call, PyObject *item) {
     if (!native_string(PyTuple_GET_ITEM(item, 0), "a header name", &name) ||
         !native_string(PyTuple_GET_ITEM(item, 1), "a header value", &value))
         return false;
-    if (!name.n || !only(is_token_char, name) || !only(is_value_char, value)) {
+    if (!name.n || !only(TOKEN, name) || !only(VALUE, value)) {
         PyErr_Format(PyExc_ValueError, "the header %R has a character that headers must not have", item);
         return false;
     }

@@ -139,6 +139,8 @@ bool body_short(const struct body *b) {
 
 static ssize_t read_locked(struct body *b, void *out, size_t len) {
     size_t n = buf_len(&b->memory);
+    if (!len)
+        return 0;
     if (n) {
         n = n < len ? n : len;
         memcpy(out, buf_head(&b->memory), n);

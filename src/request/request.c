@@ -33,12 +33,12 @@ void request_fini(struct request *r) {
 
 int request_answer(struct request *r, const char *status, const char *extra, const char *text) {
     bool head_only = r->vars.method.n == 4 && !memcmp(r->vars.method.p, "HEAD", 4);
-    char lines[256];
-    int n = snprintf(lines, sizeof lines, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n%s",
-                     strlen(text), extra ? extra : "");
+    char lines[128];
+    int n = snprintf(lines, sizeof lines, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n",
+                     strlen(text));
     buf_reset(&r->head, REQUEST_KEEP_BYTES);
     snprintf(r->status, sizeof r->status, "%s", status);
-    if (buf_append(&r->head, lines, (size_t)n))
+    if (buf_append(&r->head, lines, (size_t)n) || (extra && buf_append(&r->head, extra, strlen(extra))))
         return -1;
     return r->frontend->put(r, text, head_only ? 0 : strlen(text));
 }

@@ -73,17 +73,26 @@ static struct sched_thread *thread_start_locked(struct sched *s) {
     return t;
 }
 
+static struct sched_thread *idle_take_locked(struct sched *s) {
+    struct sched_thread *t = LIST_FIRST(&s->idle);
+    if (t) {
+        LIST_REMOVE(t, idle);
+        return t;
+    }
+    if (atomic_load(&s->quit) || s->nthreads > s->config.threads)
+        return NULL;
+    t = thread_start_locked(s);
+    /* The watch tries again at every look: one line says it all. */
+    if (!t && !s->start_warned)
+        log_error("cannot start thread %u of %u: %s: raise the limit of processes, or lower --threads",
+                  s->nthreads + 1, s->config.threads + 1, strerror(errno));
+    s->start_warned = !t;
+    return t;
+}
+
 static struct sched_thread *idle_take(struct sched *s) {
     pthread_mutex_lock(&s->lock);
-    struct sched_thread *t = LIST_FIRST(&s->idle);
-    if (t)
-        LIST_REMOVE(t, idle);
-    else if (!atomic_load(&s->quit) && s->nthreads <= s->config.threads) {
-        t = thread_start_locked(s);
-        if (!t)
-            log_error("cannot start thread %u of %u: %s: raise the limit of processes, or lower --threads",
-                      s->nthreads + 1, s->config.threads + 1, strerror(errno));
-    }
+    struct sched_thread *t = idle_take_locked(s);
     pthread_mutex_unlock(&s->lock);
     return t;
 }
@@ -134,40 +143,40 @@ static void baton_give(struct sched *s, struct sched_thread *to) {
     sem_post(&to->wake);
 }
 
+/* The lock is held from taking a thread to putting it back: an owner that looks for one must not miss it. And nbusy and
+ * computing change only when the baton was won, before the new owner wakes: an owner that saw them changed for a moment
+ * would wait in the loop for an event that nobody sends. `from`, should it end its job meanwhile, waits for the lock in
+ * idle_put before it takes itself off nbusy. */
 bool sched_take_over(struct sched *s, struct sched_thread *from, uint64_t word, enum sched_reason reason) {
-    struct sched_thread *to = idle_take(s);
-    if (!to)
-        return false;
-    thread_mail(to, SCHED_MAIL_BATON, atomic_load(&from->job), reason);
-    atomic_store(&from->taken, reason);
-    atomic_fetch_add(&s->nbusy, 1);
-    if (reason == SCHED_COMPUTING)
-        atomic_store(&s->computing, from->index + 1);
-    uint64_t next = word_make(word_sequence(word) + 1, to->index, SCHED_LOOP);
-    if (atomic_compare_exchange_strong(&s->word, &word, next)) {
+    bool taken = false;
+    pthread_mutex_lock(&s->lock);
+    struct sched_thread *to = atomic_load(&s->word) == word ? idle_take_locked(s) : NULL;
+    if (to) {
+        atomic_store(&from->taken, reason);
+        uint64_t expected = word, next = word_make(word_sequence(word) + 1, to->index, SCHED_LOOP);
+        taken = atomic_compare_exchange_strong(&s->word, &expected, next);
+        if (!taken)
+            LIST_INSERT_HEAD(&s->idle, to, idle);
+    }
+    if (taken) {
+        thread_mail(to, SCHED_MAIL_BATON, atomic_load(&from->job), reason);
+        atomic_fetch_add(&s->nbusy, 1);
+        if (reason == SCHED_COMPUTING)
+            atomic_store(&s->computing, from->index + 1);
         if (reason != SCHED_GIVEN)
             atomic_fetch_add_explicit(reason == SCHED_ASLEEP ? &s->taken_asleep : &s->taken_computing, 1,
                                       memory_order_relaxed);
         sem_post(&to->wake);
-        return true;
     }
-    if (reason == SCHED_COMPUTING)
-        atomic_store(&s->computing, 0);
-    atomic_fetch_sub(&s->nbusy, 1);
-    if (!idle_put(to)) {
-        thread_mail(to, SCHED_MAIL_NONE, NULL, SCHED_NOT_TAKEN);
-        sem_post(&to->wake);
-    }
-    return false;
+    pthread_mutex_unlock(&s->lock);
+    return taken;
 }
 
 void sched_will_block(struct sched_thread *t) {
-    if (t->detached)
-        return;
     struct sched *s = t->s;
     uint64_t word = atomic_load(&s->word);
-    if (word_owner(word) == t->index && word_phase(word) == SCHED_APP && sched_take_over(s, t, word, SCHED_GIVEN))
-        t->detached = true;
+    if (word_owner(word) == t->index && word_phase(word) == SCHED_APP)
+        sched_take_over(s, t, word, SCHED_GIVEN);
 }
 
 /* Measuring a job. */
@@ -189,20 +198,18 @@ void sched_lock_taken(struct sched_thread *t) {
     }
 }
 
-static void job_begin(struct sched_thread *t, bool measured, bool detached, uint64_t now) {
+static void job_begin(struct sched_thread *t, bool measured, uint64_t now) {
     t->measured = measured;
-    t->detached = detached;
     t->started = now;
     if (measured)
         t->switches = voluntary_switches();
-    atomic_store_explicit(&t->taken, SCHED_NOT_TAKEN, memory_order_relaxed);
 }
 
-static void job_record(struct sched_thread *t, struct predict_slot *slot, uint64_t now) {
+static void job_record(struct sched_thread *t, struct predict_slot *slot, uint64_t now, enum sched_reason taken) {
     uint64_t duration = now - t->started;
     if (t->measured)
         predict_record(slot, duration, voluntary_switches() > t->switches);
-    else if (atomic_load_explicit(&t->taken, memory_order_relaxed) == SCHED_ASLEEP)
+    else if (taken == SCHED_ASLEEP)
         predict_record(slot, duration, true);
     else
         predict_record_unmeasured(slot, duration);
@@ -243,9 +250,9 @@ static bool run_detached(struct sched_thread *t, struct sched_job *job) {
     struct predict_slot *slot = predict_slot(&t->s->predict, job->key);
     if (!t->veteran)
         become_veteran(t);
-    job_begin(t, true, true, clock_ns());
+    job_begin(t, true, clock_ns());
     job->ops->run(job, t);
-    job_record(t, slot, clock_ns());
+    job_record(t, slot, clock_ns(), SCHED_NOT_TAKEN);
     return detached_end(t, job);
 }
 
@@ -261,7 +268,7 @@ enum inline_end { INLINE_KEPT, INLINE_LOST, INLINE_LOST_QUIT };
 static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job, uint64_t now) {
     struct sched *s = t->s;
     struct predict_slot *slot = predict_slot(&s->predict, job->key);
-    job_begin(t, predict_wants_measure(slot), false, now);
+    job_begin(t, predict_wants_measure(slot), now);
     atomic_store_explicit(&t->job, job, memory_order_relaxed);
 
     uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
@@ -275,11 +282,11 @@ static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job,
     now = clock_ns();
     uint64_t expected = word;
     if (atomic_compare_exchange_strong(&s->word, &expected, word_make(word_sequence(word), t->index, SCHED_LOOP))) {
-        job_record(t, slot, now);
+        job_record(t, slot, now, SCHED_NOT_TAKEN);
         job->ops->settle(job);
         return INLINE_KEPT;
     }
-    job_record(t, slot, now);
+    job_record(t, slot, now, atomic_load(&t->taken));
     return detached_end(t, job) ? INLINE_LOST : INLINE_LOST_QUIT;
 }
 
@@ -314,7 +321,7 @@ bool sched_cancel(struct sched *s, struct sched_job *job) {
 static struct sched_job *ready_expire(struct sched *s, uint64_t now) {
     struct sched_job *job;
     while ((job = TAILQ_FIRST(&s->ready)) && s->config.queue_timeout &&
-           now - job->queued_at > s->config.queue_timeout) {
+           job->queued_at + s->config.queue_timeout < now) { /* `expired` may submit jobs that are newer than `now` */
         ready_remove(s, job);
         job->ops->expired(job);
     }

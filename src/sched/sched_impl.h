@@ -54,9 +54,8 @@ struct sched_thread {
     bool veteran; /* ran a job at least once; changed under s->lock */
 
     _Atomic(struct sched_job *) job; /* the one that it runs inline */
-    atomic_uint taken;               /* enum sched_reason: how it lost the baton during that job */
+    atomic_uint taken;               /* enum sched_reason: how it lost the baton during that job, if it did */
     atomic_bool lock_wait;           /* between sched_lock_wait and sched_lock_taken */
-    bool detached;                   /* runs its job without the baton from the start, or gave it away */
     bool measured;
     long switches; /* voluntary context switches before the job */
     uint64_t started;
@@ -92,14 +91,14 @@ struct sched {
     struct sched_thread **threads; /* config.threads + 1 pointers; filled up to `nthreads` */
     atomic_uint nthreads;
     unsigned nveterans, nalive;
-    bool stat_warned;
+    bool stat_warned, start_warned;
     atomic_ullong handed_over, taken_asleep, taken_computing;
 
     struct predict predict;
 };
 
 /* Takes the baton from `from`, which runs a job inline under `word`, and gives it to an idle thread. Any thread.
- * Returns false when no thread is to be had, or when `from` was faster. */
+ * Returns false when no thread is to be had, or when `from` or another taker was faster. */
 bool sched_take_over(struct sched *s, struct sched_thread *from, uint64_t word, enum sched_reason reason);
 
 #endif

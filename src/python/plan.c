@@ -1,0 +1,173 @@
+#include "config.h"
+
+#include "python/plan.h"
+
+#include "python/names.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PLANS = 16,           /* shapes of requests that are remembered at a time */
+    PLAN_PAIRS = 100,     /* requests with more parameters, or... */
+    PLAN_BYTES = 8192,    /* ...more bytes of them are made without a plan */
+    PLAN_MISSES = 8       /* requests of another kind in the same place before a plan is replaced */
+};
+
+struct plan_pair {
+    unsigned start, end; /* in `params`: the pair with its lengths */
+    unsigned name_length;
+    unsigned name;
+    PyObject *key; /* owned by the cache of names; NULL: not in the environ under its own name */
+    struct name *cached;
+    bool always; /* its value was not kept */
+};
+
+struct plan {
+    PyObject *env; /* NULL: an empty place */
+    uint32_t shape;
+    unsigned npairs, misses;
+    unsigned nbytes;
+    struct plan_pair *pairs;
+    char *params;
+    PyObject *own[OWN_COUNT]; /* in `env`, which holds the references */
+};
+
+static struct plan plans[PLANS];
+
+static struct plan *plan_of(const struct cgi_vars *vars) {
+    return &plans[vars->shape % PLANS];
+}
+
+/* How many bytes are the same at the beginning of both. */
+static size_t common(const char *a, const char *b, size_t n) {
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        uint64_t x[4], y[4];
+        memcpy(x, a + i, 32);
+        memcpy(y, b + i, 32);
+        if ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]))
+            break;
+    }
+    while (i < n && a[i] == b[i])
+        i++;
+    return i;
+}
+
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+static int set_value(PyObject *env, const struct plan_pair *p, struct slice value) {
+    PyObject *text = names_value(p->cached, value);
+    int failed = text ? PyDict_SetItem(env, p->key, text) : -1;
+    Py_XDECREF(text);
+    return failed;
+}
+
+/* Sets in `env` what differs between the plan and the parameters. Returns 1 when they have the same names, 0 when they
+ * have not, -1 with an exception. */
+static int apply(const struct plan *plan, const char *params, size_t len, PyObject *env) {
+    const char *pos = params, *end = params + len;
+    const char *same = params + common(plan->params, params, min_size(plan->nbytes, len));
+    for (const struct plan_pair *p = plan->pairs; p < plan->pairs + plan->npairs; p++) {
+        bool equal = (size_t)(p->end - p->start) <= (size_t)(same - pos);
+        if (equal && !p->always) {
+            pos += p->end - p->start;
+            continue;
+        }
+        struct params_pair pair;
+        if (params_next(&pos, end, &pair) != PARAMS_PAIR || pair.name.n != p->name_length ||
+            memcmp(pair.name.p, plan->params + p->name, pair.name.n))
+            return 0;
+        if (p->key && set_value(env, p, pair.value))
+            return -1;
+        if (!equal)
+            same = pos + common(plan->params + p->end, pos, min_size(plan->nbytes - p->end, (size_t)(end - pos)));
+    }
+    return pos == end;
+}
+
+PyObject *plan_environ(const struct buf *params, const struct cgi_vars *vars, PyObject *const **own) {
+    struct plan *plan = plan_of(vars);
+    if (!plan->env || plan->shape != vars->shape || plan->npairs != vars->npairs)
+        return NULL;
+    PyObject *env = PyDict_Copy(plan->env);
+    if (!env)
+        return NULL;
+    int applied = apply(plan, buf_head(params), buf_len(params), env);
+    if (applied == 1) {
+        plan->misses = 0;
+        *own = plan->own;
+        return env;
+    }
+    Py_DECREF(env);
+    return NULL;
+}
+
+/* Fills the pairs of a plan. Returns false when these parameters cannot have one: a name is not in the cache, or comes
+ * twice. */
+static bool fill_pairs(struct plan *plan, PyObject *env) {
+    const char *pos = plan->params, *end = pos + plan->nbytes;
+    struct params_pair pair;
+    for (unsigned i = 0; i < plan->npairs; i++) {
+        unsigned start = (unsigned)(pos - plan->params);
+        if (params_next(&pos, end, &pair) != PARAMS_PAIR)
+            return false;
+        struct name *name = names_find(pair.name);
+        if (!name)
+            return false;
+        bool shown = name->class != CGI_DROP && name->class != CGI_OWN;
+        plan->pairs[i] = (struct plan_pair){
+            .start = start,
+            .end = (unsigned)(pos - plan->params),
+            .name = (unsigned)(pair.name.p - plan->params),
+            .name_length = (unsigned)pair.name.n,
+            .key = shown ? name->key : NULL,
+            .cached = name,
+            .always = shown && !name->keep_value,
+        };
+        for (unsigned j = 0; shown && j < i; j++) {
+            if (plan->pairs[j].key == name->key)
+                return false;
+        }
+        if (plan->pairs[i].always) {
+            if (PyDict_SetItem(env, name->key, Py_None))
+                return false;
+            memset(plan->params + (pair.value.p - plan->params), 0, pair.value.n);
+        }
+    }
+    return true;
+}
+
+static void plan_clear(struct plan *plan) {
+    Py_CLEAR(plan->env);
+    free(plan->pairs);
+    free(plan->params);
+    *plan = (struct plan){0};
+}
+
+void plan_remember(const struct buf *params, const struct cgi_vars *vars, PyObject *env,
+                   PyObject *const own_values[static OWN_COUNT]) {
+    struct plan *place = plan_of(vars);
+    if (!vars->npairs || vars->npairs > PLAN_PAIRS || buf_len(params) > PLAN_BYTES ||
+        (place->env && ++place->misses < PLAN_MISSES))
+        return;
+    struct plan plan = {
+        .shape = vars->shape,
+        .npairs = vars->npairs,
+        .nbytes = (unsigned)buf_len(params),
+        .env = PyDict_Copy(env),
+        .pairs = calloc(vars->npairs, sizeof *plan.pairs),
+        .params = malloc(buf_len(params)),
+    };
+    memcpy(plan.own, own_values, sizeof plan.own);
+    if (plan.params)
+        memcpy(plan.params, buf_head(params), buf_len(params));
+    if (plan.env && plan.pairs && plan.params && fill_pairs(&plan, plan.env)) {
+        plan_clear(place);
+        *place = plan;
+    } else
+        plan_clear(&plan);
+    PyErr_Clear();
+}
