@@ -72,7 +72,7 @@ struct conn {
     int fd;
     enum conn_state state;
     unsigned refs;
-    bool watched;    /* libev knows the descriptor, or must not */
+    bool watched; /* libev knows the descriptor, or must not */
     bool is_unix;
     bool read_ended; /* the peer has ended its side */
     bool linger;     /* FLUSHING: then shut down and linger instead of closing */
@@ -85,10 +85,10 @@ struct conn {
 
     pthread_mutex_t out_lock; /* guards what follows, and sending */
     pthread_cond_t out_room;
-    struct buf out;           /* taken from front ends, but not by the socket yet */
-    unsigned out_waiting;     /* threads that wait for room */
-    int out_error;            /* errno after which nothing can be sent any more; 0: none */
-    bool out_noted;           /* out_note is posted */
+    struct buf out;       /* taken from front ends, but not by the socket yet */
+    unsigned out_waiting; /* threads that wait for room */
+    int out_error;        /* errno after which nothing can be sent any more; 0: none */
+    bool out_noted;       /* out_note is posted */
     struct sched_note out_note;
 };
 

@@ -25,14 +25,14 @@ struct lane_config {
 
     unsigned threads;
     unsigned queue_limit;
-    double queue_timeout;     /* seconds */
-    double idle_timeout;      /* seconds without a byte from or to the peer; 0: none */
-    size_t limit_params;      /* bytes of the parameters of one request */
+    double queue_timeout; /* seconds */
+    double idle_timeout;  /* seconds without a byte from or to the peer; 0: none */
+    size_t limit_params;  /* bytes of the parameters of one request */
     unsigned limit_param_count;
-    unsigned limit_requests;  /* open requests on one connection */
+    unsigned limit_requests; /* open requests on one connection */
     struct body_limits body;
-    const char *script_name;  /* mount point, "" or "/x"; outlives the lane */
-    int wake_fd;              /* see struct sched_config */
+    const char *script_name; /* mount point, "" or "/x"; outlives the lane */
+    int wake_fd;             /* see struct sched_config */
 };
 
 /* Makes a lane that accepts on `listeners`, which it closes when it stops; the caller keeps the array. Returns NULL

@@ -30,8 +30,8 @@ struct lane {
     ev_timer accept_pause;
     bool accept_paused;
 
-    TAILQ_HEAD(conn_list, conn) conns;     /* least recently active first */
-    TAILQ_HEAD(, conn) unwatched;          /* open ones whose descriptor libev does not know yet */
+    TAILQ_HEAD(conn_list, conn) conns; /* least recently active first */
+    TAILQ_HEAD(, conn) unwatched;      /* open ones whose descriptor libev does not know yet */
     ev_timer idle_timer;
     ev_prepare prepare;
     unsigned long long next_conn;

@@ -37,11 +37,21 @@ int serve_print_version(void) {
 /* Relative paths of options mean the directory in which the program was started, whatever --chdir says. Returns `path`
  * made absolute, in memory that lives as long as the process. */
 static const char *from_start(const char *path) {
+    static struct made {
+        struct made *next;
+        char text[];
+    } * all;
     static char start[PATH_MAX];
-    char *text;
-    if (!start[0] && !getcwd(start, sizeof start))
+    if (!path || path[0] == '/' || (!start[0] && !getcwd(start, sizeof start)))
         return path;
-    return !path || path[0] == '/' || asprintf(&text, "%s/%s", start, path) < 0 ? path : text;
+    size_t size = strlen(start) + strlen(path) + 2;
+    struct made *made = malloc(sizeof *made + size);
+    if (!made)
+        return path;
+    snprintf(made->text, size, "%s/%s", start, path);
+    made->next = all;
+    all = made;
+    return made->text;
 }
 
 static const char *address_from_start(const char *address) {
@@ -56,6 +66,7 @@ static void resolve_paths(struct options *o) {
     for (size_t i = 0; i < o->pythonpath.count; i++)
         o->pythonpath.items[i] = from_start(o->pythonpath.items[i]);
     o->spool_dir = from_start(o->spool_dir);
+    o->venv = from_start(o->venv);
 }
 
 /* What is checked before Python starts, so that mistakes show at once. */
@@ -230,10 +241,12 @@ static int run(struct server *server) {
 }
 
 static int load(const struct options *o, const char *program, const char *cwd) {
+    const char *environment = getenv("VIRTUAL_ENV");
+    bool venv_from_env = o->venv && environment && !strcmp(from_start(environment), o->venv);
     struct interp_config config = {
         .program = program,
-        .venv = from_start(o->venv),
-        .venv_from_env = o->venv && o->venv == getenv("VIRTUAL_ENV"),
+        .venv = o->venv,
+        .venv_from_env = venv_from_env,
         .chdir = cwd,
         .pythonpath = o->pythonpath.items,
         .npythonpath = o->pythonpath.count,

@@ -27,9 +27,9 @@ struct cgi_vars {
     int64_t content_length;    /* -1: unknown, read the body to its end */
     bool https;                /* wsgi.url_scheme is "https" */
     uint32_t npairs;
-    uint32_t shape;            /* hash of the lengths of all names in their order: the same for requests that have the
+    uint32_t shape; /* hash of the lengths of all names in their order: the same for requests that have the
                                   same parameters, whatever the values are */
-    uint32_t key; /* hash of the method and the first two segments of the path (its first 64 bytes at most):
+    uint32_t key;   /* hash of the method and the first two segments of the path (its first 64 bytes at most):
                                   requests that behave alike */
 };
 

@@ -65,7 +65,7 @@ static int add_pair(PyObject *env, const struct params_pair *pair) {
 /* An environ in the making. */
 struct making {
     PyObject *env;
-    PyObject *const *planned;   /* what a plan has set for the own keys already, or NULL */
+    PyObject *const *planned;    /* what a plan has set for the own keys already, or NULL */
     PyObject *values[OWN_COUNT]; /* what is set; borrowed from env */
 };
 

@@ -131,6 +131,7 @@ bool file_wrapper_range(PyObject *iterable, struct file_range *range) {
         return false;
     if (PyObject_HasAttrString(file, "encoding") || (position = call_number(file, "tell")) < 0)
         return false;
-    *range = (struct file_range){.fd = (int)fd, .start = position, .end = st.st_size > position ? st.st_size : position};
+    *range =
+        (struct file_range){.fd = (int)fd, .start = position, .end = st.st_size > position ? st.st_size : position};
     return true;
 }

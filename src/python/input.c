@@ -16,8 +16,8 @@ struct input {
 static PyTypeObject *input_type;
 
 enum {
-    LINE_BYTES = 8192,   /* read ahead at a time when looking for the end of a line */
-    GROW_BYTES = 65536   /* first size of a result whose length is not known; doubled while it is too small */
+    LINE_BYTES = 8192, /* read ahead at a time when looking for the end of a line */
+    GROW_BYTES = 65536 /* first size of a result whose length is not known; doubled while it is too small */
 };
 
 PyObject *input_new(struct wsgi_call *call) {

@@ -8,10 +8,10 @@
 #include <string.h>
 
 enum {
-    PLANS = 16,           /* shapes of requests that are remembered at a time */
-    PLAN_PAIRS = 100,     /* requests with more parameters, or... */
-    PLAN_BYTES = 8192,    /* ...more bytes of them are made without a plan */
-    PLAN_MISSES = 8       /* requests of another kind in the same place before a plan is replaced */
+    PLANS = 16,        /* shapes of requests that are remembered at a time */
+    PLAN_PAIRS = 100,  /* requests with more parameters, or... */
+    PLAN_BYTES = 8192, /* ...more bytes of them are made without a plan */
+    PLAN_MISSES = 8    /* requests of another kind in the same place before a plan is replaced */
 };
 
 struct plan_pair {

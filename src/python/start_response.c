@@ -13,8 +13,8 @@ static unsigned char allowed[256];
 void start_response_init(void) {
     static const char others[] = "!#$%&'*+-.^_`|~";
     for (int c = 0; c < 256; c++) {
-        bool token = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     (c && strchr(others, c));
+        bool token =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr(others, c));
         bool value = (c >= 0x20 && c != 0x7f) || c == '\t';
         allowed[c] = (unsigned char)((token ? TOKEN : 0) | (value ? VALUE : 0));
     }
@@ -200,7 +200,8 @@ PyObject *start_response(PyObject *self, PyObject *const *args, size_t nargsf, P
         return NULL;
     }
     if (call->started && !exc_info) {
-        PyErr_SetString(PyExc_AssertionError, "start_response() was called before; pass exc_info to replace the answer");
+        PyErr_SetString(PyExc_AssertionError,
+                        "start_response() was called before; pass exc_info to replace the answer");
         return NULL;
     }
     call->started = false;

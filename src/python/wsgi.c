@@ -20,8 +20,8 @@
 static PyObject *application;
 
 enum {
-    WHOLE_MAX = 65536,  /* an answer that is known in whole and no longer than this leaves in one piece at the end */
-    FILE_BLOCK = 65528  /* bytes of a file that are read and sent at a time: a full FastCGI record */
+    WHOLE_MAX = 65536, /* an answer that is known in whole and no longer than this leaves in one piece at the end */
+    FILE_BLOCK = 65528 /* bytes of a file that are read and sent at a time: a full FastCGI record */
 };
 
 int wsgi_init(const char *spec, bool multithread) {
@@ -121,7 +121,8 @@ static enum call_sent send_iterable(struct wsgi_call *call, PyObject *result) {
     PyObject *iterator = PyObject_GetIter(result), *item;
     enum call_sent sent = iterator ? CALL_SENT : CALL_FAILED;
     while (sent == CALL_SENT && (item = PyIter_Next(iterator))) {
-        sent = check_bytes(item) ? call_send(call, PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item)) : CALL_FAILED;
+        sent =
+            check_bytes(item) ? call_send(call, PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item)) : CALL_FAILED;
         Py_DECREF(item);
     }
     Py_XDECREF(iterator);

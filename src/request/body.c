@@ -89,9 +89,8 @@ static enum body_status append_locked(struct body *b, const struct body_limits *
         return BODY_TOO_LARGE;
     }
     bool spooled = b->spool_end > b->spool_start;
-    int failed = spooled || buf_len(&b->memory) + len > limits->memory
-                     ? spool_write(b, limits->spool_dir, data, len)
-                     : buf_append(&b->memory, data, len);
+    int failed = spooled || buf_len(&b->memory) + len > limits->memory ? spool_write(b, limits->spool_dir, data, len)
+                                                                       : buf_append(&b->memory, data, len);
     if (failed) {
         finish(b, errno);
         return BODY_FAILED;

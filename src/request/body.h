@@ -27,15 +27,15 @@ struct body_limits {
 struct body {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct buf memory;  /* unread bytes that came before those in the file */
-    int spool;          /* descriptor of the file, or -1 */
-    off_t spool_start;  /* unread bytes in the file: from here */
-    off_t spool_end;    /* to here */
-    int64_t expected;   /* CONTENT_LENGTH, or -1 */
-    uint64_t received;  /* bytes taken so far */
-    int error;          /* errno that reading ends with; 0: a clean end */
-    bool complete;      /* nothing more will come */
-    unsigned readers;   /* waiting */
+    struct buf memory; /* unread bytes that came before those in the file */
+    int spool;         /* descriptor of the file, or -1 */
+    off_t spool_start; /* unread bytes in the file: from here */
+    off_t spool_end;   /* to here */
+    int64_t expected;  /* CONTENT_LENGTH, or -1 */
+    uint64_t received; /* bytes taken so far */
+    int error;         /* errno that reading ends with; 0: a clean end */
+    bool complete;     /* nothing more will come */
+    unsigned readers;  /* waiting */
 };
 
 enum body_status {

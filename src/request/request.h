@@ -43,20 +43,20 @@ struct request {
     struct buf params;    /* the name-value pairs, as proto/params.h reads them */
     struct cgi_vars vars; /* slices point into `params` */
     struct body body;
-    bool authorizer;      /* the answer decides whether a request is let through (FastCGI 1.0, 6.3) */
+    bool authorizer; /* the answer decides whether a request is let through (FastCGI 1.0, 6.3) */
 
-    struct buf head;     /* header lines "Name: value\r\n", in the order of the application */
-    char status[128];    /* "200 OK"; empty until the application sets it */
-    struct buf out;      /* answer in wire format that was not transmitted yet */
-    bool head_stored;    /* the head is in `out`, or was sent */
-    bool broken_off;     /* the answer is not whole: the front end must let the peer see that */
-    atomic_bool gone;    /* the peer is gone or has aborted the request: writing is of no use */
+    struct buf head;  /* header lines "Name: value\r\n", in the order of the application */
+    char status[128]; /* "200 OK"; empty until the application sets it */
+    struct buf out;   /* answer in wire format that was not transmitted yet */
+    bool head_stored; /* the head is in `out`, or was sent */
+    bool broken_off;  /* the answer is not whole: the front end must let the peer see that */
+    atomic_bool gone; /* the peer is gone or has aborted the request: writing is of no use */
 };
 
 enum {
-    REQUEST_KEEP_BYTES = 16384,   /* memory that a pooled request keeps in each of its buffers */
-    REQUEST_STATUS_MAX = 127,     /* bytes of a status line that are taken */
-    REQUEST_BODY_START = 65536    /* so much of a body must be there, or all of it, before a request is started */
+    REQUEST_KEEP_BYTES = 16384, /* memory that a pooled request keeps in each of its buffers */
+    REQUEST_STATUS_MAX = 127,   /* bytes of a status line that are taken */
+    REQUEST_BODY_START = 65536  /* so much of a body must be there, or all of it, before a request is started */
 };
 
 /* Prepares a zeroed or recycled request. */

@@ -15,12 +15,12 @@
 #include <stdint.h>
 
 enum {
-    PREDICT_SLOTS = 1024,          /* keys share a slot modulo this */
-    PREDICT_HAND_OVER_NS = 20000,  /* what a hand-over costs: a wake-up of another thread and its cold start */
-    PREDICT_WATCH_NS = 1500000,    /* after this the watch has taken a blocked thread's loop over anyway */
-    PREDICT_NOTICE_NS = 100000,    /* an unmeasured call longer than this makes the next ones be measured */
-    PREDICT_MEASURE_CALLS = 8,     /* so many of them */
-    PREDICT_WEIGHT = 8             /* one call moves the average by 1/8 of the difference */
+    PREDICT_SLOTS = 1024,         /* keys share a slot modulo this */
+    PREDICT_HAND_OVER_NS = 20000, /* what a hand-over costs: a wake-up of another thread and its cold start */
+    PREDICT_WATCH_NS = 1500000,   /* after this the watch has taken a blocked thread's loop over anyway */
+    PREDICT_NOTICE_NS = 100000,   /* an unmeasured call longer than this makes the next ones be measured */
+    PREDICT_MEASURE_CALLS = 8,    /* so many of them */
+    PREDICT_WEIGHT = 8            /* one call moves the average by 1/8 of the difference */
 };
 
 struct predict_slot {

@@ -24,7 +24,8 @@ void sched_post(struct sched *s, struct sched_note *note) {
     struct sched_note *head = atomic_load_explicit(&s->notes, memory_order_relaxed);
     do {
         note->next = head;
-    } while (!atomic_compare_exchange_weak_explicit(&s->notes, &head, note, memory_order_release, memory_order_relaxed));
+    } while (
+        !atomic_compare_exchange_weak_explicit(&s->notes, &head, note, memory_order_release, memory_order_relaxed));
     /* Who put the first note on the list wakes the owner for all that follow until it takes the list. */
     if (!head)
         ev_async_send(s->config.loop, &s->async);
@@ -84,8 +85,8 @@ static struct sched_thread *idle_take_locked(struct sched *s) {
     t = thread_start_locked(s);
     /* The watch tries again at every look: one line says it all. */
     if (!t && !s->start_warned)
-        log_error("cannot start thread %u of %u: %s: raise the limit of processes, or lower --threads",
-                  s->nthreads + 1, s->config.threads + 1, strerror(errno));
+        log_error("cannot start thread %u of %u: %s: raise the limit of processes, or lower --threads", s->nthreads + 1,
+                  s->config.threads + 1, strerror(errno));
     s->start_warned = !t;
     return t;
 }

@@ -62,10 +62,10 @@ struct sched_job {
 };
 
 struct sched_config {
-    struct ev_loop *loop;     /* belongs to the caller, outlives the scheduler */
-    unsigned threads;         /* jobs that may run at a time: 1 to 1024 */
-    unsigned queue_limit;     /* jobs that may wait while all threads are busy */
-    uint64_t queue_timeout;   /* nanoseconds a job may wait; 0: for ever */
+    struct ev_loop *loop;                                         /* belongs to the caller, outlives the scheduler */
+    unsigned threads;                                             /* jobs that may run at a time: 1 to 1024 */
+    unsigned queue_limit;                                         /* jobs that may wait while all threads are busy */
+    uint64_t queue_timeout;                                       /* nanoseconds a job may wait; 0: for ever */
     void (*thread_stop)(struct sched_thread *thread, void *user); /* on each pool thread before it ends, or NULL */
     void *user;
     int wake_fd; /* a byte written here wakes the thread in sched_watch; non-blocking */
@@ -114,13 +114,13 @@ void sched_thread_set_user(struct sched_thread *thread, void *user);
 
 /* Figures for the log and for tests. Any thread. */
 struct sched_stats {
-    unsigned threads;          /* pool threads that were started and have not ended */
-    unsigned veterans;         /* those that ever ran a job */
-    unsigned busy;             /* those that run a job without the baton */
-    unsigned waiting;          /* jobs in the ready queue */
-    uint64_t handed_over;      /* jobs that ran detached from the start */
-    uint64_t taken_asleep;     /* batons taken from a job that slept */
-    uint64_t taken_computing;  /* batons taken from a job that computed */
+    unsigned threads;         /* pool threads that were started and have not ended */
+    unsigned veterans;        /* those that ever ran a job */
+    unsigned busy;            /* those that run a job without the baton */
+    unsigned waiting;         /* jobs in the ready queue */
+    uint64_t handed_over;     /* jobs that ran detached from the start */
+    uint64_t taken_asleep;    /* batons taken from a job that slept */
+    uint64_t taken_computing; /* batons taken from a job that computed */
 };
 void sched_get_stats(struct sched *s, struct sched_stats *stats);
 

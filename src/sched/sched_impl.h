@@ -71,8 +71,8 @@ struct sched {
     _Atomic uint64_t word;
     atomic_bool quit;
     atomic_bool watch_parked; /* the watch sleeps without a time-out */
-    atomic_uint computing;    /* 1 + index of a thread that lost the baton by SCHED_COMPUTING and still holds the queue */
-    atomic_uint nbusy;        /* threads that run a job without the baton */
+    atomic_uint computing; /* 1 + index of a thread that lost the baton by SCHED_COMPUTING and still holds the queue */
+    atomic_uint nbusy;     /* threads that run a job without the baton */
 
     /* The owner's: */
     TAILQ_HEAD(sched_queue, sched_job) ready;

@@ -1,0 +1,209 @@
+#include "config.h"
+
+#include "load.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <netdb.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <sysexits.h>
+
+enum { STREAMS_MAX = 1024 };
+
+static const char help[] =
+    "Usage: fcgi-load -s ADDRESS [OPTIONS]\n"
+    "Loads a FastCGI responder, every client sending its next request when the last was answered.\n"
+    "\n"
+    "  -s, --socket ADDRESS   /path, @abstract, host:port or [::1]:port\n"
+    "  -c, --clients N        connections at a time (default 16)\n"
+    "  -n, --requests N       end after N requests (default 100000)\n"
+    "  -d, --duration SECS    end after so many seconds instead\n"
+    "  -w, --warm-up SECS     with -d: before that, so many seconds that are not counted\n"
+    "  -k, --keep             FCGI_KEEP_CONN: many requests over one connection\n"
+    "  -m, --multiplex N      N requests at a time on every connection; implies -k\n"
+    "  -b, --body BYTES       POST so many bytes\n"
+    "  -u, --uri PATH         path to ask for (default /)\n"
+    "  -q, --query STRING     query string\n"
+    "  -o, --once             print one answer: STDOUT, and on standard error STDERR and the end\n"
+    "  -H, --http             speak HTTP/1.1 with kept connections instead\n"
+    "      --idle N           open N connections, one kept request on each, print the result, then hold them\n"
+    "                         open until standard input ends\n"
+    "      --json             print the result as a JSON object\n"
+    "  -h, --help             this text\n"
+    "  -V, --version\n"
+    "\n"
+    "Exit status: 0 when every answer was a 200, 1 when not, 64 to 78 (sysexits) when the load could not run.\n";
+
+enum { OPT_IDLE = 256, OPT_JSON };
+
+static const struct option options[] = {
+    {"socket", required_argument, NULL, 's'},
+    {"clients", required_argument, NULL, 'c'},
+    {"requests", required_argument, NULL, 'n'},
+    {"duration", required_argument, NULL, 'd'},
+    {"warm-up", required_argument, NULL, 'w'},
+    {"keep", no_argument, NULL, 'k'},
+    {"multiplex", required_argument, NULL, 'm'},
+    {"body", required_argument, NULL, 'b'},
+    {"uri", required_argument, NULL, 'u'},
+    {"query", required_argument, NULL, 'q'},
+    {"once", no_argument, NULL, 'o'},
+    {"http", no_argument, NULL, 'H'},
+    {"idle", required_argument, NULL, OPT_IDLE},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
+};
+
+static long parse_count(const char *what, const char *text, long min, long max) {
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (errno || end == text || *end || value < min || value > max)
+        fail(EX_USAGE, "%s: \"%s\" is not a number from %ld to %ld", what, text, min, max);
+    return value;
+}
+
+static double parse_seconds(const char *what, const char *text, double min) {
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value >= min && value <= 86400))
+        fail(EX_USAGE, "%s: \"%s\" is not a number of seconds from %g to 86400", what, text, min);
+    return value;
+}
+
+static void parse_address(struct load *l) {
+    if (*l->socket == '/' || *l->socket == '@') {
+        struct sockaddr_un *u = (struct sockaddr_un *)&l->addr;
+        size_t n = strlen(l->socket);
+        if (n >= sizeof u->sun_path)
+            fail(EX_USAGE, "%s: longer than a Unix socket's address can be", l->socket);
+        u->sun_family = AF_UNIX;
+        memcpy(u->sun_path, l->socket, n);
+        if (*l->socket == '@')
+            u->sun_path[0] = 0;
+        l->addr_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (*l->socket == '/'));
+        return;
+    }
+    char *host = strdup(l->socket);
+    char *port = host ? strrchr(host, ':') : NULL;
+    if (!port)
+        fail(EX_USAGE, "%s: neither /path, @abstract nor host:port", l->socket);
+    *port++ = 0;
+    char *name = host;
+    if (*name == '[' && port[-2] == ']') {
+        port[-2] = 0;
+        name++;
+    }
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
+    int error = getaddrinfo(name, port, &hints, &found);
+    if (error)
+        fail(EX_NOHOST, "%s: %s", l->socket, gai_strerror(error));
+    memcpy(&l->addr, found->ai_addr, found->ai_addrlen);
+    l->addr_len = found->ai_addrlen;
+    freeaddrinfo(found);
+    free(host);
+}
+
+/* Returns whether the result is wanted as JSON. */
+static bool parse_options(struct load *l, int argc, char **argv) {
+    bool json = false;
+    for (int o; (o = getopt_long(argc, argv, "s:c:n:d:w:km:b:u:q:oHhV", options, NULL)) != -1;) {
+        switch (o) {
+        case 's':
+            l->socket = optarg;
+            break;
+        case 'c':
+            l->clients = parse_count("--clients", optarg, 1, 1000000);
+            break;
+        case 'n':
+            l->limit = parse_count("--requests", optarg, 1, LONG_MAX);
+            break;
+        case 'd':
+            l->seconds = parse_seconds("--duration", optarg, 0.001);
+            break;
+        case 'w':
+            l->warmup = parse_seconds("--warm-up", optarg, 0);
+            break;
+        case 'k':
+            l->spec.keep = true;
+            break;
+        case 'm':
+            l->mux = (unsigned)parse_count("--multiplex", optarg, 1, STREAMS_MAX);
+            l->spec.keep = true;
+            break;
+        case 'b':
+            l->spec.body = (size_t)parse_count("--body", optarg, 0, 1L << 30);
+            break;
+        case 'u':
+            l->spec.uri = optarg;
+            break;
+        case 'q':
+            l->spec.query = optarg;
+            break;
+        case 'o':
+            l->once = true;
+            break;
+        case 'H':
+            l->spec.http = true;
+            break;
+        case OPT_IDLE:
+            l->idle = l->spec.keep = true;
+            l->clients = parse_count("--idle", optarg, 1, 1000000);
+            break;
+        case OPT_JSON:
+            json = true;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            exit(0);
+        case 'V':
+            puts("fcgi-load " PACKAGE_VERSION);
+            exit(0);
+        default:
+            fail(EX_USAGE, "see fcgi-load --help");
+        }
+    }
+    return json;
+}
+
+static void check_options(struct load *l, bool operands) {
+    if (!l->socket || operands)
+        fail(EX_USAGE, "%s; see fcgi-load --help", operands ? "only options, please" : "--socket is missing");
+    if (l->warmup > 0 && l->seconds <= 0)
+        fail(EX_USAGE, "--warm-up needs --duration");
+    if (*l->spec.uri != '/')
+        fail(EX_USAGE, "--uri: the path begins with \"/\"");
+    if (l->mux > 1 && (l->spec.http || l->idle || l->once))
+        fail(EX_USAGE, "--multiplex does not go with --http, --idle or --once");
+    if (l->once)
+        l->clients = 1;
+    if (l->once || l->idle) {
+        l->limit = l->clients;
+        l->seconds = l->warmup = 0;
+    }
+}
+
+int main(int argc, char **argv) {
+    static struct load load = {
+        .clients = 16,
+        .limit = 100000,
+        .mux = 1,
+        .spec = {.uri = "/", .query = ""},
+    };
+    bool json = parse_options(&load, argc, argv);
+    check_options(&load, optind < argc);
+    parse_address(&load);
+    load_init(&load);
+    load_run(&load);
+    if (!load.once)
+        load_print(&load, json);
+    bool held = !load.idle || !load_hold_idle(&load);
+    return held && load_was_good(&load) ? 0 : 1;
+}
