@@ -80,6 +80,30 @@ static void flush_locked(struct conn *c) {
         pthread_cond_broadcast(&c->out_room);
 }
 
+/* Lists of connections are ordered by activity, so that one timer for each list is enough. */
+static struct conn_list *list_of(struct conn *c) {
+    return c->state == CONN_LINGERING ? &c->lane->lingering : &c->lane->conns;
+}
+
+static void touch(struct conn *c) {
+    c->active_at = ev_now(c->lane->loop);
+    if (TAILQ_NEXT(c, link)) {
+        TAILQ_REMOVE(list_of(c), c, link);
+        TAILQ_INSERT_TAIL(list_of(c), c, link);
+    }
+}
+
+static void linger(struct conn *c) {
+    struct lane *lane = c->lane;
+    shutdown(c->fd, SHUT_WR);
+    TAILQ_REMOVE(list_of(c), c, link);
+    c->state = CONN_LINGERING;
+    c->active_at = ev_now(lane->loop);
+    TAILQ_INSERT_TAIL(list_of(c), c, link);
+    lane_lingers(lane);
+    conn_watch(c);
+}
+
 /* Owner: follows the output. The only place that starts or stops the write watcher of an open connection. */
 static void output_settle(struct conn *c, int error, bool waiting) {
     if (c->state == CONN_CLOSED)
@@ -89,6 +113,8 @@ static void output_settle(struct conn *c, int error, bool waiting) {
         return;
     }
     if (waiting) {
+        if (!ev_is_active(&c->write_io))
+            touch(c); /* the time that the peer has to take it starts now */
         ev_io_start(c->lane->loop, &c->write_io);
         conn_watch(c);
         return;
@@ -96,22 +122,10 @@ static void output_settle(struct conn *c, int error, bool waiting) {
     ev_io_stop(c->lane->loop, &c->write_io);
     if (c->state != CONN_FLUSHING)
         return;
-    if (!c->linger || c->read_ended) {
+    if (!c->linger || c->read_ended)
         conn_close(c, c->flush_reason);
-        return;
-    }
-    shutdown(c->fd, SHUT_WR);
-    c->state = CONN_LINGERING;
-    conn_watch(c);
-}
-
-static void touch(struct conn *c) {
-    struct lane *lane = c->lane;
-    c->active_at = ev_now(lane->loop);
-    if (TAILQ_NEXT(c, link)) {
-        TAILQ_REMOVE(&lane->conns, c, link);
-        TAILQ_INSERT_TAIL(&lane->conns, c, link);
-    }
+    else
+        linger(c);
 }
 
 static void write_cb(struct ev_loop *loop, ev_io *w, int revents) {
@@ -135,10 +149,12 @@ void conn_output(struct conn *c, const void *data, size_t len) {
     bool was_waiting = buf_len(&c->out) > 0;
     send_or_keep(c, &piece, 1);
     int error = c->out_error;
-    bool waiting = buf_len(&c->out) > 0;
+    size_t waiting = buf_len(&c->out);
     pthread_mutex_unlock(&c->out_lock);
-    if (error || waiting != was_waiting)
-        output_settle(c, error, waiting);
+    if (waiting > CONN_OUT_MAX)
+        conn_close(c, CONN_READS_NOTHING);
+    else if (error || (waiting > 0) != was_waiting)
+        output_settle(c, error, waiting > 0);
 }
 
 bool conn_blocked(struct conn *c) {
@@ -166,9 +182,9 @@ int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iove
         total += pieces[i].iov_len;
     pthread_mutex_lock(&c->out_lock);
     if (buf_len(&c->out) && buf_len(&c->out) + total > CONN_OUT_HIGH && !c->out_error) {
-        sched_will_block(thread);
+        bool may_wait = sched_will_block(thread);
         c->out_waiting++;
-        while (buf_len(&c->out) > CONN_OUT_LOW && !c->out_error)
+        while (may_wait && buf_len(&c->out) > CONN_OUT_LOW && !c->out_error)
             pthread_cond_wait(&c->out_room, &c->out_lock);
         c->out_waiting--;
     }
@@ -212,11 +228,11 @@ static void read_eof(struct conn *c) {
 
 static void drop_input(struct conn *c, size_t len) {
     c->drained += len;
-    if (c->drained > CONN_LINGER_BYTES)
+    if (c->state == CONN_LINGERING && c->drained > CONN_DROP_MAX)
         conn_close(c, CONN_DRAINED);
 }
 
-void conn_read(struct conn *c) {
+static void read_input(struct conn *c) {
     struct lane *lane = c->lane;
     ssize_t n = recv(c->fd, lane->input, sizeof lane->input, 0);
     if (n < 0) {
@@ -228,13 +244,17 @@ void conn_read(struct conn *c) {
         read_eof(c);
         return;
     }
-    if (c->state != CONN_OPEN) {
-        drop_input(c, (size_t)n);
-        return;
-    }
     touch(c);
+    c->used = true;
+    if (c->state == CONN_OPEN)
+        c->ops->input(c, lane->input, (size_t)n);
+    else
+        drop_input(c, (size_t)n);
+}
+
+void conn_read(struct conn *c) {
     conn_ref(c);
-    c->ops->input(c, lane->input, (size_t)n);
+    read_input(c);
     conn_unref(c);
 }
 
@@ -266,7 +286,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const st
     c->fd = fd;
     c->state = CONN_OPEN;
     c->refs = 1;
-    c->watched = c->read_ended = c->linger = false;
+    c->watched = c->read_ended = c->linger = c->used = false;
     c->is_unix = is_unix;
     c->drained = 0;
     c->out_noted = false;
@@ -309,10 +329,10 @@ void conn_close(struct conn *c, enum conn_reason reason) {
     if (c->state == CONN_CLOSED)
         return;
     log_printf(reasons[reason].level, "connection %llu: %s", c->number, reasons[reason].text);
+    TAILQ_REMOVE(list_of(c), c, link);
     c->state = CONN_CLOSED;
     ev_io_stop(lane->loop, &c->write_io);
     stop_reading(c);
-    TAILQ_REMOVE(&lane->conns, c, link);
     pthread_mutex_lock(&c->out_lock);
     if (!c->out_error)
         c->out_error = EPIPE;

@@ -33,6 +33,7 @@ struct conn;
     X(CONN_BROKEN_OFF, DEBUG, "ended early, so that a cut answer is seen")                                             \
     X(CONN_SLOW_REQUEST, INFO, "a request was not completed within --idle-timeout")                                    \
     X(CONN_SLOW_READER, INFO, "the peer took nothing of an answer for --idle-timeout")                                 \
+    X(CONN_READS_NOTHING, WARNING, "the peer sends requests and reads no answers")                                     \
     X(CONN_NO_MEMORY, ERROR, "out of memory")                                                                          \
     X(CONN_NOT_FASTCGI, WARNING, "the peer does not speak FastCGI")                                                    \
     X(CONN_ID_IN_USE, WARNING, "BEGIN_REQUEST for an id whose request is not complete")                                \
@@ -75,6 +76,7 @@ struct conn {
     bool watched; /* libev knows the descriptor, or must not */
     bool is_unix;
     bool read_ended; /* the peer has ended its side */
+    bool used;       /* something was received */
     bool linger;     /* FLUSHING: then shut down and linger instead of closing */
     enum conn_reason flush_reason;
     ev_tstamp active_at;
@@ -93,10 +95,11 @@ struct conn {
 };
 
 enum {
-    CONN_OUT_HIGH = 131072, /* a thread that has more to send than fits below this waits... */
-    CONN_OUT_LOW = 32768,   /* ...until so little is left */
-    CONN_LINGER_BYTES = 16 << 20,
-    CONN_LINGER_SECONDS = 5
+    CONN_OUT_HIGH = 131072,   /* a thread that has more to send than fits below this waits... */
+    CONN_OUT_LOW = 32768,     /* ...until so little is left */
+    CONN_OUT_MAX = 16 << 20,  /* more than this waits only when a peer sends requests and reads no answers */
+    CONN_DROP_MAX = 64 << 20, /* bytes that are read for nothing, so that a peer gets to its answer */
+    CONN_LINGER_SECONDS = 5   /* without a byte of them */
 };
 
 /* Prepares a zeroed or recycled connection for an accepted, non-blocking descriptor. It holds one reference of its own

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 enum {
-    STDIN_DROP_MAX = 64 << 20 /* bytes of STDIN that are read for nothing to keep a connection */
+    REQUESTS_FACTOR = 2 /* a peer that opens so many times more requests than it was told may is cut off */
 };
 
 static const struct conn_ops fcgi_conn_ops;
@@ -50,7 +50,7 @@ static struct fcgi_request *request_new(struct fcgi_conn *c, const struct fcgi_e
     q->id = begin->id;
     q->role = begin->role;
     q->keep_conn = begin->keep_conn;
-    q->stdin_ended = q->aborted = false;
+    q->stdin_ended = q->stdin_read = q->aborted = false;
     q->refusal = NULL;
     q->dropped = 0;
     q->r.vars = (struct cgi_vars){0};
@@ -81,7 +81,6 @@ static void request_release(struct fcgi_request *q) {
     } else
         request_free(q);
     conn_unref(&c->conn);
-    lane_check_stopped(lane);
 }
 
 /* The request that records with this id belong to: of several, the one that is still being received. */
@@ -100,16 +99,16 @@ static void release_held(struct fcgi_conn *c, uint16_t id);
 
 /* Ends the connection when its last request was answered and it is not to be kept. STDIN that was not read to its end
  * would turn a plain close into a reset (FastCGI 1.0, 5.1 has no early end for the web server's side). */
-static void conn_after_request(struct fcgi_conn *c, bool stdin_ended) {
+static void conn_after_request(struct fcgi_conn *c, bool stdin_read) {
     if (c->closing && !c->nrequests)
-        conn_finish(&c->conn, CONN_DONE, !stdin_ended || !fcgi_decoder_idle(&c->decoder));
+        conn_finish(&c->conn, CONN_DONE, !stdin_read || !fcgi_decoder_idle(&c->decoder));
 }
 
 /* Sends what is stored of the answer and END_REQUEST behind it, and ends the request. */
 static void request_end(struct fcgi_request *q, uint32_t app_status) {
     struct fcgi_conn *c = q->c;
     uint16_t id = q->id;
-    bool stdin_ended = q->stdin_ended;
+    bool stdin_read = q->stdin_read;
     q->state = FCGI_ENDED_STATE;
     conn_ref(&c->conn);
     if (c->conn.state == CONN_OPEN) {
@@ -120,7 +119,7 @@ static void request_end(struct fcgi_request *q, uint32_t app_status) {
     }
     request_release(q);
     release_held(c, id);
-    conn_after_request(c, stdin_ended);
+    conn_after_request(c, stdin_read);
     conn_unref(&c->conn);
 }
 
@@ -228,7 +227,7 @@ static void request_break_off(struct fcgi_request *q) {
     conn_ref(c);
     if (buf_len(&q->r.out))
         conn_output(c, buf_head(&q->r.out), buf_len(&q->r.out));
-    conn_finish(c, CONN_BROKEN_OFF, !q->stdin_ended);
+    conn_finish(c, CONN_BROKEN_OFF, !q->stdin_read);
     request_release(q);
     conn_unref(c);
 }
@@ -267,7 +266,7 @@ static enum conn_reason on_begin(struct fcgi_conn *c, const struct fcgi_event *e
         return CONN_DONE;
     }
     bool full = c->nrequests >= c->conn.lane->config.limit_requests;
-    if (full && earlier)
+    if ((full && earlier) || c->nrequests >= REQUESTS_FACTOR * c->conn.lane->config.limit_requests)
         return CONN_TOO_MANY;
     struct fcgi_request *q = request_new(c, e);
     if (!q)
@@ -318,12 +317,14 @@ static void on_params_end(struct fcgi_request *q) {
     if (q->role == FCGI_AUTHORIZER)
         q->stdin_ended = true;
     body_begin(&q->r.body, q->role == FCGI_AUTHORIZER ? 0 : q->r.vars.content_length);
+    if (q->stdin_ended)
+        body_end(&q->r.body);
     request_maybe_start(q);
 }
 
 static enum conn_reason on_stdin(struct fcgi_request *q, const struct fcgi_event *e) {
     if (q->state == FCGI_STDIN_STATE)
-        return (q->dropped += e->len) > STDIN_DROP_MAX ? CONN_DRAINED : CONN_DONE;
+        return (q->dropped += e->len) > CONN_DROP_MAX ? CONN_DRAINED : CONN_DONE;
     if (q->state == FCGI_PARAMS_STATE || q->refusal)
         return CONN_DONE;
     enum body_status status = body_append(&q->r.body, &q->c->conn.lane->config.body, e->data, e->len);
@@ -337,6 +338,9 @@ static enum conn_reason on_stdin(struct fcgi_request *q, const struct fcgi_event
 }
 
 static void on_stdin_end(struct fcgi_request *q) {
+    q->stdin_read = true;
+    if (q->stdin_ended)
+        return;
     q->stdin_ended = true;
     if (q->state == FCGI_STDIN_STATE)
         request_end(q, 0);
@@ -383,8 +387,7 @@ static enum conn_reason on_request_event(struct fcgi_conn *c, const struct fcgi_
     case FCGI_EVENT_STDIN:
         return on_stdin(q, e);
     case FCGI_EVENT_STDIN_END:
-        if (!q->stdin_ended)
-            on_stdin_end(q);
+        on_stdin_end(q);
         break;
     default:
         on_abort(q);
@@ -429,7 +432,7 @@ static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
             break;
         }
     }
-    if (conn->state == CONN_OPEN && c->closing && !c->nrequests)
+    if (conn->state == CONN_OPEN && c->closing && !c->nrequests && fcgi_decoder_idle(&c->decoder))
         conn_finish(conn, CONN_DONE, true);
     return conn->state == CONN_OPEN;
 }
@@ -488,7 +491,7 @@ static enum conn_reason on_idle(struct conn *conn) {
 static bool on_complete(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
     struct fcgi_request *only = TAILQ_FIRST(&c->requests);
-    return c->closing && c->nrequests == 1 && only->stdin_ended;
+    return c->closing && c->nrequests == 1 && only->stdin_read;
 }
 
 static void conn_free(struct fcgi_conn *c) {
@@ -504,6 +507,8 @@ static void on_free(struct conn *conn) {
         lane->nfree_conns++;
     } else
         conn_free(c);
+    lane->nlive--;
+    lane_check_stopped(lane);
 }
 
 static const struct conn_ops fcgi_conn_ops = {
@@ -534,6 +539,7 @@ void fcgi_accept(struct lane *lane, int fd, bool is_unix) {
     c->closing = lane->stopping;
     c->nrequests = 0;
     TAILQ_INIT(&c->requests);
+    lane->nlive++;
     conn_init(&c->conn, lane, fd, is_unix, &fcgi_conn_ops);
     conn_ref(&c->conn);
     conn_read(&c->conn);
@@ -546,9 +552,19 @@ void fcgi_accept(struct lane *lane, int fd, bool is_unix) {
 
 void fcgi_stop(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
+    if (conn->state != CONN_OPEN)
+        return;
     c->closing = true;
-    if (!c->nrequests && fcgi_decoder_idle(&c->decoder))
-        conn_finish(conn, CONN_STOPPING, false);
+    conn_ref(conn);
+    conn_read(conn);
+    if (conn->used && !c->nrequests && fcgi_decoder_idle(&c->decoder))
+        conn_finish(conn, CONN_STOPPING, true);
+    conn_unref(conn);
+}
+
+void fcgi_end(struct conn *conn) {
+    if (!conn_of(conn)->nrequests && conn->state != CONN_FLUSHING)
+        conn_close(conn, CONN_STOPPING);
 }
 
 void fcgi_free_pools(struct lane *lane) {

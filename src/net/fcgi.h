@@ -30,7 +30,8 @@ struct fcgi_request {
     uint16_t id;
     uint16_t role;
     bool keep_conn;
-    bool stdin_ended;
+    bool stdin_ended;    /* nothing more of STDIN is waited for */
+    bool stdin_read;     /* its empty record came: the peer sends nothing more for this request */
     bool aborted;        /* ABORT_REQUEST came */
     uint64_t dropped;    /* FCGI_STDIN_STATE: bytes of STDIN */
     const char *refusal; /* status of an answer without the application, decided before PARAMS ended; or NULL */
@@ -53,8 +54,12 @@ struct fcgi_conn {
 /* A connection was accepted. Owner only. Closes `fd` when there is no memory. */
 void fcgi_accept(struct lane *lane, int fd, bool is_unix);
 
-/* The lane stops: the connection ends now, or after the requests that are open. Owner only. */
+/* The lane stops: what has arrived is read, and the connection ends after its open requests. One on which nothing ever
+ * arrived stays open for a request. Owner only. */
 void fcgi_stop(struct conn *c);
+
+/* Ends the connection now if it has no request. Owner only. */
+void fcgi_end(struct conn *c);
 
 /* Frees the pools of a lane. Owner only. */
 void fcgi_free_pools(struct lane *lane);

@@ -96,7 +96,7 @@ void lane_conn_closed(struct lane *lane) {
 }
 
 void lane_check_stopped(struct lane *lane) {
-    if (lane->quit || !lane->stopping || !TAILQ_EMPTY(&lane->conns) || atomic_load(&lane->nrequests))
+    if (lane->quit || !lane->listening_ended || lane->nlive)
         return;
     lane->quit = true;
     sched_quit(lane->sched);
@@ -105,11 +105,7 @@ void lane_check_stopped(struct lane *lane) {
 /* Idle connections: one timer for all, due when the least recently active one is. */
 
 static void idle_close(struct lane *lane, struct conn *c) {
-    if (c->state == CONN_LINGERING || c->state == CONN_FLUSHING) {
-        conn_close(c, c->state == CONN_LINGERING ? CONN_DRAINED : CONN_SLOW_READER);
-        return;
-    }
-    enum conn_reason reason = c->ops->idle(c);
+    enum conn_reason reason = c->state == CONN_FLUSHING ? CONN_SLOW_READER : c->ops->idle(c);
     if (reason != CONN_DONE) {
         conn_close(c, reason);
         return;
@@ -137,6 +133,25 @@ static void idle_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     idle_timer_start(lane);
 }
 
+static void linger_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
+    (void)revents;
+    struct lane *lane = w->data;
+    struct conn *c;
+    while ((c = TAILQ_FIRST(&lane->lingering)) && c->active_at + CONN_LINGER_SECONDS <= ev_now(loop))
+        conn_close(c, CONN_DRAINED);
+    if (c) {
+        ev_timer_set(w, c->active_at + CONN_LINGER_SECONDS - ev_now(loop), 0.);
+        ev_timer_start(loop, w);
+    }
+}
+
+void lane_lingers(struct lane *lane) {
+    if (!ev_is_active(&lane->linger_timer)) {
+        ev_timer_set(&lane->linger_timer, CONN_LINGER_SECONDS, 0.);
+        ev_timer_start(lane->loop, &lane->linger_timer);
+    }
+}
+
 /* Before the loop waits: whatever is open by now is watched, and somebody has to notice when it is idle for too long. */
 static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
     (void)loop;
@@ -151,6 +166,21 @@ static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
 
 /* The end. */
 
+/* Calls `visit` for every connection; it may close the one that it is given. */
+static void each_conn(struct lane *lane, void (*visit)(struct conn *c)) {
+    struct conn *c, *next;
+    for (c = TAILQ_FIRST(&lane->lingering); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        visit(c);
+    }
+    /* Reading from a connection moves it to the end of the list: the last of now is the last to look at. */
+    struct conn *last = TAILQ_LAST(&lane->conns, conn_list);
+    for (c = TAILQ_FIRST(&lane->conns); c; c = next) {
+        next = c == last ? NULL : TAILQ_NEXT(c, link);
+        visit(c);
+    }
+}
+
 static void stop_cb(struct sched_note *note) {
     struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, stop_note));
     lane->stopping = true;
@@ -160,20 +190,41 @@ static void stop_cb(struct sched_note *note) {
     for (size_t i = 0; i < lane->listeners->count; i++) {
         while (accept_one(&lane->accepting[i]))
             ;
-        listener_close(lane->accepting[i].listener);
+        listener_stop(lane->accepting[i].listener);
     }
-    struct conn *c, *next;
-    for (c = TAILQ_FIRST(&lane->conns); c; c = next) {
-        next = TAILQ_NEXT(c, link);
-        fcgi_stop(c);
-    }
+    lane->listening_ended = true;
+    each_conn(lane, fcgi_stop);
+    ev_timer_start(lane->loop, &lane->stop_timer);
     lane_check_stopped(lane);
+}
+
+/* Connections without a request have had their time. */
+static void stop_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
+    (void)loop;
+    (void)revents;
+    each_conn(w->data, fcgi_end);
+}
+
+static void abort_one(struct conn *c) {
+    conn_close(c, CONN_STOPPING);
+}
+
+static void abort_cb(struct sched_note *note) {
+    struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, abort_note));
+    each_conn(lane, abort_one);
 }
 
 void lane_stop(struct lane *lane) {
     if (!atomic_flag_test_and_set(&lane->stop_posted)) {
         lane->stop_note.call = stop_cb;
         sched_post(lane->sched, &lane->stop_note);
+    }
+}
+
+void lane_abort(struct lane *lane) {
+    if (!atomic_flag_test_and_set(&lane->abort_posted)) {
+        lane->abort_note.call = abort_cb;
+        sched_post(lane->sched, &lane->abort_note);
     }
 }
 
@@ -186,8 +237,10 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     lane->config = *config;
     lane->listeners = listeners;
     TAILQ_INIT(&lane->conns);
+    TAILQ_INIT(&lane->lingering);
     TAILQ_INIT(&lane->unwatched);
     atomic_flag_clear(&lane->stop_posted);
+    atomic_flag_clear(&lane->abort_posted);
     lane->accepting = calloc(listeners->count, sizeof *lane->accepting);
     lane->loop = ev_loop_new(EVFLAG_AUTO);
     struct sched_config sched = {
@@ -211,8 +264,11 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     }
     ev_timer_init(&lane->accept_pause, accept_pause_cb, 0., 0.);
     ev_timer_init(&lane->idle_timer, idle_timer_cb, 0., 0.);
+    ev_timer_init(&lane->linger_timer, linger_timer_cb, 0., 0.);
+    ev_timer_init(&lane->stop_timer, stop_timer_cb, CONN_LINGER_SECONDS, 0.);
     ev_prepare_init(&lane->prepare, prepare_cb);
     lane->accept_pause.data = lane->idle_timer.data = lane->prepare.data = lane;
+    lane->linger_timer.data = lane->stop_timer.data = lane;
     ev_prepare_start(lane->loop, &lane->prepare);
     return lane;
 }

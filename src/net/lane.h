@@ -43,8 +43,12 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
 int lane_start(struct lane *lane);
 
 /* Begins a graceful end: what waits to be accepted is accepted, the listeners are closed, connections end after their
- * requests, and the scheduler quits when the last one is gone. Any thread; may be called again. */
+ * requests (those without one after a short while, so that a request which is on its way still gets in), and the
+ * scheduler quits when the last one is gone. Any thread; may be called again. */
 void lane_stop(struct lane *lane);
+
+/* Ends every connection now, after lane_stop: running requests are told that their peer is gone. Any thread. */
+void lane_abort(struct lane *lane);
 
 /* The scheduler, for sched_watch and sched_join. */
 struct sched *lane_sched(struct lane *lane);

@@ -31,26 +31,34 @@ struct lane {
     bool accept_paused;
 
     TAILQ_HEAD(conn_list, conn) conns; /* least recently active first */
+    struct conn_list lingering;        /* those in CONN_LINGERING, in the same order */
     TAILQ_HEAD(, conn) unwatched;      /* open ones whose descriptor libev does not know yet */
     ev_timer idle_timer;
+    ev_timer linger_timer;
+    ev_timer stop_timer;
     ev_prepare prepare;
     unsigned long long next_conn;
     atomic_uint nconns, nrequests;
+    unsigned nlive; /* connections whose memory is in use */
 
     LIST_HEAD(, fcgi_conn) free_conns;
     LIST_HEAD(, fcgi_request) free_requests;
     unsigned nfree_conns, nfree_requests;
 
     bool stopping;
+    bool listening_ended; /* nothing more will be accepted */
     bool quit;
-    atomic_flag stop_posted;
-    struct sched_note stop_note;
+    atomic_flag stop_posted, abort_posted;
+    struct sched_note stop_note, abort_note;
 
     uint8_t input[LANE_READ_BYTES];
 };
 
 /* A connection has ended, so descriptors or memory are free again. */
 void lane_conn_closed(struct lane *lane);
+
+/* A connection began to linger. */
+void lane_lingers(struct lane *lane);
 
 /* Ends the scheduler when the lane stops and the last connection and request are gone. */
 void lane_check_stopped(struct lane *lane);

@@ -202,13 +202,17 @@ int listener_open_stdin(struct listener_set *set) {
     return EX_USAGE;
 }
 
-void listener_close(struct listener *l) {
+void listener_stop(struct listener *l) {
     socket_file_unlink(l);
-    free(l->path);
-    l->path = NULL;
     if (l->fd >= 0)
         close(l->fd);
     l->fd = -1;
+}
+
+void listener_close(struct listener *l) {
+    listener_stop(l);
+    free(l->path);
+    l->path = NULL;
 }
 
 void listener_close_all(struct listener_set *set) {

@@ -56,6 +56,9 @@ int listener_open_stdin(struct listener_set *set);
 /* Tells whether descriptor 0 is a listening stream socket. */
 bool listener_stdin_is_socket(void);
 
+/* As listener_close, but keeps the memory that a signal handler in listener_unlink_all may be reading. Any thread. */
+void listener_stop(struct listener *l);
+
 /* Closes one listener, and removes the socket file when it is still the one that was made. May be called again. */
 void listener_close(struct listener *l);
 

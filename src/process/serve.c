@@ -149,18 +149,30 @@ struct server {
     const struct options *o;
     struct listener_set listeners;
     struct lane *lane;
-    bool exit_wanted; /* by a signal handler of the application */
+    bool signal_pending; /* for a handler of the application */
+    bool exit_wanted;    /* by such a handler */
 };
+
+/* May wait for the GIL, and with it for the application: not while something else can still be done first. */
+static void run_signal_handlers(struct server *server) {
+    if (server->signal_pending)
+        server->exit_wanted |= pysignal_run();
+    server->signal_pending = false;
+}
 
 static bool on_wake(void *arg) {
     struct server *server = arg;
-    signals_drain();
-    server->exit_wanted |= pysignal_run();
-    return signals_stop() || server->exit_wanted;
+    server->signal_pending |= signals_drain();
+    if (signals_stop())
+        return true;
+    run_signal_handlers(server);
+    return server->exit_wanted;
 }
 
 static bool on_wake_while_stopping(void *arg) {
-    on_wake(arg);
+    struct server *server = arg;
+    server->signal_pending |= signals_drain();
+    run_signal_handlers(server);
     return false;
 }
 
@@ -197,24 +209,35 @@ static void log_ready(const struct server *server) {
         log_info("listening on %s", server->listeners.items[i].text);
 }
 
-/* Returns how many threads are left behind. */
-static unsigned stop(struct server *server) {
+/* Waits for the scheduler to end, until `deadline`. Returns how many requests, or else threads, are left. */
+static unsigned wait_stopped(struct server *server, uint64_t deadline) {
     struct sched *sched = lane_sched(server->lane);
+    unsigned connections, requests;
+    sched_watch(sched, signals_read_fd(), deadline, on_wake_while_stopping, server);
+    lane_count(server->lane, &connections, &requests);
+    return requests ? requests : sched_join(sched, clock_ns() + JOIN_NS);
+}
+
+/* Returns whether something of the application is still running and has to be left behind. */
+static bool stop(struct server *server) {
     double seconds = server->o->graceful_timeout;
     uint64_t deadline = clock_ns() + (uint64_t)(seconds * 1e9);
     unsigned connections, requests;
-    lane_count(server->lane, &connections, &requests);
     int number = signals_stop();
+    lane_stop(server->lane);
+    /* The interpreter may be stuck with the GIL held: an end comes in any case. */
+    signals_exit_after((unsigned)seconds + FINALIZE_SECONDS);
+    lane_count(server->lane, &connections, &requests);
     log_info("stopping (%s): %u requests in work get up to %g seconds",
              number ? sigabbrev_np(number) : "the application's signal handler", requests, seconds);
-    lane_stop(server->lane);
-    sched_watch(sched, signals_read_fd(), deadline, on_wake_while_stopping, server);
+    run_signal_handlers(server);
+    if (!wait_stopped(server, deadline))
+        return false;
     lane_count(server->lane, &connections, &requests);
-    unsigned left = requests ? requests : sched_join(sched, clock_ns() + JOIN_NS);
-    if (requests)
-        log_warning("%u requests have not ended within %g seconds (--graceful-timeout): ending without them", requests,
-                    seconds);
-    return left;
+    log_warning("after %g seconds (--graceful-timeout) %u requests and %u connections are left: ending without them",
+                seconds, requests, connections);
+    lane_abort(server->lane);
+    return wait_stopped(server, clock_ns() + JOIN_NS) > 0;
 }
 
 static int run(struct server *server) {
@@ -228,7 +251,7 @@ static int run(struct server *server) {
         return EX_OSERR;
     }
     sched_watch(sched, signals_read_fd(), 0, on_wake, server);
-    unsigned left = stop(server);
+    bool left = stop(server);
     /* Python joins the application's own threads, runs atexit, and may hang in either. */
     signals_exit_after(FINALIZE_SECONDS);
     pysignal_acquire_gil();

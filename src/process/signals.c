@@ -30,10 +30,15 @@ int signals_stop(void) {
     return stop_signal;
 }
 
-void signals_drain(void) {
+bool signals_drain(void) {
     char bytes[256];
-    while (read(wake_pipe[0], bytes, sizeof bytes) > 0)
-        ;
+    ssize_t n;
+    bool python = false;
+    while ((n = read(wake_pipe[0], bytes, sizeof bytes)) > 0) {
+        for (ssize_t i = 0; i < n; i++)
+            python |= bytes[i] != 0;
+    }
+    return python;
 }
 
 static void say(const char *text) {

@@ -25,8 +25,8 @@ void signals_install(const struct listener_set *listeners, bool chain_term, bool
 /* The number of the signal that asked for an end, or 0. */
 int signals_stop(void);
 
-/* Empties the pipe. */
-void signals_drain(void);
+/* Empties the pipe. Returns whether Python wrote to it: it writes the number of a signal, all others write zeros. */
+bool signals_drain(void);
 
 /* Ends the process with status 0 after so many seconds, whatever it is doing then. */
 void signals_exit_after(unsigned seconds);

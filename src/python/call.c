@@ -26,7 +26,7 @@ struct wsgi_call *call_new(struct request *r) {
     call->vectorcall = start_response;
     call->r = r;
     call->users = 0;
-    call->started = call->length_set = false;
+    call->sending = call->started = call->length_set = false;
     call->head_only = call->no_body = r->vars.method.n == 4 && !memcmp(r->vars.method.p, "HEAD", 4);
     call->length = call->sent = 0;
     return call;
@@ -96,15 +96,23 @@ enum call_sent call_send(struct wsgi_call *call, const char *data, size_t len) {
     if (!check_started(call))
         return CALL_FAILED;
     struct request *r = call->r;
+    if (call->sending) {
+        PyErr_SetString(PyExc_RuntimeError, "another thread is sending a part of this answer");
+        return CALL_FAILED;
+    }
+    call->sending = true;
     enum call_sent result = count_bytes(call, &len);
     PyThreadState *state = call_enter(call);
     int failed = r->frontend->send(r, data, call->no_body ? 0 : len);
     int error = errno;
     call_leave(call, state);
+    call->sending = false;
     if (!failed)
         return result;
-    if (error == EPIPE)
+    if (error == EPIPE) {
+        atomic_store(&r->gone, true);
         return CALL_GONE;
+    }
     PyErr_NoMemory();
     return CALL_FAILED;
 }

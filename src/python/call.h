@@ -21,6 +21,7 @@ struct wsgi_call {
     vectorcallfunc vectorcall;
     struct request *r;
     unsigned users;  /* threads that use `r` without the GIL right now */
+    bool sending;    /* a thread is inside call_send */
     bool started;    /* start_response was called */
     bool head_only;  /* the request is a HEAD */
     bool no_body;    /* HEAD, or a 204 or 304: nothing of the body is sent */

@@ -14,7 +14,7 @@ struct file_wrapper {
     PyObject *block_size;
 };
 
-static PyTypeObject *file_wrapper_type;
+static PyTypeObject *file_wrapper_type, *file_io, *buffered_reader, *buffered_random;
 
 static PyObject *wrapper_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char filelike_name[] = "filelike", block_size_name[] = "block_size";
@@ -85,7 +85,19 @@ static PyMemberDef wrapper_members[] = {
     {0},
 };
 
+static PyTypeObject *io_type(PyObject *io, const char *name) {
+    PyObject *type = io ? PyObject_GetAttrString(io, name) : NULL;
+    return (PyTypeObject *)type;
+}
+
 PyObject *file_wrapper_init(void) {
+    PyObject *io = PyImport_ImportModule("io");
+    file_io = io_type(io, "FileIO");
+    buffered_reader = io_type(io, "BufferedReader");
+    buffered_random = io_type(io, "BufferedRandom");
+    Py_XDECREF(io);
+    if (!file_io || !buffered_reader || !buffered_random)
+        return NULL;
     PyType_Slot slots[] = {
         COMPAT_SLOT(Py_tp_new, wrapper_new),
         COMPAT_SLOT(Py_tp_traverse, wrapper_traverse),
@@ -117,19 +129,30 @@ static long long call_number(PyObject *obj, const char *name) {
     return number;
 }
 
+/* Whether read() of this object gives the bytes behind its descriptor, and nothing else: files of the io module. Text,
+ * compressed and other files have a descriptor too, whose bytes are not those that they give. */
+static bool is_plain_file(PyObject *file) {
+    if (Py_IS_TYPE(file, file_io))
+        return true;
+    if (!Py_IS_TYPE(file, buffered_reader) && !Py_IS_TYPE(file, buffered_random))
+        return false;
+    PyObject *raw = PyObject_GetAttrString(file, "raw");
+    bool plain = raw && Py_IS_TYPE(raw, file_io);
+    Py_XDECREF(raw);
+    PyErr_Clear();
+    return plain;
+}
+
 bool file_wrapper_range(PyObject *iterable, struct file_range *range) {
     if (!Py_IS_TYPE(iterable, file_wrapper_type))
         return false;
     PyObject *file = ((struct file_wrapper *)iterable)->filelike;
     struct stat st;
-    long long fd = call_number(file, "fileno"), position;
-    if (fd < 0 || fd > INT_MAX || fstat((int)fd, &st) || !S_ISREG(st.st_mode))
+    if (!is_plain_file(file))
         return false;
-    /* The object's own notion of its position: it may have read ahead of it. Text files and files that decompress have
-     * a descriptor too, whose bytes are not those that read() gives. */
-    if (!PyObject_HasAttrString(file, "raw") && !PyObject_HasAttrString(file, "readinto"))
-        return false;
-    if (PyObject_HasAttrString(file, "encoding") || (position = call_number(file, "tell")) < 0)
+    /* tell() is the object's own notion of its position: it may have read ahead of it. */
+    long long fd = call_number(file, "fileno"), position = call_number(file, "tell");
+    if (fd < 0 || fd > INT_MAX || position < 0 || fstat((int)fd, &st) || !S_ISREG(st.st_mode))
         return false;
     *range =
         (struct file_range){.fd = (int)fd, .start = position, .end = st.st_size > position ? st.st_size : position};

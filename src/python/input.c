@@ -107,12 +107,13 @@ static PyObject *read_line(struct input *in, Py_ssize_t size) {
         size_t take = feed ? (size_t)(feed - buf_head(&in->ahead)) + 1 : look;
         Py_ssize_t n = 0;
         if (!feed && look < limit) {
-            if (buf_reserve(&in->ahead, LINE_BYTES))
-                return PyErr_NoMemory();
-            n = fill(in, buf_tail(&in->ahead), LINE_BYTES);
+            /* Not straight into `ahead`: another thread of the application may use it while this one waits. */
+            char chunk[LINE_BYTES];
+            n = fill(in, chunk, sizeof chunk);
             if (n < 0)
                 return NULL;
-            in->ahead.end += (size_t)n;
+            if (buf_append(&in->ahead, chunk, (size_t)n))
+                return PyErr_NoMemory();
             seen = len;
         }
         if (!n) {

@@ -151,7 +151,10 @@ static bool take_headers(struct wsgi_call *call, PyObject *headers) {
     buf_reset(&call->r->head, REQUEST_KEEP_BYTES);
     /* The size is read anew each time: formatting an error runs the application's code. */
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
-        if (!take_header(call, PyList_GET_ITEM(headers, i)))
+        PyObject *item = Py_NewRef(PyList_GET_ITEM(headers, i));
+        bool taken = take_header(call, item);
+        Py_DECREF(item);
+        if (!taken)
             return false;
     }
     return true;

@@ -193,6 +193,10 @@ static enum call_sent finish(struct wsgi_call *call) {
     }
     if (!call->r->head_stored && !call->sent && !call->head_only && call_set_length(call, 0))
         return CALL_FAILED;
+    if (!call->r->head_stored && call->length_set && call->length && !call->no_body) {
+        PyErr_Format(PyExc_ValueError, "an empty body with Content-Length %llu", (unsigned long long)call->length);
+        return CALL_FAILED;
+    }
     if (!call->r->head_stored)
         return call_put(call, NULL, 0);
     if (call->length_set && call->sent < call->length && !call->no_body) {

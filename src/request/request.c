@@ -46,8 +46,10 @@ int request_answer(struct request *r, const char *status, const char *extra, con
 ssize_t request_read(struct request *r, void *out, size_t len) {
     ssize_t n;
     while ((n = body_read(&r->body, out, len)) < 0 && errno == EAGAIN) {
-        if (r->thread)
-            sched_will_block(r->thread);
+        if (r->thread && !sched_will_block(r->thread)) {
+            errno = EAGAIN;
+            return -1;
+        }
         body_wait(&r->body);
     }
     return n;

@@ -71,8 +71,8 @@ void request_fini(struct request *r);
 int request_answer(struct request *r, const char *status, const char *extra, const char *text);
 
 /* Copies up to `len` bytes of the body to `out`, waiting for at least one. Returns how many, 0 at the end, or -1 with
- * errno: ECONNABORTED the peer sent fewer bytes than announced, ECONNRESET it is gone, EFBIG too large, or what the
- * temporary file said. Running thread (or one that the application started), without the GIL. */
+ * errno: ECONNABORTED the peer sent fewer bytes than announced, ECONNRESET it is gone, EFBIG too large, EAGAIN no
+ * thread could be started for the loop meanwhile, or what the temporary file said. Running thread (or one that the application started), without the GIL. */
 ssize_t request_read(struct request *r, void *out, size_t len);
 
 /* A line such as "GET /path" for the log, escaped. Returns `out`. */

@@ -173,11 +173,14 @@ bool sched_take_over(struct sched *s, struct sched_thread *from, uint64_t word, 
     return taken;
 }
 
-void sched_will_block(struct sched_thread *t) {
+static bool has_baton(struct sched_thread *t, uint64_t word) {
+    return word_owner(word) == t->index && word_phase(word) == SCHED_APP;
+}
+
+bool sched_will_block(struct sched_thread *t) {
     struct sched *s = t->s;
     uint64_t word = atomic_load(&s->word);
-    if (word_owner(word) == t->index && word_phase(word) == SCHED_APP)
-        sched_take_over(s, t, word, SCHED_GIVEN);
+    return !has_baton(t, word) || sched_take_over(s, t, word, SCHED_GIVEN) || !has_baton(t, atomic_load(&s->word));
 }
 
 /* Measuring a job. */
@@ -318,11 +321,12 @@ bool sched_cancel(struct sched *s, struct sched_job *job) {
     return true;
 }
 
-/* Takes jobs off that waited too long. Returns the oldest of the others, still in the queue. */
+/* Takes jobs off that waited too long. Returns the oldest of the others, still in the queue. `expired` may submit jobs,
+ * which are then newer than `now`. */
 static struct sched_job *ready_expire(struct sched *s, uint64_t now) {
     struct sched_job *job;
     while ((job = TAILQ_FIRST(&s->ready)) && s->config.queue_timeout &&
-           job->queued_at + s->config.queue_timeout < now) { /* `expired` may submit jobs that are newer than `now` */
+           job->queued_at + s->config.queue_timeout < now) {
         ready_remove(s, job);
         job->ops->expired(job);
     }

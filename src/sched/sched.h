@@ -99,8 +99,9 @@ unsigned sched_join(struct sched *s, uint64_t deadline);
 
 /* Called by a job that is about to wait for something that the loop must bring (input, room for output), or that knows
  * that it is going to block: gives the baton away now instead of waiting to be found asleep. Cheap when the job has no
- * baton any more. Threads that a job started may call it for the job's thread. */
-void sched_will_block(struct sched_thread *thread);
+ * baton any more. Returns false when the job still has it because no other thread could be started: then it must not
+ * wait for the loop. Threads that a job started may call it for the job's thread. */
+bool sched_will_block(struct sched_thread *thread);
 
 /* Called by a job around its wait for a lock that all jobs share (the interpreter lock). To wait for it is no sign of a
  * job that blocks, but of others that compute: such a wait does not count as blocking, and when it lasts the loop is
