@@ -63,6 +63,8 @@ int main(int argc, char **argv) {
         .queue_limit = 1024,
         .queue_timeout = 30,
         .idle_timeout = 120,
+        .header_timeout = 30,
+        .max_connections = 4096,
         .limit_params = 131072,
         .limit_param_count = 1000,
         .limit_requests = 128,

@@ -39,12 +39,16 @@ struct options {
     uint64_t limit_request_body; /* bytes; 0: no limit */
     uint64_t limit_params;       /* bytes of all parameters of a request */
     unsigned limit_param_count;
-    uint64_t body_memory;    /* bytes of a request's body kept in memory */
-    const char *spool_dir;   /* --spool-dir, else TMPDIR, else "/tmp"; never NULL */
-    double idle_timeout;     /* seconds; 0: none */
-    double graceful_timeout; /* seconds; 0: running requests are not waited for */
+    uint64_t body_memory;        /* bytes of a request's body kept in memory */
+    const char *spool_dir;       /* --spool-dir, else TMPDIR, else "/tmp"; never NULL */
+    double idle_timeout;         /* seconds; 0: none */
+    double header_timeout;       /* seconds; 0: none */
+    unsigned max_connections;    /* 0: from the limit of open files */
+    unsigned keepalive_requests; /* 0: no limit */
+    double graceful_timeout;     /* seconds; 0: running requests are not waited for */
 
     enum log_level log_level;
+    unsigned app_stderr; /* OPTION_STDERR_LOG and OPTION_STDERR_FASTCGI of cli/value.h */
 
     bool version; /* the caller prints the version (it needs Python for that) and ends */
 };

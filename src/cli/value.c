@@ -166,3 +166,20 @@ int value_parse_level(const struct option_row *row, const char *text, void *fiel
         return refuse(text, reason, "is not error, warning, info or debug");
     return 0;
 }
+
+int value_parse_stderr(const struct option_row *row, const char *text, void *field,
+                       char reason[static VALUE_REASON_SIZE]) {
+    static const char *const names[] = {
+        [OPTION_STDERR_LOG] = "log",
+        [OPTION_STDERR_FASTCGI] = "fastcgi",
+        [OPTION_STDERR_LOG | OPTION_STDERR_FASTCGI] = "both",
+    };
+    (void)row;
+    for (unsigned i = OPTION_STDERR_LOG; i < sizeof names / sizeof *names; i++) {
+        if (!strcmp(text, names[i])) {
+            *(unsigned *)field = i;
+            return 0;
+        }
+    }
+    return refuse(text, reason, "is not log, fastcgi or both");
+}

@@ -46,5 +46,8 @@ value_parse_fn value_parse_mode;    /* unsigned, octal */
 value_parse_fn value_parse_size;    /* uint64_t, "10", "10K", "10M", "10G" */
 value_parse_fn value_parse_seconds; /* double */
 value_parse_fn value_parse_level;   /* enum log_level */
+value_parse_fn value_parse_stderr;  /* unsigned, a set of OPTION_STDERR_* */
+
+enum { OPTION_STDERR_LOG = 1, OPTION_STDERR_FASTCGI = 2 };
 
 #endif

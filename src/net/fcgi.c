@@ -50,13 +50,16 @@ static struct fcgi_request *request_new(struct fcgi_conn *c, const struct fcgi_e
     q->id = begin->id;
     q->role = begin->role;
     q->keep_conn = begin->keep_conn;
-    q->stdin_ended = q->stdin_read = q->aborted = false;
+    q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = false;
     q->refusal = NULL;
     q->dropped = 0;
     q->r.vars = (struct cgi_vars){0};
     q->r.authorizer = begin->role == FCGI_AUTHORIZER;
+    q->began_at = ev_now(lane->loop);
+    TAILQ_INSERT_TAIL(&lane->incomplete, q, incomplete);
     TAILQ_INSERT_TAIL(&c->requests, q, link);
     c->nrequests++;
+    c->nbegun++;
     conn_ref(&c->conn);
     atomic_fetch_add_explicit(&lane->nrequests, 1, memory_order_relaxed);
     return q;
@@ -67,10 +70,18 @@ static void request_free(struct fcgi_request *q) {
     free(q);
 }
 
+/* The only way out of FCGI_PARAMS_STATE. */
+static void set_state(struct fcgi_request *q, enum fcgi_request_state state) {
+    if (q->state == FCGI_PARAMS_STATE)
+        TAILQ_REMOVE(&q->c->conn.lane->incomplete, q, incomplete);
+    q->state = state;
+}
+
 /* The last thing that happens to a request; the connection may be gone afterwards. */
 static void request_release(struct fcgi_request *q) {
     struct fcgi_conn *c = q->c;
     struct lane *lane = c->conn.lane;
+    set_state(q, FCGI_ENDED_STATE);
     TAILQ_REMOVE(&c->requests, q, link);
     c->nrequests--;
     atomic_fetch_sub_explicit(&lane->nrequests, 1, memory_order_relaxed);
@@ -109,7 +120,7 @@ static void request_end(struct fcgi_request *q, uint32_t app_status) {
     struct fcgi_conn *c = q->c;
     uint16_t id = q->id;
     bool stdin_read = q->stdin_read;
-    q->state = FCGI_ENDED_STATE;
+    set_state(q, FCGI_ENDED_STATE);
     conn_ref(&c->conn);
     if (c->conn.state == CONN_OPEN) {
         if (fcgi_put_end(q, app_status, FCGI_REQUEST_COMPLETE))
@@ -131,13 +142,13 @@ static void request_answered(struct fcgi_request *q) {
         request_end(q, 0);
         return;
     }
-    q->state = FCGI_ENDED_STATE;
+    set_state(q, FCGI_ENDED_STATE);
     body_abort(&q->r.body, ECONNRESET);
     conn_ref(&c->conn);
     if (buf_len(&q->r.out))
         conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
     buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
-    q->state = FCGI_STDIN_STATE;
+    set_state(q, FCGI_STDIN_STATE);
     if (c->conn.state != CONN_OPEN)
         request_release(q);
     conn_unref(&c->conn);
@@ -147,7 +158,7 @@ static void request_answered(struct fcgi_request *q) {
 static void request_refuse(struct fcgi_request *q, const char *status) {
     char text[REQUEST_STATUS_MAX + 2];
     const char *extra = strncmp(status, "503", 3) ? NULL : "Retry-After: 5\r\n";
-    q->state = FCGI_ENDED_STATE;
+    set_state(q, FCGI_ENDED_STATE);
     log_info("connection %llu: request %u: answered \"%s\": %s", q->c->conn.number, q->id, status,
              request_text(&q->r, (char[600]){0}, 600));
     snprintf(text, sizeof text, "%s\n", status);
@@ -159,7 +170,7 @@ static void request_refuse(struct fcgi_request *q, const char *status) {
 /* Starting the application. */
 
 static void job_submit(struct fcgi_request *q) {
-    q->state = FCGI_JOB_STATE;
+    set_state(q, FCGI_JOB_STATE);
     q->r.job.key = q->r.vars.key;
     if (!sched_submit(q->c->conn.lane->sched, &q->r.job))
         request_refuse(q, "503 Service Unavailable");
@@ -191,7 +202,7 @@ static void request_maybe_start(struct fcgi_request *q) {
         return;
     if (!q->refusal && !q->r.body.complete && q->r.body.received < REQUEST_BODY_START)
         return;
-    q->state = FCGI_HELD_STATE;
+    set_state(q, FCGI_HELD_STATE);
     if (!earlier_same_id(q))
         request_start(q);
 }
@@ -235,7 +246,7 @@ static void request_break_off(struct fcgi_request *q) {
 static void job_settle(struct sched_job *job) {
     struct fcgi_request *q = request_of_job(job);
     q->r.thread = NULL;
-    q->state = FCGI_ENDED_STATE;
+    set_state(q, FCGI_ENDED_STATE);
     if (q->aborted)
         request_end(q, 0);
     else if (q->r.broken_off || !q->r.head_stored)
@@ -273,7 +284,8 @@ static enum conn_reason on_begin(struct fcgi_conn *c, const struct fcgi_event *e
         return CONN_NO_MEMORY;
     if (full)
         q->refusal = "503 Service Unavailable";
-    if (!e->keep_conn)
+    unsigned most = c->conn.lane->config.keepalive_requests;
+    if (!e->keep_conn || (most && c->nbegun >= most))
         c->closing = true;
     return CONN_DONE;
 }
@@ -310,7 +322,7 @@ static void params_scan(struct fcgi_request *q) {
 static void on_params_end(struct fcgi_request *q) {
     if (q->state != FCGI_PARAMS_STATE)
         return;
-    q->state = FCGI_BODY_STATE;
+    set_state(q, FCGI_BODY_STATE);
     if (!q->refusal)
         params_scan(q);
     /* An authorizer gets no STDIN (FastCGI 1.0, 6.3). */
@@ -369,7 +381,7 @@ static void on_abort(struct fcgi_request *q) {
 static void on_values_end(struct fcgi_conn *c) {
     uint8_t record[FCGI_VALUES_RESULT_MAX];
     struct lane *lane = c->conn.lane;
-    size_t n = fcgi_values_result(&c->values, record, 65535, lane->config.limit_requests, true);
+    size_t n = fcgi_values_result(&c->values, record, lane->config.max_connections, lane->config.limit_requests, true);
     conn_output(&c->conn, record, n);
 }
 
@@ -537,7 +549,7 @@ void fcgi_accept(struct lane *lane, int fd, bool is_unix) {
     c->decoder = (struct fcgi_decoder){0};
     c->values = (struct fcgi_values){0};
     c->closing = lane->stopping;
-    c->nrequests = 0;
+    c->nrequests = c->nbegun = 0;
     TAILQ_INIT(&c->requests);
     lane->nlive++;
     conn_init(&c->conn, lane, fd, is_unix, &fcgi_conn_ops);
@@ -565,6 +577,21 @@ void fcgi_stop(struct conn *conn) {
 void fcgi_end(struct conn *conn) {
     if (!conn_of(conn)->nrequests && conn->state != CONN_FLUSHING)
         conn_close(conn, CONN_STOPPING);
+}
+
+ev_tstamp fcgi_expire_incomplete(struct lane *lane) {
+    struct fcgi_request *q;
+    while ((q = TAILQ_FIRST(&lane->incomplete))) {
+        ev_tstamp due = q->began_at + lane->config.header_timeout;
+        if (due > ev_now(lane->loop))
+            return due;
+        log_warning("connection %llu: request %u: its parameters have not come within %g seconds (--header-timeout)",
+                    q->c->conn.number, q->id, lane->config.header_timeout);
+        /* What still comes for this id belongs to no request, and is ignored. */
+        q->keep_conn = false;
+        request_refuse(q, "408 Request Timeout");
+    }
+    return 0;
 }
 
 void fcgi_free_pools(struct lane *lane) {

@@ -30,10 +30,13 @@ struct fcgi_request {
     uint16_t id;
     uint16_t role;
     bool keep_conn;
-    bool stdin_ended;    /* nothing more of STDIN is waited for */
-    bool stdin_read;     /* its empty record came: the peer sends nothing more for this request */
-    bool aborted;        /* ABORT_REQUEST came */
-    uint64_t dropped;    /* FCGI_STDIN_STATE: bytes of STDIN */
+    bool stdin_ended; /* nothing more of STDIN is waited for */
+    bool stdin_read;  /* its empty record came: the peer sends nothing more for this request */
+    bool stderr_used; /* STDERR records were stored or sent */
+    bool aborted;     /* ABORT_REQUEST came */
+    uint64_t dropped; /* FCGI_STDIN_STATE: bytes of STDIN */
+    ev_tstamp began_at;
+    TAILQ_ENTRY(fcgi_request) incomplete; /* in struct lane, while in FCGI_PARAMS_STATE */
     const char *refusal; /* status of an answer without the application, decided before PARAMS ended; or NULL */
     union {
         TAILQ_ENTRY(fcgi_request) link;
@@ -47,7 +50,8 @@ struct fcgi_conn {
     struct fcgi_values values;
     TAILQ_HEAD(fcgi_requests, fcgi_request) requests; /* open ones, oldest first */
     unsigned nrequests;
-    bool closing; /* a request without FCGI_KEEP_CONN came, or the server stops: ends after the open requests */
+    unsigned nbegun; /* requests so far */
+    bool closing;    /* a request without FCGI_KEEP_CONN came, or the server stops: ends after the open requests */
     LIST_ENTRY(fcgi_conn) free;
 };
 
@@ -60,6 +64,9 @@ void fcgi_stop(struct conn *c);
 
 /* Ends the connection now if it has no request. Owner only. */
 void fcgi_end(struct conn *c);
+
+/* Answers requests whose parameters have not come in time. Returns when the next one is due (ev_now), or 0. Owner only. */
+ev_tstamp fcgi_expire_incomplete(struct lane *lane);
 
 /* Frees the pools of a lane. Owner only. */
 void fcgi_free_pools(struct lane *lane);

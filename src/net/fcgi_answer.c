@@ -9,7 +9,8 @@
 #include <string.h>
 
 enum {
-    COPY_MAX = 8192 /* a longer piece of body is sent from where it is instead of being copied behind the head */
+    COPY_MAX = 8192,    /* a longer piece of body is sent from where it is instead of being copied behind the head */
+    STDERR_KEPT = 65536 /* so much may be stored before text for the web server's log is transmitted */
 };
 
 static struct fcgi_request *request_of(struct request *r) {
@@ -17,11 +18,11 @@ static struct fcgi_request *request_of(struct request *r) {
 }
 
 /* Stores a record of `len` bytes whose content is put together by the caller: room for it is made here. */
-static char *record_begin(struct fcgi_request *q, size_t len) {
+static char *record_begin(struct fcgi_request *q, uint8_t type, size_t len) {
     struct buf *out = &q->r.out;
     if (buf_reserve(out, FCGI_RECORD_HEADER + len + fcgi_padding(len)))
         return NULL;
-    fcgi_put_header((uint8_t *)buf_tail(out), FCGI_STDOUT, q->id, len);
+    fcgi_put_header((uint8_t *)buf_tail(out), type, q->id, len);
     out->end += FCGI_RECORD_HEADER;
     return buf_tail(out);
 }
@@ -45,7 +46,7 @@ static int put_head(struct fcgi_request *q, const char *data, size_t len) {
     size_t total = head + 8 + status + 4 + len;
     if (total > FCGI_RECORD_MAX) {
         size_t first = head < FCGI_RECORD_MAX ? head : FCGI_RECORD_MAX;
-        char *at = record_begin(q, first);
+        char *at = record_begin(q, FCGI_STDOUT, first);
         if (!at)
             return -1;
         memcpy(at, buf_head(&r->head), first);
@@ -53,7 +54,7 @@ static int put_head(struct fcgi_request *q, const char *data, size_t len) {
         buf_consume(&r->head, first);
         return put_head(q, data, len);
     }
-    char *at = record_begin(q, total);
+    char *at = record_begin(q, FCGI_STDOUT, total);
     if (!at)
         return -1;
     if (head)
@@ -68,10 +69,10 @@ static int put_head(struct fcgi_request *q, const char *data, size_t len) {
     return 0;
 }
 
-static int put_data(struct fcgi_request *q, const char *data, size_t len) {
+static int put_data(struct fcgi_request *q, uint8_t type, const char *data, size_t len) {
     while (len) {
         size_t n = len < FCGI_RECORD_MAX ? len : FCGI_RECORD_MAX;
-        char *at = record_begin(q, n);
+        char *at = record_begin(q, type, n);
         if (!at)
             return -1;
         memcpy(at, data, n);
@@ -85,10 +86,10 @@ static int put_data(struct fcgi_request *q, const char *data, size_t len) {
 static int fcgi_put(struct request *r, const char *data, size_t len) {
     struct fcgi_request *q = request_of(r);
     if (r->head_stored)
-        return put_data(q, data, len);
+        return put_data(q, FCGI_STDOUT, data, len);
     if (len <= COPY_MAX)
         return put_head(q, data, len);
-    return put_head(q, NULL, 0) || put_data(q, data, len) ? -1 : 0;
+    return put_head(q, NULL, 0) || put_data(q, FCGI_STDOUT, data, len) ? -1 : 0;
 }
 
 static int transmit_stored(struct fcgi_request *q) {
@@ -135,18 +136,31 @@ static int fcgi_send(struct request *r, const char *data, size_t len) {
     return transmit_data(q, data, len);
 }
 
-const struct frontend_ops fcgi_frontend = {.name = "FastCGI", .put = fcgi_put, .send = fcgi_send};
+static int fcgi_error(struct request *r, const char *text, size_t len) {
+    struct fcgi_request *q = request_of(r);
+    q->stderr_used = true;
+    if (put_data(q, FCGI_STDERR, text, len))
+        return -1;
+    return buf_len(&r->out) > STDERR_KEPT ? transmit_stored(q) : 0;
+}
+
+const struct frontend_ops fcgi_frontend = {.name = "FastCGI", .put = fcgi_put, .send = fcgi_send, .error = fcgi_error};
+
+/* Streams that were used end with an empty record (FastCGI 1.0, 5.3). */
+static void put_stream_end(struct fcgi_request *q, uint8_t type) {
+    fcgi_put_header((uint8_t *)buf_tail(&q->r.out), type, q->id, 0);
+    q->r.out.end += FCGI_RECORD_HEADER;
+}
 
 int fcgi_put_end(struct fcgi_request *q, uint32_t app_status, uint8_t protocol_status) {
     struct buf *out = &q->r.out;
     /* An aborted request may have no answer at all; END_REQUEST alone is then right. */
-    size_t stdout_end = q->r.head_stored ? FCGI_RECORD_HEADER : 0;
-    if (buf_reserve(out, stdout_end + FCGI_END_REQUEST_LEN))
+    if (buf_reserve(out, 2 * FCGI_RECORD_HEADER + FCGI_END_REQUEST_LEN))
         return -1;
-    if (stdout_end) {
-        fcgi_put_header((uint8_t *)buf_tail(out), FCGI_STDOUT, q->id, 0);
-        out->end += stdout_end;
-    }
+    if (q->stderr_used)
+        put_stream_end(q, FCGI_STDERR);
+    if (q->r.head_stored)
+        put_stream_end(q, FCGI_STDOUT);
     fcgi_put_end_request((uint8_t *)buf_tail(out), q->id, app_status, protocol_status);
     out->end += FCGI_END_REQUEST_LEN;
     return 0;

@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 enum {
-    ACCEPT_BATCH = 64 /* connections accepted before the others get a turn */
+    ACCEPT_BATCH = 64,    /* connections accepted before the others get a turn */
+    FULL_LOG_SECONDS = 10 /* between two lines that say the same */
 };
 static const ev_tstamp ACCEPT_PAUSE = 0.5; /* seconds without descriptors before accept is tried again */
 
@@ -38,6 +39,17 @@ static void accept_pause_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     accept_start(w->data);
 }
 
+/* The limit is reached: further connections wait in the backlog until others end. */
+static void accept_full(struct lane *lane) {
+    if (lane->full_logged_at + FULL_LOG_SECONDS <= ev_now(lane->loop)) {
+        lane->full_logged_at = ev_now(lane->loop);
+        log_warning("%u connections are open (--max-connections): others wait until one ends",
+                    lane->config.max_connections);
+    }
+    accept_stop(lane);
+    lane->accept_paused = true;
+}
+
 /* Out of descriptors or memory: connections wait in the backlog until something is free again. */
 static void accept_pause(struct lane *lane, int error) {
     log_warning("cannot accept connections: %s: waiting for others to end; raise the limit of open files (ulimit -n)",
@@ -50,6 +62,11 @@ static void accept_pause(struct lane *lane, int error) {
 
 /* Returns false when nothing more is to be had now. */
 static bool accept_one(struct lane_listener *l) {
+    if (atomic_load_explicit(&l->lane->nconns, memory_order_relaxed) >= l->lane->config.max_connections) {
+        if (!l->lane->stopping)
+            accept_full(l->lane);
+        return false;
+    }
     int fd = accept4(l->listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         if (!l->listener->is_unix)
@@ -152,16 +169,36 @@ void lane_lingers(struct lane *lane) {
     }
 }
 
+static void header_timer_start(struct lane *lane, ev_tstamp due) {
+    ev_tstamp after = due - ev_now(lane->loop);
+    ev_timer_set(&lane->header_timer, after > 0.001 ? after : 0.001, 0.);
+    ev_timer_start(lane->loop, &lane->header_timer);
+}
+
+static void header_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
+    (void)loop;
+    (void)revents;
+    ev_tstamp due = fcgi_expire_incomplete(w->data);
+    if (due > 0)
+        header_timer_start(w->data, due);
+}
+
 /* Before the loop waits: whatever is open by now is watched, and somebody has to notice when it is idle for too long. */
 static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
-    (void)loop;
     (void)revents;
     struct lane *lane = w->data;
     struct conn *c;
     while ((c = TAILQ_FIRST(&lane->unwatched)))
         conn_watch(c);
-    if (!ev_is_active(&lane->idle_timer))
+    if (TAILQ_EMPTY(&lane->conns))
+        ev_timer_stop(loop, &lane->idle_timer);
+    else if (!ev_is_active(&lane->idle_timer))
         idle_timer_start(lane);
+    struct fcgi_request *oldest = TAILQ_FIRST(&lane->incomplete);
+    if (!oldest)
+        ev_timer_stop(loop, &lane->header_timer);
+    else if (lane->config.header_timeout > 0 && !ev_is_active(&lane->header_timer))
+        header_timer_start(lane, oldest->began_at + lane->config.header_timeout);
 }
 
 /* The end. */
@@ -239,6 +276,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     TAILQ_INIT(&lane->conns);
     TAILQ_INIT(&lane->lingering);
     TAILQ_INIT(&lane->unwatched);
+    TAILQ_INIT(&lane->incomplete);
     atomic_flag_clear(&lane->stop_posted);
     atomic_flag_clear(&lane->abort_posted);
     lane->accepting = calloc(listeners->count, sizeof *lane->accepting);
@@ -264,11 +302,12 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     }
     ev_timer_init(&lane->accept_pause, accept_pause_cb, 0., 0.);
     ev_timer_init(&lane->idle_timer, idle_timer_cb, 0., 0.);
+    ev_timer_init(&lane->header_timer, header_timer_cb, 0., 0.);
     ev_timer_init(&lane->linger_timer, linger_timer_cb, 0., 0.);
     ev_timer_init(&lane->stop_timer, stop_timer_cb, CONN_LINGER_SECONDS, 0.);
     ev_prepare_init(&lane->prepare, prepare_cb);
     lane->accept_pause.data = lane->idle_timer.data = lane->prepare.data = lane;
-    lane->linger_timer.data = lane->stop_timer.data = lane;
+    lane->header_timer.data = lane->linger_timer.data = lane->stop_timer.data = lane;
     ev_prepare_start(lane->loop, &lane->prepare);
     return lane;
 }

@@ -25,9 +25,12 @@ struct lane_config {
 
     unsigned threads;
     unsigned queue_limit;
-    double queue_timeout; /* seconds */
-    double idle_timeout;  /* seconds without a byte from or to the peer; 0: none */
-    size_t limit_params;  /* bytes of the parameters of one request */
+    double queue_timeout;        /* seconds */
+    double idle_timeout;         /* seconds without a byte from or to the peer; 0: none */
+    double header_timeout;       /* seconds from BEGIN_REQUEST to the end of the parameters; 0: none */
+    unsigned max_connections;    /* open at a time; more wait in the backlog */
+    unsigned keepalive_requests; /* on one connection; 0: no limit */
+    size_t limit_params;         /* bytes of the parameters of one request */
     unsigned limit_param_count;
     unsigned limit_requests; /* open requests on one connection */
     struct body_limits body;

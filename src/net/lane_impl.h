@@ -29,10 +29,13 @@ struct lane {
     struct lane_listener *accepting; /* one per listener */
     ev_timer accept_pause;
     bool accept_paused;
+    ev_tstamp full_logged_at;
 
-    TAILQ_HEAD(conn_list, conn) conns; /* least recently active first */
-    struct conn_list lingering;        /* those in CONN_LINGERING, in the same order */
-    TAILQ_HEAD(, conn) unwatched;      /* open ones whose descriptor libev does not know yet */
+    TAILQ_HEAD(conn_list, conn) conns;     /* least recently active first */
+    struct conn_list lingering;            /* those in CONN_LINGERING, in the same order */
+    TAILQ_HEAD(, conn) unwatched;          /* open ones whose descriptor libev does not know yet */
+    TAILQ_HEAD(, fcgi_request) incomplete; /* oldest first */
+    ev_timer header_timer;
     ev_timer idle_timer;
     ev_timer linger_timer;
     ev_timer stop_timer;

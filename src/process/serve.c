@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cli/value.h"
 #include "net/lane.h"
 #include "process/signals.h"
 #include "python/interp.h"
@@ -17,11 +18,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 enum {
     REQUESTS_PER_CONNECTION = 128,
+    CONNECTIONS_MAX = 65535,
     FINALIZE_SECONDS = 10, /* that the interpreter may take to end beyond --graceful-timeout */
     JOIN_NS = 1000000000   /* for threads that have nothing left to do */
 };
@@ -176,6 +179,14 @@ static bool on_wake_while_stopping(void *arg) {
     return false;
 }
 
+/* The rest of the descriptors is for the application's own files and connections. */
+static unsigned default_connections(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > CONNECTIONS_MAX)
+        return CONNECTIONS_MAX;
+    return limit.rlim_cur < 8 ? 1 : (unsigned)(limit.rlim_cur / 4 * 3);
+}
+
 static int make_lane(struct server *server) {
     const struct options *o = server->o;
     struct lane_config config = {
@@ -185,6 +196,9 @@ static int make_lane(struct server *server) {
         .queue_limit = o->queue_limit,
         .queue_timeout = o->queue_timeout,
         .idle_timeout = o->idle_timeout,
+        .header_timeout = o->header_timeout,
+        .max_connections = o->max_connections ? o->max_connections : default_connections(),
+        .keepalive_requests = o->keepalive_requests,
         .limit_params = o->limit_params,
         .limit_param_count = o->limit_param_count,
         .limit_requests = REQUESTS_PER_CONNECTION,
@@ -263,6 +277,11 @@ static int run(struct server *server) {
     return 0;
 }
 
+static unsigned errors_destinations(const struct options *o) {
+    return (o->app_stderr & OPTION_STDERR_LOG ? WSGI_ERRORS_LOG : 0) |
+           (o->app_stderr & OPTION_STDERR_FASTCGI ? WSGI_ERRORS_PEER : 0);
+}
+
 static int load(const struct options *o, const char *program, const char *cwd) {
     const char *environment = getenv("VIRTUAL_ENV");
     bool venv_from_env = o->venv && environment && !strcmp(from_start(environment), o->venv);
@@ -277,7 +296,7 @@ static int load(const struct options *o, const char *program, const char *cwd) {
     int status = interp_start(&config);
     if (status)
         return status;
-    status = wsgi_init(o->application, o->threads > 1);
+    status = wsgi_init(o->application, o->threads > 1, errors_destinations(o));
     if (status)
         interp_stop();
     return status;

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "python/compat.h"
+#include "python/wsgi.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -19,8 +20,20 @@ static pthread_key_t line_key;
 static bool line_key_valid;
 static pthread_once_t line_key_once = PTHREAD_ONCE_INIT;
 
+/* Where text goes, and the request that the calling thread runs. */
+static unsigned destinations = WSGI_ERRORS_LOG;
+static _Thread_local struct request *current;
+
+static void emit(const char *p, size_t n) {
+    bool passed_on = false;
+    if (current && destinations & WSGI_ERRORS_PEER)
+        passed_on = !current->frontend->error(current, p, n);
+    if (destinations & WSGI_ERRORS_LOG || !passed_on)
+        log_text(p, n);
+}
+
 static void line_write(struct buf *b) {
-    log_text(buf_head(b), buf_len(b));
+    emit(buf_head(b), buf_len(b));
     buf_reset(b, LINE_KEEP_BYTES);
 }
 
@@ -45,7 +58,7 @@ static void line_append(const char *p, size_t n) {
         return;
     if (buf_len(&line))
         line_write(&line);
-    log_text(p, n);
+    emit(p, n);
 }
 
 /* Passes complete lines on and keeps the rest. */
@@ -53,7 +66,7 @@ static void text_write(const char *p, size_t n) {
     const char *lf = memrchr(p, '\n', n);
     size_t complete = lf ? (size_t)(lf - p) + 1 : 0;
     if (complete && !buf_len(&line)) {
-        log_text(p, complete);
+        emit(p, complete);
     } else if (complete) {
         line_append(p, complete);
         if (buf_len(&line))
@@ -65,9 +78,18 @@ static void text_write(const char *p, size_t n) {
         line_write(&line);
 }
 
+void errors_set_destinations(unsigned set) {
+    destinations = set;
+}
+
+void errors_begin_request(struct request *r) {
+    current = r;
+}
+
 void errors_end_request(void) {
     if (buf_len(&line))
         line_write(&line);
+    current = NULL;
 }
 
 static PyObject *errors_write(PyObject *self, PyObject *text) {

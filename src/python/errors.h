@@ -9,8 +9,18 @@
 
 #include <Python.h>
 
+#include "request/request.h"
+
 /* Returns a new reference, or NULL with an exception set. GIL held. */
 PyObject *errors_new(void);
+
+/* Where text goes, a set of WSGI_ERRORS_* of python/wsgi.h: to the log (the default), to the web server of the request that the thread runs, or to both. What
+ * cannot be passed to a web server, because there is no request or it is gone, goes to the log. Call before the first
+ * request. */
+void errors_set_destinations(unsigned set);
+
+/* The calling thread runs this request from now on, until errors_end_request. */
+void errors_begin_request(struct request *r);
 
 /* Writes out the calling thread's incomplete line, if there is one. Costs next to nothing when there is none.
  * Any thread; with or without the GIL (log writes may block: better without). Calls no Python. */

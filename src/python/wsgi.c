@@ -24,9 +24,10 @@ enum {
     FILE_BLOCK = 65528 /* bytes of a file that are read and sent at a time: a full FastCGI record */
 };
 
-int wsgi_init(const char *spec, bool multithread) {
+int wsgi_init(const char *spec, bool multithread, unsigned destinations) {
     int status = EX_SOFTWARE;
     PyObject *errors = NULL, *file_wrapper = NULL;
+    errors_set_destinations(destinations);
     application = app_load(spec, &status);
     if (!application)
         return status;
@@ -257,6 +258,7 @@ static void attach(struct sched_thread *thread) {
 
 void wsgi_run(struct request *r, void *user) {
     (void)user;
+    errors_begin_request(r);
     attach(r->thread);
     struct wsgi_call *call = call_new(r);
     if (call) {

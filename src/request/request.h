@@ -33,6 +33,9 @@ struct frontend_ops {
     /* Like put, and transmits all that is stored, waiting (without the GIL) while the peer does not take it. `data` need
      * not outlive the call. Returns 0, or -1 with errno EPIPE when the peer is gone, or ENOMEM. Running thread. */
     int (*send)(struct request *r, const char *data, size_t len);
+    /* Passes text for the log of the web server on. Returns 0, or -1 as send does, or with errno ENOTSUP when the
+     * protocol has no way to do so. Running thread, without the GIL. */
+    int (*error)(struct request *r, const char *text, size_t len);
 };
 
 struct request {
@@ -72,7 +75,8 @@ int request_answer(struct request *r, const char *status, const char *extra, con
 
 /* Copies up to `len` bytes of the body to `out`, waiting for at least one. Returns how many, 0 at the end, or -1 with
  * errno: ECONNABORTED the peer sent fewer bytes than announced, ECONNRESET it is gone, EFBIG too large, EAGAIN no
- * thread could be started for the loop meanwhile, or what the temporary file said. Running thread (or one that the application started), without the GIL. */
+ * thread could be started for the loop meanwhile, or what the temporary file said. Running thread (or one that the
+ * application started), without the GIL. */
 ssize_t request_read(struct request *r, void *out, size_t len);
 
 /* A line such as "GET /path" for the log, escaped. Returns `out`. */
