@@ -13,6 +13,7 @@ static const struct listener_set *sockets;
 static volatile sig_atomic_t stop_signal, stop_count;
 static struct sigaction before[2]; /* of SIGTERM, of SIGINT */
 static bool chain[2];
+static pid_t server_pid;
 
 int signals_open(void) {
     return pipe2(wake_pipe, O_NONBLOCK | O_CLOEXEC);
@@ -46,9 +47,29 @@ static void say(const char *text) {
     (void)n;
 }
 
+static bool is_function(const struct sigaction *action) {
+    return !(action->sa_flags & SA_SIGINFO) && action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
+
+/* A child that the application forked (multiprocessing) inherits the handler; there the signal means what it meant
+ * before. A default action is taken when the handler returns. */
+static void act_in_child(int number, int which) {
+    if (is_function(&before[which])) {
+        before[which].sa_handler(number);
+        return;
+    }
+    sigaction(number, &before[which], NULL);
+    raise(number);
+}
+
 static void stop_handler(int number) {
     int error = errno;
     int which = number == SIGINT;
+    if (getpid() != server_pid) {
+        act_in_child(number, which);
+        errno = error;
+        return;
+    }
     if (stop_count++) {
         say("wsgi-fcgi: second signal: ending at once\n");
         listener_unlink_all(sockets->items, sockets->count);
@@ -78,12 +99,12 @@ static void install(int number, void (*handler)(int), struct sigaction *old) {
 
 static void install_stop(int number, int which, bool chained) {
     install(number, stop_handler, &before[which]);
-    chain[which] = chained && !(before[which].sa_flags & SA_SIGINFO) && before[which].sa_handler != SIG_DFL &&
-                   before[which].sa_handler != SIG_IGN;
+    chain[which] = chained && is_function(&before[which]);
 }
 
 void signals_install(const struct listener_set *listeners, bool chain_term, bool chain_int) {
     sockets = listeners;
+    server_pid = getpid();
     install_stop(SIGTERM, 0, chain_term);
     install_stop(SIGINT, 1, chain_int);
 }

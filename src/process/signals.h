@@ -19,7 +19,8 @@ int signals_read_fd(void);
 
 /* Takes SIGTERM and SIGINT from now on. The first one sets signals_stop; the second removes the socket files of
  * `listeners`, which must stay valid, and ends the process at once. What `chain_term` and `chain_int` say was installed
- * by the application before is called as well. */
+ * by the application before is called as well. In children that the application forks the signals do what they did
+ * before. */
 void signals_install(const struct listener_set *listeners, bool chain_term, bool chain_int);
 
 /* The number of the signal that asked for an end, or 0. */

@@ -342,14 +342,11 @@ static void queue_timer_start(struct sched *s, const struct sched_job *oldest, u
     ev_timer_start(s->config.loop, &s->queue_timer);
 }
 
+/* Only wakes the owner, which looks at the queue after every event. */
 static void queue_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)loop;
+    (void)w;
     (void)revents;
-    struct sched *s = w->data;
-    uint64_t now = clock_ns();
-    struct sched_job *oldest = ready_expire(s, now);
-    if (oldest)
-        queue_timer_start(s, oldest, now);
 }
 
 /* The oldest job that may run now, still in the queue, or NULL. */
@@ -517,7 +514,7 @@ struct sched *sched_new(const struct sched_config *config) {
     ev_async_init(&s->async, notes_cb);
     ev_timer_init(&s->hold_timer, hold_timer_cb, 0., 0.);
     ev_timer_init(&s->queue_timer, queue_timer_cb, 0., 0.);
-    s->async.data = s->hold_timer.data = s->queue_timer.data = s;
+    s->async.data = s->hold_timer.data = s;
     ev_async_start(config->loop, &s->async);
     return s;
 }
