@@ -65,13 +65,13 @@ static int add_pair(PyObject *env, const struct params_pair *pair) {
 /* An environ in the making. */
 struct making {
     PyObject *env;
-    PyObject *const *planned;    /* what a plan has set for the own keys already, or NULL */
-    PyObject *values[OWN_COUNT]; /* what is set; borrowed from env */
+    PyObject *planned[OWN_COUNT]; /* what a plan has set for the own keys already; borrowed from env */
+    PyObject *values[OWN_COUNT];  /* what is set; borrowed from env */
 };
 
 static int add_own_string(struct making *m, enum own_key which, PyObject *value) {
     m->values[which] = value;
-    if (value && m->planned && m->planned[which] == value) {
+    if (value && m->planned[which] == value) {
         Py_DECREF(value);
         return 0;
     }
@@ -134,14 +134,15 @@ PyObject *environ_new(struct wsgi_call *call) {
     const struct buf *params = &call->r->params;
     const struct cgi_vars *vars = &call->r->vars;
     struct making m = {0};
-    m.env = plan_environ(params, vars, &m.planned);
+    m.env = plan_environ(params, vars, m.planned);
+    bool planned = m.env != NULL;
     if (!m.env && PyErr_Occurred())
         return NULL;
     if (!m.env)
         from_parameters(&m, params);
     if (m.env && add_vars(&m, vars))
         Py_CLEAR(m.env);
-    if (m.env && !m.planned)
+    if (m.env && !planned)
         plan_remember(params, vars, m.env, m.values);
     if (m.env && add_rest(m.env, call))
         Py_CLEAR(m.env);
@@ -187,4 +188,9 @@ int environ_init(PyObject *errors, PyObject *file_wrapper, bool multithread) {
     if (!key_input || !key_connected || !key_scheme || !key_role || !scheme_https || !role_authorizer)
         return -1;
     return init_prototype(errors, file_wrapper, multithread);
+}
+
+void environ_fini(void) {
+    plan_fini();
+    Py_CLEAR(prototype);
 }

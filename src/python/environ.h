@@ -19,4 +19,7 @@ int environ_init(PyObject *errors, PyObject *file_wrapper, bool multithread);
 /* New dictionary for the request of `call`; NULL with an exception. */
 PyObject *environ_new(struct wsgi_call *call);
 
+/* Frees what belongs to the interpreter and is large; strings go with it. */
+void environ_fini(void);
+
 #endif

@@ -88,20 +88,21 @@ static int apply(const struct plan *plan, const char *params, size_t len, PyObje
     return pos == end;
 }
 
-PyObject *plan_environ(const struct buf *params, const struct cgi_vars *vars, PyObject *const **own) {
+PyObject *plan_environ(const struct buf *params, const struct cgi_vars *vars, PyObject *own[static OWN_COUNT]) {
     struct plan *plan = plan_of(vars);
     if (!plan->env || plan->shape != vars->shape || plan->npairs != vars->npairs)
         return NULL;
-    PyObject *env = PyDict_Copy(plan->env);
-    if (!env)
-        return NULL;
-    int applied = apply(plan, buf_head(params), buf_len(params), env);
-    if (applied == 1) {
+    /* A copy may run the garbage collector, that finalizers of the application, and these let another thread replace the
+     * plan. Nothing from here to the return can. */
+    PyObject *source = Py_NewRef(plan->env), *env = PyDict_Copy(source);
+    bool same = plan->env == source;
+    Py_DECREF(source);
+    if (env && same && apply(plan, buf_head(params), buf_len(params), env) == 1) {
         plan->misses = 0;
-        *own = plan->own;
+        memcpy(own, plan->own, sizeof plan->own);
         return env;
     }
-    Py_DECREF(env);
+    Py_XDECREF(env);
     return NULL;
 }
 
@@ -170,4 +171,9 @@ void plan_remember(const struct buf *params, const struct cgi_vars *vars, PyObje
     } else
         plan_clear(&plan);
     PyErr_Clear();
+}
+
+void plan_fini(void) {
+    for (unsigned i = 0; i < PLANS; i++)
+        plan_clear(&plans[i]);
 }

@@ -31,12 +31,15 @@ enum own_key {
 };
 
 /* New environ for these parameters, without what is set for each request; or NULL: without an exception when there is no
- * plan for them, else with one. (*own)[key] is what the new environ holds for that key, or NULL; borrowed. */
-PyObject *plan_environ(const struct buf *params, const struct cgi_vars *vars, PyObject *const **own);
+ * plan for them, else with one. own[key] becomes what the new environ holds for that key, or NULL; borrowed. */
+PyObject *plan_environ(const struct buf *params, const struct cgi_vars *vars, PyObject *own[static OWN_COUNT]);
 
 /* Remembers the environ that was made of these parameters; what differs for each request is not set yet. `own_values`
  * are its values for the keys above (borrowed; NULL: none). */
 void plan_remember(const struct buf *params, const struct cgi_vars *vars, PyObject *env,
                    PyObject *const own_values[static OWN_COUNT]);
+
+/* Forgets all plans. */
+void plan_fini(void);
 
 #endif

@@ -49,6 +49,7 @@ void wsgi_describe(char *out, unsigned long size) {
 }
 
 void wsgi_fini(void) {
+    environ_fini();
     Py_CLEAR(application);
 }
 

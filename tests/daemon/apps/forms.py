@@ -1,0 +1,50 @@
+"""Applications in all the places where MODULE:CALLABLE can point, and things that are none."""
+import sys
+
+
+def named(name):
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [name.encode()]
+    return app
+
+
+class Holder:
+    inner = staticmethod(named("forms:holder.inner"))
+
+
+holder = Holder()
+application = named("forms:application")
+app = named("forms:app")
+not_callable = 42
+
+
+def create_app():
+    return named("forms:create_app()")
+
+
+def create_nothing():
+    return None
+
+
+def create_broken():
+    raise LookupError("the factory broke")
+
+
+async def asgi(scope, receive, send):
+    pass
+
+
+class Klass:
+    """A class is an application too: its instances are the iterables."""
+
+    def __init__(self, environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+
+    def __iter__(self):
+        yield b"forms:Klass"
+
+
+def paths(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return ["\n".join([sys.executable, sys.prefix, *sys.path]).encode()]

@@ -1,0 +1,183 @@
+"""Starts, watches and stops wsgi-fcgi."""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+import fcgi
+from fcgi import PATIENCE
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+APPS = os.path.join(HERE, "apps")
+SANITIZED = os.environ.get("WSGI_FCGI_SANITIZED", "") not in ("", "0")
+BAD_LOG = re.compile(r"ERROR: \w+Sanitizer|runtime error:|ERROR: LeakSanitizer|WARNING: ThreadSanitizer"
+                     r"|Fatal Python error|Segmentation fault|stack smashing")
+
+
+def binary():
+    path = os.environ.get("WSGI_FCGI")
+    assert path, "set WSGI_FCGI to the path of the wsgi-fcgi binary"
+    path = os.path.abspath(path)
+    assert os.access(path, os.X_OK), "WSGI_FCGI: %s is not an executable file" % path
+    return path
+
+
+def clean_environ(**more):
+    """The environment without what would change how the server or Python starts."""
+    drop = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "JOURNAL_STREAM", "NOTIFY_SOCKET")
+    env = {name: value for name, value in os.environ.items() if name not in drop}
+    env["PYTHONDONTWRITEBYTECODE"] = "1"
+    env.update({name: str(value) for name, value in more.items()})
+    return env
+
+
+def run(*args, env=None, cwd=APPS, timeout=2 * PATIENCE, **more):
+    """Runs the command to its end. Returns the CompletedProcess, output as text."""
+    done = subprocess.run([binary(), *map(str, args)], cwd=cwd, env=clean_environ(**(env or {})), text=True,
+                          errors="backslashreplace", stdin=more.pop("stdin", subprocess.DEVNULL),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, **more)
+    assert not BAD_LOG.search(done.stderr), done.stderr
+    return done
+
+
+def until(condition, what, log=lambda: "", patience=PATIENCE):
+    """Waits until condition() is true; fails after `patience` seconds. Returns its value."""
+    end = time.monotonic() + patience
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError("waited %d s for %s\n%s" % (patience, what, log()))
+        time.sleep(0.01)
+
+
+class Daemon:
+    """A running server. `address` is where it is reached: sockets[0], as fcgi.connect takes it."""
+
+    def __init__(self, app="wsgiapp", *args, socket=None, address=None, env=None, cwd=APPS, stdin=None, command=None,
+                 wait=True, sockets=True, **more):
+        self.dir = tempfile.mkdtemp(prefix="wsgi-fcgi-test.")
+        os.chmod(self.dir, 0o755)
+        self.path = os.path.join(self.dir, "app.sock")
+        socket = socket or self.path
+        self.address = address or socket
+        self.log_path = os.path.join(self.dir, "log")
+        self.expect_status = 0
+        self.stopped = False
+        given = ["-s", socket] if sockets else []
+        command = command or [binary(), *given, *map(str, args), *([app] if app else [])]
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(command, cwd=cwd, env=clean_environ(**(env or {})), stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL if stdin is None else stdin, **more)
+        self.pid = self.process.pid
+        if wait:
+            try:
+                self.wait_ready()
+            except BaseException:
+                self.kill()
+                raise
+
+    # --- waiting
+
+    def wait_ready(self):
+        """Waits until the loop answers a management record."""
+        def answers():
+            if self.process.poll() is not None:
+                raise AssertionError("the server ended with status %s\n%s" % (self.process.returncode, self.log()))
+            try:
+                with fcgi.Connection(self.address) as connection:
+                    return "FCGI_MPXS_CONNS" in connection.get_values()
+            except (ConnectionRefusedError, FileNotFoundError):
+                return False
+        until(answers, "the server to answer", self.log, 2 * PATIENCE)
+
+    def wait_log(self, pattern):
+        """Waits until the log matches; returns the match."""
+        return until(lambda: re.search(pattern, self.log()), "%r in the log" % pattern, self.log)
+
+    def wait_exit(self):
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("the server does not end\n" + self.log()) from None
+
+    # --- asking
+
+    def log(self):
+        with open(self.log_path, errors="backslashreplace") as log:
+            return log.read()
+
+    def connect(self):
+        return fcgi.Connection(self.address)
+
+    def ask(self, *args, **more):
+        return fcgi.ask(self.address, *args, **more)
+
+    def proc(self, name):
+        with open("/proc/%d/%s" % (self.pid, name)) as file:
+            return file.read()
+
+    def status_kib(self, field):
+        return int(re.search(r"^%s:\s+(\d+)" % field, self.proc("status"), re.M).group(1))
+
+    def rss(self):
+        """Resident memory in bytes."""
+        return self.status_kib("VmRSS") * 1024
+
+    def reset_peak(self):
+        with open("/proc/%d/clear_refs" % self.pid, "w") as file:
+            file.write("5")
+
+    def peak(self):
+        """Largest resident memory in bytes since reset_peak."""
+        return self.status_kib("VmHWM") * 1024
+
+    def threads(self):
+        return len(os.listdir("/proc/%d/task" % self.pid))
+
+    def fds(self):
+        """Open descriptors, but for the one in /proc by which each thread is watched."""
+        count = 0
+        for name in os.listdir("/proc/%d/fd" % self.pid):
+            try:
+                count += not os.readlink("/proc/%d/fd/%s" % (self.pid, name)).startswith("/proc/")
+            except FileNotFoundError:
+                pass  # closed meanwhile
+        return count
+
+    def cpu(self):
+        """Seconds of user and system time."""
+        fields = self.proc("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    # --- ending
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+    def stop(self):
+        """SIGTERM, and the server must end as a healthy one does. Once is enough."""
+        if self.stopped:
+            return
+        self.stopped = True
+        try:
+            if self.process.poll() is None:
+                self.signal(signal.SIGTERM)
+            status = self.wait_exit()
+            log = self.log()
+            assert status == self.expect_status, "exit status %d\n%s" % (status, log)
+            assert not BAD_LOG.search(log), log
+            if self.address == self.path:
+                assert not os.path.exists(self.path), "the socket file was left behind\n" + log
+        finally:
+            self.kill()
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)

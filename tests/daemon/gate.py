@@ -1,0 +1,63 @@
+"""Rendezvous between a test and a call of the application, so that no test needs a sleep.
+
+The application connects to the gate's socket, says one line, and waits for the answer; the test sees it arrive and
+decides when it goes on. apps/gateway.py is the application's end.
+"""
+import os
+import socket
+
+from fcgi import PATIENCE
+
+
+class Visitor:
+    def __init__(self, sock):
+        self.sock = sock
+        sock.settimeout(PATIENCE)
+        self.file = sock.makefile("rb")
+        self.text = self.line()
+
+    def line(self):
+        """The next line that the application says; '' when it is gone."""
+        return self.file.readline().decode().rstrip("\n")
+
+    def release(self, text="go"):
+        """Lets the application go on."""
+        self.sock.sendall(text.encode() + b"\n")
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+
+class Gate:
+    def __init__(self, directory, name="gate"):
+        self.path = os.path.join(str(directory), name)
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.bind(self.path)
+        os.chmod(self.path, 0o666)
+        self.sock.listen(512)
+        self.sock.settimeout(PATIENCE)
+        self.visitors = []
+
+    def arrived(self):
+        """Waits for the next call of the application that comes to the gate."""
+        visitor = Visitor(self.sock.accept()[0])
+        self.visitors.append(visitor)
+        return visitor
+
+    def nobody(self):
+        """True when no visitor is waiting to be let in."""
+        self.sock.setblocking(False)
+        try:
+            self.visitors.append(Visitor(self.sock.accept()[0]))
+            return False
+        except BlockingIOError:
+            return True
+        finally:
+            self.sock.settimeout(PATIENCE)
+
+    def close(self):
+        self.sock.close()
+        for visitor in self.visitors:
+            visitor.close()
+        os.unlink(self.path)

@@ -1,0 +1,230 @@
+"""The command line, what it refuses and why, and where the application is found."""
+import os
+import re
+import sys
+
+import pytest
+
+import daemon
+from daemon import APPS, run
+
+EX_USAGE, EX_NOINPUT, EX_SOFTWARE, EX_CONFIG = 64, 66, 70, 78
+
+
+def refused(done, status, *patterns):
+    """It has ended with this status, and said on standard error what each of the patterns matches."""
+    assert done.returncode == status, done.stderr
+    for pattern in patterns:
+        assert re.search(pattern, done.stderr), "%r is not in:\n%s" % (pattern, done.stderr)
+    assert done.stderr.startswith("wsgi-fcgi: error: "), done.stderr
+
+
+# --- information
+
+def test_help():
+    done = run("--help")
+    assert done.returncode == 0 and not done.stderr
+    assert re.search(r"(?i)^usage: wsgi-fcgi \[OPTIONS\] MODULE:CALLABLE", done.stdout)
+    for option in ("socket", "socket-mode", "socket-owner", "socket-group", "backlog", "threads", "chdir", "pythonpath",
+                   "venv", "script-name", "limit-request-body", "limit-params", "idle-timeout", "graceful-timeout",
+                   "log-level", "check", "version", "help"):
+        assert "--" + option in done.stdout
+    assert "0660" in done.stdout and re.search(r"--threads.*(\n.*)?32", done.stdout)
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_version():
+    for option in ("--version", "-V"):
+        done = run(option)
+        assert done.returncode == 0 and not done.stderr
+        assert re.search(r"wsgi-fcgi \d+\.\d+", done.stdout)
+        assert re.search(r"Python 3\.\d+\.\d+", done.stdout)
+        assert re.search(r"libev.*(epoll|poll|select|kqueue|linuxaio|iouring)", done.stdout)
+
+
+def test_check():
+    done = run("--check", "wsgiapp")
+    assert done.returncode == 0, done.stderr
+    found = done.stdout + done.stderr
+    assert "application" in found and os.path.join(APPS, "wsgiapp.py") in found and "Python 3." in found
+
+
+def test_check_makes_no_socket(tmp_path):
+    path = tmp_path / "app.sock"
+    assert run("--check", "-s", path, "wsgiapp").returncode == 0
+    assert not path.exists()
+
+
+def test_check_fails_as_a_start_does():
+    refused(run("--check", "no_such_module"), EX_NOINPUT, "no_such_module")
+
+
+@pytest.mark.parametrize("args, pattern", [
+    (["--sokcet", "x", "hello"], "--sokcet.*did you mean --socket"),
+    (["--thread-count", "3", "hello"], "--thread-count"),
+    (["-Z", "hello"], "-Z"),
+    (["--threads", "abc", "hello"], '--threads.*"abc".*number'),
+    (["--threads", "0", "hello"], "--threads"),
+    (["--threads", "99999", "hello"], "--threads"),
+    (["--socket-mode", "999", "hello"], "--socket-mode"),
+    (["--script-name", "app", "hello"], '--script-name.*"?/'),
+    (["--script-name", "/app/", "hello"], "--script-name"),
+    (["--limit-params", "lots", "hello"], "--limit-params"),
+    (["--log-level", "loud", "hello"], "--log-level.*(error|warning|info|debug)"),
+    (["--socket"], "--socket"),
+    ([], "MODULE:CALLABLE"),
+    (["hello", "forms"], "forms"),
+    (["hello.py"], "hello.py.*file"),
+])
+def test_usage_errors(args, pattern):
+    done = run(*args)
+    refused(done, EX_USAGE, pattern)
+    assert done.stderr.count("\n") <= 4, "short"
+
+
+# --- the application that cannot be used
+
+def run_app(*args, **more):
+    """As the server is started; none of these gets as far as using the socket."""
+    return run("-s", "@wsgi-fcgi-test-unused", *args, **more)
+
+
+@pytest.fixture
+def modules(tmp_path):
+    """Writes modules that go wrong; returns their directory."""
+    for name, text in {
+        "raises": "def inner():\n    raise ValueError('this module is broken')\ninner()\n",
+        "imports": "import no_such_dependency\n",
+        "syntax": "def app(environ start_response):\n    pass\n",
+        "exits": "import sys\nsys.exit(3)\n",
+        "empty": "",
+    }.items():
+        (tmp_path / (name + ".py")).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize("app, status, patterns", [
+    ("no_such_module:app", EX_NOINPUT, ["no_such_module", "--chdir|--pythonpath"]),
+    ("forms.no_such:app", EX_NOINPUT, ["forms.no_such"]),
+    ("forms:aplication", EX_CONFIG, ["aplication", "forms:application"]),
+    ("forms:holder.nothing", EX_CONFIG, ["nothing"]),
+    ("forms:not_callable", EX_CONFIG, ["not_callable", "int"]),
+    ("forms:create_app", EX_CONFIG, [r"forms:create_app\(\)"]),
+    ("forms:create_nothing()", EX_CONFIG, ["create_nothing", "None"]),
+    ("forms:create_broken()", EX_SOFTWARE, ["Traceback", "the factory broke"]),
+    ("forms:create_app(1)", EX_USAGE, [r"create_app\(1\)"]),
+    ("forms:asgi", EX_CONFIG, ["ASGI"]),
+    (":app", EX_USAGE, [":app"]),
+    ("forms:", EX_USAGE, ["forms:"]),
+    ("forms:a b", EX_USAGE, ["a b"]),
+])
+def test_wrong_applications(app, status, patterns):
+    refused(run_app(app), status, *patterns)
+
+
+@pytest.mark.parametrize("app, status, patterns", [
+    ("raises", EX_SOFTWARE, ["Traceback", "raises.py.*line 2", "ValueError: this module is broken"]),
+    ("imports", EX_SOFTWARE, ["Traceback", "imports.py.*line 1", "No module named 'no_such_dependency'"]),
+    ("syntax", EX_SOFTWARE, ["syntax.py.*line 1", "SyntaxError"]),
+    ("exits", EX_SOFTWARE, ["exit"]),
+    ("empty", EX_CONFIG, ["application", "app"]),
+])
+def test_modules_that_go_wrong(modules, app, status, patterns):
+    refused(run_app("--chdir", modules, app), status, *patterns)
+
+
+def test_wrong_directories(tmp_path):
+    refused(run_app("--chdir", tmp_path / "missing", "hello"), EX_NOINPUT, "--chdir", "missing")
+    refused(run_app("--venv", tmp_path / "missing", "hello"), EX_NOINPUT, "--venv|virtual environment", "missing")
+    refused(run_app("--venv", tmp_path, "hello"), EX_CONFIG, "pyvenv.cfg", "-m venv")
+    refused(run_app("hello", env={"VIRTUAL_ENV": tmp_path}), EX_CONFIG, "VIRTUAL_ENV", "pyvenv.cfg")
+
+
+@pytest.mark.parametrize("key", ["version", "version_info"])
+def test_virtual_environment_of_another_python(tmp_path, key):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to("/usr/bin/python3")
+    (tmp_path / "pyvenv.cfg").write_text("home = /usr/bin\n%s = 3.99.1\n" % key)
+    refused(run_app("--venv", tmp_path, "hello"), EX_CONFIG, "3\\.99", r"Python 3\.1\d", "-m venv")
+
+
+# --- where the application is found
+
+def body(server, path="/"):
+    response = server.ask(path)
+    assert response.status == 200, response
+    return response.body.decode()
+
+
+@pytest.mark.parametrize("app", ["forms:application", "forms:app", "forms:holder.inner", "forms:create_app()",
+                                 "forms:Klass", "package.inner.web:site.wsgi"])
+def test_application_forms(start, app):
+    assert body(start(app)) == app
+
+
+@pytest.mark.parametrize("text, expected", [
+    ("from forms import application, app", "forms:application"),
+    ("from forms import app", "forms:app"),
+    ("app = __import__('forms').app\nother = 1", "forms:app"),
+])
+def test_module_alone(start, tmp_path, text, expected):
+    (tmp_path / "alone.py").write_text(text)
+    assert body(start("alone", "--chdir", tmp_path, "--pythonpath", APPS)) == expected
+
+
+def test_current_directory_is_on_the_path(start):
+    assert body(start("forms:paths", cwd=APPS)).split("\n")[2] == APPS
+
+
+def test_order_of_sys_path(start, tmp_path):
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+    server = start("forms:paths", "--chdir", tmp_path / "one", "--pythonpath", tmp_path / "two", "--pythonpath", APPS,
+                   cwd="/", env={"PYTHONPATH": tmp_path / "three"})
+    path = body(server).split("\n")[2:]
+    assert path[:4] == [str(tmp_path / "one"), str(tmp_path / "two"), APPS, str(tmp_path / "three")]
+
+
+def test_relative_directories(start, tmp_path):
+    """They count from where the server was started."""
+    (tmp_path / "one").mkdir()
+    assert body(start("forms", "--chdir", os.path.basename(APPS), cwd=os.path.dirname(APPS))) == "forms:application"
+    path = body(start("forms:paths", "--chdir", APPS, "--pythonpath", "one", cwd=tmp_path)).split("\n")[2:]
+    assert path[:2] == [APPS, str(tmp_path / "one")]
+
+
+@pytest.fixture(scope="module")
+def venv(tmp_path_factory):
+    """A virtual environment of the embedded Python with a module that is only there."""
+    import subprocess
+    version = re.search(r"Python (3\.\d+)", run("--version").stdout).group(1)
+    python = next(path for path in ("/usr/bin/python" + version, sys.executable, "python" + version)
+                  if os.path.exists(path) or "/" not in path)
+    directory = tmp_path_factory.mktemp("v") / "venv"
+    subprocess.run([python, "-m", "venv", "--without-pip", directory], check=True, env=daemon.clean_environ())
+    site = directory / "lib" / ("python" + version) / "site-packages"
+    (site / "only_in_venv.py").write_text("from forms import app, paths\n")
+    return directory
+
+
+@pytest.mark.parametrize("how", ["option", "environment"])
+def test_virtual_environment(start, venv, how):
+    refused(run_app("only_in_venv"), EX_NOINPUT)
+    args, env = (["--venv", venv], {}) if how == "option" else ([], {"VIRTUAL_ENV": venv})
+    lines = body(start("only_in_venv:paths", *args, env=env)).split("\n")
+    assert lines[0] == str(venv / "bin" / "python") and lines[1] == str(venv)
+    assert any(line.startswith(str(venv)) for line in lines[2:])
+
+
+def test_option_wins_over_environment(start, venv, tmp_path):
+    assert body(start("only_in_venv", "--venv", venv, env={"VIRTUAL_ENV": tmp_path})) == "forms:app"
+
+
+def test_identity(start):
+    """sys.executable is a Python, so that an application may start it."""
+    import json
+    server = start("wsgiapp")
+    identity = json.loads(body(server, "/identity"))
+    assert identity["pid"] == server.pid
+    assert re.fullmatch(r"python3(\.\d+)?", os.path.basename(identity["executable"]))
+    assert len(identity["argv"]) == 1, "an application that parses its arguments when imported sees none"

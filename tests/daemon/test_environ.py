@@ -1,0 +1,125 @@
+"""The environ of many requests that are alike but not the same, whatever the server remembers of those before.
+
+A model of protocol and PEP in a few lines says what each environ has to be.
+"""
+import json
+import random
+
+import pytest
+
+import daemon
+import fcgi
+
+DROPPED = ("HTTP_PROXY", "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE", "HTTP_TRANSFER_ENCODING")
+
+
+@pytest.fixture(scope="module")
+def server():
+    running = daemon.Daemon("anypath")
+    yield running
+    running.stop()
+
+
+def expected(given):
+    environ = {}
+    for name, value in given:
+        if name in DROPPED or name.startswith(("wsgi.", "wsgi_fcgi.")):
+            continue
+        if name.startswith("HTTP_") and name in environ:
+            environ[name] += ("; " if name == "HTTP_COOKIE" else ", ") + value
+        else:
+            environ[name] = value
+    script, path = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+    environ["SCRIPT_NAME"], environ["PATH_INFO"] = (script.rstrip("/"), path) if path else ("", script)
+    if not environ.get("CONTENT_LENGTH", "").isdigit():
+        environ.pop("CONTENT_LENGTH", None)
+    environ.setdefault("QUERY_STRING", "")
+    environ["REQUEST_METHOD"] = environ.get("REQUEST_METHOD") or "GET"
+    environ["SERVER_PROTOCOL"] = environ.get("SERVER_PROTOCOL") or "HTTP/1.0"
+    environ["FCGI_ROLE"] = "RESPONDER"
+    environ["wsgi.url_scheme"] = "https" if environ.get("HTTPS") == "on" else "http"
+    return environ
+
+
+def ask(connection, given):
+    connection.send(fcgi.request(given, keep=True))
+    response = connection.read_response(1)
+    assert response.status == 200, response
+    environ = {key: value for key, (kind, value) in json.loads(response.body).items()}
+    assert environ["wsgi.input"].startswith("<") and environ["wsgi.version"] == [1, 0]
+    return {key: value for key, value in environ.items() if "." not in key or key == "wsgi.url_scheme"}
+
+
+# What each parameter may be; a request has most of them, in this order or another.
+CHOICES = {
+    "QUERY_STRING": ["", "a=1", "a=2", "long=" + "x" * 300],
+    "REQUEST_METHOD": ["GET", "POST", "PUT", "", "PROPFIND"],
+    "CONTENT_TYPE": ["", "text/plain"],
+    "CONTENT_LENGTH": ["", "0", "-1", "none"],
+    "SCRIPT_NAME": ["/", "/a", "/b", "/a/b/c", "/caf\xc3\xa9", ""],
+    "PATH_INFO": ["", "/p", "/q/r"],
+    "REQUEST_URI": ["/", "/a?a=1", "/b"],
+    "SERVER_PROTOCOL": ["HTTP/1.1", "HTTP/1.0", "HTTP/2.0", ""],
+    "SERVER_NAME": ["localhost", "example.org"],
+    "SERVER_PORT": ["80", "8080", "443"],
+    "HTTPS": ["on", "", "off"],
+    "REMOTE_ADDR": ["127.0.0.1", "10.1.2.3", "::1"],
+    "REMOTE_PORT": ["1", "40000", "65535"],
+    "HTTP_HOST": ["localhost", "example.org", "example.com:8080"],
+    "HTTP_COOKIE": ["a=1", "a=2", ""],
+    "HTTP_ACCEPT": ["*/*", "text/html"],
+    "HTTP_PROXY": ["http://evil"],
+    "HTTP_X_SAME": ["1", "12", "123"],
+    "LATIN": ["\xe9", "e"],
+}
+
+
+def a_request(chance):
+    given = [(name, chance.choice(values)) for name, values in CHOICES.items()
+             if chance.random() < 0.95 or name.startswith("SERVER_")]
+    if chance.random() < 0.1:
+        chance.shuffle(given)
+    if chance.random() < 0.2:
+        given.insert(chance.randrange(len(given) + 1), chance.choice(given))
+    if chance.random() < 0.1:
+        name = chance.choice(["HTTP_X_SAME", "HTTP_COOKIE", "SCRIPT_NAME", "wsgi.input", "LATIN", "EXTRA1", "EXTRA2"])
+        given.append((name, chance.choice(["/other", "", "/third"])))
+    return given
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_requests(server, seed):
+    chance = random.Random(seed)
+    with server.connect() as connection:
+        for _ in range(400):
+            given = a_request(chance)
+            assert ask(connection, given) == expected(given), given
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_one_parameter_changes(server, seed):
+    """The same request again and again, but for one value, its length, or one parameter that comes or goes."""
+    chance = random.Random(seed)
+    base = [(name, chance.choice(values)) for name, values in CHOICES.items()]
+    with server.connect() as connection:
+        for _ in range(20):
+            assert ask(connection, base) == expected(base)
+        for name, values in CHOICES.items():
+            for value in values:
+                given = [(key, value if key == name else old) for key, old in base]
+                assert ask(connection, given) == expected(given), given
+                if chance.random() < 0.5:
+                    assert ask(connection, base) == expected(base)
+            if not name.startswith("SERVER_"):
+                given = [pair for pair in base if pair[0] != name]
+                assert ask(connection, given) == expected(given), given
+
+
+@pytest.mark.parametrize("name", ["HTTP_X_SAME", "HTTP_COOKIE", "SCRIPT_NAME", "LATIN", "HTTP_NEW"])
+def test_repeated_parameter_in_many_requests(server, name):
+    chance = random.Random(name)
+    base = [(key, chance.choice(values)) for key, values in CHOICES.items()]
+    with server.connect() as connection:
+        for number in range(40):
+            given = base + [(name, "/x%d" % number), (name, "/y%d" % (number // 2))]
+            assert ask(connection, given) == expected(given), given

@@ -1,0 +1,375 @@
+"""The protocol, record by record (FastCGI 1.0)."""
+import json
+import struct
+import urllib.parse
+
+import pytest
+
+import fcgi
+from conftest import check_structure
+from fcgi import begin, pairs, params, record, request, stream
+
+HELLO = b"Hello, world\n"
+IDS = [1, 2, 255, 256, 4660, 65535]
+
+
+def good(response, body=HELLO, status=200):
+    check_structure(response)
+    assert (response.status, response.body) == (status, body), response
+    assert (response.app_status, response.protocol_status) == (0, fcgi.REQUEST_COMPLETE)
+    return response
+
+
+# --- connections
+
+def test_kept_connection_serves_many(server):
+    with server.connect() as connection:
+        for number in range(50):
+            body = b"body %d" % number
+            good(connection.ask("/echo", "POST", body=body), body)
+
+
+def test_connection_that_is_not_kept_ends(server):
+    with server.connect() as connection:
+        good(connection.ask("/hello", keep=False))
+        assert connection.at_eof()
+
+
+def test_kept_connection_ends_with_a_request_that_does_not_keep_it(server):
+    with server.connect() as connection:
+        good(connection.ask("/hello", keep=True))
+        good(connection.ask("/hello", keep=False))
+        assert connection.at_eof()
+
+
+def test_answer_comes_to_a_peer_that_has_closed_its_half(server):
+    import socket
+    with server.connect() as connection:
+        connection.send(request(params("/hello")))
+        connection.sock.shutdown(socket.SHUT_WR)
+        response = connection.read_response(1)
+        assert response.broken or response.status == 200  # a half-closed peer may be taken for one that is gone
+    good(server.ask("/hello"))
+
+
+def test_pipelined_requests(server):
+    """Several requests in one write, one id after the other and the same id again: all answered in full."""
+    with server.connect() as connection:
+        connection.send(*(request(params("/echo", "POST", body=b"%d" % id), b"%d" % id, id, True) for id in IDS))
+        for _ in IDS:
+            response = connection.read_response()
+            good(response, b"%d" % response.records[0].id)
+    with server.connect() as connection:
+        for number in range(20):
+            connection.send(request(params("/hello"), keep=True), request(params("/hello"), id=2, keep=True))
+            good(connection.read_response())
+            good(connection.read_response())
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_request_ids(server, id):
+    with server.connect() as connection:
+        good(connection.ask("/hello", id=id))
+        response = connection.ask("/echo", "POST", body=b"x" * 100, id=id)
+        good(response, b"x" * 100)
+        assert {record.id for record in response.records} == {id}
+
+
+# --- cutting
+
+def a_request(padding=None):
+    body = b"body of the request"
+    given = params("/echo", "POST", body=body, headers={"X-Long": "v" * 200})
+    encoded = pairs(given)
+    return (begin(3, keep=True, padding=padding) + stream(fcgi.PARAMS, 3, encoded, 61, padding)
+            + stream(fcgi.STDIN, 3, body, 7, padding)), body
+
+
+def test_every_split_point(server):
+    data, body = a_request()
+    with server.connect() as connection:
+        for cut in range(1, len(data)):
+            connection.send(data[:cut])
+            # The answer proves that the first part was read on its own. Cuts inside a record cannot be proved so.
+            if cut % 8 == 0 and at_record_boundary(data, cut):
+                connection.get_values("FCGI_MPXS_CONNS")
+            connection.send(data[cut:])
+            good(connection.read_response(3), body)
+
+
+def at_record_boundary(data, cut):
+    pos = 0
+    while pos < cut:
+        length, padding = struct.unpack(">HB", data[pos + 4:pos + 7])
+        pos += 8 + length + padding
+    return pos == cut
+
+
+def test_byte_by_byte(server):
+    data, body = a_request()
+    with server.connect() as connection:
+        for byte in data:
+            connection.send(bytes([byte]))
+        good(connection.read_response(3), body)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 127, 128, 255, 256, 4096])
+def test_params_cut_into_records(server, size):
+    """Pairs and four-byte lengths may straddle records."""
+    given = params("/environ", headers={"X-A": "a" * 127, "X-B": "b" * 128, "X-C": "c" * 5000})
+    for long in (False, True):
+        with server.connect() as connection:
+            connection.send(begin(), stream(fcgi.PARAMS, 1, pairs(given, long), size), stream(fcgi.STDIN, 1, b""))
+            environ = json.loads(connection.read_response(1).body)
+            assert [environ["HTTP_X_" + name][1] for name in "ABC"] == ["a" * 127, "b" * 128, "c" * 5000]
+
+
+def test_params_cut_where_h2o_does(server):
+    given = params("/environ", headers={"X-Pad%d" % i: "p" * 1000 for i in range(70)})
+    with server.connect() as connection:
+        connection.send(begin(), stream(fcgi.PARAMS, 1, pairs(given), 65535), stream(fcgi.STDIN, 1, b""))
+        assert len(json.loads(connection.read_response(1).body)) > 70
+
+
+def test_padding_of_every_length(server):
+    with server.connect() as connection:
+        for padding in range(256):
+            data, body = a_request(padding)
+            connection.send(data)
+            good(connection.read_response(3), body)
+
+
+def test_largest_record(server):
+    body = bytes(range(255)) * 257
+    assert len(body) == 65535
+    with server.connect() as connection:
+        connection.send(begin(keep=True), stream(fcgi.PARAMS, 1, pairs(params("/echo", "POST", body=body))),
+                        stream(fcgi.STDIN, 1, body, 65535, 255))
+        good(connection.read_response(1), body)
+
+
+# --- management records
+
+def test_get_values(server):
+    with server.connect() as connection:
+        values = connection.get_values()
+        assert set(values) == {"FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS"}
+        assert all(value.isdigit() and value for value in values.values()) and values["FCGI_MPXS_CONNS"] in "01"
+        good(connection.ask("/hello"))
+        assert connection.get_values("FCGI_MAX_REQS", "UNKNOWN", "FCGI_MAX_REQS") == {
+            "FCGI_MAX_REQS": values["FCGI_MAX_REQS"]}
+        assert connection.get_values("NOTHING") == {}
+        good(connection.ask("/hello"))
+
+
+def test_get_values_repeated_names_are_answered_once(server):
+    with server.connect() as connection:
+        connection.send(record(fcgi.GET_VALUES, 0, pairs([("FCGI_MAX_CONNS", "")] * 1000)))
+        answer = connection.read_record()
+        assert len(fcgi.decode_pairs(answer.content)) == 1 and not any(answer.padding)
+
+
+def test_get_values_inside_a_request(server):
+    with server.connect() as connection:
+        connection.send(begin(keep=True))
+        connection.get_values()
+        connection.send(stream(fcgi.PARAMS, 1, pairs(params("/echo", "POST", body=b"x"))))
+        connection.get_values()
+        connection.send(stream(fcgi.STDIN, 1, b"x"))
+        good(connection.read_response(1), b"x")
+
+
+@pytest.mark.parametrize("kind", [0, 1, 5, 10, 11, 12, 200, 255])
+def test_unknown_management_type(server, kind):
+    """FastCGI 1.0, 4.2. A BEGIN_REQUEST with the null id is an error of the connection or an unknown record."""
+    with server.connect() as connection:
+        connection.send(record(kind, 0, b"12345678"))
+        if kind == fcgi.BEGIN_REQUEST:
+            assert connection.at_eof()
+            return
+        answer = connection.read_record()
+        assert (answer.type, answer.id, answer.content) == (fcgi.UNKNOWN_TYPE, 0, bytes([kind]) + b"\0" * 7)
+        good(connection.ask("/hello"))
+
+
+# --- roles, wrong bytes, ids that are not active
+
+@pytest.mark.parametrize("role", [fcgi.FILTER, 0, 4, 65535])
+def test_unknown_role(server, role):
+    with server.connect() as connection:
+        connection.send(begin(9, role, keep=True))
+        end = connection.read_record()
+        assert (end.type, end.id) == (fcgi.END_REQUEST, 9)
+        assert end.content == struct.pack(">IB3x", 0, fcgi.UNKNOWN_ROLE)
+        # What the peer has sent for it in the meantime is swallowed.
+        connection.send(stream(fcgi.PARAMS, 9, pairs(params("/hello"))), stream(fcgi.STDIN, 9, b"late"))
+        good(connection.ask("/hello"))
+
+
+@pytest.mark.parametrize("data", [b"\x02" + begin()[1:], b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\0" * 64,
+                                  record(fcgi.BEGIN_REQUEST, 1, b"\0\1\0")])
+def test_bad_bytes_end_one_connection(server, data):
+    with server.connect() as other, server.connect() as connection:
+        good(other.ask("/hello"))
+        connection.send(data)
+        assert connection.at_eof()
+        good(other.ask("/hello"))
+
+
+def test_bad_bytes_in_the_middle_of_a_request(server):
+    with server.connect() as other, server.connect() as connection:
+        connection.send(begin(), b"\xff" * 100)
+        assert connection.at_eof()
+        good(other.ask("/hello"))
+
+
+def test_records_of_unknown_ids_are_ignored(server):
+    with server.connect() as connection:
+        connection.send(stream(fcgi.PARAMS, 7, b"never begun"), stream(fcgi.STDIN, 7, b"x"),
+                        record(fcgi.ABORT_REQUEST, 7), record(fcgi.DATA, 7, b"x"))
+        good(connection.ask("/hello"))
+        connection.send(stream(fcgi.STDIN, 1, b"late"))
+        good(connection.ask("/hello"))
+
+
+def test_malformed_params(server):
+    """A pair that is cut off: an answer that says 400, and the connection goes on or ends."""
+    for bad in (b"\x05", b"\x80", b"\x05\x05abc", b"\xff\xff\xff\xff\xff\xff\xff\xffx", b"\x00\x01x", b"\x03\x00a\0b"):
+        with server.connect() as connection:
+            connection.send(begin(keep=True), stream(fcgi.PARAMS, 1, bad), stream(fcgi.STDIN, 1, b""))
+            response = connection.read_response(1)
+            assert response.status == 400 and response.complete, (bad, response)
+    good(server.ask("/hello"))
+
+
+def test_empty_params(server):
+    with server.connect() as connection:
+        connection.send(begin(keep=True), stream(fcgi.PARAMS, 1, b""), stream(fcgi.STDIN, 1, b""))
+        response = check_structure(connection.read_response(1))
+        assert response.status == 404 and response.body == b"no such route\n"
+
+
+def test_authorizer(server):
+    """FastCGI 1.0, 6.3: a request without STDIN, whose Variable- headers the web server keeps."""
+    spec = json.dumps({"status": "200 OK", "headers": [["Variable-USER", "me"]], "chunks": []})
+    with server.connect() as connection:
+        connection.send(begin(1, fcgi.AUTHORIZER, keep=True),
+                        stream(fcgi.PARAMS, 1, pairs(params("/respond", query="spec=" + urllib.parse.quote(spec)))))
+        response = good(connection.read_response(1), b"")
+        assert ("Variable-USER", "me") in response.headers
+        connection.send(begin(1, fcgi.AUTHORIZER, keep=True), stream(fcgi.PARAMS, 1, pairs(params("/environ"))))
+        assert json.loads(connection.read_response(1).body)["FCGI_ROLE"] == ["str", "AUTHORIZER"]
+        good(connection.ask("/hello"))
+
+
+def test_open_requests_on_a_connection_are_bounded(server):
+    with server.connect() as connection:
+        limit = int(connection.get_values()["FCGI_MAX_REQS"])
+        ids = range(1, limit + 1)
+        for id in ids:
+            connection.send(begin(id, keep=True))
+        response = connection.ask("/hello", id=limit + 1)
+        assert response.status == 503 or response.protocol_status == fcgi.OVERLOADED
+        for id in ids:
+            connection.send(stream(fcgi.PARAMS, id, pairs(params("/hello"))), stream(fcgi.STDIN, id, b""))
+        for id in ids:
+            good(connection.read_response(id))
+
+
+# --- the body's length
+
+@pytest.mark.parametrize("length", ["", "-1", "garbage", None, "99999999999999999999999"])
+def test_body_of_unknown_length(server, length):
+    body = b"as long as it is" * 10000
+    given = params("/echo", "POST", body=body)
+    given["CONTENT_LENGTH"] = length
+    if length is None:
+        del given["CONTENT_LENGTH"]
+    with server.connect() as connection:
+        connection.send(request(given, body, keep=True))
+        good(connection.read_response(1), body)
+        given["SCRIPT_NAME"] = "/environ"
+        connection.send(request(given, body, keep=True))
+        environ = json.loads(connection.read_response(1).body)
+        assert "CONTENT_LENGTH" not in environ and environ["wsgi.input_terminated"] == ["bool", True]
+
+
+def test_length_zero_does_not_wait_for_stdin(server):
+    with server.connect() as connection:
+        connection.send(begin(keep=True), stream(fcgi.PARAMS, 1, pairs(params("/echo", "POST", body=b""))))
+        assert connection.read_and_keep().type == fcgi.STDOUT
+        connection.send(stream(fcgi.STDIN, 1, b""))  # END_REQUEST may wait for this
+        good(connection.read_response(1), b"")
+        good(connection.ask("/hello"))
+
+
+def test_body_longer_than_declared(server):
+    """The application sees no more than was declared; the rest does no harm to the next request."""
+    given = params("/echo", "POST", body=b"12345")
+    for body in (b"12345678", b"12345" + b"x" * 200000):
+        with server.connect() as connection:
+            connection.send(request(given, body, keep=True))
+            response = check_structure(connection.read_response(1))
+            assert (response.status, response.body) in ((200, b"12345"), (400, response.body)), response
+            good(connection.ask("/hello"))
+
+
+def test_body_shorter_than_declared(server):
+    """A body that ends early must not look like a whole one."""
+    given = params("/echo", "POST", CONTENT_LENGTH="1000")
+    with server.connect() as connection:
+        connection.send(request(given, b"12345", keep=True))
+        response = connection.read_response(1)
+        assert response.broken or response.status in (400, 500), response
+    good(server.ask("/hello"))
+
+
+# --- several requests on one connection
+
+def test_multiplexed_requests(server, gate):
+    """A call that waits does not hold up another one on the same connection, nor the loop."""
+    with server.connect() as connection:
+        connection.send(request(params("/gate", query="gate=" + gate.path), id=1, keep=True))
+        visitor = gate.arrived()
+        for id in (2, 300, 2):
+            good(connection.ask("/hello", id=id))
+        connection.get_values()
+        visitor.release()
+        good(connection.read_response(1), b"passed\n")
+
+
+def test_multiplexed_bodies(server):
+    """STDIN records of two requests interleave."""
+    one, two = b"1" * 100000, b"2" * 100000
+    with server.connect() as connection:
+        for id, body in ((1, one), (2, two)):
+            connection.send(begin(id, keep=True),
+                            stream(fcgi.PARAMS, id, pairs(params("/echo", "POST", body=body))))
+        for pos in range(0, 100000, 5000):
+            connection.send(record(fcgi.STDIN, 1, one[pos:pos + 5000]), record(fcgi.STDIN, 2, two[pos:pos + 5000]))
+        connection.send(record(fcgi.STDIN, 2), record(fcgi.STDIN, 1))
+        good(connection.read_response(1), one)
+        good(connection.read_response(2), two)
+
+
+def test_id_that_is_active_already(server, gate):
+    """The peer does not know what it does: it loses its connection or the second one is refused; others live."""
+    with server.connect() as connection:
+        connection.send(request(params("/gate", query="gate=" + gate.path), keep=True))
+        visitor = gate.arrived()
+        connection.send(begin(1, keep=True))
+        good(server.ask("/hello"))
+        visitor.release()
+        response = connection.read_response(1)
+        assert response.broken or response.body == b"passed\n"
+    good(server.ask("/hello"))
+
+
+def test_one_connection_at_a_time_stays_small(server):
+    """Connections leave nothing behind."""
+    for _ in range(20):
+        server.ask("/hello")
+    before = server.fds()
+    for _ in range(300):
+        good(server.ask("/hello"))
+    assert server.fds() <= before + 1

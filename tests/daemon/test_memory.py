@@ -1,0 +1,75 @@
+"""Nothing is left behind by requests, however they end. Memory that stays is seen by the growth of many requests."""
+import urllib.parse
+
+import pytest
+
+import fcgi
+from daemon import SANITIZED, until
+from fcgi import begin, pairs, params, record, request, stream
+from test_fcgi import good
+
+ROUNDS = 300
+BODY = b"line of a body\n" * 5000
+OPS = urllib.parse.quote('[["readline"], ["read", 10000], ["readlines", 20000], ["iter"]]')
+# What one round must not leave behind is at least one such body or header block: 300 of them would be over 20 MiB.
+GROWTH = (512 if SANITIZED else 4) << 20
+
+
+def plain(server):
+    good(server.ask("/hello", headers={"X-Large": "x" * 60000}))
+
+
+def echo(server):
+    with server.connect() as connection:
+        good(connection.ask("/echo", "POST", body=BODY), BODY)
+        good(connection.ask("/echo-stream", "POST", body=BODY), BODY)
+
+
+def lines(server):
+    assert server.ask("/read", "POST", "ops=" + OPS, body=BODY).status == 200
+
+
+def unread(server):
+    good(server.ask("/hello", "POST", body=BODY))
+
+
+def failing(server):
+    assert server.ask("/raise-before", "POST", body=BODY).status == 500
+    server.ask("/raise-mid", "POST", "token=memory", body=BODY)
+    assert server.ask("/bad-result", "POST", "kind=ints", body=BODY).status == 500
+
+
+def kept(server):
+    server.ask("/keep", "POST", body=BODY)
+
+
+def aborted(server):
+    given = params("/echo", "POST", CONTENT_LENGTH="1000000")
+    with server.connect() as connection:
+        connection.send(begin(keep=True), stream(fcgi.PARAMS, 1, pairs(given)),
+                        stream(fcgi.STDIN, 1, BODY, end=False), record(fcgi.ABORT_REQUEST, 1))
+        connection.read_response(1)
+
+
+def cut(server):
+    with server.connect() as connection:
+        connection.send(request(params("/echo", "POST", body=BODY), BODY)[:50000])
+
+
+def unread_answer(server):
+    with server.connect() as connection:
+        connection.send(request(params("/big", query="mib=1&token=memory")))
+        connection.read_record()
+
+
+@pytest.mark.parametrize("what", [plain, echo, lines, unread, failing, kept, aborted, cut, unread_answer])
+def test_many_requests_leave_nothing_behind(server, what):
+    for _ in range(ROUNDS // 3):
+        what(server)
+    good(server.ask("/hello"))
+    memory, descriptors = server.rss(), server.fds()
+    for _ in range(ROUNDS):
+        what(server)
+    good(server.ask("/hello"))
+    assert server.rss() - memory < GROWTH
+    until(lambda: server.fds() <= descriptors + 2, "connections to be closed", server.log)

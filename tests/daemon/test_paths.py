@@ -1,0 +1,178 @@
+"""What proxies send with their stock configuration, and what the application must see of it."""
+import json
+
+import pytest
+
+import fcgi
+from fcgi import params
+
+OPTIONS = []
+
+
+def environ_of(server, given):
+    """The environ that the application gets for these parameters alone."""
+    with server.connect() as connection:
+        connection.send(fcgi.request(given))
+        response = connection.read_response(1)
+    assert response.status == 200, response
+    return {key: value for key, (kind, value) in json.loads(response.body).items()}
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The application is /environ whatever the path, so that any path can be looked at."""
+    import daemon
+    running = daemon.Daemon("anypath")
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def mounted():
+    import daemon
+    running = daemon.Daemon("anypath", "--script-name", "/app")
+    yield running
+    running.stop()
+
+
+# Parameters as each proxy sends them for /a/b, and how it tells that there is no body.
+PROXIES = {
+    "nginx": {"SCRIPT_NAME": "/a/b", "CONTENT_LENGTH": "", "QUERY_STRING": "", "SERVER_NAME": ""},
+    "caddy": {"SCRIPT_NAME": "", "PATH_INFO": "/a/b", "CONTENT_LENGTH": "0"},
+    "caddy chunked": {"SCRIPT_NAME": "", "PATH_INFO": "/a/b", "CONTENT_LENGTH": "-1"},
+    "apache": {"SCRIPT_NAME": "/a/b", "REQUEST_URI": "/a/b"},
+    "lighttpd fixed": {"SCRIPT_NAME": "", "PATH_INFO": "/a/b", "CONTENT_LENGTH": "0"},
+    "haproxy": {"SCRIPT_NAME": "/a/b", "CONTENT_LENGTH": "0", "SERVER_NAME": "localhost:8080", "SERVER_PORT": "0"},
+    "h2o": {"SCRIPT_NAME": "", "PATH_INFO": "/a/b"},
+}
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_paths_behind_each_proxy(server, proxy):
+    environ = environ_of(server, {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "REQUEST_URI": "/a/b",
+                                  **PROXIES[proxy]})
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("", "/a/b")
+    assert environ["QUERY_STRING"] == "" and environ["REQUEST_URI"] == "/a/b"
+    assert environ["SERVER_NAME"] and environ["SERVER_PORT"].isdigit() and environ["SERVER_PORT"] != "0"
+    assert environ.get("CONTENT_LENGTH", "0") == "0"
+
+
+@pytest.mark.parametrize("script_name, path_info, expected", [
+    ("/a/b", None, ("", "/a/b")),
+    ("/a/b", "", ("", "/a/b")),
+    ("/", None, ("", "/")),
+    ("", "/a", ("", "/a")),
+    ("/app", "/a", ("/app", "/a")),
+    ("/app/", "/a", ("/app", "/a")),
+    ("/", "/a", ("", "/a")),
+    ("", "", ("", "")),
+    ("/a//b/", None, ("", "/a//b/")),
+    ("/caf\xc3\xa9", None, ("", "/caf\xc3\xa9")),
+])
+def test_paths(server, script_name, path_info, expected):
+    given = params(script_name)
+    if path_info is not None:
+        given["PATH_INFO"] = path_info
+    environ = environ_of(server, given)
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == expected
+
+
+@pytest.mark.parametrize("script_name, path_info, expected", [
+    ("/app/a/b", None, "/a/b"),    # nginx, Apache: the whole path
+    ("/app", None, ""),
+    ("/app/", None, "/"),
+    ("", "/app/a", "/a"),          # H2O leaves the prefix in PATH_INFO
+    ("", "/a", "/a"),              # Caddy's handle_path has stripped it
+    ("/app", "/a", "/a"),          # lighttpd splits at its mount
+    ("/a", "/b", "/a/b"),          # lighttpd at "/" splits in the wrong place
+    ("/application/x", None, "/application/x"),
+    ("/app/app/a", None, "/app/a"),
+    ("/", "/app/a", "/a"),
+])
+def test_script_name_option(mounted, script_name, path_info, expected):
+    given = params(script_name, REQUEST_URI="/app/a?q=1")
+    if path_info is not None:
+        given["PATH_INFO"] = path_info
+    environ = environ_of(mounted, given)
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/app", expected)
+    assert environ["REQUEST_URI"] == "/app/a?q=1", "never touched"
+
+
+def test_mount_behind_nginx(mounted):
+    """A location of nginx's stock configuration, and the option: no rewriting of paths."""
+    import nginx
+    proxy = nginx.Nginx({"plain": (mounted.path, False, "/app/"), "kept": (mounted.path, True, "/app/")})
+    try:
+        for name in ("plain", "kept"):
+            response = proxy.ask(name, "/app/a/%C3%A9?q=1")
+            environ = {key: value for key, (kind, value) in json.loads(response.body).items()}
+            assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/app", "/a/\xc3\xa9")
+            assert environ["REQUEST_URI"] == "/app/a/%C3%A9?q=1"
+    finally:
+        proxy.stop()
+
+
+@pytest.mark.parametrize("given, name, port", [
+    ({}, "localhost", "80"),
+    ({"SERVER_NAME": "", "SERVER_PORT": "8080"}, "localhost", "8080"),
+    ({"SERVER_NAME": "example.org", "SERVER_PORT": "81"}, "example.org", "81"),
+    ({"SERVER_NAME": "example.org:8443", "SERVER_PORT": "0"}, "example.org", "8443"),
+    ({"SERVER_NAME": "example.org:8443"}, "example.org", "8443"),
+    ({"SERVER_NAME": "", "HTTP_HOST": "www.example.org:82"}, "www.example.org", "82"),
+    ({"SERVER_NAME": "", "HTTP_HOST": "[::1]:82"}, None, "82"),
+    ({"SERVER_NAME": "", "SERVER_ADDR": "10.0.0.1"}, "10.0.0.1", "80"),
+    ({"HTTPS": "on"}, "localhost", "443"),
+    ({"SERVER_NAME": "example.org", "SERVER_PORT": "0", "HTTPS": "on"}, "example.org", "443"),
+])
+def test_server_name_and_port(server, given, name, port):
+    environ = environ_of(server, {"SCRIPT_NAME": "/", "REQUEST_METHOD": "GET", **given})
+    assert environ["SERVER_PORT"] == port
+    assert environ["SERVER_NAME"] == name if name else environ["SERVER_NAME"].strip("[]") == "::1"
+
+
+@pytest.mark.parametrize("given, scheme", [
+    ({}, "http"), ({"HTTPS": "on"}, "https"), ({"HTTPS": "1"}, "https"), ({"HTTPS": "yes"}, "https"),
+    ({"HTTPS": "ON"}, "https"), ({"HTTPS": "off"}, "http"), ({"HTTPS": ""}, "http"),
+    ({"REQUEST_SCHEME": "https"}, "https"), ({"REQUEST_SCHEME": "http"}, "http"),
+    ({"HTTP_X_FORWARDED_PROTO": "https"}, "http"),
+])
+def test_scheme(server, given, scheme):
+    assert environ_of(server, {"SCRIPT_NAME": "/", **given})["wsgi.url_scheme"] == scheme
+
+
+def test_repeated_parameters(server):
+    environ = environ_of(server, [
+        ("SCRIPT_NAME", "/first"), ("HTTP_X_A", "1"), ("HTTP_COOKIE", "a=1"), ("HTTP_X_A", "2"), ("HTTP_COOKIE", "b=2"),
+        ("SCRIPT_NAME", "/last"), ("HTTP_X_A", "3"), ("X_PLAIN", "1"), ("X_PLAIN", "2"), ("REQUEST_METHOD", "GET"),
+        ("REQUEST_METHOD", "PUT")])
+    assert environ["PATH_INFO"] == "/last", "nginx overrides the stock file in this way"
+    assert environ["HTTP_X_A"] == "1, 2, 3" and environ["HTTP_COOKIE"] == "a=1; b=2"
+    assert environ["X_PLAIN"] == "2" and environ["REQUEST_METHOD"] == "PUT"
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE", "HTTP_TRANSFER_ENCODING"])
+def test_dropped_parameters(server, name):
+    """HTTP_PROXY is httpoxy; the others would contradict the server's own."""
+    assert name not in environ_of(server, {"SCRIPT_NAME": "/", name: "x", "HTTP_OTHER": "y"})
+
+
+def test_parameters_cannot_shadow_the_server(server):
+    honest = environ_of(server, {"SCRIPT_NAME": "/"})
+    shadows = {key: "shadow" for key in honest if "." in key}
+    environ = environ_of(server, {"SCRIPT_NAME": "/", **shadows, "wsgi.unknown": "shadow", "wsgi_fcgi.unknown": "x"})
+    assert "shadow" not in environ.values() and environ.keys() == honest.keys()
+
+
+def test_defaults(server):
+    environ = environ_of(server, {"SCRIPT_NAME": "/"})
+    assert environ["REQUEST_METHOD"] == "GET" and environ["SERVER_PROTOCOL"].startswith("HTTP/1.")
+    assert environ["QUERY_STRING"] == ""
+
+
+def test_other_parameters_go_through(server):
+    """Whatever the administrator sets with fastcgi_param is there, long ones and empty ones as well."""
+    given = {"SCRIPT_NAME": "/", "REMOTE_USER": "me", "MY_SETTING": "x" * 4000, "EMPTY": "", "lower_case": "1",
+             "GATEWAY_INTERFACE": "CGI/1.1", "N" * 300: "long name", "LATIN": "\xe9\xff"}
+    environ = environ_of(server, given)
+    given.pop("SCRIPT_NAME")
+    assert {key: environ.get(key) for key in given} == given
