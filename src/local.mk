@@ -29,6 +29,7 @@ src_libsched_a_SOURCES = \
 	src/sched/watch.c
 
 src_libnet_a_SOURCES = \
+	src/net/access.c src/net/access.h \
 	src/net/address.c src/net/address.h \
 	src/net/conn.c src/net/conn.h \
 	src/net/fcgi.c src/net/fcgi.h \

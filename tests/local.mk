@@ -5,9 +5,9 @@ UNIT_PROTO = \
 	tests/unit/test_cgi tests/unit/test_fcgi_decode tests/unit/test_fcgi_encode tests/unit/test_fcgi_values \
 	tests/unit/test_params
 UNIT_REQUEST = tests/unit/test_body tests/unit/test_request
-UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_taskstat
+UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_taskstat
 UNIT_CLI = tests/unit/test_options
-UNIT_NET = tests/unit/test_address tests/unit/test_listener
+UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_listener
 UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_NET)
 
 tests_unit_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
@@ -21,14 +21,17 @@ tests_unit_test_body_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_test_request_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_test_predict_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_sched_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_test_sched_queue_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
+tests_unit_test_access_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_address_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_listener_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 
 # Fuzz targets: replay_NAME feeds the stored corpus to the target of fuzz_NAME, without libFuzzer.
 
-REPLAY_BINARIES = tests/fuzz/replay_cgi tests/fuzz/replay_fcgi_decode tests/fuzz/replay_params
+REPLAY_BINARIES = \
+	tests/fuzz/replay_cgi tests/fuzz/replay_conn tests/fuzz/replay_fcgi_decode tests/fuzz/replay_params
 tests_fuzz_replay_cgi_SOURCES = tests/fuzz/fuzz_cgi.c tests/fuzz/replay.c
 tests_fuzz_replay_cgi_LDADD = $(PROTO_LIBS)
 tests_fuzz_replay_fcgi_decode_SOURCES = tests/fuzz/fuzz_fcgi_decode.c tests/fuzz/replay.c
@@ -36,9 +39,22 @@ tests_fuzz_replay_fcgi_decode_LDADD = $(PROTO_LIBS)
 tests_fuzz_replay_params_SOURCES = tests/fuzz/fuzz_params.c tests/fuzz/replay.c
 tests_fuzz_replay_params_LDADD = $(PROTO_LIBS)
 
+# A whole connection: fake_sched.c stands in for libsched.a, and log lines are put together but not written.
+FUZZ_CONN = \
+	tests/fuzz/fuzz_conn.c \
+	tests/fuzz/fake_sched.c tests/fuzz/fake_sched.h \
+	tests/fuzz/peer.c tests/fuzz/peer.h
+FUZZ_CONN_LIBS = src/libnet.a src/librequest.a $(PROTO_LIBS) $(BASE_LIBS) $(LIBEV_LIBS) $(FCGI_LIBS)
+tests_fuzz_replay_conn_SOURCES = $(FUZZ_CONN) tests/fuzz/replay.c
+tests_fuzz_replay_conn_LDADD = $(FUZZ_CONN_LIBS)
+tests_fuzz_replay_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf
+
 if WITH_FUZZER
-noinst_PROGRAMS += tests/fuzz/fuzz_cgi tests/fuzz/fuzz_fcgi_decode tests/fuzz/fuzz_params
+noinst_PROGRAMS += tests/fuzz/fuzz_cgi tests/fuzz/fuzz_conn tests/fuzz/fuzz_fcgi_decode tests/fuzz/fuzz_params
 endif
+tests_fuzz_fuzz_conn_SOURCES = $(FUZZ_CONN)
+tests_fuzz_fuzz_conn_LDADD = $(FUZZ_CONN_LIBS)
+tests_fuzz_fuzz_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf -fsanitize=fuzzer
 tests_fuzz_fuzz_cgi_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_cgi_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_fcgi_decode_LDADD = $(PROTO_LIBS)
@@ -89,5 +105,5 @@ check-daemon: wsgi-fcgi$(EXEEXT) tests/daemon/reference$(EXEEXT)
 
 CLEANFILES += tests/daemon/reference$(EXEEXT)
 
-noinst_HEADERS = tests/unit/unit.h
+noinst_HEADERS = tests/unit/no_threads.h tests/unit/sched_rig.h tests/unit/unit.h
 EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/fuzz/corpus tests/daemon

@@ -92,6 +92,27 @@ static const struct option_row rows[] = {
      .offset = FIELD(backlog),
      .fallback = "511",
      .help = "connections that may wait to be accepted, per socket"},
+    {.name = "allow",
+     .arg = "ADDR",
+     .group = OPTION_GROUP_SOCKETS,
+     .parse = value_parse_list,
+     .offset = FIELD(allow),
+     .otherwise = "$FCGI_WEB_SERVER_ADDRS, else 127.0.0.0/8 and ::1",
+     .help = "TCP peer that may connect: an address, a network (10.0.0.0/8) or any; may be repeated"},
+    {.name = "allow-uid",
+     .arg = "USER",
+     .group = OPTION_GROUP_SOCKETS,
+     .parse = value_parse_list,
+     .offset = FIELD(allow_uid),
+     .otherwise = "every user",
+     .help = "user that may connect to Unix sockets; may be repeated"},
+    {.name = "allow-gid",
+     .arg = "GROUP",
+     .group = OPTION_GROUP_SOCKETS,
+     .parse = value_parse_list,
+     .offset = FIELD(allow_gid),
+     .otherwise = "every group",
+     .help = "group whose users may connect to Unix sockets; may be repeated"},
 
     {.name = "threads",
      .letter = 't',
@@ -440,6 +461,9 @@ int options_parse(struct options *o, int argc, char **argv) {
 
 void options_fini(struct options *o) {
     free(o->sockets.items);
+    free(o->allow.items);
+    free(o->allow_uid.items);
+    free(o->allow_gid.items);
     free(o->pythonpath.items);
     *o = (struct options){0};
 }

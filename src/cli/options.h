@@ -32,6 +32,9 @@ struct options {
     const char *socket_owner;    /* name or number, or NULL */
     const char *socket_group;    /* name or number, or NULL */
     unsigned backlog;
+    struct options_list allow;     /* addresses; empty: the default */
+    struct options_list allow_uid; /* names or numbers of users */
+    struct options_list allow_gid; /* names or numbers of groups */
 
     unsigned threads;
     unsigned queue_limit;        /* requests that may wait for a thread, at least 1 */

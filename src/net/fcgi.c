@@ -570,7 +570,7 @@ void fcgi_stop(struct conn *conn) {
     conn_ref(conn);
     conn_read(conn);
     if (conn->used && !c->nrequests && fcgi_decoder_idle(&c->decoder))
-        conn_finish(conn, CONN_STOPPING, true);
+        conn_finish(conn, CONN_STOPPING, false);
     conn_unref(conn);
 }
 

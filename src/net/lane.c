@@ -67,7 +67,14 @@ static bool accept_one(struct lane_listener *l) {
             accept_full(l->lane);
         return false;
     }
-    int fd = accept4(l->listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof peer;
+    int fd = accept4(l->listener->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct access *rules = l->lane->config.access;
+    if (fd >= 0 && rules && !access_check(rules, l->listener, fd, (struct sockaddr *)&peer, len)) {
+        close(fd);
+        return true;
+    }
     if (fd >= 0) {
         if (!l->listener->is_unix)
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));

@@ -6,6 +6,7 @@
 #ifndef WSGI_FCGI_NET_LANE_H
 #define WSGI_FCGI_NET_LANE_H
 
+#include "net/access.h"
 #include "net/listener.h"
 #include "request/request.h"
 #include "sched/sched.h"
@@ -35,6 +36,7 @@ struct lane_config {
     unsigned limit_requests; /* open requests on one connection */
     struct body_limits body;
     const char *script_name; /* mount point, "" or "/x"; outlives the lane */
+    struct access *access;   /* who may connect; outlives the lane; NULL: everybody */
     int wake_fd;             /* see struct sched_config */
 };
 

@@ -110,6 +110,19 @@ static int check_addresses(const struct options *o) {
     return 0;
 }
 
+static int read_access(const struct options *o, struct access *rules) {
+    struct access_settings settings = {
+        .allow = o->allow.items,
+        .nallow = o->allow.count,
+        .web_server_addrs = getenv("FCGI_WEB_SERVER_ADDRS"),
+        .users = o->allow_uid.items,
+        .nusers = o->allow_uid.count,
+        .groups = o->allow_gid.items,
+        .ngroups = o->allow_gid.count,
+    };
+    return access_init(rules, &settings);
+}
+
 static struct listener_settings listener_settings(const struct options *o) {
     return (struct listener_settings){
         .mode = o->socket_mode, .owner = o->socket_owner, .group = o->socket_group, .backlog = o->backlog};
@@ -151,6 +164,7 @@ static int open_others(const struct options *o, struct listener_set *set) {
 struct server {
     const struct options *o;
     struct listener_set listeners;
+    struct access access;
     struct lane *lane;
     bool signal_pending; /* for a handler of the application */
     bool exit_wanted;    /* by such a handler */
@@ -204,6 +218,7 @@ static int make_lane(struct server *server) {
         .limit_requests = REQUESTS_PER_CONNECTION,
         .body = {.memory = o->body_memory, .total = o->limit_request_body, .spool_dir = o->spool_dir},
         .script_name = o->script_name,
+        .access = &server->access,
         .wake_fd = signals_wake_fd(),
     };
     server->lane = lane_new(&config, &server->listeners);
@@ -321,6 +336,7 @@ static int serve_loaded(struct server *server, const char *cwd) {
         status = make_lane(server);
     if (status)
         return status;
+    access_warn(&server->access, server->listeners.items, server->listeners.count);
     signals_install(&server->listeners, pysignal_is_handled(SIGTERM), pysignal_is_handled(SIGINT));
     pysignal_set_wakeup(signals_wake_fd());
     return run(server);
@@ -333,6 +349,8 @@ int serve(struct options *o, const char *program) {
     int status = check_directories(o, cwd);
     if (!status)
         status = check_addresses(o);
+    if (!status)
+        status = read_access(o, &server.access);
     if (!status && signals_open()) {
         log_error("cannot make a pipe: %s", strerror(errno));
         status = EX_OSERR;
@@ -348,6 +366,7 @@ int serve(struct options *o, const char *program) {
         status = status ? status : ended;
     }
     lane_free(server.lane);
+    access_fini(&server.access);
     listener_close_all(&server.listeners);
     return status;
 }

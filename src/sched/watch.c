@@ -4,6 +4,7 @@
 #include "sched/sched_impl.h"
 #include "sched/taskstat.h"
 
+#include <limits.h>
 #include <poll.h>
 
 enum {
@@ -67,8 +68,8 @@ static int sleep_ms(struct sched *s, struct watch *w, uint64_t deadline) {
     }
     if (!deadline)
         return -1;
-    uint64_t now = clock_ns();
-    return now >= deadline ? 0 : (int)((deadline - now) / 1000000 + 1);
+    uint64_t now = clock_ns(), left = now >= deadline ? 0 : (deadline - now) / 1000000 + 1;
+    return left > INT_MAX ? INT_MAX : (int)left;
 }
 
 void sched_watch(struct sched *s, int fd, uint64_t deadline, bool (*on_wake)(void *arg), void *arg) {

@@ -1,0 +1,73 @@
+/* Who may connect: TCP peers by address (--allow, FCGI_WEB_SERVER_ADDRS), peers of Unix sockets by user and group
+ * (--allow-uid, --allow-gid). Without rules, TCP peers have to come from a loopback address, and Unix sockets are
+ * guarded by the permissions of their files alone.
+ *
+ * Threads: the lists are only read between access_init and access_fini, and refusals are counted atomically: any thread.
+ */
+#ifndef WSGI_FCGI_NET_ACCESS_H
+#define WSGI_FCGI_NET_ACCESS_H
+
+#include "net/listener.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/* What to parse. Lists of rules as they were given; only read during access_init. */
+struct access_settings {
+    const char *const *allow; /* --allow: "ADDR", "ADDR/LEN" or "any" */
+    size_t nallow;
+    const char *web_server_addrs; /* FCGI_WEB_SERVER_ADDRS or NULL: the same, between commas; unless --allow is given */
+    const char *const *users;     /* --allow-uid: names or numbers */
+    size_t nusers;
+    const char *const *groups; /* --allow-gid: names or numbers */
+    size_t ngroups;
+};
+
+/* Where the rules for addresses come from. */
+enum access_source { ACCESS_DEFAULT, ACCESS_OPTION, ACCESS_ENVIRONMENT };
+
+struct access_net {
+    sa_family_t family; /* AF_INET or AF_INET6 */
+    unsigned len;       /* bits of the address that count */
+    uint8_t addr[16];   /* in network order, zero beyond `len` */
+};
+
+struct access {
+    enum access_source source;
+    bool any; /* TCP peers from everywhere */
+    struct access_net *nets;
+    size_t nnets;
+    uid_t *uids;
+    size_t nuids;
+    gid_t *gids;
+    size_t ngids;
+    uid_t own;                    /* the server's user */
+    _Atomic uint64_t reported_at; /* clock_ns of the last line about a refusal; 0: none yet */
+    atomic_ulong unreported;      /* refusals since then */
+};
+
+/* Fills *a. Looks users and groups up (blocking).
+ * Returns 0; or, after one log_error line, EX_USAGE, EX_NOUSER or EX_OSERR. access_fini is called in either case. */
+int access_init(struct access *a, const struct access_settings *settings);
+
+void access_fini(struct access *a);
+
+/* Logs what one would otherwise learn from refused connections or never: a TCP socket that is open to other machines
+ * while the default keeps them out, and rules that no listener asks for. */
+void access_warn(const struct access *a, const struct listener *list, size_t count);
+
+/* Tells whether the peer of connection `fd`, accepted on *l from `sa`, may stay. When not, at most one info line per
+ * second names such a peer and the option. A peer that cannot be identified may not. */
+bool access_check(struct access *a, const struct listener *l, int fd, const struct sockaddr *sa, socklen_t len);
+
+/* The rules alone. An IPv4 address in IPv6 form (::ffff:192.0.2.7), as dual-stack sockets have it, is an IPv4 address. */
+bool access_allows_address(const struct access *a, const struct sockaddr *sa, socklen_t len);
+
+/* root and the server's own user may always: both can do anything to the process anyhow. */
+bool access_allows_user(const struct access *a, uid_t uid, const gid_t *gids, size_t ngids);
+
+#endif

@@ -1,0 +1,275 @@
+"""Who may connect: TCP peers by address, peers of Unix sockets by user and group."""
+import os
+import pwd
+import re
+import socket
+import time
+
+import pytest
+
+import fcgi
+from daemon import run, until
+from fcgi import PATIENCE
+from test_cli import refused
+from test_sockets import free_port, hello
+
+EX_USAGE, EX_NOUSER = 64, 67
+NOBODY = pwd.getpwnam("nobody")
+LINE = r"refused (\S+) on \S+: not named by --allow"
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="another user can be taken on by root only")
+
+
+def tcp(start, *options, host="127.0.0.1", port=None, env=None, listen="127.0.0.1"):
+    """A server on a TCP port, which need not let this process in. Returns it and its port."""
+    port = port or free_port()
+    server = start("wsgiapp", *options, socket="%s:%d" % (listen, port), address=(host, port), wait=False, env=env)
+    server.wait_log(r"listening on \S+:%d" % port)
+    return server, port
+
+
+def connect(port, source="127.0.0.1", to="127.0.0.1"):
+    return socket.create_connection((to, port), PATIENCE, source_address=(source, 0))
+
+
+def is_served(sock):
+    """Asks for the values: whether they come, or else the connection ends without a byte."""
+    with sock:
+        try:
+            sock.sendall(fcgi.record(fcgi.GET_VALUES, 0, fcgi.pairs({"FCGI_MPXS_CONNS": ""})))
+            got = sock.recv(1)
+        except (ConnectionResetError, BrokenPipeError):
+            got = b""
+    return got == b"\x01"
+
+
+# --- addresses
+
+def test_loopback_by_default(start):
+    server, port = tcp(start)
+    hello(server.address)
+    assert is_served(connect(port, "127.0.0.2"))
+
+
+def own_address():
+    """An address of this machine that is none of the loopback, or None. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("198.51.100.1", 9))
+        except OSError:
+            return None
+        address = sock.getsockname()[0]
+    return None if address.startswith("127.") else address
+
+
+def test_others_not_by_default(start):
+    address = own_address()
+    if not address:
+        pytest.skip("this machine has only loopback addresses")
+    server, port = tcp(start, listen="*")
+    assert not is_served(connect(port, address, address))
+    server.wait_log(r"refused \S*%s\S* on \S+: only loopback peers may connect unless --allow" % re.escape(address))
+    assert is_served(connect(port))
+    server, port = tcp(start, "--allow", address, listen="*")
+    assert is_served(connect(port, address, address))
+    assert not is_served(connect(port))
+
+
+def test_open_port_is_told(start):
+    server, port = tcp(start, listen="0.0.0.0")
+    assert re.search(r"warning: 0\.0\.0\.0:%d: only peers from 127\.0\.0\.0/8.*--allow" % port, server.log())
+    for options, listen in (([], "127.0.0.1"), (["--allow", "10.0.0.0/8"], "0.0.0.0")):
+        server, port = tcp(start, *options, listen=listen)
+        assert "warning" not in server.log()
+
+
+def test_allow(start):
+    server, port = tcp(start, "--allow", "127.0.0.2")
+    assert not is_served(connect(port, "127.0.0.1"))
+    assert server.wait_log(LINE).group(1).startswith("127.0.0.1:")
+    assert is_served(connect(port, "127.0.0.2"))
+    assert not is_served(connect(port, "127.0.0.3"))
+
+
+def test_networks(start):
+    server, port = tcp(start, "--allow", "127.0.0.2/31", "--allow", "127.1.0.0/16")
+    served = [source for source in ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.1.2.3", "127.2.0.1")
+              if is_served(connect(port, source))]
+    assert served == ["127.0.0.2", "127.0.0.3", "127.1.2.3"]
+
+
+def test_both_families_on_one_socket(start):
+    server, port = tcp(start, "--allow", "127.0.0.0/8", listen="*")
+    assert is_served(connect(port))
+    assert not is_served(connect(port, "::1", "::1"))
+    server, port = tcp(start, "--allow", "::/0", listen="*")
+    assert not is_served(connect(port))
+    assert is_served(connect(port, "::1", "::1"))
+
+
+def test_any(start):
+    server, port = tcp(start, "--allow", "10.0.0.1", "--allow", "any", listen="*")
+    assert is_served(connect(port))
+    assert is_served(connect(port, "::1", "::1"))
+
+
+def test_environment(start):
+    """FastCGI 1.0, 3.2."""
+    env = {"FCGI_WEB_SERVER_ADDRS": "199.170.183.28,127.0.0.2"}
+    server, port = tcp(start, env=env)
+    assert is_served(connect(port, "127.0.0.2"))
+    assert not is_served(connect(port, "127.0.0.1"))
+    server.wait_log(r"refused 127\.0\.0\.1:\d+ on \S+: not in FCGI_WEB_SERVER_ADDRS")
+    hello(start("wsgiapp", env=env).address)  # says nothing about Unix sockets
+    server, port = tcp(start, "--allow", "127.0.0.1", env=env)
+    assert is_served(connect(port, "127.0.0.1"))
+    assert not is_served(connect(port, "127.0.0.2"))
+
+
+def test_inherited_tcp_socket(start):
+    """It is how the specification hands a socket over, with FCGI_WEB_SERVER_ADDRS beside it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        server = start("wsgiapp", sockets=False, stdin=listening, address=("127.0.0.1", port), wait=False,
+                       env={"FCGI_WEB_SERVER_ADDRS": "127.0.0.2"})
+    server.wait_log("listening on")
+    assert is_served(connect(port, "127.0.0.2"))
+    assert not is_served(connect(port, "127.0.0.1"))
+
+
+def test_refused_peer_leaves_nothing(start):
+    server, port = tcp(start, "--allow", "127.0.0.2")
+    assert is_served(connect(port, "127.0.0.2"))
+    fds, threads = server.fds(), server.threads()
+    for _ in range(300):
+        assert not is_served(connect(port))
+    until(lambda: server.fds() <= fds, "descriptors to be closed", lambda: str(server.fds()))
+    assert server.threads() <= threads
+    assert is_served(connect(port, "127.0.0.2"))
+
+
+def test_one_line_a_second(start):
+    server, port = tcp(start, "--allow", "127.0.0.2")
+    began = time.monotonic()
+    count = 0
+
+    def told():
+        nonlocal count
+        for _ in range(50):
+            assert not is_served(connect(port))
+        count += 50
+        return re.search(r"\(and (\d+) more since the last line about this\)", server.log())
+    more = until(told, "the number of refusals without a line", server.log)
+    lines = len(re.findall(LINE, server.log()))
+    assert 2 <= lines <= 2 + time.monotonic() - began
+    assert 1 <= int(more.group(1)) < count
+
+
+# --- users
+
+def connect_as(path, uid, gid, groups=()):
+    """Whether a process of another user is served at a Unix socket."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        status = 2
+        try:
+            os.close(reading)
+            os.setgroups(list(groups))
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+            status = 0 if is_served(fcgi.connect(path)) else 1
+        except OSError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        error = file.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert status in (0, 1), error
+    return status == 0
+
+
+@needs_root
+def test_every_user_by_default(start):
+    server = start("wsgiapp", "--socket-mode", "0666")
+    assert connect_as(server.path, 12345, 12345)
+
+
+@needs_root
+def test_allow_uid(start):
+    server = start("wsgiapp", "--socket-mode", "0666", "--allow-uid", "nobody", "--allow-uid", "12346")
+    assert not connect_as(server.path, 12345, 12345)
+    line = server.wait_log(r"refused process (\d+) of user 12345 and group 12345 on (\S+): not named by --allow-uid")
+    assert int(line.group(1)) != server.pid and line.group(2) == server.path
+    assert connect_as(server.path, NOBODY.pw_uid, 12345)
+    assert connect_as(server.path, 12346, 12345)
+    assert not connect_as(server.path, 12345, 12346), "a group is no user"
+    hello(server.path)  # root
+
+
+@needs_root
+def test_allow_gid(start):
+    server = start("wsgiapp", "--socket-mode", "0666", "--allow-gid", "12346", "--allow-uid", "12350")
+    assert connect_as(server.path, 12345, 12346)
+    assert connect_as(server.path, 12345, 12345, [7, 12346]), "a supplementary group"
+    assert connect_as(server.path, 12345, 12345, [*range(20000, 20300), 12346]), "the last of many"
+    assert not connect_as(server.path, 12345, 12345, range(20000, 20300))
+    assert not connect_as(server.path, 12346, 12345), "a user is no group"
+    assert connect_as(server.path, 12350, 12345)
+
+
+@needs_root
+def test_allow_gid_alone(start):
+    server = start("wsgiapp", "--socket-mode", "0666", "--allow-gid", "12346")
+    assert not connect_as(server.path, 12345, 12345)
+    assert not connect_as(server.path, 12345, 12345, [7])
+    assert connect_as(server.path, 12345, 12346)
+
+
+@needs_root
+def test_allow_uid_on_abstract_socket(start):
+    name = "@wsgi-fcgi-test-access-%d" % os.getpid()
+    start("wsgiapp", "--allow-uid", "12346", socket=name)
+    assert connect_as(name, 12346, 12346)
+    assert not connect_as(name, 12345, 12345)
+
+
+def test_own_user(start):
+    hello(start("wsgiapp", "--allow-uid", "12346").path)
+
+
+@needs_root
+def test_own_user_is_not_root(start):
+    name = "@wsgi-fcgi-test-own-%d" % os.getpid()
+    server = start("wsgiapp", "--allow-uid", "12346", socket=name, user=12345, group=12345, extra_groups=[])
+    hello(server.address)
+    assert connect_as(name, 12345, 12345)
+    assert not connect_as(name, 12347, 12345)
+
+
+def test_users_are_not_for_tcp(start):
+    server, port = tcp(start, "--allow-uid", "12346")
+    assert re.search("warning: --allow-uid and --allow-gid are for Unix sockets", server.log())
+    assert is_served(connect(port))
+
+
+# --- wrong rules
+
+@pytest.mark.parametrize("option, value, status, said", [
+    ("--allow", "localhost", EX_USAGE, "not an IP address"), ("--allow", "", EX_USAGE, "ADDR"),
+    ("--allow", "10.0.0.0/33", EX_USAGE, "0 to 32"), ("--allow", "10.1.0.0/8", EX_USAGE, r"write 10\.0\.0\.0/8"),
+    ("--allow", "[::1]", EX_USAGE, "brackets"), ("--allow-uid", "no-such-name", EX_NOUSER, "no-such-name"),
+    ("--allow-gid", "no-such-name", EX_NOUSER, "no-such-name"),
+])
+def test_wrong_rule(option, value, status, said):
+    for more in ([], ["--check"]):
+        done = run("-s", "127.0.0.1:0", *more, option, value, "hello")
+        refused(done, status, option + ": ", said)
+        assert done.stderr.count("\n") == 1
+
+
+def test_wrong_environment():
+    done = run("-s", "127.0.0.1:0", "hello", env={"FCGI_WEB_SERVER_ADDRS": "127.0.0.1;127.0.0.2"})
+    refused(done, EX_USAGE, "FCGI_WEB_SERVER_ADDRS: .*not an IP address")

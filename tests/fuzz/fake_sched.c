@@ -1,0 +1,124 @@
+#include "config.h"
+
+/* A promise that is not kept is a finding. */
+#undef NDEBUG
+#include <assert.h>
+
+#include "fake_sched.h"
+
+#include <stdlib.h>
+
+struct sched_thread {
+    struct sched *sched;
+};
+
+struct sched {
+    struct sched_config config;
+    struct sched_thread thread;
+    TAILQ_HEAD(, sched_job) queue;
+    unsigned waiting, busy;
+    struct sched_note *notes, **last_note;
+    bool quit;
+};
+
+struct sched *sched_new(const struct sched_config *config) {
+    struct sched *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->config = *config;
+    s->thread.sched = s;
+    s->last_note = &s->notes;
+    TAILQ_INIT(&s->queue);
+    return s;
+}
+
+void sched_free(struct sched *s) {
+    free(s);
+}
+
+int sched_start(struct sched *s) {
+    (void)s;
+    return 0;
+}
+
+bool sched_submit(struct sched *s, struct sched_job *job) {
+    assert(!s->quit);
+    if (s->busy >= s->config.threads && s->waiting >= s->config.queue_limit)
+        return false;
+    job->sched = s;
+    job->queued = true;
+    TAILQ_INSERT_TAIL(&s->queue, job, link);
+    s->waiting++;
+    return true;
+}
+
+static void take(struct sched *s, struct sched_job *job) {
+    TAILQ_REMOVE(&s->queue, job, link);
+    job->queued = false;
+    s->waiting--;
+}
+
+bool sched_cancel(struct sched *s, struct sched_job *job) {
+    if (!job->queued)
+        return false;
+    take(s, job);
+    return true;
+}
+
+void sched_post(struct sched *s, struct sched_note *note) {
+    for (const struct sched_note *posted = s->notes; posted; posted = posted->next)
+        assert(posted != note);
+    note->next = NULL;
+    *s->last_note = note;
+    s->last_note = &note->next;
+}
+
+void sched_quit(struct sched *s) {
+    assert(!s->quit && !s->waiting && !s->busy);
+    s->quit = true;
+}
+
+/* There is no other thread for the loop, so a job must not wait. */
+bool sched_will_block(struct sched_thread *thread) {
+    assert(thread->sched != NULL);
+    return false;
+}
+
+void fake_sched_call_notes(struct sched *s) {
+    struct sched_note *note = s->notes;
+    s->notes = NULL;
+    s->last_note = &s->notes;
+    while (note) {
+        struct sched_note *next = note->next; /* the call may give the memory back */
+        note->call(note);
+        note = next;
+    }
+}
+
+bool fake_sched_run(struct sched *s) {
+    struct sched_job *job = TAILQ_FIRST(&s->queue);
+    if (!job || s->busy >= s->config.threads)
+        return false;
+    take(s, job);
+    s->busy++;
+    job->ops->run(job, &s->thread);
+    return true;
+}
+
+void fake_sched_settle(struct sched *s, struct sched_job *job) {
+    s->busy--;
+    job->ops->settle(job);
+}
+
+bool fake_sched_expire(struct sched *s) {
+    struct sched_job *job = TAILQ_FIRST(&s->queue);
+    if (!job)
+        return false;
+    take(s, job);
+    job->ops->expired(job);
+    return true;
+}
+
+bool fake_sched_has_quit(const struct sched *s) {
+    return s->quit;
+}

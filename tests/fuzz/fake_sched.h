@@ -1,0 +1,24 @@
+/* A scheduler without threads, in the place of src/sched: what would happen at any time happens here when it is asked
+ * for. Jobs may be started, settled and expired in any order. */
+#ifndef WSGI_FCGI_TESTS_FAKE_SCHED_H
+#define WSGI_FCGI_TESTS_FAKE_SCHED_H
+
+#include "sched/sched.h"
+
+/* Calls the notes posted so far. */
+void fake_sched_call_notes(struct sched *s);
+
+/* Calls `run` of the job that waits longest; it counts as running until it is settled. Returns false when none waits,
+ * or as many run as there are threads. */
+bool fake_sched_run(struct sched *s);
+
+/* The job has run: calls `settle`. */
+void fake_sched_settle(struct sched *s, struct sched_job *job);
+
+/* Calls `expired` of the job that waits longest. Returns false when none waits. */
+bool fake_sched_expire(struct sched *s);
+
+/* Whether sched_quit was called. */
+bool fake_sched_has_quit(const struct sched *s);
+
+#endif

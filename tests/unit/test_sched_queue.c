@@ -1,0 +1,392 @@
+#include "config.h"
+
+#include "sched/sched.h"
+
+#include "no_threads.h"
+#include "sched_rig.h"
+
+#include <errno.h>
+
+/* The queue. */
+
+static void cancel_cb(void *arg) {
+    struct task *task = arg;
+    task->cancelled = sched_cancel(sched, &task->job);
+}
+
+static bool cancel(struct task *task) {
+    on_owner(cancel_cb, task);
+    return task->cancelled;
+}
+
+START_TEST(test_cancel)
+{
+    struct task running, waiting[3];
+    config.queue_limit = 3;
+    start(1);
+    task_init(&running, 1, give_and_sleep_body);
+    submit(&running);
+    sem_wait(&running.started);
+    for (int i = 0; i < 3; i++) {
+        task_init(&waiting[i], 2, NULL);
+        ck_assert(!cancel(&waiting[i]));
+    }
+    for (int i = 0; i < 3; i++)
+        submit(&waiting[i]);
+    ck_assert(!cancel(&running));
+    ck_assert(cancel(&waiting[1]));
+    ck_assert(!cancel(&waiting[1]));
+    ck_assert_uint_eq(get_stats().waiting, 2);
+    sem_post(&running.go);
+    sem_wait(&running.settled);
+    sem_wait(&waiting[0].settled);
+    sem_wait(&waiting[2].settled);
+    ck_assert(!cancel(&running));
+    ck_assert_int_eq(atomic_load(&waiting[1].runs), 0);
+    run_one(&waiting[1]);
+    finish();
+}
+END_TEST
+
+struct crowd {
+    struct task *tasks;
+    int count, accepted;
+};
+
+static void submit_crowd_cb(void *arg) {
+    struct crowd *crowd = arg;
+    for (int i = 0; i < crowd->count; i++)
+        crowd->accepted += sched_submit(sched, &crowd->tasks[i].job);
+}
+
+START_TEST(test_queue_limit)
+{
+    enum { LIMIT = 2, CROWD = 10 };
+    struct task sleeper, tasks[CROWD];
+    struct crowd crowd = {.tasks = tasks, .count = CROWD};
+    config.queue_limit = LIMIT;
+    start(1);
+    task_init(&sleeper, 1, give_and_sleep_body);
+    for (int i = 0; i < CROWD; i++)
+        task_init(&tasks[i], 2, NULL);
+    /* With a free thread they only wait for their turn. */
+    on_owner(submit_crowd_cb, &crowd);
+    ck_assert_int_eq(crowd.accepted, CROWD);
+    for (int i = 0; i < CROWD; i++)
+        sem_wait(&tasks[i].settled);
+    submit(&sleeper);
+    sem_wait(&sleeper.started);
+    crowd.accepted = 0;
+    on_owner(submit_crowd_cb, &crowd);
+    ck_assert_int_eq(crowd.accepted, LIMIT);
+    sem_post(&sleeper.go);
+    for (int i = 0; i < LIMIT; i++)
+        sem_wait(&tasks[i].settled);
+    finish();
+}
+END_TEST
+
+static struct task late;
+
+static void submit_late(struct task *task) {
+    (void)task;
+    REQUIRE(sched_submit(sched, &late.job));
+}
+
+struct aged {
+    struct task *task;
+    uint64_t age;
+};
+
+static void submit_aged_cb(void *arg) {
+    struct aged *aged = arg;
+    submit_cb(aged->task);
+    aged->task->job.queued_at -= aged->age;
+}
+
+START_TEST(test_queue_timeout)
+{
+    struct task sleeper, old, fresh;
+    config.queue_limit = 10;
+    config.queue_timeout = FOREVER_NS;
+    start(1);
+    task_init(&sleeper, 1, give_and_sleep_body);
+    task_init(&old, 2, NULL);
+    task_init(&fresh, 2, NULL);
+    task_init(&late, 2, NULL);
+    old.on_expire = submit_late;
+    submit(&sleeper);
+    sem_wait(&sleeper.started);
+    /* Seen as too old when the queue is looked at, or 1 ms later by the timer, which goes on for the next. */
+    struct aged aged = {.task = &old, .age = _i ? config.queue_timeout - 1000000 : config.queue_timeout + 1};
+    on_owner(submit_aged_cb, &aged);
+    if (_i)
+        submit(&fresh);
+    sem_wait(&old.expired);
+    ping();
+    ping(); /* in between the owner has looked at the queue */
+    ck_assert_int_eq(old.expiries, 1);
+    ck_assert_int_eq(atomic_load(&old.runs), 0);
+    ck_assert_int_eq(late.expiries, 0);
+    ck_assert(ev_is_active(&sched->queue_timer));
+    sem_post(&sleeper.go);
+    sem_wait(&sleeper.settled);
+    if (_i)
+        sem_wait(&fresh.settled);
+    sem_wait(&late.settled);
+    ping();
+    ck_assert_int_eq(nexpired, 1);
+    ck_assert(!cancel(&old));
+    finish();
+}
+END_TEST
+
+static void submit_again_late(struct task *task) {
+    REQUIRE(sched_submit(sched, &task->job));
+}
+
+/* Nothing but the timer wakes the loop. */
+START_TEST(test_queue_timer)
+{
+    struct task sleeper, task;
+    config.queue_limit = 10;
+    config.queue_timeout = 1000000;
+    start(1);
+    task_init(&sleeper, 1, give_and_sleep_body);
+    sleeper.on_expire = submit_again_late; /* a busy machine may be too slow even for an empty queue */
+    task_init(&task, 2, NULL);
+    for (int i = 0; i < 5; i++) {
+        submit(&sleeper);
+        sem_wait(&sleeper.started);
+        submit(&task);
+        sem_wait(&task.expired);
+        sem_post(&sleeper.go);
+        sem_wait(&sleeper.settled);
+    }
+    ck_assert_int_eq(atomic_load(&task.runs), 0);
+    finish();
+}
+END_TEST
+
+/* Notes. */
+
+enum { POSTERS = 4, NOTES = 5000 };
+
+struct numbered {
+    struct sched_note note;
+    int poster, number;
+};
+
+static struct numbered notes[POSTERS][NOTES];
+static int nnotes, next_number[POSTERS];
+static sem_t all_notes;
+
+static void numbered_cb(struct sched_note *note) {
+    struct numbered *n = (struct numbered *)note;
+    check_owner();
+    REQUIRE(n->number == next_number[n->poster]++);
+    if (++nnotes == POSTERS * NOTES)
+        sem_post(&all_notes);
+}
+
+static void *poster_main(void *arg) {
+    struct numbered *mine = arg;
+    for (int i = 0; i < NOTES; i++)
+        sched_post(sched, &mine[i].note);
+    return NULL;
+}
+
+START_TEST(test_post)
+{
+    pthread_t posters[POSTERS];
+    struct task task;
+    start_watched(2);
+    sem_init(&all_notes, 0, 0);
+    for (int i = 0; i < POSTERS; i++) {
+        for (int k = 0; k < NOTES; k++)
+            notes[i][k] = (struct numbered){.note.call = numbered_cb, .poster = i, .number = k};
+        ck_assert_int_eq(pthread_create(&posters[i], NULL, poster_main, notes[i]), 0);
+    }
+    task_init(&task, 1, give_and_sleep_body);
+    for (int i = 0; i < 100; i++) {
+        sem_post(&task.go);
+        run_one(&task);
+    }
+    sem_wait(&all_notes);
+    for (int i = 0; i < POSTERS; i++)
+        pthread_join(posters[i], NULL);
+    finish();
+}
+END_TEST
+
+/* The end. */
+
+START_TEST(test_quit)
+{
+    struct task tasks[4];
+    start_watched(4);
+    make_predicted(1);
+    for (int i = 0; i < 4; i++) {
+        task_init(&tasks[i], 1 + (uint32_t)i % 2, give_and_sleep_body);
+        submit(&tasks[i]);
+    }
+    for (int i = 0; i < 4; i++)
+        sem_wait(&tasks[i].started);
+    for (int i = 0; i < 2; i++) {
+        sem_post(&tasks[i].go);
+        sem_wait(&tasks[i].settled);
+    }
+    wait_parked();
+    on_owner(quit_cb, NULL);
+    pthread_join(watch, NULL);
+    ck_assert_uint_ge(sched_join(sched, clock_ns()), 2);
+    ck_assert_uint_ge(sched_join(sched, clock_ns() + 1000000), 2);
+    for (int i = 2; i < 4; i++)
+        sem_post(&tasks[i].go);
+    ck_assert_uint_eq(sched_join(sched, clock_ns() + FOREVER_NS), 0);
+    ck_assert_int_eq(stops, 5);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(tasks[i].settles, i < 2); /* without an owner nobody settles */
+    sched_free(sched);
+    ev_loop_destroy(loop);
+}
+END_TEST
+
+static void quit_on_settle(struct task *task) {
+    (void)task;
+    sched_quit(sched);
+}
+
+START_TEST(test_quit_from_settle)
+{
+    struct task task;
+    start(2);
+    task_init(&task, 1, NULL);
+    task.on_settle = quit_on_settle;
+    submit(&task);
+    sem_wait(&task.settled);
+    ck_assert_uint_eq(sched_join(sched, clock_ns() + FOREVER_NS), 0);
+    ck_assert_int_eq(stops, 1);
+    sched_free(sched);
+    ev_loop_destroy(loop);
+}
+END_TEST
+
+START_TEST(test_never_started)
+{
+    make(1);
+    sched_quit(sched);
+    ck_assert_int_eq(sched_start(sched), -1);
+    ck_assert_uint_eq(sched_join(sched, 0), 0);
+    sched_free(sched);
+    sched_free(NULL);
+    ev_loop_destroy(loop);
+}
+END_TEST
+
+/* The watch. */
+
+START_TEST(test_watch_ends)
+{
+    start(1);
+    sched_watch(sched, wake[0], clock_ns(), on_wake, &wakes);
+    /* Long enough for it to go to sleep on the way. */
+    sched_watch(sched, wake[0], clock_ns() + 50000000, on_wake, &wakes);
+    ck_assert_int_eq(wakes, 0);
+    atomic_store(&watch_stop, true);
+    ck_assert_int_eq(write(wake[1], "", 1), 1);
+    sched_watch(sched, wake[0], 0, on_wake, &wakes);
+    ck_assert_int_eq(wakes, 1);
+    atomic_store(&watch_stop, false);
+    watch_start();
+    finish();
+}
+END_TEST
+
+START_TEST(test_watch_parks_and_wakes)
+{
+    struct task task;
+    start_watched(2);
+    task_init(&task, 1, sleep_body);
+    for (int i = 0; i < 3; i++) {
+        wait_parked();
+        atomic_store(&predict_slot(&sched->predict, 1)->blind_ns, 0);
+        submit(&task);
+        sem_wait(&task.started);
+        ping(); /* the watch woke, and took the loop over */
+        sem_post(&task.go);
+        sem_wait(&task.settled);
+    }
+    ck_assert_int_ge(atomic_load(&wakes), 3);
+    finish();
+}
+END_TEST
+
+/* A system that has no more threads. */
+
+START_TEST(test_no_thread_at_all)
+{
+    make(1);
+    log_catch();
+    forbid_threads(true);
+    int result = sched_start(sched), error = errno;
+    forbid_threads(false);
+    ck_assert_int_eq(log_lines(), 1);
+    ck_assert_int_eq(result, -1);
+    ck_assert_int_eq(error, EAGAIN);
+    ck_assert_int_eq(sched_start(sched), 0);
+    finish();
+}
+END_TEST
+
+START_TEST(test_no_second_thread)
+{
+    struct task sleeper, given, predicted;
+    start(2);
+    make_predicted(3);
+    ping();
+    log_catch();
+    forbid_threads(true);
+    /* Everything goes on inline. */
+    task_init(&predicted, 3, NULL);
+    run_one(&predicted);
+    task_init(&given, 1, give_and_sleep_body);
+    sem_post(&given.go);
+    run_one(&given);
+    ck_assert(!given.gave);
+    /* A sleeper stops the loop until there is a thread again; the log says it once, however often the watch tries. */
+    task_init(&sleeper, 2, sleep_body);
+    submit(&sleeper);
+    sem_wait(&sleeper.started);
+    sched_watch(sched, wake[0], clock_ns() + 50000000, on_wake, &wakes);
+    forbid_threads(false);
+    ck_assert_int_eq(log_lines(), 1);
+    ck_assert_uint_eq(get_stats().threads, 1);
+    watch_start();
+    ping();
+    ck_assert_uint_eq(get_stats().threads, 2);
+    sem_post(&sleeper.go);
+    sem_wait(&sleeper.settled);
+    finish();
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("sched_queue");
+    TCase *c = tcase_create("sched_queue");
+    suite_add_tcase(suite, c);
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, test_cancel);
+    tcase_add_test(c, test_queue_limit);
+    tcase_add_loop_test(c, test_queue_timeout, 0, 2);
+    tcase_add_test(c, test_queue_timer);
+    tcase_add_test(c, test_post);
+    tcase_add_test(c, test_quit);
+    tcase_add_test(c, test_quit_from_settle);
+    tcase_add_test(c, test_never_started);
+    tcase_add_test(c, test_watch_ends);
+    tcase_add_test(c, test_watch_parks_and_wakes);
+    tcase_add_test(c, test_no_thread_at_all);
+    tcase_add_test(c, test_no_second_thread);
+    return unit_run(suite);
+}
