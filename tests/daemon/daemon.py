@@ -27,7 +27,8 @@ def binary():
 
 def clean_environ(**more):
     """The environment without what would change how the server or Python starts."""
-    drop = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "JOURNAL_STREAM", "NOTIFY_SOCKET")
+    drop = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "JOURNAL_STREAM", "NOTIFY_SOCKET",
+            "FCGI_WEB_SERVER_ADDRS")
     env = {name: value for name, value in os.environ.items() if name not in drop}
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     env.update({name: str(value) for name, value in more.items()})
