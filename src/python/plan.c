@@ -27,6 +27,7 @@ struct plan {
     PyObject *env; /* NULL: an empty place */
     uint32_t shape;
     unsigned npairs, misses;
+    bool any_always; /* of the pairs */
     unsigned nbytes;
     struct plan_pair *pairs;
     char *params;
@@ -42,11 +43,12 @@ static struct plan *plan_of(const struct cgi_vars *vars) {
 /* How many bytes are the same at the beginning of both. */
 static size_t common(const char *a, const char *b, size_t n) {
     size_t i = 0;
-    for (; i + 32 <= n; i += 32) {
-        uint64_t x[4], y[4];
-        memcpy(x, a + i, 32);
-        memcpy(y, b + i, 32);
-        if ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]))
+    if (!memcmp(a, b, n))
+        return n;
+    for (uint64_t x, y; i + 8 <= n; i += 8) {
+        memcpy(&x, a + i, 8);
+        memcpy(&y, b + i, 8);
+        if (x != y)
             break;
     }
     while (i < n && a[i] == b[i])
@@ -70,6 +72,8 @@ static int set_value(PyObject *env, const struct plan_pair *p, struct slice valu
 static int apply(const struct plan *plan, const char *params, size_t len, PyObject *env) {
     const char *pos = params, *end = params + len;
     const char *same = params + common(plan->params, params, min_size(plan->nbytes, len));
+    if (same == end && len == plan->nbytes && !plan->any_always)
+        return 1;
     for (const struct plan_pair *p = plan->pairs; p < plan->pairs + plan->npairs; p++) {
         bool equal = (size_t)(p->end - p->start) <= (size_t)(same - pos);
         if (equal && !p->always) {
@@ -133,6 +137,7 @@ static bool fill_pairs(struct plan *plan, PyObject *env) {
                 return false;
         }
         if (plan->pairs[i].always) {
+            plan->any_always = true;
             if (PyDict_SetItem(env, name->key, Py_None))
                 return false;
             memset(plan->params + (pair.value.p - plan->params), 0, pair.value.n);
