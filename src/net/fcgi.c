@@ -188,7 +188,9 @@ static bool earlier_same_id(const struct fcgi_request *q) {
 }
 
 static void request_start(struct fcgi_request *q) {
-    if (q->refusal)
+    if (q->aborted)
+        request_end(q, 0);
+    else if (q->refusal)
         request_refuse(q, q->refusal);
     else if (body_short(&q->r.body) && q->r.body.complete)
         request_refuse(q, "400 Bad Request");
@@ -266,9 +268,11 @@ static const struct sched_job_ops fcgi_job_ops = {.run = job_run, .settle = job_
 static enum conn_reason on_begin(struct fcgi_conn *c, const struct fcgi_event *e) {
     uint8_t record[FCGI_END_REQUEST_LEN];
     struct fcgi_request *earlier = request_find(c, e->id);
-    if (earlier && !earlier->stdin_ended)
+    if (earlier && (!earlier->stdin_ended || earlier->state == FCGI_PARAMS_STATE))
         return CONN_ID_IN_USE;
     if (e->role != FCGI_RESPONDER && e->role != FCGI_AUTHORIZER) {
+        if (earlier)
+            return CONN_ID_IN_USE;
         log_info("connection %llu: request %u: role %u is not served", c->conn.number, e->id, e->role);
         fcgi_put_end_request(record, e->id, 0, FCGI_UNKNOWN_ROLE);
         conn_output(&c->conn, record, sizeof record);
@@ -375,7 +379,11 @@ static void on_abort(struct fcgi_request *q) {
         request_gone(q);
         return;
     }
-    request_end(q, 0);
+    if (earlier_same_id(q)) {
+        set_state(q, FCGI_HELD_STATE);
+        body_abort(&q->r.body, ECONNRESET);
+    } else
+        request_end(q, 0);
 }
 
 static void on_values_end(struct fcgi_conn *c) {
@@ -589,7 +597,10 @@ ev_tstamp fcgi_expire_incomplete(struct lane *lane) {
                     q->c->conn.number, q->id, lane->config.header_timeout);
         /* What still comes for this id belongs to no request, and is ignored. */
         q->keep_conn = false;
-        request_refuse(q, "408 Request Timeout");
+        q->refusal = "408 Request Timeout";
+        set_state(q, FCGI_HELD_STATE);
+        if (!earlier_same_id(q))
+            request_start(q);
     }
     return 0;
 }
