@@ -80,6 +80,9 @@ static enum var find_var(struct slice name) {
 static enum cgi_class classify_header(struct slice name) {
     if (EQUALS(name, "HTTP_COOKIE"))
         return CGI_COOKIE;
+    /* There is one Host (RFC 9112, section 3.2): who sets it again overrides what a stock file has set. */
+    if (EQUALS(name, "HTTP_HOST"))
+        return CGI_PASS;
     /* HTTP_PROXY: libraries of the application would take a client's Proxy header for their proxy setting (httpoxy).
      * The others speak of the body as the client sent it; the proxy's CONTENT_* tell what arrives here. */
     if (EQUALS(name, "HTTP_PROXY") || EQUALS(name, "HTTP_CONTENT_LENGTH") || EQUALS(name, "HTTP_CONTENT_TYPE") ||

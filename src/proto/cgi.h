@@ -40,8 +40,8 @@ enum cgi_result {
 
 /* What is to become of a parameter in the WSGI environ. */
 enum cgi_class {
-    CGI_PASS,   /* set it as it is; when it is repeated, the last one wins */
-    CGI_HEADER, /* an HTTP_* header: repeated ones are joined with ", " (RFC 9110, section 5.3) */
+    CGI_PASS,   /* set it as it is; when it is repeated, the last one wins; HTTP_HOST too */
+    CGI_HEADER, /* any other HTTP_* header: repeated ones are joined with ", " (RFC 9110, section 5.3) */
     CGI_COOKIE, /* HTTP_COOKIE: joined with "; " (RFC 6265, section 5.4) */
     CGI_DROP,   /* never shown: HTTP_PROXY, HTTP_CONTENT_LENGTH, HTTP_CONTENT_TYPE, HTTP_TRANSFER_ENCODING,
                    and all that begins with "wsgi." or "wsgi_fcgi." */

@@ -69,11 +69,13 @@ int call_set_length(struct wsgi_call *call, uint64_t length) {
 }
 
 /* PEP 3333, "The start_response() Callable": nothing may be sent before it was called. */
-static bool check_started(struct wsgi_call *call) {
+static bool check_may_send(struct wsgi_call *call) {
     if (!call->r)
         PyErr_SetString(PyExc_RuntimeError, "the request has ended");
     else if (!call->started)
         PyErr_SetString(PyExc_AssertionError, "a body before start_response() was called");
+    else if (call->sending)
+        PyErr_SetString(PyExc_RuntimeError, "another thread is sending a part of this answer");
     else
         return true;
     return false;
@@ -93,17 +95,13 @@ static enum call_sent count_bytes(struct wsgi_call *call, size_t *len) {
 enum call_sent call_send(struct wsgi_call *call, const char *data, size_t len) {
     if (!len)
         return CALL_SENT;
-    if (!check_started(call))
+    if (!check_may_send(call))
         return CALL_FAILED;
     struct request *r = call->r;
-    if (call->sending) {
-        PyErr_SetString(PyExc_RuntimeError, "another thread is sending a part of this answer");
-        return CALL_FAILED;
-    }
     call->sending = true;
     enum call_sent result = count_bytes(call, &len);
     PyThreadState *state = call_enter(call);
-    int failed = r->frontend->send(r, data, call->no_body ? 0 : len);
+    int failed = request_send(r, data, call->no_body ? 0 : len);
     int error = errno;
     call_leave(call, state);
     call->sending = false;
@@ -118,7 +116,7 @@ enum call_sent call_send(struct wsgi_call *call, const char *data, size_t len) {
 }
 
 enum call_sent call_put(struct wsgi_call *call, const char *data, size_t len) {
-    if (!check_started(call))
+    if (!check_may_send(call))
         return CALL_FAILED;
     struct request *r = call->r;
     enum call_sent result = count_bytes(call, &len);

@@ -27,7 +27,7 @@ static _Thread_local struct request *current;
 static void emit(const char *p, size_t n) {
     bool passed_on = false;
     if (current && destinations & WSGI_ERRORS_PEER)
-        passed_on = !current->frontend->error(current, p, n);
+        passed_on = !request_error(current, p, n);
     if (destinations & WSGI_ERRORS_LOG || !passed_on)
         log_text(p, n);
 }

@@ -146,7 +146,7 @@ static int send_file_blocks(struct wsgi_call *call, struct request *r, struct fi
         }
         range.start += n;
         call->sent += (uint64_t)n;
-        if (r->frontend->send(r, block, (size_t)n))
+        if (request_send(r, block, (size_t)n))
             *sent = CALL_GONE;
     }
     free(block);
@@ -165,9 +165,11 @@ static enum call_sent send_file(struct wsgi_call *call, struct file_range range)
         call->sent += (uint64_t)(range.end - range.start);
         return CALL_SENT;
     }
+    call->sending = true;
     PyThreadState *state = call_enter(call);
     int error = send_file_blocks(call, r, range, &sent);
     call_leave(call, state);
+    call->sending = false;
     if (error) {
         errno = error;
         PyErr_SetFromErrno(PyExc_OSError);

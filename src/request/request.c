@@ -11,6 +11,7 @@
 void request_init(struct request *r) {
     *r = (struct request){0};
     body_init(&r->body);
+    pthread_mutex_init(&r->out_lock, NULL);
 }
 
 void request_reset(struct request *r) {
@@ -29,6 +30,7 @@ void request_fini(struct request *r) {
     buf_fini(&r->head);
     buf_fini(&r->out);
     body_fini(&r->body);
+    pthread_mutex_destroy(&r->out_lock);
 }
 
 int request_answer(struct request *r, const char *status, const char *extra, const char *text) {
@@ -41,6 +43,22 @@ int request_answer(struct request *r, const char *status, const char *extra, con
     if (buf_append(&r->head, lines, (size_t)n) || (extra && buf_append(&r->head, extra, strlen(extra))))
         return -1;
     return r->frontend->put(r, text, head_only ? 0 : strlen(text));
+}
+
+int request_send(struct request *r, const char *data, size_t len) {
+    pthread_mutex_lock(&r->out_lock);
+    int failed = r->frontend->send(r, data, len), error = errno;
+    pthread_mutex_unlock(&r->out_lock);
+    errno = error;
+    return failed;
+}
+
+int request_error(struct request *r, const char *text, size_t len) {
+    pthread_mutex_lock(&r->out_lock);
+    int failed = r->frontend->error(r, text, len), error = errno;
+    pthread_mutex_unlock(&r->out_lock);
+    errno = error;
+    return failed;
 }
 
 ssize_t request_read(struct request *r, void *out, size_t len) {

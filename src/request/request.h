@@ -48,12 +48,14 @@ struct request {
     struct body body;
     bool authorizer; /* the answer decides whether a request is let through (FastCGI 1.0, 6.3) */
 
-    struct buf head;  /* header lines "Name: value\r\n", in the order of the application */
-    char status[128]; /* "200 OK"; empty until the application sets it */
-    struct buf out;   /* answer in wire format that was not transmitted yet */
-    bool head_stored; /* the head is in `out`, or was sent */
-    bool broken_off;  /* the answer is not whole: the front end must let the peer see that */
-    atomic_bool gone; /* the peer is gone or has aborted the request: writing is of no use */
+    struct buf head;          /* header lines "Name: value\r\n", in the order of the application */
+    char status[128];         /* "200 OK"; empty until the application sets it */
+    struct buf out;           /* answer in wire format that was not transmitted yet */
+    pthread_mutex_t out_lock; /* held around send and error of the front end, which threads of the application may call
+                                 at the same time; never while waiting for the GIL */
+    bool head_stored;         /* the head is in `out`, or was sent */
+    bool broken_off;          /* the answer is not whole: the front end must let the peer see that */
+    atomic_bool gone;         /* the peer is gone or has aborted the request: writing is of no use */
 };
 
 enum {
@@ -72,6 +74,10 @@ void request_fini(struct request *r);
 /* Stores a whole short answer of the server's own ("503 Service Unavailable" and the like) in the front end's wire
  * format. `extra` is NULL or further header lines, each with its "\r\n". Returns 0, or -1 with errno ENOMEM. */
 int request_answer(struct request *r, const char *status, const char *extra, const char *text);
+
+/* frontend->send and frontend->error under out_lock. */
+int request_send(struct request *r, const char *data, size_t len);
+int request_error(struct request *r, const char *text, size_t len);
 
 /* Copies up to `len` bytes of the body to `out`, waiting for at least one. Returns how many, 0 at the end, or -1 with
  * errno: ECONNABORTED the peer sent fewer bytes than announced, ECONNRESET it is gone, EFBIG too large, EAGAIN no
