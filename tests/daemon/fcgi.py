@@ -215,7 +215,12 @@ class Connection:
         return out
 
     def read_record(self):
-        version, type, id, length, padding = struct.unpack(">BBHHBx", self._read(8))
+        header = self._read(8)
+        if header == bytes(8):
+            # How the server ends a connection in the middle of an answer; nothing may follow.
+            assert self.at_eof()
+            raise Closed
+        version, type, id, length, padding = struct.unpack(">BBHHBx", header)
         assert version == 1, "version byte %d" % version
         return Record(type, id, self._read(length), self._read(padding))
 

@@ -55,6 +55,14 @@ KEPT = """\
 """
 
 
+class NoResponse:
+    """The connection ended without a byte."""
+    status, headers, body, complete = None, [], b"", False
+
+    def __repr__(self):
+        return "<no response>"
+
+
 class HTTPResponse:
     def __init__(self, response):
         self.status = response.status
@@ -131,7 +139,10 @@ class Nginx:
         return connection, connection.getresponse()
 
     def ask(self, name, *args, **more):
-        connection, response = self.open(name, *args, **more)
+        try:
+            connection, response = self.open(name, *args, **more)
+        except http.client.RemoteDisconnected:
+            return NoResponse()
         try:
             return HTTPResponse(response)
         finally:

@@ -25,7 +25,7 @@ def expected(given):
     for name, value in given:
         if name in DROPPED or name.startswith(("wsgi.", "wsgi_fcgi.")):
             continue
-        if name.startswith("HTTP_") and name in environ:
+        if name.startswith("HTTP_") and name != "HTTP_HOST" and name in environ:
             environ[name] += ("; " if name == "HTTP_COOKIE" else ", ") + value
         else:
             environ[name] = value

@@ -67,6 +67,7 @@ enum {
     THREADS = 3,
     STEPS_MAX = 200,
     PIECES_MAX = 64,       /* in which something is sent; the rest follows in one */
+    QUIET_ROUNDS = 10,     /* of the loop, after which nothing waits in a socket any more */
     SENT_MAX = 1 << 19,    /* bytes of all peers */
     ANSWERED_MAX = 1 << 20 /* bytes of the application */
 };
@@ -566,7 +567,7 @@ static void answer_all(void) {
 
 /* Lets everything happen that can without further input, and takes all that is sent. */
 static void settle(void) {
-    for (int quiet = 0; quiet < 3; quiet++) {
+    for (int quiet = 0; quiet < QUIET_ROUNDS; quiet++) {
         answer_all();
         loop_once();
         for (struct peer *p = z.peers; p < z.peers + PEERS; p++)

@@ -77,6 +77,11 @@ static void check_record(struct peer *p, const uint8_t *record, size_t len, size
 static void check_answers(struct peer *p) {
     while (buf_len(&p->in) >= FCGI_RECORD_HEADER) {
         const uint8_t *record = (const uint8_t *)buf_head(&p->in);
+        static const uint8_t broken_off[FCGI_RECORD_HEADER];
+        if (!memcmp(record, broken_off, sizeof broken_off)) {
+            assert(buf_len(&p->in) == sizeof broken_off); /* the end of an answer that was cut off, and of all */
+            return;
+        }
         size_t len = (size_t)record[4] << 8 | record[5], padding = record[6];
         if (buf_len(&p->in) < FCGI_RECORD_HEADER + len + padding)
             return;

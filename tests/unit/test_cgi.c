@@ -443,7 +443,7 @@ static const struct {
     {"http_host", CGI_PASS},
     {"path_info", CGI_PASS},
     {"", CGI_PASS},
-    {"HTTP_HOST", CGI_HEADER},
+    {"HTTP_HOST", CGI_PASS},
     {"HTTP_", CGI_HEADER},
     {"HTTP_X", CGI_HEADER},
     {"HTTP_ACCEPT", CGI_HEADER},

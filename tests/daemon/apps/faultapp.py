@@ -1,0 +1,136 @@
+"""Routes for the tests of faults and regressions, beside those of wsgiapp."""
+import ctypes
+import gzip
+import hashlib
+import tempfile
+import threading
+
+from gateway import knock, visit
+from wsgiapp import application, reply, route, text  # noqa: F401
+
+
+@route
+def pauses(environ, start_response, query):
+    """Length and SHA-256 of the body; waits at the gate before the first byte and then every `every` bytes."""
+    digest, length, pause = hashlib.sha256(), 0, 0
+    while True:
+        if length >= pause:
+            visit(query["gate"], "read %d" % length)
+            pause += int(query["every"])
+        chunk = environ["wsgi.input"].read(1 << 16)
+        if not chunk:
+            return reply(start_response, [length, digest.hexdigest()])
+        digest.update(chunk)
+        length += len(chunk)
+
+
+@route
+def read_or_fail(environ, start_response, query):
+    """Waits at the gate, then reads; an error of reading is the answer."""
+    visit(query["gate"], "reading")
+    try:
+        length = len(environ["wsgi.input"].read())
+    except OSError as error:
+        return reply(start_response, ["failed", error.errno], "507 Insufficient Storage")
+    return reply(start_response, ["read", length])
+
+
+@route
+def wrapped_gzip(environ, start_response, query):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return environ["wsgi.file_wrapper"](gzip.open(query["path"]), 1000)
+
+
+@route
+def wrapped_temporary(environ, start_response, query):
+    """A temporary file, open for reading and writing, from `offset` on; `ahead` bytes are read and given back first."""
+    file = tempfile.TemporaryFile()
+    file.write(environ["wsgi.input"].read())
+    file.seek(int(query["offset"]) - int(query["ahead"]))
+    file.read(int(query["ahead"]))
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return environ["wsgi.file_wrapper"](file)
+
+
+@route
+def length_without_body(environ, start_response, query):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "100")])
+    return []
+
+
+@route
+def late(environ, start_response, query):
+    """Waits at the gate, then answers `mib` MiB."""
+    visit(query["gate"], "late")
+    return text(start_response, b"x" * (int(query["mib"]) << 20))
+
+
+@route
+def two_readers(environ, start_response, query):
+    """Two threads read the body at once; the lengths and sums of what each got."""
+    stream, got = environ["wsgi.input"], [[], []]
+
+    def read(pieces):
+        for piece in iter(lambda: stream.read(997), b""):
+            pieces.append(piece)
+
+    threads = [threading.Thread(target=read, args=(pieces,)) for pieces in got]
+    for thread in threads:
+        thread.start()
+    knock(query["gate"], "reading").close()
+    for thread in threads:
+        thread.join()
+    return reply(start_response, [sum(len(piece) for pieces in got for piece in pieces),
+                                  sum(sum(piece) for pieces in got for piece in pieces)])
+
+
+@route
+def two_writers(environ, start_response, query):
+    """Two threads write until one of them may not; tells the gate why."""
+    write = start_response("200 OK", [("Content-Type", "text/plain")])
+    failed = []
+
+    def fill(letter):
+        while not failed:
+            try:
+                write(letter * 100000)
+            except Exception as error:
+                failed.append(type(error).__name__)
+                knock(query["gate"], failed[0]).close()
+
+    other = threading.Thread(target=fill, args=(b"b",))
+    other.start()
+    fill(b"a")
+    other.join()
+    return []
+
+
+@route
+def hold_gil(environ, start_response, query):
+    """Sleeps in C without giving the interpreter away."""
+    sleep = ctypes.PyDLL(None).sleep
+    knock(query["gate"], "holding").close()
+    sleep(int(query["seconds"]))
+    return text(start_response, b"held\n")
+
+
+@route
+def write_and_log(environ, start_response, query):
+    """One thread writes the answer while the handler's own writes to wsgi.errors."""
+    write = start_response("200 OK", [("Content-Type", "text/plain")])
+    writer = threading.Thread(target=lambda: [write(b"a" * 5000) for _ in range(2000)])
+    writer.start()
+    for _ in range(2000):
+        environ["wsgi.errors"].write("e" * 300 + "\n")
+    writer.join()
+    return []
+
+
+@route
+def return_while_writing(environ, start_response, query):
+    """Returns while a thread of its own is inside write()."""
+    write = start_response("200 OK", [("Content-Type", "text/plain")])
+    writer = threading.Thread(target=lambda: write(b"a" * (4 << 20)))
+    writer.start()
+    visit(query["gate"], "writing")
+    return []

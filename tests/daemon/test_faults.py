@@ -1,0 +1,308 @@
+"""Faults of peers and of the machine: each hits the request or the connection that it belongs to, and nothing stays."""
+import errno
+import hashlib
+import json
+import os
+import re
+import resource
+import select
+import socket
+import struct
+
+import pytest
+
+import daemon as daemons
+import fcgi
+from conftest import check_structure
+from daemon import SANITIZED, until
+from fcgi import begin, pairs, params, record, request, stream
+from test_fcgi import good
+from test_wsgi import tokens
+
+MIB = 1 << 20
+APP = "faultapp"
+
+
+class Footprint:
+    """What a server has open and in memory; `same` waits until it has no more than that."""
+
+    def __init__(self, server, memory=8 * MIB):
+        self.server, self.memory = server, memory
+        with server.connect() as connection:
+            connection.get_values()
+            connection.get_values()  # connections that were closed before this one are gone by now
+            self.fds, self.threads, self.rss = server.fds() - 1, server.threads(), server.rss()
+
+    def same(self, threads=0):
+        until(lambda: self.server.fds() <= self.fds, "descriptors to be closed", self.server.log)
+        assert self.server.threads() <= self.threads + threads
+        if not SANITIZED:
+            assert self.server.rss() - self.rss < self.memory
+
+
+def limit_files(number):
+    """For preexec_fn: the limit of open files of the server."""
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
+
+
+# --- resets
+
+@pytest.fixture(scope="module")
+def reached():
+    """A server with two threads, and the addresses of its sockets by family."""
+    server = daemons.Daemon(APP, "-s", "127.0.0.1:0", "-t", 2)
+    port = int(server.wait_log(r"listening on 127\.0\.0\.1:(\d+)").group(1))
+    yield server, {"unix": server.path, "tcp": ("127.0.0.1", port)}
+    server.stop()
+
+
+def reset(connection, family):
+    """Ends a connection so that the server gets ECONNRESET: a Unix socket does so when something is left unread."""
+    if family == "tcp":
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    else:
+        assert select.select([connection.sock], [], [], fcgi.PATIENCE)[0]
+    connection.close()
+
+
+STATES = ["fresh", "begun", "params", "stdin", "queued", "running", "streaming", "blocked", "answered"]
+
+
+@pytest.mark.parametrize("family", ["unix", "tcp"])
+@pytest.mark.parametrize("state", STATES)
+def test_reset(reached, gate, state, family):
+    server, addresses = reached
+    token = next(tokens)
+    query = "gate=%s&closegate=%s&token=%s&mib=50" % (gate.path, gate.path, token)
+    good(server.ask("/hello"))
+    before = Footprint(server)
+    held = []
+    if state == "queued":
+        held = [fcgi.Connection(server.path) for _ in range(2)]
+        for connection in held:
+            connection.send(request(params("/gate", query="gate=" + gate.path)))
+            gate.arrived()
+    connection = fcgi.Connection(addresses[family])
+    if state == "answered":
+        good(connection.ask("/hello", query=query))
+    if state not in ("streaming", "blocked"):
+        connection.send(record(fcgi.GET_VALUES, 0))  # its answer is left unread
+    if state in ("begun", "params", "stdin"):
+        connection.send(begin())
+    if state == "params":
+        connection.send(stream(fcgi.PARAMS, 1, pairs(params("/hello", query=query)), end=False)[:100])
+    if state == "stdin":
+        connection.send(stream(fcgi.PARAMS, 1, pairs(params("/hello", "POST", query, CONTENT_LENGTH="50000"))),
+                        record(fcgi.STDIN, 1, b"x" * 1000))
+    if state == "queued":
+        connection.send(request(params("/hello", query=query)))
+        with server.connect() as other:
+            other.get_values()
+    if state == "running":
+        connection.send(request(params("/gate", query=query)))
+        gate.arrived()
+    if state in ("streaming", "blocked"):
+        connection.send(request(params("/big", query=query)))
+        connection.read_record()
+    if state == "blocked":
+        with server.connect() as other:
+            other.get_values()
+    reset(connection, family)
+    if state in ("streaming", "blocked"):
+        assert gate.arrived().text == "close"
+    else:
+        with server.connect() as other:
+            other.get_values()
+            other.get_values()
+    for visitor in gate.visitors:
+        if visitor.text != "close":
+            visitor.release()
+    for connection in held:
+        good(connection.read_response(1), b"passed\n")
+        connection.close()
+    good(server.ask("/hello"))
+    called = json.loads(server.ask("/state", query="token=" + token).body)["calls"]
+    assert called == (state in ("running", "streaming", "blocked", "answered"))
+    before.same(threads=2)  # those that requests needed which ran at the same time
+
+
+# --- many and slow peers
+
+def test_half_open_connections(start):
+    """A thousand peers that have begun a request and say no more: others are served, and nothing stays."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 3000)), hard))
+    server = start(APP, "--header-timeout", 0, "--idle-timeout", 0, preexec_fn=limit_files(3000))
+    good(server.ask("/hello"))
+    before = Footprint(server)
+    whole = request(params("/hello"))
+    peers = []
+    try:
+        for number in range(1000):
+            peers.append(until(lambda: patient(server), "room in the backlog", server.log))
+            peers[-1].send(whole[:number % (len(whole) - 8)])
+        for _ in range(200):
+            good(server.ask("/hello"))
+        assert server.fds() >= before.fds + 999
+        peers[500].send(whole[500 % (len(whole) - 8):])
+        good(peers[500].read_response(1))
+    finally:
+        for peer in peers:
+            peer.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    before.same()
+
+
+def patient(server):
+    """A connection, or None while the backlog is full."""
+    try:
+        return server.connect()
+    except BlockingIOError:
+        return None
+
+
+@pytest.mark.parametrize("family", ["unix", "tcp"])
+def test_one_byte_per_write(reached, family):
+    server, addresses = reached
+    body = bytes(range(200))
+    data = request(params("/echo", "POST", body=body), body, keep=True)
+    with fcgi.Connection(addresses[family]) as connection:
+        if family == "tcp":
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for position in range(len(data)):
+            connection.send(data[position:position + 1])
+            if position % 50 == 0:
+                good(server.ask("/hello"))
+        good(connection.read_response(1), body)
+        good(connection.ask("/hello"))
+
+
+def warm(server):
+    """Whatever is allocated once is allocated."""
+    good(server.ask("/echo", "POST", body=b"x" * MIB), b"x" * MIB)
+    check_structure(server.ask("/big", query="mib=1&token=" + next(tokens)))
+
+
+def test_upload_of_200_mib_read_slowly(server, gate):
+    """The peer gets rid of it all at once; the application reads it in four goes, and others are served meanwhile."""
+    warm(server)
+    before = Footprint(server)
+    server.reset_peak()
+    block = os.urandom(MIB)
+    records = stream(fcgi.STDIN, 1, block, end=False)
+    digest = hashlib.sha256()
+    for _ in range(200):
+        digest.update(block)
+    query = "gate=%s&every=%d" % (gate.path, 50 * MIB)
+    with server.connect() as connection:
+        connection.send(begin(), stream(fcgi.PARAMS, 1, pairs(params("/pauses", "POST", query,
+                                                                     CONTENT_LENGTH=str(200 * MIB)))))
+        for _ in range(200):
+            connection.send(records)
+        connection.send(record(fcgi.STDIN, 1))
+        for number in range(5):
+            visitor = gate.arrived()
+            assert int(visitor.text.split()[1]) >= 50 * MIB * number
+            for _ in range(20):
+                good(server.ask("/hello"))
+            visitor.release()
+        response = connection.read_response(1)
+    assert json.loads(response.body) == [200 * MIB, digest.hexdigest()]
+    if not SANITIZED:
+        assert server.peak() - before.rss < 8 * MIB, "the body is not kept in memory"
+    before.same(threads=1)
+
+
+def test_answer_of_50_mib_read_slowly(server):
+    warm(server)
+    before = Footprint(server)
+    server.reset_peak()
+    token = next(tokens)
+    with server.connect() as connection:
+        connection.send(request(params("/big", query="mib=50&token=" + token)))
+        received = 0
+        while received < 50 * MIB:
+            received += len(connection.read_and_keep().content)
+            if received % (5 * MIB) < 65536:
+                good(server.ask("/hello"))
+                ahead = json.loads(server.ask("/state", query="token=" + token).body)["progress"] - received
+                assert ahead < 4 * MIB, "the application is held back"
+        response = check_structure(connection.read_response(1))
+    expected = hashlib.sha256(b"".join(b"%065535d\n" % number for number in range(50 * 16)))
+    assert hashlib.sha256(response.body).digest() == expected.digest()
+    if not SANITIZED:
+        assert server.peak() - before.rss < 8 * MIB
+    before.same(threads=1)
+
+
+# --- the machine
+
+@pytest.mark.parametrize("limit", ["files", "connections"])
+def test_out_of_descriptors(start, limit):
+    """Those who are in are served; the others wait until there is room. The log says so, once in a while."""
+    if limit == "files":
+        server = start(APP, "--max-connections", 1000, preexec_fn=limit_files(48))
+        line = r"cannot accept connections: Too many open files"
+    else:
+        server = start(APP, "--max-connections", 20)
+        line = r"20 connections are open \(--max-connections\)"
+    good(server.ask("/hello"))
+    before = Footprint(server)
+    peers = [server.connect() for _ in range(60)]
+    server.wait_log(line)
+    cpu = server.cpu()
+    for _ in range(100):
+        good(peers[0].ask("/hello"))
+    last = peers.pop()
+    last.send(request(params("/hello"), keep=True))
+    assert not select.select([last.sock], [], [], 1)[0], "nobody is accepted while there is no room"
+    assert server.cpu() - cpu < 0.7, "the loop does not spin"
+    for peer in peers:
+        peer.close()
+    good(last.read_response(1))
+    last.close()
+    for _ in range(100):
+        good(server.ask("/hello"))
+    assert len(re.findall(line, server.log())) < 70
+    before.same()
+
+
+@pytest.fixture
+def small_disk(start, tmp_path):
+    """A server that has 1 MiB for request bodies, on a file system that only it sees."""
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    path = str(tmp_path / "app.sock")
+    script = 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"'
+    unshare = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
+    return start(APP, socket=path, command=[
+        *unshare, "sh", "-c", script, str(spool), daemons.binary(), "-s", path, "--spool-dir", str(spool),
+        "--body-memory", "64K", APP])
+
+
+def test_spool_disk_full(small_disk, gate):
+    """The request whose body does not fit fails, whether it is running (its reading) or not (507); no other does."""
+    server = small_disk
+    before = Footprint(server)
+    first, second = os.urandom(900 * 1024), os.urandom(3 * MIB)
+    with server.connect() as connection, server.connect() as other, server.connect() as third:
+        connection.send(request(params("/hash", "POST", "gate=" + gate.path, body=first), first))
+        holding = gate.arrived()
+        other.send(request(params("/read-or-fail", "POST", "gate=" + gate.path, body=second), second, keep=True))
+        reading = gate.arrived()
+        server.wait_log("cannot keep the body: No space left on device")
+        # The rest of the disk is taken by now: what has not started yet is refused.
+        third.send(request(params("/hello", "POST", body=second), second, keep=True))
+        refused = check_structure(third.read_response(1))
+        assert refused.status == 507
+        good(third.ask("/hello"))
+        reading.release()
+        failed = check_structure(other.read_response(1))
+        assert (failed.status, json.loads(failed.body)) == (507, ["failed", errno.ENOSPC])
+        good(other.ask("/hello"))
+        holding.release()
+        assert json.loads(connection.read_response(1).body) == [len(first), hashlib.sha256(first).hexdigest()]
+    with server.connect() as connection:
+        connection.send(request(params("/hash", "POST", body=first), first))
+        assert json.loads(connection.read_response(1).body) == [len(first), hashlib.sha256(first).hexdigest()]
+    before.same(threads=3)

@@ -1,0 +1,174 @@
+"""Peers that mean harm, or speak something else: their connections end, and nothing else does."""
+import random
+import re
+import select
+
+import pytest
+
+import fcgi
+from daemon import until
+from fcgi import begin, params, record, request
+from test_faults import Footprint
+from test_fcgi import good
+
+APP = "hello"
+MIB = 1 << 20
+STREAMS = 10000
+
+
+def valid_streams():
+    """What the mutated streams are made from."""
+    body = b"line of a body\n" * 20
+    return [
+        request(params("/hello")),
+        request(params("/hello", "POST", body=body), body, keep=True),
+        request(params("/hello"), keep=True) * 3,
+        b"".join(begin(id, keep=True) for id in range(1, 6)) + request(params("/hello"), id=7),
+        record(fcgi.GET_VALUES, 0, fcgi.pairs({"FCGI_MAX_CONNS": "", "FCGI_MPXS_CONNS": ""})) + record(99, 0, b"x" * 9),
+        begin(3, keep=True) + record(fcgi.ABORT_REQUEST, 3) + request(params("/hello"), id=3, padding=255),
+        begin(1, fcgi.AUTHORIZER) + fcgi.stream(fcgi.PARAMS, 1, fcgi.pairs(params("/hello"), long=True)),
+        request(params("/hello", headers={"X-Many-%d" % number: "x" for number in range(40)}), size=11),
+    ]
+
+
+def mutated(prng, streams):
+    """One of the valid streams with a few bytes changed, cut out, put in or repeated; or random bytes."""
+    if prng.random() < 0.1:
+        return prng.randbytes(prng.randrange(1, 600))
+    data = bytearray(prng.choice(streams))
+    for _ in range(prng.randrange(1, 6)):
+        at = prng.randrange(len(data) + 1)
+        what = prng.randrange(5)
+        if what == 0 and at < len(data):
+            data[at] ^= 1 << prng.randrange(8)
+        elif what == 1 and at < len(data):
+            data[at] = prng.choice([0, 1, 127, 128, 255])
+        elif what == 2:
+            del data[at:at + prng.randrange(1, 20)]
+        elif what == 3:
+            data[at:at] = prng.randbytes(prng.randrange(1, 20))
+        else:
+            data[at:at] = data[at:at + prng.randrange(1, 100)]
+        if not data:
+            break
+    return bytes(data)
+
+
+def send_all(connection, data):
+    """Sends until the server ends the connection. Returns whether it did."""
+    try:
+        connection.send(data)
+    except (BrokenPipeError, ConnectionResetError):
+        return True
+    return False
+
+
+def test_ten_thousand_streams(server):
+    """Random and mutated streams, some read to the end of the answer, most not; the same every time."""
+    prng = random.Random(20240229)
+    streams = valid_streams()
+    for data in streams:
+        with server.connect() as connection:
+            connection.send(data)
+            assert not select.select([connection.sock], [], [], 0)[2]
+    good(server.ask("/"))
+    before = Footprint(server)
+    kept = []
+    for number in range(STREAMS):
+        connection = server.connect()
+        send_all(connection, mutated(prng, streams))
+        kept.append(connection)
+        if len(kept) == 20:  # several at a time, ended in another order
+            prng.shuffle(kept)
+            for each in kept:
+                if prng.random() < 0.3:
+                    each.sock.shutdown(1)
+                each.close()
+            kept.clear()
+        if number % 500 == 0:
+            good(server.ask("/"))
+    for each in kept:
+        each.close()
+    good(server.ask("/"))
+    before.same(threads=4)
+
+
+def test_begin_for_every_id(server):
+    """65,535 requests that only begin once cost the memory of all of them; the limit is in the open requests."""
+    good(server.ask("/"))
+    before = Footprint(server)
+    with server.connect() as connection:
+        flood = b"".join(begin(id, keep=True) for id in range(1, 65536))
+        cut = send_all(connection, flood)
+        server.wait_log("connection [0-9]+: too many pipelined requests")
+        if not cut:
+            try:
+                while connection.sock.recv(65536):
+                    pass
+            except ConnectionResetError:
+                pass
+        good(server.ask("/"))
+    before.same()
+
+
+FLOODS = {
+    "unknown": record(200, 0),
+    "values": record(fcgi.GET_VALUES, 0, fcgi.pairs({"FCGI_MAX_CONNS": ""})),
+    "requests": request(params("/"), keep=True),
+}
+
+
+def flooded(server, flood):
+    """A peer that asks and asks, and reads no answer, until its connection is cut."""
+    def cuts():
+        return len(re.findall("reads no answers|too many pipelined requests", server.log()))
+    before = cuts()
+    with server.connect() as connection:
+        block = flood * (MIB // len(flood))
+        sent = 0
+        while not send_all(connection, block):
+            sent += len(block)
+            assert sent < 500 * MIB, "the connection is cut"
+        until(lambda: cuts() > before, "the log line", server.log)
+    good(server.ask("/"))
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_questions_without_reading_the_answers(start, flood):
+    """Answers to management records once piled up in memory for as long as the peer kept asking."""
+    server = start(APP)
+    good(server.ask("/"))
+    before = Footprint(server, memory=64 * MIB)  # 16 MiB of answers wait at most; their memory grew by doubling
+    for _ in range(3):
+        flooded(server, FLOODS[flood])
+    before.same(threads=2)
+    again = Footprint(server)  # by now the allocator of glibc has made up its mind what to keep
+    for _ in range(5):
+        flooded(server, FLOODS[flood])
+    again.same(threads=2)
+
+
+def test_peers_that_say_nothing_useful_for_ever(start):
+    """Padding, empty and unknown records keep a request from nothing: its time is bounded all the same."""
+    server = start(APP, "--header-timeout", "0.5")
+    with server.connect() as connection:
+        connection.send(begin(keep=True))
+        while not select.select([connection.sock], [], [], 0)[0]:
+            connection.send(record(fcgi.DATA, 1, b"", 255), record(77, 3, b"x"))
+        response = connection.read_response(1)
+        assert response.status == 408 and response.complete
+    good(server.ask("/"))
+
+
+@pytest.mark.parametrize("data", [
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 500,
+    b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", b"\0" * 1000, b"\xff" * 100000,
+], ids=["http", "tls", "proxy", "zeros", "ones"])
+def test_other_protocols(server, data):
+    before = Footprint(server)
+    with server.connect() as connection:
+        if not send_all(connection, data):
+            assert connection.at_eof()
+    good(server.ask("/"))
+    before.same()
+    until(lambda: "does not speak FastCGI" in server.log(), "the log line", server.log)
