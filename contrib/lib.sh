@@ -42,10 +42,16 @@ install_packages() {
         die "apt-get could not install ${missing[*]}: what it said is above"
 }
 
+# Packages that bring a service with them, and the service's name.
+declare -A SERVICES=([nginx-common]=nginx [apache2]=apache2 [caddy]=caddy [h2o]=h2o [haproxy]=haproxy
+    [lighttpd]=lighttpd)
+
 # No service of the system starts or is enabled by an installation of ours: not now and not at the next boot.
 apt_install() (
-    had_nginx=no
-    is_installed nginx-common && had_nginx=yes
+    local package new=()
+    for package in "${!SERVICES[@]}"; do
+        is_installed "$package" || new+=("$package")
+    done
     if [ ! -e /usr/sbin/policy-rc.d ]; then
         trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
         # invoke-rc.d(8): status 101 forbids the action.
@@ -54,11 +60,12 @@ apt_install() (
     as_root apt-get update -q || exit 1
     as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l \
         apt-get install -q -y --no-install-recommends -o Dpkg::Use-Pty=0 "$@" || exit 1
-    if [ $had_nginx = no ] && is_installed nginx-common; then
-        if command -v systemctl >/dev/null; then
-            as_root systemctl --quiet disable nginx.service || exit 1
+    command -v systemctl >/dev/null || exit 0
+    for package in "${new[@]}"; do
+        if is_installed "$package"; then
+            as_root systemctl --quiet disable "${SERVICES[$package]}.service" || exit 1
         fi
-    fi
+    done
 )
 
 # configure_in DIR [ARGUMENT...]: configures the sources in DIR unless it is done already.

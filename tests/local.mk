@@ -96,14 +96,22 @@ else
 DAEMON_TEST_ENVIRONMENT =
 endif
 
-.PHONY: check-daemon
-check-daemon: wsgi-fcgi$(EXEEXT) tests/daemon/reference$(EXEEXT)
+RUN_PYTEST = \
 	$(DAEMON_TEST_ENVIRONMENT) PYTHONDONTWRITEBYTECODE=1 \
 	WSGI_FCGI='$(abs_top_builddir)/wsgi-fcgi$(EXEEXT)' \
 	WSGI_FCGI_REFERENCE='$(abs_top_builddir)/tests/daemon/reference$(EXEEXT)' \
-	$(TEST_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) '$(top_srcdir)/tests/daemon'
+	$(TEST_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS)
+
+.PHONY: check-daemon check-proxies
+check-daemon: wsgi-fcgi$(EXEEXT) tests/daemon/reference$(EXEEXT)
+	$(RUN_PYTEST) '$(top_srcdir)/tests/daemon'
+
+# The suite behind the six front proxies, with the configurations of contrib/proxies.
+
+check-proxies: wsgi-fcgi$(EXEEXT)
+	$(RUN_PYTEST) '$(top_srcdir)/tests/proxies'
 
 CLEANFILES += tests/daemon/reference$(EXEEXT)
 
 noinst_HEADERS = tests/unit/no_threads.h tests/unit/sched_rig.h tests/unit/unit.h
-EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/fuzz/corpus tests/daemon
+EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/fuzz/corpus tests/daemon tests/proxies

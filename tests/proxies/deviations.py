@@ -1,0 +1,128 @@
+"""What a proxy itself cannot do or does in its own way, and why. The tests assert these results as they do the right
+ones.
+
+A key is a case and the name of a proxy, or of a variant where variants differ. The first value is what happens (a set:
+one of these, as timing decides), the second the reason.
+"""
+MERGED = "merges slashes in the path it maps (its default, for safe matching of locations); REQUEST_URI has them all"
+DOTS = "leaves the path as the client sent it; browsers send none with dots"
+ENCODES = "encodes what the client should have encoded"
+REFUSES = "refuses bytes that a client has to encode (RFC 3986); \"option accept-invalid-http-request\" lets them in"
+STOPS = "sends no more of an upload once it has the headers of the answer"
+COLLECTS = "collects the upload first, unless told otherwise"
+CHUNKED = "takes a chunked body for FastCGI only when it fits into its buffer (16 KiB, tune.bufsize)"
+NO_LENGTH = "streams to FastCGI only what has a Content-Length, or has come whole with the headers"
+NO_BREAK = "takes the end of the connection for the end of the answer"
+DEAF = "does not look at the client while it waits for the application; a write tells it"
+BURST = "answers some requests of a burst with 500 (log: IH) by itself when it multiplexes, whatever the responder is"
+NO_ABORT = ("sends no ABORT_REQUEST when it multiplexes; the application is told when HAProxy tidies its connections "
+            "up, after some seconds")
+CLINGS = ("sends new requests on a connection as long as one is open there; the old server serves them until there "
+          "is a pause or --graceful-timeout is over")
+HOST = "Debian's fastcgi_params send $host, which has no port"
+LIMIT = "its limit for header fields, by default"
+H2O_NAME = "sends the name that the host has in its configuration"
+
+DEVIATIONS = {
+    # --- paths
+    ("path /a//b", "nginx"): ("/a/b", MERGED),
+    ("path /a//b", "apache"): ("/a/b", MERGED),
+    ("path /a//b", "lighttpd"): ("/a/b", MERGED),
+    ("path /a/../b", "caddy"): ("/a/../b", DOTS),
+    ("path /a/../b", "haproxy"): ("/a/../b", DOTS),
+    ("path /a%2Fb", "apache"): ("/a%2Fb", "AllowEncodedSlashes NoDecode leaves %2F alone; the default answers 404"),
+
+    ("uri /caf\xc3\xa9", "caddy"): ("/caf%C3%A9", ENCODES),
+    ("path /caf\xc3\xa9", "haproxy"): (400, REFUSES),
+    ("query caf\xc3\xa9", "haproxy"): (400, REFUSES),
+    ("query caf\xc3\xa9", "lighttpd"): ("caf%C3%A9", ENCODES),
+
+    # --- names
+    ("host localhost:{port}", "nginx"): ("localhost", HOST),
+    ("host www.example.org:{port}", "nginx"): ("www.example.org", HOST),
+    ("host [::1]:{port}", "nginx"): ("[::1]", HOST),
+    ("port www.example.org", "caddy"): ("80", "takes the port from the client's Host, where no port means 80"),
+    ("name [::1]:{port}", "caddy"): ("::1", "takes the brackets off"),
+    ("name localhost:{port}", "h2o"): ("default", H2O_NAME),
+    ("name www.example.org", "h2o"): ("default", H2O_NAME),
+    ("name www.example.org:{port}", "h2o"): ("default", H2O_NAME),
+    ("name [::1]:{port}", "h2o"): ("default", H2O_NAME),
+
+    # --- headers
+    ("repeated cookies", "caddy"): ("a=1, b=2", "joins any repeated header with a comma; no browser repeats it"),
+    ("repeated cookies", "apache"): ("a=1, b=2", "joins any repeated header with a comma; no browser repeats it"),
+    ("900 headers of 80", "nginx"): (400, LIMIT),
+    ("900 headers of 80", "apache"): (400, LIMIT),
+    ("900 headers of 80", "lighttpd"): (431, LIMIT),
+    ("900 headers of 80", "haproxy"): (400, LIMIT),
+    ("900 headers of 80", "h2o"): (400, LIMIT),
+    ("1 headers of 70000", "nginx"): (400, LIMIT),
+    ("1 headers of 70000", "apache"): (400, LIMIT),
+    ("1 headers of 70000", "lighttpd"): (431, LIMIT),
+    ("1 headers of 70000", "haproxy"): (400, LIMIT),
+    ("1 headers of 70000", "caddy"): (65477, "cuts a parameter that does not fit into one record"),
+
+    # --- bodies
+    ("echo", "nginx"): (60000, STOPS),
+    ("streamed upload", "nginx"): (False, COLLECTS),
+    ("streamed upload", "nginx-unbuffered"): (True, "fastcgi_request_buffering off"),
+    ("streamed upload", "h2o"): (False, COLLECTS),
+    ("streamed upload", "lighttpd"): (False, COLLECTS),
+    ("streamed upload", "lighttpd-streaming"): (True, "server.stream-request-body = 1"),
+    ("chunked body of 70000", "haproxy"): (400, CHUNKED),
+    ("chunked body of 5242880", "haproxy"): (400, CHUNKED),
+    ("early answer to a chunked body", "haproxy"): (400, CHUNKED),
+    ("chunked body of 0", "lighttpd-streaming"): ({200, 411}, NO_LENGTH),
+    ("chunked body of 1", "lighttpd-streaming"): ({200, 411}, NO_LENGTH),
+    ("chunked body of 5000", "lighttpd-streaming"): ({200, 411}, NO_LENGTH),
+    ("chunked body of 70000", "lighttpd-streaming"): ({200, 411}, NO_LENGTH),
+    ("chunked body of 5242880", "lighttpd-streaming"): ({200, 411}, NO_LENGTH),
+    ("early answer to a chunked body", "lighttpd-streaming"): (411, NO_LENGTH),
+
+    # --- answers
+    ("length of a download", "apache"): (None, "drops Content-Length and sends the body chunked"),
+    ("length of HEAD", "apache"): (None, "drops Content-Length"),
+    ("Status", "caddy"): ("200 OK", "hands the Status header on as well"),
+    ("answer's Vary", "apache"): ("Accept,Cookie", "writes lists anew"),
+
+    ("answer's header of 7000", "nginx"): (502, "fastcgi_buffer_size is 4 KiB unless it is set"),
+    ("answer's header of 20000", "nginx"): (502, "fastcgi_buffer_size is 4 KiB unless it is set"),
+    ("answer's header of 7000", "nginx-unbuffered"): (200, "fastcgi_buffer_size is 32 KiB here"),
+    ("answer's header of 20000", "nginx-unbuffered"): (200, "fastcgi_buffer_size is 32 KiB here"),
+    ("answer's header of 20000", "apache"): (500, "takes lines of at most 8 KiB"),
+    ("answer's header of 20000", "haproxy"): (502, "takes headers of at most 16 KiB together (tune.bufsize)"),
+
+    # --- what goes wrong
+    ("break", "nginx-kept"): ("cut", "looks for END_REQUEST when fastcgi_keep_conn is on"),
+    ("break", "caddy"): ("whole", NO_BREAK),
+    ("break", "h2o"): ("whole", NO_BREAK),
+    ("break", "lighttpd"): ({"cut", "whole"}, "notices, unless the break comes together with the headers"),
+    ("break with a length", "nginx-kept"): ("cut", "looks for END_REQUEST when fastcgi_keep_conn is on"),
+    ("client gone", "caddy"): ({"silence"}, DEAF),
+    ("client gone", "haproxy-mpxs"): ({"silence", "gone"}, NO_ABORT),
+    ("client gone", "apache"): ({"silence"}, DEAF),
+    ("client gone", "lighttpd"): ({"silence"}, DEAF),
+    ("client gone", "h2o"): ({"silence"}, DEAF),
+
+    # --- many requests
+    ("300 requests", "haproxy-mpxs"): ({200, 500}, BURST),
+
+    # --- a restart
+    ("restart", "haproxy-mpxs"): (False, CLINGS),
+
+    # --- mounts
+    ("bare mount", "nginx"): (301, "redirects to /app/, as it does for any location with fastcgi_pass"),
+    ("bare mount", "caddy"): (200, "\"/app/*\" does not match it; a path that nothing handles gets an empty 200"),
+    ("neighbour of a mount", "caddy"): (200, "a path that nothing handles gets an empty 200"),
+    ("neighbour of a mount", "haproxy"): (503, "a path that no backend is for gets a 503"),
+    ("neighbour of a mount", "lighttpd"): ("the application", "its mounts are prefixes of the text of the path"),
+    ("mount /app/app/x", "caddy-path"): ("/x", "handle_path has stripped /app once when the server does it"),
+    ("static files", "haproxy"): (False, "serves no files"),
+}
+
+
+def expected(case, bench, right):
+    for name in (bench.mount, bench.variant, bench.kind):
+        if (case, name) in DEVIATIONS:
+            return DEVIATIONS[case, name][0]
+    return right
