@@ -238,11 +238,11 @@ static void request_break_off(struct fcgi_request *q) {
         return;
     }
     conn_ref(c);
-    /* nginx takes the bare end of a connection that is not kept for the end of the answer, and lets the client wait for
-     * what a Content-Length announced. A record of version 0 makes it end the client's connection as well; to the others
-     * it is the same as the bare end. */
+    /* nginx takes the bare end of a connection that is not kept, or whose answers it does not buffer, for the end of the
+     * answer, and lets the client wait for what a Content-Length announced. A record of version 0 makes it end the
+     * client's connection as well; to the others it is the same as the bare end. */
     static const char not_a_record[8];
-    if (!q->keep_conn && buf_append(&q->r.out, not_a_record, sizeof not_a_record))
+    if (buf_append(&q->r.out, not_a_record, sizeof not_a_record))
         log_error("out of memory");
     if (buf_len(&q->r.out))
         conn_output(c, buf_head(&q->r.out), buf_len(&q->r.out));
