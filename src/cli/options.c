@@ -247,7 +247,7 @@ static const struct option_row rows[] = {
      .group = OPTION_GROUP_INFORMATION,
      .parse = value_parse_flag,
      .offset = FIELD(version),
-     .help = "print the versions of the program, Python and libev, and exit"},
+     .help = "print the versions of the program, Python and libev and the build options, and exit"},
     {.name = "help", .letter = 'h', .group = OPTION_GROUP_INFORMATION, .help = "print this text and exit"},
 };
 

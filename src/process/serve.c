@@ -29,12 +29,19 @@ enum {
     JOIN_NS = 1000000000   /* for threads that have nothing left to do */
 };
 
+static int flush_output(void) {
+    if (!fflush(stdout))
+        return 0;
+    log_error("cannot write to standard output: %s", strerror(errno));
+    return EX_OSERR;
+}
+
 int serve_print_version(void) {
     char python[128];
     interp_describe(python, sizeof python);
     printf("wsgi-fcgi %s\n%s\nlibev %d.%d (%s)\nbuild options: %s\n", PACKAGE_VERSION, python, ev_version_major(),
            ev_version_minor(), lane_backend_name(), WSGI_FCGI_BUILD_OPTIONS);
-    return fflush(stdout) ? EX_IOERR : 0;
+    return flush_output();
 }
 
 /* Relative paths of options mean the directory in which the program was started, whatever --chdir says. Returns `path`
@@ -325,7 +332,7 @@ static int print_check(const struct options *o, const char *cwd) {
     for (size_t i = 0; i < o->sockets.count; i++)
         printf("socket: %s (not opened)\n", o->sockets.items[i]);
     printf("ok\n");
-    return fflush(stdout) ? EX_IOERR : 0;
+    return flush_output();
 }
 
 static int serve_loaded(struct server *server, const char *cwd) {

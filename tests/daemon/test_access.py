@@ -17,7 +17,12 @@ EX_USAGE, EX_NOUSER = 64, 67
 NOBODY = pwd.getpwnam("nobody")
 LINE = r"refused (\S+) on \S+: not named by --allow"
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="another user can be taken on by root only")
+
+
+@pytest.fixture
+def root():
+    assert os.geteuid() == 0, "another user can be taken on by root only"
+
 
 
 def tcp(start, *options, host="127.0.0.1", port=None, env=None, listen="127.0.0.1"):
@@ -49,30 +54,6 @@ def test_loopback_by_default(start):
     server, port = tcp(start)
     hello(server.address)
     assert is_served(connect(port, "127.0.0.2"))
-
-
-def own_address():
-    """An address of this machine that is none of the loopback, or None. Nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.connect(("198.51.100.1", 9))
-        except OSError:
-            return None
-        address = sock.getsockname()[0]
-    return None if address.startswith("127.") else address
-
-
-def test_others_not_by_default(start):
-    address = own_address()
-    if not address:
-        pytest.skip("this machine has only loopback addresses")
-    server, port = tcp(start, listen="*")
-    assert not is_served(connect(port, address, address))
-    server.wait_log(r"refused \S*%s\S* on \S+: only loopback peers may connect unless --allow" % re.escape(address))
-    assert is_served(connect(port))
-    server, port = tcp(start, "--allow", address, listen="*")
-    assert is_served(connect(port, address, address))
-    assert not is_served(connect(port))
 
 
 def test_open_port_is_told(start):
@@ -191,13 +172,13 @@ def connect_as(path, uid, gid, groups=()):
     return status == 0
 
 
-@needs_root
+@pytest.mark.usefixtures("root")
 def test_every_user_by_default(start):
     server = start("wsgiapp", "--socket-mode", "0666")
     assert connect_as(server.path, 12345, 12345)
 
 
-@needs_root
+@pytest.mark.usefixtures("root")
 def test_allow_uid(start):
     server = start("wsgiapp", "--socket-mode", "0666", "--allow-uid", "nobody", "--allow-uid", "12346")
     assert not connect_as(server.path, 12345, 12345)
@@ -209,7 +190,7 @@ def test_allow_uid(start):
     hello(server.path)  # root
 
 
-@needs_root
+@pytest.mark.usefixtures("root")
 def test_allow_gid(start):
     server = start("wsgiapp", "--socket-mode", "0666", "--allow-gid", "12346", "--allow-uid", "12350")
     assert connect_as(server.path, 12345, 12346)
@@ -220,7 +201,7 @@ def test_allow_gid(start):
     assert connect_as(server.path, 12350, 12345)
 
 
-@needs_root
+@pytest.mark.usefixtures("root")
 def test_allow_gid_alone(start):
     server = start("wsgiapp", "--socket-mode", "0666", "--allow-gid", "12346")
     assert not connect_as(server.path, 12345, 12345)
@@ -228,7 +209,7 @@ def test_allow_gid_alone(start):
     assert connect_as(server.path, 12345, 12346)
 
 
-@needs_root
+@pytest.mark.usefixtures("root")
 def test_allow_uid_on_abstract_socket(start):
     name = "@wsgi-fcgi-test-access-%d" % os.getpid()
     start("wsgiapp", "--allow-uid", "12346", socket=name)
@@ -240,7 +221,7 @@ def test_own_user(start):
     hello(start("wsgiapp", "--allow-uid", "12346").path)
 
 
-@needs_root
+@pytest.mark.usefixtures("root")
 def test_own_user_is_not_root(start):
     name = "@wsgi-fcgi-test-own-%d" % os.getpid()
     server = start("wsgiapp", "--allow-uid", "12346", socket=name, user=12345, group=12345, extra_groups=[])

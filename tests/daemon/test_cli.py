@@ -40,6 +40,7 @@ def test_version():
         assert re.search(r"wsgi-fcgi \d+\.\d+", done.stdout)
         assert re.search(r"Python 3\.\d+\.\d+", done.stdout)
         assert re.search(r"libev.*(epoll|poll|select|kqueue|linuxaio|iouring)", done.stdout)
+        assert "build options: " in done.stdout
 
 
 def test_check():

@@ -147,17 +147,17 @@ def test_errors_stream(client, server):
 # --- start_response and the body
 
 @pytest.mark.parametrize("kind", ["list", "tuple", "iterator", "generator"])
-@pytest.mark.parametrize("chunks", [[], ["one"], ["one", "two"], ["", "one", "", "two", ""], [""], ["x" * 70000, "y"]])
+@pytest.mark.parametrize("chunks", [[], ["one"], ["one", "two"], ["", "one", "", "two", ""], [""], ["x" * 3000, "y"]])
 def test_iterables(client, kind, chunks):
-    response = client.ask(spec(chunks=[chunk[:3] for chunk in chunks], kind=kind, headers=[["Content-Type", "text/x"]]))
-    body = "".join(chunk[:3] for chunk in chunks).encode()
+    response = client.ask(spec(chunks=chunks, kind=kind, headers=[["Content-Type", "text/x"]]))
+    body = "".join(chunks).encode()
     assert (response.status, response.body, response.complete) == (200, body, True), response
     assert header(response, "Content-Type") == ["text/x"]
-    if kind in ("list", "tuple") and len(chunks) < 2:
-        assert header(response, "Content-Length") == [str(len(body))], "one item: the length is known"
+    if kind in ("list", "tuple"):
+        assert header(response, "Content-Length") == [str(len(body))], "all is there: the length is known"
     if client.name == "direct":
         if kind not in ("list", "tuple"):
-            assert response.chunks == [chunk[:3].encode() for chunk in chunks if chunk], "a record for each chunk"
+            assert response.chunks == [chunk.encode() for chunk in chunks if chunk], "a record for each chunk"
             assert header(response, "Content-Length") == ([] if body else ["0"])
 
 

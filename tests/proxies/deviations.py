@@ -13,6 +13,8 @@ COLLECTS = "collects the upload first, unless told otherwise"
 CHUNKED = "takes a chunked body for FastCGI only when it fits into its buffer (16 KiB, tune.bufsize)"
 NO_LENGTH = "streams to FastCGI only what has a Content-Length, or has come whole with the headers"
 NO_BREAK = "takes the end of the connection for the end of the answer"
+SHARES = ("other requests on the same connection must not pay, so while there are any the server ends the request, not "
+          "the connection; the application status that it sends then is not looked at")
 DEAF = "does not look at the client while it waits for the application; a write tells it"
 BURST = "answers some requests of a burst with 500 (log: IH) by itself when it multiplexes, whatever the responder is"
 NO_ABORT = ("sends no ABORT_REQUEST when it multiplexes; the application is told when HAProxy tidies its connections "
@@ -93,11 +95,11 @@ DEVIATIONS = {
     ("answer's header of 20000", "haproxy"): (502, "takes headers of at most 16 KiB together (tune.bufsize)"),
 
     # --- what goes wrong
-    ("break", "nginx-kept"): ("cut", "looks for END_REQUEST when fastcgi_keep_conn is on"),
     ("break", "caddy"): ("whole", NO_BREAK),
     ("break", "h2o"): ("whole", NO_BREAK),
+    ("break", "haproxy-mpxs"): ({"cut", "whole"}, SHARES),
+    ("break with a length", "haproxy-mpxs"): ({"cut", "waits"}, SHARES),
     ("break", "lighttpd"): ({"cut", "whole"}, "notices, unless the break comes together with the headers"),
-    ("break with a length", "nginx-kept"): ("cut", "looks for END_REQUEST when fastcgi_keep_conn is on"),
     ("client gone", "caddy"): ({"silence"}, DEAF),
     ("client gone", "haproxy-mpxs"): ({"silence", "gone"}, NO_ABORT),
     ("client gone", "apache"): ({"silence"}, DEAF),
