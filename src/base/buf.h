@@ -32,12 +32,14 @@ static inline size_t buf_len(const struct buf *b) {
     return b->end - b->start;
 }
 
+/* Where the unread bytes begin, and where the next ones go; NULL while nothing was ever stored (to which C lets nothing
+ * be added, not even 0). */
 static inline char *buf_head(const struct buf *b) {
-    return b->data + b->start;
+    return b->data ? b->data + b->start : NULL;
 }
 
 static inline char *buf_tail(const struct buf *b) {
-    return b->data + b->end;
+    return b->data ? b->data + b->end : NULL;
 }
 
 static inline int buf_reserve(struct buf *b, size_t n) {

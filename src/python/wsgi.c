@@ -75,7 +75,9 @@ static void fail(struct wsgi_call *call) {
     if (PyErr_Occurred())
         log_exception(call, r->head_stored ? "the application raised an exception within its answer, which is cut off"
                                            : "the application raised an exception");
-    if (r->head_stored || request_answer(r, "500 Internal Server Error", NULL, "Internal Server Error\n"))
+    /* What a thread of the application is still sending belongs to it. */
+    if (r->head_stored || call->sending ||
+        request_answer(r, "500 Internal Server Error", NULL, "Internal Server Error\n"))
         r->broken_off = true;
 }
 
