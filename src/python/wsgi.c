@@ -69,15 +69,28 @@ static void log_exception(struct wsgi_call *call, const char *what) {
     interp_print_error(line);
 }
 
-/* The application has failed: a 500 while nothing was sent, else a cut answer. */
+/* An application that read a body to its bad end is not at fault; the same answers are given before it is started. */
+static const char *failure_status(struct request *r) {
+    switch (body_error(&r->body)) {
+    case EFBIG:
+        return "413 Content Too Large";
+    case ENOSPC:
+    case EDQUOT:
+        return "507 Insufficient Storage";
+    default:
+        return "500 Internal Server Error";
+    }
+}
+
+/* The application has failed: an error page while nothing was sent, else a cut answer. */
 static void fail(struct wsgi_call *call) {
     struct request *r = call->r;
+    const char *status = failure_status(r);
     if (PyErr_Occurred())
         log_exception(call, r->head_stored ? "the application raised an exception within its answer, which is cut off"
                                            : "the application raised an exception");
     /* What a thread of the application is still sending belongs to it. */
-    if (r->head_stored || call->sending ||
-        request_answer(r, "500 Internal Server Error", NULL, "Internal Server Error\n"))
+    if (r->head_stored || call->sending || request_answer(r, status, NULL, status + 4))
         r->broken_off = true;
 }
 

@@ -132,6 +132,13 @@ bool body_complete(struct body *b) {
     return complete;
 }
 
+int body_error(struct body *b) {
+    pthread_mutex_lock(&b->lock);
+    int error = b->error;
+    pthread_mutex_unlock(&b->lock);
+    return error;
+}
+
 bool body_short(const struct body *b) {
     return b->expected > 0 && b->received < (uint64_t)b->expected;
 }

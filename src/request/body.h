@@ -65,6 +65,9 @@ void body_abort(struct body *b, int error);
 /* Whether nothing more will come. Any thread. */
 bool body_complete(struct body *b);
 
+/* The errno that reading ends with; 0: none so far. Any thread. */
+int body_error(struct body *b);
+
 /* Whether it ended with fewer bytes than expected. Writer. */
 bool body_short(const struct body *b);
 
