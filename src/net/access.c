@@ -4,9 +4,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/id.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <grp.h>
 #include <netinet/in.h>
@@ -207,17 +207,6 @@ static int init_nets(struct access *a, const struct access_settings *s) {
 
 /* Users and groups. */
 
-/* Reads a number of 32 bits; the largest one is no id (setresuid(2)). */
-static bool read_id(const char *text, unsigned *id) {
-    char *end;
-    errno = 0;
-    unsigned long n = strtoul(text, &end, 10);
-    if (!isdigit((unsigned char)text[0]) || *end || errno || n >= UINT32_MAX)
-        return false;
-    *id = (unsigned)n;
-    return true;
-}
-
 static int refuse_name(const char *option, const char *kind, const char *text) {
     char shown[SHOWN_SIZE];
     log_error("%s: there is no %s \"%s\" on this machine", option, kind,
@@ -232,7 +221,7 @@ static int init_users(struct access *a, const struct access_settings *s) {
         const struct passwd *pw = getpwnam(s->users[i]);
         if (pw)
             a->uids[i] = pw->pw_uid;
-        else if (!read_id(s->users[i], &a->uids[i]))
+        else if (!id_read(s->users[i], &a->uids[i]))
             return refuse_name("--allow-uid", "user", s->users[i]);
         a->nuids++;
     }
@@ -246,7 +235,7 @@ static int init_groups(struct access *a, const struct access_settings *s) {
         const struct group *gr = getgrnam(s->groups[i]);
         if (gr)
             a->gids[i] = gr->gr_gid;
-        else if (!read_id(s->groups[i], &a->gids[i]))
+        else if (!id_read(s->groups[i], &a->gids[i]))
             return refuse_name("--allow-gid", "group", s->groups[i]);
         a->ngids++;
     }

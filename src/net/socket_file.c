@@ -3,8 +3,8 @@
 #include "net/socket_file.h"
 
 #include "base/log.h"
+#include "net/id.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -48,17 +48,6 @@ static const char *own_name(void) {
     return pw ? pw->pw_name : "of this process";
 }
 
-/* Tells whether `text` is a number that fits the 32 bits of an id; the largest one means "unchanged" to chown(2). */
-static bool read_id(const char *text, unsigned *id) {
-    char *end;
-    errno = 0;
-    unsigned long n = strtoul(text, &end, 10);
-    if (!isdigit((unsigned char)text[0]) || *end || errno || n >= UINT32_MAX)
-        return false;
-    *id = (unsigned)n;
-    return true;
-}
-
 static int find_owner(struct attempt *t) {
     char shown[64];
     const char *user = t->settings->owner, *group = t->settings->group;
@@ -66,12 +55,12 @@ static int find_owner(struct attempt *t) {
     const struct group *gr = group ? getgrnam(group) : NULL;
     t->uid = pw ? pw->pw_uid : (uid_t)-1;
     t->gid = gr ? gr->gr_gid : (gid_t)-1;
-    if (user && !pw && !read_id(user, &t->uid)) {
+    if (user && !pw && !id_read(user, &t->uid)) {
         log_error("--socket-owner: there is no user \"%s\" on this machine",
                   log_escape(shown, sizeof(shown), user, strlen(user)));
         return EX_NOUSER;
     }
-    if (group && !gr && !read_id(group, &t->gid)) {
+    if (group && !gr && !id_read(group, &t->gid)) {
         log_error("--socket-group: there is no group \"%s\" on this machine",
                   log_escape(shown, sizeof(shown), group, strlen(group)));
         return EX_NOUSER;
