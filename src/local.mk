@@ -34,9 +34,11 @@ src_libnet_a_SOURCES = \
 	src/net/conn.c src/net/conn.h \
 	src/net/fcgi.c src/net/fcgi.h \
 	src/net/fcgi_answer.c src/net/fcgi_answer.h \
+	src/net/fcgi_request.c src/net/fcgi_request.h \
 	src/net/id.h \
 	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
 	src/net/listener.c src/net/listener.h \
+	src/net/refusal.c src/net/refusal.h \
 	src/net/socket_file.c src/net/socket_file.h \
 	src/net/web_user.c
 

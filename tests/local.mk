@@ -7,7 +7,7 @@ UNIT_PROTO = \
 UNIT_REQUEST = tests/unit/test_body tests/unit/test_request
 UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_taskstat
 UNIT_CLI = tests/unit/test_options
-UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_listener
+UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn tests/unit/test_listener
 UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_NET)
 
 tests_unit_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
@@ -26,6 +26,8 @@ tests_unit_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_test_access_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_address_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_test_conn_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block
 tests_unit_test_listener_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 
 # Fuzz targets: replay_NAME feeds the stored corpus to the target of fuzz_NAME, without libFuzzer.

@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -13,7 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOG_LINE_MAX = 2000 }; /* bytes, without the line feed */
+enum {
+    LOG_LINE_MAX = 2000,  /* bytes, without the line feed */
+    LIMIT_NS = 1000000000 /* between lines about the same thing */
+};
 
 enum log_level log_max_level = LOG_LEVEL_INFO;
 
@@ -136,6 +141,19 @@ void log_text(const char *text, size_t len) {
     struct iovec iov[2] = {{.iov_base = bytes, .iov_len = len}, {.iov_base = &feed, .iov_len = 1}};
     write_all(iov, text[len - 1] == '\n' ? 1 : 2);
     errno = error;
+}
+
+bool log_limit_due(struct log_limit *limit, char more[static LOG_MORE_SIZE]) {
+    uint64_t now = clock_ns(), last = atomic_load(&limit->reported_at);
+    if ((last && now - last < LIMIT_NS) || !atomic_compare_exchange_strong(&limit->reported_at, &last, now)) {
+        atomic_fetch_add(&limit->left_out, 1);
+        return false;
+    }
+    unsigned long left_out = atomic_exchange(&limit->left_out, 0);
+    more[0] = '\0';
+    if (left_out)
+        snprintf(more, LOG_MORE_SIZE, " (and %lu more since the last line about this)", left_out);
+    return true;
 }
 
 char *log_escape(char *out, size_t size, const char *in, size_t len) {

@@ -10,8 +10,10 @@
 #ifndef WSGI_FCGI_BASE_LOG_H
 #define WSGI_FCGI_BASE_LOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -42,6 +44,18 @@ void log_printf(enum log_level level, const char *format, ...) __attribute__((fo
 /* Writes `len` bytes of several lines of text (a traceback, text of the application) as they are, in whole, to the
  * log; a line feed is added when the last byte is none. Not filtered by level. */
 void log_text(const char *text, size_t len);
+
+/* Keeps what a peer can cause at will from filling the log: one line a second about the same thing. Zeroed at first. */
+struct log_limit {
+    _Atomic uint64_t reported_at; /* clock_ns of the last line; 0: none yet */
+    atomic_ulong left_out;        /* events without a line since then */
+};
+
+enum { LOG_MORE_SIZE = 64 };
+
+/* Tells whether a line about this is due, and takes note of the event when it is not. `more` is then the text to end
+ * the line with: "", or " (and N more since the last line about this)". */
+bool log_limit_due(struct log_limit *limit, char more[static LOG_MORE_SIZE]);
 
 /* Copies at most `len` bytes of `in` to `out` (size `size`, always terminated) so that the result is printable ASCII
  * without line breaks: other bytes and the backslash become \xNN. Cut text ends in "...". Returns `out`. */

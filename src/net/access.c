@@ -2,7 +2,6 @@
 
 #include "net/access.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "net/id.h"
 
@@ -19,9 +18,8 @@
 
 enum {
     SHOWN_SIZE = 100,
-    MAPPED_BITS = 96,       /* of ::ffff:0:0/96, the IPv4 addresses in IPv6 form (RFC 4291, 2.5.5.2) */
-    GROUPS_USUAL = 64,      /* more supplementary groups than this need memory from the heap */
-    REPORT_NS = 1000000000, /* between lines about refused peers */
+    MAPPED_BITS = 96,  /* of ::ffff:0:0/96, the IPv4 addresses in IPv6 form (RFC 4291, 2.5.5.2) */
+    GROUPS_USUAL = 64, /* more supplementary groups than this need memory from the heap */
 };
 #define NET_TEXT_SIZE (INET6_ADDRSTRLEN + sizeof "/128")
 
@@ -318,25 +316,10 @@ void access_warn(const struct access *a, const struct listener *list, size_t cou
 
 /* Accepted peers. */
 
-/* Returns whether a line is due, and then how many refusals went without one before this. */
-static bool report_due(struct access *a, unsigned long *unreported) {
-    uint64_t now = clock_ns(), last = atomic_load(&a->reported_at);
-    if ((last && now - last < REPORT_NS) || !atomic_compare_exchange_strong(&a->reported_at, &last, now)) {
-        atomic_fetch_add(&a->unreported, 1);
-        return false;
-    }
-    *unreported = atomic_exchange(&a->unreported, 0);
-    return true;
-}
-
 static void report(struct access *a, const struct listener *l, const char *peer, const char *why) {
-    unsigned long unreported;
-    char more[64] = "";
-    if (!report_due(a, &unreported))
-        return;
-    if (unreported)
-        snprintf(more, sizeof more, " (and %lu more since the last line about this)", unreported);
-    log_info("refused %s on %s: %s%s", peer, l->text, why, more);
+    char more[LOG_MORE_SIZE];
+    if (log_limit_due(&a->refusals, more))
+        log_info("refused %s on %s: %s%s", peer, l->text, why, more);
 }
 
 static bool check_user(struct access *a, const struct listener *l, int fd) {

@@ -7,9 +7,9 @@
 #ifndef WSGI_FCGI_NET_ACCESS_H
 #define WSGI_FCGI_NET_ACCESS_H
 
+#include "base/log.h"
 #include "net/listener.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,9 +45,8 @@ struct access {
     size_t nuids;
     gid_t *gids;
     size_t ngids;
-    uid_t own;                    /* the server's user */
-    _Atomic uint64_t reported_at; /* clock_ns of the last line about a refusal; 0: none yet */
-    atomic_ulong unreported;      /* refusals since then */
+    uid_t own;                 /* the server's user */
+    struct log_limit refusals; /* lines about refused peers */
 };
 
 /* Fills *a. Looks users and groups up (blocking).

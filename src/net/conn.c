@@ -67,6 +67,28 @@ static int send_or_keep(struct conn *c, const struct iovec *pieces, unsigned cou
     return 0;
 }
 
+/* Wakes the thread whose turn it is, once there is room; all of them when nothing can be sent any more. */
+static void turns_wake(struct conn *c) {
+    struct conn_turn *turn;
+    if (!c->out_error && buf_len(&c->out) > CONN_OUT_LOW)
+        return;
+    TAILQ_FOREACH(turn, &c->out_turns, link) {
+        pthread_cond_signal(&turn->come);
+        if (!c->out_error)
+            return;
+    }
+}
+
+/* Waits until it is this thread's turn and there is room, or until nothing can be sent any more. */
+static void turn_wait(struct conn *c) {
+    struct conn_turn turn = {.come = PTHREAD_COND_INITIALIZER};
+    TAILQ_INSERT_TAIL(&c->out_turns, &turn, link);
+    while (!c->out_error && (TAILQ_FIRST(&c->out_turns) != &turn || buf_len(&c->out) > CONN_OUT_LOW))
+        pthread_cond_wait(&turn.come, &c->out_lock);
+    TAILQ_REMOVE(&c->out_turns, &turn, link);
+    pthread_cond_destroy(&turn.come);
+}
+
 static void flush_locked(struct conn *c) {
     struct iovec rest = {buf_head(&c->out), buf_len(&c->out)};
     ssize_t n = c->out_error ? -1 : send_now(c, &rest, 1);
@@ -76,8 +98,7 @@ static void flush_locked(struct conn *c) {
         buf_reset(&c->out, 0);
     if (!buf_len(&c->out))
         buf_reset(&c->out, REQUEST_KEEP_BYTES);
-    if (c->out_waiting && (n < 0 || buf_len(&c->out) <= CONN_OUT_LOW))
-        pthread_cond_broadcast(&c->out_room);
+    turns_wake(c);
 }
 
 /* Lists of connections are ordered by activity, so that one timer for each list is enough. */
@@ -181,14 +202,11 @@ int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iove
     for (unsigned i = 0; i < count; i++)
         total += pieces[i].iov_len;
     pthread_mutex_lock(&c->out_lock);
-    if (buf_len(&c->out) && buf_len(&c->out) + total > CONN_OUT_HIGH && !c->out_error) {
-        bool may_wait = sched_will_block(thread);
-        c->out_waiting++;
-        while (may_wait && buf_len(&c->out) > CONN_OUT_LOW && !c->out_error)
-            pthread_cond_wait(&c->out_room, &c->out_lock);
-        c->out_waiting--;
-    }
+    bool full = buf_len(&c->out) && buf_len(&c->out) + total > CONN_OUT_HIGH;
+    if ((full || !TAILQ_EMPTY(&c->out_turns)) && !c->out_error && sched_will_block(thread))
+        turn_wait(c);
     int failed = send_or_keep(c, pieces, count);
+    turns_wake(c);
     if ((failed || buf_len(&c->out)) && !c->out_noted) {
         c->out_noted = true;
         c->out_note.call = out_note_cb;
@@ -270,12 +288,11 @@ void conn_watch(struct conn *c) {
 
 void conn_alloc_init(struct conn *c) {
     pthread_mutex_init(&c->out_lock, NULL);
-    pthread_cond_init(&c->out_room, NULL);
+    TAILQ_INIT(&c->out_turns);
 }
 
 void conn_alloc_fini(struct conn *c) {
     buf_fini(&c->out);
-    pthread_cond_destroy(&c->out_room);
     pthread_mutex_destroy(&c->out_lock);
 }
 
@@ -324,11 +341,19 @@ void conn_finish(struct conn *c, enum conn_reason reason, bool linger) {
         output_settle(c, false, false);
 }
 
+static void log_reason(struct conn *c, enum conn_reason reason) {
+    char more[LOG_MORE_SIZE];
+    if (reasons[reason].level == LOG_LEVEL_DEBUG)
+        log_debug("connection %llu: %s", c->number, reasons[reason].text);
+    else if (log_limit_due(&c->lane->reason_limits[reason], more))
+        log_printf(reasons[reason].level, "connection %llu: %s%s", c->number, reasons[reason].text, more);
+}
+
 void conn_close(struct conn *c, enum conn_reason reason) {
     struct lane *lane = c->lane;
     if (c->state == CONN_CLOSED)
         return;
-    log_printf(reasons[reason].level, "connection %llu: %s", c->number, reasons[reason].text);
+    log_reason(c, reason);
     TAILQ_REMOVE(list_of(c), c, link);
     c->state = CONN_CLOSED;
     ev_io_stop(lane->loop, &c->write_io);
@@ -337,8 +362,7 @@ void conn_close(struct conn *c, enum conn_reason reason) {
     if (!c->out_error)
         c->out_error = EPIPE;
     buf_reset(&c->out, REQUEST_KEEP_BYTES);
-    if (c->out_waiting)
-        pthread_cond_broadcast(&c->out_room);
+    turns_wake(c);
     close(c->fd);
     c->fd = -1;
     pthread_mutex_unlock(&c->out_lock);

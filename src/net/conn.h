@@ -35,12 +35,13 @@ struct conn;
     X(CONN_SLOW_READER, INFO, "the peer took nothing of an answer for --idle-timeout")                                 \
     X(CONN_READS_NOTHING, WARNING, "the peer sends requests and reads no answers")                                     \
     X(CONN_NO_MEMORY, ERROR, "out of memory")                                                                          \
-    X(CONN_NOT_FASTCGI, WARNING, "the peer does not speak FastCGI")                                                    \
+    X(CONN_NOT_FASTCGI, WARNING, "the peer does not speak FastCGI version 1")                                          \
+    X(CONN_BEGIN_SHORT, WARNING, "the peer has sent a BEGIN_REQUEST that is too short")                                \
     X(CONN_ID_IN_USE, WARNING, "BEGIN_REQUEST for an id whose request is not complete")                                \
     X(CONN_TOO_MANY, WARNING, "too many pipelined requests")
 
 #define CONN_REASON_NAME(name, level, text) name,
-enum conn_reason { CONN_REASONS(CONN_REASON_NAME) };
+enum conn_reason { CONN_REASONS(CONN_REASON_NAME) CONN_REASON_COUNT };
 #undef CONN_REASON_NAME
 
 /* What a front end does for a connection. */
@@ -66,6 +67,12 @@ enum conn_state {
     CONN_CLOSED     /* no descriptor any more */
 };
 
+/* A thread that waits for room in conn.out. */
+struct conn_turn {
+    pthread_cond_t come;
+    TAILQ_ENTRY(conn_turn) link;
+};
+
 struct conn {
     struct lane *lane;
     const struct conn_ops *ops;
@@ -85,12 +92,11 @@ struct conn {
     TAILQ_ENTRY(conn) link;
     TAILQ_ENTRY(conn) unwatched_link;
 
-    pthread_mutex_t out_lock; /* guards what follows, and sending */
-    pthread_cond_t out_room;
-    struct buf out;       /* taken from front ends, but not by the socket yet */
-    unsigned out_waiting; /* threads that wait for room */
-    int out_error;        /* errno after which nothing can be sent any more; 0: none */
-    bool out_noted;       /* out_note is posted */
+    pthread_mutex_t out_lock;                    /* guards what follows, and sending */
+    struct buf out;                              /* taken from front ends, but not by the socket yet */
+    TAILQ_HEAD(conn_turns, conn_turn) out_turns; /* threads that wait for room, in the order in which they came */
+    int out_error;                               /* errno after which nothing can be sent any more; 0: none */
+    bool out_noted;                              /* out_note is posted */
     struct sched_note out_note;
 };
 
@@ -133,8 +139,9 @@ void conn_close(struct conn *c, enum conn_reason reason);
 bool conn_blocked(struct conn *c);
 
 /* Sends the pieces, which belong together, from the thread that runs a request. Waits while too much is waiting for
- * the peer already (before that it gives the baton away). Returns 0, or -1 with errno EPIPE when the peer is gone, or
- * ENOMEM. The GIL must not be held. */
+ * the peer already (before that it gives the baton away). Threads that wait for the same peer take turns, one call
+ * each, so that the answers on a multiplexed connection advance side by side. Returns 0, or -1 with errno EPIPE when
+ * the peer is gone, or ENOMEM. The GIL must not be held. */
 int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iovec *pieces, unsigned count);
 
 #endif

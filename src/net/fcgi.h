@@ -8,6 +8,7 @@
 #define WSGI_FCGI_NET_FCGI_H
 
 #include "net/conn.h"
+#include "net/refusal.h"
 #include "proto/fcgi_decode.h"
 #include "proto/fcgi_values.h"
 #include "request/request.h"
@@ -37,7 +38,7 @@ struct fcgi_request {
     uint64_t dropped; /* FCGI_STDIN_STATE: bytes of STDIN */
     ev_tstamp began_at;
     TAILQ_ENTRY(fcgi_request) incomplete; /* in struct lane, while in FCGI_PARAMS_STATE */
-    const char *refusal; /* status of an answer without the application, decided before PARAMS ended; or NULL */
+    enum refusal refusal;                 /* decided before it starts */
     union {
         TAILQ_ENTRY(fcgi_request) link;
         LIST_ENTRY(fcgi_request) free;

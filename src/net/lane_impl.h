@@ -5,6 +5,7 @@
 #include "net/conn.h"
 #include "net/fcgi.h"
 #include "net/lane.h"
+#include "net/refusal.h"
 
 #include <ev.h>
 #include <stdatomic.h>
@@ -41,6 +42,9 @@ struct lane {
     ev_timer stop_timer;
     ev_prepare prepare;
     unsigned long long next_conn;
+    struct log_limit refusal_limits[REFUSAL_COUNT];
+    struct log_limit reason_limits[CONN_REASON_COUNT]; /* enum conn_reason */
+    struct log_limit role_limit;
     atomic_uint nconns, nrequests;
     unsigned nlive; /* connections whose memory is in use */
 

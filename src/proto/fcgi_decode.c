@@ -78,10 +78,9 @@ static enum fcgi_event_type start_begin(struct fcgi_decoder *d) {
     return FCGI_EVENT_MORE;
 }
 
-/* Records with the null request id are about the connection (section 3.3, "Types of record: management"). */
+/* Records with the null request id are about the connection, whatever their type is (section 3.3, "Types of record:
+ * management"). */
 static enum fcgi_event_type start_management(struct fcgi_decoder *d) {
-    if (d->type == FCGI_BEGIN_REQUEST)
-        return fail(d, FCGI_DECODE_BEGIN_ID_0);
     d->state = d->type == FCGI_GET_VALUES ? DECODE_VALUES : DECODE_UNKNOWN;
     return FCGI_EVENT_MORE;
 }
@@ -189,18 +188,4 @@ out:
 
 bool fcgi_decoder_idle(const struct fcgi_decoder *d) {
     return d->state == DECODE_HEADER && d->nheld == 0;
-}
-
-const char *fcgi_decode_error_text(enum fcgi_decode_error error) {
-    switch (error) {
-    case FCGI_DECODE_OK:
-        return "no error";
-    case FCGI_DECODE_VERSION:
-        return "not FastCGI version 1";
-    case FCGI_DECODE_BEGIN_SHORT:
-        return "BEGIN_REQUEST record is too short";
-    case FCGI_DECODE_BEGIN_ID_0:
-        return "BEGIN_REQUEST record with request id 0";
-    }
-    return "unknown error";
 }

@@ -43,7 +43,8 @@ enum fcgi_event_type {
     FCGI_EVENT_ABORT,      /* ABORT_REQUEST for `id` */
     FCGI_EVENT_VALUES,     /* a piece of the content of a GET_VALUES record: data, len > 0 */
     FCGI_EVENT_VALUES_END, /* the GET_VALUES record is complete (also when it was empty) */
-    FCGI_EVENT_UNKNOWN,    /* a management record (id 0) of another type is complete; `record_type` says which */
+    FCGI_EVENT_UNKNOWN,    /* a management record (id 0) of another type is complete; `record_type` says which.
+                              A BEGIN_REQUEST or any other record with the null request id is one */
     FCGI_EVENT_ERROR,      /* the bytes are not FastCGI; `error` says why. The decoder stays in this state. */
 };
 
@@ -51,7 +52,6 @@ enum fcgi_decode_error {
     FCGI_DECODE_OK,
     FCGI_DECODE_VERSION,     /* the version byte is not FCGI_VERSION_1 */
     FCGI_DECODE_BEGIN_SHORT, /* a BEGIN_REQUEST with fewer than eight bytes of content */
-    FCGI_DECODE_BEGIN_ID_0,  /* a BEGIN_REQUEST with the null request id */
 };
 
 struct fcgi_event {
@@ -77,8 +77,5 @@ enum fcgi_event_type fcgi_decode(struct fcgi_decoder *d, const uint8_t **pos, co
 
 /* True between records: an end of the connection here cuts nothing in half. */
 bool fcgi_decoder_idle(const struct fcgi_decoder *d);
-
-/* English text for a log line, without a line feed. */
-const char *fcgi_decode_error_text(enum fcgi_decode_error error);
 
 #endif

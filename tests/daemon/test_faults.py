@@ -290,7 +290,7 @@ def test_spool_disk_full(small_disk, gate):
         holding = gate.arrived()
         other.send(request(params("/read-or-fail", "POST", "gate=" + gate.path, body=second), second, keep=True))
         reading = gate.arrived()
-        server.wait_log("cannot keep the body: No space left on device")
+        server.wait_log("507 .*the application runs.*--spool-dir: No space left on device: POST /read-or-fail")
         # The rest of the disk is taken by now: what has not started yet is refused.
         third.send(request(params("/hello", "POST", body=second), second, keep=True))
         refused = check_structure(third.read_response(1))

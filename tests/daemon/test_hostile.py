@@ -1,6 +1,5 @@
 """Peers that mean harm, or speak something else: their connections end, and nothing else does."""
 import random
-import re
 import select
 import socket
 
@@ -125,16 +124,13 @@ FLOODS = {
 
 def flooded(server, flood):
     """A peer that asks and asks, and reads no answer, until its connection is cut."""
-    def cuts():
-        return len(re.findall("reads no answers|too many pipelined requests", server.log()))
-    before = cuts()
     with server.connect() as connection:
         block = flood * (MIB // len(flood))
         sent = 0
         while not send_all(connection, block):
             sent += len(block)
             assert sent < 500 * MIB, "the connection is cut"
-        until(lambda: cuts() > before, "the log line", server.log)
+        server.wait_log("reads no answers|too many pipelined requests")
     good(server.ask("/"))
 
 

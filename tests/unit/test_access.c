@@ -286,7 +286,7 @@ START_TEST(test_report)
     release();
     ck_assert_str_eq(output, "wsgi-fcgi: info: refused 10.0.0.2:4321 on 0.0.0.0:9000: not named by --allow\n");
 
-    rules.reported_at -= 1000000000; /* a second later */
+    rules.refusals.reported_at -= 1000000000; /* a second later */
     capture();
     ck_assert(!check(&l, -1, "10.0.0.4"));
     ck_assert(!check(&l, -1, "10.0.0.5"));

@@ -105,7 +105,7 @@ static const struct vector {
     {"version 0", {{FCGI_STDIN, 1, TEXT(""), .bad_version = 0x80}}, "error 1;"},
     {"a short BEGIN_REQUEST", {BEGIN(1, "\0\1\1\0\0\0\0"), {FCGI_STDIN, 1, TEXT("")}}, "error 2;"},
     {"an empty BEGIN_REQUEST", {BEGIN(1, "")}, "error 2;"},
-    {"a BEGIN_REQUEST with id 0", {BEGIN(0, RESPONDER), {FCGI_STDIN, 1, TEXT("")}}, "error 3;"},
+    {"a BEGIN_REQUEST with id 0", {BEGIN(0, RESPONDER), {FCGI_STDIN, 1, TEXT("")}}, "unknown type 1;stdin end 1;"},
 };
 
 static uint8_t input[BYTES_MAX];
@@ -369,19 +369,6 @@ START_TEST(no_input)
 }
 END_TEST
 
-START_TEST(error_texts)
-{
-    const char *seen[5];
-    for (int i = 0; i < 5; i++) {
-        seen[i] = fcgi_decode_error_text((enum fcgi_decode_error)i);
-        ck_assert_uint_gt(strlen(seen[i]), 5);
-        ck_assert_ptr_null(strchr(seen[i], '\n'));
-        for (int k = 0; k < i; k++)
-            ck_assert_str_ne(seen[i], seen[k]);
-    }
-}
-END_TEST
-
 int main(void) {
     Suite *suite = suite_create("fcgi_decode");
     TCase *tc = tcase_create("fcgi_decode");
@@ -392,7 +379,6 @@ int main(void) {
     tcase_add_loop_test(tc, pieces_of_equal_size, 0, COUNT(vectors));
     tcase_add_test(tc, events_do_not_wait_for_padding);
     tcase_add_test(tc, no_input);
-    tcase_add_test(tc, error_texts);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }

@@ -1,0 +1,255 @@
+#include "config.h"
+
+#include "net/fcgi_request.h"
+
+#include "base/log.h"
+#include "net/fcgi_answer.h"
+#include "net/lane_impl.h"
+
+#include <errno.h>
+#include <fastcgi.h>
+#include <stdlib.h>
+
+static const struct sched_job_ops fcgi_job_ops;
+
+static struct fcgi_request *request_of_job(struct sched_job *job) {
+    return (struct fcgi_request *)(void *)((char *)job - offsetof(struct fcgi_request, r.job));
+}
+
+/* Requests: taken from and given back to a pool. */
+
+struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_event *begin) {
+    struct lane *lane = c->conn.lane;
+    struct fcgi_request *q = LIST_FIRST(&lane->free_requests);
+    if (q) {
+        LIST_REMOVE(q, free);
+        lane->nfree_requests--;
+    } else {
+        q = malloc(sizeof *q);
+        if (!q)
+            return NULL;
+        request_init(&q->r);
+        q->r.frontend = &fcgi_frontend;
+        q->r.job.ops = &fcgi_job_ops;
+    }
+    q->c = c;
+    q->state = FCGI_PARAMS_STATE;
+    q->id = begin->id;
+    q->role = begin->role;
+    q->keep_conn = begin->keep_conn;
+    q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = false;
+    q->refusal = NOT_REFUSED;
+    q->dropped = 0;
+    q->r.vars = (struct cgi_vars){0};
+    q->r.authorizer = begin->role == FCGI_AUTHORIZER;
+    q->began_at = ev_now(lane->loop);
+    TAILQ_INSERT_TAIL(&lane->incomplete, q, incomplete);
+    TAILQ_INSERT_TAIL(&c->requests, q, link);
+    c->nrequests++;
+    c->nbegun++;
+    conn_ref(&c->conn);
+    atomic_fetch_add_explicit(&lane->nrequests, 1, memory_order_relaxed);
+    return q;
+}
+
+void fcgi_request_free(struct fcgi_request *q) {
+    request_fini(&q->r);
+    free(q);
+}
+
+void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state) {
+    if (q->state == FCGI_PARAMS_STATE)
+        TAILQ_REMOVE(&q->c->conn.lane->incomplete, q, incomplete);
+    q->state = state;
+}
+
+/* The last thing that happens to a request; the connection may be gone afterwards. */
+void fcgi_request_release(struct fcgi_request *q) {
+    struct fcgi_conn *c = q->c;
+    struct lane *lane = c->conn.lane;
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    TAILQ_REMOVE(&c->requests, q, link);
+    c->nrequests--;
+    atomic_fetch_sub_explicit(&lane->nrequests, 1, memory_order_relaxed);
+    request_reset(&q->r);
+    if (lane->nfree_requests < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&lane->free_requests, q, free);
+        lane->nfree_requests++;
+    } else
+        fcgi_request_free(q);
+    conn_unref(&c->conn);
+}
+
+struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id) {
+    struct fcgi_request *q;
+    TAILQ_FOREACH_REVERSE(q, &c->requests, fcgi_requests, link) {
+        if (q->id == id)
+            return q;
+    }
+    return NULL;
+}
+
+/* Answers. */
+
+static void release_held(struct fcgi_conn *c, uint16_t id);
+
+/* Ends the connection when its last request was answered and it is not to be kept. STDIN that was not read to its end
+ * would turn a plain close into a reset (FastCGI 1.0, 5.1 has no early end for the web server's side). */
+void fcgi_conn_after_request(struct fcgi_conn *c, bool stdin_read) {
+    if (c->closing && !c->nrequests)
+        conn_finish(&c->conn, CONN_DONE, !stdin_read || !fcgi_decoder_idle(&c->decoder));
+}
+
+void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
+    struct fcgi_conn *c = q->c;
+    uint16_t id = q->id;
+    bool stdin_read = q->stdin_read;
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    conn_ref(&c->conn);
+    if (c->conn.state == CONN_OPEN) {
+        if (fcgi_put_end(q, app_status, FCGI_REQUEST_COMPLETE))
+            conn_close(&c->conn, CONN_NO_MEMORY);
+        else
+            conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
+    }
+    fcgi_request_release(q);
+    release_held(c, id);
+    fcgi_conn_after_request(c, stdin_read);
+    conn_unref(&c->conn);
+}
+
+/* The answer is complete. On a kept connection END_REQUEST waits until STDIN was read to its end: proxies take the
+ * records that come later for those of the next request. */
+static void request_answered(struct fcgi_request *q) {
+    struct fcgi_conn *c = q->c;
+    if (q->stdin_ended || !q->keep_conn || c->conn.state != CONN_OPEN || c->conn.read_ended) {
+        fcgi_request_end(q, 0);
+        return;
+    }
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    body_abort(&q->r.body, ECONNRESET);
+    conn_ref(&c->conn);
+    if (buf_len(&q->r.out))
+        conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
+    buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
+    fcgi_request_set_state(q, FCGI_STDIN_STATE);
+    if (c->conn.state != CONN_OPEN)
+        fcgi_request_release(q);
+    conn_unref(&c->conn);
+}
+
+/* Answers without the application. */
+static void request_refuse(struct fcgi_request *q, enum refusal why) {
+    struct conn *c = &q->c->conn;
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    refusal_log(c->lane, why, c->number, q->id, &q->r, false);
+    if (refusal_answer(&q->r, why))
+        conn_close(c, CONN_NO_MEMORY);
+    request_answered(q);
+}
+
+/* Starting the application. */
+
+static void job_submit(struct fcgi_request *q) {
+    fcgi_request_set_state(q, FCGI_JOB_STATE);
+    q->r.job.key = q->r.vars.key;
+    if (!sched_submit(q->c->conn.lane->sched, &q->r.job))
+        request_refuse(q, REFUSED_QUEUE_FULL);
+}
+
+bool fcgi_request_is_held(const struct fcgi_request *q) {
+    const struct fcgi_request *p;
+    TAILQ_FOREACH(p, &q->c->requests, link) {
+        if (p == q)
+            return false;
+        if (p->id == q->id)
+            return true;
+    }
+    return false;
+}
+
+void fcgi_request_start(struct fcgi_request *q) {
+    if (q->aborted)
+        fcgi_request_end(q, 0);
+    else if (q->refusal)
+        request_refuse(q, q->refusal);
+    else if (body_short(&q->r.body) && q->r.body.complete)
+        request_refuse(q, REFUSED_BODY_SHORT);
+    else
+        job_submit(q);
+}
+
+void fcgi_request_maybe_start(struct fcgi_request *q) {
+    if (q->state != FCGI_BODY_STATE)
+        return;
+    if (!q->refusal && !q->r.body.complete && q->r.body.received < REQUEST_BODY_START)
+        return;
+    fcgi_request_set_state(q, FCGI_HELD_STATE);
+    if (!fcgi_request_is_held(q))
+        fcgi_request_start(q);
+}
+
+static void release_held(struct fcgi_conn *c, uint16_t id) {
+    struct fcgi_request *q;
+    TAILQ_FOREACH(q, &c->requests, link) {
+        if (q->id == id) {
+            if (q->state == FCGI_HELD_STATE)
+                fcgi_request_start(q);
+            return;
+        }
+    }
+}
+
+/* Jobs. */
+
+static void job_run(struct sched_job *job, struct sched_thread *thread) {
+    struct fcgi_request *q = request_of_job(job);
+    const struct lane_config *config = &q->c->conn.lane->config;
+    q->r.thread = thread;
+    config->run(&q->r, config->user);
+}
+
+/* The end of the connection is the only sign of a cut answer that proxies understand; but other requests on the same
+ * connection must not pay for it, so there it is an END_REQUEST with an application status. */
+static void request_break_off(struct fcgi_request *q) {
+    struct conn *c = &q->c->conn;
+    if (q->c->nrequests > 1) {
+        fcgi_request_end(q, 1);
+        return;
+    }
+    conn_ref(c);
+    /* nginx takes the bare end of a connection that is not kept, or whose answers it does not buffer, for the end of the
+     * answer, and lets the client wait for what a Content-Length announced. A record of version 0 makes it end the
+     * client's connection as well; to the others it is the same as the bare end. */
+    static const char not_a_record[8];
+    if (buf_append(&q->r.out, not_a_record, sizeof not_a_record))
+        log_error("out of memory");
+    if (buf_len(&q->r.out))
+        conn_output(c, buf_head(&q->r.out), buf_len(&q->r.out));
+    conn_finish(c, CONN_BROKEN_OFF, !q->stdin_read);
+    fcgi_request_release(q);
+    conn_unref(c);
+}
+
+static void job_settle(struct sched_job *job) {
+    struct fcgi_request *q = request_of_job(job);
+    q->r.thread = NULL;
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    if (q->aborted)
+        fcgi_request_end(q, 0);
+    else if (q->r.broken_off || !q->r.head_stored)
+        request_break_off(q);
+    else
+        request_answered(q);
+}
+
+static void job_expired(struct sched_job *job) {
+    request_refuse(request_of_job(job), REFUSED_QUEUE_LATE);
+}
+
+static const struct sched_job_ops fcgi_job_ops = {.run = job_run, .settle = job_settle, .expired = job_expired};
+
+void fcgi_request_gone(struct fcgi_request *q) {
+    atomic_store(&q->r.gone, true);
+    body_abort(&q->r.body, ECONNRESET);
+}

@@ -1,0 +1,45 @@
+/* A FastCGI request, from BEGIN_REQUEST to END_REQUEST: its states, its start, its answers. Owner only.
+ *
+ * Whatever ends a request may end its connection with it, when that is not to be kept: hold a reference (conn_ref) to
+ * look at the connection afterwards.
+ */
+#ifndef WSGI_FCGI_NET_FCGI_REQUEST_H
+#define WSGI_FCGI_NET_FCGI_REQUEST_H
+
+#include "net/fcgi.h"
+
+/* New request, in FCGI_PARAMS_STATE. Returns NULL when there is no memory. */
+struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_event *begin);
+
+/* The only way to change its state. */
+void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state);
+
+/* The request that records with this id belong to: of several, the one that is still being received. NULL: none. */
+struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id);
+
+/* Whether an earlier request with the same id is not answered yet. */
+bool fcgi_request_is_held(const struct fcgi_request *q);
+
+/* Starts it, when it has what it needs: all of its body, or a good piece of it. */
+void fcgi_request_maybe_start(struct fcgi_request *q);
+
+/* Answers it, or submits it to the scheduler. */
+void fcgi_request_start(struct fcgi_request *q);
+
+/* Sends what is stored of the answer and END_REQUEST behind it, and ends the request. */
+void fcgi_request_end(struct fcgi_request *q, uint32_t app_status);
+
+/* The running application learns that nobody waits for its answer any more. */
+void fcgi_request_gone(struct fcgi_request *q);
+
+/* Ends it without a word. */
+void fcgi_request_release(struct fcgi_request *q);
+
+/* Frees the memory of a pooled request. */
+void fcgi_request_free(struct fcgi_request *q);
+
+/* Ends the connection when its last request was answered and it is not to be kept. `stdin_read`: that request's STDIN
+ * came to its end; otherwise a plain close could turn into a reset. */
+void fcgi_conn_after_request(struct fcgi_conn *c, bool stdin_read);
+
+#endif

@@ -1,0 +1,42 @@
+#include "config.h"
+
+#include "net/refusal.h"
+
+#include "net/lane_impl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *status;
+    enum log_level level;
+    const char *text;
+} refusals[] = {
+#define REFUSAL_ROW(name, status, level, text) [name] = {status, LOG_LEVEL_##level, text},
+    REFUSALS(REFUSAL_ROW)
+#undef REFUSAL_ROW
+};
+
+const char *refusal_status(enum refusal why) {
+    return refusals[why].status;
+}
+
+void refusal_log(struct lane *lane, enum refusal why, unsigned long long connection, unsigned id, struct request *r,
+                 bool runs) {
+    char more[LOG_MORE_SIZE], text[600];
+    if (!log_limit_due(&lane->refusal_limits[why], more))
+        return;
+    int error = why == REFUSED_NO_SPOOL ? body_error(&r->body) : 0;
+    bool named = r->vars.method.n > 0;
+    log_printf(refusals[why].level, "connection %llu: request %u: %s%s: %s%s%s%s%s%s", connection, id,
+               refusals[why].status, runs ? " (the application runs, and reads an error)" : "", refusals[why].text,
+               error ? ": " : "", error ? strerror(error) : "", named ? ": " : "",
+               named ? request_text(r, text, sizeof text) : "", more);
+}
+
+int refusal_answer(struct request *r, enum refusal why) {
+    const char *status = refusals[why].status;
+    char text[REQUEST_STATUS_MAX + 2];
+    snprintf(text, sizeof text, "%s\n", status);
+    return request_answer(r, status, strncmp(status, "503", 3) ? NULL : "Retry-After: 5\r\n", text);
+}

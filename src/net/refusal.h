@@ -1,0 +1,48 @@
+/* Answers that the server gives by itself, without the application: which, and what the log says about them.
+ *
+ * Owner only.
+ */
+#ifndef WSGI_FCGI_NET_REFUSAL_H
+#define WSGI_FCGI_NET_REFUSAL_H
+
+#include "base/log.h"
+#include "request/request.h"
+
+struct lane;
+
+/* Why a request is not given to the application: X(name, status, log level, text). The text ends the log line, and names
+ * the option to change, where there is one. */
+#define REFUSALS(X)                                                                                                    \
+    X(REFUSED_MALFORMED, "400 Bad Request", WARNING, "its parameters are malformed")                                   \
+    X(REFUSED_BODY_SHORT, "400 Bad Request", INFO, "its body ended before its CONTENT_LENGTH")                         \
+    X(REFUSED_PARAMS_LATE, "408 Request Timeout", WARNING, "its parameters did not come within --header-timeout")      \
+    X(REFUSED_BODY_LARGE, "413 Content Too Large", WARNING, "its body is larger than --limit-request-body")            \
+    X(REFUSED_PARAMS_LARGE, "431 Request Header Fields Too Large", WARNING,                                            \
+      "its parameters take more bytes than --limit-params")                                                            \
+    X(REFUSED_PARAMS_MANY, "431 Request Header Fields Too Large", WARNING,                                             \
+      "it has more parameters than --limit-param-count")                                                               \
+    X(REFUSED_CONN_FULL, "503 Service Unavailable", WARNING,                                                           \
+      "the peer has more requests open on this connection than GET_VALUES allows it")                                  \
+    X(REFUSED_QUEUE_FULL, "503 Service Unavailable", WARNING,                                                          \
+      "all threads are busy and --queue-limit requests wait: see --threads")                                           \
+    X(REFUSED_QUEUE_LATE, "503 Service Unavailable", WARNING,                                                          \
+      "it has waited for a thread for longer than --queue-timeout: see --threads")                                     \
+    X(REFUSED_NO_MEMORY, "503 Service Unavailable", ERROR, "out of memory")                                            \
+    X(REFUSED_NO_SPOOL, "507 Insufficient Storage", ERROR, "its body cannot be kept: see --spool-dir")
+
+#define REFUSAL_NAME(name, status, level, text) name,
+enum refusal { NOT_REFUSED, REFUSALS(REFUSAL_NAME) REFUSAL_COUNT };
+#undef REFUSAL_NAME
+
+/* The status line: "413 Content Too Large". */
+const char *refusal_status(enum refusal why);
+
+/* Logs that request `id` of a connection is refused, or, when the application `runs` already, that it cannot read its body:
+ * at most one line a second about each reason. */
+void refusal_log(struct lane *lane, enum refusal why, unsigned long long connection, unsigned id, struct request *r,
+                 bool runs);
+
+/* Stores the answer, with Retry-After when it makes sense to come again. Returns 0, or -1 with errno ENOMEM. */
+int refusal_answer(struct request *r, enum refusal why);
+
+#endif
