@@ -26,7 +26,7 @@ struct wsgi_call *call_new(struct request *r) {
     call->vectorcall = start_response;
     call->r = r;
     call->users = 0;
-    call->sending = call->started = call->length_set = false;
+    call->sending = call->called = call->started = call->length_set = false;
     call->head_only = call->no_body = r->vars.method.n == 4 && !memcmp(r->vars.method.p, "HEAD", 4);
     call->length = call->sent = 0;
     return call;
@@ -54,8 +54,17 @@ void call_leave(struct wsgi_call *call, PyThreadState *state) {
     call->users--;
 }
 
+static void set_sending_error(void) {
+    PyErr_SetString(PyExc_RuntimeError, "another thread is sending a part of this answer");
+}
+
 int call_set_length(struct wsgi_call *call, uint64_t length) {
     char line[64];
+    /* The head belongs to the thread that sends it. */
+    if (call->sending) {
+        set_sending_error();
+        return -1;
+    }
     if (call->length_set || !call->r || call->r->head_stored || (call->no_body && !call->head_only))
         return 0;
     int n = snprintf(line, sizeof line, "Content-Length: %llu\r\n", (unsigned long long)length);
@@ -73,9 +82,10 @@ static bool check_may_send(struct wsgi_call *call) {
     if (!call->r)
         PyErr_SetString(PyExc_RuntimeError, "the request has ended");
     else if (!call->started)
-        PyErr_SetString(PyExc_AssertionError, "a body before start_response() was called");
+        PyErr_SetString(PyExc_AssertionError, call->called ? "a body, but the call of start_response() failed"
+                                                           : "a body before start_response() was called");
     else if (call->sending)
-        PyErr_SetString(PyExc_RuntimeError, "another thread is sending a part of this answer");
+        set_sending_error();
     else
         return true;
     return false;
@@ -106,7 +116,7 @@ enum call_sent call_send(struct wsgi_call *call, const char *data, size_t len) {
     call_leave(call, state);
     call->sending = false;
     if (!failed)
-        return result;
+        return call->no_body ? CALL_FULL : result;
     if (error == EPIPE) {
         atomic_store(&r->gone, true);
         return CALL_GONE;
@@ -143,7 +153,7 @@ static PyObject *write_call(PyObject *self, PyObject *const *args, size_t nargsf
         return PyErr_Format(PyExc_TypeError, "write() argument must be bytes, not %.100s", Py_TYPE(args[0])->tp_name);
     size_t len = (size_t)PyBytes_GET_SIZE(args[0]);
     /* A write beyond Content-Length is an error (PEP 3333, "Handling the Content-Length Header"). */
-    if (call->length_set && call->sent + len > call->length && !call->no_body)
+    if (call->r && call->length_set && call->sent + len > call->length && !call->no_body)
         return PyErr_Format(PyExc_ValueError, "write() of more bytes than Content-Length %llu allows",
                             (unsigned long long)call->length);
     switch (call_send(call, PyBytes_AS_STRING(args[0]), len)) {

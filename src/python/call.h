@@ -22,7 +22,8 @@ struct wsgi_call {
     struct request *r;
     unsigned users;  /* threads that use `r` without the GIL right now */
     bool sending;    /* a thread is inside call_send */
-    bool started;    /* start_response was called */
+    bool called;     /* start_response was called, whether that went well or not */
+    bool started;    /* its last call went well: there is a head to send */
     bool head_only;  /* the request is a HEAD */
     bool no_body;    /* HEAD, or a 204 or 304: nothing of the body is sent */
     bool length_set; /* the application gave a Content-Length */
@@ -43,12 +44,14 @@ void call_end(struct wsgi_call *call);
 PyThreadState *call_enter(struct wsgi_call *call);
 void call_leave(struct wsgi_call *call, PyThreadState *state);
 
-/* Adds "Content-Length: length" when the application gave none and the answer may have one. */
+/* Adds "Content-Length: length" when the application gave none and the answer may have one. -1 also while another
+ * thread is sending. */
 int call_set_length(struct wsgi_call *call, uint64_t length);
 
 enum call_sent {
     CALL_SENT,
-    CALL_FULL,  /* as many bytes as Content-Length says are out; what came beyond was left out */
+    CALL_FULL,  /* nothing more is to be sent: as many bytes as Content-Length says are out, what came beyond was left
+                   out; or the answer has no body */
     CALL_GONE,  /* the peer is gone; no exception is set */
     CALL_FAILED /* an exception is set */
 };

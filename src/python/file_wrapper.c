@@ -14,15 +14,20 @@ struct file_wrapper {
     PyObject *block_size;
 };
 
+enum { BLOCK_DEFAULT = 8192 };
+
 static PyTypeObject *file_wrapper_type, *file_io, *buffered_reader, *buffered_random;
 
 static PyObject *wrapper_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char filelike_name[] = "filelike", block_size_name[] = "block_size";
     static char *names[] = {filelike_name, block_size_name, NULL};
     PyObject *filelike;
-    Py_ssize_t block_size = 8192;
+    Py_ssize_t block_size = BLOCK_DEFAULT;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|n:file_wrapper", names, &filelike, &block_size))
         return NULL;
+    /* A suggestion: none that reads nothing, and none that reads everything at once. */
+    if (block_size <= 0)
+        block_size = BLOCK_DEFAULT;
     struct file_wrapper *w = (struct file_wrapper *)type->tp_alloc(type, 0);
     if (!w)
         return NULL;
@@ -143,12 +148,22 @@ static bool is_plain_file(PyObject *file) {
     return plain;
 }
 
+/* What was written to a file that is open for both may still be in its object, in front of or behind the position. */
+static bool flush_written(PyObject *file) {
+    if (!Py_IS_TYPE(file, buffered_random))
+        return true;
+    PyObject *none = PyObject_CallMethod(file, "flush", NULL);
+    PyErr_Clear();
+    Py_XDECREF(none);
+    return none != NULL;
+}
+
 bool file_wrapper_range(PyObject *iterable, struct file_range *range) {
     if (!Py_IS_TYPE(iterable, file_wrapper_type))
         return false;
     PyObject *file = ((struct file_wrapper *)iterable)->filelike;
     struct stat st;
-    if (!is_plain_file(file))
+    if (!is_plain_file(file) || !flush_written(file))
         return false;
     /* tell() is the object's own notion of its position: it may have read ahead of it. */
     long long fd = call_number(file, "fileno"), position = call_number(file, "tell");

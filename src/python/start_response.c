@@ -67,8 +67,9 @@ static bool name_is(struct slice name, const char *other) {
     return !strncasecmp(name.p, other, name.n) && !other[name.n];
 }
 
-/* PEP 3333, "Other HTTP Features": hop-by-hop headers (RFC 2616, section 13.5.1) are an error. "Status" is the name that
- * CGI keeps for itself (RFC 3875, section 6.3.3). */
+/* PEP 3333, "Other HTTP Features": hop-by-hop headers (RFC 2616, section 13.5.1, which writes "Trailers" for "Trailer")
+ * are an error, and so are others about the connection. "Status" is the name that CGI keeps for itself (RFC 3875,
+ * section 6.3.3). */
 static bool is_forbidden(struct slice name) {
     switch (name.n) {
     case 2:
@@ -76,11 +77,13 @@ static bool is_forbidden(struct slice name) {
     case 6:
         return name_is(name, "status");
     case 7:
-        return name_is(name, "upgrade");
+        return name_is(name, "upgrade") || name_is(name, "trailer");
     case 8:
         return name_is(name, "trailers");
     case 10:
         return name_is(name, "connection") || name_is(name, "keep-alive");
+    case 16:
+        return name_is(name, "proxy-connection");
     case 17:
         return name_is(name, "transfer-encoding");
     case 18:
@@ -125,8 +128,11 @@ static bool take_header(struct wsgi_call *call, PyObject *item) {
         PyErr_Format(PyExc_ValueError, "the header %R is not the application's to set (PEP 3333)", item);
         return false;
     }
-    if (name.n == 14 && name_is(name, "content-length") && !take_length(call, value))
-        return false;
+    if (name.n == 14 && name_is(name, "content-length")) {
+        bool again = call->length_set;
+        if (!take_length(call, value) || again)
+            return !PyErr_Occurred();
+    }
     struct buf *head = &call->r->head;
     if (buf_reserve(head, name.n + value.n + 4)) {
         PyErr_NoMemory();
@@ -160,17 +166,27 @@ static bool take_headers(struct wsgi_call *call, PyObject *headers) {
     return true;
 }
 
-/* PEP 3333, "The start_response() Callable": with exc_info after the headers were sent, the exception is raised. */
+/* PEP 3333, "The start_response() Callable": with exc_info after the headers were sent, the exception is raised, as
+ * exc_info[1].with_traceback(exc_info[2]). */
 static void raise_exc_info(PyObject *exc_info) {
-    if (!PyTuple_Check(exc_info) || PyTuple_GET_SIZE(exc_info) != 3) {
-        PyErr_Format(PyExc_TypeError, "exc_info must be a tuple of three, not %.100s", Py_TYPE(exc_info)->tp_name);
-        return;
-    }
-    PyObject *value = PyTuple_GET_ITEM(exc_info, 1);
-    if (PyExceptionInstance_Check(value))
+    PyObject *value = PyTuple_GET_ITEM(exc_info, 1), *traceback = PyTuple_GET_ITEM(exc_info, 2);
+    if (!PyExceptionInstance_Check(value))
+        PyErr_SetString(PyExc_RuntimeError, "start_response() with exc_info after the headers were sent");
+    else if (!PyTraceBack_Check(traceback) || !PyException_SetTraceback(value, traceback))
         compat_err_restore(Py_NewRef(value));
-    else
-        PyErr_SetObject(PyExc_RuntimeError, value);
+}
+
+/* The argument exc_info: *given becomes whether there is one. As in PEP 3333's own gateway, what is false is none. */
+static bool take_exc_info(PyObject *exc_info, bool *given) {
+    int truth = PyObject_IsTrue(exc_info);
+    *given = truth > 0;
+    if (truth <= 0)
+        return !truth;
+    if (PyTuple_Check(exc_info) && PyTuple_GET_SIZE(exc_info) == 3)
+        return true;
+    PyErr_Format(PyExc_TypeError, "exc_info must be a tuple as sys.exc_info() returns it, not %.100s",
+                 Py_TYPE(exc_info)->tp_name);
+    return false;
 }
 
 /* Gives start_response(status, headers[, exc_info]); exc_info may be given by its name. */
@@ -184,7 +200,10 @@ static bool take_arguments(PyObject *const *args, size_t nargsf, PyObject *names
         PyErr_SetString(PyExc_TypeError, "start_response() takes (status, headers, exc_info=None)");
         return false;
     }
-    if (*exc_info == Py_None)
+    bool given = false;
+    if (*exc_info && *exc_info != Py_None && !take_exc_info(*exc_info, &given))
+        return false;
+    if (!given)
         *exc_info = NULL;
     return true;
 }
@@ -198,15 +217,17 @@ PyObject *start_response(PyObject *self, PyObject *const *args, size_t nargsf, P
         PyErr_SetString(PyExc_RuntimeError, "start_response() after the request has ended");
         return NULL;
     }
-    if (exc_info && call->r->head_stored) {
+    /* A head that another thread is sending counts as sent. */
+    if (exc_info && (call->sending || call->r->head_stored)) {
         raise_exc_info(exc_info);
         return NULL;
     }
-    if (call->started && !exc_info) {
+    if (call->called && !exc_info) {
         PyErr_SetString(PyExc_AssertionError,
                         "start_response() was called before; pass exc_info to replace the answer");
         return NULL;
     }
+    call->called = true;
     call->started = false;
     if (!take_status(call, args[0]) || !take_headers(call, args[1]))
         return NULL;

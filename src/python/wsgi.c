@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -133,9 +134,30 @@ static enum call_sent send_sequence(struct wsgi_call *call, PyObject *result, Py
     return sent;
 }
 
+/* New iterator over what the application returned. What is often returned by mistake gets a message that helps: a string
+ * is iterable, but not over bytes objects. */
+static PyObject *result_iterator(PyObject *result) {
+    const char *type = Py_TYPE(result)->tp_name;
+    bool string = PyBytes_Check(result) || PyUnicode_Check(result);
+    if (result == Py_None)
+        return PyErr_Format(PyExc_TypeError, "the application returned None, not an iterable of bytes objects: does it "
+                                             "lack a return?");
+    if (string && PyObject_Size(result))
+        return PyErr_Format(PyExc_TypeError,
+                            "the application returned a %.100s object, not an iterable of bytes "
+                            "objects: put the body, as bytes, into a list",
+                            type);
+    if (!Py_TYPE(result)->tp_iter && !PySequence_Check(result))
+        return PyErr_Format(PyExc_TypeError,
+                            "the application returned an object of type %.100s, not an iterable of "
+                            "bytes objects",
+                            type);
+    return PyObject_GetIter(result);
+}
+
 /* Any iterable: each piece is sent before the next one is asked for (PEP 3333, "Buffering and Streaming"). */
 static enum call_sent send_iterable(struct wsgi_call *call, PyObject *result) {
-    PyObject *iterator = PyObject_GetIter(result), *item;
+    PyObject *iterator = result_iterator(result), *item;
     enum call_sent sent = iterator ? CALL_SENT : CALL_FAILED;
     while (sent == CALL_SENT && (item = PyIter_Next(iterator))) {
         sent =
@@ -146,43 +168,85 @@ static enum call_sent send_iterable(struct wsgi_call *call, PyObject *result) {
     return sent == CALL_SENT && PyErr_Occurred() ? CALL_FAILED : sent;
 }
 
-/* A regular file: read and sent without Python, in full records. Returns errno of reading, or 0. */
-static int send_file_blocks(struct wsgi_call *call, struct request *r, struct file_range range, enum call_sent *sent) {
-    char *block = malloc(FILE_BLOCK);
-    int error = block ? 0 : ENOMEM;
-    while (!error && *sent == CALL_SENT && range.start < range.end) {
-        off_t left = range.end - range.start;
-        ssize_t n = pread(range.fd, block, left < FILE_BLOCK ? (size_t)left : FILE_BLOCK, range.start);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            error = n ? errno : ENODATA;
+/* Files: read and sent without Python, in full records. */
+
+struct file_sending {
+    struct request *r;
+    struct file_range range; /* what is left */
+    char block[FILE_BLOCK];
+};
+
+/* Reads the next block. Returns its length, less than asked for only at the end of the file, or -1 with errno. */
+static ssize_t read_block(struct file_sending *f) {
+    off_t left = f->range.end - f->range.start;
+    size_t want = left < FILE_BLOCK ? (size_t)left : FILE_BLOCK;
+    struct iovec cached = {f->block, want};
+    /* What the system has in memory comes at once; a disk is waited for without the baton. */
+    ssize_t n = preadv2(f->range.fd, &cached, 1, f->range.start, RWF_NOWAIT);
+    size_t have = n > 0 ? (size_t)n : 0;
+    if (n < 0 && errno == EAGAIN)
+        (void)sched_will_block(f->r->thread);
+    while (have < want) {
+        n = pread(f->range.fd, f->block + have, want - have, f->range.start + (off_t)have);
+        if (n < 0 && errno != EINTR)
+            return -1;
+        if (n == 0)
             break;
-        }
-        range.start += n;
-        call->sent += (uint64_t)n;
-        if (request_send(r, block, (size_t)n))
-            *sent = CALL_GONE;
+        if (n > 0)
+            have += (size_t)n;
     }
-    free(block);
-    return error;
+    f->range.start += (off_t)have;
+    return (ssize_t)have;
 }
 
-static enum call_sent send_file(struct wsgi_call *call, struct file_range range) {
-    struct request *r = call->r;
-    uint64_t size = (uint64_t)(range.end - range.start);
-    enum call_sent sent = CALL_SENT;
-    if (call_set_length(call, size))
-        return CALL_FAILED;
-    if (call->length_set && call->length < call->sent + size)
-        range.end = range.start + (off_t)(call->length - call->sent);
-    if (call->no_body) {
-        call->sent += (uint64_t)(range.end - range.start);
-        return CALL_SENT;
+/* Sends the block that was read, of `n` bytes, and what is left; stops at the end of the file. Returns errno of reading,
+ * or 0. Without the GIL. */
+static int send_blocks(struct wsgi_call *call, struct file_sending *f, ssize_t n, enum call_sent *sent) {
+    while (n > 0) {
+        call->sent += (uint64_t)n;
+        if (request_send(f->r, f->block, (size_t)n)) {
+            *sent = CALL_GONE;
+            return 0;
+        }
+        n = f->range.start < f->range.end ? read_block(f) : 0;
     }
+    return n < 0 ? errno : 0;
+}
+
+/* Reads the first block and decides. False, with nothing done, when there is less in the file than its size says (files
+ * of the kernel, in /proc and /sys, have no size that means anything): it has to be read to its end to be known. */
+static bool start_file(struct wsgi_call *call, struct file_sending *f, off_t size, ssize_t *n) {
+    off_t end = f->range.end;
+    if (f->range.end > f->range.start + size)
+        f->range.end = f->range.start + size;
+    off_t left = f->range.end - f->range.start;
+    PyThreadState *state = call_enter(call);
+    *n = read_block(f);
+    call_leave(call, state);
+    f->range.end = end;
+    return *n == (left < FILE_BLOCK ? left : FILE_BLOCK);
+}
+
+/* A regular file, from its position to its end or to what Content-Length says; a file that grows meanwhile is sent up to
+ * that. */
+static enum call_sent send_file(struct wsgi_call *call, struct file_sending *f, PyObject *result) {
+    off_t size = f->range.end - f->range.start;
+    enum call_sent sent = CALL_SENT;
+    ssize_t n;
+    if (call->length_set)
+        f->range.end = f->range.start + (off_t)(call->length - call->sent);
+    call->sending = true;
+    bool known = size && start_file(call, f, size, &n);
+    call->sending = false;
+    if (!known)
+        return send_iterable(call, result);
+    if (call_set_length(call, (uint64_t)size))
+        return CALL_FAILED;
+    if (call->no_body || f->range.start == f->range.end)
+        return call_put(call, f->block, (size_t)n);
     call->sending = true;
     PyThreadState *state = call_enter(call);
-    int error = send_file_blocks(call, r, range, &sent);
+    int error = send_blocks(call, f, n, &sent);
     call_leave(call, state);
     call->sending = false;
     if (error) {
@@ -193,21 +257,39 @@ static enum call_sent send_file(struct wsgi_call *call, struct file_range range)
     return sent;
 }
 
+static enum call_sent send_file_wrapper(struct wsgi_call *call, PyObject *result, struct file_range range) {
+    struct file_sending *f = malloc(sizeof *f);
+    if (!f) {
+        PyErr_NoMemory();
+        return CALL_FAILED;
+    }
+    f->r = call->r;
+    f->range = range;
+    enum call_sent sent = send_file(call, f, result);
+    free(f);
+    return sent;
+}
+
 static enum call_sent send_result(struct wsgi_call *call, PyObject *result) {
     struct file_range range;
     if (PyList_CheckExact(result) || PyTuple_CheckExact(result)) {
         Py_ssize_t total = sequence_bytes(result);
         if (total >= 0 && !call->sent)
             return send_sequence(call, result, total);
-    } else if (call->started && file_wrapper_range(result, &range))
-        return send_file(call, range);
+    } else if (call->started && !call->sending && file_wrapper_range(result, &range))
+        return send_file_wrapper(call, result, range);
     return send_iterable(call, result);
 }
 
 /* The answer is complete, as far as the application is concerned. */
 static enum call_sent finish(struct wsgi_call *call) {
     if (!call->started) {
-        PyErr_SetString(PyExc_AssertionError, "the application did not call start_response()");
+        PyErr_SetString(PyExc_AssertionError, call->called ? "the application went on after start_response() had failed"
+                                                           : "the application did not call start_response()");
+        return CALL_FAILED;
+    }
+    if (call->sending) {
+        PyErr_SetString(PyExc_RuntimeError, "the application returned while a thread of it is inside write()");
         return CALL_FAILED;
     }
     if (!call->r->head_stored && !call->sent && !call->head_only && call_set_length(call, 0))

@@ -4,7 +4,7 @@ import urllib.parse
 
 import pytest
 
-from test_wsgi import get_json, header, spec, still_fine, tokens
+from test_wsgi import becomes, get_json, header, spec, still_fine, tokens
 
 
 def is_500(client, response):
@@ -108,7 +108,7 @@ def test_exception_in_mid_body(client, server, length):
     check_cut(client, response)
     server.wait_log("(?s)^.{%d,}RuntimeError: raised in mid-body" % start)
     still_fine(client)
-    assert get_json(client, "/state?token=" + token)["closed"] == 1
+    becomes(client, "/state?token=" + token, [1], "closed")
 
 
 def test_exception_in_close(client, server):
@@ -133,7 +133,7 @@ def test_exception_in_close(client, server):
 def test_close_is_called_once(client, path, method):
     token = next(tokens)
     client.ask(path + "&token=" + token, method)
-    assert get_json(client, "/state?token=" + token)["closed"] == 1
+    becomes(client, "/state?token=" + token, [1], "closed")
 
 
 def test_close_when_the_client_is_gone(server, gate):

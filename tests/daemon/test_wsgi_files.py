@@ -1,0 +1,241 @@
+"""wsgi.file_wrapper (PEP 3333, "Optional Platform-Specific File Handling")."""
+import hashlib
+import json
+import os
+import urllib.parse
+
+import pytest
+
+from conftest import check_structure
+from daemon import SANITIZED, until
+from fcgi import params, request
+from test_wsgi import becomes, get_json, header, still_fine
+
+APP = "pepapp"
+MIB = 1 << 20
+RECORD = 65528  # bytes of a full record whose padding is none
+CONTENT = bytes(range(251)) * 2000
+VALIDATED = ["", "/validated"]
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    return path
+
+
+def wrap(path, **query):
+    return "/wrap?" + urllib.parse.urlencode({"path": path, **query})
+
+
+def whole(response, body, length=True):
+    assert (response.status, response.complete) == (200, True), response
+    assert response.body == body
+    if length:
+        assert header(response, "Content-Length") == [str(len(body))]
+
+
+@pytest.mark.parametrize("prefix", VALIDATED)
+@pytest.mark.parametrize("kind", ["plain", "raw", "random", "bytesio", "reader"])
+def test_kinds_of_files(client, file, prefix, kind):
+    response = client.ask(prefix + wrap(file, kind=kind))
+    whole(response, CONTENT, length=not prefix and kind in ("plain", "raw", "random"))
+    if kind != "reader":
+        becomes(client, "/wrapped-closed", True)
+
+
+def test_full_records(server, file):
+    """A file goes out in records that are as large as they can be, the head in front of the first."""
+    response = check_structure(server.ask("/wrap", query="path=%s" % file))
+    assert response.body == CONTENT
+    lengths = [len(chunk) for chunk in response.chunks]
+    assert lengths == [RECORD] * (len(CONTENT) // RECORD) + [len(CONTENT) % RECORD]
+
+
+def test_small_file_in_one_piece(server, tmp_path):
+    """Head, file and end are one record and its end."""
+    (tmp_path / "small").write_bytes(b"small")
+    response = check_structure(server.ask("/wrap", query="path=%s" % (tmp_path / "small")))
+    assert [record.type for record in response.records] == [6, 6, 3] and response.body == b"small"
+    assert ("Content-Length", "5") in response.headers
+
+
+@pytest.mark.parametrize("size", ["1", "1000", "100000", "zero", "minus"])
+@pytest.mark.parametrize("kind", ["plain", "bytesio"])
+def test_block_size_is_a_suggestion(client, file, kind, size):
+    """None of them loses anything, not even 0."""
+    content = CONTENT[:3000] if size == "1" else CONTENT
+    file.write_bytes(content)
+    whole(client.ask(wrap(file, kind=kind, size=size)), content, length=kind == "plain")
+
+
+@pytest.mark.parametrize("kind", ["plain", "raw", "random", "bytesio"])
+@pytest.mark.parametrize("offset", [0, 1, 70000, len(CONTENT) - 1, len(CONTENT), len(CONTENT) + 10])
+def test_from_the_current_position(client, file, kind, offset):
+    whole(client.ask(wrap(file, kind=kind, offset=offset)), CONTENT[offset:], length=False)
+
+
+@pytest.mark.parametrize("kind", ["plain", "bytesio"])
+@pytest.mark.parametrize("offset, length", [(0, 1), (0, 100), (1000, RECORD), (10, RECORD + 1), (0, len(CONTENT)),
+                                            (5, len(CONTENT) - 5), (0, 0)])
+def test_range(client, file, kind, offset, length):
+    """seek() and Content-Length: a part of the file, as for a 206."""
+    response = client.ask(wrap(file, kind=kind, offset=offset, length=length))
+    whole(response, CONTENT[offset:offset + length])
+
+
+@pytest.mark.parametrize("kind", ["plain", "bytesio"])
+def test_shorter_than_its_length(client, server, file, kind):
+    start = len(server.log())
+    response = client.ask(wrap(file, kind=kind, length=len(CONTENT) + 5))
+    assert not response.complete
+    server.wait_log("(?s)^.{%d,}sent %d of the %d bytes" % (start, len(CONTENT), len(CONTENT) + 5))
+    still_fine(client)
+
+
+@pytest.mark.parametrize("length", [None, len(CONTENT)])
+def test_head_of_a_file(client, file, length):
+    response = client.ask(wrap(file, **({"length": length} if length else {})), "HEAD")
+    assert (response.status, response.body, response.complete) == (200, b"", True)
+    assert header(response, "Content-Length") == [str(len(CONTENT))]
+    becomes(client, "/wrapped-closed", True)
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+def test_file_with_a_status_without_body(client, file, status):
+    response = client.ask(wrap(file, status=status))
+    assert (response.status, response.body, response.complete) == (int(status[:3]), b"", True)
+    becomes(client, "/wrapped-closed", True)
+    still_fine(client)
+
+
+def test_empty_file(client, tmp_path):
+    (tmp_path / "empty").touch()
+    whole(client.ask(wrap(tmp_path / "empty")), b"")
+
+
+@pytest.mark.parametrize("path", ["/proc/self/status", "/proc/cpuinfo", "/sys/kernel/mm/transparent_hugepage/enabled",
+                                  "/proc/self/environ"])
+def test_files_of_the_kernel(client, path):
+    """Regular files whose size says nothing: 0, or a page."""
+    response = client.ask(wrap(path))
+    assert response.status == 200 and response.complete and response.body
+    if path == "/proc/cpuinfo":
+        assert response.body.count(b"\n") > 10
+
+
+def test_after_write(client, file):
+    whole(client.ask(wrap(file, write="before ")), b"before " + CONTENT, length=False)
+    whole(client.ask(wrap(file, write="before ", length=len(CONTENT) + 7)), b"before " + CONTENT)
+    whole(client.ask(wrap(file, write="before ", length=10)), b"before " + CONTENT[:3])
+
+
+def test_what_was_written_is_sent(client, file):
+    """Also while it is in the object's own buffer only."""
+    whole(client.ask(wrap(file, kind="dirty")), b"WRITTEN" + CONTENT[7:])
+
+
+def test_subclass_reads_by_itself(client, file):
+    """Its descriptor does not say what its read() gives."""
+    file.write_bytes(b"abc" * 100000)
+    whole(client.ask(wrap(file, kind="subclass")), b"ABC" * 100000, length=False)
+
+
+def test_pipe(client, file):
+    whole(client.ask(wrap(file, kind="pipe")), CONTENT[:1000], length=False)
+
+
+@pytest.mark.parametrize("kind, message", [("text", "TypeError: the application's iterable gave str, not bytes"),
+                                           ("closed", "ValueError: .*closed file")])
+def test_files_that_cannot_be_sent(client, server, file, kind, message):
+    file.write_bytes(b"text" * 1000)
+    start = len(server.log())
+    response = client.ask(wrap(file, kind=kind))
+    assert response.status == 500 and response.complete
+    server.wait_log("(?s)^.{%d,}%s" % (start, message))
+    still_fine(client)
+
+
+def test_wrapper_by_itself(client):
+    """An iterable that reads nothing before it is asked to, and hands close() on: what a middleware makes of it."""
+    assert get_json(client, "/wrapper-api") == [True, ["abc", "abc"], [7, 7, 7, "close"], None, "TypeError", "TypeError",
+                                                True]
+
+
+def big_request(server, connection, path, **query):
+    query = urllib.parse.urlencode({"path": path, **query})
+    connection.send(request(params("/wrap", query=query)))
+
+
+def sparse(path, size):
+    with open(path, "wb") as file:
+        file.truncate(size)
+    return path
+
+
+def test_memory_is_bounded(server, tmp_path):
+    """A large file to a reader that takes its time: what is kept is a few records."""
+    size = 256 * MIB
+    path = sparse(tmp_path / "sparse", size)
+    check_structure(server.ask("/wrap", query="path=%s&length=300000" % path))
+    server.reset_peak()
+    before = server.rss()
+    with server.connect() as connection:
+        big_request(server, connection, path)
+        got, buffer = 0, bytearray(MIB)
+        while True:
+            n = connection.sock.recv_into(buffer)
+            if not n:
+                break
+            got += n
+            if got < 20 * MIB and got % 7 == 0:
+                server.ask("/hello")
+    assert size < got < size + size // 1000
+    assert server.peak() - before < (64 if SANITIZED else 2) * MIB
+
+
+def test_file_that_is_truncated_meanwhile(server, tmp_path):
+    """What was announced does not come: the answer is seen to be cut, and the log says so."""
+    path = sparse(tmp_path / "truncated", 50 * MIB)
+    with server.connect() as connection:
+        big_request(server, connection, path)
+        connection.read_and_keep()
+        os.truncate(path, MIB)
+        response = connection.read_response(1)
+    assert response.broken and len(response.body) < 50 * MIB
+    server.wait_log("sent \\d+ of the %d bytes that its Content-Length announced" % (50 * MIB))
+    check_structure(server.ask("/hello"))
+
+
+@pytest.mark.parametrize("announced", [False, True])
+def test_file_that_grows_meanwhile(server, tmp_path, announced):
+    """Without a Content-Length it is sent as long as it was; else up to that length."""
+    path = sparse(tmp_path / "growing", 20 * MIB)
+    with server.connect() as connection:
+        big_request(server, connection, path, **({"length": 21 * MIB} if announced else {}))
+        connection.read_and_keep()
+        with open(path, "ab") as file:
+            file.write(b"x" * 3 * MIB)
+        response = check_structure(connection.read_response(1))
+    assert len(response.body) == (21 if announced else 20) * MIB
+    assert response.body.endswith(b"x" * MIB if announced else b"\0")
+
+
+def test_peer_that_goes_away(server, tmp_path):
+    path = sparse(tmp_path / "unread", 100 * MIB)
+    with server.connect() as connection:
+        big_request(server, connection, path)
+        connection.read_record()
+    until(lambda: json.loads(server.ask("/wrapped-closed").body), "the file to be closed", server.log)
+
+
+def test_other_requests_while_a_file_is_sent(server, tmp_path):
+    path = sparse(tmp_path / "long", 100 * MIB)
+    with server.connect() as connection, server.connect() as other:
+        big_request(server, connection, path)
+        connection.read_and_keep()
+        for _ in range(50):
+            assert other.ask("/hello").body == b"Hello, world\n"
+        response = check_structure(connection.read_response(1))
+    assert hashlib.sha256(response.body).digest() == hashlib.sha256(bytes(100 * MIB)).digest()

@@ -1,0 +1,323 @@
+"""start_response(), write(), and when what is sent (PEP 3333, "The start_response() Callable" to "Error Handling")."""
+import json
+import urllib.parse
+
+import pytest
+
+import fcgi
+from daemon import until
+from fcgi import params, request
+from test_wsgi import becomes, get_json, header, still_fine, tokens
+
+APP = "pepapp"
+VALIDATED = ["", "/validated"]
+
+
+def pep(path, **query):
+    return path + "?" + urllib.parse.urlencode(query)
+
+
+# --- what it takes
+
+TOKEN = [ord(c) for c in "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"]
+VALUE = [9, *range(0x20, 0x7f), *range(0x80, 0x100)]
+
+
+@pytest.mark.parametrize("place, allowed", [("name", TOKEN), ("value", VALUE), ("end", VALUE), ("status", VALUE)])
+def test_characters(client, place, allowed):
+    """No control character gets through, the tab excepted, which HTTP allows in values; nothing beyond latin-1."""
+    taken, raised = get_json(client, pep("/characters", place=place))
+    assert taken == sorted(allowed) and raised == ["ValueError"]
+
+
+def test_values_go_through_unchanged(server):
+    response = server.ask("/all-values")
+    value = "".join(chr(code) for code in [*range(0x20, 0x7f), *range(0xa0, 0x100)])
+    assert header(response, "X-All") == ["x" + value + "x"]
+
+
+HOP_BY_HOP = ["Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailers", "Trailer",
+              "Transfer-Encoding", "Upgrade", "Proxy-Connection", "Status"]
+
+
+@pytest.mark.parametrize("name", HOP_BY_HOP)
+def test_hop_by_hop_headers(client, name):
+    """They are the web server's: an error, in whatever case they are written."""
+    args = [["200 OK", [[written, "x"]]] for written in (name, name.lower(), name.upper(), name.swapcase())]
+    longer = [["200 OK", [[name + "-X", "x"]]], ["200 OK", [["X-" + name, "x"]]]]
+    assert get_json(client, pep("/refused", args=json.dumps(args + longer))) == ["ValueError"] * 4 + ["taken"] * 2
+
+
+@pytest.mark.parametrize("args, what", [
+    (["200 OK", []], "taken"), (["200", []], "taken"), (["200 ", []], "taken"), (["599 Very Odd Reason", []], "taken"),
+    (["999 Message here", []], "taken"), (["", []], "ValueError"), (["OK", []], "ValueError"), (["20", []], "ValueError"),
+    (["2000 OK", []], "ValueError"), (["200OK", []], "ValueError"), ([" 200 OK", []], "ValueError"),
+    (["100 Continue", []], "ValueError"), (["\u0662\u0660\u0660 OK", []], "ValueError"),
+    (["\xb2\xb2\xb2 OK", []], "ValueError"), (["-20 OK", []], "ValueError"), (["200 " + "x" * 120, []], "taken"),
+    (["200 " + "x" * 200, []], "ValueError"), ([200, []], "TypeError"), ([None, []], "TypeError"),
+    (["200 OK", [5]], "TypeError"), (["200 OK", [["X-One"]]], "TypeError"), (["200 OK", [["X", "a", "b"]]], "TypeError"),
+    (["200 OK", [["X-None", None]]], "TypeError"), (["200 OK", [[None, "x"]]], "TypeError"),
+    (["200 OK", ["X-Str"]], "TypeError"), (["200 OK", [["", "x"]]], "ValueError"),
+    (["200 OK", [["Content-Length", ""]]], "ValueError"), (["200 OK", [["Content-Length", "-1"]]], "ValueError"),
+    (["200 OK", [["Content-Length", "+1"]]], "ValueError"), (["200 OK", [["Content-Length", " 1"]]], "ValueError"),
+    (["200 OK", [["Content-Length", "1,1"]]], "ValueError"), (["200 OK", [["Content-Length", "0x1"]]], "ValueError"),
+    (["200 OK", [["Content-Length", "1\xb2"]]], "ValueError"), (["200 OK", [["Content-Length", "9" * 30]]], "ValueError"),
+    (["200 OK", [["Content-Length", "1"], ["content-length", "2"]]], "ValueError"),
+    (["200 OK", [["Content-Length", "1"], ["content-length", "1"]]], "taken"),
+])
+def test_statuses_and_headers(client, args, what):
+    """Checked when start_response is called, so that an error can be raised while the application is running."""
+    assert get_json(client, pep("/refused", args=json.dumps([args]))) == [what]
+
+
+@pytest.mark.parametrize("prefix", VALIDATED)
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "418 I'm a teapot"])
+def test_status_goes_through(client, prefix, status):
+    response = client.ask(prefix + "/respond?spec=" + urllib.parse.quote(json.dumps(
+        {"status": status, "headers": [["Content-Type", "text/plain"]], "chunks": ["body"]})))
+    assert (response.status, response.body) == (int(status[:3]), b"body")
+
+
+def test_status_without_a_reason(client):
+    response = client.ask("/respond?spec=" + urllib.parse.quote(json.dumps({"status": "404", "chunks": ["body"]})))
+    assert (response.status, response.body) == (404, b"body")
+
+
+def test_headers_are_taken_when_they_are_given(client):
+    response = client.ask("/keep-headers")
+    assert header(response, "X-Kept") == ["1"] and not header(response, "X-Changed")
+
+
+def test_arguments(client):
+    *wrong, nothing = get_json_of(client.ask("/arguments"))
+    assert wrong == ["TypeError"] * 11 and nothing is None
+
+
+def get_json_of(response):
+    assert response.status in (200, 202, 203) and response.complete, response
+    return json.loads(response.body)
+
+
+# --- again
+
+@pytest.mark.parametrize("calls, results, status", [
+    ("good good", ["started", "AssertionError"], 200),
+    ("good none", ["started", "AssertionError"], 200),
+    ("good empty", ["started", "AssertionError"], 200),
+    ("good positional", ["started", "started"], 202),
+    ("good named good", ["started", "started", "AssertionError"], 202),
+    ("bad positional", ["ValueError", "started"], 202),
+    ("bad good positional", ["ValueError", "AssertionError", "started"], 202),
+    ("positional", ["started"], 202),
+    ("none", ["started"], 203),
+    ("empty", ["started"], 203),
+    ("wrong good", ["TypeError", "started"], 200),
+    ("short good", ["TypeError", "started"], 200),
+])
+def test_start_response_again(client, calls, results, status):
+    """Only with exc_info, also when the first call raised an error; then it replaces what was stored."""
+    response = client.ask(pep("/start-again", calls=calls))
+    assert response.status == status and get_json_of(response) == results
+    assert header(response, "X-Call") == {200: ["good"], 202: ["second"], 203: []}[status]
+
+
+def test_only_a_failed_start_response(client, server):
+    """What it had replaced is gone, so there is nothing left to answer with."""
+    response = client.ask(pep("/start-again", calls="good positional bad"))
+    assert response.status == 202, "without exc_info the stored answer stays"
+    response = client.ask(pep("/start-again", calls="bad"))
+    assert response.status == 500
+    server.wait_log("AssertionError: a body, but the call of start_response\\(\\) failed")
+
+
+def test_exc_info_after_the_headers(client):
+    """The exception of exc_info itself, with the traceback of exc_info."""
+    response = client.ask("/too-late")
+    assert response.body == b"sent [true, true]RuntimeError" and response.complete
+
+
+def test_exc_info_is_not_kept(client):
+    assert get_json(client, "/exc-info-is-let-go") == [0, 0]
+
+
+# --- when what is sent
+
+class Watch:
+    """A request whose records are looked at while the application waits at the gate."""
+
+    def __init__(self, server, gate, steps, **query):
+        self.connection, self.gate, self.visitor, self.seen = server.connect(), gate, None, b""
+        query = urllib.parse.urlencode({"gate": gate.path, "steps": " ".join(steps), **query})
+        self.connection.send(request(params("/silent", query=query), keep=True))
+
+    def sent_by(self, step):
+        """What is there when the application has done this step: the answer to GET_VALUES comes behind it."""
+        if self.visitor:
+            self.visitor.release()
+        self.visitor = self.gate.arrived()
+        assert self.visitor.text == step
+        before = len(self.seen)
+        self.connection.get_values()
+        self.seen = bytes(self.connection.pending[1].stdout) if 1 in self.connection.pending else b""
+        return self.seen[before:].rpartition(b"\r\n\r\n")[2] if self.seen else None
+
+    def end(self):
+        self.visitor.release()
+        response = self.connection.read_response(1)
+        self.connection.close()
+        return response
+
+
+def test_headers_wait_for_the_first_bytes(server, gate):
+    """start_response() does not transmit them, nor does an empty string; each piece goes out before the next is asked
+    for."""
+    steps = ["start", "yield-", "yield-", "yield-one", "yield-", "yield-two"]
+    watch = Watch(server, gate, steps)
+    assert [watch.sent_by(step) for step in steps] == [None, None, None, b"one", b"", b"two"]
+    response = watch.end()
+    assert response.status == 200 and response.body == b"onetwo" and response.complete
+
+
+def test_write_sends_before_it_returns(server, gate):
+    steps = ["start", "write-", "write-one", "write-", "write-two", "yield-three"]
+    watch = Watch(server, gate, steps)
+    assert [watch.sent_by(step) for step in steps] == [None, None, b"one", b"", b"two", b"three"]
+    assert watch.end().body == b"onetwothree"
+
+
+def test_chunks_reach_the_client_one_by_one(nginx, gate):
+    """Through nginx as well, when it is told not to buffer."""
+    for name in ("nginx", "kept"):
+        path = pep("/silent", gate=gate.path, steps="start yield-one yield-two")
+        sock = nginx.connection(name)
+        sock.request("GET", path)
+        for text in ("start", "yield-one"):
+            visitor = gate.arrived()
+            assert visitor.text == text
+            if text == "start":
+                visitor.release()
+        response = sock.getresponse()
+        assert response.read(3) == b"one", "while the application has not made the second piece"
+        visitor.release()
+        gate.arrived().release()
+        assert response.read() == b"two"
+        sock.close()
+
+
+@pytest.mark.parametrize("kind", ["list", "generator", "iterator", "old", "file"])
+def test_write_mixed_with_an_iterable(client, kind):
+    """What the iterable gives comes behind what was written."""
+    response = client.ask("/write-and-iterate?kind=" + kind)
+    assert (response.status, response.body, response.complete) == (200, b"12one two", True)
+
+
+@pytest.mark.parametrize("prefix", VALIDATED)
+def test_write_alone(client, prefix):
+    spec = {"headers": [["Content-Type", "text/plain"]], "write": ["one ", "two"], "chunks": []}
+    response = client.ask(prefix + "/respond?spec=" + urllib.parse.quote(json.dumps(spec)))
+    assert (response.status, response.body, response.complete) == (200, b"one two", True)
+
+
+# --- Content-Length
+
+@pytest.mark.parametrize("prefix", VALIDATED)
+@pytest.mark.parametrize("kind", ["list", "generator", "write"])
+def test_exact_length(client, prefix, kind):
+    response = client.ask(prefix + pep("/length", length=6, chunks="abc,def", kind=kind, token=next(tokens)))
+    assert (response.status, response.body, response.complete) == (200, b"abcdef", True)
+    assert header(response, "Content-Length") == ["6"]
+
+
+def test_same_length_twice(client):
+    """A proxy may refuse an answer with two Content-Length lines: one is enough."""
+    response = client.ask(pep("/length", length="6,6", chunks="abc,def", kind="list"))
+    assert header(response, "Content-Length") == ["6"] and response.body == b"abcdef"
+
+
+@pytest.mark.parametrize("length, asked", [(3, 1), (4, 2), (5, 2), (0, 1)])
+def test_iteration_stops_at_the_length(client, length, asked):
+    """No more bytes than announced, and no more pieces asked for; close() comes."""
+    token = next(tokens)
+    response = client.ask(pep("/length", length=length, chunks="abc,def,ghi", kind="generator", token=token))
+    assert (response.status, response.body, response.complete) == (200, b"abcdef"[:length], True)
+    becomes(client, "/state?token=" + token, [asked, 1], "progress", "closed")
+
+
+def test_list_beyond_the_length(client):
+    response = client.ask(pep("/length", length=4, chunks="abc,def", kind="list"))
+    assert (response.status, response.body, response.complete) == (200, b"abcd", True)
+
+
+def test_write_beyond_the_length(client, server):
+    """An error where it happens; the answer that was announced is not complete."""
+    token = next(tokens)
+    response = client.ask(pep("/length", length=4, chunks="abc,def", kind="write", token=token))
+    assert not response.complete and response.body in (b"", b"abc")
+    assert get_json(client, "/state?token=" + token)["progress"] == 1
+    server.wait_log("ValueError: write\\(\\) of more bytes than Content-Length 4 allows")
+    still_fine(client)
+
+
+@pytest.mark.parametrize("kind", ["list", "generator", "write"])
+def test_less_than_the_length(client, server, kind):
+    """Logged, and the client can see that something is missing."""
+    start = len(server.log())
+    response = client.ask(pep("/length", length=7, chunks="abc,def", kind=kind, token=next(tokens)))
+    assert not response.complete and response.body in (b"", b"abcdef")
+    server.wait_log("(?s)^.{%d,}sent 6 of the 7 bytes that its Content-Length announced" % start)
+    still_fine(client)
+
+
+@pytest.mark.parametrize("method, status", [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")])
+def test_body_that_is_not_to_be_sent_is_not_asked_for(client, method, status):
+    """Nothing of an endless body is sent, so the application is closed after the first piece."""
+    token = next(tokens)
+    response = client.ask(pep("/endless", token=token, **({} if method == "HEAD" else {"status": status})), method)
+    assert (response.status, response.body, response.complete) == (int(status[:3]), b"", True)
+    becomes(client, "/state?token=" + token, [1, 1], "progress", "closed")
+
+
+@pytest.mark.parametrize("prefix", VALIDATED)
+@pytest.mark.parametrize("kind", ["list", "generator"])
+def test_head_has_the_headers_of_get(client, prefix, kind):
+    path = prefix + pep("/length", length=6, chunks="abc,def", kind=kind, token=next(tokens))
+    get, head = client.ask(path), client.ask(path, "HEAD")
+    assert head.body == b"" and head.complete and head.status == 200
+    without_date = [[pair for pair in response.headers if pair[0] not in ("Date", "Connection")]
+                    for response in (get, head)]
+    assert without_date[0] == without_date[1]
+
+
+# --- close()
+
+
+
+def test_close_when_the_client_is_gone_in_write(server, gate):
+    """write() raises an OSError; an application that traps it has its iterable closed once, and not iterated."""
+    token = next(tokens)
+    connection = server.connect()
+    connection.send(request(params("/write-until-gone", query="gate=%s&token=%s" % (gate.path, token))))
+    connection.read_record()
+    connection.close()
+    assert gate.arrived().text == "BrokenPipeError False"
+    assert gate.arrived().text == "close"
+    assert json.loads(server.ask("/state", query="token=" + token).body)["closed"] == 1
+
+
+def test_close_when_the_client_is_gone_while_iterating(server):
+    token = next(tokens)
+    with server.connect() as connection:
+        connection.send(request(params("/endless", query="token=" + token)))
+        connection.read_record()
+    until(lambda: json.loads(server.ask("/state", query="token=" + token).body)["closed"] == 1, "close()", server.log)
+    with server.connect() as connection:
+        connection.get_values()
+    assert json.loads(server.ask("/state", query="token=" + token).body)["closed"] == 1
+
+
+def test_peer_that_ends_does_not_call_close_twice(server):
+    """An answer that is complete before the peer goes."""
+    token = next(tokens)
+    with fcgi.Connection(server.address) as connection:
+        assert connection.ask("/big", query="mib=1&token=" + token).complete
+    assert json.loads(server.ask("/state", query="token=" + token).body)["closed"] == 1
