@@ -107,7 +107,8 @@ enum cgi_class cgi_classify(struct slice name) {
     }
     if (BEGINS(name, "HTTP_"))
         return classify_header(name);
-    if (BEGINS(name, "wsgi.") || BEGINS(name, "wsgi_fcgi."))
+    /* The role is that of BEGIN_REQUEST. */
+    if (BEGINS(name, "wsgi.") || BEGINS(name, "wsgi_fcgi.") || EQUALS(name, "FCGI_ROLE"))
         return CGI_DROP;
     return CGI_PASS;
 }

@@ -17,7 +17,7 @@ from fcgi import begin, pairs, params, record, request, stream
 APP = "pepapp"
 REQUESTS = int(os.environ.get("LEAK_REQUESTS") or (1000 if SANITIZED else 5000))
 # Caches of the interpreter and of the server fill; they do not grow with the number of requests.
-OBJECTS = REQUESTS // 10
+OBJECTS = 300 + REQUESTS // 10
 # One hundred bytes for each request, beyond what an allocator may keep back; a sanitizer's keeps a lot.
 MEMORY = (256 << 20) if SANITIZED else (2 << 20) + 100 * REQUESTS // 2
 BODY = b"first line\nsecond\n" + b"x" * 3000 + b"\nlast"

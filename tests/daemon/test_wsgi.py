@@ -1,11 +1,13 @@
 """The WSGI call (PEP 3333), over raw FastCGI and through nginx with and without kept connections."""
 import itertools
 import json
+import socket
 import urllib.parse
 
 import pytest
 
 from daemon import until
+from fcgi import PATIENCE
 
 tokens = map("token%d".__mod__, itertools.count())
 
@@ -92,7 +94,36 @@ def test_path_is_decoded_once(client):
     assert response.status == 404 and response.body == b"no such route\n"
 
 
+def test_url_is_put_together_again(client):
+    """PEP 3333, "URL Reconstruction"."""
+    for path in ("/url", "/url?", "/url?a=%20b&c"):
+        url = client.ask(path).body.decode()
+        scheme, _, rest = url.partition("://")
+        assert scheme == "http" and "/" + rest.partition("/")[2] == path.rstrip("?")
+        if client.name == "direct":
+            assert rest.startswith("localhost/")
+
+
+def test_what_the_web_server_adds(nginx):
+    """Date, Server and what else HTTP asks for is not the application's business."""
+    for name in ("nginx", "kept"):
+        response = nginx.ask(name, "/hello")
+        assert len(header(response, "Date")) == len(header(response, "Server")) == 1
+
+
 # --- wsgi.input
+
+def test_expect_continue(nginx):
+    """PEP 3333, "HTTP 1.1 Expect/Continue": the client is told to go on, and the application gets its body."""
+    for name in ("nginx", "kept"):
+        sock = socket.create_connection(("127.0.0.1", nginx.ports[name]), PATIENCE)
+        with sock, sock.makefile("rb") as file:
+            sock.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n"
+                         b"Connection: close\r\n\r\n")
+            assert file.readline() == b"HTTP/1.1 100 Continue\r\n" and file.readline() == b"\r\n"
+            sock.sendall(b"body")
+            assert file.readline().startswith(b"HTTP/1.1 200 ") and file.read().endswith(b"\r\n\r\nbody")
+
 
 BODY = b"first line\nsecond\n\nlast without end"
 

@@ -10,7 +10,7 @@ import fcgi
 from conftest import check_structure
 from daemon import SANITIZED
 from fcgi import begin, pairs, params, record, stream
-from test_wsgi import tokens
+from test_wsgi import get_json, tokens
 
 APP = "pepapp"
 SEEDS = range(4 if SANITIZED else 12)
@@ -141,6 +141,13 @@ def test_errors_stream_takes_every_text(client, server, prefix):
     response = client.ask(prefix + "/errors-stream?token=" + token)
     assert response.status == 200, response
     server.wait_log("errors %s: caf\xe9 \u20ac \U0001f600 \0 lone \\\\udc80\none\ntwo\nab\n" % token)
+
+
+def test_streams_have_no_close(client):
+    """Applications must not close them; these methods there are."""
+    stream, errors = get_json(client, "/stream-attributes")
+    assert stream == ["read", "readline", "readlines"]
+    assert {"flush", "write", "writelines"} <= set(errors) and "close" not in errors
 
 
 def test_errors_stream_refuses_bytes(client):

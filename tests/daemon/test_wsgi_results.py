@@ -48,6 +48,19 @@ def test_empty_results(client, kind):
     assert header(response, "Content-Length") == ["0"]
 
 
+def test_called_once_for_each_request(client):
+    token = next(tokens)
+    for _ in range(3):
+        client.ask("/hello?token=" + token)
+    assert get_json(client, "/state?token=" + token)["calls"] == 3
+
+
+def test_only_close_is_looked_up(client):
+    """No other attribute of the iterable is used, nor its length asked for."""
+    assert client.ask("/watched").body == b"watched"
+    becomes(client, "/watched-names", ["close"])
+
+
 MESSAGES = {
     "none": "the application returned None, not an iterable of bytes objects: does it lack a return",
     "str": "the application returned a str object, not an iterable of bytes objects: put the body, as bytes, into a list",

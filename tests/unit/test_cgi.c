@@ -456,6 +456,7 @@ static const struct {
     {"HTTP_CONTENT_LENGTH", CGI_DROP},
     {"HTTP_CONTENT_TYPE", CGI_DROP},
     {"HTTP_TRANSFER_ENCODING", CGI_DROP},
+    {"FCGI_ROLE", CGI_DROP},
     {"wsgi.input", CGI_DROP},
     {"wsgi.", CGI_DROP},
     {"wsgi.anything", CGI_DROP},

@@ -140,6 +140,42 @@ def result(environ, start_response, query):
     return RESULTS[query["kind"]]()
 
 
+class Watched:
+    """An iterable that notes which of its attributes are looked at."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def __getattribute__(self, name):
+        if name != "names":
+            self.names.append(name)
+        return object.__getattribute__(self, name)
+
+    def __iter__(self):
+        return iter([b"watched"])
+
+    def __len__(self):
+        raise RuntimeError("the length is nobody's business")
+
+
+@route
+def watched(environ, start_response, query):
+    start_response("200 OK", PLAIN)
+    kept["names"] = []
+    return Watched(kept["names"])
+
+
+@route
+def watched_names(environ, start_response, query):
+    return reply(start_response, kept["names"])
+
+
+@route
+def stream_attributes(environ, start_response, query):
+    return reply(start_response, [[name for name in dir(environ[key]) if not name.startswith("_")]
+                                  for key in ("wsgi.input", "wsgi.errors")])
+
+
 @route
 def lazy(environ, start_response, query):
     return Lazy(environ, start_response)

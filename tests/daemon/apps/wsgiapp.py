@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from urllib.parse import parse_qs
+from wsgiref.util import request_uri
 from wsgiref.validate import validator
 
 from gateway import knock, visit
@@ -90,6 +91,12 @@ def environ(environ, start_response, query):
     plain = (str, int, bool, list, tuple)
     return reply(start_response, {key: [type(value).__name__, value if isinstance(value, plain) else repr(value)]
                                   for key, value in environ.items()})
+
+
+@route
+def url(environ, start_response, query):
+    """The URL as PEP 3333 says that it is put together."""
+    return text(start_response, request_uri(environ).encode("latin-1"))
 
 
 @route
