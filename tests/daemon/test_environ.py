@@ -3,9 +3,7 @@
 A model of protocol and PEP in a few lines says what each environ has to be.
 """
 import json
-import os
 import random
-import re
 
 import pytest
 
@@ -126,61 +124,3 @@ def test_repeated_parameter_in_many_requests(server, name):
         for number in range(40):
             given = base + [(name, "/x%d" % number), (name, "/y%d" % (number // 2))]
             assert ask(connection, given) == expected(given), given
-
-
-def test_variables_that_are_never_missing(server):
-    """PEP 3333, "environ Variables": required, and the first five never empty, whatever the web server leaves out."""
-    with server.connect() as connection:
-        for given in ([], [(name, "") for name in ("REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL")]):
-            environ = ask(connection, given)
-            assert environ["REQUEST_METHOD"] == "GET" and environ["SERVER_PROTOCOL"].startswith("HTTP/")
-            assert environ["SERVER_NAME"] and environ["SERVER_PORT"].isdigit()
-            assert environ["SCRIPT_NAME"] == environ["PATH_INFO"] == environ["QUERY_STRING"] == ""
-            for name in ("CONTENT_LENGTH", "REMOTE_USER", "HTTP_HOST", "HTTPS", "PATH"):
-                assert name not in environ, "nothing that the web server did not send"
-
-
-def test_every_parameter_is_passed_on(server):
-    """Those of TLS, settings of the site, odd names: as they were sent; REQUEST_URI in particular is never changed."""
-    given = fcgi.params("/a b", "GET", "c=%20", headers={"X-Header": "value"}, HTTPS="on", SSL_PROTOCOL="TLSv1.3",
-                        SITE_SETTING="value", REMOTE_USER="somebody", REQUEST_URI="/a%20b/../x?c=%20#f", lower_case="1",
-                        EMPTY="", PATH_TRANSLATED="/srv/a", SERVER_ADMIN="caf\xe9")
-    given["x with-odd=characters"] = "\t\x01\xff"
-    with server.connect() as connection:
-        for _ in range(3):
-            environ = ask(connection, list(given.items()))
-            changed = {"SCRIPT_NAME": "", "PATH_INFO": "/a b"}
-            names = set(given) - {"CONTENT_LENGTH"} | {"PATH_INFO"}
-            assert {name: environ[name] for name in names} == {name: {**given, **changed}[name] for name in names}
-            assert environ["wsgi.url_scheme"] == "https" and environ["FCGI_ROLE"] == "RESPONDER"
-
-
-def test_no_parameter_takes_the_place_of_a_key(server):
-    """wsgi.*, wsgi_fcgi.* and FCGI_ROLE are the server's."""
-    names = ["wsgi.version", "wsgi.input", "wsgi.errors", "wsgi.url_scheme", "wsgi.file_wrapper", "wsgi.input_terminated",
-             "wsgi_fcgi.client_connected", "wsgi.other", "wsgi_fcgi.other", "FCGI_ROLE"]
-    with server.connect() as connection:
-        plain = keys_of(connection, {})
-        assert keys_of(connection, {name: "a parameter" for name in names}) == plain
-    for name in plain:
-        assert re.fullmatch(r"[A-Z0-9_]+|wsgi\.[a-z_]+|wsgi_fcgi\.[a-z_]+", name), name
-
-
-def keys_of(connection, more):
-    connection.send(fcgi.request({**fcgi.params("/"), **more}, keep=True))
-    environ = json.loads(connection.read_response(1).body)
-    return {key: kind if key.startswith("wsgi") else value for key, (kind, value) in environ.items()}
-
-
-def test_manual_page_names_every_key(server):
-    """PEP 3333: a server should document what variables it provides."""
-    manual = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "man", "wsgi-fcgi.8")
-    with open(manual) as file:
-        section = re.search(r"(?s)^\.Sh APPLICATION ENVIRONMENT$(.*?)^\.Sh ", file.read(), re.M).group(1)
-    with server.connect() as connection:
-        for name in keys_of(connection, {"CONTENT_LENGTH": "0"}):
-            if name in fcgi.params() and name not in ("REQUEST_METHOD", "SCRIPT_NAME", "QUERY_STRING", "SERVER_NAME",
-                                                      "SERVER_PORT", "SERVER_PROTOCOL", "CONTENT_TYPE",
-                                                      "CONTENT_LENGTH", "REQUEST_URI"):
-                continue
-            assert re.search(r"\b%s\b" % re.escape(name), section), name

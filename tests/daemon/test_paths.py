@@ -1,8 +1,11 @@
 """What proxies send with their stock configuration, and what the application must see of it."""
 import json
+import os
+import re
 
 import pytest
 
+import daemon
 import fcgi
 from fcgi import params
 
@@ -21,7 +24,6 @@ def environ_of(server, given):
 @pytest.fixture(scope="module")
 def server():
     """The application is /environ whatever the path, so that any path can be looked at."""
-    import daemon
     running = daemon.Daemon("anypath")
     yield running
     running.stop()
@@ -29,7 +31,6 @@ def server():
 
 @pytest.fixture(scope="module")
 def mounted():
-    import daemon
     running = daemon.Daemon("anypath", "--script-name", "/app")
     yield running
     running.stop()
@@ -158,21 +159,39 @@ def test_dropped_parameters(server, name):
 
 def test_parameters_cannot_shadow_the_server(server):
     honest = environ_of(server, {"SCRIPT_NAME": "/"})
-    shadows = {key: "shadow" for key in honest if "." in key}
+    shadows = {key: "shadow" for key in [*honest, "FCGI_ROLE"] if "." in key or key == "FCGI_ROLE"}
     environ = environ_of(server, {"SCRIPT_NAME": "/", **shadows, "wsgi.unknown": "shadow", "wsgi_fcgi.unknown": "x"})
     assert "shadow" not in environ.values() and environ.keys() == honest.keys()
+    for name in honest:
+        assert re.fullmatch(r"[A-Z_]+|wsgi\.[a-z_]+|wsgi_fcgi\.[a-z_]+", name), name
 
 
-def test_defaults(server):
-    environ = environ_of(server, {"SCRIPT_NAME": "/"})
+@pytest.mark.parametrize("given", [{}, dict.fromkeys(["REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL",
+                                                      "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "CONTENT_LENGTH"], "")])
+def test_defaults(server, given):
+    """What PEP 3333 requires is there, and nothing that the web server did not send."""
+    environ = environ_of(server, given)
     assert environ["REQUEST_METHOD"] == "GET" and environ["SERVER_PROTOCOL"].startswith("HTTP/1.")
-    assert environ["QUERY_STRING"] == ""
+    assert environ["SCRIPT_NAME"] == environ["PATH_INFO"] == environ["QUERY_STRING"] == ""
+    assert environ["SERVER_NAME"] and environ["SERVER_PORT"].isdigit()
+    for name in ("CONTENT_LENGTH", "CONTENT_TYPE", "REMOTE_USER", "HTTP_HOST", "HTTPS", "REQUEST_URI", "PATH"):
+        assert name not in environ
 
 
 def test_other_parameters_go_through(server):
     """Whatever the administrator sets with fastcgi_param is there, long ones and empty ones as well."""
     given = {"SCRIPT_NAME": "/", "REMOTE_USER": "me", "MY_SETTING": "x" * 4000, "EMPTY": "", "lower_case": "1",
-             "GATEWAY_INTERFACE": "CGI/1.1", "N" * 300: "long name", "LATIN": "\xe9\xff"}
+             "GATEWAY_INTERFACE": "CGI/1.1", "N" * 300: "long name", "LATIN": "\xe9\xff", "SSL_PROTOCOL": "TLSv1.3",
+             "REQUEST_URI": "/a%20b/../x?c=%20#f", "odd name=": "\t\x01", "PATH_TRANSLATED": "/srv"}
     environ = environ_of(server, given)
     given.pop("SCRIPT_NAME")
     assert {key: environ.get(key) for key in given} == given
+
+
+def test_manual_page_names_every_key(server):
+    """PEP 3333: a server should document what variables it provides."""
+    with open(os.path.join(daemon.HERE, os.pardir, os.pardir, "man", "wsgi-fcgi.8")) as file:
+        section = re.search(r"(?sm)^\.Sh APPLICATION ENVIRONMENT$(.*?)^\.Sh ", file.read()).group(1)
+    given = {"REQUEST_URI": "/", "CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "0"}
+    for name in environ_of(server, given):
+        assert re.search(r"(?<![\w.])%s\b" % re.escape(name), section), name
