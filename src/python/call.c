@@ -221,7 +221,8 @@ static PyTypeObject *make_type(const char *name, int size, destructor dealloc, P
     PyType_Spec spec = {
         .name = name,
         .basicsize = size,
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+                 Py_TPFLAGS_IMMUTABLETYPE,
         .slots = slots,
     };
     return (PyTypeObject *)PyType_FromSpec(&spec);

@@ -117,7 +117,7 @@ PyObject *file_wrapper_init(void) {
     PyType_Spec spec = {
         .name = "wsgi_fcgi.file_wrapper",
         .basicsize = sizeof(struct file_wrapper),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
         .slots = slots,
     };
     file_wrapper_type = (PyTypeObject *)PyType_FromSpec(&spec);

@@ -194,7 +194,7 @@ int input_init(void) {
     PyType_Spec spec = {
         .name = "wsgi_fcgi.input",
         .basicsize = sizeof(struct input),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
         .slots = slots,
     };
     input_type = (PyTypeObject *)PyType_FromSpec(&spec);

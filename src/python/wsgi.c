@@ -199,12 +199,15 @@ static ssize_t read_block(struct file_sending *f) {
     return (ssize_t)have;
 }
 
-/* Sends the block that was read, of `n` bytes, and what is left; stops at the end of the file. Returns errno of reading,
- * or 0. Without the GIL. */
+/* Sends the block that was read, of `n` bytes, and what is left; stops at the end of the file. Returns 0, or errno when
+ * that was not the peer's doing. Without the GIL. */
 static int send_blocks(struct wsgi_call *call, struct file_sending *f, ssize_t n, enum call_sent *sent) {
     while (n > 0) {
         call->sent += (uint64_t)n;
         if (request_send(f->r, f->block, (size_t)n)) {
+            if (errno != EPIPE)
+                return errno;
+            atomic_store(&f->r->gone, true);
             *sent = CALL_GONE;
             return 0;
         }
