@@ -630,9 +630,10 @@ def half(environ, start_response, query):
 
 @route
 def misuse(environ, start_response, query):
-    for _ in range(3):
-        attempt(start_response, "200 OK", [("X-Bad", "a\nb"), 5], (None, None, None))
-        attempt(start_response, "OK", None)
+    for number in range(3):  # objects of their own, whose leak would be seen
+        attempt(start_response, "200 OK", [("X-Good%d" % number, str(number)), ("X-Bad", "a\n%d" % number)], (number, 2, 3))
+        attempt(start_response, "200 OK", [("X-Good%d" % number, str(number)), [number, {}]], (number, 2, 3))
+        attempt(start_response, "OK %d" % number, [{number}])
     write = start_response("200 OK", PLAIN, (None, None, None))
     attempt(write, "str")
     return [b"misused"]
