@@ -1,4 +1,5 @@
 import os
+import signal
 import sys
 
 import pytest
@@ -12,6 +13,9 @@ import nginx as nginxes  # noqa: E402
 
 
 def pytest_configure(config):
+    # A shell starts its background jobs with SIGINT ignored, and the servers of the tests would inherit that.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         daemons.binary()
     except AssertionError as error:

@@ -213,7 +213,7 @@ def throw(error):
 RAISES = {
     "RuntimeError": lambda: throw(RuntimeError("plain")), "SystemExit": lambda: sys.exit("exit"),
     "KeyboardInterrupt": lambda: throw(KeyboardInterrupt), "GeneratorExit": lambda: throw(GeneratorExit),
-    "MemoryError": lambda: bytearray(1 << 62), "RecursionError": deep, "StopIteration": lambda: throw(StopIteration(5)),
+    "MemoryError": lambda: [None] * (1 << 62), "RecursionError": deep, "StopIteration": lambda: throw(StopIteration(5)),
     "Broken": lambda: throw(Broken()), "surrogates": raise_surrogates, "chain": raise_chain,
     "ExceptionGroup": lambda: throw(ExceptionGroup("group", [ValueError("one"), TypeError("two")])),
     "BrokenPipeError": lambda: throw(BrokenPipeError("not the client's")), "SyntaxError": lambda: compile("1 1", "x", "eval"),
