@@ -1,5 +1,4 @@
 import os
-import signal
 import sys
 
 import pytest
@@ -8,42 +7,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import daemon as daemons  # noqa: E402
 import fcgi  # noqa: E402
-import gate as gates  # noqa: E402
 import nginx as nginxes  # noqa: E402
-
-
-def pytest_configure(config):
-    # A shell starts its background jobs with SIGINT ignored, and the servers of the tests would inherit that.
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        daemons.binary()
-    except AssertionError as error:
-        raise pytest.UsageError(str(error)) from None
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    """A failure comes with the log of the servers that the test used."""
-    outcome = yield
-    report = outcome.get_result()
-    if report.skipped:
-        report.outcome, report.longrepr = "failed", "nothing is skipped here: %s" % (report.longrepr,)
-    if report.failed:
-        for value in list(getattr(item, "funcargs", {}).values()):
-            for server in getattr(value, "servers", [value]):
-                if isinstance(server, (daemons.Daemon, nginxes.Nginx)):
-                    try:
-                        report.sections.append(("log of " + type(server).__name__, server.log()[-8000:]))
-                    except OSError:
-                        pass
-
-
-@pytest.fixture
-def gate(tmp_path_factory):
-    opened = gates.Gate(tmp_path_factory.mktemp("g"))
-    yield opened
-    opened.close()
+from common import gate, pytest_configure, pytest_runtest_makereport  # noqa: E402,F401
 
 
 @pytest.fixture

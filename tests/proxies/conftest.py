@@ -1,3 +1,5 @@
+import contextlib
+import inspect
 import os
 import sys
 
@@ -7,32 +9,50 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "daemon")]
 
 import bench as benches  # noqa: E402
-import daemon as daemons  # noqa: E402
 import gate as gates  # noqa: E402
 import proxies  # noqa: E402
+from common import gate, pytest_configure, pytest_runtest_makereport  # noqa: E402,F401
+
+# How often a proxy may fail by a defect of its own (deviations.DEFECTS): in one test, and in all of them.
+REPEATS = 2
+DEFECTS_MAX = 5
 
 
-def pytest_configure(config):
-    try:
-        daemons.binary()
-    except AssertionError as error:
-        raise pytest.UsageError(str(error)) from None
+def again(item, number):
+    """Runs the test once more, with a gate of its own: calls of the time before may still come to the first one."""
+    args = {name: item.funcargs[name] for name in inspect.signature(item.obj).parameters}
+    with contextlib.ExitStack() as stack:
+        if "gate" in args:
+            directory = os.path.dirname(args["gate"].path)
+            args["gate"] = stack.enter_context(contextlib.closing(gates.Gate(directory, "again-%d" % number)))
+        item.obj(**args)
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    """A failure comes with the logs of the proxy and of the server that the test used."""
+def pytest_pyfunc_call(pyfuncitem):
+    """A test in which the proxy fails by a defect of its own is repeated with a new process of it."""
     outcome = yield
-    report = outcome.get_result()
-    if report.skipped:
-        report.outcome, report.longrepr = "failed", "nothing is skipped here: %s" % (report.longrepr,)
-    if report.failed:
-        for name, value in getattr(item, "funcargs", {}).items():
-            for server in getattr(value, "servers", []):
-                try:
-                    report.sections.append(("log of " + type(server).__name__, server.log()[-6000:]))
-                except OSError:
-                    pass
+    bench = pyfuncitem.funcargs.get("bench")
+    for number in range(REPEATS):
+        if outcome.excinfo is None or not bench or not bench.proxy.failed_by_itself():
+            return
+        proxies.defects.append(pyfuncitem.nodeid)
+        if len(proxies.defects) > DEFECTS_MAX:
+            return
+        bench.proxy.restart()
+        try:
+            again(pyfuncitem, number)
+            outcome.force_result(True)
+            return
+        except Exception:
+            outcome._excinfo = sys.exc_info()
+
+
+def pytest_terminal_summary(terminalreporter):
+    if proxies.defects:
+        terminalreporter.section("proxies that failed by a defect of their own; the tests were repeated")
+        for where in proxies.defects:
+            terminalreporter.line(where)
 
 
 def running(*args, **more):
@@ -61,11 +81,3 @@ def secure(request):
 @pytest.fixture(scope="module", params=proxies.MOUNT)
 def mounted(request):
     yield from running(request.param.partition("-")[0], "--script-name", "/app", mount=request.param)
-
-
-@pytest.fixture
-def gate(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("g")
-    opened = gates.Gate(directory)
-    yield opened
-    opened.close()

@@ -4,6 +4,7 @@ A file is used as it is, but for the addresses and paths that a user replaces. A
 offers as an alternative in a comment, as a user does: nothing else of it is changed. Where a file is a part of the
 proxy's configuration, "main" is the rest, as small as can be.
 """
+import contextlib
 import http.client
 import os
 import re
@@ -16,6 +17,7 @@ import tempfile
 import threading
 
 from daemon import until
+from deviations import DEFECTS
 from fcgi import PATIENCE
 
 CONTRIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "contrib", "proxies")
@@ -126,6 +128,11 @@ temp-buffer-path: {dir}
 """ % ("user: root" if ROOT else ""),
     },
 }
+
+LOGS = ("out", "log")
+
+# Where proxies have failed by a defect of their own.
+defects = []
 
 SOCKET = "/run/wsgi-fcgi/app.sock"
 STATIC = "/srv/app/static"
@@ -281,10 +288,13 @@ class Proxy:
         if tls:
             make_certificate(self.dir)
         program = KINDS[self.kind]["command"][0]
-        path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-        assert shutil.which(program, path=path), "%s is not installed" % program
+        self.search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+        assert shutil.which(program, path=self.search), "%s is not installed" % program
+        self._start()
+
+    def _start(self):
         for attempt in range(5):
-            self._spawn(path)
+            self._spawn(self.search)
             try:
                 until(self._answers, "%s to listen" % self.kind, self.log)
                 return
@@ -292,10 +302,10 @@ class Proxy:
                 # Somebody took the port in the meantime.
                 if attempt == 4 or "in use" not in self.log():
                     log = self.log()
-                    self.stop()
+                    self._remove()
                     raise AssertionError("%s ended\n%s" % (self.kind, log)) from None
             except BaseException:
-                self.stop()
+                self._remove()
                 raise
 
     def _spawn(self, path):
@@ -330,13 +340,30 @@ class Proxy:
 
     def log(self):
         text = ""
-        for name in ("out", "log"):
+        for name in LOGS:
             try:
                 with open(os.path.join(self.dir, name), errors="backslashreplace") as log:
                     text += log.read()
             except FileNotFoundError:
                 pass
         return text
+
+    def failed_by_itself(self):
+        """Whether the process has ended by the defect that DEFECTS describes."""
+        if self.kind not in DEFECTS:
+            return False
+        try:
+            self.process.wait(1)  # its end may be seen by a client before
+        except subprocess.TimeoutExpired:
+            return False
+        return DEFECTS[self.kind][0] in self.log()
+
+    def restart(self):
+        """Starts the proxy again after it has ended, with empty logs and on another port."""
+        for name in LOGS:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.dir, name))
+        self._start()
 
     # --- asking
 
@@ -401,14 +428,22 @@ class Proxy:
 
     def stop(self):
         try:
-            if self.process.poll() is None:
+            status = self.process.poll()
+            if status is None:
                 self.process.send_signal(KINDS[self.kind]["stop"])
+            elif self.failed_by_itself():
+                defects.append("%s, after its last test" % self.variant)
+            else:
+                raise AssertionError("%s has ended by itself, with status %d\n%s" % (self.kind, status, self.log()))
             try:
                 self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 raise AssertionError("%s does not end\n%s" % (self.kind, self.log())) from None
         finally:
-            if self.process.poll() is None:
-                self.process.kill()
-                self.process.wait()
-            shutil.rmtree(self.dir, ignore_errors=True)
+            self._remove()
+
+    def _remove(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)

@@ -1,0 +1,41 @@
+"""What the conftest.py of this suite and that of tests/proxies share; each imports it by name."""
+import signal
+
+import pytest
+
+import daemon as daemons
+import gate as gates
+
+
+def pytest_configure(config):
+    # A shell starts its background jobs with SIGINT ignored, and the servers of the tests would inherit that.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        daemons.binary()
+    except AssertionError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Nothing is skipped, and a failure comes with the logs of the servers that the test used."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped:
+        report.outcome, report.longrepr = "failed", "nothing is skipped here: %s" % (report.longrepr,)
+    if report.failed:
+        for value in list(getattr(item, "funcargs", {}).values()):
+            for server in getattr(value, "servers", [value]):
+                if callable(getattr(server, "log", None)):
+                    try:
+                        report.sections.append(("log of " + type(server).__name__, server.log()[-8000:]))
+                    except OSError:
+                        pass
+
+
+@pytest.fixture
+def gate(tmp_path_factory):
+    opened = gates.Gate(tmp_path_factory.mktemp("g"))
+    yield opened
+    opened.close()
