@@ -1,0 +1,253 @@
+"""How connections end: after so many requests, after a bounded drain, when a peer is too slow."""
+import select
+
+import pytest
+
+import fcgi
+from fcgi import begin, pairs, params, record, request, stream
+from test_faults import Footprint
+from test_fcgi import good
+from test_peers import settle, state
+from test_wsgi import tokens
+
+MIB = 1 << 20
+APP = "faultapp"
+DROP_MAX = 64 * MIB  # what is read of a body that nobody wants (README, conn.h)
+LINGER = 5           # seconds without a byte of it
+START = 65536        # bytes of a body with which the application is started
+ROOM = 8 * MIB       # of socket buffers at both ends, generously
+
+DRAINED = r"connection \d+: the peer did not end its side in time"
+SLOW_REQUEST = r"info: connection \d+: a request was not completed within --idle-timeout"
+SLOW_READER = r"info: connection \d+: the peer took nothing of an answer for --idle-timeout"
+IDLE = r"connection \d+: idle for longer than --idle-timeout"
+
+
+# --- --keepalive-requests
+
+@pytest.mark.parametrize("size", [0, 200000])
+def test_requests_per_connection(start, size):
+    """The last answer is whole; then comes the end, not a reset. The other connections have counts of their own."""
+    server = start(APP, "--keepalive-requests", 3)
+    body = bytes(size)
+    with server.connect() as other:
+        good(other.ask("/hello"))
+        for _ in range(3):
+            with server.connect() as connection:
+                for id in (1, 2, 1):
+                    response = good(connection.ask("/echo", "POST", body=body, id=id), body)
+                    assert response.records[-1].type == fcgi.END_REQUEST
+                assert connection.sock.recv(1) == b"", "no reset"
+        good(other.ask("/hello"))
+        good(other.ask("/hello"))
+        assert other.sock.recv(1) == b""
+
+
+def test_one_request_per_connection(start):
+    server = start(APP, "--keepalive-requests", 1)
+    for _ in range(5):
+        with server.connect() as connection:
+            assert connection.get_values()["FCGI_MPXS_CONNS"] == "1"  # is not counted
+            good(connection.ask("/hello"))
+            assert connection.sock.recv(1) == b""
+
+
+def test_last_request_has_more_to_send(start):
+    """Its answer is there before its body: END_REQUEST and the end of the connection come behind STDIN all the same."""
+    server = start(APP, "--keepalive-requests", 2)
+    with server.connect() as connection:
+        good(connection.ask("/hello"))
+        connection.send(begin(keep=True), stream(fcgi.PARAMS, 1, pairs(params("/hello", "POST",
+                                                                              CONTENT_LENGTH=str(MIB)))),
+                        stream(fcgi.STDIN, 1, b"x" * START, end=False))
+        while 1 not in connection.pending:
+            connection.read_and_keep()
+        settle(server)
+        assert not select.select([connection.sock], [], [], 0)[0], "nothing before the end of STDIN"
+        connection.send(stream(fcgi.STDIN, 1, b"x" * (MIB - START)))
+        good(connection.read_response(1))
+        assert connection.sock.recv(1) == b""
+
+
+def test_no_limit_by_default(server):
+    with server.connect() as connection:
+        for _ in range(1500):
+            good(connection.ask("/hello"))
+
+
+# --- the drain: STDIN that comes behind the answer
+
+def early(connection, keep, declared=200 * MIB):
+    """Sends so much of a body that the application is started and answers without reading it."""
+    given = params("/hello", "POST", CONTENT_LENGTH=str(declared))
+    connection.send(begin(keep=keep), stream(fcgi.PARAMS, 1, pairs(given)),
+                    stream(fcgi.STDIN, 1, b"x" * START, end=False))
+
+
+def send_until_refused(connection, limit):
+    """Sends STDIN. Returns the bytes that were taken before the connection was ended."""
+    block = stream(fcgi.STDIN, 1, b"x" * MIB, end=False)
+    sent = 0
+    while sent < limit:
+        try:
+            connection.send(block)
+        except (BrokenPipeError, ConnectionResetError):
+            return sent
+        sent += MIB
+    raise AssertionError("%d MiB were taken" % (sent // MIB))
+
+
+@pytest.mark.parametrize("size", [MIB, 60 * MIB])
+@pytest.mark.parametrize("keep", [True, False])
+def test_drain(server, keep, size):
+    """The peer sends all before it reads, as Caddy does: it gets its answer, whole, and no reset."""
+    before = Footprint(server)
+    with server.connect() as connection:
+        early(connection, keep, size)
+        connection.send(stream(fcgi.STDIN, 1, bytes(size - START)))
+        good(connection.read_response(1))
+        if keep:
+            good(connection.ask("/echo", "POST", body=b"next"), b"next")
+        else:
+            assert connection.sock.recv(1) == b""
+    before.same(threads=1)
+
+
+def test_answer_comes_before_the_drain(server):
+    """Whoever reads first has it first: STDOUT at once; END_REQUEST at once unless the connection is kept."""
+    for keep in (True, False):
+        with server.connect() as connection:
+            early(connection, keep)
+            if keep:
+                assert connection.read_and_keep().content.endswith(b"\r\n\r\nHello, world\n")
+                settle(server)
+                assert not select.select([connection.sock], [], [], 0)[0]
+                connection.send(record(fcgi.STDIN, 1))
+                good(connection.read_response(1))
+                good(connection.ask("/hello"))
+            else:
+                good(connection.read_response(1))
+                assert connection.sock.recv(1) == b"", "half-closed"
+                connection.send(stream(fcgi.STDIN, 1, bytes(10 * MIB)))  # is taken
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_drain_is_bounded_in_bytes(start, keep):
+    server = start(APP, "--log-level", "debug", "--limit-request-body", 0)
+    before = Footprint(server)
+    with server.connect() as connection:
+        early(connection, keep, 1000 * MIB)
+        assert connection.read_and_keep().content.endswith(b"Hello, world\n")
+        assert DROP_MAX - MIB <= send_until_refused(connection, 200 * MIB) <= DROP_MAX + ROOM
+        server.wait_log(DRAINED)
+        good(server.ask("/hello"))
+    before.same(threads=1)
+
+
+def test_drain_is_bounded_in_time(start):
+    """A peer that neither sends nor ends its side is let go after some seconds; one that sends is not."""
+    server = start(APP, "--log-level", "debug")
+    before = Footprint(server)
+    with server.connect() as silent, server.connect() as sender:
+        for connection in (silent, sender):
+            early(connection, False)
+            good(connection.read_response(1))
+            assert connection.sock.recv(1) == b""
+        poll = select.poll()
+        poll.register(silent.sock, select.POLLHUP)
+        poll.register(sender.sock, select.POLLHUP)
+        ended = []
+        while not ended:
+            sender.send(record(fcgi.STDIN, 1, b"x" * 1000))
+            ended = poll.poll(LINGER * 100)
+        assert [fd for fd, event in ended] == [silent.sock.fileno()], "both sides are closed"
+        server.wait_log(DRAINED)
+        sender.send(record(fcgi.STDIN, 1, b"x" * 1000))
+    before.same(threads=1)
+
+
+# --- slow peers, by --idle-timeout
+
+def waits_for_end(connection):
+    try:
+        while connection.sock.recv(1 << 20):
+            pass
+    except ConnectionResetError:
+        pass
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_reader_that_takes_nothing_of_a_stream(start, gate, keep):
+    """The application is stopped, its close() called; nobody else waits meanwhile."""
+    server = start(APP, "--idle-timeout", "0.5")
+    before = Footprint(server)
+    token = next(tokens)
+    with server.connect() as connection:
+        connection.send(request(params("/big", query="mib=40&token=%s&closegate=%s" % (token, gate.path)), keep=keep))
+        good(server.ask("/hello"))
+        assert gate.arrived().text == "close"
+        server.wait_log(SLOW_READER)
+        found = state(server, token)
+        assert found["closed"] == 1 and found["progress"] < 4 * MIB
+        waits_for_end(connection)
+    before.same(threads=1)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_reader_that_takes_nothing_of_a_whole_answer(start, keep):
+    """The application has ended long before; what waits is the server's."""
+    server = start(APP, "--idle-timeout", "0.5")
+    body = bytes(5 * MIB)
+    before = Footprint(server, memory=16 * MIB)
+    with server.connect() as connection:
+        connection.send(request(params("/echo", "POST", body=body), body, keep=keep))
+        good(server.ask("/hello"))
+        server.wait_log(SLOW_READER)
+        waits_for_end(connection)
+    before.same(threads=1)
+
+
+@pytest.mark.parametrize("state", ["params", "body", "reads", "drain"])
+def test_sender_that_stops(start, gate, state):
+    """Where a request waits for the peer, the connection ends after the time-out, and the log says why."""
+    server = start(APP, "--idle-timeout", "0.5")
+    before = Footprint(server)
+    given = params("/hello" if state in ("body", "drain") else "/read-error", "POST", "gate=" + gate.path,
+                   CONTENT_LENGTH="1000000")
+    with server.connect() as connection:
+        connection.send(begin(keep=True), stream(fcgi.PARAMS, 1, pairs(given), end=state != "params"))
+        if state != "params":
+            connection.send(stream(fcgi.STDIN, 1, b"x" * (1000 if state == "body" else 100000), end=False))
+        if state == "reads":
+            gate.arrived().release()
+        if state == "drain":
+            while 1 not in connection.pending:
+                connection.read_and_keep()
+        response = connection.read_response(1)
+        assert response.broken
+        server.wait_log(SLOW_REQUEST)
+        if state == "reads":
+            assert gate.arrived().text == "raised ConnectionResetError"
+        good(server.ask("/hello"))
+    before.same(threads=1)
+
+
+def test_idle_connection(start):
+    """Its end is the ordinary case: a line for those who look for it only, and no reset."""
+    server = start(APP, "--idle-timeout", "0.5", "--log-level", "debug")
+    before = Footprint(server)
+    with server.connect() as used, server.connect() as fresh:
+        good(used.ask("/hello"))
+        assert used.sock.recv(1) == b"" and fresh.sock.recv(1) == b""
+        server.wait_log("debug: " + IDLE)
+    before.same()
+
+
+def test_inside_a_record(start):
+    """Half a header is the beginning of a request."""
+    server = start(APP, "--idle-timeout", "0.5")
+    with server.connect() as connection:
+        good(connection.ask("/hello"))
+        connection.send(begin()[:5])
+        assert connection.sock.recv(1) == b""
+        server.wait_log(SLOW_REQUEST)
