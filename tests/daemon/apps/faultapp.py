@@ -134,3 +134,46 @@ def return_while_writing(environ, start_response, query):
     writer.start()
     visit(query["gate"], "writing")
     return []
+
+
+@route
+def says(environ, start_response, query):
+    """Writes `text` (or the body) to wsgi.errors as it is, after it was at the gate if there is one."""
+    if "gate" in query:
+        visit(query["gate"], "says")
+    said = environ["wsgi.input"].read().decode() if "from" in query else query["text"]
+    environ["wsgi.errors"].write(said)
+    return text(start_response, b"said\n")
+
+
+@route
+def says_between(environ, start_response, query):
+    """Says something about each part before it."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    for number in range(int(query["count"])):
+        environ["wsgi.errors"].write("about part %d\n" % number)
+        yield b"part %d\n" % number
+
+
+@route
+def says_and_fails(environ, start_response, query):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"part\n"
+    environ["wsgi.errors"].write(query["text"] + "\n")
+    raise RuntimeError("raised in mid-body")
+
+
+@route
+def says_later(environ, start_response, query):
+    """A thread says it after the request has ended."""
+    errors, done = environ["wsgi.errors"], threading.Event()
+
+    class Ending(list):
+        close = staticmethod(done.set)
+
+    def later():
+        done.wait()
+        errors.write("later: " + query["text"] + "\n")
+
+    threading.Thread(target=later).start()
+    return Ending(text(start_response, b"said\n"))
