@@ -16,7 +16,8 @@ NO_BREAK = "takes the end of the connection for the end of the answer"
 SHARES = ("other requests on the same connection must not pay, so while there are any the server ends the request, not "
           "the connection; the application status that it sends then is not looked at")
 DEAF = "does not look at the client while it waits for the application; a write tells it"
-BURST = "answers some requests of a burst with 500 (log: IH) by itself when it multiplexes, whatever the responder is"
+BURST = ("answers requests of a burst with its own 500 (log: IH) when their parameters do not fit into the buffer of the "
+         "connection that they share; test_proxy_defects.py shows that a larger one helps")
 NO_ABORT = ("sends no ABORT_REQUEST when it multiplexes; the application is told when HAProxy tidies its connections "
             "up, after some seconds")
 CLINGS = ("sends new requests on a connection as long as one is open there; the old server serves them until there "
@@ -93,6 +94,9 @@ DEVIATIONS = {
     ("answer's header of 20000", "nginx-unbuffered"): (200, "fastcgi_buffer_size is 32 KiB here"),
     ("answer's header of 20000", "apache"): (500, "takes lines of at most 8 KiB"),
     ("answer's header of 20000", "haproxy"): (502, "takes headers of at most 16 KiB together (tune.bufsize)"),
+
+    ("stderr", "caddy"): (False, "2.6 takes \"capture_stderr\" and does nothing (github.com/caddyserver/caddy/pull/5515)"),
+    ("much on stderr", "nginx"): (502, "keeps what comes before the headers in their buffer, fastcgi_buffer_size"),
 
     # --- what goes wrong
     ("break", "caddy"): ("whole", NO_BREAK),

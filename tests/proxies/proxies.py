@@ -161,6 +161,9 @@ MOUNT = {
     "h2o": [("      /:\n", "      /app:\n")],
 }
 
+# What makes a proxy write FCGI_STDERR into its log, where it does not do so anyway.
+STDERR = {"caddy": ["+capture_stderr"], "haproxy": ["+log-stderr global"]}
+
 VARIANTS = {
     "nginx": ("nginx", ["-keepalive 16;", "-fastcgi_keep_conn on;"]),
     "nginx-kept": ("nginx", []),
@@ -271,9 +274,12 @@ class Response:
 class Proxy:
     """A running proxy in front of the server at `socket_path`."""
 
-    def __init__(self, variant, socket_path, mount=None, tls=False):
-        self.variant = variant
+    def __init__(self, variant, socket_path, mount=None, tls=False, stderr=False, main=""):
+        """`main` is put behind KINDS[...]["main"]."""
+        self.variant, self.main = variant, main
         self.kind, self.changes = VARIANTS[variant]
+        if stderr:
+            self.changes = self.changes + STDERR.get(self.kind, [])
         if mount:
             self.changes = self.changes + MOUNT[mount]
         if tls:
@@ -323,7 +329,7 @@ class Proxy:
         with open(words["file"], "w") as file:
             file.write(text)
         with open(os.path.join(self.dir, "main.conf"), "w") as file:
-            file.write(kind["main"].format(**words))
+            file.write(kind["main"].format(**words) + self.main)
         env = dict(os.environ, PATH=path, HOME=self.dir, XDG_DATA_HOME=self.dir, XDG_CONFIG_HOME=self.dir)
         with open(os.path.join(self.dir, "out"), "ab") as out:
             self.process = subprocess.Popen([word.format(**words) for word in kind["command"]], cwd=self.dir,

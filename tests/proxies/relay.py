@@ -17,6 +17,7 @@ class Link:
         self.first = None       # type of the first record
         self.open = set()       # ids of requests that are not answered
         self.most_open = 0
+        self.ended = 0          # END_REQUEST records
 
     @staticmethod
     def feed(held, data, handle):
@@ -38,6 +39,7 @@ class Link:
     def answered(self, type, id, content):
         if type == fcgi.END_REQUEST:
             self.open.discard(id)
+            self.ended += 1
 
 
 class Relay:

@@ -5,8 +5,10 @@ import threading
 import pytest
 
 import fcgi
+from bench import Bench
 from daemon import until
 from proxies import Proxy
+from test_proxy_life import burst
 
 ANSWER = b"Status: 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -51,3 +53,11 @@ def test_h2o_ends_when_a_kept_connection_is_answered_early(early_responder):
         assert proxy.process.poll() is None and not proxy.failed_by_itself()
     finally:
         proxy.stop()
+
+
+def test_haproxy_has_no_500_when_a_burst_fits_into_its_buffer():
+    bench = Bench("haproxy-mpxs", main="    tune.bufsize 131072\n")
+    try:
+        assert [burst(bench) for turn in range(3)] == [{200}] * 3
+    finally:
+        bench.close()

@@ -154,28 +154,38 @@ def test_multiplexing(relayed, gate):
         assert {link.most_open for link in relayed.relay.links if link.begun} == {1}
 
 
+def burst(bench, clients=300):
+    """So many clients at a time, each with an answer of its own. Returns the statuses that came."""
+    seen = set()
+    sockets = [bench.proxy.connect() for number in range(clients)]
+    try:
+        for number, sock in enumerate(sockets):
+            body = b"client %d " % number * 50
+            sock.sendall(b"POST /slow-echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                         b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        for number, sock in enumerate(sockets):
+            with sock.makefile("rb") as file:
+                answer = file.read()
+            status = int(answer.split()[1])
+            assert status != 200 or b"client %d " % number * 50 in answer, answer
+            assert status != 500 or OWN_500 in answer, answer
+            seen.add(status)
+    finally:
+        for sock in sockets:
+            sock.close()
+    return seen
+
+
+# The page of HAProxy, which is not that of the server.
+OWN_500 = b"<h1>500 Internal Server Error</h1>\nAn internal server error occurred.\n"
+
+
 def test_300_requests(bench):
-    """Three hundred clients at a time, each with an answer of its own; then two more rounds on what is kept."""
+    """Three rounds of three hundred: the later ones find connections that are kept."""
     right = expected("300 requests", bench, {200})
     for turn in range(3):
-        seen = set()
-        sockets = [bench.proxy.connect() for number in range(300)]
-        try:
-            for number, sock in enumerate(sockets):
-                body = b"client %d " % number * 50
-                sock.sendall(b"POST /slow-echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                             b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
-            for number, sock in enumerate(sockets):
-                with sock.makefile("rb") as file:
-                    answer = file.read()
-                status = int(answer.split()[1])
-                assert status in right, answer
-                assert status != 200 or b"client %d " % number * 50 in answer, answer
-                seen.add(status)
-            assert 200 in seen
-        finally:
-            for sock in sockets:
-                sock.close()
+        seen = burst(bench)
+        assert 200 in seen and seen <= right
 
 
 # --- a restart
@@ -289,3 +299,19 @@ def listens(path):
             return True
         except (ConnectionRefusedError, FileNotFoundError):
             return False
+
+
+# --- --keepalive-requests
+
+def test_connections_that_end_after_some_requests():
+    """nginx sends again what it sent on a connection that was about to end: no client notices."""
+    bench = Bench("nginx-kept", "--keepalive-requests", "3", relayed=True)
+    try:
+        for number in range(30):
+            response = bench.ask("/hello")
+            assert (response.status, response.body) == (200, b"Hello, world\n")
+        assert burst(bench, 50) == {200}
+        answers = [link.ended for link in bench.relay.links]
+        assert max(answers) == 3 and sum(answers) == 80
+    finally:
+        bench.close()

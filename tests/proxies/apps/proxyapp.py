@@ -64,3 +64,16 @@ def counted(environ, start_response, query):
     if "gate" in query:
         visit(query["gate"], query["id"])
     return text(start_response, b"%s %d" % (query["id"].encode(), os.getpid()))
+
+
+@route
+def errors_and_answer(environ, start_response, query):
+    for number in range(int(query["lines"])):
+        environ["wsgi.errors"].write("line %d %s\n" % (number, "e" * 100))
+    return text(start_response, b"x" * (int(query["mib"]) << 20))
+
+
+@route
+def errors_and_fail(environ, start_response, query):
+    environ["wsgi.errors"].write("about to fail\n")
+    raise RuntimeError("failed")
