@@ -92,6 +92,14 @@ static int fcgi_put(struct request *r, const char *data, size_t len) {
     return put_head(q, NULL, 0) || put_data(q, FCGI_STDOUT, data, len) ? -1 : 0;
 }
 
+/* Nobody waits for the answer any more: also in the middle of a long piece (FastCGI 1.0, 5.4). */
+static bool is_gone(const struct fcgi_request *q) {
+    if (!atomic_load_explicit(&q->r.gone, memory_order_relaxed))
+        return false;
+    errno = EPIPE;
+    return true;
+}
+
 static int transmit_stored(struct fcgi_request *q) {
     struct iovec piece = {buf_head(&q->r.out), buf_len(&q->r.out)};
     int failed = piece.iov_len ? conn_transmit(&q->c->conn, q->r.thread, &piece, 1) : 0;
@@ -103,6 +111,8 @@ static int transmit_stored(struct fcgi_request *q) {
 static int transmit_data(struct fcgi_request *q, const char *data, size_t len) {
     static const char zeros[8];
     while (len) {
+        if (is_gone(q))
+            return -1;
         size_t n = len < FCGI_RECORD_MAX ? len : FCGI_RECORD_MAX;
         uint8_t header[FCGI_RECORD_HEADER];
         fcgi_put_header(header, FCGI_STDOUT, q->id, n);
@@ -125,10 +135,8 @@ static int transmit_data(struct fcgi_request *q, const char *data, size_t len) {
 
 static int fcgi_send(struct request *r, const char *data, size_t len) {
     struct fcgi_request *q = request_of(r);
-    if (atomic_load_explicit(&r->gone, memory_order_relaxed)) {
-        errno = EPIPE;
+    if (is_gone(q))
         return -1;
-    }
     if (len <= COPY_MAX)
         return fcgi_put(r, data, len) ? -1 : transmit_stored(q);
     if (!r->head_stored && put_head(q, NULL, 0))
