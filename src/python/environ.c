@@ -79,6 +79,12 @@ static int add_own_string(struct making *m, enum own_key which, PyObject *value)
 }
 
 static int add_own(struct making *m, enum own_key which, struct slice value) {
+    PyObject *planned = m->planned[which];
+    if (planned && (size_t)PyUnicode_GET_LENGTH(planned) == value.n &&
+        (!value.n || !memcmp(PyUnicode_1BYTE_DATA(planned), value.p, value.n))) {
+        m->values[which] = planned;
+        return 0;
+    }
     return add_own_string(m, which, names_value(own[which], value));
 }
 
