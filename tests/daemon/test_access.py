@@ -118,6 +118,21 @@ def test_inherited_tcp_socket(start):
     assert not is_served(connect(port, "127.0.0.1"))
 
 
+def test_nothing_of_a_refused_peer_is_parsed(start):
+    """Its bytes, which would each end a connection with a log line, leave no trace; a whole request is not answered."""
+    server, port = tcp(start, "--allow", "127.0.0.2", "--log-level", "debug")
+    for data in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 1000, fcgi.request(fcgi.params("/hello"))):
+        with connect(port) as sock:
+            try:
+                sock.sendall(data)
+                assert sock.recv(1) == b""
+            except (ConnectionResetError, BrokenPipeError):
+                pass
+    assert is_served(connect(port, "127.0.0.2"))
+    server.wait_log(LINE)
+    assert "does not speak FastCGI" not in server.log() and "version" not in server.log().replace("wsgi-fcgi 0.", "")
+
+
 def test_refused_peer_leaves_nothing(start):
     server, port = tcp(start, "--allow", "127.0.0.2")
     assert is_served(connect(port, "127.0.0.2"))

@@ -1,5 +1,6 @@
 """Faults of peers and of the machine: each hits the request or the connection that it belongs to, and nothing stays."""
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -8,6 +9,7 @@ import resource
 import select
 import socket
 import struct
+import termios
 
 import pytest
 
@@ -65,7 +67,9 @@ def reset(connection, family):
     connection.close()
 
 
-STATES = ["fresh", "begun", "params", "stdin", "queued", "running", "streaming", "blocked", "answered"]
+STATES = ["fresh", "begun", "params", "stdin", "held", "queued", "running", "reading", "streaming", "blocked", "early",
+          "draining", "answered"]
+CALLED = ["running", "reading", "streaming", "blocked", "early", "draining", "answered"]
 
 
 @pytest.mark.parametrize("family", ["unix", "tcp"])
@@ -94,10 +98,27 @@ def test_reset(reached, gate, state, family):
     if state == "stdin":
         connection.send(stream(fcgi.PARAMS, 1, pairs(params("/hello", "POST", query, CONTENT_LENGTH="50000"))),
                         record(fcgi.STDIN, 1, b"x" * 1000))
+    if state == "held":  # by an earlier request with the same id
+        connection.send(request(params("/gate", query="gate=" + gate.path), keep=True),
+                        request(params("/hello", query=query), keep=True))
+        gate.arrived()
     if state == "queued":
         connection.send(request(params("/hello", query=query)))
         with server.connect() as other:
             other.get_values()
+    if state in ("reading", "early", "draining"):
+        given = params("/read-error" if state == "reading" else "/hello", "POST", query, CONTENT_LENGTH="1000000")
+        connection.send(begin(keep=state != "draining"), stream(fcgi.PARAMS, 1, pairs(given)),
+                        stream(fcgi.STDIN, 1, b"x" * 70000, end=False))
+    if state == "reading":
+        gate.arrived()
+    if state == "early":  # END_REQUEST waits for the end of STDIN
+        while not connection.read_record().content.endswith(b"Hello, world\n"):
+            pass
+        connection.send(record(fcgi.GET_VALUES, 0))
+    if state == "draining":  # the connection lingers
+        good(connection.read_response(1))
+        connection.send(record(fcgi.STDIN, 1, b"x"))
     if state == "running":
         connection.send(request(params("/gate", query=query)))
         gate.arrived()
@@ -122,7 +143,7 @@ def test_reset(reached, gate, state, family):
         connection.close()
     good(server.ask("/hello"))
     called = json.loads(server.ask("/state", query="token=" + token).body)["calls"]
-    assert called == (state in ("running", "streaming", "blocked", "answered"))
+    assert called == (state in CALLED)
     before.same(threads=2)  # those that requests needed which ran at the same time
 
 
@@ -161,8 +182,14 @@ def patient(server):
         return None
 
 
+def unread(connection):
+    """Bytes that the peer of a Unix socket has not received yet (unix(7))."""
+    return struct.unpack("i", fcntl.ioctl(connection.sock, termios.TIOCOUTQ, bytes(4)))[0]
+
+
 @pytest.mark.parametrize("family", ["unix", "tcp"])
 def test_one_byte_per_write(reached, family):
+    """As from a peer that sends one byte per second: each is read by itself, and others are served meanwhile."""
     server, addresses = reached
     body = bytes(range(200))
     data = request(params("/echo", "POST", body=body), body, keep=True)
@@ -171,6 +198,8 @@ def test_one_byte_per_write(reached, family):
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for position in range(len(data)):
             connection.send(data[position:position + 1])
+            if family == "unix":
+                until(lambda: unread(connection) == 0, "the byte to be read", server.log)
             if position % 50 == 0:
                 good(server.ask("/hello"))
         good(connection.read_response(1), body)

@@ -164,7 +164,7 @@ def test_while_an_answer_is_sent(server):
 @pytest.mark.parametrize("content, padding", [(b"", 0), (b"12345678", 0), (b"", 255), (b"x" * 65535, 255)])
 def test_every_other_type(server, content, padding):
     """FastCGI 1.0, 4.2: UNKNOWN_TYPE, also for the types of requests, which have no business with id 0."""
-    kinds = [kind for kind in range(256) if kind not in (fcgi.BEGIN_REQUEST, fcgi.GET_VALUES)]
+    kinds = [kind for kind in range(256) if kind != fcgi.GET_VALUES]
     with server.connect() as connection:
         for kind in kinds if len(content) < 1000 else kinds[::20]:
             connection.send(record(kind, 0, content, padding))

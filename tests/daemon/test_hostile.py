@@ -149,13 +149,21 @@ def test_questions_without_reading_the_answers(start, flood):
     again.same(threads=2)
 
 
-def test_peers_that_say_nothing_useful_for_ever(start):
-    """Padding, empty and unknown records keep a request from nothing: its time is bounded all the same."""
+@pytest.mark.parametrize("what", ["noise", "a byte at a time"])
+def test_peers_that_say_nothing_useful_for_ever(start, what):
+    """Padding, empty and unknown records, and PARAMS by the byte keep a request from nothing: its time is bounded all
+    the same."""
     server = start(APP, "--header-timeout", "0.5")
+    data = record(fcgi.DATA, 1, b"", 255) + record(77, 3, b"x")
+    if what != "noise":
+        data = fcgi.stream(fcgi.PARAMS, 1, fcgi.pairs(params("/", headers={"X-Long": "x" * 60000})), end=False)
+    step = len(data) if what == "noise" else 1
     with server.connect() as connection:
         connection.send(begin(keep=True))
-        while not select.select([connection.sock], [], [], 0)[0]:
-            connection.send(record(fcgi.DATA, 1, b"", 255), record(77, 3, b"x"))
+        position = 0
+        while not select.select([connection.sock], [], [], 0 if what == "noise" else 0.01)[0]:
+            connection.send(data[position:position + step])
+            position = (position + step) % len(data)
         response = connection.read_response(1)
         assert response.status == 408 and response.complete
     server.wait_log(r"request 1: 408 [^\n]*: its parameters did not come within --header-timeout")
