@@ -1,5 +1,6 @@
 """The protocol, record by record (FastCGI 1.0)."""
 import json
+import select
 import struct
 import urllib.parse
 
@@ -64,6 +65,29 @@ def test_request_ids(server, id):
         response = connection.ask("/echo", "POST", body=b"x" * 100, id=id)
         good(response, b"x" * 100)
         assert {record.id for record in response.records} == {id}
+
+
+def test_nothing_is_sent_unasked(server):
+    """nginx and Apache end a request whose answer begins with a record that they do not expect."""
+    with server.connect() as connection:
+        for part in (b"", begin(5, keep=True), stream(fcgi.PARAMS, 5, pairs(params("/echo", "POST", body=b"12")))):
+            connection.send(part)
+            with server.connect() as other:
+                good(other.ask("/hello"))
+                other.get_values()
+            assert not select.select([connection.sock], [], [], 0)[0]
+        connection.send(stream(fcgi.STDIN, 5, b"12"))
+        assert connection.read_and_keep().type == fcgi.STDOUT
+        good(connection.read_response(5), b"12")
+
+
+def test_status_comes_last(server):
+    """HAProxy makes a 302 of every answer in which Location comes behind it."""
+    for headers in ([], [["Location", "/there"]], [["Location", "/there"], ["X-Later", "1"]]):
+        spec = json.dumps({"status": "201 Created", "headers": headers, "chunks": ["made"]})
+        response = check_structure(server.ask("/respond", query="spec=" + urllib.parse.quote(spec)))
+        assert response.headers[-1] == ("Status", "201 Created")
+        assert [name for name, value in response.headers].count("Status") == 1
 
 
 # --- cutting

@@ -1,4 +1,8 @@
 """Request ids (FastCGI 1.0, 3.3): any 16 bits, in use from BEGIN_REQUEST to END_REQUEST; many at a time."""
+import hashlib
+import json
+import os
+
 import pytest
 
 import fcgi
@@ -23,6 +27,22 @@ def test_many_at_a_time(server, gate):
             connection.send(stream(fcgi.STDIN, id, b"%5d" % id))
             response = good(connection.read_response(id), b"%5d" % id)
             assert {got.id for got in response.records} == {id}
+
+
+def test_body_that_nobody_reads_blocks_no_other(server, gate):
+    """The application waits before it reads: its STDIN is taken meanwhile, and others' between its records."""
+    body = os.urandom(MIB) * 5
+    with server.connect() as connection:
+        connection.send(begin(1, keep=True), stream(fcgi.PARAMS, 1, pairs(params(
+            "/hash", "POST", "gate=" + gate.path, body=body))), stream(fcgi.STDIN, 1, body[:65536], end=False))
+        visitor = gate.arrived()
+        for position in range(65536, len(body), 500000):
+            connection.send(stream(fcgi.STDIN, 1, body[position:position + 500000], end=False))
+            good(connection.ask("/echo", "POST", body=b"%d" % position, id=2), b"%d" % position)
+        connection.send(record(fcgi.STDIN, 1))
+        good(connection.ask("/hello", id=3))
+        visitor.release()
+        assert json.loads(connection.read_response(1).body) == [len(body), hashlib.sha256(body).hexdigest()]
 
 
 def test_ids_are_used_again(server):
