@@ -163,47 +163,6 @@ def test_largest_record(server):
         good(connection.read_response(1), body)
 
 
-# --- management records
-
-def test_get_values(server):
-    with server.connect() as connection:
-        values = connection.get_values()
-        assert set(values) == {"FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS"}
-        assert all(value.isdigit() and value for value in values.values()) and values["FCGI_MPXS_CONNS"] in "01"
-        good(connection.ask("/hello"))
-        assert connection.get_values("FCGI_MAX_REQS", "UNKNOWN", "FCGI_MAX_REQS") == {
-            "FCGI_MAX_REQS": values["FCGI_MAX_REQS"]}
-        assert connection.get_values("NOTHING") == {}
-        good(connection.ask("/hello"))
-
-
-def test_get_values_repeated_names_are_answered_once(server):
-    with server.connect() as connection:
-        connection.send(record(fcgi.GET_VALUES, 0, pairs([("FCGI_MAX_CONNS", "")] * 1000)))
-        answer = connection.read_record()
-        assert len(fcgi.decode_pairs(answer.content)) == 1 and not any(answer.padding)
-
-
-def test_get_values_inside_a_request(server):
-    with server.connect() as connection:
-        connection.send(begin(keep=True))
-        connection.get_values()
-        connection.send(stream(fcgi.PARAMS, 1, pairs(params("/echo", "POST", body=b"x"))))
-        connection.get_values()
-        connection.send(stream(fcgi.STDIN, 1, b"x"))
-        good(connection.read_response(1), b"x")
-
-
-@pytest.mark.parametrize("kind", [0, 1, 5, 10, 11, 12, 200, 255])
-def test_unknown_management_type(server, kind):
-    """FastCGI 1.0, 4.2: with the null request id any type but GET_VALUES is unknown, BEGIN_REQUEST too."""
-    with server.connect() as connection:
-        connection.send(record(kind, 0, b"12345678"))
-        answer = connection.read_record()
-        assert (answer.type, answer.id, answer.content) == (fcgi.UNKNOWN_TYPE, 0, bytes([kind]) + b"\0" * 7)
-        good(connection.ask("/hello"))
-
-
 # --- roles, wrong bytes, ids that are not active
 
 @pytest.mark.parametrize("role", [fcgi.FILTER, 0, 4, 65535])
