@@ -161,13 +161,13 @@ def test_while_an_answer_is_sent(server):
         assert len(connection.read_response(1).body) == 20 << 20
 
 
-@pytest.mark.parametrize("content, padding", [(b"", 0), (b"12345678", 0), (b"", 255), (b"x" * 65535, 255)])
-def test_every_other_type(server, content, padding):
+@pytest.mark.parametrize("size, padding", [(0, 0), (8, 0), (0, 255), (65535, 255)])
+def test_every_other_type(server, size, padding):
     """FastCGI 1.0, 4.2: UNKNOWN_TYPE, also for the types of requests, which have no business with id 0."""
     kinds = [kind for kind in range(256) if kind != fcgi.GET_VALUES]
     with server.connect() as connection:
-        for kind in kinds if len(content) < 1000 else kinds[::20]:
-            connection.send(record(kind, 0, content, padding))
+        for kind in kinds if size < 1000 else kinds[::20]:
+            connection.send(record(kind, 0, b"x" * size, padding))
             unknown(connection, kind)
         good(connection.ask("/hello"))
 
