@@ -36,7 +36,8 @@ def test_lines(told):
     said(told, response, "written to errors: %s\nfirst line\nsecond line\nprinted in parts\n" % token
          if told.to_peer else "written to errors: %s\n" % token)
     kinds = [got.type for got in response.records if got.content]
-    assert kinds[-2:] == [fcgi.STDOUT, fcgi.END_REQUEST] and set(kinds[:-2]) == ({fcgi.STDERR} if told.to_peer else set())
+    assert kinds[-2:] == [fcgi.STDOUT, fcgi.END_REQUEST]
+    assert set(kinds[:-2]) == ({fcgi.STDERR} if told.to_peer else set())
 
 
 def test_on_a_kept_connection(told):

@@ -173,7 +173,7 @@ HALF = {"begun": None, "params": None, "body": None, "queued": (200, b"Hello, wo
 
 @pytest.mark.parametrize("name", STATES)
 def test_end_of_the_peers_side(server, gate, name):
-    """A request that has come whole is answered, as it still reads; one that has not is dropped, or its reading ends."""
+    """It still reads: a request that has come whole is answered. One that has not is dropped, or its reading ends."""
     before = Footprint(server)
     token = next(tokens)
     good(server.ask("/hello"))
