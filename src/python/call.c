@@ -26,7 +26,7 @@ struct wsgi_call *call_new(struct request *r) {
     call->vectorcall = start_response;
     call->r = r;
     call->users = 0;
-    call->sending = call->called = call->started = call->length_set = false;
+    call->sending = call->called = call->started = call->ended = call->length_set = false;
     call->head_only = call->no_body = r->vars.method.n == 4 && !memcmp(r->vars.method.p, "HEAD", 4);
     call->length = call->sent = 0;
     return call;
@@ -79,8 +79,8 @@ int call_set_length(struct wsgi_call *call, uint64_t length) {
 
 /* PEP 3333, "The start_response() Callable": nothing may be sent before it was called. */
 static bool check_may_send(struct wsgi_call *call) {
-    if (!call->r)
-        PyErr_SetString(PyExc_RuntimeError, "the request has ended");
+    if (!call->r || call->ended)
+        PyErr_SetString(PyExc_RuntimeError, "the answer has ended");
     else if (!call->started)
         PyErr_SetString(PyExc_AssertionError, call->called ? "a body, but the call of start_response() failed"
                                                            : "a body before start_response() was called");

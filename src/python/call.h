@@ -24,6 +24,7 @@ struct wsgi_call {
     bool sending;    /* a thread is inside call_send */
     bool called;     /* start_response was called, whether that went well or not */
     bool started;    /* its last call went well: there is a head to send */
+    bool ended;      /* the answer is complete, or was given up: nothing can be added to it */
     bool head_only;  /* the request is a HEAD */
     bool no_body;    /* HEAD, or a 204 or 304: nothing of the body is sent */
     bool length_set; /* the application gave a Content-Length */

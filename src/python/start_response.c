@@ -213,8 +213,8 @@ PyObject *start_response(PyObject *self, PyObject *const *args, size_t nargsf, P
     PyObject *exc_info;
     if (!take_arguments(args, nargsf, names, &exc_info))
         return NULL;
-    if (!call->r) {
-        PyErr_SetString(PyExc_RuntimeError, "start_response() after the request has ended");
+    if (!call->r || call->ended) {
+        PyErr_SetString(PyExc_RuntimeError, "start_response() after the answer has ended");
         return NULL;
     }
     /* A head that another thread is sending counts as sent. */

@@ -22,6 +22,7 @@ static PyObject *application;
 
 enum {
     WHOLE_MAX = 65536, /* an answer that is known in whole and no longer than this leaves in one piece at the end */
+    SHORT_MAX = 4096,  /* pieces of a longer one that are no longer than this are copied, to be sent together */
     FILE_BLOCK = 65528 /* bytes of a file that are read and sent at a time: a full FastCGI record */
 };
 
@@ -116,8 +117,13 @@ static Py_ssize_t sequence_bytes(PyObject *result) {
     return total;
 }
 
+/* Whether a piece is stored to travel with the next ones, or with the end. */
+static bool may_wait(const struct wsgi_call *call, Py_ssize_t total, size_t len) {
+    return total <= WHOLE_MAX || (len <= SHORT_MAX && buf_len(&call->r->out) + len < WHOLE_MAX);
+}
+
 /* A list or tuple of bytes: the length is known (PEP 3333, "Handling the Content-Length Header"), and there is nothing
- * to wait for between the pieces, so a short answer is stored and leaves in one piece. */
+ * to wait for between the pieces, so a short answer leaves in one piece, and the short pieces of a long one together. */
 static enum call_sent send_sequence(struct wsgi_call *call, PyObject *result, Py_ssize_t total) {
     bool list = PyList_CheckExact(result);
     /* An empty answer to HEAD says nothing of the length that GET would have. */
@@ -128,7 +134,7 @@ static enum call_sent send_sequence(struct wsgi_call *call, PyObject *result, Py
         PyObject *item = Py_NewRef(list ? PyList_GET_ITEM(result, i) : PyTuple_GET_ITEM(result, i));
         const char *data = PyBytes_AS_STRING(item);
         size_t len = (size_t)PyBytes_GET_SIZE(item);
-        sent = total <= WHOLE_MAX ? call_put(call, data, len) : call_send(call, data, len);
+        sent = may_wait(call, total, len) ? call_put(call, data, len) : call_send(call, data, len);
         Py_DECREF(item);
     }
     return sent;
@@ -338,6 +344,7 @@ static void call_application(struct wsgi_call *call) {
         sent = finish(call);
     if (sent == CALL_FAILED)
         fail(call);
+    call->ended = true;
     if (result)
         close_result(call, result);
     Py_XDECREF(result);

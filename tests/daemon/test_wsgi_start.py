@@ -5,6 +5,7 @@ import urllib.parse
 import pytest
 
 import fcgi
+from conftest import check_structure
 from daemon import until
 from fcgi import params, request
 from test_wsgi import becomes, get_json, header, still_fine, tokens
@@ -216,6 +217,29 @@ def test_write_alone(client, prefix):
     spec = {"headers": [["Content-Type", "text/plain"]], "write": ["one ", "two"], "chunks": []}
     response = client.ask(prefix + "/respond?spec=" + urllib.parse.quote(json.dumps(spec)))
     assert (response.status, response.body, response.complete) == (200, b"one two", True)
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_close_cannot_add_to_the_answer(client, started):
+    """Neither to a complete one nor to the error page."""
+    response = client.ask("/close-goes-on" + ("?started=1" if started else ""))
+    assert response.complete and not response.body.endswith(b"late")
+    assert (response.status, response.body) == (200, b"body") if started else response.status == 500
+    becomes(client, "/late-attempts", ["RuntimeError"] * (3 if started else 2))
+    still_fine(client)
+
+
+@pytest.mark.parametrize("count, size", [(100000, 1), (3000, 100), (100, 4096), (100, 4097), (20, 8192), (3, 70000)])
+def test_list_of_many_pieces(client, count, size):
+    response = client.ask(pep("/pieces", count=count, size=size))
+    assert response.body == b"".join(b"%0*d" % (size, number) for number in range(count)) and response.complete
+    assert header(response, "Content-Length") == [str(len(response.body))]
+
+
+def test_head_that_is_larger_than_a_record(server):
+    response = check_structure(server.ask("/many-headers", query="count=300"))
+    assert response.body == b"body" and header(response, "X-Header-299") == ["v" * 1000]
+    assert len(response.headers) == 303
 
 
 # --- Content-Length

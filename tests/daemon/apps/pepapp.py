@@ -481,6 +481,38 @@ def write_and_iterate(environ, start_response, query):
     return RESULTS[query["kind"]]()
 
 
+@route
+def close_goes_on(environ, start_response, query):
+    """An iterable whose close() tries to add something to the answer."""
+    if "started" in query:
+        write = start_response("200 OK", PLAIN)
+
+    class Late(list):
+        def close(self):
+            kept["late"] = [attempt(start_response, "500 Late", PLAIN, *more) for more in ((), ((None, None, None),))]
+            if "started" in query:
+                kept["late"].append(attempt(write, b"late"))
+    return Late([b"body"])
+
+
+@route
+def late_attempts(environ, start_response, query):
+    return reply(start_response, kept["late"])
+
+
+@route
+def pieces(environ, start_response, query):
+    """A list of `count` pieces of `size` bytes."""
+    start_response("200 OK", PLAIN)
+    return [b"%0*d" % (int(query["size"]), number) for number in range(int(query["count"]))]
+
+
+@route
+def many_headers(environ, start_response, query):
+    start_response("200 OK", [*PLAIN, *(("X-Header-%d" % number, "v" * 1000) for number in range(int(query["count"])))])
+    return [b"body"]
+
+
 # --- beyond the request
 
 @route
