@@ -29,8 +29,7 @@ def view(server, name):
 def plain(server, name, **env):
     """What it returns in a thread of python3, the one that the server names as its own."""
     python = view(server, "interpreter")["executable"]
-    done = subprocess.run([python, "-c", "import runpy, sys; sys.argv[0] = 'pythonapp.py'; import pythonapp, json, threading;"
-                           "result = [];"
+    done = subprocess.run([python, "-c", "import pythonapp, json, sys, threading; result = [];"
                            "t = threading.Thread(target=lambda: result.append(getattr(pythonapp, sys.argv[1])()));"
                            "t.start(); t.join(); print(json.dumps(result[0]))", name],
                           cwd=APPS, env=daemon.clean_environ(**env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -1,10 +1,9 @@
-"""What Python programs do, in a view of the server or in a plain python3: each function returns what JSON can hold.
-
-As a program it prints what the function that its argument names returns.
-"""
+"""What Python programs do, in a view of the server or in a thread of a plain python3: each function returns what JSON can
+hold."""
 import asyncio
 import concurrent.futures
 import contextvars
+import ctypes
 import faulthandler
 import json
 import logging
@@ -35,7 +34,8 @@ def interpreter():
     main = sys.modules["__main__"]
     return {
         "executable": sys.executable, "prefix": [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix],
-        "version": sys.version, "flags": [list(sys.flags)[:-2], sys.flags.utf8_mode],
+        "version": sys.version, "flags": {name: getattr(sys.flags, name) for name in dir(sys.flags)
+                                            if not name.startswith(("_", "n_")) and name not in ("count", "index")},
         "encodings": [sys.getdefaultencoding(), sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()],
         "main": [main.__name__, main.__spec__ is None, main.__package__, type(main).__name__],
         "warnings": [len(sys.warnoptions), len(sys._xoptions)],
@@ -223,7 +223,7 @@ def faults():
 
 def crash():
     faulthandler.enable()
-    faulthandler._sigsegv()
+    ctypes.string_at(0)
 
 
 def background():
@@ -251,6 +251,12 @@ def background():
     return os.environ["THREADS"]
 
 
+def set_alarm():
+    """A handler of the main thread while a view of another one waits."""
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    return visit(os.environ["GATE"], "waiting")
+
+
 def application(environ, start_response):
     value = globals()[environ["PATH_INFO"].lstrip("/")]()
     body = json.dumps(value).encode()
@@ -272,16 +278,3 @@ if os.environ.get("ON_IMPORT") == "wait":
     except KeyboardInterrupt:
         if os.environ.get("HOW") != "trapped":
             raise
-
-if __name__ == "__main__":
-    result = []
-    thread = threading.Thread(target=lambda: result.append(globals()[sys.argv[1]]()))
-    thread.start()
-    thread.join()
-    json.dump(result[0], sys.stdout)
-
-
-def set_alarm():
-    """A handler of the main thread while a view of another one waits."""
-    signal.setitimer(signal.ITIMER_REAL, 0.01)
-    return visit(os.environ["GATE"], "waiting")
