@@ -123,7 +123,7 @@ static bool may_wait(const struct wsgi_call *call, Py_ssize_t total, size_t len)
 }
 
 /* A list or tuple of bytes: the length is known (PEP 3333, "Handling the Content-Length Header"), and there is nothing
- * to wait for between the pieces, so a short answer leaves in one piece, and the short pieces of a long one together. */
+ * to wait for between the pieces: a short answer leaves in one piece, and so do the short pieces of a long one. */
 static enum call_sent send_sequence(struct wsgi_call *call, PyObject *result, Py_ssize_t total) {
     bool list = PyList_CheckExact(result);
     /* An empty answer to HEAD says nothing of the length that GET would have. */
@@ -140,8 +140,8 @@ static enum call_sent send_sequence(struct wsgi_call *call, PyObject *result, Py
     return sent;
 }
 
-/* New iterator over what the application returned. What is often returned by mistake gets a message that helps: a string
- * is iterable, but not over bytes objects. */
+/* New iterator over what the application returned. What is often returned by mistake gets a message that helps: a
+ * string is iterable, but not over bytes objects. */
 static PyObject *result_iterator(PyObject *result) {
     const char *type = Py_TYPE(result)->tp_name;
     bool string = PyBytes_Check(result) || PyUnicode_Check(result);
@@ -236,8 +236,8 @@ static bool start_file(struct wsgi_call *call, struct file_sending *f, off_t siz
     return *n == (left < FILE_BLOCK ? left : FILE_BLOCK);
 }
 
-/* A regular file, from its position to its end or to what Content-Length says; a file that grows meanwhile is sent up to
- * that. */
+/* A regular file, from its position to its end or to what Content-Length says; a file that grows meanwhile is sent up
+ * to that. */
 static enum call_sent send_file(struct wsgi_call *call, struct file_sending *f, PyObject *result) {
     off_t size = f->range.end - f->range.start;
     enum call_sent sent = CALL_SENT;

@@ -8,7 +8,8 @@ struct request;
 struct sched_thread;
 
 /* Loads the application named by `spec` (see python/app.h) and prepares what its calls share. `multithread` becomes
- * wsgi.multithread; `errors` says where wsgi.errors goes (a set of the constants below). Main thread, GIL held. Returns 0, or a sysexits status after printing what is wrong. */
+ * wsgi.multithread; `errors` says where wsgi.errors goes (a set of the constants below). Main thread, GIL held. Returns
+ * 0, or a sysexits status after printing what is wrong. */
 enum { WSGI_ERRORS_LOG = 1, WSGI_ERRORS_PEER = 2 };
 int wsgi_init(const char *spec, bool multithread, unsigned errors);
 

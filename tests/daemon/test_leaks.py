@@ -1,7 +1,7 @@
 """Many requests of each kind leave as many objects of Python and as much memory as there were.
 
-LEAK_REQUESTS in the environment says how many of each kind; one object or one hundred bytes for each is found with a few
-thousand of them.
+LEAK_REQUESTS in the environment says how many of each kind; one object or one hundred bytes for each is found with a
+few thousand of them.
 """
 import json
 import os
@@ -104,8 +104,8 @@ KINDS = {
     "keep": post("/keep"),
     "aborted": aborted,
 }
-FILES = {"file": "plain", "file-raw": "raw", "file-random": "random", "file-bytesio": "bytesio", "file-subclass": "subclass",
-         "file-text": "text", "file-closed": "closed"}
+FILES = {"file": "plain", "file-raw": "raw", "file-random": "random", "file-bytesio": "bytesio",
+         "file-subclass": "subclass", "file-text": "text", "file-closed": "closed"}
 
 
 def half(server):

@@ -166,8 +166,9 @@ def test_parameters_cannot_shadow_the_server(server):
         assert re.fullmatch(r"[A-Z_]+|wsgi\.[a-z_]+|wsgi_fcgi\.[a-z_]+", name), name
 
 
-@pytest.mark.parametrize("given", [{}, dict.fromkeys(["REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL",
-                                                      "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "CONTENT_LENGTH"], "")])
+@pytest.mark.parametrize("given", [{}, dict.fromkeys([
+    "REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING",
+    "CONTENT_LENGTH"], "")])
 def test_defaults(server, given):
     """What PEP 3333 requires is there, and nothing that the web server did not send."""
     environ = environ_of(server, given)

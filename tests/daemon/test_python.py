@@ -106,7 +106,8 @@ def test_logging(start):
     """logging, warnings, print() and the exceptions of threads go to the log."""
     server = start(APP)
     view(server, "logs")
-    for pattern in ["INFO:pythonapp:MainProcess:an information\n", "WARNING:py.warnings:.*UserWarning: a warning that is",
+    for pattern in ["INFO:pythonapp:MainProcess:an information\n",
+                    "WARNING:py.warnings:.*UserWarning: a warning that is",
                     "ERROR:root:MainProcess:an exception\nTraceback .*\n.*\n.*\nKeyError: 'a logged exception'\n",
                     "printed to standard output\n", "printed to standard error\n",
                     "Exception in thread failing:\nTraceback (.*\n)+ZeroDivisionError: division by zero"]:

@@ -159,8 +159,8 @@ def test_files_that_cannot_be_sent(client, server, file, kind, message):
 
 def test_wrapper_by_itself(client):
     """An iterable that reads nothing before it is asked to, and hands close() on: what a middleware makes of it."""
-    assert get_json(client, "/wrapper-api") == [True, ["abc", "abc"], [7, 7, 7, "close"], None, "TypeError", "TypeError",
-                                                True]
+    results = get_json(client, "/wrapper-api")
+    assert results == [True, ["abc", "abc"], [7, 7, 7, "close"], None, "TypeError", "TypeError", True]
 
 
 def big_request(server, connection, path, **query):

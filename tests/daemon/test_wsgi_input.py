@@ -1,4 +1,4 @@
-"""wsgi.input against io.BytesIO (PEP 3333, "Input and Error Streams": the semantics of the Python Library Reference)."""
+"""wsgi.input against io.BytesIO (PEP 3333, "Input and Error Streams": the semantics of the Library Reference)."""
 import io
 import json
 import random

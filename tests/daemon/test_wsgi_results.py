@@ -23,8 +23,8 @@ def test_application_objects(start, name):
 
 
 @pytest.mark.parametrize("prefix", VALIDATED)
-@pytest.mark.parametrize("kind", ["list", "tuple", "iterator", "generator", "subclass", "userlist", "deque", "old", "dict",
-                                  "file", "map", "bytessubclass"])
+@pytest.mark.parametrize("kind", ["list", "tuple", "iterator", "generator", "subclass", "userlist", "deque", "old",
+                                  "dict", "file", "map", "bytessubclass"])
 def test_iterables_of_every_kind(client, prefix, kind):
     if prefix and kind == "bytessubclass":
         prefix = ""  # the validator wants the exact type
@@ -63,9 +63,8 @@ def test_only_close_is_looked_up(client):
 
 MESSAGES = {
     "none": "the application returned None, not an iterable of bytes objects: does it lack a return",
-    "str": "the application returned a str object, not an iterable of bytes objects: put the body, as bytes, into a list",
-    "bytes": "the application returned a bytes object, not an iterable of bytes objects: put the body, as bytes, into a "
-             "list",
+    "str": "the application returned a str object, not an iterable of bytes objects: put the body, as bytes, into",
+    "bytes": "the application returned a bytes object, not an iterable of bytes objects: put the body, as bytes, into",
     "int": "the application returned an object of type int, not an iterable of bytes objects",
     "true": "the application returned an object of type bool, not an iterable of bytes objects",
     "object": "the application returned an object of type object, not an iterable of bytes objects",
@@ -148,7 +147,7 @@ def test_thread_uses_the_request_after_its_end(client, server, gate):
     still_fine(client)
     visitor.release()
     results = json.loads(gate.arrived().text)
-    assert results == ["RuntimeError", "RuntimeError", "RuntimeError", False, 10, "/late-use", ["bytes", "bytes", "list"]]
+    assert results == [*["RuntimeError"] * 3, False, 10, "/late-use", ["bytes", "bytes", "list"]]
     server.wait_log("late line\n")
     still_fine(client)
 

@@ -1,6 +1,7 @@
 """Applications that follow PEP 3333, and some that break it in one place; beside the routes of wsgiapp.
 
-Every path is served a second time below /validated, where wsgiref.validate stands between the server and the application.
+Every path is served a second time below /validated, where wsgiref.validate stands between the server and the
+application.
 """
 import collections
 import functools
@@ -127,7 +128,8 @@ def generated(environ, start_response):
 
 RESULTS = {
     "list": lambda: [b"one ", b"two"], "tuple": lambda: (b"one ", b"two"), "iterator": lambda: iter([b"one ", b"two"]),
-    "generator": lambda: (part for part in (b"one ", b"", b"two")), "subclass": lambda: ListWithClose([b"one ", b"two"]),
+    "generator": lambda: (part for part in (b"one ", b"", b"two")),
+    "subclass": lambda: ListWithClose([b"one ", b"two"]),
     "userlist": lambda: Items([b"one ", b"two"]), "deque": lambda: collections.deque([b"one ", b"two"]),
     "old": OldProtocol, "dict": lambda: {b"one ": 1, b"two": 2}, "file": lambda: io.BytesIO(b"one two"),
     "map": lambda: map(bytes, [b"one ", b"two"]), "bytessubclass": lambda: [type("B", (bytes,), {})(b"one two")],
@@ -216,7 +218,8 @@ RAISES = {
     "MemoryError": lambda: [None] * (1 << 62), "RecursionError": deep, "StopIteration": lambda: throw(StopIteration(5)),
     "Broken": lambda: throw(Broken()), "surrogates": raise_surrogates, "chain": raise_chain,
     "ExceptionGroup": lambda: throw(ExceptionGroup("group", [ValueError("one"), TypeError("two")])),
-    "BrokenPipeError": lambda: throw(BrokenPipeError("not the client's")), "SyntaxError": lambda: compile("1 1", "x", "eval"),
+    "BrokenPipeError": lambda: throw(BrokenPipeError("not the client's")),
+    "SyntaxError": lambda: compile("1 1", "x", "eval"),
 }
 
 
@@ -262,8 +265,9 @@ def wrong_result(environ, start_response, query):
         return [b"body"]
 
     start_response("200 OK", PLAIN)
-    value = {"none": None, "str": "body", "bytes": b"body", "int": 5, "object": object(), "bytearray": [bytearray(b"x")],
-             "memoryview": [memoryview(b"x")], "strs": ["body"], "ints": [1], "nested": [[b"body"]],
+    value = {"none": None, "str": "body", "bytes": b"body", "int": 5, "object": object(),
+             "bytearray": [bytearray(b"x")], "memoryview": [memoryview(b"x")],
+             "strs": ["body"], "ints": [1], "nested": [[b"body"]],
              "mixed": [b"body", "str"], "true": True, "function": lambda: [b""]}
     if query["kind"] == "coroutine":
         value["coroutine"] = coroutine()
@@ -304,7 +308,8 @@ def characters(environ, start_response, query):
 
 @route
 def all_values(environ, start_response, query):
-    start_response("200 OK", [("X-All", "x" + "".join(chr(c) for c in [*range(0x20, 0x7f), *range(0xa0, 0x100)]) + "x")])
+    value = "".join(map(chr, [*range(0x20, 0x7f), *range(0xa0, 0x100)]))
+    start_response("200 OK", [("X-All", "x" + value + "x")])
     return [b"body"]
 
 
@@ -663,8 +668,9 @@ def half(environ, start_response, query):
 @route
 def misuse(environ, start_response, query):
     for number in range(3):  # objects of their own, whose leak would be seen
-        attempt(start_response, "200 OK", [("X-Good%d" % number, str(number)), ("X-Bad", "a\n%d" % number)], (number, 2, 3))
-        attempt(start_response, "200 OK", [("X-Good%d" % number, str(number)), [number, {}]], (number, 2, 3))
+        good = ("X-Good%d" % number, str(number))
+        attempt(start_response, "200 OK", [good, ("X-Bad", "a\n%d" % number)], (number, 2, 3))
+        attempt(start_response, "200 OK", [good, [number, {}]], (number, 2, 3))
         attempt(start_response, "OK %d" % number, [{number}])
     write = start_response("200 OK", PLAIN, (None, None, None))
     attempt(write, "str")

@@ -1,5 +1,5 @@
-"""What Python programs do, in a view of the server or in a thread of a plain python3: each function returns what JSON can
-hold."""
+"""What Python programs do, in a view of the server or in a thread of a plain python3: each function returns what JSON
+can hold."""
 import asyncio
 import concurrent.futures
 import contextvars
