@@ -262,7 +262,7 @@ static bool stop(struct server *server) {
     int number = signals_stop();
     lane_stop(server->lane);
     /* The interpreter may be stuck with the GIL held: an end comes in any case. */
-    signals_exit_after((unsigned)seconds + FINALIZE_SECONDS);
+    signals_exit_after((unsigned)seconds + FINALIZE_SECONDS, 0);
     lane_count(server->lane, &connections, &requests);
     log_info("stopping (%s): %u requests in work get up to %g seconds",
              number ? sigabbrev_np(number) : "the application's signal handler", requests, seconds);
@@ -288,8 +288,7 @@ static int run(struct server *server) {
     }
     sched_watch(sched, signals_read_fd(), 0, on_wake, server);
     bool left = stop(server);
-    /* Python joins the application's own threads, runs atexit, and may hang in either. */
-    signals_exit_after(FINALIZE_SECONDS);
+    signals_exit_after(FINALIZE_SECONDS, 0);
     pysignal_acquire_gil();
     if (left) {
         interp_run_atexit();
@@ -297,6 +296,14 @@ static int run(struct server *server) {
         _exit(0);
     }
     return 0;
+}
+
+/* Python joins the application's own threads, runs atexit, and may hang in either: an end with `status` comes in any
+ * case. Returns it, or another one when it was 0 and something failed. */
+static int end_python(int status) {
+    signals_exit_after(FINALIZE_SECONDS, status);
+    int ended = interp_stop();
+    return status ? status : ended;
 }
 
 static unsigned errors_destinations(const struct options *o) {
@@ -319,9 +326,7 @@ static int load(const struct options *o, const char *program, const char *cwd) {
     if (status)
         return status;
     status = wsgi_init(o->application, o->threads > 1, errors_destinations(o));
-    if (status)
-        interp_stop();
-    return status;
+    return status ? end_python(status) : 0;
 }
 
 static int print_check(const struct options *o, const char *cwd) {
@@ -369,8 +374,8 @@ int serve(struct options *o, const char *program) {
     if (!status) {
         status = serve_loaded(&server, cwd);
         wsgi_fini();
-        int ended = interp_stop();
-        status = status ? status : ended;
+        listener_unlink_all(server.listeners.items, server.listeners.count);
+        status = end_python(status);
     }
     lane_free(server.lane);
     access_fini(&server.access);

@@ -10,7 +10,7 @@
 
 static int wake_pipe[2] = {-1, -1};
 static const struct listener_set *sockets;
-static volatile sig_atomic_t stop_signal, stop_count;
+static volatile sig_atomic_t stop_signal, stop_count, late_status;
 static struct sigaction before[2]; /* of SIGTERM, of SIGINT */
 static bool chain[2];
 static pid_t server_pid;
@@ -86,7 +86,7 @@ static void stop_handler(int number) {
 static void exit_handler(int number) {
     (void)number;
     say("wsgi-fcgi: the interpreter did not end in time: ending without it\n");
-    _exit(0);
+    _exit(late_status);
 }
 
 static void install(int number, void (*handler)(int), struct sigaction *old) {
@@ -109,7 +109,8 @@ void signals_install(const struct listener_set *listeners, bool chain_term, bool
     install_stop(SIGINT, 1, chain_int);
 }
 
-void signals_exit_after(unsigned seconds) {
+void signals_exit_after(unsigned seconds, int status) {
+    late_status = status;
     install(SIGALRM, exit_handler, NULL);
     alarm(seconds);
 }

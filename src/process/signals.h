@@ -29,7 +29,7 @@ int signals_stop(void);
 /* Empties the pipe. Returns whether Python wrote to it: it writes the number of a signal, all others write zeros. */
 bool signals_drain(void);
 
-/* Ends the process with status 0 after so many seconds, whatever it is doing then. */
-void signals_exit_after(unsigned seconds);
+/* Ends the process with this status after so many seconds, whatever it is doing then. */
+void signals_exit_after(unsigned seconds, int status);
 
 #endif

@@ -12,7 +12,7 @@ from daemon import APPS, SANITIZED
 from fcgi import PATIENCE, params, request
 
 APP = "pythonapp"
-EX_SOFTWARE, INTERRUPTED = 70, 130
+EX_SOFTWARE, EX_CANTCREAT, INTERRUPTED = 70, 73, 130
 # An interpreter that is instrumented throughout takes its time to fork and to start.
 SLOW = {"timeout": 4 * PATIENCE}
 
@@ -213,6 +213,21 @@ def test_but_not_for_ever(start, gate):
     server.signal(signal.SIGTERM)
     assert server.wait_exit() == 0
     server.wait_log("the interpreter did not end in time: ending without it")
+
+
+def test_nor_without_a_server(tmp_path):
+    """--check, an application that cannot be loaded, a socket that cannot be made: they end with what they found."""
+    cases = {0: ("threads", ["--check"]), EX_SOFTWARE: ("fail", ["-s", tmp_path / "one"]),
+             EX_CANTCREAT: ("threads", ["-s", tmp_path / "two", "-s", tmp_path])}
+    running = {status: subprocess.Popen([daemon.binary(), *map(str, args), APP], cwd=APPS, stderr=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True, env=daemon.clean_environ(
+                                            THREADS="endless", ON_IMPORT=how))
+               for status, (how, args) in cases.items()}
+    for status, process in running.items():
+        output = process.communicate(timeout=2 * PATIENCE)
+        assert process.returncode == status, output
+        assert "the interpreter did not end in time: ending without it" in output[1]
+    assert os.listdir(tmp_path) == [], "no socket file is left"
 
 
 # --- faulthandler

@@ -268,6 +268,10 @@ if os.environ.get("ON_SIGUSR1") == "faulthandler":
     faulthandler.register(signal.SIGUSR1, all_threads=True)
 if os.environ.get("ON_SIGALRM"):
     signal.signal(signal.SIGALRM, lambda number, frame: knock(os.environ["GATE"], "alarm").close())
+if os.environ.get("ON_IMPORT") in ("threads", "fail"):
+    background()
+if os.environ.get("ON_IMPORT") == "fail":
+    raise RuntimeError("failed on purpose")
 if os.environ.get("ON_IMPORT") == "wait":
     try:
         knock(os.environ["GATE"], "importing").close()
