@@ -1,5 +1,6 @@
 """start_response(), write(), and when what is sent (PEP 3333, "The start_response() Callable" to "Error Handling")."""
 import json
+import random
 import urllib.parse
 
 import pytest
@@ -348,3 +349,94 @@ def test_peer_that_ends_does_not_call_close_twice(server):
     with fcgi.Connection(server.address) as connection:
         assert connection.ask("/big", query="mib=1&token=" + token).complete
     assert json.loads(server.ask("/state", query="token=" + token).body)["closed"] == 1
+
+
+# --- all of it, in any order
+
+class Gateway:
+    """The rules of PEP 3333 in a few lines: what a client has to see of the steps that an application takes."""
+
+    def __init__(self, length):
+        self.length, self.body, self.status = length, b"", None
+        self.called = self.started = self.failed = self.full = self.closed = False
+
+    def start(self, status, replaces):
+        if (self.called and not replaces) or self.body:
+            self.failed = True
+        else:
+            self.called = self.started = True
+            self.status = status
+            self.length = None if replaces else self.length
+
+    def take(self, name, text):
+        data = text.encode()
+        if name in ("start", "replace"):
+            self.start(text, name == "replace")
+        elif name == "bad" and not self.called:
+            self.called = True  # it failed, and what comes next has to say that it replaces it
+        elif name == "raise":
+            self.failed = True
+        elif name == "write" and self.status and data:
+            # An application has no write() before start_response has returned one.
+            if not self.started or (self.length is not None and len(self.body + data) > self.length):
+                self.failed = True
+            else:
+                self.body += data
+        elif name == "yield" and data:
+            if not self.started:
+                self.failed = True
+            else:
+                self.body = (self.body + data)[:self.length]
+                self.full = self.length is not None and len(self.body) == self.length
+
+    def run(self, call, iterate):
+        for step in call:
+            self.take(*step)
+            if self.failed:
+                return
+        self.closed = True
+        for step in iterate:
+            self.take(*step)
+            if self.failed or self.full:
+                return
+
+    def check(self, response):
+        wanting = self.length is not None and len(self.body) < self.length
+        if self.body and (self.failed or wanting):
+            # What was announced may have come when the application fails: then the client misses nothing.
+            assert self.body.startswith(response.body)
+            assert not response.complete or len(response.body) == self.length
+        elif self.failed or not self.started or wanting:
+            assert response.status == 500 and response.complete
+        else:
+            assert (response.status, response.body) == (int(self.status[:3]), self.body) and response.complete
+
+
+def a_program(chance):
+    steps = [("start", "200 OK"), ("start", "201 Created"), ("replace", "503 Busy"), ("bad", ""), ("raise", "on purpose"),
+             ("write", ""), ("write", "abc"), ("write", "defgh")]
+    yields = [("yield", ""), ("yield", "abc"), ("yield", "defgh")]
+    weights = [3, 1, 2, 1, 1, 2, 3, 3]
+    call = chance.choices(steps, weights, k=chance.randrange(4))
+    if chance.random() < 0.7:
+        call.insert(0, ("start", "200 OK"))
+    iterate = chance.choices(steps + yields, [1, 0, 1, 0, 1, 1, 1, 1, 4, 6, 6], k=chance.randrange(5))
+    return call, iterate, chance.choice([None, None, None, 1, 3, 6, 8])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_programs(client, seed):
+    """start_response, write, yield and exceptions in any order, with and without Content-Length; close() once."""
+    chance = random.Random(seed)
+    for _ in range(60):
+        call, iterate, length = a_program(chance)
+        gateway, token = Gateway(length), next(tokens)
+        gateway.run(call, iterate)
+        response = client.ask(pep("/program", call=json.dumps(call), iterate=json.dumps(iterate), token=token,
+                                  length="" if length is None else length))
+        try:
+            gateway.check(response)
+            becomes(client, "/state?token=" + token, [int(gateway.closed)], "closed")
+        except AssertionError:
+            print(call, iterate, length, response)
+            raise

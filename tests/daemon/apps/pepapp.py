@@ -518,6 +518,41 @@ def many_headers(environ, start_response, query):
     return [b"body"]
 
 
+@route
+def program(environ, start_response, query):
+    """Takes the steps of `call`, and then those of `iterate` in the iteration of what it returns. `length` is announced
+    first; an answer that replaces another one has no Content-Length."""
+    length = [("Content-Length", query["length"])] if "length" in query else []
+    write = None
+
+    def step(name, text):
+        nonlocal write
+        if name == "start":
+            write = start_response(text, [*PLAIN, *length])
+        elif name == "replace":
+            try:
+                raise LookupError("trapped")
+            except LookupError:
+                write = start_response(text, PLAIN, sys.exc_info())
+        elif name == "bad":
+            attempt(start_response, "200 OK", [("X-Bad", "a\nb")])
+        elif name == "write" and write:
+            write(text.encode())
+        elif name == "raise":
+            raise RuntimeError(text)
+
+    def iterate():
+        for name, text in json.loads(query["iterate"]):
+            if name == "yield":
+                yield text.encode()
+            else:
+                step(name, text)
+
+    for name, text in json.loads(query["call"]):
+        step(name, text)
+    return Closing(iterate(), query["token"])
+
+
 # --- beyond the request
 
 @route
