@@ -6,8 +6,8 @@ SECTIONS = [
     "Specification Overview", "A Note On String Types", "The Application/Framework Side", "The Server/Gateway Side",
     "Middleware: Components that Play Both Sides", "Specification Details", "environ Variables",
     "Input and Error Streams", "The start_response() Callable", "Handling the Content-Length Header",
-    "Buffering and Streaming", "Middleware Handling of Block Boundaries", "The write() Callable", "Unicode Issues", "Error Handling",
-    "HTTP 1.1 Expect/Continue", "Other HTTP Features", "Thread Support", "Server Extension APIs",
+    "Buffering and Streaming", "Middleware Handling of Block Boundaries", "The write() Callable", "Unicode Issues",
+    "Error Handling", "HTTP 1.1 Expect/Continue", "Other HTTP Features", "Thread Support", "Server Extension APIs",
     "Application Configuration", "URL Reconstruction", "Supporting Older (<2.2) Versions of Python",
     "Optional Platform-Specific File Handling", "Questions and Answers",
 ]

@@ -413,8 +413,8 @@ class Gateway:
 
 
 def a_program(chance):
-    steps = [("start", "200 OK"), ("start", "201 Created"), ("replace", "503 Busy"), ("bad", ""), ("raise", "on purpose"),
-             ("write", ""), ("write", "abc"), ("write", "defgh")]
+    steps = [("start", "200 OK"), ("start", "201 Created"), ("replace", "503 Busy"), ("bad", ""),
+             ("raise", "on purpose"), ("write", ""), ("write", "abc"), ("write", "defgh")]
     yields = [("yield", ""), ("yield", "abc"), ("yield", "defgh")]
     weights = [3, 1, 2, 1, 1, 2, 3, 3]
     call = chance.choices(steps, weights, k=chance.randrange(4))
