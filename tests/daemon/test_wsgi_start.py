@@ -320,6 +320,19 @@ def test_head_has_the_headers_of_get(client, prefix, kind):
 
 
 
+def test_validator_sees_close_in_every_outcome(client, server):
+    """It complains about an iterator that is freed without having been closed."""
+    start, token = len(server.log()), next(tokens)
+    for path, method in [("/endless?token=" + token, "HEAD"), ("/result?kind=generator", "GET"),
+                         ("/raises?kind=RuntimeError&place=second&token=" + token, "GET"),
+                         ("/raises?kind=RuntimeError&place=first&token=" + token, "GET"),
+                         (pep("/length", length=3, chunks="abc,def", kind="generator", token=token), "GET")]:
+        client.ask("/validated" + path, method)
+    becomes(client, "/state?token=" + token, [4], "closed")
+    server.ask("/objects")
+    assert "closed" not in server.log()[start:]
+
+
 def test_close_when_the_client_is_gone_in_write(server, gate):
     """write() raises an OSError; an application that traps it has its iterable closed once, and not iterated."""
     token = next(tokens)
