@@ -129,13 +129,15 @@ static const size_t too_much[] = {SIZE_MAX, SIZE_MAX / 2 + 1, SIZE_MAX / 2 - 1, 
 START_TEST(no_memory)
 {
     struct buf b = {0};
+    /* Volatile: compilers that see how short it is warn of the copy, which is never made. */
+    const char *volatile source = "";
     buf_append(&b, "kept", 4);
     struct buf before = b;
     errno = 0;
     ck_assert_int_eq(buf_reserve(&b, too_much[_i]), -1);
     ck_assert_int_eq(errno, ENOMEM);
     errno = 0;
-    ck_assert_int_eq(buf_append(&b, "", too_much[_i]), -1);
+    ck_assert_int_eq(buf_append(&b, source, too_much[_i]), -1);
     ck_assert_int_eq(errno, ENOMEM);
     ck_assert_mem_eq(&b, &before, sizeof b);
     ck_assert_mem_eq(buf_head(&b), "kept", 4);
