@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <structmember.h>
 #include <unistd.h>
 
 /* write and client_connected: a call object and what calling it does. */
@@ -207,9 +206,9 @@ static void bound_dealloc(PyObject *self) {
 }
 
 static PyMemberDef call_members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(struct wsgi_call, vectorcall), READONLY, NULL}, {0}};
+    {"__vectorcalloffset__", Py_T_PYSSIZET, offsetof(struct wsgi_call, vectorcall), Py_READONLY, NULL}, {0}};
 static PyMemberDef bound_members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(struct bound, vectorcall), READONLY, NULL}, {0}};
+    {"__vectorcalloffset__", Py_T_PYSSIZET, offsetof(struct bound, vectorcall), Py_READONLY, NULL}, {0}};
 
 static PyTypeObject *make_type(const char *name, int size, destructor dealloc, PyMemberDef *members) {
     PyType_Slot slots[] = {

@@ -12,6 +12,14 @@
 #error "wsgi-fcgi needs Python 3.11 or newer"
 #endif
 
+/* What describes a type's members is in Python.h since 3.12. */
+#if PY_VERSION_HEX < 0x030c0000
+#include <structmember.h>
+#define Py_T_OBJECT_EX T_OBJECT_EX
+#define Py_T_PYSSIZET T_PYSSIZET
+#define Py_READONLY READONLY
+#endif
+
 #define COMPAT_STR_(x) #x
 #define COMPAT_STR(x) COMPAT_STR_(x)
 
@@ -119,6 +127,17 @@ static inline bool compat_dict_set_default(PyObject *dict, PyObject *key, PyObje
     return PyDict_SetDefaultRef(dict, key, value, NULL) >= 0;
 #else
     return PyDict_SetDefault(dict, key, value) != NULL;
+#endif
+}
+
+/* PyUnicode_READY (needed until 3.11): gives the str `s` its final form, in which its kind and data can be looked at.
+ * Returns 0, or -1 with an exception. */
+static inline int compat_str_ready(PyObject *s) {
+#if PY_VERSION_HEX >= 0x030c0000
+    (void)s;
+    return 0;
+#else
+    return PyUnicode_READY(s);
 #endif
 }
 

@@ -5,7 +5,6 @@
 #include "python/compat.h"
 
 #include <stddef.h>
-#include <structmember.h>
 #include <sys/stat.h>
 
 struct file_wrapper {
@@ -85,8 +84,8 @@ static PyObject *wrapper_close(PyObject *self, PyObject *unused) {
 
 static PyMethodDef wrapper_methods[] = {{"close", wrapper_close, METH_NOARGS, NULL}, {0}};
 static PyMemberDef wrapper_members[] = {
-    {"filelike", T_OBJECT_EX, offsetof(struct file_wrapper, filelike), READONLY, NULL},
-    {"block_size", T_OBJECT_EX, offsetof(struct file_wrapper, block_size), READONLY, NULL},
+    {"filelike", Py_T_OBJECT_EX, offsetof(struct file_wrapper, filelike), Py_READONLY, NULL},
+    {"block_size", Py_T_OBJECT_EX, offsetof(struct file_wrapper, block_size), Py_READONLY, NULL},
     {0},
 };
 

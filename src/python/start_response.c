@@ -26,10 +26,8 @@ static bool native_string(PyObject *s, const char *what, struct slice *out) {
         PyErr_Format(PyExc_TypeError, "%s must be str, not %.100s", what, Py_TYPE(s)->tp_name);
         return false;
     }
-#if PY_VERSION_HEX < 0x030c0000
-    if (PyUnicode_READY(s))
+    if (compat_str_ready(s))
         return false;
-#endif
     if (PyUnicode_KIND(s) != PyUnicode_1BYTE_KIND) {
         PyErr_Format(PyExc_ValueError, "%s %R has a character beyond latin-1", what, s);
         return false;
