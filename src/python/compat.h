@@ -7,6 +7,8 @@
 
 #include <Python.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 
 #if PY_VERSION_HEX < 0x030b0000
 #error "wsgi-fcgi needs Python 3.11 or newer"
@@ -23,9 +25,11 @@
 #define COMPAT_STR_(x) #x
 #define COMPAT_STR(x) COMPAT_STR_(x)
 
+/* Free-threaded builds (PEP 703) run with their GIL switched on: src/python and, more often than not, applications rely
+ * on it. */
 #ifdef Py_GIL_DISABLED
 #define COMPAT_ABI_THREADS "t"
-#define COMPAT_BUILD_NAME " free-threaded"
+#define COMPAT_BUILD_NAME " free-threaded, GIL on"
 #else
 #define COMPAT_ABI_THREADS ""
 #define COMPAT_BUILD_NAME ""
@@ -33,6 +37,25 @@
 
 /* File name of this version's interpreter, such as "python3.11" or "python3.14t". */
 #define COMPAT_PYTHON_NAME "python" COMPAT_STR(PY_MAJOR_VERSION) "." COMPAT_STR(PY_MINOR_VERSION) COMPAT_ABI_THREADS
+
+/* Switches the GIL on where a build can do without; PYTHON_GIL=0 in the environment would override it. */
+static inline void compat_config_gil(PyConfig *config) {
+#ifdef Py_GIL_DISABLED
+    config->enable_gil = 1;
+#else
+    (void)config;
+#endif
+}
+
+/* Does the environment ask for a Python without its GIL (3.13)? GIL not needed. */
+static inline bool compat_gil_unwanted(void) {
+#if PY_VERSION_HEX >= 0x030d0000
+    const char *gil = getenv("PYTHON_GIL");
+    return gil && !strcmp(gil, "0");
+#else
+    return false;
+#endif
+}
 
 /* A PyType_Slot that holds a function: ISO C has no conversion from a function pointer to void *, POSIX has. */
 #define COMPAT_SLOT(id, function)                                                                                      \

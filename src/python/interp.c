@@ -236,6 +236,7 @@ static PyStatus initialize(const struct interp_config *c, const char *program_na
     PyConfig_InitPythonConfig(&config);
     config.parse_argv = 0;
     config.install_signal_handlers = 1;
+    compat_config_gil(&config);
     char *argv[] = {strdup(c->program ? c->program : "wsgi-fcgi")};
     PyStatus status = argv[0] ? PyConfig_SetBytesArgv(&config, 1, argv) : PyStatus_NoMemory();
     if (!PyStatus_Exception(status))
@@ -252,6 +253,11 @@ int interp_start(const struct interp_config *c) {
     if (!find_python(python, sizeof python))
         snprintf(python, sizeof python, COMPAT_PYTHON_NAME);
     const char *program_name = python;
+    if (compat_gil_unwanted()) {
+        log_error(
+            "PYTHON_GIL=0 is set, but wsgi-fcgi runs every Python with its GIL, free-threaded ones too: unset it");
+        return EX_CONFIG;
+    }
     if (c->venv) {
         int failed = venv_check(c, python);
         if (failed)

@@ -1,7 +1,6 @@
 """The command line, what it refuses and why, and where the application is found."""
 import os
 import re
-import sys
 
 import pytest
 
@@ -41,6 +40,20 @@ def test_version():
         assert re.search(r"Python 3\.\d+\.\d+", done.stdout)
         assert re.search(r"libev.*(epoll|poll|select|kqueue|linuxaio|iouring)", done.stdout)
         assert "build options: " in done.stdout
+
+
+def embedded_python():
+    """The program that belongs to the embedded Python, as the server found it."""
+    return re.search(r"Python 3\.[^(]*\((/\S+)\)", run("--check", "wsgiapp").stdout).group(1)
+
+
+def test_gil_is_kept():
+    """PYTHON_GIL=0 means nothing before 3.13, and from then on asks for what the server does not do."""
+    done = run("--check", "wsgiapp", env={"PYTHON_GIL": 0})
+    if os.path.basename(embedded_python()) in ("python3.11", "python3.12"):
+        assert done.returncode == 0, done.stderr
+    else:
+        refused(done, EX_CONFIG, "PYTHON_GIL=0")
 
 
 def test_check():
@@ -198,12 +211,10 @@ def test_relative_directories(start, tmp_path):
 def venv(tmp_path_factory):
     """A virtual environment of the embedded Python with a module that is only there."""
     import subprocess
-    version = re.search(r"Python (3\.\d+)", run("--version").stdout).group(1)
-    python = next(path for path in ("/usr/bin/python" + version, sys.executable, "python" + version)
-                  if os.path.exists(path) or "/" not in path)
+    python = embedded_python()
     directory = tmp_path_factory.mktemp("v") / "venv"
     subprocess.run([python, "-m", "venv", "--without-pip", directory], check=True, env=daemon.clean_environ())
-    site = directory / "lib" / ("python" + version) / "site-packages"
+    site = directory / "lib" / os.path.basename(python) / "site-packages"
     (site / "only_in_venv.py").write_text("from forms import app, paths\n")
     return directory
 
@@ -227,5 +238,5 @@ def test_identity(start):
     server = start("wsgiapp")
     identity = json.loads(body(server, "/identity"))
     assert identity["pid"] == server.pid
-    assert re.fullmatch(r"python3(\.\d+)?", os.path.basename(identity["executable"]))
+    assert re.fullmatch(r"python3(\.\d+t?)?", os.path.basename(identity["executable"]))
     assert len(identity["argv"]) == 1, "an application that parses its arguments when imported sees none"
