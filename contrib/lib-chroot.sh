@@ -10,7 +10,7 @@ CHROOTS=${WSGI_FCGI_CHROOTS:-$root/build/chroot}
 # They are made anew after so many days, since testing and unstable change.
 CHROOT_DAYS=7
 # Where a version is looked for: first what people run now. The newest one: first where new versions arrive.
-CHROOT_SUITES=(stable unstable testing)
+CHROOT_SUITES=(stable oldstable unstable testing)
 CHROOT_SUITES_NEWEST=(unstable testing stable)
 CHROOT_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -45,7 +45,7 @@ chroot_prepare() {
 # Mounting is for root, and not every container lets its root do it.
 chroot_check_machine() {
     [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || die "a chroot needs root: run this as root, or install sudo"
-    install_packages debootstrap debian-archive-keyring util-linux
+    install_packages debootstrap debian-archive-keyring gpgv util-linux
     as_root unshare --mount --pid --fork true ||
         die "root may not make namespaces here, which a chroot needs: give the container CAP_SYS_ADMIN (--privileged)"
 }
@@ -109,8 +109,8 @@ chroot_install() {
     shift
     # debootstrap mounts as well, and leaves that behind when it is killed.
     as_root unshare --mount --pid --fork --kill-child \
-        debootstrap --variant=minbase --keyring="$CHROOT_KEYRING" --cache-dir="$CHROOTS/$suite/packages" \
-        "$suite" "$chroot" "$chroot_mirror" &&
+        debootstrap --variant=minbase --force-check-gpg --keyring="$CHROOT_KEYRING" \
+        --cache-dir="$CHROOTS/$suite/packages" "$suite" "$chroot" "$chroot_mirror" &&
         chroot_configure &&
         chroot_copy_sources &&
         in_chroot bash -c '. /src/contrib/lib.sh; apt_install "$@"' "$0" "$@"
@@ -143,7 +143,7 @@ source_files() {
                 [ ! -e "$root/$name" ] || printf '%s\0' "$name"
             done
     else
-        find "$root" \( -path "$root/build" -o -path "$root/.git" \) -prune -o -type f -printf '%P\0'
+        find "$root" \( -path "$root/build" -o -path "$root/.git" \) -prune -o ! -type d -printf '%P\0'
     fi
 }
 
