@@ -9,6 +9,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "daemon")]
 pytest.register_assert_rewrite("frameworks", "served")
 
 import common  # noqa: E402
+import postgres as postgreses  # noqa: E402
 import served  # noqa: E402
 from common import gate, pytest_runtest_makereport  # noqa: E402,F401
 
@@ -31,6 +32,13 @@ def static(tmp_path_factory):
 def sample(static):
     """What static/sample.bin contains."""
     return (static / "sample.bin").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    running = postgreses.Postgres()
+    yield running
+    running.stop()
 
 
 @pytest.fixture(scope="module")

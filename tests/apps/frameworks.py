@@ -42,10 +42,8 @@ class Common:
         got = site.json("/user/caf%C3%A9%20%E2%82%AC?a=1&a=%E2%82%AC&b=+x%26y&empty=")
         assert got["name"] == "caf\xe9 \u20ac"
         assert got["args"] == {"a": ["1", "\u20ac"], "b": [" x&y"], "empty": [""]}
-        url = urllib.parse.urlsplit(got["url"])
-        # Stock nginx names the host as the client did since 1.29 only; before, without the port.
-        assert (url.scheme, url.hostname) == ("http", "127.0.0.1")
-        assert urllib.parse.unquote(url.path) == "/user/caf\xe9 \u20ac"
+        url = urllib.parse.unquote(got["url"].partition("?")[0])
+        assert url == site.url("/user/caf\xe9 \u20ac")
 
     def test_json(self, site):
         value = {"a": [1, 2.5, None, "caf\xe9 \u20ac"], "b": "x" * 100000}
@@ -106,7 +104,7 @@ class Common:
     def test_redirect(self, site):
         response = site.ask("/old")
         assert response.status in (302, 303)
-        assert header(response, "Location")[0].rstrip("/") in ("", "http://127.0.0.1", site.url(""))
+        assert urllib.parse.urljoin(site.url("/old"), header(response, "Location")[0]) == site.url("/")
 
     def test_cookies(self, site):
         response = site.ask("/cookies", headers={"Cookie": "a=one; b=two"})

@@ -19,7 +19,9 @@ def serve(app, *options, **env):
 
 
 def proxy(server):
-    return nginx.Nginx({"plain": (server.path, False, "/"), "kept": (server.path, True, "/")})
+    # Debian's nginx sends the host without its port, which is wrong for any but the usual one.
+    return nginx.Nginx({"plain": (server.path, False, "/"), "kept": (server.path, True, "/")},
+                       more=" fastcgi_param HTTP_HOST $http_host;")
 
 
 class Site:

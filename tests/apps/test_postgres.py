@@ -8,20 +8,12 @@ import psycopg
 import pytest
 
 import django_site
-import postgres as postgreses
 import served
 from daemon import until
 
 APP = "mysite.wsgi:application"
 THREADS = 8
 OPTIONS = ["-t", THREADS]
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    running = postgreses.Postgres()
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")
