@@ -1,4 +1,5 @@
 """Runs the programs that are clients of an application."""
+import shutil
 import subprocess
 
 from daemon import clean_environ
@@ -9,8 +10,9 @@ class Command:
     """command(ARGUMENT...) runs it in a directory, with an environment in which nobody's configuration counts."""
 
     def __init__(self, program, cwd, **env):
+        assert shutil.which(program), "%s is not installed" % program
         self.program, self.cwd = program, cwd
-        self.env = clean_environ(HOME=cwd, LC_ALL="C.UTF-8", no_proxy="*", **env)
+        self.env = clean_environ(HOME=cwd, LC_ALL="C.UTF-8", **env)
 
     def run(self, *args, cwd=None):
         return subprocess.run([self.program, *map(str, args)], cwd=cwd or self.cwd, env=self.env, text=True,

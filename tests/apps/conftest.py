@@ -6,6 +6,8 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "daemon")]
 
+# The servers are here, whatever the machine needs to reach others.
+os.environ["no_proxy"] = "*"
 pytest.register_assert_rewrite("frameworks", "served")
 
 import common  # noqa: E402
@@ -59,6 +61,14 @@ def server(request, static, environment):
 def proxy(server):
     running = served.proxy(server)
     yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def unbuffered(server):
+    """The application behind an nginx that passes bodies on as they come: a chunked one has no length then."""
+    running = served.proxy(server, "fastcgi_request_buffering off;")
+    yield served.Site(server, running, "kept")
     running.stop()
 
 

@@ -18,10 +18,10 @@ def serve(app, *options, **env):
     return daemon.Daemon(app, "--venv", sys.prefix, "--pythonpath", daemon.APPS, *options, cwd=SITES, env=env)
 
 
-def proxy(server):
+def proxy(server, more=""):
     # Debian's nginx sends the host without its port, which is wrong for any but the usual one.
     return nginx.Nginx({"plain": (server.path, False, "/"), "kept": (server.path, True, "/")},
-                       more=" fastcgi_param HTTP_HOST $http_host;")
+                       more=" fastcgi_param HTTP_HOST $http_host; " + more)
 
 
 class Site:

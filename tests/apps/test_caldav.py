@@ -40,7 +40,6 @@ def environment(tmp_path_factory):
 @pytest.fixture
 def principal(site):
     with caldav.DAVClient(site.url("/"), username=AUTH[0], password=AUTH[1], timeout=PATIENCE) as client:
-        client.session.trust_env = False
         yield client.principal()
 
 

@@ -18,7 +18,6 @@ def environment(static, tmp_path_factory):
 def browser(site):
     """Somebody who is logged in to the admin site."""
     session = requests.Session()
-    session.trust_env = False
     login = site.url("/admin/login/?next=/admin/auth/user/")
     assert "Log in" in session.get(login).text
     name, password = django_site.ADMIN

@@ -3,7 +3,7 @@ import frameworks
 APP = "falconapp:app"
 
 
-class TestFalcon(frameworks.Common):
+class TestFalcon(frameworks.Common, frameworks.ReadsToTheEnd):
     RANGED = ["/static/sample.bin"]
 
     def test_error_pages(self, site):

@@ -3,7 +3,7 @@ import frameworks
 APP = "flaskapp:app"
 
 
-class TestFlask(frameworks.Common):
+class TestFlask(frameworks.Common, frameworks.ReadsToTheEnd):
     def test_error_pages(self, site):
         assert site.ask("/forbidden").status == 403
         assert site.ask("/json", "DELETE").status == 405

@@ -93,6 +93,16 @@ def test_push(site, git, bare, clone):
     assert git("for-each-ref", "refs/heads/" + branch, cwd=bare) == ""
 
 
+def test_push_unbuffered(unbuffered, git, bare, tmp_path):
+    """nginx passes on what comes, and no length with it."""
+    url = unbuffered.url("/project", "%s:%s" % (USER[0], USER[2]))
+    git("clone", "-q", "--single-branch", url, tmp_path / "clone")
+    made = commit(git, tmp_path / "clone", "pushed", os.urandom(3 << 20))
+    assert "Transfer-Encoding: chunked" in traced(git, "push", "-q", "origin", "HEAD:refs/heads/unbuffered",
+                                                  cwd=tmp_path / "clone")
+    assert git("rev-parse", "unbuffered", cwd=bare) == made
+
+
 def test_push_of_small_buffer(site, git, bare, clone):
     """The same body with its length announced."""
     made = commit(git, clone, "pushed", os.urandom(3 << 20))

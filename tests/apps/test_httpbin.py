@@ -15,7 +15,6 @@ APP = "httpbin:app"
 class Client(requests.Session):
     def __init__(self, site):
         super().__init__()
-        self.trust_env = False
         self.site = site
 
     def request(self, method, url, *args, status=200, **more):

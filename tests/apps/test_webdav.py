@@ -36,7 +36,7 @@ def dav(site):
 
     root = site.url("/own-%s/" % site.name)
     with requests.Session() as session:
-        session.trust_env, session.auth = False, AUTH
+        session.auth = AUTH
         ask("MKCOL", "", 201)
         yield ask
         ask("DELETE", "", 204)
