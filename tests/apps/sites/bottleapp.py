@@ -45,7 +45,7 @@ def digest():
 def stream():
     response.content_type = "text/plain"
     response.set_header("X-Accel-Buffering", "no")
-    return shared.chunks(request.query["gate"], int(request.query["count"]))
+    return shared.Chunks(request.query["gate"], int(request.query["count"]))
 
 
 @get("/breaks")

@@ -56,7 +56,7 @@ class Stream:
     def on_get(self, req, resp):
         resp.content_type = falcon.MEDIA_TEXT
         resp.set_header("X-Accel-Buffering", "no")
-        resp.stream = shared.chunks(req.get_param("gate"), req.get_param_as_int("count"))
+        resp.stream = shared.Chunks(req.get_param("gate"), req.get_param_as_int("count"))
 
 
 class Breaks:

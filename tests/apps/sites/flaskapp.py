@@ -43,7 +43,7 @@ def digest():
 
 @app.route("/stream")
 def stream():
-    chunks = shared.chunks(request.args["gate"], int(request.args["count"]))
+    chunks = shared.Chunks(request.args["gate"], int(request.args["count"]))
     return Response(stream_with_context(chunks), mimetype="text/plain", headers={"X-Accel-Buffering": "no"})
 
 

@@ -36,7 +36,7 @@ def digest(request):
 
 
 def stream(request):
-    chunks = shared.chunks(request.GET["gate"], int(request.GET["count"]))
+    chunks = shared.Chunks(request.GET["gate"], int(request.GET["count"]))
     return Response(app_iter=chunks, content_type="text/plain", headerlist=[("X-Accel-Buffering", "no")])
 
 

@@ -19,17 +19,26 @@ def digest(stream):
         length += len(block)
 
 
-def chunks(gate, count):
-    """Yields `count` chunks; the second and the third wait at the gate, which also hears when it is all over."""
-    done = 0
-    try:
-        for number in range(count):
-            if number in (1, 2):
-                visit(gate, "chunk %d" % number)
-            yield b"chunk %d\n" % number
-            done += 1
-    finally:
-        knock(gate, "closed after %d" % done).close()
+class Chunks:
+    """Gives `count` chunks; the second and the third wait at the gate, which also hears of close()."""
+
+    def __init__(self, gate, count):
+        self.gate, self.count, self.done = gate, count, 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.done == self.count:
+            raise StopIteration
+        chunk = "chunk %d" % self.done
+        if self.done in (1, 2):
+            visit(self.gate, chunk)
+        self.done += 1
+        return chunk.encode() + b"\n"
+
+    def close(self):
+        knock(self.gate, "closed after %d" % self.done).close()
 
 
 def broken():

@@ -45,7 +45,7 @@ def digest(request):
 
 
 def stream(request):
-    chunks = shared.chunks(request.GET["gate"], int(request.GET["count"]))
+    chunks = shared.Chunks(request.GET["gate"], int(request.GET["count"]))
     return StreamingHttpResponse(chunks, content_type="text/plain", headers={"X-Accel-Buffering": "no"})
 
 
