@@ -152,7 +152,7 @@ def test_clones_at_a_time(site, git, bare, tmp_path):
 
 def test_pages(site, git, bare, tmp_path):
     assert "caf\xe9" in site.ask("/").body.decode() and b"project" in site.ask("/").body
-    assert "First \u20ac" in site.ask("/project/?page=1").body.decode() or b"Commit 29" in site.ask("/project/").body
+    assert b"Commit 29" in site.ask("/project/").body
     assert site.ask("/project/blob/main/caf%C3%A9%20%E2%82%AC.txt").status == 200
     raw = site.ask("/project/raw/main/large")
     assert hashlib.sha256(raw.body).hexdigest() == hashlib.sha256((git.cwd / "first" / "large").read_bytes()).hexdigest()
