@@ -98,13 +98,14 @@ else
 DAEMON_TEST_ENVIRONMENT =
 endif
 
-RUN_PYTEST = \
+TEST_ENVIRONMENT = \
 	$(DAEMON_TEST_ENVIRONMENT) PYTHONDONTWRITEBYTECODE=1 \
 	WSGI_FCGI='$(abs_top_builddir)/wsgi-fcgi$(EXEEXT)' \
-	WSGI_FCGI_REFERENCE='$(abs_top_builddir)/tests/daemon/reference$(EXEEXT)' \
-	$(TEST_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS)
+	WSGI_FCGI_REFERENCE='$(abs_top_builddir)/tests/daemon/reference$(EXEEXT)'
+PYTEST_ARGUMENTS = -m pytest -p no:cacheprovider $(PYTEST_FLAGS)
+RUN_PYTEST = $(TEST_ENVIRONMENT) $(TEST_PYTHON) $(PYTEST_ARGUMENTS)
 
-.PHONY: check-daemon check-proxies
+.PHONY: check-daemon check-proxies check-apps apps-venv
 check-daemon: wsgi-fcgi$(EXEEXT) tests/daemon/reference$(EXEEXT)
 	$(RUN_PYTEST) '$(top_srcdir)/tests/daemon'
 
@@ -113,7 +114,28 @@ check-daemon: wsgi-fcgi$(EXEEXT) tests/daemon/reference$(EXEEXT)
 check-proxies: wsgi-fcgi$(EXEEXT)
 	$(RUN_PYTEST) '$(top_srcdir)/tests/proxies'
 
+# The suite of applications from PyPI, in a virtual environment that is kept until the requirements change.
+
+APPS_VENV = $(abs_top_builddir)/apps-venv
+APPS_REQUIREMENTS = $(srcdir)/tests/apps/requirements.txt
+
+check-apps: wsgi-fcgi$(EXEEXT) apps-venv
+	$(TEST_ENVIRONMENT) '$(APPS_VENV)/bin/python' $(PYTEST_ARGUMENTS) '$(top_srcdir)/tests/apps'
+
+apps-venv:
+	@cmp -s '$(APPS_REQUIREMENTS)' '$(APPS_VENV)/requirements.txt' || { \
+	  echo 'making the virtual environment $(APPS_VENV)' && \
+	  rm -rf '$(APPS_VENV)' && \
+	  '$(PYTHON_EXECUTABLE)' -m venv '$(APPS_VENV)' && \
+	  '$(APPS_VENV)/bin/python' -m pip --quiet --no-input --disable-pip-version-check \
+	    install --no-deps --requirement '$(APPS_REQUIREMENTS)' && \
+	  '$(APPS_VENV)/bin/python' -m pip check && \
+	  cp '$(APPS_REQUIREMENTS)' '$(APPS_VENV)/requirements.txt'; }
+
+distclean-local:
+	rm -rf '$(abs_top_builddir)/apps-venv'
+
 CLEANFILES += tests/daemon/reference$(EXEEXT)
 
 noinst_HEADERS = tests/unit/no_threads.h tests/unit/sched_rig.h tests/unit/unit.h
-EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/fuzz/corpus tests/daemon tests/proxies
+EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/fuzz/corpus tests/apps tests/daemon tests/proxies

@@ -1,4 +1,4 @@
-"""What the conftest.py of this suite and that of tests/proxies share; each imports it by name."""
+"""What the conftest.py of this suite and those of tests/proxies and tests/apps share; each imports it by name."""
 import signal
 
 import pytest

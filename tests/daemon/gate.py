@@ -45,6 +45,16 @@ class Gate:
         self.visitors.append(visitor)
         return visitor
 
+    def check_stream(self, response, count):
+        """The client has each of the lines "chunk N" before the application, which comes here, makes the next one."""
+        assert response.readline() == b"chunk 0\n"
+        for number in range(1, count):
+            visitor = self.arrived()
+            assert visitor.text == "chunk %d" % number
+            visitor.release()
+            assert response.readline() == b"chunk %d\n" % number
+        assert response.read() == b""
+
     def nobody(self):
         """True when no visitor is waiting to be let in."""
         self.sock.setblocking(False)

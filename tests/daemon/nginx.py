@@ -34,7 +34,7 @@ PLAIN = """\
         listen 127.0.0.1:{port};
         location {location} {{
             include /etc/nginx/fastcgi_params;
-            fastcgi_pass unix:{socket};
+            fastcgi_pass unix:{socket};{more}
         }}
     }}
 """
@@ -49,7 +49,7 @@ KEPT = """\
         location {location} {{
             include /etc/nginx/fastcgi_params;
             fastcgi_pass {name};
-            fastcgi_keep_conn on;
+            fastcgi_keep_conn on;{more}
         }}
     }}
 """
@@ -85,11 +85,11 @@ def free_port():
 
 
 class Nginx:
-    """`backends` maps a name to (socket path, kept, location)."""
+    """`backends` maps a name to (socket path, kept, location); `more` are directives for each location."""
 
-    def __init__(self, backends):
+    def __init__(self, backends, more=""):
         assert shutil.which("nginx"), "nginx is not installed: apt-get install nginx"
-        self.backends = backends
+        self.backends, self.more = backends, more
         self.ports = {}
         self.dir = tempfile.mkdtemp(prefix="wsgi-fcgi-nginx.")
         for attempt in range(5):
@@ -107,7 +107,7 @@ class Nginx:
         for name, (path, kept, location) in self.backends.items():
             self.ports[name] = free_port()
             servers.append((KEPT if kept else PLAIN).format(name=name, socket=path, port=self.ports[name],
-                                                            location=location))
+                                                            location=location, more=self.more))
         config = os.path.join(self.dir, "nginx.conf")
         with open(config, "w") as file:
             file.write(CONFIG.format(dir=self.dir, servers="".join(servers),

@@ -1,14 +1,11 @@
-"""What a small Flask application does in a day."""
-import hashlib
 import logging
-import os
 
 from flask import (Flask, Response, abort, jsonify, make_response, redirect, request, send_file, session,
                    stream_with_context, url_for)
 
-from gateway import visit
+import shared
 
-app = Flask(__name__)
+app = Flask(__name__, static_folder=shared.STATIC, static_url_path="/static")
 app.secret_key = "for tests only"
 app.logger.setLevel(logging.INFO)
 
@@ -20,7 +17,7 @@ def index():
 
 @app.route("/user/<name>")
 def user(name):
-    return jsonify(name=name, script=request.script_root, url=request.url, args=request.args.to_dict(flat=False))
+    return jsonify(name=name, args=request.args.to_dict(flat=False), url=request.url)
 
 
 @app.route("/json", methods=["POST"])
@@ -36,19 +33,23 @@ def form():
 @app.route("/upload", methods=["POST"])
 def upload():
     sent = request.files["file"]
-    data = sent.read()
-    return jsonify(name=sent.filename, type=sent.mimetype, length=len(data), sha=hashlib.sha256(data).hexdigest(),
-                   note=request.form["note"])
+    return jsonify(**shared.digest(sent), name=sent.filename, type=sent.mimetype, note=request.form["note"])
+
+
+@app.route("/digest", methods=["PUT"])
+def digest():
+    return jsonify(shared.digest(request.stream))
 
 
 @app.route("/stream")
 def stream():
-    def chunks():
-        yield "chunk 0\n"
-        for number in (1, 2):
-            visit(request.args["gate"], "chunk %d" % number)
-            yield "chunk %d\n" % number
-    return Response(stream_with_context(chunks()), mimetype="text/plain", headers={"X-Accel-Buffering": "no"})
+    chunks = shared.Chunks(request.args["gate"], int(request.args["count"]))
+    return Response(stream_with_context(chunks), mimetype="text/plain", headers={"X-Accel-Buffering": "no"})
+
+
+@app.route("/breaks")
+def breaks():
+    return Response(shared.broken(), mimetype="text/plain")
 
 
 @app.route("/old")
@@ -58,9 +59,9 @@ def old():
 
 @app.route("/cookies")
 def cookies():
-    response = make_response("cookies")
+    response = make_response(jsonify(request.cookies))
     for number in (1, 2, 3):
-        response.set_cookie("c%d" % number, "v%d %s" % (number, request.cookies.get("c%d" % number, "")))
+        response.set_cookie("c%d" % number, "v %d" % number)
     return response
 
 
@@ -72,7 +73,7 @@ def count():
 
 @app.route("/file")
 def file():
-    return send_file(os.path.abspath(__file__), mimetype="text/x-python")
+    return send_file(shared.SAMPLE)
 
 
 @app.route("/fails")

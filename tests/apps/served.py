@@ -1,0 +1,46 @@
+"""An application of sites/ behind nginx."""
+import json
+import os
+import sys
+
+import daemon
+import nginx
+
+SITES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sites")
+
+
+def header(response, name):
+    return [value for key, value in response.headers if key.lower() == name.lower()]
+
+
+def serve(app, *options, **env):
+    """Starts wsgi-fcgi with an application in the virtual environment that runs the tests."""
+    return daemon.Daemon(app, "--venv", sys.prefix, "--pythonpath", daemon.APPS, *options, cwd=SITES, env=env)
+
+
+def proxy(server, more=""):
+    # Debian's nginx sends the host without its port, which is wrong for any but the usual one.
+    return nginx.Nginx({"plain": (server.path, False, "/"), "kept": (server.path, True, "/")},
+                       more=" fastcgi_param HTTP_HOST $http_host; " + more)
+
+
+class Site:
+    """An application behind nginx, by one of its two ways."""
+
+    def __init__(self, server, proxy, name):
+        self.server, self.proxy, self.name = server, proxy, name
+        self.servers = [server, proxy]
+
+    def url(self, path, user=""):
+        return "http://%s127.0.0.1:%d%s" % (user and user + "@", self.proxy.ports[self.name], path)
+
+    def open(self, *args, **more):
+        return self.proxy.open(self.name, *args, **more)
+
+    def ask(self, *args, **more):
+        return self.proxy.ask(self.name, *args, **more)
+
+    def json(self, *args, status=200, **more):
+        response = self.ask(*args, **more)
+        assert response.status == status, response
+        return json.loads(response.body)
