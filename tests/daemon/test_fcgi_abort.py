@@ -119,6 +119,7 @@ def test_abort(case):
     the connection still runs."""
     connection = case.connection
     connection.send(ABORT)
+    settle(case.server)
     if case.name == "blocked":
         # The peer takes what is on its way to it: without that END_REQUEST could not come either.
         response = connection.read_response(6)
@@ -148,6 +149,7 @@ def later(connection, case):
 def test_end_of_the_peer(case):
     """It closes its connection: nobody is left to answer."""
     case.connection.close()
+    settle(case.server)
     case.told()
     good(case.server.ask("/hello") if case.name != "queued" else after_release(case))
     case.counts()
