@@ -6,8 +6,10 @@
 #include "net/lane_impl.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -125,6 +127,14 @@ static void linger(struct conn *c) {
     conn_watch(c);
 }
 
+/* A socket counts as writable only when a good part of its buffer is free: of a slow reader the loop hears little. */
+bool conn_advances(struct conn *c) {
+    int before = c->unsent;
+    if (ioctl(c->fd, SIOCOUTQ, &c->unsent))
+        return false;
+    return c->unsent != before;
+}
+
 /* Owner: follows the output. The only place that starts or stops the write watcher of an open connection. */
 static void output_settle(struct conn *c, int error, bool waiting) {
     if (c->state == CONN_CLOSED)
@@ -136,6 +146,7 @@ static void output_settle(struct conn *c, int error, bool waiting) {
     if (waiting) {
         if (!ev_is_active(&c->write_io))
             touch(c); /* the time that the peer has to take it starts now */
+        (void)conn_advances(c);
         ev_io_start(c->lane->loop, &c->write_io);
         conn_watch(c);
         return;

@@ -88,6 +88,7 @@ struct conn {
     enum conn_reason flush_reason;
     ev_tstamp active_at;
     uint64_t drained; /* LINGERING: bytes dropped */
+    int unsent;       /* what the peer had to take yet of what was sent, at the last look at it (SIOCOUTQ) */
     ev_io read_io, write_io;
     TAILQ_ENTRY(conn) link;
     TAILQ_ENTRY(conn) unwatched_link;
@@ -137,6 +138,9 @@ void conn_close(struct conn *c, enum conn_reason reason);
 
 /* Whether output waits for the peer. */
 bool conn_blocked(struct conn *c);
+
+/* Whether the peer has taken anything of the output since that was last sent, or since the last call. */
+bool conn_advances(struct conn *c);
 
 /* Sends the pieces, which belong together, from the thread that runs a request. Waits while too much is waiting for
  * the peer already (before that it gives the baton away). Threads that wait for the same peer take turns, one call

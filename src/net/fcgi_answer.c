@@ -146,6 +146,8 @@ static int fcgi_send(struct request *r, const char *data, size_t len) {
 
 static int fcgi_error(struct request *r, const char *text, size_t len) {
     struct fcgi_request *q = request_of(r);
+    if (is_gone(q))
+        return -1;
     q->stderr_used = true;
     if (put_data(q, FCGI_STDERR, text, len))
         return -1;

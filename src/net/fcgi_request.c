@@ -100,6 +100,13 @@ void fcgi_conn_after_request(struct fcgi_conn *c, bool stdin_read) {
         conn_finish(&c->conn, CONN_DONE, !stdin_read || !fcgi_decoder_idle(&c->decoder));
 }
 
+/* A peer that multiplexes could keep a server that stops from ever having no request of it. "Cannot multiplex" behind a
+ * complete answer makes HAProxy, which is the one that does, start no further request on this connection; strictly it is
+ * for requests that were turned away (FastCGI 1.0, 5.5). */
+static uint8_t protocol_status(const struct fcgi_conn *c) {
+    return c->conn.lane->stopping && c->nrequests > 1 ? FCGI_CANT_MPX_CONN : FCGI_REQUEST_COMPLETE;
+}
+
 void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
     struct fcgi_conn *c = q->c;
     uint16_t id = q->id;
@@ -107,7 +114,7 @@ void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
     conn_ref(&c->conn);
     if (c->conn.state == CONN_OPEN) {
-        if (fcgi_put_end(q, app_status, FCGI_REQUEST_COMPLETE))
+        if (fcgi_put_end(q, app_status, protocol_status(c)))
             conn_close(&c->conn, CONN_NO_MEMORY);
         else
             conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));

@@ -130,7 +130,7 @@ void lane_check_stopped(struct lane *lane) {
 
 static void idle_close(struct lane *lane, struct conn *c) {
     enum conn_reason reason = c->state == CONN_FLUSHING ? CONN_SLOW_READER : c->ops->idle(c);
-    if (reason != CONN_DONE) {
+    if (reason != CONN_DONE && !(reason == CONN_SLOW_READER && conn_advances(c))) {
         conn_close(c, reason);
         return;
     }

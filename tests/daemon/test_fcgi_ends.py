@@ -207,6 +207,23 @@ def test_reader_that_takes_nothing_of_a_whole_answer(start, keep):
     before.same(threads=3)  # the call, which waited for its body, others beside it, and the loop
 
 
+def test_reader_that_takes_little(start):
+    """Who takes something in time is no slow reader, however long all of it takes."""
+    server = start(APP, "--idle-timeout", 1)
+    body = bytes(range(256)) * 4096 * 4
+    with server.connect() as connection, server.connect() as idle:
+        connection.send(request(params("/echo", "POST", body=body), body, keep=True))
+        assert select.select([connection.sock], [], [], fcgi.PATIENCE)[0]
+        good(idle.ask("/hello"))
+        for _ in range(2):
+            while not select.select([idle.sock], [], [], 0.05)[0]:
+                connection.held += connection.sock.recv(4096)
+            assert idle.at_eof(), "the time-out has passed"
+            idle.close()
+            idle = server.connect()
+        good(connection.read_response(1), body)
+
+
 @pytest.mark.parametrize("state", ["params", "body", "reads", "drain"])
 def test_sender_that_stops(start, gate, state):
     """Where a request waits for the peer, the connection ends after the time-out, and the log says why."""

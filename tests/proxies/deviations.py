@@ -20,8 +20,8 @@ BURST = ("answers requests of a burst with its own 500 (log: IH) when their para
          "connection that they share; test_proxy_defects.py shows that a larger one helps")
 NO_ABORT = ("sends no ABORT_REQUEST when it multiplexes; the application is told when HAProxy tidies its connections "
             "up, after some seconds")
-CLINGS = ("sends new requests on a connection as long as one is open there; the old server serves them until there "
-          "is a pause or --graceful-timeout is over")
+CLINGS = ("sends new requests on a connection as long as one is open there, until the old server has answered one and "
+          "told it not to")
 HOST = "Debian's fastcgi_params send $host, which has no port"
 LIMIT = "its limit for header fields, by default"
 H2O_NAME = "sends the name that the host has in its configuration"
@@ -114,7 +114,7 @@ DEVIATIONS = {
     ("300 requests", "haproxy-mpxs"): ({200, 500}, BURST),
 
     # --- a restart
-    ("restart", "haproxy-mpxs"): (False, CLINGS),
+    ("first request after a stop", "haproxy-mpxs"): ({200, 503}, CLINGS),
 
     # --- mounts
     ("bare mount", "nginx"): (301, "redirects to /app/, as it does for any location with fastcgi_pass"),
