@@ -32,7 +32,7 @@ def pieces(data):
 
 
 class ReadsToTheEnd:
-    """For frameworks that know wsgi.input_terminated: they read a body whose length nobody knows. Others find it empty."""
+    """For frameworks that know wsgi.input_terminated: they read a body of unknown length, which others find empty."""
 
     def test_unbuffered_chunked_body(self, unbuffered):
         data = os.urandom(3 << 20)

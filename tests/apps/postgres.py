@@ -34,9 +34,10 @@ class Postgres:
         try:
             with open(self.log_path, "wb") as log:
                 subprocess.run([program("initdb"), "--pgdata", data, "--auth=trust", "--username=postgres",
-                                "--encoding=UTF8", "--locale=C", "--no-sync"], stdout=log, stderr=log, check=True, **common)
-                self.process = subprocess.Popen([program("postgres"), "-D", data, "-k", self.dir, "-c", "listen_addresses=",
-                                                 "-c", "fsync=off", "-c", "max_connections=100"],
+                                "--encoding=UTF8", "--locale=C", "--no-sync"],
+                               stdout=log, stderr=log, check=True, **common)
+                self.process = subprocess.Popen([program("postgres"), "-D", data, "-k", self.dir,
+                                                 "-c", "listen_addresses=", "-c", "fsync=off"],
                                                 stdout=log, stderr=log, **common)
             until(self._ready, "PostgreSQL to start", self.log)
         except BaseException:

@@ -19,6 +19,11 @@ delay = 0
 [storage]
 filesystem_folder = {directory}/collections
 """
+ADDRESS_BOOK = """\
+<?xml version="1.0"?>
+<mkcol xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:carddav">
+  <set><prop><resourcetype><collection/><C:addressbook/></resourcetype></prop></set>
+</mkcol>"""
 CARD = """\
 BEGIN:VCARD
 VERSION:3.0
@@ -127,8 +132,7 @@ def test_contacts(site):
         return response
 
     book = "/me/book-%s/" % site.name
-    ask("MKCOL", book, 201, data='<?xml version="1.0"?><mkcol xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:carddav"><set>'
-        "<prop><resourcetype><collection/><C:addressbook/></resourcetype></prop></set></mkcol>")
+    ask("MKCOL", book, 201, data=ADDRESS_BOOK)
     card = CARD.format(note="x").encode()
     tag = ask("PUT", book + "zoe.vcf", 201, data=card, headers={"If-None-Match": "*"}).headers["ETag"]
     ask("PUT", book + "zoe.vcf", 412, data=card, headers={"If-None-Match": "*"})

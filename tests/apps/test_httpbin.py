@@ -118,7 +118,8 @@ def test_cookies(client):
 
 
 def test_authorization(client):
-    assert client.request("GET", "/basic-auth/me/s\u00e9same", status=401).headers["WWW-Authenticate"].startswith("Basic")
+    refused = client.request("GET", "/basic-auth/me/s\u00e9same", status=401)
+    assert refused.headers["WWW-Authenticate"].startswith("Basic")
     assert client.json("GET", "/basic-auth/me/sesame", auth=HTTPBasicAuth("me", "sesame"))["user"] == "me"
     assert client.json("GET", "/bearer", headers={"Authorization": "Bearer token"})["token"] == "token"
     for algorithm in ("MD5", "SHA-256", "SHA-512"):

@@ -26,8 +26,8 @@ encoding = utf-8
 
 @pytest.fixture(scope="module")
 def hg(tmp_path_factory):
-    return commands.Command(os.path.join(sys.prefix, "bin", "hg"), tmp_path_factory.mktemp("hg"), HGRCPATH="", HGPLAIN=1,
-                            HGUSER="somebody", HGENCODING="utf-8")
+    return commands.Command(os.path.join(sys.prefix, "bin", "hg"), tmp_path_factory.mktemp("hg"), HGRCPATH="",
+                            HGPLAIN=1, HGUSER="somebody", HGENCODING="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ sheet = lxml.etree.XSLT(lxml.etree.XML("""\
 @app.route("/where")
 def where():
     return jsonify(prefix=sys.prefix, executable=sys.executable,
-                   files=[module.__file__ for module in (lxml.etree, numpy, psycopg)], implementation=psycopg.pq.__impl__)
+                   files=[module.__file__ for module in (lxml.etree, numpy, psycopg)],
+                   implementation=psycopg.pq.__impl__)
 
 
 @app.route("/numpy/<int:seed>")
