@@ -118,13 +118,14 @@ static inline PyThreadState *compat_thread_state(void) {
 #endif
 }
 
-/* PyObject_GetOptionalAttrString (3.13). Returns 1 with a new reference in *out, 0 with NULL and no exception when
- * there is no such attribute, -1 with NULL and an exception. */
-static inline int compat_getattr_optional(PyObject *obj, const char *name, PyObject **out) {
+/* PyObject_GetOptionalAttr (3.13). Returns 1 with a new reference in *out, 0 with NULL and no exception when there is no
+ * such attribute, -1 with NULL and an exception. `name` is a str that should be interned: the cache of attributes of types
+ * keeps others alive, each for as long as its place is not taken by another. */
+static inline int compat_getattr_optional_name(PyObject *obj, PyObject *name, PyObject **out) {
 #if PY_VERSION_HEX >= 0x030d0000
-    return PyObject_GetOptionalAttrString(obj, name, out);
+    return PyObject_GetOptionalAttr(obj, name, out);
 #else
-    *out = PyObject_GetAttrString(obj, name);
+    *out = PyObject_GetAttr(obj, name);
     if (*out)
         return 1;
     if (!PyErr_ExceptionMatches(PyExc_AttributeError))
@@ -132,6 +133,15 @@ static inline int compat_getattr_optional(PyObject *obj, const char *name, PyObj
     PyErr_Clear();
     return 0;
 #endif
+}
+
+/* The same with a name that is interned each time. */
+static inline int compat_getattr_optional(PyObject *obj, const char *name, PyObject **out) {
+    PyObject *interned = PyUnicode_InternFromString(name);
+    *out = NULL;
+    int has = interned ? compat_getattr_optional_name(obj, interned, out) : -1;
+    Py_XDECREF(interned);
+    return has;
 }
 
 /* PyDict_GetItemRef (3.13). Returns 1 with a new reference in *out, 0 with NULL, -1 with NULL and an exception. */

@@ -18,7 +18,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-static PyObject *application;
+static PyObject *application, *name_close;
 
 enum {
     WHOLE_MAX = 65536, /* an answer that is known in whole and no longer than this leaves in one piece at the end */
@@ -35,7 +35,9 @@ int wsgi_init(const char *spec, bool multithread, unsigned destinations) {
         return status;
     errors = errors_new();
     file_wrapper = file_wrapper_init();
-    if (errors && file_wrapper && !call_init() && !input_init() && !environ_init(errors, file_wrapper, multithread))
+    name_close = PyUnicode_InternFromString("close");
+    if (name_close && errors && file_wrapper && !call_init() && !input_init() &&
+        !environ_init(errors, file_wrapper, multithread))
         status = 0;
     else {
         interp_print_error("cannot prepare the WSGI environment");
@@ -52,6 +54,7 @@ void wsgi_describe(char *out, unsigned long size) {
 
 void wsgi_fini(void) {
     environ_fini();
+    Py_CLEAR(name_close);
     Py_CLEAR(application);
 }
 
@@ -324,7 +327,7 @@ static void close_result(struct wsgi_call *call, PyObject *result) {
     PyObject *close = NULL;
     if (PyList_CheckExact(result) || PyTuple_CheckExact(result))
         return;
-    if (compat_getattr_optional(result, "close", &close) > 0) {
+    if (compat_getattr_optional_name(result, name_close, &close) > 0) {
         PyObject *none = PyObject_CallNoArgs(close);
         Py_DECREF(close);
         Py_XDECREF(none);
