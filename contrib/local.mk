@@ -6,6 +6,9 @@ EXTRA_PROGRAMS += $(BENCH_BINARIES)
 contrib_bench_fcgi_load_SOURCES = \
 	contrib/bench/fcgi-load.c \
 	contrib/bench/histogram.h \
+	contrib/bench/load-answer.c contrib/bench/load-answer.h \
+	contrib/bench/load-conn.c contrib/bench/load-conn.h \
+	contrib/bench/load-report.c \
 	contrib/bench/load-request.c contrib/bench/load-request.h \
 	contrib/bench/load.c contrib/bench/load.h
 contrib_bench_null_responder_LDADD = $(NET_LIBS)

@@ -13,33 +13,41 @@
 #include <sys/un.h>
 #include <sysexits.h>
 
-enum { STREAMS_MAX = 1024 };
+enum { STREAMS_MAX = 1024, SECONDS_MAX = 86400 };
 
 static const char help[] =
     "Usage: fcgi-load -s ADDRESS [OPTIONS]\n"
-    "Loads a FastCGI responder, every client sending its next request when the last was answered.\n"
+    "Loads a FastCGI responder or an HTTP server, and checks every answer.\n"
     "\n"
     "  -s, --socket ADDRESS   /path, @abstract, host:port or [::1]:port\n"
     "  -c, --clients N        connections at a time (default 16)\n"
     "  -n, --requests N       end after N requests (default 100000)\n"
     "  -d, --duration SECS    end after so many seconds instead\n"
     "  -w, --warm-up SECS     with -d: before that, so many seconds that are not counted\n"
-    "  -k, --keep             FCGI_KEEP_CONN: many requests over one connection\n"
-    "  -m, --multiplex N      N requests at a time on every connection; implies -k\n"
+    "  -r, --rate N           open loop: N requests are due each second, whatever became of the earlier ones;\n"
+    "                         latency counts from when a request was due. Without it every client sends its next\n"
+    "                         request when its last was answered\n"
+    "      --max-time SECS    give up after so many seconds (default 600)\n"
+    "  -k, --keep             many requests over one connection (FCGI_KEEP_CONN, HTTP keep-alive)\n"
+    "  -m, --multiplex N      N requests at a time on every connection; implies -k; FastCGI only\n"
     "  -b, --body BYTES       POST so many bytes\n"
+    "  -l, --length BYTES     every answer's body must have so many bytes\n"
     "  -u, --uri PATH         path to ask for (default /)\n"
     "  -q, --query STRING     query string\n"
     "  -o, --once             print one answer: STDOUT, and on standard error STDERR and the end\n"
-    "  -H, --http             speak HTTP/1.1 with kept connections instead\n"
+    "  -H, --http             speak HTTP/1.1 instead of FastCGI\n"
     "      --idle N           open N connections, one kept request on each, print the result, then hold them\n"
     "                         open until standard input ends\n"
     "      --json             print the result as a JSON object\n"
+    "      --histogram        print how many requests took how long, too\n"
+    "      --progress         a line on standard error every second, also when that is no terminal\n"
     "  -h, --help             this text\n"
     "  -V, --version\n"
     "\n"
-    "Exit status: 0 when every answer was a 200, 1 when not, 64 to 78 (sysexits) when the load could not run.\n";
+    "Exit status: 0 when every answer was a 200 of the right length, 1 when not, 64 to 78 (sysexits) when the load\n"
+    "could not run.\n";
 
-enum { OPT_IDLE = 256, OPT_JSON };
+enum { OPT_IDLE = 256, OPT_JSON, OPT_HISTOGRAM, OPT_PROGRESS, OPT_MAX_TIME };
 
 static const struct option options[] = {
     {"socket", required_argument, NULL, 's'},
@@ -47,15 +55,20 @@ static const struct option options[] = {
     {"requests", required_argument, NULL, 'n'},
     {"duration", required_argument, NULL, 'd'},
     {"warm-up", required_argument, NULL, 'w'},
+    {"rate", required_argument, NULL, 'r'},
+    {"max-time", required_argument, NULL, OPT_MAX_TIME},
     {"keep", no_argument, NULL, 'k'},
     {"multiplex", required_argument, NULL, 'm'},
     {"body", required_argument, NULL, 'b'},
+    {"length", required_argument, NULL, 'l'},
     {"uri", required_argument, NULL, 'u'},
     {"query", required_argument, NULL, 'q'},
     {"once", no_argument, NULL, 'o'},
     {"http", no_argument, NULL, 'H'},
     {"idle", required_argument, NULL, OPT_IDLE},
     {"json", no_argument, NULL, OPT_JSON},
+    {"histogram", no_argument, NULL, OPT_HISTOGRAM},
+    {"progress", no_argument, NULL, OPT_PROGRESS},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
@@ -70,11 +83,11 @@ static long parse_count(const char *what, const char *text, long min, long max) 
     return value;
 }
 
-static double parse_seconds(const char *what, const char *text, double min) {
+static double parse_real(const char *what, const char *text, double min, double max) {
     char *end;
     double value = strtod(text, &end);
-    if (end == text || *end || !(value >= min && value <= 86400))
-        fail(EX_USAGE, "%s: \"%s\" is not a number of seconds from %g to 86400", what, text, min);
+    if (end == text || *end || !(value >= min && value <= max))
+        fail(EX_USAGE, "%s: \"%s\" is not a number from %g to %g", what, text, min, max);
     return value;
 }
 
@@ -114,7 +127,7 @@ static void parse_address(struct load *l) {
 /* Returns whether the result is wanted as JSON. */
 static bool parse_options(struct load *l, int argc, char **argv) {
     bool json = false;
-    for (int o; (o = getopt_long(argc, argv, "s:c:n:d:w:km:b:u:q:oHhV", options, NULL)) != -1;) {
+    for (int o; (o = getopt_long(argc, argv, "s:c:n:d:w:r:km:b:l:u:q:oHhV", options, NULL)) != -1;) {
         switch (o) {
         case 's':
             l->socket = optarg;
@@ -126,10 +139,16 @@ static bool parse_options(struct load *l, int argc, char **argv) {
             l->limit = parse_count("--requests", optarg, 1, LONG_MAX);
             break;
         case 'd':
-            l->seconds = parse_seconds("--duration", optarg, 0.001);
+            l->seconds = parse_real("--duration", optarg, 0.001, SECONDS_MAX);
             break;
         case 'w':
-            l->warmup = parse_seconds("--warm-up", optarg, 0);
+            l->warmup = parse_real("--warm-up", optarg, 0, SECONDS_MAX);
+            break;
+        case 'r':
+            l->rate = parse_real("--rate", optarg, 0.01, 1e6);
+            break;
+        case OPT_MAX_TIME:
+            l->max_seconds = parse_real("--max-time", optarg, 0.001, SECONDS_MAX);
             break;
         case 'k':
             l->spec.keep = true;
@@ -140,6 +159,9 @@ static bool parse_options(struct load *l, int argc, char **argv) {
             break;
         case 'b':
             l->spec.body = (size_t)parse_count("--body", optarg, 0, 1L << 30);
+            break;
+        case 'l':
+            l->body_length = parse_count("--length", optarg, 0, LONG_MAX);
             break;
         case 'u':
             l->spec.uri = optarg;
@@ -159,6 +181,12 @@ static bool parse_options(struct load *l, int argc, char **argv) {
             break;
         case OPT_JSON:
             json = true;
+            break;
+        case OPT_HISTOGRAM:
+            l->buckets = true;
+            break;
+        case OPT_PROGRESS:
+            l->progress_lines = true;
             break;
         case 'h':
             fputs(help, stdout);
@@ -182,6 +210,8 @@ static void check_options(struct load *l, bool operands) {
         fail(EX_USAGE, "--uri: the path begins with \"/\"");
     if (l->mux > 1 && (l->spec.http || l->idle || l->once))
         fail(EX_USAGE, "--multiplex does not go with --http, --idle or --once");
+    if (l->rate > 0 && (l->idle || l->once))
+        fail(EX_USAGE, "--rate does not go with --idle or --once");
     if (l->once)
         l->clients = 1;
     if (l->once || l->idle) {
@@ -195,6 +225,8 @@ int main(int argc, char **argv) {
         .clients = 16,
         .limit = 100000,
         .mux = 1,
+        .max_seconds = 600,
+        .body_length = -1,
         .spec = {.uri = "/", .query = ""},
     };
     bool json = parse_options(&load, argc, argv);

@@ -65,6 +65,7 @@ static void append_record(struct writer *w, int type, unsigned id, const void *c
     append(w, zeros, padding);
 }
 
+/* A stream of one piece, which may need several records; the empty record at its end is the caller's. */
 static void append_stream(struct writer *w, int type, unsigned id, const char *data, size_t n) {
     while (n) {
         size_t part = n < RECORD_MAX ? n : RECORD_MAX;
@@ -72,7 +73,6 @@ static void append_stream(struct writer *w, int type, unsigned id, const char *d
         data += part;
         n -= part;
     }
-    append_record(w, type, id, NULL, 0);
 }
 
 /* What nginx with its stock fastcgi_params sends for a browser's request, but with PATH_INFO set and SCRIPT_NAME empty,
@@ -112,58 +112,98 @@ static void append_params(struct writer *w, const struct request_spec *spec, con
         append_param(w, pairs[i][0], pairs[i][1]);
 }
 
-static void append_fcgi_request(struct writer *w, const struct request_spec *spec, const struct blob *params,
-                                const char *body, unsigned id) {
+static void build_fcgi(struct writer parts[3], const struct request_spec *spec, const struct blob *params,
+                       const char *block, unsigned id) {
     FCGI_BeginRequestBody begin = {.roleB0 = FCGI_RESPONDER, .flags = spec->keep ? FCGI_KEEP_CONN : 0};
-    append_record(w, FCGI_BEGIN_REQUEST, id, &begin, sizeof begin);
-    append_stream(w, FCGI_PARAMS, id, params->data, params->len);
-    append_stream(w, FCGI_STDIN, id, body, spec->body);
+    append_record(&parts[0], FCGI_BEGIN_REQUEST, id, &begin, sizeof begin);
+    append_stream(&parts[0], FCGI_PARAMS, id, params->data, params->len);
+    append_record(&parts[0], FCGI_PARAMS, id, NULL, 0);
+    if (spec->body >= RECORD_MAX)
+        append_record(&parts[1], FCGI_STDIN, id, block, RECORD_MAX);
+    append_stream(&parts[2], FCGI_STDIN, id, block, spec->body % RECORD_MAX);
+    append_record(&parts[2], FCGI_STDIN, id, NULL, 0);
 }
 
-static void append_http_request(struct writer *w, const struct request_spec *spec, const char *target,
-                                const char *body) {
+static void build_http(struct writer parts[3], const struct request_spec *spec, const char *target, const char *block) {
     char length[64];
     snprintf(length, sizeof length, "Content-Length: %zu\r\n", spec->body);
-    const char *const parts[] = {
+    const char *const head[] = {
         spec->body ? "POST " : "GET ",
         target,
-        " HTTP/1.1\r\nHost: localhost\r\nUser-Agent: fcgi-load\r\nAccept: */*\r\n",
+        " HTTP/1.1\r\nHost: localhost\r\n"
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"
+        "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
+        "Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\n",
+        spec->keep ? "Connection: keep-alive\r\n" : "Connection: close\r\n",
+        spec->body ? "Content-Type: application/octet-stream\r\n" : "",
         spec->body ? length : "",
         "\r\n",
     };
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        append(w, parts[i], strlen(parts[i]));
-    append(w, body, spec->body);
+    for (size_t i = 0; i < sizeof head / sizeof *head; i++)
+        append(&parts[0], head[i], strlen(head[i]));
+    if (spec->body >= RECORD_MAX)
+        append(&parts[1], block, RECORD_MAX);
+    append(&parts[2], block, spec->body % RECORD_MAX);
 }
 
-struct blob *request_build(const struct request_spec *spec, unsigned count) {
+struct request *request_build(const struct request_spec *spec, unsigned count) {
     struct writer params = {0};
     bool failed = true;
     char *target = NULL;
-    char *body = malloc(spec->body + 1);
-    struct blob *all = calloc(count, sizeof *all);
-    if (!body || !all || asprintf(&target, "%s%s%s", spec->uri, *spec->query ? "?" : "", spec->query) < 0)
+    char *block = malloc(RECORD_MAX);
+    struct request *all = calloc(count, sizeof *all);
+    if (!block || !all || asprintf(&target, "%s%s%s", spec->uri, *spec->query ? "?" : "", spec->query) < 0)
         goto out;
-    memset(body, 'x', spec->body);
+    memset(block, 'x', RECORD_MAX);
     append_params(&params, spec, target);
     failed = params.failed;
     for (unsigned i = 0; i < count && !failed; i++) {
-        struct writer w = {0};
+        struct writer parts[3] = {0};
         if (spec->http)
-            append_http_request(&w, spec, target, body);
+            build_http(parts, spec, target, block);
         else
-            append_fcgi_request(&w, spec, &params.blob, body, i + 1);
-        failed = w.failed;
-        all[i] = w.blob;
+            build_fcgi(parts, spec, &params.blob, block, i + 1);
+        failed = parts[0].failed || parts[1].failed || parts[2].failed;
+        all[i] = (struct request){parts[0].blob, parts[1].blob, parts[2].blob, spec->body / RECORD_MAX};
     }
 out:
     free(params.blob.data);
     free(target);
-    free(body);
+    free(block);
     if (!failed)
         return all;
-    for (unsigned i = 0; all && i < count; i++)
-        free(all[i].data);
-    free(all);
+    request_free(all, count);
     return NULL;
+}
+
+void request_free(struct request *all, unsigned count) {
+    for (unsigned i = 0; all && i < count; i++) {
+        free(all[i].first.data);
+        free(all[i].block.data);
+        free(all[i].last.data);
+    }
+    free(all);
+}
+
+size_t request_length(const struct request *r) {
+    return r->first.len + r->block.len * r->blocks + r->last.len;
+}
+
+unsigned request_pieces(const struct request *r, size_t skip, struct iovec *pieces, unsigned max) {
+    size_t length = request_length(r), blocks = r->block.len * r->blocks;
+    unsigned n = 0;
+    for (; n < max && skip < length; n++) {
+        const struct blob *part = &r->first;
+        size_t offset = skip;
+        if (skip >= r->first.len + blocks) {
+            part = &r->last;
+            offset = skip - r->first.len - blocks;
+        } else if (skip >= r->first.len) {
+            part = &r->block;
+            offset = (skip - r->first.len) % r->block.len;
+        }
+        pieces[n] = (struct iovec){.iov_base = part->data + offset, .iov_len = part->len - offset};
+        skip += part->len - offset;
+    }
+    return n;
 }
