@@ -1,7 +1,8 @@
 # The programs of the benchmark: `make bench-programs`.
 
 BENCH_BINARIES = \
-	contrib/bench/c-responder contrib/bench/fcgi-load contrib/bench/null-responder contrib/bench/pybase
+	contrib/bench/c-responder contrib/bench/fcgi-load contrib/bench/libfcgi-responder contrib/bench/null-responder \
+	contrib/bench/pybase
 EXTRA_PROGRAMS += $(BENCH_BINARIES)
 contrib_bench_fcgi_load_SOURCES = \
 	contrib/bench/fcgi-load.c \
@@ -11,11 +12,19 @@ contrib_bench_fcgi_load_SOURCES = \
 	contrib/bench/load-report.c \
 	contrib/bench/load-request.c contrib/bench/load-request.h \
 	contrib/bench/load.c contrib/bench/load.h
+contrib_bench_libfcgi_responder_LDADD = $(FCGI_LIBS)
 contrib_bench_null_responder_LDADD = $(NET_LIBS)
 contrib_bench_pybase_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
 contrib_bench_pybase_LDADD = $(PYTHON_LIBS)
 
-.PHONY: bench-programs
-bench-programs: wsgi-fcgi$(EXEEXT) $(BENCH_BINARIES:=$(EXEEXT))
+# A library to preload, which automake makes only together with libtool. No hardening, instrumentation or PIE flags:
+# it is loaded into programs that have their own.
+contrib/bench/malloc-count.so: contrib/bench/malloc-count.c config.h
+	@$(MKDIR_P) contrib/bench
+	$(AM_V_CCLD)$(CC) -I. $(CPPFLAGS) -std=c11 $(WARN_CFLAGS) $(CFLAGS) -fPIC -shared -o $@ \
+		'$(srcdir)/contrib/bench/malloc-count.c'
 
-CLEANFILES += $(BENCH_BINARIES:=$(EXEEXT))
+.PHONY: bench-programs
+bench-programs: wsgi-fcgi$(EXEEXT) $(BENCH_BINARIES:=$(EXEEXT)) contrib/bench/malloc-count.so
+
+CLEANFILES += $(BENCH_BINARIES:=$(EXEEXT)) contrib/bench/malloc-count.so

@@ -27,6 +27,7 @@ static const char help[] =
     "  -r, --rate N           open loop: N requests are due each second, whatever became of the earlier ones;\n"
     "                         latency counts from when a request was due. Without it every client sends its next\n"
     "                         request when its last was answered\n"
+    "      --ramp SECS        the clients begin one after the other in so many seconds, not all at once\n"
     "      --max-time SECS    give up after so many seconds (default 600)\n"
     "  -k, --keep             many requests over one connection (FCGI_KEEP_CONN, HTTP keep-alive)\n"
     "  -m, --multiplex N      N requests at a time on every connection; implies -k; FastCGI only\n"
@@ -47,7 +48,7 @@ static const char help[] =
     "Exit status: 0 when every answer was a 200 of the right length, 1 when not, 64 to 78 (sysexits) when the load\n"
     "could not run.\n";
 
-enum { OPT_IDLE = 256, OPT_JSON, OPT_HISTOGRAM, OPT_PROGRESS, OPT_MAX_TIME };
+enum { OPT_IDLE = 256, OPT_JSON, OPT_HISTOGRAM, OPT_PROGRESS, OPT_MAX_TIME, OPT_RAMP };
 
 static const struct option options[] = {
     {"socket", required_argument, NULL, 's'},
@@ -56,6 +57,7 @@ static const struct option options[] = {
     {"duration", required_argument, NULL, 'd'},
     {"warm-up", required_argument, NULL, 'w'},
     {"rate", required_argument, NULL, 'r'},
+    {"ramp", required_argument, NULL, OPT_RAMP},
     {"max-time", required_argument, NULL, OPT_MAX_TIME},
     {"keep", no_argument, NULL, 'k'},
     {"multiplex", required_argument, NULL, 'm'},
@@ -147,6 +149,9 @@ static bool parse_options(struct load *l, int argc, char **argv) {
         case 'r':
             l->rate = parse_real("--rate", optarg, 0.01, 1e6);
             break;
+        case OPT_RAMP:
+            l->ramp = parse_real("--ramp", optarg, 0, SECONDS_MAX);
+            break;
         case OPT_MAX_TIME:
             l->max_seconds = parse_real("--max-time", optarg, 0.001, SECONDS_MAX);
             break;
@@ -210,6 +215,8 @@ static void check_options(struct load *l, bool operands) {
         fail(EX_USAGE, "--uri: the path begins with \"/\"");
     if (l->mux > 1 && (l->spec.http || l->idle || l->once))
         fail(EX_USAGE, "--multiplex does not go with --http, --idle or --once");
+    if (l->ramp > 0 && l->rate > 0)
+        fail(EX_USAGE, "--ramp does not go with --rate, where requests have their times already");
     if (l->rate > 0 && (l->idle || l->once))
         fail(EX_USAGE, "--rate does not go with --idle or --once");
     if (l->once)

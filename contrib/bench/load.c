@@ -73,10 +73,16 @@ static bool may_issue(const struct load *l) {
     return l->until ? l->now < l->until : l->issued < l->limit;
 }
 
-static void issue_first(struct load *l) {
-    for (long i = 0; i < l->clients; i++) {
-        struct conn *c = &l->conns[i];
-        l->now = clock_now();
+/* When the next client begins; UINT64_MAX when all have. */
+static uint64_t start_time(const struct load *l) {
+    if (l->started == l->clients)
+        return UINT64_MAX;
+    return l->begin + (uint64_t)(l->ramp * (double)SECOND * (double)l->started / (double)l->clients);
+}
+
+static void start_clients(struct load *l) {
+    for (; (l->now = clock_now()) >= start_time(l); l->started++) {
+        struct conn *c = &l->conns[l->started];
         for (unsigned id = 1; id <= l->mux && may_issue(l); id++)
             conn_issue(l, c, id, l->now);
         if (c->queue_len)
@@ -178,6 +184,8 @@ static struct timespec time_to_wait(const struct load *l) {
         uint64_t due = due_time(l, l->issued);
         wake = due < wake ? due : wake;
     }
+    if (l->rate <= 0 && start_time(l) < wake)
+        wake = start_time(l);
     uint64_t wait = wake > l->now ? wake - l->now : 0;
     return (struct timespec){.tv_sec = (time_t)(wait / SECOND), .tv_nsec = (long)(wait % SECOND)};
 }
@@ -234,11 +242,11 @@ void load_run(struct load *l) {
     l->begin = clock_now();
     l->measured = l->begin + (uint64_t)(l->warmup * (double)SECOND);
     l->until = l->seconds > 0 ? l->measured + (uint64_t)(l->seconds * (double)SECOND) : 0;
-    if (l->rate <= 0)
-        issue_first(l);
     while (!load_is_over(l)) {
         if (l->rate > 0)
             issue_due(l);
+        else
+            start_clients(l);
         handle_events(l);
         if (l->waiting)
             retry_waiting(l);

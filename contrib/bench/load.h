@@ -28,6 +28,7 @@ struct load {
     long limit;             /* requests, unless `seconds` says when it ends */
     double seconds, warmup; /* the warm-up comes before the seconds, and is not counted */
     double rate;            /* requests a second that are due; 0: closed loop */
+    double ramp;            /* closed loop: the clients begin one after the other in so many seconds */
     double max_seconds;     /* the run is given up after so many */
     int64_t body_length;    /* bytes of body that every answer must have; -1: as its Content-Length says */
     unsigned mux;           /* requests at a time on every connection */
@@ -51,6 +52,7 @@ struct load {
     uint64_t heard; /* time of the last byte that came */
     uint32_t *free; /* open loop: ring of (connection * mux + id - 1) that have no request under way */
     size_t free_first, free_len;
+    long started;      /* closed loop: clients that have begun */
     long issued, done; /* whole run, failed ones included */
     long counted, errors, not200, bad_length, opened;
     long unanswered; /* at the end; open loop: those that were due and not sent too */

@@ -1,129 +1,90 @@
-"""The loads, and what one run of each measures."""
+"""The loads: what is asked, of whom, and for how long."""
 
-import json
-import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from . import proc
-from .peers import SetupError
-
+MIB = 1024 * 1024
 CLIENTS = 16
 SLEEPERS = 4
-SLEEP_CLIENTS = 64
-SLEEP_SECONDS = 0.05
-SLEEP_WARMUP = 2
+MANY = 1000
 IDLE = 1000
+FILE_BYTES = 1024 * MIB
+UPLOAD_BYTES = 200 * 1000 * 1000
+DIRECT = ("fastcgi", "http")
+ALL = ("fastcgi", "http", "nginx")
 
 
 @dataclass(frozen=True)
 class Load:
+    """`paths`: measured on these unless the user names others of `possible`."""
+
     name: str
     title: str
-    role: str  # loads of one role share an instance of the peer
-    kept: bool  # peers that do not keep connections are asked over new ones, or left out if `kept_only`
-    kept_only: bool = False
-    python_only: bool = False
-    threads: int | None = None
+    paths: tuple
+    possible: tuple = ALL
+    uri: str = "/"
+    clients: int = CLIENTS
+    keep: bool = True  # a peer that does not keep connections is asked over new ones
+    kept_only: bool = False  # and is left out of this load
+    multiplex: int = 1
+    body: int = 0
+    length: int | None = 13  # of the answer's body
+    application: str = "bench_app:application"
+    limits: tuple = ()  # the responders without Python that can do this, and take part
+    only: tuple = ()  # peers that can do this at all; () means all
+    waiting: int = 0  # calls that wait in the application at a time
+    warm_up: float | None = None  # seconds, of a full run; None: the run's
+    seconds: float | None = None  # at least so many, in a full run
+    ramp: float = 0
+    once: bool = False  # one request by one client
+    rate: bool = False  # open loop at the run's rate
+    beside: bool = False  # again while SLEEPERS clients ask for the sleeping handler
+    ideal: float = 0  # requests/s that cannot be passed
+
+    def on(self, path):
+        """The differences that a path makes: nginx keeps the clients' connections whatever the peer does."""
+        return replace(self, kept_only=False) if path == "nginx" else self
 
 
-CLOSE = Load("close", f"hello, a connection per request, {CLIENTS} clients", "hello", kept=False)
-KEPT = Load("kept", f"hello, kept connections, {CLIENTS} clients", "hello", kept=True, kept_only=True)
-SLEEP = Load("sleep", f"50 ms of sleep, {SLEEP_CLIENTS} clients, {SLEEP_CLIENTS} threads", "sleep", kept=True,
-             python_only=True, threads=SLEEP_CLIENTS)  # fmt: skip
-MIXED = Load("mixed", f"{CLIENTS} hello clients beside {SLEEPERS} sleeping ones, 32 threads", "mixed", kept=True,
-             python_only=True, threads=32)  # fmt: skip
-LOADS = (CLOSE, KEPT, SLEEP, MIXED)
+LIMITS = ("libfcgi-responder", "c-responder", "null-responder")
+MULTIPLEXERS = ("wsgi-fcgi", "c-responder", "null-responder")
+
+LOADS = (
+    Load("close", f"hello, a connection per request, {CLIENTS} clients", DIRECT, DIRECT, keep=False, limits=LIMITS),
+    Load("kept", f"hello, kept connections, {CLIENTS} clients", ALL, kept_only=True, limits=LIMITS),
+    Load("mux", f"hello, {CLIENTS // 4} connections with 4 requests at a time", ("fastcgi",), ("fastcgi",),
+         clients=CLIENTS // 4, multiplex=4, limits=LIMITS, only=MULTIPLEXERS),
+    Load("rate", f"hello at a fixed rate of arrivals, up to {CLIENTS * 4} at a time", ALL, clients=CLIENTS * 4,
+         rate=True, limits=LIMITS),
+    Load("answer10k", f"answers of 10 KiB, {CLIENTS} clients", ALL, uri="/10k", length=10240,
+         limits=LIMITS[:1]),
+    Load("echo10k", f"bodies of 10 KiB sent and returned, {CLIENTS} clients", ALL, uri="/echo", body=10240,
+         length=10240, limits=LIMITS[:1]),
+    Load("echo100k", f"bodies of 100 KiB sent and returned, {CLIENTS} clients", ALL, uri="/echo", body=102400,
+         length=102400, limits=LIMITS[:1]),
+    Load("flask", f"Flask's hello, {CLIENTS} clients", ("nginx",), application="flask_app:application"),
+    Load("django", f"Django's hello, {CLIENTS} clients", ("nginx",), application="django_app:application"),
+    Load("cpu5", f"5 ms of computing in Python, {CLIENTS} clients", ("nginx",), uri="/cpu5"),
+    Load("sleep50", "50 ms of sleep, 64 clients", DIRECT, uri="/sleep50", clients=64, waiting=64, warm_up=2,
+         ideal=64 / 0.05),
+    Load("sleep50x1000", f"50 ms of sleep, {MANY} clients", DIRECT, uri="/sleep50", clients=MANY, waiting=MANY,
+         warm_up=3, ramp=0.5, ideal=MANY / 0.05),
+    Load("sleep1s", f"1 s of sleep, {MANY} clients", DIRECT, uri="/sleep1000", clients=MANY, waiting=MANY, warm_up=3,
+         seconds=4, ramp=1, ideal=MANY / 1),
+    Load("mixed", f"{CLIENTS} hello clients beside {SLEEPERS} that wait 50 ms", DIRECT, waiting=32, beside=True),
+    Load("file", "one file of 1 GiB", DIRECT, uri="/file", length=FILE_BYTES, once=True),
+    Load("upload", "one upload of 200 MB", DIRECT, uri="/upload", body=UPLOAD_BYTES, length=5, once=True),
+)  # fmt: skip
+BY_NAME = {load.name: load for load in LOADS}
+PARTS = (*BY_NAME, "memory")
 
 
-class Generator:
-    """Runs fcgi-load."""
-
-    def __init__(self, program, seconds, warmup):
-        self.program = str(program)
-        self.seconds = seconds
-        self.warmup = warmup
-
-    def command(self, instance, kept, clients, seconds, warmup, uri="/"):
-        keep = ["--keep"] if kept and instance.peer.kept else []
-        return [self.program, "--socket", instance.socket, "--clients", str(clients), "--duration", str(seconds),
-                "--warm-up", str(warmup), "--uri", uri, "--json", *keep]  # fmt: skip
-
-    def run(self, command, seconds):
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=seconds + 60, check=False)
-        return result(command, done.returncode, done.stdout)
-
-    def ask(self, instance, uri):
-        """The body of one answer."""
-        command = [self.program, "--socket", instance.socket, "--uri", uri, "--once"]
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-        if done.returncode:
-            raise SetupError(f"{instance.peer.name} did not answer {uri}:\n{instance.tail()}")
-        return done.stdout.partition(b"\r\n\r\n")[2]
-
-    def measure(self, instance, load):
-        if load is MIXED:
-            return self.measure_mixed(instance)
-        sleeping = load is SLEEP
-        warmup = SLEEP_WARMUP if sleeping else self.warmup
-        clients = SLEEP_CLIENTS if sleeping else CLIENTS
-        uri = "/sleep50" if sleeping else "/"
-        return self.measured(
-            instance, self.command(instance, load.kept, clients, self.seconds, warmup, uri), self.seconds + warmup
-        )
-
-    def measured(self, instance, command, seconds):
-        before = proc.cpu_seconds(instance.pid)
-        sample = self.run(command, seconds)
-        instance.check()
-        spent = proc.cpu_seconds(instance.pid) - before
-        # The processor time is the whole run's, so are the requests it is divided by.
-        sample["cpu_us"] = spent / max(1, sample["requests_all"]) * 1e6
-        sample["threads"] = proc.thread_count(instance.pid)
-        return sample
-
-    def measure_mixed(self, instance):
-        fast = self.command(instance, True, CLIENTS, self.seconds, self.warmup)
-        alone = self.measured(instance, fast, self.seconds + self.warmup)
-        # The sleeping clients begin before the fast ones and end after them.
-        total = self.seconds + self.warmup + 2
-        slow = self.command(instance, True, SLEEPERS, total, 0, "/sleep50")
-        with subprocess.Popen(slow, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                sample = self.measured(instance, fast, self.seconds + self.warmup)
-                beside = process.poll() is None
-                output = process.communicate(timeout=total + 60)[0]
-            finally:
-                process.kill()
-        sleeping = result(slow, process.returncode, output)
-        if not beside:
-            sample["errors"] += 1
-        sample["errors"] += alone["errors"] + alone["not200"] + sleeping["errors"] + sleeping["not200"]
-        sample["undisturbed_rps"] = alone["rps"]
-        sample["sleeping_rps"] = sleeping["rps"]
-        return sample
-
-    def measure_idle(self, instance):
-        """Memory before and while IDLE kept connections are open that have had one request each."""
-        command = [self.program, "--socket", instance.socket, "--idle", str(IDLE), "--json"]
-        before = proc.memory(instance.pid)
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                sample = json.loads(process.stdout.readline())
-                after = proc.memory(instance.pid)
-                process.communicate(timeout=60)
-            finally:
-                process.kill()
-        instance.check()
-        if process.returncode:
-            sample["errors"] += 1
-        return {"before": before, "after": after, "errors": sample["errors"] + sample["not200"]}
-
-
-def result(command, status, output):
-    # Status 1 says that answers were wrong or missing, which the figures tell; above that nothing was measured.
-    if status not in (0, 1):
-        raise SetupError(f"the load generator failed with status {status}: {' '.join(command)}")
-    sample = json.loads(output)
-    if status and not sample["errors"] and not sample["not200"]:
-        sample["errors"] = 1  # it stalled
-    return sample
+def takes_part(load, peer, path):
+    """Whether this peer is measured with this load on this path."""
+    load = load.on(path)
+    if path not in peer.links or path not in load.possible:
+        return False
+    if load.only and peer.name not in load.only:
+        return False
+    if not peer.python and peer.name not in load.limits:
+        return False
+    return not load.kept_only or peer.keeps(peer.links[path][0])

@@ -1,155 +1,314 @@
-"""The servers that are measured: how each is started, found ready, and stopped."""
+"""The servers that are measured, and how each is told to listen and to run an application.
 
-import os
-import shutil
-import socket
-import subprocess
-import time
+Every peer gets what its manual recommends for a machine of so many processors; README.md says what that is and where
+the manual says it. A peer of several processes has all of them counted.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 
-from . import proc
-
 APPS = Path(__file__).resolve().parent.parent / "apps"
-START_SECONDS = 20
-STOP_SECONDS = 10
 
 
 class SetupError(Exception):
     pass
 
 
-def backlog():
-    """uWSGI refuses to start with a backlog above the kernel's limit, so all peers get what fits."""
-    return min(1024, proc.somaxconn())
+@dataclass(frozen=True)
+class Tools:
+    """What peers are made of."""
+
+    build: Path  # directory with the project's programs
+    venv: Path  # with the peers of PyPI
+    server: Path | None  # wsgi-fcgi
+    cpus: int
+    backlog: int  # uWSGI refuses to start with one above the kernel's limit, so all peers get what fits
+    processes: int | None = None  # of every peer that can have several; None: as its manual recommends
+
+    def program(self, name):
+        return str(self.build / "contrib/bench" / name)
+
+    def script(self, name):
+        return str(self.venv / "bin" / name)
+
+    def count(self, recommended):
+        return self.processes or recommended
 
 
-def environment():
-    """Not the caller's: a pyenv or a virtual environment in it could give the peers different Pythons."""
-    return {
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "LANG": "C.UTF-8",
-        "HOME": os.environ.get("HOME", "/"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+@dataclass(frozen=True)
+class Place:
+    """Where an instance listens: a Unix socket, or a port of 127.0.0.1."""
+
+    protocol: str  # fastcgi, uwsgi, http
+    socket: str = ""
+    port: int = 0
+
+    @property
+    def address(self):
+        return self.socket or f"127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a load asks for: `waiting` is how many calls wait at a time in the application, 0 if none does."""
+
+    application: str = "bench_app:application"
+    clients: int = 16
+    waiting: int = 0
+
+    @property
+    def framework(self):
+        return not self.application.startswith("bench_app")
 
 
 class Peer:
-    """A program. `kept` tells whether it keeps connections; `threads` whether it takes a number of threads."""
+    """`links` says by path what the peer listens with: protocol and kind of socket."""
 
     name = ""
-    kept = True
+    links: dict = {}
     python = True
-    threads = True
+    memo = ""  # shown beside its command lines
 
-    def __init__(self, program):
-        self.program = str(program)
+    def __init__(self, tools):
+        self.tools = tools
 
-    def command(self, path, threads):
+    def keeps(self, protocol):
+        """Whether it keeps connections between requests."""
+        return True
+
+    def command(self, place, need, directory):
         raise NotImplementedError
 
     def version(self):
+        """A command that says it in its first line, or the line itself."""
         return ""
-
-    def output(self, *args):
-        done = subprocess.run([self.program, *args], env=environment(), capture_output=True, text=True, check=False)
-        lines = (done.stdout or done.stderr).strip().splitlines()
-        return lines[0] if lines else ""
 
 
 class WsgiFcgi(Peer):
-    name = "wsgi-fcgi"
+    """Its defaults: `--threads` only where the load's calls wait for more than those have."""
 
-    def command(self, path, threads):
-        count = ["--threads", str(threads)] if threads else []
-        return [self.program, "--socket", path, "--backlog", str(backlog()), *count, "--chdir", str(APPS),
-                "bench_app:application"]  # fmt: skip
+    name = "wsgi-fcgi"
+    links = {"fastcgi": ("fastcgi", "unix"), "nginx": ("fastcgi", "unix")}
+
+    def __init__(self, tools, http):
+        super().__init__(tools)
+        if http:
+            self.links = {**self.links, "http": ("http", "tcp")}
+
+    def command(self, place, need, directory):
+        listen = ["--http" if place.protocol == "http" else "--socket", place.address]
+        threads = ["--threads", str(need.waiting)] if need.waiting else []
+        venv = ["--venv", str(self.tools.venv)] if need.framework else []
+        return [str(self.tools.server), *listen, "--backlog", str(self.tools.backlog), *threads, *venv,
+                "--chdir", str(APPS), need.application]  # fmt: skip
 
     def version(self):
-        return self.output("--version")
+        return [str(self.tools.server), "--version"]
 
 
 class Uwsgi(Peer):
-    """As its manual advises for one process: no request log, a longer backlog, no second interpreter.
-
-    Threads only where a load needs them: without them it does not take the GIL, which is faster.
-    """
+    """Threads only where calls wait: without them it does not take the GIL, which is faster."""
 
     name = "uwsgi"
-    kept = False
+    links = {"fastcgi": ("fastcgi", "unix"), "http": ("http", "tcp"), "nginx": ("uwsgi", "unix")}
+    memo = "it closes FastCGI and uwsgi connections after one request; its HTTP router keeps them"
 
-    def command(self, path, threads):
-        count = ["--enable-threads", "--threads", str(threads)] if threads else []
-        return [self.program, "--strict", "--plugin", "python3", "--fastcgi-socket", path, "--listen", str(backlog()),
-                "--processes", "1", *count, "--single-interpreter", "--need-app", "--disable-logging", "--die-on-term",
-                "--chdir", str(APPS), "--module", "bench_app:application"]  # fmt: skip
+    def keeps(self, protocol):
+        return protocol == "http"
+
+    def command(self, place, need, directory):
+        listen = {
+            "fastcgi": ["--fastcgi-socket", place.address],
+            "uwsgi": ["--uwsgi-socket", place.address],
+            "http": ["--http", place.address, "--http-keepalive"],
+        }[place.protocol]
+        processes = self.tools.count(self.tools.cpus)
+        threads = ["--enable-threads", "--threads", str(-(-need.waiting // processes))] if need.waiting else []
+        venv = ["--virtualenv", str(self.tools.venv)] if need.framework else []
+        return [self.tools.script("uwsgi"), "--strict", *listen, "--listen", str(self.tools.backlog),
+                "--master", "--processes", str(processes), "--thunder-lock", *threads, "--single-interpreter",
+                "--need-app", "--disable-logging", "--die-on-term", *venv, "--chdir", str(APPS),
+                "--module", need.application]  # fmt: skip
 
     def version(self):
-        return f"uWSGI {self.output('--version')}"
+        return [self.tools.script("uwsgi"), "--version"]
 
 
-class CResponder(Peer):
-    name = "c-responder"
+class Gunicorn(Peer):
+    links = {"http": ("http", "tcp"), "nginx": ("http", "unix")}
+
+    def command(self, place, need, directory):
+        bind = f"unix:{place.socket}" if place.socket else place.address
+        workers = self.tools.count(2 * self.tools.cpus + 1)
+        return [self.tools.script("gunicorn"), "--bind", bind, "--backlog", str(self.tools.backlog),
+                "--workers", str(workers), *self.worker(need, workers), "--keep-alive", "75",
+                "--graceful-timeout", "2", "--no-control-socket", "--chdir", str(APPS), need.application]  # fmt: skip
+
+    def worker(self, need, workers):
+        raise NotImplementedError
+
+    def version(self):
+        return [self.tools.script("gunicorn"), "--version"]
+
+
+class GunicornThreads(Gunicorn):
+    name = "gunicorn-gthread"
+
+    def worker(self, need, workers):
+        threads = max(2 * self.tools.cpus, -(-need.waiting // workers))
+        return ["--worker-class", "gthread", "--threads", str(threads)]
+
+
+class GunicornGevent(Gunicorn):
+    name = "gunicorn-gevent"
+
+    def worker(self, need, workers):
+        return ["--worker-class", "gevent", "--worker-connections", "1000"]
+
+
+class Granian(Peer):
+    name = "granian"
+    links = {"http": ("http", "tcp"), "nginx": ("http", "unix")}
+
+    def command(self, place, need, directory):
+        listen = ["--uds", place.socket] if place.socket else ["--host", "127.0.0.1", "--port", str(place.port)]
+        workers = self.tools.count(self.tools.cpus)
+        each = -(-need.waiting // workers)
+        threads = ["--blocking-threads", str(each), "--backpressure", "1024"] if need.waiting else []
+        return [self.tools.script("granian"), "--interface", "wsgi", *listen, "--backlog", str(self.tools.backlog),
+                "--workers", str(workers), *threads, "--no-ws", "--working-dir", str(APPS), need.application]  # fmt: skip
+
+    def version(self):
+        return [self.tools.script("granian"), "--version"]
+
+
+class Bjoern(Peer):
+    name = "bjoern"
+    links = {"http": ("http", "tcp"), "nginx": ("http", "unix")}
+    memo = "one call at a time in each process: it has no threads"
+
+    def command(self, place, need, directory):
+        address, port = (place.socket, 0) if place.socket else ("127.0.0.1", place.port)
+        return [self.tools.script("python"), str(APPS / "bjoern_server.py"), address, str(port),
+                str(self.tools.count(self.tools.cpus)), need.application]  # fmt: skip
+
+    def version(self):
+        return [self.tools.script("python"), "-c",
+                "from importlib.metadata import version; print('bjoern', version('bjoern'))"]  # fmt: skip
+
+
+class Waitress(Peer):
+    name = "waitress"
+    links = {"http": ("http", "tcp"), "nginx": ("http", "unix")}
+    memo = "it has one process"
+
+    def command(self, place, need, directory):
+        listen = f"--unix-socket={place.socket}" if place.socket else f"--listen={place.address}"
+        return [self.tools.script("waitress-serve"), listen, f"--backlog={self.tools.backlog}",
+                f"--threads={max(4, need.waiting)}", "--connection-limit=2000", "--asyncore-use-poll",
+                need.application]  # fmt: skip
+
+    def version(self):
+        return [self.tools.script("python"), "-c",
+                "from importlib.metadata import version; print('waitress', version('waitress'))"]  # fmt: skip
+
+
+MOD_WSGI = """\
+LoadModule mpm_event_module {modules}/mod_mpm_event.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule wsgi_module {modules}/mod_wsgi.so
+{user}
+ServerName localhost
+Listen 127.0.0.1:{port}
+ListenBacklog {backlog}
+PidFile {directory}/apache-{port}.pid
+DefaultRuntimeDir {directory}
+ErrorLog /dev/stderr
+LogLevel warn
+KeepAlive On
+MaxKeepAliveRequests 0
+KeepAliveTimeout 75
+{mpm}
+WSGISocketPrefix {directory}/wsgi-{port}
+WSGIDaemonProcess bench processes={processes} threads={threads} python-home={venv} python-path={apps} \
+listen-backlog={backlog}
+WSGIProcessGroup bench
+WSGIApplicationGroup %{{GLOBAL}}
+WSGICallableObject {callable}
+WSGIScriptAlias / {apps}/{module}.py
+<Directory {apps}>
+    Require all granted
+</Directory>
+"""
+
+# A thread of Apache waits for every call that waits in the application.
+MANY_THREADS = """\
+ServerLimit {children}
+StartServers 2
+ThreadsPerChild 64
+MinSpareThreads {workers}
+MaxSpareThreads {workers}
+MaxRequestWorkers {workers}"""
+
+
+class ModWsgi(Peer):
+    name = "mod_wsgi"
+    links = {"http": ("http", "tcp"), "nginx": ("http", "tcp")}
+    memo = "daemon mode, mpm_event; Apache's processes are counted with it"
+    MODULES = "/usr/lib/apache2/modules"
+
+    def command(self, place, need, directory):
+        import os
+
+        processes = self.tools.count(self.tools.cpus)
+        module, _, name = need.application.partition(":")
+        children = -(-need.waiting // 64) + 1
+        mpm = MANY_THREADS.format(children=children, workers=64 * children) if need.waiting > 64 else ""
+        text = MOD_WSGI.format(
+            modules=self.MODULES, port=place.port, backlog=self.tools.backlog, directory=directory, mpm=mpm,
+            user="User nobody\nGroup nogroup" if os.getuid() == 0 else "", processes=processes,
+            threads=max(15, -(-need.waiting // processes)), venv=self.tools.venv, apps=APPS, module=module,
+            callable=name)  # fmt: skip
+        path = directory / f"mod_wsgi-{place.port}.conf"
+        path.write_text(text)
+        return ["/usr/sbin/apache2", "-f", str(path), "-D", "FOREGROUND"]
+
+    def version(self):
+        return ["dpkg-query", "--show", "--showformat=${Package} ${Version}\n", "libapache2-mod-wsgi-py3", "apache2-bin"]
+
+
+class Limit(Peer):
+    """A responder with no Python, which bounds what a responder with Python can reach."""
+
+    links = {"fastcgi": ("fastcgi", "unix"), "nginx": ("fastcgi", "unix")}
     python = False
-    threads = False
 
-    def command(self, path, threads):
-        return [self.program, path]
+    def command(self, place, need, directory):
+        return [self.tools.program(self.name), place.socket]
 
 
-class NullResponder(CResponder):
-    """wsgi-fcgi's own layers without its Python layer."""
+class LibFcgi(Limit):
+    name = "libfcgi-responder"
+    memo = "C on libfcgi's own loop, a thread for each client"
 
+    def command(self, place, need, directory):
+        return [*super().command(place, need, directory), str(need.clients)]
+
+
+class CResponder(Limit):
+    name = "c-responder"
+    memo = "C, one thread, looks at no parameter: the least a responder can cost"
+
+
+class NullResponder(Limit):
     name = "null-responder"
+    memo = "this project without its Python layer, an application in C"
 
 
-class Instance:
-    """A running peer, on a socket of its own."""
-
-    def __init__(self, peer, role, directory, threads=None):
-        self.peer = peer
-        self.socket = str(directory / f"{peer.name}-{role}.sock")
-        self.log = directory / f"{peer.name}-{role}.log"
-        self.command = peer.command(self.socket, threads)
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                self.command, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        self.pid = self.process.pid
-
-    def wait_ready(self):
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            self.check()
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
-                try:
-                    s.connect(self.socket)
-                    return
-                except (FileNotFoundError, ConnectionRefusedError):
-                    time.sleep(0.02)
-        raise SetupError(f"{self.peer.name} does not listen after {START_SECONDS} s:\n{self.tail()}")
-
-    def check(self):
-        if self.process.poll() is not None:
-            raise SetupError(f"{self.peer.name} ended with status {self.process.returncode}:\n{self.tail()}")
-
-    def tail(self):
-        lines = self.log.read_text(errors="replace").splitlines()
-        return "\n".join([" ".join(self.command), *lines[-15:]])
-
-    def stop(self):
-        if self.process.poll() is not None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            print(f"{self.peer.name} (process {self.pid}) did not stop in {STOP_SECONDS} s; killed")
-            self.process.kill()
-            self.process.wait()
+PYTHON_PEERS = (WsgiFcgi, Uwsgi, GunicornThreads, GunicornGevent, Granian, Bjoern, Waitress, ModWsgi)
+LIMITS = (LibFcgi, CResponder, NullResponder)
+NAMES = tuple(kind.name for kind in (*PYTHON_PEERS, *LIMITS))
 
 
-def find(name, package):
-    path = shutil.which(name, path=environment()["PATH"])
-    if not path:
-        raise SetupError(f"{name} is missing (Debian: apt-get install {package})")
-    return path
+def make(tools, http):
+    return [WsgiFcgi(tools, http), *(kind(tools) for kind in (*PYTHON_PEERS[1:], *LIMITS))]

@@ -1,0 +1,172 @@
+"""The speed guard: counts that noise cannot change, against a record in the tree.
+
+A count per request is the difference between a run of 2N requests and one of N, by N: start-up and end are the same in
+both. Instructions are those that callgrind counts in the server, which has one thread at work for requests that never
+block; allocations are calls of malloc and its kin.
+"""
+
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent.parent
+BUDGET = BENCH / "speed-budget.json"
+SLACK = 0.03  # of instructions
+ALLOCATION_SLACK = 0.01  # calls for each request: pools that grow once
+INSTRUCTION_REQUESTS = 5000
+ALLOCATION_REQUESTS = 10000
+START_SECONDS = 60
+LOAD_SECONDS = 120
+STOP_SECONDS = 60
+MODES = {"kept": ["--keep"], "close": []}
+KEY = ("compiler", "flags", "python", "machine")
+
+
+class GuardError(Exception):
+    """The counts could not be taken."""
+
+
+def run(command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise GuardError(f"this failed: {' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def identify(build):
+    """What the counts depend on."""
+    server = build / "wsgi-fcgi"
+    about = run([str(server), "--version"])
+    options = re.search(r"^build options: (.*)$", about, re.M).group(1)
+    for word in ("sanitizer", "coverage", "fuzzer"):
+        if word in options:
+            raise GuardError(f"{server} was built with {options}, which changes its counts")
+    comment = re.search(r"\]\s+(\S.*)$", run(["readelf", "--string-dump=.comment", str(server)]), re.M)
+    flags = re.search(r"^CFLAGS = (.*)$", (build / "Makefile").read_text(), re.M)
+    return {
+        "compiler": comment.group(1).strip() if comment else "unknown",
+        "flags": flags.group(1).strip() if flags else "",
+        "python": re.search(r"^Python (.*)$", about, re.M).group(1),
+        "machine": platform.machine(),
+    }
+
+
+def environment(more):
+    # The same seed in both runs: it decides where dicts collide.
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0",
+            "PYTHONDONTWRITEBYTECODE": "1", **more}  # fmt: skip
+
+
+def serve(build, directory, count, mode, before=(), variables=None):
+    """Runs the server for so many requests of one client, one after the other."""
+    path = directory / "guard.sock"
+    log = directory / "guard.log"
+    command = [*before, str(build / "wsgi-fcgi"), "--socket", str(path), "--chdir", str(BENCH / "apps"),
+               "bench_app:application"]  # fmt: skip
+    with open(log, "wb") as out, subprocess.Popen(command, env=environment(variables or {}), stdout=out, stderr=out) as p:
+        try:
+            wait_for_socket(p, path, log)
+            run([str(build / "contrib/bench/fcgi-load"), "--socket", str(path), "--clients", "1", "--requests",
+                 str(count), "--max-time", str(LOAD_SECONDS), *MODES[mode]])  # fmt: skip
+            p.send_signal(signal.SIGTERM)
+            if p.wait(STOP_SECONDS):
+                raise GuardError(f"the server ended with status {p.returncode}\n{log.read_text(errors='replace')}")
+        finally:
+            p.kill()
+    return log.read_text(errors="replace")
+
+
+def wait_for_socket(process, path, log):
+    deadline = time.monotonic() + START_SECONDS
+    while not path.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise GuardError(f"the server did not start\n{log.read_text(errors='replace')}")
+        time.sleep(0.01)
+
+
+def instructions(build, directory, mode):
+    def total(count):
+        before = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={directory}/callgrind.out"]
+        found = re.search(r"Collected : (\d+)", serve(build, directory, count, mode, before))
+        if not found:
+            raise GuardError("callgrind did not say what it collected")
+        return int(found.group(1))
+
+    return difference(total, INSTRUCTION_REQUESTS)
+
+
+def difference(total, count):
+    return (total(2 * count) - total(count)) / count
+
+
+def allocations(build, directory, mode):
+    """By who asked for them."""
+    out = directory / "allocations.json"
+
+    def counts(count):
+        variables = {"LD_PRELOAD": str(build / "contrib/bench/malloc-count.so"), "MALLOC_COUNT_FILE": str(out)}
+        serve(build, directory, count, mode, variables=variables)
+        if not out.exists():
+            raise GuardError("malloc-count.so wrote nothing")
+        found = json.loads(out.read_text())
+        out.unlink()
+        if not found["own"]:
+            raise GuardError("malloc-count.so saw no allocation of the server, not even at its start")
+        return found
+
+    few, many = counts(ALLOCATION_REQUESTS), counts(2 * ALLOCATION_REQUESTS)
+    return {owner: (many[owner] - few[owner]) / ALLOCATION_REQUESTS for owner in few}
+
+
+def find_record(records, key):
+    return next((r for r in records if all(r[part] == key[part] for part in KEY)), None)
+
+
+def judge_instructions(measured, recorded):
+    """None when it is within the slack, else what is to be said. Noise only adds, so measured is the least of several."""
+    change = measured / recorded - 1
+    if abs(change) <= SLACK:
+        return None
+    if change > 0:
+        return f"{change * 100:.1f} % more than the budget of {recorded:.0f}"
+    return f"{-change * 100:.1f} % less than the budget of {recorded:.0f}: record the gain, so that it stays"
+
+
+def judge_allocations(measured, recorded):
+    if abs(measured - recorded) <= ALLOCATION_SLACK:
+        return None
+    if measured > recorded:
+        return f"recorded are {recorded:g}: the request path allocates what it did not"
+    return f"recorded are {recorded:g}: record the gain, so that it stays"
+
+
+HOW_TO_RECORD = """\
+If the change is worth it: contrib/bench/speed-guard --record --build {build}
+writes the new budget into contrib/bench/speed-budget.json; commit it with the change, and let the commit say why a
+request costs more, or what made it cost less. To find where: callgrind_annotate, with the command in
+contrib/bench/README.md."""
+
+
+def load_budget(path=BUDGET):
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def save_record(key, instruction_counts, allocation_counts, path=BUDGET):
+    """Replaces the record of this key, or adds it."""
+    records = [r for r in load_budget(path) if any(r[part] != key[part] for part in KEY)]
+    records.append(
+        {
+            **key,
+            "instructions": {mode: round(count) for mode, count in instruction_counts.items()},
+            "allocations": {mode: round(count["own"] + count["libev"], 2) for mode, count in allocation_counts.items()},
+        }
+    )
+    records.sort(key=lambda r: [r[part] for part in KEY])
+    temporary = Path(f"{path}.new")
+    temporary.write_text(json.dumps(records, indent=2) + "\n")
+    os.replace(temporary, path)

@@ -1,0 +1,99 @@
+"""A running peer: started, found ready, measured, and ended by its process id."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+
+from . import proc
+from .peers import APPS, SetupError
+
+START_SECONDS = 20
+STOP_SECONDS = 8
+ASK_SECONDS = 30
+
+
+def environment(more=()):
+    """Not the caller's: a pyenv or a virtual environment in it could give the peers different Pythons."""
+    return {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": os.environ.get("HOME", "/"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **dict(more),
+    }
+
+
+class Instance:
+    """`place` is where it listens, `asked` where the load goes: the same, or nginx in front of it."""
+
+    def __init__(self, peer, place, asked, need, directory, variables):
+        self.peer = peer
+        self.place = place
+        self.asked = asked
+        self.log = directory / f"{peer.name}.log"
+        self.command = peer.command(place, need, directory)
+        self.pids = []
+        self.startup_ms = None
+        if place.socket and os.path.exists(place.socket):
+            os.unlink(place.socket)
+        self.started = time.monotonic()
+        with open(self.log, "wb") as log:
+            try:
+                self.process = subprocess.Popen(
+                    self.command, env=environment(variables), cwd=APPS, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+            except OSError as error:
+                raise SetupError(f"cannot start {self.command[0]}: {error.strerror}") from error
+        self.pid = self.process.pid
+
+    def wait_ready(self, generator):
+        """Until the first answer, which is the start-up time. Whoever asks through nginx gets 502 before that."""
+        deadline = self.started + START_SECONDS
+        while not self.accepts():
+            self.wait_or_fail(deadline)
+        while not generator.answers(self.asked, "/"):
+            self.wait_or_fail(deadline)
+        self.startup_ms = (time.monotonic() - self.started) * 1000
+        self.pids = proc.tree(self.pid)
+
+    def accepts(self):
+        unix = bool(self.place.socket)
+        with socket.socket(socket.AF_UNIX if unix else socket.AF_INET, socket.SOCK_STREAM) as s:
+            s.settimeout(1)
+            try:
+                s.connect(self.place.socket if unix else ("127.0.0.1", self.place.port))
+            except OSError:
+                return False
+        return True
+
+    def wait_or_fail(self, deadline):
+        self.check()
+        if time.monotonic() > deadline:
+            raise SetupError(f"no answer {START_SECONDS} s after its start\n{self.tail()}")
+        time.sleep(0.002)
+
+    def check(self):
+        if self.process.poll() is not None:
+            raise SetupError(f"it ended with status {self.process.returncode}\n{self.tail()}")
+
+    def tail(self):
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
+
+    def stop(self):
+        """Ends the process and whatever it leaves behind. Returns a note when that took force."""
+        children = {pid: proc.start_time(pid) for pid in proc.tree(self.pid)[1:]}
+        note = ""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            note = f"did not stop in {STOP_SECONDS} s and was killed"
+            self.process.kill()
+            self.process.wait()
+        for pid, started in children.items():
+            if started and proc.start_time(pid) == started:
+                os.kill(pid, signal.SIGKILL)
+        return note

@@ -1,0 +1,242 @@
+"""One run: which samples are taken, in which order, and what becomes of those that fail."""
+
+import ast
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+from . import loads, peers, proc, report
+from .generator import Generator, LoadFailed
+from .instance import Instance, environment
+from .nginx import Nginx
+from .peers import Need, Place, SetupError
+
+HELLO = "bench_app:application"
+SETTLE_SECONDS = 1.2  # around a sample: its start, its first answer, its end
+
+
+class Session:
+    """`samples[path][load][peer]` is a list with one sample for each round; a sample that failed says why in "failed"."""
+
+    def __init__(self, arguments, tools, chosen, directory):
+        self.arguments = arguments
+        self.tools = tools
+        self.peers = chosen
+        self.directory = directory
+        self.generator = Generator(
+            tools.program("fcgi-load"), arguments.duration, arguments.warm_up, arguments.rate
+        )
+        self.places = {}
+        self.fronts = {}
+        self.nginx = None
+        self.nginx_command = []
+        self.samples = {}
+        self.commands = {}
+        self.pythons = {}
+        self.memory = {}
+        self.notes = []
+        self.hopeless = {}  # by (peer, path, need): why it could not be started; it is not tried again
+        self.variables = {"BENCH_FILE": str(directory / "file")}
+
+    # --- the plan
+
+    def plan(self):
+        """Loads with their paths and the peers that take part, in the order of a round."""
+        for load in loads.LOADS:
+            if load.name not in self.arguments.load:
+                continue
+            paths = load.possible if self.arguments.path_given else load.paths
+            for path in self.arguments.path:
+                if path in paths:
+                    fit = [peer for peer in self.peers if loads.takes_part(load, peer, path)]
+                    if fit:
+                        yield load.on(path), path, fit
+
+    def bound(self):
+        """Seconds that a run takes when nothing fails, about; and how many samples it takes."""
+        seconds, count = 0, 0
+        for load, _, fit in self.plan():
+            each = 3 if load.once else sum(self.generator.times(load)) * (2 if load.beside else 1)
+            seconds += (each + SETTLE_SECONDS) * len(fit)
+            count += len(fit)
+        return seconds * self.arguments.rounds, count * self.arguments.rounds
+
+    # --- set-up
+
+    def prepare(self):
+        """Addresses for all, the large file, and nginx. Addresses stay the same, so that nginx can name them."""
+        os.chmod(self.directory, 0o755)  # Apache's processes are another user's when root runs this
+        with open(self.variables["BENCH_FILE"], "wb") as file:
+            file.truncate(loads.FILE_BYTES)
+        front = [path for _, path, _ in self.plan() if path == "nginx"]
+        if front:
+            self.nginx = Nginx(self.directory, self.tools.cpus, self.tools.backlog)
+        for peer in self.peers:
+            for path, (protocol, kind) in peer.links.items():
+                unix = str(self.directory / f"{peer.name}-{path}.sock")
+                place = Place(protocol, socket=unix) if kind == "unix" else Place(protocol, port=free_port())
+                self.places[peer.name, path] = place
+                if path == "nginx" and front:
+                    self.fronts[peer.name] = Place("http", port=free_port())
+                    self.nginx.add(peer, place, self.fronts[peer.name].port)
+        if front:
+            self.nginx_command = self.nginx.start()
+
+    def start(self, peer, path, need):
+        place = self.places[peer.name, path]
+        asked = self.fronts[peer.name] if path == "nginx" else place
+        instance = Instance(peer, place, asked, need, self.directory, self.variables)
+        self.commands.setdefault(path, {}).setdefault(peer.name, [])
+        command = " ".join(instance.command)
+        if command not in self.commands[path][peer.name]:
+            self.commands[path][peer.name].append(command)
+        try:
+            instance.wait_ready(self.generator)
+        except BaseException:
+            instance.stop()
+            raise
+        return instance
+
+    # --- measuring
+
+    def measure(self):
+        total = self.bound()[1]
+        done = 0
+        for number in range(1, self.arguments.rounds + 1):
+            for load, path, fit in self.plan():
+                for peer in fit:
+                    done += 1
+                    progress(f"{done} of {total}: round {number}, {path}, {load.name}, {peer.name}")
+                    sample = self.sample(load, path, peer)
+                    by_load = self.samples.setdefault(path, {}).setdefault(load.name, {})
+                    by_load.setdefault(peer.name, []).append(sample)
+        progress("")
+
+    def sample(self, load, path, peer):
+        need = Need(load.application, load.clients, load.waiting)
+        key = peer.name, path, need
+        if key in self.hopeless:
+            return {"failed": self.hopeless[key]}
+        try:
+            instance = self.start(peer, path, need)
+        except SetupError as error:
+            self.hopeless[key] = str(error)
+            self.tell_failure(peer, path, load, error)
+            return {"failed": str(error)}
+        try:
+            return self.measure_instance(instance, load, path)
+        except (SetupError, LoadFailed, subprocess.TimeoutExpired) as error:
+            self.tell_failure(peer, path, load, error)
+            return {"failed": str(error)}
+        finally:
+            note = instance.stop()
+            if note:
+                self.notes.append(f"{peer.name} ({path}, {load.name}) {note}")
+
+    def measure_instance(self, instance, load, path):
+        peer = instance.peer
+        if peer.python and load.application == HELLO and peer.name not in self.pythons:
+            self.pythons[peer.name] = ast.literal_eval(self.generator.ask(instance.asked, "/python").decode())
+        sample = self.generator.measure(instance, load, self.nginx if path == "nginx" else None)
+        if load.name == "kept" and path == "fastcgi" and peer.name == "wsgi-fcgi":
+            about = ast.literal_eval(self.generator.count_threads(instance).decode())
+            sample["application_threads"] = about["threads"]
+        return sample
+
+    def tell_failure(self, peer, path, load, error):
+        lines = str(error).splitlines()
+        print(f"\n{peer.name}, {path}, {load.name}: FAILED: {lines[0]}")
+        for line in lines[1:]:
+            print(f"    {line}")
+
+    def measure_memory(self):
+        """wsgi-fcgi after a hello load beside an interpreter that does nothing; then with idle connections."""
+        if "memory" not in self.arguments.load or not any(peer.name == "wsgi-fcgi" for peer in self.peers):
+            return
+        progress("memory")
+        peer = next(peer for peer in self.peers if peer.name == "wsgi-fcgi")
+        try:
+            instance = self.start(peer, "fastcgi", Need())
+            try:
+                for name in ("close", "kept"):
+                    self.generator.measure(instance, loads.BY_NAME[name])
+                self.memory["wsgi-fcgi"] = proc.memory(instance.pids)
+                python = ast.literal_eval(self.generator.ask(instance.asked, "/python").decode())["executable"]
+                self.memory["idle"] = self.generator.measure_idle(instance)
+            finally:
+                instance.stop()
+            self.memory["pybase"] = bare_python(self.tools.program("pybase"), python)
+        except (SetupError, LoadFailed, OSError, json.JSONDecodeError, subprocess.TimeoutExpired) as error:
+            self.memory.clear()
+            self.notes.append(f"memory could not be measured: {error}")
+        progress("")
+
+    def stop(self):
+        if self.nginx:
+            self.nginx.stop()
+            if any(report.wrong_answers(s) for by in self.samples.get("nginx", {}).values() for r in by.values() for s in r):
+                self.notes += [f"nginx: {line}" for line in self.nginx.log()[-10:]]
+
+    # --- what is kept
+
+    def versions(self):
+        return {peer.name: first_line(peer.version()) for peer in self.peers}
+
+    def record(self, machine):
+        return {
+            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "machine": machine,
+            "versions": {**self.versions(), **({"nginx": first_line(["/usr/sbin/nginx", "-v"])} if self.nginx else {})},
+            "pythons": self.pythons,
+            "commands": self.commands,
+            "nginx_command": self.nginx_command,
+            "rounds": self.arguments.rounds,
+            "seconds": self.arguments.duration,
+            "rate": self.arguments.rate,
+            "processes": self.arguments.processes or "as each manual recommends",
+            "samples": self.samples,
+            "memory": self.memory,
+            "notes": self.notes,
+        }
+
+
+def free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def first_line(command):
+    """Of what a command says."""
+    if not command:
+        return ""
+    if not shutil.which(command[0]):
+        return "not installed"
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    return ", ".join((done.stdout or done.stderr).strip().splitlines()[:2])
+
+
+def bare_python(program, python):
+    command = [program, python]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            if process.stdout.readline() != "ready\n":
+                raise SetupError(f"this did not start: {' '.join(command)}")
+            return proc.memory([process.pid])
+        finally:
+            process.terminate()
+
+
+def progress(text):
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def make_tools(arguments):
+    return peers.Tools(
+        build=arguments.build, venv=arguments.build / "venv", server=arguments.wsgi_fcgi, cpus=proc.cpu_count(),
+        backlog=min(1024, proc.somaxconn()), processes=arguments.processes)  # fmt: skip
