@@ -98,7 +98,7 @@ static void conn_open(struct load *l, struct conn *c) {
     }
     c->state = CONN_OPEN;
     c->queue_off = c->header_len = 0;
-    c->want_out = false;
+    c->want_out = c->answered = false;
     l->opened++;
     conn_watch(l, c, EPOLL_CTL_ADD);
 }
@@ -139,6 +139,7 @@ static void conn_fail(struct load *l, struct conn *c) {
 }
 
 static void stream_finish(struct load *l, struct conn *c, unsigned id, enum answer_verdict verdict) {
+    c->answered = true;
     c->streams[id - 1].active = false;
     c->inflight--;
     load_settle(l, c, id, verdict);
@@ -249,15 +250,28 @@ static int http_take(struct load *l, struct conn *c, const char *p, size_t n) {
     return 0;
 }
 
+/* RFC 9112 section 9.3.1: a server may close a kept connection at any time, and a request that it had not begun to
+ * answer is sent again on another. Its time goes on. */
+static void conn_retry(struct load *l, struct conn *c) {
+    conn_close(c);
+    l->retried++;
+    c->queue[c->queue_first] = 1;
+    c->queue_len = 1;
+}
+
 /* The peer closed the connection, which is the end of an HTTP answer that has no other. */
 static void conn_ended(struct load *l, struct conn *c) {
     struct stream *s = &c->streams[0];
-    if (!l->spec.http || !s->active || s->answer.state != ANSWER_TO_CLOSE) {
+    if (!l->spec.http || !s->active) {
         conn_fail(l, c);
-        return;
+    } else if (s->answer.state == ANSWER_TO_CLOSE) {
+        conn_close(c);
+        stream_finish(l, c, 1, answer_judge(&s->answer, l->body_length));
+    } else if (c->answered && s->answer.state == ANSWER_HEAD && !s->answer.text_len) {
+        conn_retry(l, c);
+    } else {
+        conn_fail(l, c);
     }
-    conn_close(c);
-    stream_finish(l, c, 1, answer_judge(&s->answer, l->body_length));
 }
 
 void conn_read(struct load *l, struct conn *c) {

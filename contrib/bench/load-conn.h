@@ -23,6 +23,7 @@ struct conn {
     enum conn_state state;
     int fd;
     bool want_out;
+    bool answered; /* since it was opened */
     unsigned inflight;
     struct stream *streams; /* by request id - 1 */
     uint16_t *queue;        /* ring of `mux` ids whose request is still to be sent; the first may be sent in part */

@@ -49,6 +49,7 @@ void load_print(const struct load *l, bool json) {
         {"not200", (double)l->not200, 0},
         {"bad_length", (double)l->bad_length, 0},
         {"unanswered", (double)l->unanswered, 0},
+        {"retried", (double)l->retried, 0},
         {"stalled", (double)l->stalled, 0},
         {"seconds", seconds, 3},
         {"rps", (double)l->counted * rate, 1},

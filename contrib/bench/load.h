@@ -56,6 +56,7 @@ struct load {
     long issued, done; /* whole run, failed ones included */
     long counted, errors, not200, bad_length, opened;
     long unanswered; /* at the end; open loop: those that were due and not sent too */
+    long retried;    /* HTTP: sent again as a kept connection had been closed */
     long broken;     /* connections ended because the peer broke the protocol */
     uint64_t bytes;
     bool stalled;

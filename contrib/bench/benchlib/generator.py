@@ -24,10 +24,10 @@ class Generator:
         self.rate = rate
 
     def times(self, load):
-        """Seconds of warm-up and seconds that count. A quick run scales down what a load would have for itself."""
+        """Seconds of warm-up and seconds that count. A quick run shortens what a load would have for itself, but not
+        the warm-up: threads that are only being started would be another measurement."""
         scale = min(1, self.seconds / 2)
-        warm_up = self.warm_up if load.warm_up is None else max(self.warm_up, load.warm_up * scale)
-        return warm_up, max(self.seconds, (load.seconds or 0) * scale)
+        return max(self.warm_up, load.warm_up or 0), max(self.seconds, (load.seconds or 0) * scale)
 
     def target(self, place):
         return [self.program, "--socket", place.address, *(["--http"] if place.protocol == "http" else [])]
@@ -87,12 +87,15 @@ class Generator:
         nginx_spent = proc.cpu_seconds(nginx_pids) - nginx_before
         instance.check()
         sample = result(process.returncode, output, errors)
+        if not sample["requests"]:
+            raise LoadFailed("no answer came in the seconds that count")
         # The processor time is the whole run's, so are the requests it is divided by.
         count = max(1, sample["requests_all"])
         sample["cpu_us"] = spent / count * 1e6
         sample["nginx_cpu_us"] = nginx_spent / count * 1e6 if nginx else None
-        sample["loaded"] = {"rss": loaded["rss"]}
-        sample["threads"] = max(loaded["threads"], proc.usage(pids)["threads"])
+        end = proc.usage(pids)
+        sample["loaded"] = {"rss": max(loaded["rss"], end["rss"])}
+        sample["threads"] = max(loaded["threads"], end["threads"])
         sample["processes"] = len(pids)
         return sample
 

@@ -244,7 +244,7 @@ WSGIScriptAlias / {apps}/{module}.py
 # A thread of Apache waits for every call that waits in the application.
 MANY_THREADS = """\
 ServerLimit {children}
-StartServers 2
+StartServers {children}
 ThreadsPerChild 64
 MinSpareThreads {workers}
 MaxSpareThreads {workers}

@@ -27,21 +27,26 @@ def colour(peer):
     return COLOURS.get(peer, LIMIT if peer in LIMITS else OTHER)
 
 
-def bars(axes, results, path, load, key, title, scale=1.0, form="{:,.0f}"):
-    """A bar for each peer, the longest on top, with the spread of the rounds."""
+def short(value):
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def bars(axes, results, path, load, key, title, scale=1.0, least=False):
+    """A bar for each peer, the best on top (`least`: the shortest), with the spread of the rounds."""
     values = {}
     for peer in results.record["samples"].get(path, {}).get(load, {}):
         found = [v * scale for v in results.values(path, load, peer, key) if v is not None]
         if found:
             values[peer] = found
-    order = sorted(values, key=lambda peer: statistics.median(values[peer]))
+    order = sorted(values, key=lambda peer: statistics.median(values[peer]), reverse=least)
     medians = [statistics.median(values[peer]) for peer in order]
     error = [[m - min(values[p]) for p, m in zip(order, medians)], [max(values[p]) - m for p, m in zip(order, medians)]]
     if order:
         axes.barh(order, medians, xerr=error, color=[colour(peer) for peer in order], ecolor="#555555",
                   error_kw={"linewidth": 0.8})  # fmt: skip
         for i, value in enumerate(medians):
-            axes.annotate(form.format(value), (max(values[order[i]]), i), xytext=(3, 0), textcoords="offset points",
+            axes.annotate(short(value), (max(values[order[i]]), i), xytext=(3, 0), textcoords="offset points",
                           va="center", fontsize=8)  # fmt: skip
     axes.set_title(title, loc="left", fontsize=9)
     axes.margins(x=0.18)
@@ -66,7 +71,7 @@ def draw_overview(pyplot, record, directory):
     results = Results(record)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6))
     bars(left, results, "nginx", "kept", "rps", "hello behind nginx: requests/s (more is better)")
-    bars(right, results, "nginx", "kept", "cpu_us", "server CPU for a request, us (less is better)", form="{:,.1f}")
+    bars(right, results, "nginx", "kept", "cpu_us", "server CPU for a request, us (less is better)", least=True)
     return save(pyplot, figure, directory / "overview.svg")
 
 
@@ -80,8 +85,8 @@ def draw_loads(pyplot, record, path, directory):
     figure, axes = pyplot.subplots(len(names), 2, figsize=(10, (0.26 * rows + 0.6) * len(names)), squeeze=False)
     for (left, right), name in zip(axes, names):
         title = loads.BY_NAME[name].title
-        bars(left, results, path, name, "rps", f"{title}: requests/s", form="{:,.4g}")
-        bars(right, results, path, name, "cpu_us", "server CPU for a request, ms", 1 / 1000, "{:,.3g}")
+        bars(left, results, path, name, "rps", f"{title}: requests/s")
+        bars(right, results, path, name, "cpu_us", "server CPU for a request, us", least=True)
     return save(pyplot, figure, directory / f"loads-{path}.svg")
 
 
@@ -139,8 +144,8 @@ def draw_memory(pyplot, record, directory):
         return None
     figure, axes = pyplot.subplots(1, 4, figsize=(16, 3.6))
     for axis, when in zip(axes, ("idle", "loaded", "after")):
-        bars(axis, results, path, "kept", f"memory.{when}.rss", f"resident memory, {when}, MiB", 1 / MIB, "{:,.1f}")
-    bars(axes[3], results, path, "kept", "startup_ms", "from start to the first answer, ms")
+        bars(axis, results, path, "kept", f"memory.{when}.rss", f"resident memory, {when}, MiB", 1 / MIB, True)
+    bars(axes[3], results, path, "kept", "startup_ms", "from start to the first answer, ms", least=True)
     return save(pyplot, figure, directory / "memory.svg")
 
 

@@ -1,8 +1,6 @@
 """The block of the project's README that a run writes."""
 
-import statistics
-
-from .report import MIB, Results, figures, present
+from .report import MIB, Results, figures
 
 BEGIN = "<!-- written by contrib/bench/run --readme: begin -->"
 END = "<!-- written by contrib/bench/run --readme: end -->"
@@ -79,7 +77,3 @@ def rewrite(text, new):
         raise ValueError(f"no block between {BEGIN!r} and {END!r}")
     return text[:begin] + new + text[end + len(END):]
 
-
-def median_of(values):
-    values = present(values)
-    return statistics.median(values) if values else None

@@ -52,11 +52,12 @@ def present(values):
 def per_round(function, *columns):
     """The rounds are interleaved, so a noisy while hits both sides of a ratio: ratios by round, then their median. A
     round of which one side is missing gives none."""
-    return [function(*row) for row in zip(*columns) if None not in row]
+    return [value for row in zip(*columns) if None not in row and (value := function(*row)) is not None]
 
 
 def ratio(a, b):
-    return a / b if b else float("inf")
+    """None when there is nothing to compare with: too little was measured."""
+    return a / b if b else None
 
 
 @dataclass
@@ -121,7 +122,7 @@ def direct_figures(results):
         Figure("sleep 1 s, 1,000 clients: resident memory per blocked request", 64, False, "KiB", blocked),
         Figure("fast beside sleeping: p99 of the fast", 1.5, False, "ms", scaled("mixed", "p99_us", 1 / 1000)),
         Figure("fast beside sleeping: rate / undisturbed rate", 70, True, "%",
-               per_round(lambda a, b: ratio(a, b) * 100, of("mixed", US, "rps"), of("mixed", US, "undisturbed_rps"))),
+               [value * 100 for value in per_round(ratio, of("mixed", US, "rps"), of("mixed", US, "undisturbed_rps"))]),
     ]  # fmt: skip
 
 
