@@ -28,3 +28,9 @@ contrib/bench/malloc-count.so: contrib/bench/malloc-count.c config.h
 bench-programs: wsgi-fcgi$(EXEEXT) $(BENCH_BINARIES:=$(EXEEXT)) contrib/bench/malloc-count.so
 
 CLEANFILES += $(BENCH_BINARIES:=$(EXEEXT)) contrib/bench/malloc-count.so
+
+# The tests of the benchmark's own tools: a load generator that lies would not be noticed otherwise.
+
+.PHONY: check-bench
+check-bench: bench-programs
+	FCGI_LOAD='$(abs_top_builddir)/contrib/bench/fcgi-load$(EXEEXT)' $(RUN_PYTEST) '$(top_srcdir)/tests/bench'

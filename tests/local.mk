@@ -8,7 +8,8 @@ UNIT_REQUEST = tests/unit/test_body tests/unit/test_request
 UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_taskstat
 UNIT_CLI = tests/unit/test_options
 UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn tests/unit/test_listener
-UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_NET)
+UNIT_BENCH = tests/unit/test_histogram
+UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_NET) $(UNIT_BENCH)
 
 tests_unit_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
@@ -29,6 +30,8 @@ tests_unit_test_address_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_conn_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block
 tests_unit_test_listener_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_test_histogram_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/contrib/bench
+tests_unit_test_histogram_LDADD = $(CHECK_LIBS)
 
 # Fuzz targets: replay_NAME feeds the stored corpus to the target of fuzz_NAME, without libFuzzer.
 
@@ -138,4 +141,4 @@ distclean-local:
 CLEANFILES += tests/daemon/reference$(EXEEXT)
 
 noinst_HEADERS = tests/unit/no_threads.h tests/unit/sched_rig.h tests/unit/unit.h
-EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/fuzz/corpus tests/apps tests/daemon tests/proxies
+EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/fuzz/corpus tests/daemon tests/proxies

@@ -34,13 +34,16 @@ static inline void histogram_add(struct histogram *h, uint64_t value) {
         h->max = value;
 }
 
-/* The value below or at which `part` (0 to 1) of all lie; 0 when there are none. */
+/* The least value at or below which `part` (0 to 1) of all lie; 0 when there are none. */
 static inline uint64_t histogram_quantile(const struct histogram *h, double part) {
-    uint64_t rank = (uint64_t)((double)h->total * part);
+    double exact = (double)h->total * part;
+    uint64_t rank = (uint64_t)exact;
+    rank += (double)rank < exact;
+    rank += !rank;
     uint64_t seen = 0;
     for (unsigned i = 0; i < HIST_SIZE; i++) {
         seen += h->count[i];
-        if (seen > rank || (seen && seen == h->total)) {
+        if (h->total && seen >= rank) {
             uint64_t value = histogram_value(i);
             return value < h->max ? value : h->max;
         }

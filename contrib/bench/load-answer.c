@@ -6,6 +6,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* Of a chunk's line: what is behind the size is not looked at. */
+#define EXTENSION SIZE_MAX
+
 void answer_reset(struct answer *a) {
     a->state = ANSWER_HEAD;
     a->text_len = a->line = 0;
@@ -122,7 +125,9 @@ static int take_chunk_size(struct answer *a, char byte) {
         a->line = 0;
         return 0;
     }
-    if (byte == '\r')
+    if (byte == ';')
+        a->line = EXTENSION;
+    if (byte == '\r' || a->line == EXTENSION)
         return 0;
     const char *digit = memchr(digits, byte | 0x20, 16);
     if (!digit || ++a->line > 15)

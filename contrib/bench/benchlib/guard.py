@@ -129,9 +129,9 @@ def find_record(records, key):
 
 def judge_instructions(measured, recorded):
     """None when it is within the slack, else what is to be said. Noise only adds, so measured is the least of several."""
-    change = measured / recorded - 1
-    if abs(change) <= SLACK:
+    if abs(measured - recorded) <= SLACK * recorded:
         return None
+    change = measured / recorded - 1
     if change > 0:
         return f"{change * 100:.1f} % more than the budget of {recorded:.0f}"
     return f"{-change * 100:.1f} % less than the budget of {recorded:.0f}: record the gain, so that it stays"

@@ -14,6 +14,7 @@ from .generator import Generator, LoadFailed
 from .instance import Instance, environment
 from .nginx import Nginx
 from .peers import Need, Place, SetupError
+from .setup import SOURCE
 
 HELLO = "bench_app:application"
 SETTLE_SECONDS = 1.2  # around a sample: its start, its first answer, its end
@@ -187,6 +188,10 @@ class Session:
         return {peer.name: first_line(peer.version()) for peer in self.peers}
 
     def record(self, machine):
+        """Everything that a report needs. Paths are those of the source tree, and RUN is the run's own directory."""
+        return without_paths(self.everything(machine), str(self.directory))
+
+    def everything(self, machine):
         return {
             "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "machine": machine,
@@ -202,6 +207,17 @@ class Session:
             "memory": self.memory,
             "notes": self.notes,
         }
+
+
+def without_paths(value, directory):
+    """Results are for others to read, who have these things elsewhere."""
+    if isinstance(value, str):
+        return value.replace(directory, "RUN").replace(f"{SOURCE}/", "").replace(str(SOURCE), ".")
+    if isinstance(value, list):
+        return [without_paths(item, directory) for item in value]
+    if isinstance(value, dict):
+        return {without_paths(key, directory): without_paths(item, directory) for key, item in value.items()}
+    return value
 
 
 def free_port():

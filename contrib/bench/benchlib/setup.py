@@ -12,9 +12,9 @@ SOURCE = Path(__file__).resolve().parent.parent.parent.parent
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 PROGRAMS = ("fcgi-load", "c-responder", "libfcgi-responder", "null-responder", "pybase")
 
-# What PyPI's peers are compiled with where there is no wheel (uWSGI, bjoern), and what is taken from Debian itself.
+# Besides what the build needs, which is also what PyPI's uWSGI and bjoern are compiled with.
 DEBIAN = {
-    "": ("python3-venv", "python3-dev", "libev-dev", "gcc", "libc6-dev", "python3-matplotlib"),
+    "": ("python3-venv", "python3-matplotlib"),
     "nginx": ("nginx",),
     "mod_wsgi": ("apache2-bin", "libapache2-mod-wsgi-py3"),
 }
@@ -25,13 +25,24 @@ def step(command, directory, environment=None):
         raise SetupError(f"this failed, in {directory}: {' '.join(map(str, command))}")
 
 
+def can_speak_http():
+    return "--enable-http" in (SOURCE / "configure.ac").read_text()
+
+
 def build(directory):
-    """Makes what is missing or older than its source."""
+    """Makes what is missing or older than its source, with the HTTP front end where llhttp is there."""
+    if not (SOURCE / "configure").exists():
+        step(["./autogen.sh"], SOURCE)
     if not (directory / "Makefile").exists():
         directory.mkdir(parents=True, exist_ok=True)
-        if not (SOURCE / "configure").exists():
-            step(["./autogen.sh"], SOURCE)
-        step([str(SOURCE / "configure"), "--quiet"], directory)
+        configure = [str(SOURCE / "configure"), "--quiet"]
+        try:
+            step([*configure, *(["--enable-http"] if can_speak_http() else [])], directory)
+        except SetupError:
+            if not can_speak_http():
+                raise
+            print("contrib/bench/run: without wsgi-fcgi's own HTTP, as configure says", file=sys.stderr)
+            step(configure, directory)
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     step(["make", "--quiet", jobs, "all"], directory)
     step(["make", "--quiet", jobs, "bench-programs"], directory)
@@ -52,11 +63,30 @@ def embedded_python(build_directory):
     return found[-1] if found else "/usr/bin/python3"
 
 
+INSTALL = """\
+. "$1/contrib/lib.sh"
+shift
+install_packages "${BUILD_PACKAGES[@]}" "$@"
+"""
+# Debian has a library of it from 13 on, and before that its sources in another package.
+INSTALL_LLHTTP = """\
+. "$1/contrib/lib.sh"
+package=libllhttp-dev
+apt-cache show $package >/dev/null 2>&1 || package=node-llhttp
+install_packages $package
+"""
+
+
 def install_debian(names, paths):
-    """The packages that these peers and paths need. contrib/lib.sh sees to it that no service starts."""
+    """The packages that the build, these peers and these paths need. contrib/lib.sh sees to it that no service
+    starts."""
     packages = [p for key, some in DEBIAN.items() if not key or key in names or key in paths for p in some]
-    script = '. "$1/contrib/lib.sh"; shift; install_packages "$@"'
-    step(["bash", "-euc", script, "contrib/bench/run", str(SOURCE), *packages], SOURCE)
+    step(["bash", "-euc", INSTALL, "contrib/bench/run", str(SOURCE), *packages], SOURCE)
+    if can_speak_http():
+        try:
+            step(["bash", "-euc", INSTALL_LLHTTP, "contrib/bench/run", str(SOURCE)], SOURCE)
+        except SetupError as error:
+            print(f"contrib/bench/run: {error}", file=sys.stderr)
 
 
 def install_pypi(venv, python):
