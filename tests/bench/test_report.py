@@ -115,6 +115,14 @@ def test_http_is_compared_with_fastcgi_while_there_is_no_http():
     assert results.ratios("http", "kept", "granian", "rps") == [0.25]
 
 
+def test_targets_of_http():
+    data = kept([sample(100, 10.0)], [sample(100, 12.0)], "http", "granian")
+    found = {f.title.rpartition("HTTP, kept: ")[2]: f for f in report.figures(data) if f.title.startswith("HTTP")}
+    assert found["requests per CPU second, wsgi-fcgi / granian"].measured == pytest.approx(1.2)
+    assert not found["requests per CPU second, wsgi-fcgi / granian"].met
+    assert found["resident memory, wsgi-fcgi / granian"].met
+
+
 def test_memory_of_a_blocked_request():
     grown = sample(950)
     grown["memory"]["loaded"]["rss"] = grown["memory"]["idle"]["rss"] + loads.MANY * 64 * 1024

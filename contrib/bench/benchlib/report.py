@@ -85,7 +85,8 @@ class Figure:
 def figures(record):
     """The targets whose loads and peers were measured."""
     results = Results(record)
-    return [f for f in (*direct_figures(results), *front_figures(results), *memory_figures(record)) if f.values]
+    all_figures = (*direct_figures(results), *http_figures(results), *front_figures(results), *memory_figures(record))
+    return [f for f in all_figures if f.values]
 
 
 def direct_figures(results):
@@ -123,6 +124,22 @@ def direct_figures(results):
         Figure("fast beside sleeping: p99 of the fast", 1.5, False, "ms", scaled("mixed", "p99_us", 1 / 1000)),
         Figure("fast beside sleeping: rate / undisturbed rate", 70, True, "%",
                [value * 100 for value in per_round(ratio, of("mixed", US, "rps"), of("mixed", US, "undisturbed_rps"))]),
+    ]  # fmt: skip
+
+
+def http_figures(results):
+    """Of wsgi-fcgi's own HTTP, when it is built in."""
+
+    def of(peer, key):
+        return results.values("http", "kept", peer, key)
+
+    return [
+        Figure("HTTP, kept: requests per CPU second, wsgi-fcgi / granian", 1.3, True, "x",
+               per_round(ratio, of("granian", "cpu_us"), of(US, "cpu_us"))),
+        Figure("HTTP, kept: requests per CPU second, wsgi-fcgi / bjoern", 1, True, "x",
+               per_round(ratio, of("bjoern", "cpu_us"), of(US, "cpu_us"))),
+        Figure("HTTP, kept: resident memory, wsgi-fcgi / granian", 1, False, "x",
+               per_round(ratio, of(US, "memory.after.rss"), of("granian", "memory.after.rss"))),
     ]  # fmt: skip
 
 

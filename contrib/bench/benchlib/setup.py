@@ -14,7 +14,8 @@ PROGRAMS = ("fcgi-load", "c-responder", "libfcgi-responder", "null-responder", "
 
 # Besides what the build needs, which is also what PyPI's uWSGI and bjoern are compiled with.
 DEBIAN = {
-    "": ("python3-venv", "python3-matplotlib"),
+    "": ("python3-venv",),
+    "plots": ("python3-matplotlib",),
     "nginx": ("nginx",),
     "mod_wsgi": ("apache2-bin", "libapache2-mod-wsgi-py3"),
 }
@@ -29,20 +30,29 @@ def can_speak_http():
     return "--enable-http" in (SOURCE / "configure.ac").read_text()
 
 
+def is_configured(directory):
+    status = directory / "config.status"
+    return status.exists() and (not can_speak_http() or "--enable-http" in status.read_text())
+
+
+def configure(directory):
+    directory.mkdir(parents=True, exist_ok=True)
+    command = [str(SOURCE / "configure"), "--quiet"]
+    if can_speak_http():
+        try:
+            step([*command, "--enable-http"], directory)
+            return
+        except SetupError:
+            print("contrib/bench/run: without wsgi-fcgi's own HTTP, as configure says", file=sys.stderr)
+    step(command, directory)
+
+
 def build(directory):
     """Makes what is missing or older than its source, with the HTTP front end where llhttp is there."""
     if not (SOURCE / "configure").exists():
         step(["./autogen.sh"], SOURCE)
-    if not (directory / "Makefile").exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        configure = [str(SOURCE / "configure"), "--quiet"]
-        try:
-            step([*configure, *(["--enable-http"] if can_speak_http() else [])], directory)
-        except SetupError:
-            if not can_speak_http():
-                raise
-            print("contrib/bench/run: without wsgi-fcgi's own HTTP, as configure says", file=sys.stderr)
-            step(configure, directory)
+    if not is_configured(directory):
+        configure(directory)
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     step(["make", "--quiet", jobs, "all"], directory)
     step(["make", "--quiet", jobs, "bench-programs"], directory)
@@ -66,27 +76,33 @@ def embedded_python(build_directory):
 INSTALL = """\
 . "$1/contrib/lib.sh"
 shift
-install_packages "${BUILD_PACKAGES[@]}" "$@"
+install_packages "$@"
 """
-# Debian has a library of it from 13 on, and before that its sources in another package.
-INSTALL_LLHTTP = """\
-. "$1/contrib/lib.sh"
-package=libllhttp-dev
-apt-cache show $package >/dev/null 2>&1 || package=node-llhttp
-install_packages $package
-"""
+BUILD_PACKAGES = '"${BUILD_PACKAGES[@]}" "$@"'
+# Debian has a library of llhttp from 13 on, and before that its sources in another package.
+LLHTTP_PACKAGE = "$(apt-cache show libllhttp-dev >/dev/null 2>&1 && echo libllhttp-dev || echo node-llhttp)"
 
 
 def install_debian(names, paths):
-    """The packages that the build, these peers and these paths need. contrib/lib.sh sees to it that no service
-    starts."""
-    packages = [p for key, some in DEBIAN.items() if not key or key in names or key in paths for p in some]
-    step(["bash", "-euc", INSTALL, "contrib/bench/run", str(SOURCE), *packages], SOURCE)
+    """What the build, these peers and these paths need. contrib/lib.sh sees to it that no service starts. Whatever is
+    for one peer only is not needed by the others: that peer is listed as failed when it is not there."""
+    install(BUILD_PACKAGES, DEBIAN[""])
+    for key, packages in DEBIAN.items():
+        if key in names or key in paths or key == "plots":
+            try_install('"$@"', packages)
     if can_speak_http():
-        try:
-            step(["bash", "-euc", INSTALL_LLHTTP, "contrib/bench/run", str(SOURCE)], SOURCE)
-        except SetupError as error:
-            print(f"contrib/bench/run: {error}", file=sys.stderr)
+        try_install(LLHTTP_PACKAGE, ())
+
+
+def install(words, packages):
+    step(["bash", "-euc", INSTALL.replace('"$@"', words), "contrib/bench/run", str(SOURCE), *packages], SOURCE)
+
+
+def try_install(words, packages):
+    try:
+        install(words, packages)
+    except SetupError as error:
+        print(f"contrib/bench/run: {error}", file=sys.stderr)
 
 
 def install_pypi(venv, python):
