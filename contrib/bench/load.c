@@ -162,6 +162,8 @@ static bool load_is_over(struct load *l) {
     l->now = clock_now();
     if (all_done(l) || (l->until && l->now >= l->until + DRAIN))
         return true;
+    if (l->done == l->issued)
+        l->heard = l->now; /* nobody owes an answer */
     if (l->now - l->heard >= STALL)
         fprintf(stderr, "fcgi-load: nothing has come for %d seconds, %ld of %ld answered\n", (int)(STALL / SECOND),
                 l->done, l->issued);

@@ -49,7 +49,7 @@ struct load {
     long waiting; /* connections in CONN_WAITING */
     uint64_t now, begin, measured;
     uint64_t until; /* no request begins then or later; 0: ends by count */
-    uint64_t heard; /* time of the last byte that came */
+    uint64_t heard; /* time of the last byte that came or went */
     uint32_t *free; /* open loop: ring of (connection * mux + id - 1) that have no request under way */
     size_t free_first, free_len;
     long started;      /* closed loop: clients that have begun */
@@ -75,8 +75,8 @@ uint64_t clock_now(void);
 /* Makes what the run needs; the fields above must be set, `addr` and `addr_len` too. */
 void load_init(struct load *l);
 
-/* Runs until the limit or the time is over, until nothing has come for ten seconds, or until `max_seconds`. Open loop:
- * answers are waited for up to two seconds beyond the time. */
+/* Runs until the limit or the time is over, until nothing has come for ten seconds while an answer is due, or until
+ * `max_seconds`. Open loop: answers are waited for up to two seconds beyond the time. */
 void load_run(struct load *l);
 
 /* Whether every request was answered with a 200 of the right length. */

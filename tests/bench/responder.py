@@ -29,8 +29,8 @@ class Accepted(fcgi.Connection):
 class Request:
     """`number` counts from 0 over all connections; `body` is its length."""
 
-    def __init__(self, number, id=0, keep=False):
-        self.number, self.id, self.keep, self.body = number, id, keep, 0
+    def __init__(self, number, connection, id=0, keep=False):
+        self.number, self.connection, self.id, self.keep, self.body = number, connection, id, keep, 0
 
 
 class Responder:
@@ -95,7 +95,7 @@ class Responder:
         while True:
             record = connection.read_record()
             if record.type == fcgi.BEGIN_REQUEST:
-                requests[record.id] = self.next_request(record.id, bool(record.content[2] & 1))
+                requests[record.id] = self.next_request(connection, record.id, bool(record.content[2] & 1))
             elif record.type == fcgi.STDIN and record.content:
                 requests[record.id].body += len(record.content)
             elif record.type == fcgi.STDIN:
@@ -117,7 +117,7 @@ class Responder:
         for served in itertools.count(1):
             length = close = 0
             line = connection.read_line()
-            request = self.next_request()
+            request = self.next_request(connection)
             while line.strip():
                 name, _, value = line.partition(b":")
                 length = int(value) if name.lower() == b"content-length" else length

@@ -124,7 +124,7 @@ class Session:
             return {"failed": self.hopeless[key]}
         try:
             instance = self.start(peer, path, need)
-        except SetupError as error:
+        except (SetupError, subprocess.TimeoutExpired) as error:
             self.hopeless[key] = str(error)
             self.tell_failure(peer, path, load, error)
             return {"failed": str(error)}
