@@ -1,5 +1,6 @@
 """The report says what was measured: medians, ratios, targets, and what is missing."""
 import copy
+import json
 
 import pytest
 from benchlib import loads, plots, readme, report
@@ -153,6 +154,13 @@ def test_quantiles_of_a_histogram():
     merged = plots.merge([{"histogram": [[1000, 8], [5000, 1]]}, {"histogram": [[1000, 1]]}, {}])
     assert merged == [(1000, 9), (5000, 1)]
     assert plots.quantiles(merged) == [(0.1, 1.0), (0.0, 5.0)]
+
+
+def test_json_is_the_record_with_a_line_for_each_histogram():
+    data = kept([sample(100, histogram=[[1.5, 2], [3.5, 1]])], [sample(50, histogram=[])])
+    text = report.to_json(data)
+    assert json.loads(text) == data
+    assert text.count('"histogram": [[1.5, 2], [3.5, 1]]') == 1
 
 
 def test_readme_block_is_replaced_and_nothing_else():

@@ -1,5 +1,7 @@
 """From what was measured (the dict that is also written as JSON) to figures, targets and tables."""
 
+import json
+import re
 import statistics
 from dataclasses import asdict, dataclass, field
 
@@ -341,6 +343,25 @@ def text(record):
         lines += ["", f"{failed} samples could not be taken; their peers are marked FAILED."]
     lines += [f"note: {note}" for note in record["notes"]]
     return "\n".join(lines) + "\n"
+
+
+def to_json(record):
+    """Indented, but with every histogram on one line."""
+    histograms = []
+
+    def shorten(value):
+        if isinstance(value, list):
+            return [shorten(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        out = {key: shorten(item) for key, item in value.items() if key != "histogram"}
+        if "histogram" in value:
+            out["histogram"] = f"@{len(histograms)}@"
+            histograms.append(json.dumps(value["histogram"]))
+        return out
+
+    text = json.dumps(shorten(record), indent=1)
+    return re.sub(r'"@(\d+)@"', lambda found: histograms[int(found[1])], text) + "\n"
 
 
 def passed(record):

@@ -115,6 +115,8 @@ class Session:
                     sample = self.sample(load, path, peer)
                     by_load = self.samples.setdefault(path, {}).setdefault(load.name, {})
                     by_load.setdefault(peer.name, []).append(sample)
+            if not sys.stderr.isatty():
+                print(f"round {number} of {self.arguments.rounds} is done: {done} of {total}", file=sys.stderr)
         progress("")
 
     def sample(self, load, path, peer):
