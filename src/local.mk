@@ -35,6 +35,7 @@ src_libnet_a_SOURCES = \
 	src/net/fcgi.c src/net/fcgi.h \
 	src/net/fcgi_answer.c src/net/fcgi_answer.h \
 	src/net/fcgi_request.c src/net/fcgi_request.h \
+	src/net/frontend.h \
 	src/net/id.h \
 	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
 	src/net/listener.c src/net/listener.h \

@@ -56,6 +56,11 @@ struct conn_ops {
     enum conn_reason (*idle)(struct conn *c);
     /* Whether nothing of use can come before the requests in work are answered. */
     bool (*complete)(struct conn *c);
+    /* The lane stops: what has arrived is read, and the connection ends after its open requests. One on which nothing
+     * ever arrived stays open for a request. */
+    void (*stop)(struct conn *c);
+    /* Ends the connection now if it has no request. */
+    void (*end)(struct conn *c);
     /* Gives the memory back. */
     void (*free)(struct conn *c);
 };

@@ -277,13 +277,30 @@ static void conn_free(struct fcgi_conn *c) {
 static void on_free(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
     struct lane *lane = conn->lane;
-    if (lane->nfree_conns < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&lane->free_conns, c, free);
-        lane->nfree_conns++;
+    if (lane->fcgi_pool.nconns < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&lane->fcgi_pool.conns, c, free);
+        lane->fcgi_pool.nconns++;
     } else
         conn_free(c);
     lane->nlive--;
     lane_check_stopped(lane);
+}
+
+static void on_stop(struct conn *conn) {
+    struct fcgi_conn *c = conn_of(conn);
+    if (conn->state != CONN_OPEN)
+        return;
+    c->closing = true;
+    conn_ref(conn);
+    conn_read(conn);
+    if (conn->used && !c->nrequests && fcgi_decoder_idle(&c->decoder))
+        conn_finish(conn, CONN_STOPPING, false);
+    conn_unref(conn);
+}
+
+static void on_end(struct conn *conn) {
+    if (!conn_of(conn)->nrequests && conn->state != CONN_FLUSHING)
+        conn_close(conn, CONN_STOPPING);
 }
 
 static const struct conn_ops fcgi_conn_ops = {
@@ -292,14 +309,21 @@ static const struct conn_ops fcgi_conn_ops = {
     .half_closed = on_half_closed,
     .idle = on_idle,
     .complete = on_complete,
+    .stop = on_stop,
+    .end = on_end,
     .free = on_free,
 };
 
-void fcgi_accept(struct lane *lane, int fd, bool is_unix) {
-    struct fcgi_conn *c = LIST_FIRST(&lane->free_conns);
+/* What the lane asks of the front end. */
+
+static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, const struct sockaddr *peer,
+                        socklen_t len) {
+    (void)peer;
+    (void)len;
+    struct fcgi_conn *c = LIST_FIRST(&lane->fcgi_pool.conns);
     if (c) {
         LIST_REMOVE(c, free);
-        lane->nfree_conns--;
+        lane->fcgi_pool.nconns--;
     } else {
         c = calloc(1, sizeof *c);
         if (!c) {
@@ -315,7 +339,7 @@ void fcgi_accept(struct lane *lane, int fd, bool is_unix) {
     c->nrequests = c->nbegun = 0;
     TAILQ_INIT(&c->requests);
     lane->nlive++;
-    conn_init(&c->conn, lane, fd, is_unix, &fcgi_conn_ops);
+    conn_init(&c->conn, lane, fd, l->is_unix, &fcgi_conn_ops);
     conn_ref(&c->conn);
     conn_read(&c->conn);
     /* A request that came whole, on a connection that ends with it, needs no watcher: it is answered before the loop
@@ -325,48 +349,17 @@ void fcgi_accept(struct lane *lane, int fd, bool is_unix) {
     conn_unref(&c->conn);
 }
 
-void fcgi_stop(struct conn *conn) {
-    struct fcgi_conn *c = conn_of(conn);
-    if (conn->state != CONN_OPEN)
-        return;
-    c->closing = true;
-    conn_ref(conn);
-    conn_read(conn);
-    if (conn->used && !c->nrequests && fcgi_decoder_idle(&c->decoder))
-        conn_finish(conn, CONN_STOPPING, false);
-    conn_unref(conn);
-}
-
-void fcgi_end(struct conn *conn) {
-    if (!conn_of(conn)->nrequests && conn->state != CONN_FLUSHING)
-        conn_close(conn, CONN_STOPPING);
-}
-
-ev_tstamp fcgi_expire_incomplete(struct lane *lane) {
-    struct fcgi_request *q;
-    while ((q = TAILQ_FIRST(&lane->incomplete))) {
-        ev_tstamp due = q->began_at + lane->config.header_timeout;
-        if (due > ev_now(lane->loop))
-            return due;
-        /* What still comes for this id belongs to no request, and is ignored. */
-        q->keep_conn = false;
-        q->refusal = REFUSED_PARAMS_LATE;
-        fcgi_request_set_state(q, FCGI_HELD_STATE);
-        if (!fcgi_request_is_held(q))
-            fcgi_request_start(q);
-    }
-    return 0;
-}
-
-void fcgi_free_pools(struct lane *lane) {
+static void fcgi_free_pool(struct lane *lane) {
     struct fcgi_conn *c;
     struct fcgi_request *q;
-    while ((c = LIST_FIRST(&lane->free_conns))) {
+    while ((c = LIST_FIRST(&lane->fcgi_pool.conns))) {
         LIST_REMOVE(c, free);
         conn_free(c);
     }
-    while ((q = LIST_FIRST(&lane->free_requests))) {
+    while ((q = LIST_FIRST(&lane->fcgi_pool.requests))) {
         LIST_REMOVE(q, free);
         fcgi_request_free(q);
     }
 }
+
+const struct frontend fcgi_protocol = {.name = "FastCGI", .accept = fcgi_accept, .free_pool = fcgi_free_pool};

@@ -8,12 +8,11 @@
 #define WSGI_FCGI_NET_FCGI_H
 
 #include "net/conn.h"
+#include "net/frontend.h"
 #include "net/refusal.h"
 #include "proto/fcgi_decode.h"
 #include "proto/fcgi_values.h"
 #include "request/request.h"
-
-struct lane;
 
 enum fcgi_request_state {
     FCGI_PARAMS_STATE, /* PARAMS come */
@@ -31,14 +30,13 @@ struct fcgi_request {
     uint16_t id;
     uint16_t role;
     bool keep_conn;
-    bool stdin_ended; /* nothing more of STDIN is waited for */
-    bool stdin_read;  /* its empty record came: the peer sends nothing more for this request */
-    bool stderr_used; /* STDERR records were stored or sent */
-    bool aborted;     /* ABORT_REQUEST came */
-    uint64_t dropped; /* FCGI_STDIN_STATE: bytes of STDIN */
-    ev_tstamp began_at;
-    TAILQ_ENTRY(fcgi_request) incomplete; /* in struct lane, while in FCGI_PARAMS_STATE */
-    enum refusal refusal;                 /* decided before it starts */
+    bool stdin_ended;                 /* nothing more of STDIN is waited for */
+    bool stdin_read;                  /* its empty record came: the peer sends nothing more for this request */
+    bool stderr_used;                 /* STDERR records were stored or sent */
+    bool aborted;                     /* ABORT_REQUEST came */
+    uint64_t dropped;                 /* FCGI_STDIN_STATE: bytes of STDIN */
+    struct frontend_wait params_wait; /* while in FCGI_PARAMS_STATE */
+    enum refusal refusal;             /* decided before it starts */
     union {
         TAILQ_ENTRY(fcgi_request) link;
         LIST_ENTRY(fcgi_request) free;
@@ -56,20 +54,6 @@ struct fcgi_conn {
     LIST_ENTRY(fcgi_conn) free;
 };
 
-/* A connection was accepted. Owner only. Closes `fd` when there is no memory. */
-void fcgi_accept(struct lane *lane, int fd, bool is_unix);
-
-/* The lane stops: what has arrived is read, and the connection ends after its open requests. One on which nothing ever
- * arrived stays open for a request. Owner only. */
-void fcgi_stop(struct conn *c);
-
-/* Ends the connection now if it has no request. Owner only. */
-void fcgi_end(struct conn *c);
-
-/* Answers requests whose parameters have not come in time. Returns when the next one is due (ev_now), or 0. Owner only. */
-ev_tstamp fcgi_expire_incomplete(struct lane *lane);
-
-/* Frees the pools of a lane. Owner only. */
-void fcgi_free_pools(struct lane *lane);
+extern const struct frontend fcgi_protocol;
 
 #endif

@@ -16,14 +16,24 @@ static struct fcgi_request *request_of_job(struct sched_job *job) {
     return (struct fcgi_request *)(void *)((char *)job - offsetof(struct fcgi_request, r.job));
 }
 
+static void params_late(struct frontend_wait *wait) {
+    struct fcgi_request *q = (struct fcgi_request *)(void *)((char *)wait - offsetof(struct fcgi_request, params_wait));
+    /* What still comes for this id belongs to no request, and is ignored. */
+    q->keep_conn = false;
+    q->refusal = REFUSED_PARAMS_LATE;
+    fcgi_request_set_state(q, FCGI_HELD_STATE);
+    if (!fcgi_request_is_held(q))
+        fcgi_request_start(q);
+}
+
 /* Requests: taken from and given back to a pool. */
 
 struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_event *begin) {
     struct lane *lane = c->conn.lane;
-    struct fcgi_request *q = LIST_FIRST(&lane->free_requests);
+    struct fcgi_request *q = LIST_FIRST(&lane->fcgi_pool.requests);
     if (q) {
         LIST_REMOVE(q, free);
-        lane->nfree_requests--;
+        lane->fcgi_pool.nrequests--;
     } else {
         q = malloc(sizeof *q);
         if (!q)
@@ -42,8 +52,7 @@ struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_eve
     q->dropped = 0;
     q->r.vars = (struct cgi_vars){0};
     q->r.authorizer = begin->role == FCGI_AUTHORIZER;
-    q->began_at = ev_now(lane->loop);
-    TAILQ_INSERT_TAIL(&lane->incomplete, q, incomplete);
+    lane_wait_begins(lane, &q->params_wait, params_late);
     TAILQ_INSERT_TAIL(&c->requests, q, link);
     c->nrequests++;
     c->nbegun++;
@@ -59,7 +68,7 @@ void fcgi_request_free(struct fcgi_request *q) {
 
 void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state) {
     if (q->state == FCGI_PARAMS_STATE)
-        TAILQ_REMOVE(&q->c->conn.lane->incomplete, q, incomplete);
+        lane_wait_ends(q->c->conn.lane, &q->params_wait);
     q->state = state;
 }
 
@@ -72,9 +81,9 @@ void fcgi_request_release(struct fcgi_request *q) {
     c->nrequests--;
     atomic_fetch_sub_explicit(&lane->nrequests, 1, memory_order_relaxed);
     request_reset(&q->r);
-    if (lane->nfree_requests < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&lane->free_requests, q, free);
-        lane->nfree_requests++;
+    if (lane->fcgi_pool.nrequests < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&lane->fcgi_pool.requests, q, free);
+        lane->fcgi_pool.nrequests++;
     } else
         fcgi_request_free(q);
     conn_unref(&c->conn);

@@ -3,6 +3,7 @@
 #include "net/lane.h"
 
 #include "base/log.h"
+#include "net/fcgi.h"
 #include "net/lane_impl.h"
 
 #include <errno.h>
@@ -18,6 +19,8 @@ enum {
     FULL_LOG_SECONDS = 10 /* between two lines that say the same */
 };
 static const ev_tstamp ACCEPT_PAUSE = 0.5; /* seconds without descriptors before accept is tried again */
+
+static const struct frontend *const frontends[] = {[LISTENER_FASTCGI] = &fcgi_protocol};
 
 /* Accepting. */
 
@@ -78,7 +81,7 @@ static bool accept_one(struct lane_listener *l) {
     if (fd >= 0) {
         if (!l->listener->is_unix)
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-        fcgi_accept(l->lane, fd, l->listener->is_unix);
+        frontends[l->listener->protocol]->accept(l->lane, fd, l->listener, (struct sockaddr *)&peer, len);
         return true;
     }
     switch (errno) {
@@ -185,9 +188,26 @@ static void header_timer_start(struct lane *lane, ev_tstamp due) {
 static void header_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)loop;
     (void)revents;
-    ev_tstamp due = fcgi_expire_incomplete(w->data);
-    if (due > 0)
-        header_timer_start(w->data, due);
+    struct lane *lane = w->data;
+    struct frontend_wait *oldest;
+    while ((oldest = TAILQ_FIRST(&lane->waits))) {
+        ev_tstamp due = oldest->began_at + lane->config.header_timeout;
+        if (due > ev_now(loop)) {
+            header_timer_start(lane, due);
+            return;
+        }
+        oldest->late(oldest);
+    }
+}
+
+void lane_wait_begins(struct lane *lane, struct frontend_wait *wait, void (*late)(struct frontend_wait *wait)) {
+    wait->began_at = ev_now(lane->loop);
+    wait->late = late;
+    TAILQ_INSERT_TAIL(&lane->waits, wait, link);
+}
+
+void lane_wait_ends(struct lane *lane, struct frontend_wait *wait) {
+    TAILQ_REMOVE(&lane->waits, wait, link);
 }
 
 /* Before the loop waits: whatever is open by now is watched, and somebody has to notice when it is idle for too long. */
@@ -201,7 +221,7 @@ static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
         ev_timer_stop(loop, &lane->idle_timer);
     else if (!ev_is_active(&lane->idle_timer))
         idle_timer_start(lane);
-    struct fcgi_request *oldest = TAILQ_FIRST(&lane->incomplete);
+    struct frontend_wait *oldest = TAILQ_FIRST(&lane->waits);
     if (!oldest)
         ev_timer_stop(loop, &lane->header_timer);
     else if (lane->config.header_timeout > 0 && !ev_is_active(&lane->header_timer))
@@ -225,6 +245,14 @@ static void each_conn(struct lane *lane, void (*visit)(struct conn *c)) {
     }
 }
 
+static void stop_one(struct conn *c) {
+    c->ops->stop(c);
+}
+
+static void end_one(struct conn *c) {
+    c->ops->end(c);
+}
+
 static void stop_cb(struct sched_note *note) {
     struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, stop_note));
     lane->stopping = true;
@@ -237,7 +265,7 @@ static void stop_cb(struct sched_note *note) {
         listener_stop(lane->accepting[i].listener);
     }
     lane->listening_ended = true;
-    each_conn(lane, fcgi_stop);
+    each_conn(lane, stop_one);
     ev_timer_start(lane->loop, &lane->stop_timer);
     lane_check_stopped(lane);
 }
@@ -246,7 +274,7 @@ static void stop_cb(struct sched_note *note) {
 static void stop_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)loop;
     (void)revents;
-    each_conn(w->data, fcgi_end);
+    each_conn(w->data, end_one);
 }
 
 static void abort_one(struct conn *c) {
@@ -283,7 +311,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     TAILQ_INIT(&lane->conns);
     TAILQ_INIT(&lane->lingering);
     TAILQ_INIT(&lane->unwatched);
-    TAILQ_INIT(&lane->incomplete);
+    TAILQ_INIT(&lane->waits);
     atomic_flag_clear(&lane->stop_posted);
     atomic_flag_clear(&lane->abort_posted);
     lane->accepting = calloc(listeners->count, sizeof *lane->accepting);
@@ -337,7 +365,8 @@ void lane_free(struct lane *lane) {
     if (!lane)
         return;
     sched_free(lane->sched);
-    fcgi_free_pools(lane);
+    for (size_t i = 0; i < sizeof frontends / sizeof *frontends; i++)
+        frontends[i]->free_pool(lane);
     if (lane->loop)
         ev_loop_destroy(lane->loop);
     free(lane->accepting);

@@ -3,7 +3,7 @@
 #define WSGI_FCGI_NET_LANE_IMPL_H
 
 #include "net/conn.h"
-#include "net/fcgi.h"
+#include "net/frontend.h"
 #include "net/lane.h"
 #include "net/refusal.h"
 
@@ -32,10 +32,10 @@ struct lane {
     bool accept_paused;
     ev_tstamp full_logged_at;
 
-    TAILQ_HEAD(conn_list, conn) conns;     /* least recently active first */
-    struct conn_list lingering;            /* those in CONN_LINGERING, in the same order */
-    TAILQ_HEAD(, conn) unwatched;          /* open ones whose descriptor libev does not know yet */
-    TAILQ_HEAD(, fcgi_request) incomplete; /* oldest first */
+    TAILQ_HEAD(conn_list, conn) conns; /* least recently active first */
+    struct conn_list lingering;        /* those in CONN_LINGERING, in the same order */
+    TAILQ_HEAD(, conn) unwatched;      /* open ones whose descriptor libev does not know yet */
+    TAILQ_HEAD(, frontend_wait) waits; /* for headers, the oldest first */
     ev_timer header_timer;
     ev_timer idle_timer;
     ev_timer linger_timer;
@@ -48,9 +48,7 @@ struct lane {
     atomic_uint nconns, nrequests;
     unsigned nlive; /* connections whose memory is in use */
 
-    LIST_HEAD(, fcgi_conn) free_conns;
-    LIST_HEAD(, fcgi_request) free_requests;
-    unsigned nfree_conns, nfree_requests;
+    struct fcgi_pool fcgi_pool;
 
     bool stopping;
     bool listening_ended; /* nothing more will be accepted */
@@ -66,6 +64,11 @@ void lane_conn_closed(struct lane *lane);
 
 /* A connection began to linger. */
 void lane_lingers(struct lane *lane);
+
+/* A request begins, and its header is to come within --header-timeout; lane_wait_ends says that it has, or that it is
+ * not waited for any more. */
+void lane_wait_begins(struct lane *lane, struct frontend_wait *wait, void (*late)(struct frontend_wait *wait));
+void lane_wait_ends(struct lane *lane, struct frontend_wait *wait);
 
 /* Ends the scheduler when the lane stops and the last connection and request are gone. */
 void lane_check_stopped(struct lane *lane);

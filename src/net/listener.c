@@ -173,7 +173,8 @@ int listener_open(struct listener_set *set, const char *address, const struct li
     size_t count;
     int status = address_parse(address, &list, &count, reason);
     if (status) {
-        log_error("--socket %s: %s", log_escape(shown, sizeof(shown), address, strlen(address)), reason);
+        log_error("--%s %s: %s", settings->protocol == LISTENER_HTTP ? "http" : "socket",
+                  log_escape(shown, sizeof(shown), address, strlen(address)), reason);
         return status;
     }
     /* "localhost" may stand for [::1] on a machine without IPv6: one of its addresses is enough. */
@@ -181,6 +182,8 @@ int listener_open(struct listener_set *set, const char *address, const struct li
         status = open_one(set, &list[i], settings, i + 1 < count || set->count > first);
     if (status)
         close_from(set, first);
+    for (size_t i = first; i < set->count; i++)
+        set->items[i].protocol = settings->protocol;
     free(list);
     return status;
 }

@@ -11,12 +11,16 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/* What the peers of a socket speak. */
+enum listener_protocol { LISTENER_FASTCGI, LISTENER_HTTP };
+
 struct listener {
     int fd;         /* non-blocking, close-on-exec; -1 once closed */
     bool is_unix;   /* AF_UNIX, abstract ones too: TCP options do not apply */
     bool inherited; /* handed over by a parent process (fd:N, descriptor 0) */
-    char *path;     /* absolute path of the socket file this listener made and has to remove, or NULL */
-    dev_t dev;      /* the file made at `path`: a file there that is another one is not removed */
+    enum listener_protocol protocol;
+    char *path; /* absolute path of the socket file this listener made and has to remove, or NULL */
+    dev_t dev;  /* the file made at `path`: a file there that is another one is not removed */
     ino_t ino;
     pid_t pid;                    /* who made the file: a forked child of the application does not remove it */
     char text[ADDRESS_TEXT_SIZE]; /* for log lines; with the real port where 0 was asked for */
@@ -33,6 +37,7 @@ struct listener_settings {
     const char *owner; /* user name or number, or NULL: as the process makes it */
     const char *group; /* group name or number, or NULL */
     unsigned backlog;
+    enum listener_protocol protocol;
 };
 
 /* Makes (or, for fd:N, takes over) the listening sockets of one address and appends them to *set. A Unix socket appears

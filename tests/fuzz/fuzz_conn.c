@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "fake_sched.h"
+#include "net/fcgi.h"
 #include "net/lane_impl.h"
 #include "peer.h"
 
@@ -152,7 +153,7 @@ static unsigned check_conn(struct conn *conn, enum conn_state lowest, enum conn_
 
 static void check_lane(void) {
     struct conn *c;
-    struct fcgi_request *q;
+    struct frontend_wait *wait;
     unsigned open = 0, incomplete = 0;
     TAILQ_FOREACH(c, &z.lane->conns, link) {
         incomplete += check_conn(c, CONN_OPEN, CONN_FLUSHING);
@@ -162,7 +163,7 @@ static void check_lane(void) {
         check_conn(c, CONN_LINGERING, CONN_LINGERING);
         open++;
     }
-    TAILQ_FOREACH(q, &z.lane->incomplete, incomplete) {
+    TAILQ_FOREACH(wait, &z.lane->waits, link) {
         incomplete--;
     }
     assert(!incomplete && open == z.lane->nconns && open <= z.lane->nlive);
@@ -185,10 +186,10 @@ static void fire(ev_timer *timer) {
 
 static void step_idle(void) {
     struct conn *c;
-    struct fcgi_request *q;
+    struct frontend_wait *wait;
     if (next() & 1) {
-        TAILQ_FOREACH(q, &z.lane->incomplete, incomplete) {
-            q->began_at -= LONG;
+        TAILQ_FOREACH(wait, &z.lane->waits, link) {
+            wait->began_at -= LONG;
         }
         fire(&z.lane->header_timer);
         return;
@@ -232,7 +233,7 @@ static void step_connect(void) {
         setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int));
     peer_begin(p, pair[0]);
     z.peer = p;
-    fcgi_accept(z.lane, pair[1], !(flags & 1));
+    fcgi_protocol.accept(z.lane, pair[1], &(struct listener){.is_unix = !(flags & 1)}, NULL, 0);
 }
 
 /* Sends in the current pieces; the loop runs in between, and when there is no room. */

@@ -1,0 +1,41 @@
+/* What a lane asks of the protocols that its connections speak, and what it does for them.
+ *
+ * A listener says which protocol its peers speak (listener.h). What a front end does for a connection is in struct
+ * conn_ops, what it does for an answer in struct frontend_ops of request/request.h.
+ *
+ * Threads: owner only.
+ */
+#ifndef WSGI_FCGI_NET_FRONTEND_H
+#define WSGI_FCGI_NET_FRONTEND_H
+
+#include "net/listener.h"
+
+#include <ev.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+struct lane;
+
+struct frontend {
+    const char *name; /* for log lines */
+    /* A connection was accepted from the peer whose address is given. Closes `fd` when there is no memory. */
+    void (*accept)(struct lane *lane, int fd, const struct listener *l, const struct sockaddr *peer, socklen_t len);
+    /* Frees what is left in the front end's pool of a lane that ends. */
+    void (*free_pool)(struct lane *lane);
+};
+
+/* A header that has begun to come; one that does not end in time is `late` (lane_wait_begins). */
+struct frontend_wait {
+    ev_tstamp began_at;
+    void (*late)(struct frontend_wait *wait);
+    TAILQ_ENTRY(frontend_wait) link;
+};
+
+/* Connections and requests of a front end that are kept for reuse. */
+struct fcgi_pool {
+    LIST_HEAD(, fcgi_conn) conns;
+    LIST_HEAD(, fcgi_request) requests;
+    unsigned nconns, nrequests;
+};
+
+#endif
