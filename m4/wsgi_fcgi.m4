@@ -119,6 +119,33 @@ AC_DEFUN([WF_CHECK_LIBFCGI], [
     ])
 ])
 
+# WF_CHECK_LLHTTP: the HTTP parser of Node.js, which Debian has as a library from version 13 on, and in version 12 as
+# sources for others to compile. LLHTTP_SOURCES is the directory of these, or empty.
+AC_DEFUN([WF_CHECK_LLHTTP], [
+    AC_ARG_VAR([LLHTTP_SOURCES], [directory of llhttp.c, api.c and http.c, to be compiled in; default: libllhttp, else /usr/share/llhttp])
+    AS_IF([test -z "$LLHTTP_SOURCES"], [
+        PKG_CHECK_MODULES([LLHTTP], [libllhttp >= 8.1], [wf_found=yes], [
+            WF_HEADER_AND_LIBRARY([LLHTTP], [llhttp.h], [llhttp], [llhttp_execute])
+        ])
+        AS_IF([test $wf_found = no], [LLHTTP_SOURCES=/usr/share/llhttp])
+    ])
+    AS_IF([test -n "$LLHTTP_SOURCES"], [
+        AC_MSG_CHECKING([for the sources of llhttp in $LLHTTP_SOURCES])
+        for wf_include in "$LLHTTP_SOURCES" "$LLHTTP_SOURCES/include" "${LLHTTP_SOURCES%/llhttp}/include/llhttp"; do
+            AS_IF([test -r "$wf_include/llhttp.h"], [break])
+        done
+        AS_IF([test -r "$LLHTTP_SOURCES/llhttp.c" && test -r "$LLHTTP_SOURCES/api.c" &&
+               test -r "$LLHTTP_SOURCES/http.c" && test -r "$wf_include/llhttp.h"],
+            [LLHTTP_CFLAGS="-isystem $wf_include"
+             AC_MSG_RESULT([yes])],
+            [AC_MSG_RESULT([no])
+             WF_MISSING([llhttp for --enable-http (libllhttp.pc, or the sources in $LLHTTP_SOURCES)],
+                [libllhttp-dev (Debian 13 and later) or node-llhttp (Debian 12)])])
+    ])
+    # Our warnings are not for the headers of others.
+    LLHTTP_CFLAGS=`echo "$LLHTTP_CFLAGS" | sed 's/-I */-isystem /g'`
+])
+
 # Check is needed by `make check` only, which says so when it is not there.
 AC_DEFUN([WF_CHECK_CHECK], [
     PKG_CHECK_MODULES([CHECK], [check >= 0.15], [have_check=yes], [

@@ -17,6 +17,27 @@ src_libproto_a_SOURCES = \
 	src/proto/fcgi_encode.c src/proto/fcgi_encode.h \
 	src/proto/fcgi_values.c src/proto/fcgi_values.h \
 	src/proto/params.c src/proto/params.h
+if HTTP
+src_libproto_a_SOURCES += \
+	src/proto/forwarded.c src/proto/forwarded.h \
+	src/proto/http_body.c src/proto/http_body.h \
+	src/proto/http_encode.c src/proto/http_encode.h \
+	src/proto/http_head.c src/proto/http_head.h \
+	src/proto/http_lines.c src/proto/http_lines.h \
+	src/proto/http_target.c src/proto/http_target.h \
+	src/proto/proxy_header.c src/proto/proxy_header.h
+endif
+
+# Code of others: without our warnings. Strict mode is what HTTP says, without what old peers get wrong.
+if COMPILE_LLHTTP
+noinst_LIBRARIES += src/libllhttp.a
+src_libllhttp_a_CPPFLAGS = $(LLHTTP_CFLAGS) -I$(LLHTTP_SOURCES) -DLLHTTP_STRICT_MODE=1
+src_libllhttp_a_CFLAGS = -w $(HARDEN_CFLAGS) $(INSTRUMENT_CFLAGS)
+src_libllhttp_a_SOURCES = src/llhttp/api.c src/llhttp/http.c src/llhttp/llhttp.c
+HTTP_LIBS = src/libllhttp.a
+else
+HTTP_LIBS = $(LLHTTP_LIBS)
+endif
 
 src_librequest_a_SOURCES = \
 	src/request/body.c src/request/body.h \
@@ -42,6 +63,13 @@ src_libnet_a_SOURCES = \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/socket_file.c src/net/socket_file.h \
 	src/net/web_user.c
+
+if HTTP
+src_libnet_a_SOURCES += \
+	src/net/http.c src/net/http.h \
+	src/net/http_answer.c src/net/http_answer.h \
+	src/net/http_peer.c src/net/http_peer.h
+endif
 
 src_libcli_a_SOURCES = \
 	src/cli/help.c src/cli/help.h \
@@ -71,7 +99,7 @@ src_libprocess_a_SOURCES = \
 
 # What a program of each layer links, from the top down.
 BASE_LIBS = src/libbase.a
-PROTO_LIBS = src/libproto.a
+PROTO_LIBS = src/libproto.a $(HTTP_LIBS)
 REQUEST_LIBS = src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(LIBEV_LIBS)
 SCHED_LIBS = src/libsched.a $(BASE_LIBS) $(LIBEV_LIBS)
 CLI_LIBS = src/libcli.a $(BASE_LIBS)

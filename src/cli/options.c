@@ -114,6 +114,55 @@ static const struct option_row rows[] = {
      .otherwise = "every group",
      .help = "group whose users may connect to Unix sockets; may be repeated"},
 
+    {.name = "http",
+     .arg = "ADDR",
+     .group = OPTION_GROUP_HTTP,
+     .parse = value_parse_list,
+     .offset = FIELD(http),
+     .otherwise = "none",
+     .http = true,
+     .help = "speak HTTP/1.1 here, at an address as --socket takes it; may be repeated"},
+    {.name = "server-header",
+     .arg = "TEXT",
+     .group = OPTION_GROUP_HTTP,
+     .parse = value_parse_field,
+     .offset = FIELD(server_header),
+     .fallback = "wsgi-fcgi",
+     .http = true,
+     .help = "value of the Server field of answers; none: no such field"},
+    {.name = "forwarded-allow",
+     .arg = "ADDR",
+     .group = OPTION_GROUP_HTTP,
+     .parse = value_parse_list,
+     .offset = FIELD(forwarded_allow),
+     .otherwise = "none",
+     .http = true,
+     .help = "proxy whose word about the client counts: an address, a network, any, or unix for peers of Unix "
+             "sockets; may be repeated"},
+    {.name = "forwarded-fields",
+     .arg = "KIND",
+     .group = OPTION_GROUP_HTTP,
+     .parse = value_parse_fields,
+     .offset = FIELD(forwarded_rfc7239),
+     .fallback = "x-forwarded",
+     .http = true,
+     .help = "what these proxies set: x-forwarded (X-Forwarded-For, -Proto, -Host) or forwarded (RFC 7239)"},
+    {.name = "proxy-protocol",
+     .group = OPTION_GROUP_HTTP,
+     .parse = value_parse_flag,
+     .offset = FIELD(proxy_protocol),
+     .http = true,
+     .help = "their connections begin with a header of the PROXY protocol, version 1 or 2"},
+    {.name = "min-body-rate",
+     .arg = "SIZE",
+     .group = OPTION_GROUP_HTTP,
+     .parse = value_parse_size,
+     .max = GIB,
+     .offset = FIELD(min_body_rate),
+     .fallback = "100",
+     .http = true,
+     .help = "bytes per second at which a request body has to come, after the time of --header-timeout; 0: any"},
+
     {.name = "threads",
      .letter = 't',
      .arg = "N",
@@ -295,6 +344,10 @@ static int apply(struct options *o, const struct option_row *row, const char *te
     char reason[VALUE_REASON_SIZE];
     if (!row->parse)
         return print_help();
+    if (row->http && !WSGI_FCGI_HTTP) {
+        log_error("--%s: this program was built without HTTP: build it with ./configure --enable-http", row->name);
+        return EX_USAGE;
+    }
     int status = row->parse(row, text, field_of(o, row), reason);
     if (status)
         log_error("--%s: %s", row->name, reason);
@@ -461,6 +514,8 @@ int options_parse(struct options *o, int argc, char **argv) {
 
 void options_fini(struct options *o) {
     free(o->sockets.items);
+    free(o->http.items);
+    free(o->forwarded_allow.items);
     free(o->allow.items);
     free(o->allow_uid.items);
     free(o->allow_gid.items);

@@ -36,6 +36,13 @@ struct options {
     struct options_list allow_uid; /* names or numbers of users */
     struct options_list allow_gid; /* names or numbers of groups */
 
+    struct options_list http;  /* addresses */
+    const char *server_header; /* NULL: none */
+    struct options_list forwarded_allow;
+    bool forwarded_rfc7239;
+    bool proxy_protocol;
+    uint64_t min_body_rate; /* bytes per second; 0: any */
+
     unsigned threads;
     unsigned queue_limit;        /* requests that may wait for a thread, at least 1 */
     double queue_timeout;        /* seconds, above 0 */

@@ -183,3 +183,26 @@ int value_parse_stderr(const struct option_row *row, const char *text, void *fie
     }
     return refuse(text, reason, "is not log, fastcgi or both");
 }
+
+int value_parse_field(const struct option_row *row, const char *text, void *field,
+                      char reason[static VALUE_REASON_SIZE]) {
+    (void)row;
+    for (const char *c = text; *c; c++) {
+        if (*c < ' ' || *c > '~')
+            return refuse(text, reason, "has a character that is not printable ASCII");
+    }
+    if (!*text || *text == ' ' || strlen(text) > 200)
+        return refuse(text, reason, "is no text of 1 to 200 characters, and not none either");
+    *(const char **)field = strcmp(text, "none") ? text : NULL;
+    return 0;
+}
+
+int value_parse_fields(const struct option_row *row, const char *text, void *field,
+                       char reason[static VALUE_REASON_SIZE]) {
+    (void)row;
+    bool rfc7239 = !strcmp(text, "forwarded");
+    if (!rfc7239 && strcmp(text, "x-forwarded"))
+        return refuse(text, reason, "is not x-forwarded or forwarded");
+    *(bool *)field = rfc7239;
+    return 0;
+}

@@ -2,6 +2,7 @@
 #ifndef WSGI_FCGI_CLI_VALUE_H
 #define WSGI_FCGI_CLI_VALUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,6 +11,7 @@ enum { VALUE_REASON_SIZE = 256 };
 enum option_group {
     OPTION_GROUP_APPLICATION,
     OPTION_GROUP_SOCKETS,
+    OPTION_GROUP_HTTP,
     OPTION_GROUP_LIMITS,
     OPTION_GROUP_LOGGING,
     OPTION_GROUP_INFORMATION,
@@ -35,6 +37,7 @@ struct option_row {
     size_t offset;         /* of the field in struct options */
     enum option_group group;
     char letter; /* 0: none */
+    bool http;   /* only for --enable-http of configure */
 };
 
 value_parse_fn value_parse_flag;    /* bool; text is ignored */
@@ -47,6 +50,8 @@ value_parse_fn value_parse_size;    /* uint64_t, "10", "10K", "10M", "10G" */
 value_parse_fn value_parse_seconds; /* double */
 value_parse_fn value_parse_level;   /* enum log_level */
 value_parse_fn value_parse_stderr;  /* unsigned, a set of OPTION_STDERR_* */
+value_parse_fn value_parse_field;   /* const char *, the value of a header field; NULL for "none" */
+value_parse_fn value_parse_fields;  /* bool, false for "x-forwarded", true for "forwarded" */
 
 enum { OPTION_STDERR_LOG = 1, OPTION_STDERR_FASTCGI = 2 };
 

@@ -86,16 +86,22 @@ static bool net_has(const struct access_net *net, const struct access_net *peer)
     return !memcmp(cut.addr, net->addr, sizeof cut.addr);
 }
 
-bool access_allows_address(const struct access *a, const struct sockaddr *sa, socklen_t len) {
+bool access_list_has(const struct access_list *list, const struct sockaddr *sa, socklen_t len) {
     struct access_net peer;
-    if (a->any)
+    if (sa->sa_family == AF_UNIX)
+        return list->unix_peers;
+    if (list->any)
         return true;
-    if (!read_peer(&peer, sa, len))
+    if (!list->nnets || !read_peer(&peer, sa, len))
         return false;
-    for (size_t i = 0; i < a->nnets; i++)
-        if (net_has(&a->nets[i], &peer))
+    for (size_t i = 0; i < list->nnets; i++)
+        if (net_has(&list->nets[i], &peer))
             return true;
     return false;
+}
+
+bool access_allows_address(const struct access *a, const struct sockaddr *sa, socklen_t len) {
+    return access_list_has(&a->peers, sa, len);
 }
 
 /* Rules for addresses. */
@@ -119,60 +125,77 @@ static const char *format_net(const struct access_net *net, char out[static NET_
     return out;
 }
 
-static int refuse_net(const struct access *a, const char *text, const char *complaint, const char *advice) {
+static int refuse_net(const char *source, const char *text, const char *complaint, const char *advice) {
     char shown[SHOWN_SIZE];
-    log_error("%s: \"%s\" %s: write %s", source_names[a->source], log_escape(shown, sizeof shown, text, strlen(text)),
-              complaint, advice);
+    log_error("%s: \"%s\" %s: write %s", source, log_escape(shown, sizeof shown, text, strlen(text)), complaint,
+              advice);
     return EX_USAGE;
 }
 
-static int parse_net(const struct access *a, const char *text, struct access_net *net) {
+static int parse_net(const char *source, const char *text, struct access_net *net) {
     char addr[INET6_ADDRSTRLEN], complaint[64], advice[NET_TEXT_SIZE + INET6_ADDRSTRLEN + 32];
     const char *slash = strchr(text, '/');
     size_t len = slash ? (size_t)(slash - text) : strlen(text);
     if (text[0] == '[')
-        return refuse_net(a, text, "has brackets", "the address without them");
+        return refuse_net(source, text, "has brackets", "the address without them");
     snprintf(addr, sizeof addr, "%.*s", (int)len, text);
     *net = (struct access_net){.family = strchr(addr, ':') ? AF_INET6 : AF_INET};
     if (len >= sizeof addr || inet_pton(net->family, addr, net->addr) != 1)
-        return refuse_net(a, text, "is not an IP address",
+        return refuse_net(source, text, "is not an IP address",
                           "one such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32, or any for everybody");
     if (!read_len(slash, family_bits(net->family), &net->len)) {
         snprintf(advice, sizeof advice, "a number of bits from 0 to %u behind the slash", family_bits(net->family));
-        return refuse_net(a, text, "has a wrong length", advice);
+        return refuse_net(source, text, "has a wrong length", advice);
     }
     if (clear_beyond(net->addr, net->len)) {
         char whole[NET_TEXT_SIZE];
         snprintf(complaint, sizeof complaint, "has bits set behind the first %u", net->len);
         snprintf(advice, sizeof advice, "%s for the network, or %s for one peer", format_net(net, whole), addr);
-        return refuse_net(a, text, complaint, advice);
+        return refuse_net(source, text, complaint, advice);
     }
     unmap(net);
     return 0;
 }
 
-static int add_net(struct access *a, const char *text) {
+static int add_net(struct access_list *list, const char *source, const char *text) {
     struct access_net net;
     if (!strcmp(text, "any")) {
-        a->any = true;
+        list->any = true;
         return 0;
     }
-    int status = parse_net(a, text, &net);
+    int status = parse_net(source, text, &net);
     if (status)
         return status;
-    struct access_net *nets = realloc(a->nets, (a->nnets + 1) * sizeof *nets);
+    struct access_net *nets = realloc(list->nets, (list->nnets + 1) * sizeof *nets);
     if (!nets)
         return no_memory();
-    nets[a->nnets++] = net;
-    a->nets = nets;
+    nets[list->nnets++] = net;
+    list->nets = nets;
     return 0;
 }
 
 static int add_nets(struct access *a, const char *const *texts, size_t count) {
     int status = 0;
     for (size_t i = 0; i < count && !status; i++)
-        status = add_net(a, texts[i]);
+        status = add_net(&a->peers, source_names[a->source], texts[i]);
     return status;
+}
+
+int access_list_init(struct access_list *list, const char *option, const char *const *texts, size_t count) {
+    int status = 0;
+    *list = (struct access_list){0};
+    for (size_t i = 0; i < count && !status; i++) {
+        if (!strcmp(texts[i], "unix"))
+            list->unix_peers = true;
+        else
+            status = add_net(list, option, texts[i]);
+    }
+    return status;
+}
+
+void access_list_fini(struct access_list *list) {
+    free(list->nets);
+    *list = (struct access_list){0};
 }
 
 /* FastCGI 1.0, 3.2: addresses between commas. */
@@ -184,7 +207,7 @@ static int add_web_servers(struct access *a, const char *text) {
     while (!status && (item = strsep(&rest, ","))) {
         item += strspn(item, " \t");
         item[strcspn(item, " \t")] = '\0';
-        status = add_net(a, item);
+        status = add_net(&a->peers, source_names[a->source], item);
     }
     free(copy);
     return status;
@@ -283,7 +306,7 @@ int access_init(struct access *a, const struct access_settings *settings) {
 }
 
 void access_fini(struct access *a) {
-    free(a->nets);
+    access_list_fini(&a->peers);
     free(a->uids);
     free(a->gids);
     *a = (struct access){0};

@@ -36,11 +36,17 @@ struct access_net {
     uint8_t addr[16];   /* in network order, zero beyond `len` */
 };
 
-struct access {
-    enum access_source source;
-    bool any; /* TCP peers from everywhere */
+/* A set of addresses. */
+struct access_list {
+    bool any; /* everybody */
+    bool unix_peers;
     struct access_net *nets;
     size_t nnets;
+};
+
+struct access {
+    enum access_source source;
+    struct access_list peers; /* of TCP */
     uid_t *uids;
     size_t nuids;
     gid_t *gids;
@@ -62,6 +68,16 @@ void access_warn(const struct access *a, const struct listener *list, size_t cou
 /* Tells whether the peer of connection `fd`, accepted on *l from `sa`, may stay. When not, at most one info line per
  * second names such a peer and the option. A peer that cannot be identified may not. */
 bool access_check(struct access *a, const struct listener *l, int fd, const struct sockaddr *sa, socklen_t len);
+
+/* Fills *list, of peers whose word about the client counts, from "ADDR", "ADDR/LEN", "any" or "unix" (peers of Unix
+ * sockets), as `option` gave them. Returns 0; or, after one log_error line, EX_USAGE or EX_OSERR. access_list_fini is
+ * called in either case. */
+int access_list_init(struct access_list *list, const char *option, const char *const *texts, size_t count);
+void access_list_fini(struct access_list *list);
+
+/* Whether the address is in the set; that of a peer of a Unix socket has the family AF_UNIX. An IPv4 address in IPv6
+ * form is an IPv4 address. */
+bool access_list_has(const struct access_list *list, const struct sockaddr *sa, socklen_t len);
 
 /* The rules alone. An IPv4 address in IPv6 form (::ffff:192.0.2.7), as dual-stack sockets have it, is an IPv4 address. */
 bool access_allows_address(const struct access *a, const struct sockaddr *sa, socklen_t len);

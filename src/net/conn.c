@@ -108,7 +108,7 @@ static struct conn_list *list_of(struct conn *c) {
     return c->state == CONN_LINGERING ? &c->lane->lingering : &c->lane->conns;
 }
 
-static void touch(struct conn *c) {
+void conn_touch(struct conn *c) {
     c->active_at = ev_now(c->lane->loop);
     if (TAILQ_NEXT(c, link)) {
         TAILQ_REMOVE(list_of(c), c, link);
@@ -145,7 +145,7 @@ static void output_settle(struct conn *c, int error, bool waiting) {
     }
     if (waiting) {
         if (!ev_is_active(&c->write_io))
-            touch(c); /* the time that the peer has to take it starts now */
+            conn_touch(c); /* the time that the peer has to take it starts now */
         (void)conn_advances(c);
         ev_io_start(c->lane->loop, &c->write_io);
         conn_watch(c);
@@ -164,7 +164,7 @@ static void write_cb(struct ev_loop *loop, ev_io *w, int revents) {
     (void)loop;
     (void)revents;
     struct conn *c = w->data;
-    touch(c);
+    conn_touch(c);
     pthread_mutex_lock(&c->out_lock);
     flush_locked(c);
     int error = c->out_error;
@@ -273,7 +273,7 @@ static void read_input(struct conn *c) {
         read_eof(c);
         return;
     }
-    touch(c);
+    conn_touch(c);
     c->used = true;
     if (c->state == CONN_OPEN)
         c->ops->input(c, lane->input, (size_t)n);
@@ -292,7 +292,19 @@ void conn_watch(struct conn *c) {
         return;
     c->watched = true;
     TAILQ_REMOVE(&c->lane->unwatched, c, unwatched_link);
-    ev_io_start(c->lane->loop, &c->read_io);
+    if (!c->paused)
+        ev_io_start(c->lane->loop, &c->read_io);
+}
+
+void conn_pause(struct conn *c) {
+    c->paused = true;
+    ev_io_stop(c->lane->loop, &c->read_io);
+}
+
+void conn_resume(struct conn *c) {
+    if (c->paused && c->watched && c->state != CONN_CLOSED && !c->read_ended)
+        ev_io_start(c->lane->loop, &c->read_io);
+    c->paused = false;
 }
 
 /* Life. */
@@ -314,7 +326,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const st
     c->fd = fd;
     c->state = CONN_OPEN;
     c->refs = 1;
-    c->watched = c->read_ended = c->linger = c->used = false;
+    c->watched = c->read_ended = c->paused = c->linger = c->used = false;
     c->is_unix = is_unix;
     c->drained = 0;
     c->out_noted = false;

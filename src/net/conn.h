@@ -37,6 +37,8 @@ struct conn;
     X(CONN_NO_MEMORY, ERROR, "out of memory")                                                                          \
     X(CONN_NOT_FASTCGI, WARNING, "the peer does not speak FastCGI version 1")                                          \
     X(CONN_BEGIN_SHORT, WARNING, "the peer has sent a BEGIN_REQUEST that is too short")                                \
+    X(CONN_NO_REQUEST, DEBUG, "nothing came within --header-timeout")                                                  \
+    X(CONN_BAD_PROXY, WARNING, "it does not begin with a PROXY header, as --proxy-protocol asks for")                  \
     X(CONN_ID_IN_USE, WARNING, "BEGIN_REQUEST for an id whose request is not complete")                                \
     X(CONN_TOO_MANY, WARNING, "too many pipelined requests")
 
@@ -88,6 +90,7 @@ struct conn {
     bool watched; /* libev knows the descriptor, or must not */
     bool is_unix;
     bool read_ended; /* the peer has ended its side */
+    bool paused;     /* not read from for the time being */
     bool used;       /* something was received */
     bool linger;     /* FLUSHING: then shut down and linger instead of closing */
     enum conn_reason flush_reason;
@@ -130,6 +133,13 @@ void conn_read(struct conn *c);
 
 /* Lets libev watch the descriptor. */
 void conn_watch(struct conn *c);
+
+/* Stops reading, until conn_resume: what the peer sends waits in the socket, and its end is not noticed. */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+
+/* Something has happened on the connection that the idle time counts from. */
+void conn_touch(struct conn *c);
 
 /* Sends bytes, in order behind what waits already; what the socket does not take is kept. */
 void conn_output(struct conn *c, const void *data, size_t len);

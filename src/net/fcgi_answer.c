@@ -154,7 +154,8 @@ static int fcgi_error(struct request *r, const char *text, size_t len) {
     return buf_len(&r->out) > STDERR_KEPT ? transmit_stored(q) : 0;
 }
 
-const struct frontend_ops fcgi_frontend = {.name = "FastCGI", .put = fcgi_put, .send = fcgi_send, .error = fcgi_error};
+const struct frontend_ops fcgi_frontend = {
+    .name = "FastCGI", .put = fcgi_put, .send = fcgi_send, .error = fcgi_error, .has_role = true};
 
 /* Streams that were used end with an empty record (FastCGI 1.0, 5.3). */
 static void put_stream_end(struct fcgi_request *q, uint8_t type) {

@@ -38,4 +38,10 @@ struct fcgi_pool {
     unsigned nconns, nrequests;
 };
 
+struct http_pool {
+    LIST_HEAD(, http_conn) conns;
+    LIST_HEAD(, http_request) requests;
+    unsigned nconns, nrequests;
+};
+
 #endif

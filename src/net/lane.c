@@ -4,6 +4,9 @@
 
 #include "base/log.h"
 #include "net/fcgi.h"
+#if WSGI_FCGI_HTTP
+#include "net/http.h"
+#endif
 #include "net/lane_impl.h"
 
 #include <errno.h>
@@ -20,7 +23,12 @@ enum {
 };
 static const ev_tstamp ACCEPT_PAUSE = 0.5; /* seconds without descriptors before accept is tried again */
 
-static const struct frontend *const frontends[] = {[LISTENER_FASTCGI] = &fcgi_protocol};
+static const struct frontend *const frontends[] = {
+    [LISTENER_FASTCGI] = &fcgi_protocol,
+#if WSGI_FCGI_HTTP
+    [LISTENER_HTTP] = &http_protocol,
+#endif
+};
 
 /* Accepting. */
 
@@ -131,15 +139,14 @@ void lane_check_stopped(struct lane *lane) {
 
 /* Idle connections: one timer for all, due when the least recently active one is. */
 
-static void idle_close(struct lane *lane, struct conn *c) {
+static void idle_close(struct conn *c) {
+    conn_ref(c);
     enum conn_reason reason = c->state == CONN_FLUSHING ? CONN_SLOW_READER : c->ops->idle(c);
-    if (reason != CONN_DONE && !(reason == CONN_SLOW_READER && conn_advances(c))) {
+    if (reason != CONN_DONE && !(reason == CONN_SLOW_READER && conn_advances(c)))
         conn_close(c, reason);
-        return;
-    }
-    c->active_at = ev_now(lane->loop);
-    TAILQ_REMOVE(&lane->conns, c, link);
-    TAILQ_INSERT_TAIL(&lane->conns, c, link);
+    else if (c->state != CONN_CLOSED)
+        conn_touch(c);
+    conn_unref(c);
 }
 
 static void idle_timer_start(struct lane *lane) {
@@ -156,7 +163,7 @@ static void idle_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     struct lane *lane = w->data;
     struct conn *c;
     while ((c = TAILQ_FIRST(&lane->conns)) && c->active_at + lane->config.idle_timeout <= ev_now(loop))
-        idle_close(lane, c);
+        idle_close(c);
     idle_timer_start(lane);
 }
 

@@ -37,7 +37,15 @@ struct lane_config {
     struct body_limits body;
     const char *script_name; /* mount point, "" or "/x"; outlives the lane */
     struct access *access;   /* who may connect; outlives the lane; NULL: everybody */
-    int wake_fd;             /* see struct sched_config */
+
+    /* Of HTTP/1.1. */
+    const char *server_header;           /* value of the Server field; NULL: none */
+    const struct access_list *forwarded; /* peers whose word about the client counts; outlives the lane; NULL: none */
+    bool forwarded_rfc7239;              /* they say it in Forwarded, not in X-Forwarded-* */
+    bool proxy_protocol;                 /* their connections begin with a header of the PROXY protocol */
+    double min_body_rate;                /* bytes per second that a body must come at; 0: any */
+
+    int wake_fd; /* see struct sched_config */
 };
 
 /* Makes a lane that accepts on `listeners`, which it closes when it stops; the caller keeps the array. Returns NULL

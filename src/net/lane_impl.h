@@ -49,6 +49,7 @@ struct lane {
     unsigned nlive; /* connections whose memory is in use */
 
     struct fcgi_pool fcgi_pool;
+    struct http_pool http_pool;
 
     bool stopping;
     bool listening_ended; /* nothing more will be accepted */

@@ -73,6 +73,8 @@ static const char *address_from_start(const char *address) {
 static void resolve_paths(struct options *o) {
     for (size_t i = 0; i < o->sockets.count; i++)
         o->sockets.items[i] = address_from_start(o->sockets.items[i]);
+    for (size_t i = 0; i < o->http.count; i++)
+        o->http.items[i] = address_from_start(o->http.items[i]);
     for (size_t i = 0; i < o->pythonpath.count; i++)
         o->pythonpath.items[i] = from_start(o->pythonpath.items[i]);
     o->spool_dir = from_start(o->spool_dir);
@@ -102,19 +104,29 @@ static bool is_inherited(const char *address) {
     return !strncmp(address, "fd:", 3);
 }
 
-static int check_addresses(const struct options *o) {
+static int check_address(const char *option, const char *address) {
     char reason[ADDRESS_REASON_SIZE];
-    for (size_t i = 0; i < o->sockets.count; i++) {
-        struct address *list;
-        size_t count;
-        int status = address_parse(o->sockets.items[i], &list, &count, reason);
-        if (status) {
-            log_error("--socket %s: %s", o->sockets.items[i], reason);
-            return status;
-        }
+    struct address *list;
+    size_t count;
+    int status = address_parse(address, &list, &count, reason);
+    if (status)
+        log_error("%s %s: %s", option, address, reason);
+    else
         free(list);
+    return status;
+}
+
+static int check_addresses(const struct options *o) {
+    int status = 0;
+    for (size_t i = 0; i < o->sockets.count && !status; i++)
+        status = check_address("--socket", o->sockets.items[i]);
+    for (size_t i = 0; i < o->http.count && !status; i++)
+        status = check_address("--http", o->http.items[i]);
+    if (!status && o->proxy_protocol && !o->forwarded_allow.count) {
+        log_error("--proxy-protocol: name the proxies that speak it with --forwarded-allow");
+        status = EX_USAGE;
     }
-    return 0;
+    return status;
 }
 
 static int read_access(const struct options *o, struct access *rules) {
@@ -130,37 +142,40 @@ static int read_access(const struct options *o, struct access *rules) {
     return access_init(rules, &settings);
 }
 
-static struct listener_settings listener_settings(const struct options *o) {
-    return (struct listener_settings){
-        .mode = o->socket_mode, .owner = o->socket_owner, .group = o->socket_group, .backlog = o->backlog};
-}
-
-/* Sockets of a parent process are taken before Python runs, so that no program the application starts inherits them. */
-static int open_inherited(const struct options *o, struct listener_set *set) {
-    struct listener_settings settings = listener_settings(o);
-    if (!o->sockets.count && listener_stdin_is_socket())
-        return listener_open_stdin(set);
-    if (!o->sockets.count && !o->check) {
-        log_error("no socket to listen on: give one with --socket, such as -s /run/app.sock (descriptor 0 is not a "
-                  "listening socket)");
-        return EX_USAGE;
-    }
+/* Opens the addresses of a list that are, or are not, sockets of the parent process. */
+static int open_list(const struct options *o, const struct options_list *addresses, enum listener_protocol protocol,
+                     bool inherited, struct listener_set *set) {
+    struct listener_settings settings = {.mode = o->socket_mode,
+                                         .owner = o->socket_owner,
+                                         .group = o->socket_group,
+                                         .backlog = o->backlog,
+                                         .protocol = protocol};
     int status = 0;
-    for (size_t i = 0; i < o->sockets.count && !status; i++) {
-        if (is_inherited(o->sockets.items[i]))
-            status = listener_open(set, o->sockets.items[i], &settings);
+    for (size_t i = 0; i < addresses->count && !status; i++) {
+        if (is_inherited(addresses->items[i]) == inherited)
+            status = listener_open(set, addresses->items[i], &settings);
     }
     return status;
 }
 
+/* Sockets of a parent process are taken before Python runs, so that no program the application starts inherits them. */
+static int open_inherited(const struct options *o, struct listener_set *set) {
+    if (!o->sockets.count && !o->http.count && listener_stdin_is_socket())
+        return listener_open_stdin(set);
+    if (!o->sockets.count && !o->http.count && !o->check) {
+        log_error("no socket to listen on: give one with --socket, such as -s /run/app.sock (descriptor 0 is not a "
+                  "listening socket)");
+        return EX_USAGE;
+    }
+    int status = open_list(o, &o->sockets, LISTENER_FASTCGI, true, set);
+    return status ? status : open_list(o, &o->http, LISTENER_HTTP, true, set);
+}
+
 /* The others are made when the application is loaded: who can connect gets an answer. */
 static int open_others(const struct options *o, struct listener_set *set) {
-    struct listener_settings settings = listener_settings(o);
-    int status = 0;
-    for (size_t i = 0; i < o->sockets.count && !status; i++) {
-        if (!is_inherited(o->sockets.items[i]))
-            status = listener_open(set, o->sockets.items[i], &settings);
-    }
+    int status = open_list(o, &o->sockets, LISTENER_FASTCGI, false, set);
+    if (!status)
+        status = open_list(o, &o->http, LISTENER_HTTP, false, set);
     for (size_t i = 0; i < set->count && !status; i++)
         listener_warn_web_user(&set->items[i]);
     return status;
@@ -172,6 +187,7 @@ struct server {
     const struct options *o;
     struct listener_set listeners;
     struct access access;
+    struct access_list forwarded;
     struct lane *lane;
     bool signal_pending; /* for a handler of the application */
     bool exit_wanted;    /* by such a handler */
@@ -226,6 +242,11 @@ static int make_lane(struct server *server) {
         .body = {.memory = o->body_memory, .total = o->limit_request_body, .spool_dir = o->spool_dir},
         .script_name = o->script_name,
         .access = &server->access,
+        .server_header = o->server_header,
+        .forwarded = o->forwarded_allow.count ? &server->forwarded : NULL,
+        .forwarded_rfc7239 = o->forwarded_rfc7239,
+        .proxy_protocol = o->proxy_protocol,
+        .min_body_rate = (double)o->min_body_rate,
         .wake_fd = signals_wake_fd(),
     };
     server->lane = lane_new(&config, &server->listeners);
@@ -242,7 +263,8 @@ static void log_ready(const struct server *server) {
     log_info("wsgi-fcgi %s with %s serves %s, up to %u requests at a time", PACKAGE_VERSION, python, application,
              server->o->threads);
     for (size_t i = 0; i < server->listeners.count; i++)
-        log_info("listening on %s", server->listeners.items[i].text);
+        log_info("listening on %s%s", server->listeners.items[i].text,
+                 server->listeners.items[i].protocol == LISTENER_HTTP ? " (HTTP)" : "");
 }
 
 /* Waits for the scheduler to end, until `deadline`. Returns how many requests, or else threads, are left. */
@@ -336,6 +358,8 @@ static int print_check(const struct options *o, const char *cwd) {
     printf("%s\napplication: %s\ndirectory: %s\n", python, application, cwd);
     for (size_t i = 0; i < o->sockets.count; i++)
         printf("socket: %s (not opened)\n", o->sockets.items[i]);
+    for (size_t i = 0; i < o->http.count; i++)
+        printf("socket: %s (HTTP, not opened)\n", o->http.items[i]);
     printf("ok\n");
     return flush_output();
 }
@@ -363,6 +387,9 @@ int serve(struct options *o, const char *program) {
         status = check_addresses(o);
     if (!status)
         status = read_access(o, &server.access);
+    if (!status)
+        status = access_list_init(&server.forwarded, "--forwarded-allow", o->forwarded_allow.items,
+                                  o->forwarded_allow.count);
     if (!status && signals_open()) {
         log_error("cannot make a pipe: %s", strerror(errno));
         status = EX_OSERR;
@@ -379,6 +406,7 @@ int serve(struct options *o, const char *program) {
     }
     lane_free(server.lane);
     access_fini(&server.access);
+    access_list_fini(&server.forwarded);
     listener_close_all(&server.listeners);
     return status;
 }

@@ -55,12 +55,15 @@ static char *put_length(char *out, size_t n) {
     return out + sizeof bytes;
 }
 
+char *params_put_lengths(char *out, size_t name, size_t value) {
+    return put_length(put_length(out, name), value);
+}
+
 size_t params_put(char *out, size_t size, struct slice name, struct slice value) {
     size_t need = (name.n < 0x80 ? 1u : 4u) + (value.n < 0x80 ? 1u : 4u) + name.n + value.n;
     if (need > size)
         return need;
-    out = put_length(out, name.n);
-    out = put_length(out, value.n);
+    out = params_put_lengths(out, name.n, value.n);
     if (name.n)
         memcpy(out, name.p, name.n);
     if (value.n)

@@ -48,6 +48,9 @@ static inline enum params_result params_next(const char **pos, const char *end, 
     return PARAMS_PAIR;
 }
 
+/* Writes the two lengths that a pair begins with, at most 8 bytes. Returns where its name begins. */
+char *params_put_lengths(char *out, size_t name, size_t value);
+
 /* Writes one pair to `out` when it fits in `size` bytes. Returns the bytes it takes (which may be more than `size`:
  * then nothing was written). Lengths must be below 2^31. */
 size_t params_put(char *out, size_t size, struct slice name, struct slice value);

@@ -82,6 +82,10 @@ static const char *failure_status(struct request *r) {
     case ENOSPC:
     case EDQUOT:
         return "507 Insufficient Storage";
+    case ETIMEDOUT:
+        return "408 Request Timeout";
+    case EPROTO:
+        return "400 Bad Request";
     default:
         return "500 Internal Server Error";
     }

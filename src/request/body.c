@@ -125,6 +125,13 @@ void body_abort(struct body *b, int error) {
     pthread_mutex_unlock(&b->lock);
 }
 
+void body_cut(struct body *b, int error) {
+    pthread_mutex_lock(&b->lock);
+    if (!b->complete)
+        finish(b, error);
+    pthread_mutex_unlock(&b->lock);
+}
+
 bool body_complete(struct body *b) {
     pthread_mutex_lock(&b->lock);
     bool complete = b->complete;

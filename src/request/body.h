@@ -62,6 +62,9 @@ void body_end(struct body *b);
 /* Nothing more will come, and what is unread does not count: the reader gets `error`. Writer. */
 void body_abort(struct body *b, int error);
 
+/* Nothing more will come: the reader gets what is there, then `error`. Writer. */
+void body_cut(struct body *b, int error);
+
 /* Whether nothing more will come. Any thread. */
 bool body_complete(struct body *b);
 

@@ -61,9 +61,17 @@ int request_error(struct request *r, const char *text, size_t len) {
     return failed;
 }
 
+static void want_body(struct request *r) {
+    pthread_mutex_lock(&r->out_lock);
+    r->frontend->body_wanted(r);
+    pthread_mutex_unlock(&r->out_lock);
+}
+
 ssize_t request_read(struct request *r, void *out, size_t len) {
     ssize_t n;
     while ((n = body_read(&r->body, out, len)) < 0 && errno == EAGAIN) {
+        if (r->frontend->body_wanted)
+            want_body(r);
         if (r->thread && !sched_will_block(r->thread)) {
             errno = EAGAIN;
             return -1;

@@ -36,6 +36,10 @@ struct frontend_ops {
     /* Passes text for the log of the web server on. Returns 0, or -1 as send does, or with errno ENOTSUP when the
      * protocol has no way to do so. Running thread, without the GIL. */
     int (*error)(struct request *r, const char *text, size_t len);
+    /* The application waits for the body, of which nothing is there. NULL: that is of no interest. Running thread or one
+     * that the application started, without the GIL. */
+    void (*body_wanted)(struct request *r);
+    bool has_role; /* the environ tells the role (FastCGI 1.0, 6) */
 };
 
 struct request {

@@ -1,0 +1,706 @@
+#include "config.h"
+
+#include "net/http.h"
+
+#include "base/log.h"
+#include "net/http_answer.h"
+#include "net/lane_impl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    PIPELINE_MAX = 65536 /* bytes behind the request in work that are kept; what comes then waits in the socket */
+};
+
+static const struct conn_ops http_conn_ops;
+static const struct sched_job_ops http_job_ops;
+static void head_late(struct frontend_wait *wait);
+
+static struct http_conn *conn_of(struct conn *c) {
+    return (struct http_conn *)(void *)((char *)c - offsetof(struct http_conn, conn));
+}
+
+static struct http_request *request_of_job(struct sched_job *job) {
+    return (struct http_request *)(void *)((char *)job - offsetof(struct http_request, r.job));
+}
+
+static const struct lane_config *config_of(const struct http_conn *c) {
+    return &c->conn.lane->config;
+}
+
+/* Requests: taken from and given back to a pool. */
+
+static struct http_request *request_new(struct http_conn *c) {
+    struct lane *lane = c->conn.lane;
+    struct http_request *q = LIST_FIRST(&lane->http_pool.requests);
+    if (q) {
+        LIST_REMOVE(q, free);
+        lane->http_pool.nrequests--;
+    } else {
+        q = malloc(sizeof *q);
+        if (!q)
+            return NULL;
+        request_init(&q->r);
+        q->r.frontend = &http_frontend;
+        q->r.job.ops = &http_job_ops;
+    }
+    q->c = c;
+    q->head_only = q->input_bad = q->kept = false;
+    q->minor = 1;
+    q->refusal = NULL;
+    q->dropped = 0;
+    q->body_began_at = 0;
+    q->r.vars = (struct cgi_vars){0};
+    q->r.authorizer = false;
+    atomic_store_explicit(&q->keep, !c->closing, memory_order_relaxed);
+    atomic_store_explicit(&q->owes_continue, false, memory_order_relaxed);
+    c->q = q;
+    c->nbegun++;
+    conn_ref(&c->conn);
+    atomic_fetch_add_explicit(&lane->nrequests, 1, memory_order_relaxed);
+    return q;
+}
+
+static void request_free(struct http_request *q) {
+    request_fini(&q->r);
+    free(q);
+}
+
+/* The last thing that happens to a request; the connection may be gone afterwards. */
+static void request_release(struct http_request *q) {
+    struct http_conn *c = q->c;
+    struct lane *lane = c->conn.lane;
+    c->q = NULL;
+    atomic_fetch_sub_explicit(&lane->nrequests, 1, memory_order_relaxed);
+    request_reset(&q->r);
+    if (lane->http_pool.nrequests < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&lane->http_pool.requests, q, free);
+        lane->http_pool.nrequests++;
+    } else
+        request_free(q);
+    conn_unref(&c->conn);
+}
+
+/* Waiting for a header section. */
+
+static void wait_begins(struct http_conn *c) {
+    if (!c->waiting)
+        lane_wait_begins(c->conn.lane, &c->wait, head_late);
+    c->waiting = true;
+}
+
+static void wait_ends(struct http_conn *c) {
+    if (c->waiting)
+        lane_wait_ends(c->conn.lane, &c->wait);
+    c->waiting = false;
+}
+
+/* Answers. */
+
+/* Nothing more is read as HTTP. A client that is still sending gets to its answer all the same (RFC 9112, 9.6). */
+static void finish(struct http_conn *c, enum conn_reason reason, bool unread) {
+    c->state = HTTP_ENDED_STATE;
+    conn_resume(&c->conn);
+    conn_finish(&c->conn, reason, unread || buf_len(&c->in));
+    buf_reset(&c->in, 0);
+}
+
+/* The connection waits for the next request. */
+static void become_idle(struct http_conn *c) {
+    c->state = HTTP_IDLE_STATE;
+    c->skipped_line = false;
+    if (c->closing || (c->conn.read_ended && !buf_len(&c->in)))
+        finish(c, CONN_DONE, false);
+    else if (ev_now(c->conn.lane->loop) > c->conn.active_at + 1)
+        conn_touch(&c->conn);
+}
+
+/* The answer is complete and stored: sends it, and ends the request unless the rest of its body is to be read. */
+static void request_answered(struct http_request *q) {
+    struct http_conn *c = q->c;
+    bool unread = !q->wire.ended || q->input_bad;
+    c->state = HTTP_ENDED_STATE;
+    conn_ref(&c->conn);
+    if (http_put_end(q))
+        conn_close(&c->conn, CONN_NO_MEMORY);
+    else if (buf_len(&q->r.out))
+        conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
+    bool kept = q->kept && !q->input_bad && c->conn.state == CONN_OPEN;
+    if (kept && unread && !c->conn.read_ended) {
+        buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
+        body_abort(&q->r.body, ECONNRESET);
+        c->state = HTTP_DRAIN_STATE;
+    } else {
+        request_release(q);
+        if (kept)
+            become_idle(c);
+        else if (c->conn.state == CONN_OPEN)
+            finish(c, CONN_DONE, unread);
+    }
+    conn_unref(&c->conn);
+}
+
+/* Answers without the application. */
+static void request_refuse(struct http_request *q, const char *status, const char *why) {
+    char text[REQUEST_STATUS_MAX + 2];
+    const char *extra = strncmp(status, "503", 3) ? NULL : "Retry-After: 5\r\n";
+    q->c->state = HTTP_ENDED_STATE;
+    if (!q->wire.ended || q->input_bad)
+        atomic_store(&q->keep, false);
+    log_info("connection %llu: answered \"%s\": %s%s%s", q->c->conn.number, status,
+             q->r.vars.method.n ? request_text(&q->r, (char[600]){0}, 600) : "", q->r.vars.method.n && why ? ": " : "",
+             why ? why : "");
+    snprintf(text, sizeof text, "%s\n", status);
+    if (request_answer(&q->r, status, extra, text))
+        conn_close(&q->c->conn, CONN_NO_MEMORY);
+    request_answered(q);
+}
+
+/* The same for a request that did not get as far as being one. The connection ends: nobody knows what follows. */
+static void refuse_early(struct http_conn *c, const char *status, const char *why) {
+    struct http_request *q = request_new(c);
+    wait_ends(c);
+    if (!q) {
+        conn_close(&c->conn, CONN_NO_MEMORY);
+        return;
+    }
+    body_begin(&q->r.body, 0);
+    q->wire.ended = true;
+    q->input_bad = true;
+    request_refuse(q, status, why);
+}
+
+/* Jobs. */
+
+static void job_submit(struct http_request *q) {
+    q->c->state = HTTP_JOB_STATE;
+    q->r.job.key = q->r.vars.key;
+    if (!sched_submit(q->c->conn.lane->sched, &q->r.job))
+        request_refuse(q, "503 Service Unavailable", "as many requests wait as --queue-limit allows");
+}
+
+static void job_run(struct sched_job *job, struct sched_thread *thread) {
+    struct http_request *q = request_of_job(job);
+    const struct lane_config *config = config_of(q->c);
+    q->r.thread = thread;
+    config->run(&q->r, config->user);
+}
+
+/* RFC 9112, 8: an answer in chunks without the last one, or with fewer bytes than its Content-Length, is incomplete. */
+static void request_break_off(struct http_request *q) {
+    struct http_conn *c = q->c;
+    conn_ref(&c->conn);
+    c->state = HTTP_ENDED_STATE;
+    if (buf_len(&q->r.out))
+        conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
+    bool unread = !q->wire.ended;
+    request_release(q);
+    if (c->conn.state == CONN_OPEN)
+        finish(c, CONN_BROKEN_OFF, unread);
+    conn_unref(&c->conn);
+}
+
+static void feed_kept(struct http_conn *c);
+
+/* What came behind the request that was answered. */
+static void go_on(struct http_conn *c) {
+    if (c->conn.state != CONN_OPEN || c->state == HTTP_ENDED_STATE)
+        return;
+    if (buf_len(&c->in))
+        feed_kept(c);
+    if (c->conn.state == CONN_OPEN && c->conn.paused && buf_len(&c->in) < PIPELINE_MAX)
+        conn_resume(&c->conn);
+}
+
+static void job_settle(struct sched_job *job) {
+    struct http_request *q = request_of_job(job);
+    struct http_conn *c = q->c;
+    q->r.thread = NULL;
+    conn_ref(&c->conn);
+    if (q->r.broken_off || !q->r.head_stored)
+        request_break_off(q);
+    else
+        request_answered(q);
+    go_on(c);
+    conn_unref(&c->conn);
+}
+
+static void job_expired(struct sched_job *job) {
+    struct http_request *q = request_of_job(job);
+    struct http_conn *c = q->c;
+    conn_ref(&c->conn);
+    request_refuse(q, "503 Service Unavailable", "it waited for a thread longer than --queue-timeout");
+    go_on(c);
+    conn_unref(&c->conn);
+}
+
+static const struct sched_job_ops http_job_ops = {.run = job_run, .settle = job_settle, .expired = job_expired};
+
+/* Whether the request has what it needs to start: all of its body, or a good piece of it, or a client that waits. */
+static void maybe_start(struct http_request *q) {
+    if (q->c->state != HTTP_BODY_STATE)
+        return;
+    if (q->refusal)
+        request_refuse(q, q->refusal, NULL);
+    else if (q->r.body.complete || q->r.body.received >= REQUEST_BODY_START ||
+             atomic_load_explicit(&q->owes_continue, memory_order_relaxed))
+        job_submit(q);
+}
+
+/* Input. Each function takes bytes from *pos on, and returns whether there may be more for another one to do. */
+
+/* What speaks another protocol says so with its first byte. */
+static const char *foreign_protocol(char first) {
+    switch (first) {
+    case 0x16:
+        return "the peer speaks TLS (https), which belongs to a proxy in front";
+    case 0x01:
+        return "the peer speaks FastCGI: its address belongs to --socket";
+    default:
+        return "the request does not begin with a method";
+    }
+}
+
+static bool feed_proxy(struct http_conn *c, const char **pos, const char *end) {
+    struct proxy_header header;
+    size_t used = 0;
+    switch (proxy_header_parse(*pos, (size_t)(end - *pos), &header, &used)) {
+    case PROXY_MORE:
+        return false;
+    case PROXY_OK:
+        http_peer_proxied(&c->peer, config_of(c), &header);
+        *pos += used;
+        c->state = HTTP_IDLE_STATE;
+        return true;
+    default:
+        wait_ends(c);
+        conn_close(&c->conn, CONN_BAD_PROXY);
+        return false;
+    }
+}
+
+static bool feed_idle(struct http_conn *c, const char **pos, const char *end) {
+    if (*pos == end)
+        return false;
+    /* RFC 9112, 2.2: one empty line may come first. */
+    if (**pos == '\r' && !c->skipped_line) {
+        if (end - *pos < 2)
+            return false;
+        if ((*pos)[1] == '\n') {
+            c->skipped_line = true;
+            *pos += 2;
+            return true;
+        }
+    }
+    if (!http_is_token_char(**pos)) {
+        refuse_early(c, "400 Bad Request", foreign_protocol(**pos));
+        return false;
+    }
+    c->state = HTTP_HEAD_STATE;
+    c->lines = (struct http_lines){0};
+    c->scanned = 0;
+    return true;
+}
+
+static void refuse_head_size(struct http_conn *c) {
+    bool in_line = !c->lines.nlines;
+    log_warning("connection %llu: more than %zu bytes of a request's %s (--limit-params)", c->conn.number,
+                config_of(c)->limit_params, in_line ? "first line" : "header");
+    refuse_early(c, in_line ? "414 URI Too Long" : "431 Request Header Fields Too Large", NULL);
+}
+
+/* What a parsed header says against serving the request, or NULL. */
+static const char *check_limits(const struct http_request *q, const struct http_head *head) {
+    const struct lane_config *config = config_of(q->c);
+    unsigned long long number = q->c->conn.number;
+    if (head->nfields > config->limit_param_count) {
+        log_warning("connection %llu: %u header fields (--limit-param-count is %u)", number, head->nfields,
+                    config->limit_param_count);
+        return "431 Request Header Fields Too Large";
+    }
+    if (config->body.total && head->content_length > 0 && (uint64_t)head->content_length > config->body.total) {
+        log_warning("connection %llu: a body of %lld bytes (--limit-request-body)", number,
+                    (long long)head->content_length);
+        return "413 Content Too Large";
+    }
+    return NULL;
+}
+
+/* Fills the request from a whole header section. Returns false when it was refused. */
+static bool take_head(struct http_request *q, const char *data, size_t len) {
+    struct http_conn *c = q->c;
+    const struct lane_config *config = config_of(c);
+    struct buf *params = &q->r.params;
+    struct slice prefix = {config->script_name, strlen(config->script_name)};
+    struct http_head head;
+    struct http_refusal refusal;
+    q->wire.ended = true;
+    body_begin(&q->r.body, 0);
+    if (buf_reserve(params, http_params_max(len) + HTTP_PEER_PARAMS_MAX)) {
+        conn_close(&c->conn, CONN_NO_MEMORY);
+        return false;
+    }
+    if (!http_parse_head(data, len, &head, buf_tail(params), &params->end, &q->wire, &refusal)) {
+        q->input_bad = true;
+        request_refuse(q, refusal.status, refusal.why);
+        return false;
+    }
+    q->head_only = head.head_only;
+    q->minor = head.minor;
+    if (http_peer_params(&c->peer, config, &head, params) ||
+        cgi_scan(buf_head(params), buf_len(params), prefix, &q->r.vars) != CGI_OK) {
+        conn_close(&c->conn, CONN_NO_MEMORY);
+        return false;
+    }
+    bool last = config->keepalive_requests && c->nbegun >= config->keepalive_requests;
+    atomic_store_explicit(&q->keep, head.keep_alive && !last && !c->closing, memory_order_relaxed);
+    body_begin(&q->r.body, head.content_length);
+    q->refusal = check_limits(q, &head);
+    atomic_store_explicit(&q->owes_continue, head.expects_continue, memory_order_relaxed);
+    return true;
+}
+
+static bool feed_head(struct http_conn *c, const char **pos, const char *end) {
+    const char *data = *pos;
+    size_t used = 0;
+    enum http_lines_result result =
+        http_lines_scan(&c->lines, data + c->scanned, (size_t)(end - data) - c->scanned, &used);
+    c->scanned += used;
+    if (result != HTTP_LINES_MORE && result != HTTP_LINES_END) {
+        refuse_early(c, "400 Bad Request", http_lines_problem(result));
+        return false;
+    }
+    if (c->scanned > config_of(c)->limit_params) {
+        refuse_head_size(c);
+        return false;
+    }
+    if (result == HTTP_LINES_MORE)
+        return false;
+    wait_ends(c);
+    struct http_request *q = request_new(c);
+    if (!q) {
+        conn_close(&c->conn, CONN_NO_MEMORY);
+        return false;
+    }
+    *pos += c->scanned;
+    c->state = HTTP_BODY_STATE;
+    if (take_head(q, data, c->scanned))
+        maybe_start(q);
+    return true;
+}
+
+/* http_body_decode hands these bytes on. */
+static void take_body(void *arg, const char *data, size_t len) {
+    struct http_request *q = arg;
+    struct http_conn *c = q->c;
+    const struct lane_config *config = config_of(c);
+    if (c->state == HTTP_DRAIN_STATE) {
+        q->dropped += len;
+        return;
+    }
+    if (q->r.body.complete)
+        return;
+    switch (body_append(&q->r.body, &config->body, data, len)) {
+    case BODY_TOO_LARGE:
+        log_warning("connection %llu: a body of more than %llu bytes (--limit-request-body)", c->conn.number,
+                    (unsigned long long)config->body.total);
+        q->refusal = "413 Content Too Large";
+        break;
+    case BODY_FAILED:
+        log_error("connection %llu: cannot keep the body of a request: %s: see --spool-dir", c->conn.number,
+                  strerror(q->r.body.error));
+        q->refusal = "507 Insufficient Storage";
+        break;
+    default:
+        return;
+    }
+    q->input_bad = true;
+    atomic_store(&q->keep, false);
+}
+
+/* The rest of the body does not come, or not as it should. */
+static void cut_body(struct http_request *q, int error, const char *status, const char *why) {
+    q->input_bad = true;
+    atomic_store(&q->keep, false);
+    if (q->c->state == HTTP_JOB_STATE)
+        body_cut(&q->r.body, error);
+    else if (q->c->state == HTTP_BODY_STATE)
+        request_refuse(q, status, why);
+    else
+        conn_close(&q->c->conn, CONN_DRAINED);
+}
+
+/* A body that comes by drops would hold its connection for ever: the idle time sees each of them. Some time is given to
+ * get going, that of a header. */
+static bool too_slow(struct http_request *q) {
+    const struct lane_config *config = config_of(q->c);
+    ev_tstamp now = ev_now(q->c->conn.lane->loop);
+    if (config->min_body_rate <= 0)
+        return false;
+    if (q->body_began_at <= 0)
+        q->body_began_at = now;
+    double received = (double)(q->r.body.received + q->dropped);
+    return now > q->body_began_at + config->header_timeout + received / config->min_body_rate;
+}
+
+static bool feed_body(struct http_conn *c, const char **pos, const char *end) {
+    struct http_request *q = c->q;
+    const char *why = NULL;
+    if (q->wire.ended || q->input_bad || *pos == end)
+        return false;
+    enum http_body_result result = http_body_decode(&q->wire, pos, end, take_body, q, &why);
+    if (result == HTTP_BODY_BAD) {
+        log_info("connection %llu: malformed body: %s", c->conn.number, why);
+        cut_body(q, EPROTO, "400 Bad Request", why);
+        return false;
+    }
+    if (c->state == HTTP_DRAIN_STATE) {
+        if (result == HTTP_BODY_END) {
+            request_release(q);
+            become_idle(c);
+        } else if (q->dropped > HTTP_DRAIN_MAX || too_slow(q))
+            conn_close(&c->conn, CONN_DRAINED);
+        return true;
+    }
+    if (result == HTTP_BODY_END)
+        body_end(&q->r.body);
+    else if (!q->input_bad && too_slow(q)) {
+        log_info("connection %llu: a body comes at less than %g bytes per second (--min-body-rate)", c->conn.number,
+                 config_of(c)->min_body_rate);
+        cut_body(q, ETIMEDOUT, "408 Request Timeout", NULL);
+        return false;
+    }
+    maybe_start(q);
+    return true;
+}
+
+static bool feed_one(struct http_conn *c, const char **pos, const char *end) {
+    switch (c->state) {
+    case HTTP_PROXY_STATE:
+        return feed_proxy(c, pos, end);
+    case HTTP_IDLE_STATE:
+        return feed_idle(c, pos, end);
+    case HTTP_HEAD_STATE:
+        return feed_head(c, pos, end);
+    case HTTP_BODY_STATE:
+    case HTTP_JOB_STATE:
+    case HTTP_DRAIN_STATE:
+        return feed_body(c, pos, end);
+    case HTTP_ENDED_STATE:
+        break;
+    }
+    return false;
+}
+
+/* Deals with as much of the bytes as it can. Returns how much that is. */
+static size_t feed(struct http_conn *c, const char *data, size_t len) {
+    const char *pos = data;
+    while (c->conn.state == CONN_OPEN && feed_one(c, &pos, data + len))
+        ;
+    if (c->conn.state == CONN_OPEN && c->state == HTTP_HEAD_STATE)
+        wait_begins(c);
+    return c->conn.state == CONN_OPEN ? (size_t)(pos - data) : len;
+}
+
+static void feed_kept(struct http_conn *c) {
+    size_t used = feed(c, buf_head(&c->in), buf_len(&c->in));
+    /* Ending the connection empties the buffer. */
+    buf_consume(&c->in, used < buf_len(&c->in) ? used : buf_len(&c->in));
+    if (!buf_len(&c->in))
+        buf_reset(&c->in, REQUEST_KEEP_BYTES);
+}
+
+/* What the connection asks of the front end. */
+
+static bool on_input(struct conn *conn, const uint8_t *bytes, size_t len) {
+    struct http_conn *c = conn_of(conn);
+    const char *data = (const char *)bytes;
+    size_t used = 0;
+    bool kept = buf_len(&c->in) > 0;
+    if (!kept)
+        used = feed(c, data, len);
+    if (conn->state != CONN_OPEN)
+        return false;
+    if (used < len && buf_append(&c->in, data + used, len - used)) {
+        conn_close(conn, CONN_NO_MEMORY);
+        return false;
+    }
+    if (kept)
+        feed_kept(c);
+    if (conn->state == CONN_OPEN && c->q && buf_len(&c->in) >= PIPELINE_MAX)
+        conn_pause(conn);
+    return conn->state == CONN_OPEN;
+}
+
+/* The running application learns that nobody waits for its answer any more. */
+static void on_gone(struct conn *conn) {
+    struct http_conn *c = conn_of(conn);
+    struct http_request *q = c->q;
+    enum http_state state = c->state;
+    wait_ends(c);
+    buf_reset(&c->in, 0);
+    c->state = HTTP_ENDED_STATE;
+    if (!q || state == HTTP_ENDED_STATE)
+        return;
+    if (state == HTTP_JOB_STATE && !sched_cancel(conn->lane->sched, &q->r.job)) {
+        atomic_store(&q->r.gone, true);
+        body_abort(&q->r.body, ECONNRESET);
+    } else
+        request_release(q);
+}
+
+static void on_half_closed(struct conn *conn) {
+    struct http_conn *c = conn_of(conn);
+    if (!c->q) {
+        wait_ends(c);
+        finish(c, CONN_EOF, false);
+    } else if (!c->q->wire.ended && !c->q->input_bad)
+        cut_body(c->q, ECONNABORTED, "400 Bad Request", "the body is shorter than announced");
+}
+
+static enum conn_reason on_idle(struct conn *conn) {
+    struct http_conn *c = conn_of(conn);
+    struct http_request *q = c->q;
+    if (conn_blocked(conn))
+        return CONN_SLOW_READER;
+    switch (c->state) {
+    case HTTP_IDLE_STATE:
+        return CONN_IDLE;
+    case HTTP_HEAD_STATE:
+        refuse_early(c, "408 Request Timeout", "nothing more of the header came within --idle-timeout");
+        return CONN_DONE;
+    case HTTP_BODY_STATE:
+    case HTTP_JOB_STATE:
+        if (!q->wire.ended && !q->input_bad && !atomic_load(&q->owes_continue))
+            cut_body(q, ETIMEDOUT, "408 Request Timeout", "nothing more of the body came within --idle-timeout");
+        return CONN_DONE;
+    default:
+        return CONN_SLOW_REQUEST;
+    }
+}
+
+static void head_late(struct frontend_wait *wait) {
+    struct http_conn *c = (struct http_conn *)(void *)((char *)wait - offsetof(struct http_conn, wait));
+    wait_ends(c);
+    if (c->state == HTTP_HEAD_STATE) {
+        log_warning("connection %llu: the header of a request has not come within %g seconds (--header-timeout)",
+                    c->conn.number, config_of(c)->header_timeout);
+        refuse_early(c, "408 Request Timeout", NULL);
+    } else
+        /* Not 408: a browser that opened a connection in advance would show it as the answer to its next request. */
+        conn_close(&c->conn, c->state == HTTP_PROXY_STATE && buf_len(&c->in) ? CONN_BAD_PROXY : CONN_NO_REQUEST);
+}
+
+static bool on_complete(struct conn *conn) {
+    struct http_conn *c = conn_of(conn);
+    return c->state == HTTP_JOB_STATE && c->q->wire.ended && !atomic_load(&c->q->keep);
+}
+
+static void on_stop(struct conn *conn) {
+    struct http_conn *c = conn_of(conn);
+    if (conn->state != CONN_OPEN)
+        return;
+    c->closing = true;
+    if (c->q)
+        atomic_store(&c->q->keep, false);
+    conn_ref(conn);
+    conn_read(conn);
+    if (conn->state == CONN_OPEN && c->nbegun && c->state == HTTP_IDLE_STATE)
+        finish(c, CONN_STOPPING, false);
+    conn_unref(conn);
+}
+
+static void on_end(struct conn *conn) {
+    if (!conn_of(conn)->q && conn->state != CONN_FLUSHING)
+        conn_close(conn, CONN_STOPPING);
+}
+
+static void conn_free(struct http_conn *c) {
+    conn_alloc_fini(&c->conn);
+    buf_fini(&c->in);
+    free(c);
+}
+
+static void on_free(struct conn *conn) {
+    struct http_conn *c = conn_of(conn);
+    struct lane *lane = conn->lane;
+    if (lane->http_pool.nconns < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&lane->http_pool.conns, c, free);
+        lane->http_pool.nconns++;
+    } else
+        conn_free(c);
+    lane->nlive--;
+    lane_check_stopped(lane);
+}
+
+static const struct conn_ops http_conn_ops = {
+    .input = on_input,
+    .gone = on_gone,
+    .half_closed = on_half_closed,
+    .idle = on_idle,
+    .complete = on_complete,
+    .stop = on_stop,
+    .end = on_end,
+    .free = on_free,
+};
+
+/* What the lane asks of the front end. */
+
+static struct http_conn *http_conn_new(struct lane *lane) {
+    struct http_conn *c = LIST_FIRST(&lane->http_pool.conns);
+    if (c) {
+        LIST_REMOVE(c, free);
+        lane->http_pool.nconns--;
+        return c;
+    }
+    c = calloc(1, sizeof *c);
+    if (c)
+        conn_alloc_init(&c->conn);
+    return c;
+}
+
+static void http_accept(struct lane *lane, int fd, const struct listener *l, const struct sockaddr *peer,
+                        socklen_t len) {
+    struct http_conn *c = http_conn_new(lane);
+    if (!c) {
+        log_error("cannot accept a connection: out of memory");
+        close(fd);
+        return;
+    }
+    http_peer_init(&c->peer, &lane->config, fd, l->is_unix, peer, len);
+    c->state = lane->config.proxy_protocol && c->peer.trusted ? HTTP_PROXY_STATE : HTTP_IDLE_STATE;
+    c->q = NULL;
+    c->waiting = c->skipped_line = false;
+    c->closing = lane->stopping;
+    c->nbegun = 0;
+    lane->nlive++;
+    conn_init(&c->conn, lane, fd, l->is_unix, &http_conn_ops);
+    conn_ref(&c->conn);
+    conn_read(&c->conn);
+    if (c->conn.state == CONN_OPEN) {
+        if (!c->q && !c->nbegun)
+            wait_begins(c);
+        if (!on_complete(&c->conn))
+            conn_watch(&c->conn);
+    }
+    conn_unref(&c->conn);
+}
+
+static void http_free_pool(struct lane *lane) {
+    struct http_conn *c;
+    struct http_request *q;
+    while ((c = LIST_FIRST(&lane->http_pool.conns))) {
+        LIST_REMOVE(c, free);
+        conn_free(c);
+    }
+    while ((q = LIST_FIRST(&lane->http_pool.requests))) {
+        LIST_REMOVE(q, free);
+        request_free(q);
+    }
+}
+
+const struct frontend http_protocol = {.name = "HTTP", .accept = http_accept, .free_pool = http_free_pool};

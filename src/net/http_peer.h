@@ -1,0 +1,38 @@
+/* Who a request over HTTP/1.1 came from: the peer of the connection or, when proxies that are trusted say so, somebody
+ * behind it (the PROXY protocol; X-Forwarded-*; RFC 7239).
+ *
+ * Threads: owner only.
+ */
+#ifndef WSGI_FCGI_NET_HTTP_PEER_H
+#define WSGI_FCGI_NET_HTTP_PEER_H
+
+#include "base/buf.h"
+#include "net/lane.h"
+#include "proto/forwarded.h"
+#include "proto/http_head.h"
+#include "proto/proxy_header.h"
+
+#include <stdbool.h>
+
+enum { HTTP_PEER_PARAMS_MAX = 192 };
+
+struct http_peer {
+    struct sockaddr_storage address; /* AF_UNIX: a process of this machine */
+    bool trusted;                    /* what it says about the client counts */
+    unsigned nserver, nparams;       /* bytes of `params`: SERVER_*, and with REMOTE_* behind it */
+    char params[HTTP_PEER_PARAMS_MAX];
+};
+
+/* Fills *peer for an accepted connection. */
+void http_peer_init(struct http_peer *peer, const struct lane_config *config, int fd, bool is_unix,
+                    const struct sockaddr *sa, socklen_t len);
+
+/* Takes over what a PROXY header said. */
+void http_peer_proxied(struct http_peer *peer, const struct lane_config *config, const struct proxy_header *header);
+
+/* Appends to the parameters of a request: SERVER_ADDR, SERVER_PORT, REMOTE_ADDR, REMOTE_PORT, HTTP_HOST and HTTPS, as
+ * far as they are known. Fields of proxies that are not trusted are not looked at. Returns 0, or -1 with ENOMEM. */
+int http_peer_params(const struct http_peer *peer, const struct lane_config *config, const struct http_head *head,
+                     struct buf *params);
+
+#endif

@@ -1,0 +1,321 @@
+#include "config.h"
+
+#include "proto/http_head.h"
+
+#include "proto/http_target.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
+
+static const char bad_request[] = "400 Bad Request", not_implemented[] = "501 Not Implemented";
+
+/* The characters of names (RFC 9110, 5.6.2), each as it is in the name of a parameter. */
+static const char token_chars[256] = {
+    ['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['*'] = '*', ['+'] = '+',
+    ['-'] = '_', ['.'] = '.', ['^'] = '^', ['_'] = '_', ['`'] = '`', ['|'] = '|',   ['~'] = '~', ['0'] = '0',
+    ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6',   ['7'] = '7', ['8'] = '8',
+    ['9'] = '9', ['A'] = 'A', ['B'] = 'B', ['C'] = 'C', ['D'] = 'D', ['E'] = 'E',   ['F'] = 'F', ['G'] = 'G',
+    ['H'] = 'H', ['I'] = 'I', ['J'] = 'J', ['K'] = 'K', ['L'] = 'L', ['M'] = 'M',   ['N'] = 'N', ['O'] = 'O',
+    ['P'] = 'P', ['Q'] = 'Q', ['R'] = 'R', ['S'] = 'S', ['T'] = 'T', ['U'] = 'U',   ['V'] = 'V', ['W'] = 'W',
+    ['X'] = 'X', ['Y'] = 'Y', ['Z'] = 'Z', ['a'] = 'A', ['b'] = 'B', ['c'] = 'C',   ['d'] = 'D', ['e'] = 'E',
+    ['f'] = 'F', ['g'] = 'G', ['h'] = 'H', ['i'] = 'I', ['j'] = 'J', ['k'] = 'K',   ['l'] = 'L', ['m'] = 'M',
+    ['n'] = 'N', ['o'] = 'O', ['p'] = 'P', ['q'] = 'Q', ['r'] = 'R', ['s'] = 'S',   ['t'] = 'T', ['u'] = 'U',
+    ['v'] = 'V', ['w'] = 'W', ['x'] = 'X', ['y'] = 'Y', ['z'] = 'Z'};
+
+bool http_is_token_char(char c) {
+    return token_chars[(unsigned char)c] != 0;
+}
+
+/* While llhttp runs. */
+struct parsing {
+    struct http_head *head;
+    const char *begin, *end;
+    char *out;
+    struct slice name; /* of the field whose value is to come */
+    struct slice host, expect, transfer_encoding;
+    unsigned nhosts, ntransfer_encodings;
+    bool complete;
+    uint64_t content_length;
+    uint16_t flags; /* of llhttp, which clears them when the request has no body */
+    struct http_refusal *refusal;
+};
+
+/* Fields. */
+
+static void put_pair(struct parsing *p, struct slice name, struct slice value) {
+    p->out += params_put(p->out, SIZE_MAX, name, value);
+}
+
+/* "Accept-Encoding" becomes HTTP_ACCEPT_ENCODING (RFC 3875, 4.1.18). */
+static void put_field(struct parsing *p, struct slice name, struct slice value) {
+    static const char prefix[] = "HTTP_";
+    char *at = params_put_lengths(p->out, sizeof prefix - 1 + name.n, value.n);
+    memcpy(at, prefix, sizeof prefix - 1);
+    at += sizeof prefix - 1;
+    for (size_t i = 0; i < name.n; i++)
+        at[i] = token_chars[(unsigned char)name.p[i]];
+    at += name.n;
+    if (value.n)
+        memcpy(at, value.p, value.n);
+    p->out = at + value.n;
+}
+
+static bool is(struct slice s, const char *lower) {
+    return strncasecmp(s.p, lower, s.n) == 0;
+}
+
+/* Notes what the server itself needs. Returns whether the field becomes an HTTP_* parameter. */
+static bool take_field(struct parsing *p, struct slice name, struct slice value) {
+    switch (name.n) {
+    case sizeof "Host" - 1:
+        if (is(name, "host")) {
+            p->host = value;
+            p->nhosts++;
+            return false; /* comes from the target, maybe */
+        }
+        return true;
+    case sizeof "Expect" - 1:
+        if (is(name, "expect"))
+            p->expect = value;
+        return true;
+    case sizeof "Content-Type" - 1:
+        if (!is(name, "content-type"))
+            return true;
+        put_pair(p, LITERAL("CONTENT_TYPE"), value);
+        return false;
+    case sizeof "Content-Length" - 1:
+        if (!is(name, "content-length"))
+            return true;
+        put_pair(p, LITERAL("CONTENT_LENGTH"), value);
+        return false;
+    case sizeof "Transfer-Encoding" - 1:
+        if (!is(name, "transfer-encoding"))
+            return true;
+        p->transfer_encoding = value;
+        p->ntransfer_encodings++;
+        return false;
+    default:
+        return true;
+    }
+}
+
+static struct slice trim(const char *at, size_t len) {
+    while (len && (at[len - 1] == ' ' || at[len - 1] == '\t'))
+        len--;
+    return (struct slice){at, len};
+}
+
+/* Callbacks of llhttp: each span is whole, because the section is. */
+
+static int on_url(llhttp_t *llhttp, const char *at, size_t len) {
+    struct parsing *p = llhttp->data;
+    p->head->target = (struct slice){at, len};
+    return 0;
+}
+
+static int on_header_field(llhttp_t *llhttp, const char *at, size_t len) {
+    struct parsing *p = llhttp->data;
+    p->name = (struct slice){at, len};
+    return 0;
+}
+
+static int on_header_value(llhttp_t *llhttp, const char *at, size_t len) {
+    struct parsing *p = llhttp->data;
+    struct slice value = trim(at, len);
+    p->head->nfields++;
+    if (!memchr(p->name.p, '_', p->name.n) && take_field(p, p->name, value))
+        put_field(p, p->name, value);
+    return 0;
+}
+
+static int on_headers_complete(llhttp_t *llhttp) {
+    struct parsing *p = llhttp->data;
+    p->complete = true;
+    p->content_length = llhttp->content_length;
+    p->flags = llhttp->flags;
+    /* Upgrade is an offer that need not be taken (RFC 9110, 7.8): what follows is HTTP/1.1. */
+    llhttp->upgrade = 0;
+    return 0;
+}
+
+static const llhttp_settings_t settings = {
+    .on_url = on_url,
+    .on_header_field = on_header_field,
+    .on_header_value = on_header_value,
+    .on_headers_complete = on_headers_complete,
+};
+
+/* What the request line and the fields together say. Each function returns whether the request may go on. */
+
+static bool refuse(struct parsing *p, const char *status, const char *why) {
+    *p->refusal = (struct http_refusal){status, why};
+    return false;
+}
+
+/* The end of the request line, without CR and LF. */
+static const char *line_end(const struct parsing *p) {
+    return (const char *)memchr(p->begin, '\n', (size_t)(p->end - p->begin)) - 1;
+}
+
+/* llhttp knows the methods of the registry and some more: another one is no mistake, but nothing that is done here. */
+static bool refuse_method(struct parsing *p) {
+    const char *end = line_end(p), *at = p->begin;
+    while (at < end && http_is_token_char(*at))
+        at++;
+    if (at > p->begin && at < end && *at == ' ')
+        return refuse(p, not_implemented, "unknown method");
+    return refuse(p, bad_request, "the request does not begin with a method");
+}
+
+static bool is_version(const char *at) {
+    return !memcmp(at, "HTTP/", 5) && at[5] >= '0' && at[5] <= '9' && at[6] == '.' && at[7] >= '0' && at[7] <= '9';
+}
+
+enum { VERSION_LEN = sizeof "HTTP/1.1" - 1 };
+
+static bool refuse_version(struct parsing *p) {
+    const char *end = line_end(p);
+    if (end - p->begin > VERSION_LEN && is_version(end - VERSION_LEN))
+        return refuse(p, "505 HTTP Version Not Supported", "only HTTP/1.1 and HTTP/1.0 are spoken");
+    return refuse(p, bad_request, "malformed version");
+}
+
+static bool check_llhttp(struct parsing *p, llhttp_t *llhttp, llhttp_errno_t error) {
+    switch (error) {
+    case HPE_OK:
+    case HPE_PAUSED_UPGRADE: /* CONNECT */
+        return p->complete || refuse(p, bad_request, "an empty line in the place of a request");
+    case HPE_INVALID_METHOD:
+        return refuse_method(p);
+    case HPE_INVALID_VERSION:
+    case HPE_PAUSED_H2_UPGRADE:
+        return refuse_version(p);
+    default:
+        return refuse(p, bad_request, llhttp_get_error_reason(llhttp));
+    }
+}
+
+/* RFC 9112, 3: single spaces, and a version. */
+static bool check_line(struct parsing *p, const llhttp_t *llhttp) {
+    struct http_head *head = p->head;
+    const char *end = line_end(p), *target_end = head->target.p + head->target.n;
+    head->method = (struct slice){p->begin, (size_t)(head->target.p - p->begin) - 1};
+    if (end - target_end != 1 + VERSION_LEN || !is_version(target_end + 1) || memchr(p->begin, ' ', head->method.n))
+        return refuse(p, bad_request, "malformed request line");
+    if (llhttp->http_major != 1 || llhttp->http_minor > 1)
+        return refuse_version(p);
+    head->minor = llhttp->http_minor;
+    if (llhttp->method == HTTP_CONNECT)
+        return refuse(p, not_implemented, "CONNECT: this is no proxy");
+    return true;
+}
+
+/* RFC 9112, 6.1 and 6.3: when both lengths are there, or the transfer coding is not understood, nobody can be sure where
+ * the body ends. llhttp refuses the first and a coding whose end is not "chunked". */
+static bool check_length(struct parsing *p) {
+    if (p->content_length > INT64_MAX)
+        return refuse(p, bad_request, "Content-Length is too large");
+    p->head->content_length = (int64_t)p->content_length;
+    if (!p->ntransfer_encodings)
+        return true;
+    if (!p->head->minor)
+        return refuse(p, bad_request, "Transfer-Encoding in HTTP/1.0");
+    if (p->ntransfer_encodings > 1)
+        return refuse(p, bad_request, "several Transfer-Encoding fields");
+    if (p->transfer_encoding.n != sizeof "chunked" - 1 || !is(p->transfer_encoding, "chunked"))
+        return refuse(p, not_implemented, "a transfer coding besides chunked");
+    p->head->content_length = -1;
+    return true;
+}
+
+static bool check_expect(struct parsing *p) {
+    /* RFC 9110, 10.1.1: in HTTP/1.0 it means nothing. */
+    if (!p->expect.n || !p->head->minor)
+        return true;
+    if (p->expect.n != sizeof "100-continue" - 1 || !is(p->expect, "100-continue"))
+        return refuse(p, "417 Expectation Failed", "an expectation besides 100-continue");
+    p->head->expects_continue = p->head->content_length != 0;
+    return true;
+}
+
+/* RFC 9112, 3.2 */
+static bool check_host(struct parsing *p, const struct http_target *target) {
+    if (p->nhosts > 1)
+        return refuse(p, bad_request, "several Host fields");
+    if (!p->nhosts && p->head->minor)
+        return refuse(p, bad_request, "no Host field");
+    if (!http_is_authority(p->host))
+        return refuse(p, bad_request, "malformed Host field");
+    p->head->host = target->absolute ? target->authority : p->host;
+    p->head->has_host = target->absolute || p->nhosts;
+    return true;
+}
+
+/* Parameters from the request line. */
+static bool put_line(struct parsing *p, const struct http_target *target) {
+    struct http_head *head = p->head;
+    put_pair(p, LITERAL("REQUEST_METHOD"), head->method);
+    put_pair(p, LITERAL("SERVER_PROTOCOL"), head->minor ? LITERAL("HTTP/1.1") : LITERAL("HTTP/1.0"));
+    put_pair(p, LITERAL("REQUEST_URI"), head->target);
+    put_pair(p, LITERAL("QUERY_STRING"), target->query);
+    /* Decoded where it is to be; what it loses in length may change how the length itself is written. */
+    char *decoded = p->out + 64;
+    size_t n = http_target_decode(target->path, decoded);
+    if (n == SIZE_MAX)
+        return refuse(p, bad_request, "a malformed percent-encoding, or that of NUL, in the path");
+    char *at = params_put_lengths(p->out, sizeof "PATH_INFO" - 1, n);
+    memcpy(at, "PATH_INFO", sizeof "PATH_INFO" - 1);
+    at += sizeof "PATH_INFO" - 1;
+    memmove(at, decoded, n);
+    p->out = at + n;
+    return true;
+}
+
+static bool check_target(struct parsing *p, struct http_target *target) {
+    const char *problem = http_target_parse(p->head->target, target);
+    if (problem)
+        return refuse(p, bad_request, problem);
+    if (target->path.p[0] == '*' && (p->head->method.n != 7 || memcmp(p->head->method.p, "OPTIONS", 7)))
+        return refuse(p, bad_request, "the target * without the method OPTIONS");
+    return true;
+}
+
+/* RFC 9112, 9.3 */
+static bool is_kept(const struct parsing *p) {
+    if (p->flags & F_CONNECTION_CLOSE)
+        return false;
+    return p->head->minor || p->flags & F_CONNECTION_KEEP_ALIVE;
+}
+
+static void begin_body(struct http_body *body, int64_t length) {
+    body->chunked = length < 0;
+    body->ended = length == 0;
+    body->in_trailers = false;
+    body->framing = 0;
+    body->trailers = (struct http_lines){0};
+    body->left = length < 0 ? 0 : (uint64_t)length;
+    if (body->chunked)
+        http_body_begin_chunks(body);
+}
+
+bool http_parse_head(const char *data, size_t len, struct http_head *head, char *params, size_t *nparams,
+                     struct http_body *body, struct http_refusal *refusal) {
+    llhttp_t *llhttp = &body->llhttp;
+    struct http_target target;
+    struct parsing p = {.head = head, .begin = data, .end = data + len, .out = params, .refusal = refusal};
+    *head = (struct http_head){0};
+    llhttp_init(llhttp, HTTP_REQUEST, &settings);
+    llhttp->data = &p;
+    llhttp_errno_t error = llhttp_execute(llhttp, data, len);
+    *nparams = 0;
+    if (!check_llhttp(&p, llhttp, error) || !check_line(&p, llhttp) || !check_length(&p) || !check_expect(&p) ||
+        !check_target(&p, &target) || !check_host(&p, &target) || !put_line(&p, &target))
+        return false;
+    head->keep_alive = is_kept(&p);
+    head->head_only = llhttp->method == HTTP_HEAD;
+    *nparams = (size_t)(p.out - params);
+    begin_body(body, head->content_length);
+    return true;
+}

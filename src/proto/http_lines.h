@@ -1,0 +1,33 @@
+/* The lines of a header or trailer section of HTTP/1.1, and its end (RFC 9112, sections 2.2, 5.2 and 7.1.2).
+ *
+ * A line ends in CR and LF and does not begin with a space or tab. RFC 9112 lets a server be lenient in both; that
+ * would be the ground for a proxy and a server to see different requests in the same bytes.
+ *
+ * Pure: no I/O, no allocation, no lock.
+ */
+#ifndef WSGI_FCGI_PROTO_HTTP_LINES_H
+#define WSGI_FCGI_PROTO_HTTP_LINES_H
+
+#include <stddef.h>
+
+/* Zeroed at the beginning of a section. */
+struct http_lines {
+    size_t length; /* bytes of the line so far */
+    size_t nlines; /* that have ended */
+    char last;     /* byte seen */
+};
+
+enum http_lines_result {
+    HTTP_LINES_MORE, /* all bytes belong to the section */
+    HTTP_LINES_END,  /* *used bytes do; the last two of them are the empty line */
+    HTTP_LINES_BARE_LF,
+    HTTP_LINES_FOLDED /* a line begins with a space or tab */
+};
+
+/* Follows the lines of a section through the next `len` bytes of it, which may be cut anywhere. */
+enum http_lines_result http_lines_scan(struct http_lines *lines, const char *data, size_t len, size_t *used);
+
+/* "a line ends in LF alone" and the like, for the log. */
+const char *http_lines_problem(enum http_lines_result result);
+
+#endif
