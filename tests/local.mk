@@ -4,6 +4,11 @@ UNIT_BASE = tests/unit/test_buf tests/unit/test_log
 UNIT_PROTO = \
 	tests/unit/test_cgi tests/unit/test_fcgi_decode tests/unit/test_fcgi_encode tests/unit/test_fcgi_values \
 	tests/unit/test_params
+if HTTP
+UNIT_PROTO += \
+	tests/unit/test_forwarded tests/unit/test_http_body tests/unit/test_http_encode tests/unit/test_http_head \
+	tests/unit/test_http_lines tests/unit/test_http_target tests/unit/test_proxy_header
+endif
 UNIT_REQUEST = tests/unit/test_body tests/unit/test_request
 UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_taskstat
 UNIT_CLI = tests/unit/test_options
@@ -18,6 +23,13 @@ tests_unit_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_fcgi_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_fcgi_values_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_params_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_forwarded_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_http_body_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_http_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_http_head_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_http_lines_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_http_target_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_proxy_header_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_body_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_test_request_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_test_predict_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)

@@ -36,7 +36,7 @@ struct parsing {
     struct slice name; /* of the field whose value is to come */
     struct slice host, expect, transfer_encoding;
     unsigned nhosts, ntransfer_encodings;
-    bool complete;
+    bool complete, nameless;
     uint64_t content_length;
     uint16_t flags; /* of llhttp, which clears them when the request has no body */
     struct http_refusal *refusal;
@@ -125,6 +125,7 @@ static int on_header_value(llhttp_t *llhttp, const char *at, size_t len) {
     struct parsing *p = llhttp->data;
     struct slice value = trim(at, len);
     p->head->nfields++;
+    p->nameless |= !p->name.n;
     if (!memchr(p->name.p, '_', p->name.n) && take_field(p, p->name, value))
         put_field(p, p->name, value);
     return 0;
@@ -185,8 +186,10 @@ static bool refuse_version(struct parsing *p) {
 static bool check_llhttp(struct parsing *p, llhttp_t *llhttp, llhttp_errno_t error) {
     switch (error) {
     case HPE_OK:
-    case HPE_PAUSED_UPGRADE: /* CONNECT */
-        return p->complete || refuse(p, bad_request, "an empty line in the place of a request");
+        if (p->nameless)
+            return refuse(p, bad_request, "a field without a name");
+        /* The beginning of HTTP/2 has an empty line in it. */
+        return p->complete || refuse_version(p);
     case HPE_INVALID_METHOD:
         return refuse_method(p);
     case HPE_INVALID_VERSION:
@@ -225,7 +228,7 @@ static bool check_length(struct parsing *p) {
     if (p->ntransfer_encodings > 1)
         return refuse(p, bad_request, "several Transfer-Encoding fields");
     if (p->transfer_encoding.n != sizeof "chunked" - 1 || !is(p->transfer_encoding, "chunked"))
-        return refuse(p, not_implemented, "a transfer coding besides chunked");
+        return refuse(p, p->transfer_encoding.n ? not_implemented : bad_request, "a transfer coding besides chunked");
     p->head->content_length = -1;
     return true;
 }
