@@ -4,10 +4,10 @@
 
 #include "base/log.h"
 #include "net/http_answer.h"
+#include "net/http_request.h"
 #include "net/lane_impl.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,73 +16,14 @@ enum {
     PIPELINE_MAX = 65536 /* bytes behind the request in work that are kept; what comes then waits in the socket */
 };
 
-static const struct conn_ops http_conn_ops;
-static const struct sched_job_ops http_job_ops;
 static void head_late(struct frontend_wait *wait);
 
 static struct http_conn *conn_of(struct conn *c) {
     return (struct http_conn *)(void *)((char *)c - offsetof(struct http_conn, conn));
 }
 
-static struct http_request *request_of_job(struct sched_job *job) {
-    return (struct http_request *)(void *)((char *)job - offsetof(struct http_request, r.job));
-}
-
 static const struct lane_config *config_of(const struct http_conn *c) {
     return &c->conn.lane->config;
-}
-
-/* Requests: taken from and given back to a pool. */
-
-static struct http_request *request_new(struct http_conn *c) {
-    struct lane *lane = c->conn.lane;
-    struct http_request *q = LIST_FIRST(&lane->http_pool.requests);
-    if (q) {
-        LIST_REMOVE(q, free);
-        lane->http_pool.nrequests--;
-    } else {
-        q = malloc(sizeof *q);
-        if (!q)
-            return NULL;
-        request_init(&q->r);
-        q->r.frontend = &http_frontend;
-        q->r.job.ops = &http_job_ops;
-    }
-    q->c = c;
-    q->head_only = q->input_bad = q->kept = false;
-    q->minor = 1;
-    q->refusal = NULL;
-    q->dropped = 0;
-    q->body_began_at = 0;
-    q->r.vars = (struct cgi_vars){0};
-    q->r.authorizer = false;
-    atomic_store_explicit(&q->keep, !c->closing, memory_order_relaxed);
-    atomic_store_explicit(&q->owes_continue, false, memory_order_relaxed);
-    c->q = q;
-    c->nbegun++;
-    conn_ref(&c->conn);
-    atomic_fetch_add_explicit(&lane->nrequests, 1, memory_order_relaxed);
-    return q;
-}
-
-static void request_free(struct http_request *q) {
-    request_fini(&q->r);
-    free(q);
-}
-
-/* The last thing that happens to a request; the connection may be gone afterwards. */
-static void request_release(struct http_request *q) {
-    struct http_conn *c = q->c;
-    struct lane *lane = c->conn.lane;
-    c->q = NULL;
-    atomic_fetch_sub_explicit(&lane->nrequests, 1, memory_order_relaxed);
-    request_reset(&q->r);
-    if (lane->http_pool.nrequests < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&lane->http_pool.requests, q, free);
-        lane->http_pool.nrequests++;
-    } else
-        request_free(q);
-    conn_unref(&c->conn);
 }
 
 /* Waiting for a header section. */
@@ -99,156 +40,29 @@ static void wait_ends(struct http_conn *c) {
     c->waiting = false;
 }
 
-/* Answers. */
-
-/* Nothing more is read as HTTP. A client that is still sending gets to its answer all the same (RFC 9112, 9.6). */
-static void finish(struct http_conn *c, enum conn_reason reason, bool unread) {
-    c->state = HTTP_ENDED_STATE;
-    conn_resume(&c->conn);
-    conn_finish(&c->conn, reason, unread || buf_len(&c->in));
-    buf_reset(&c->in, 0);
-}
-
-/* The connection waits for the next request. */
-static void become_idle(struct http_conn *c) {
-    c->state = HTTP_IDLE_STATE;
-    c->skipped_line = false;
-    if (c->closing || (c->conn.read_ended && !buf_len(&c->in)))
-        finish(c, CONN_DONE, false);
-    else if (ev_now(c->conn.lane->loop) > c->conn.active_at + 1)
-        conn_touch(&c->conn);
-}
-
-/* The answer is complete and stored: sends it, and ends the request unless the rest of its body is to be read. */
-static void request_answered(struct http_request *q) {
-    struct http_conn *c = q->c;
-    bool unread = !q->wire.ended || q->input_bad;
-    c->state = HTTP_ENDED_STATE;
-    conn_ref(&c->conn);
-    if (http_put_end(q))
-        conn_close(&c->conn, CONN_NO_MEMORY);
-    else if (buf_len(&q->r.out))
-        conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
-    bool kept = q->kept && !q->input_bad && c->conn.state == CONN_OPEN;
-    if (kept && unread && !c->conn.read_ended) {
-        buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
-        body_abort(&q->r.body, ECONNRESET);
-        c->state = HTTP_DRAIN_STATE;
-    } else {
-        request_release(q);
-        if (kept)
-            become_idle(c);
-        else if (c->conn.state == CONN_OPEN)
-            finish(c, CONN_DONE, unread);
-    }
-    conn_unref(&c->conn);
-}
-
-/* Answers without the application. */
-static void request_refuse(struct http_request *q, const char *status, const char *why) {
-    char text[REQUEST_STATUS_MAX + 2];
-    const char *extra = strncmp(status, "503", 3) ? NULL : "Retry-After: 5\r\n";
-    q->c->state = HTTP_ENDED_STATE;
-    if (!q->wire.ended || q->input_bad)
-        atomic_store(&q->keep, false);
-    log_info("connection %llu: answered \"%s\": %s%s%s", q->c->conn.number, status,
-             q->r.vars.method.n ? request_text(&q->r, (char[600]){0}, 600) : "", q->r.vars.method.n && why ? ": " : "",
-             why ? why : "");
-    snprintf(text, sizeof text, "%s\n", status);
-    if (request_answer(&q->r, status, extra, text))
-        conn_close(&q->c->conn, CONN_NO_MEMORY);
-    request_answered(q);
-}
-
-/* The same for a request that did not get as far as being one. The connection ends: nobody knows what follows. */
-static void refuse_early(struct http_conn *c, const char *status, const char *why) {
-    struct http_request *q = request_new(c);
+/* A request that did not get as far as being one is answered, and the connection ends: nobody knows what follows. */
+static struct http_request *early_request(struct http_conn *c) {
+    struct http_request *q = http_request_new(c);
     wait_ends(c);
     if (!q) {
         conn_close(&c->conn, CONN_NO_MEMORY);
-        return;
+        return NULL;
     }
     body_begin(&q->r.body, 0);
-    q->wire.ended = true;
-    q->input_bad = true;
-    request_refuse(q, status, why);
+    q->wire.ended = q->input_bad = true;
+    return q;
 }
 
-/* Jobs. */
-
-static void job_submit(struct http_request *q) {
-    q->c->state = HTTP_JOB_STATE;
-    q->r.job.key = q->r.vars.key;
-    if (!sched_submit(q->c->conn.lane->sched, &q->r.job))
-        request_refuse(q, "503 Service Unavailable", "as many requests wait as --queue-limit allows");
+static void refuse_early(struct http_conn *c, enum refusal why) {
+    struct http_request *q = early_request(c);
+    if (q)
+        http_request_refuse(q, why);
 }
 
-static void job_run(struct sched_job *job, struct sched_thread *thread) {
-    struct http_request *q = request_of_job(job);
-    const struct lane_config *config = config_of(q->c);
-    q->r.thread = thread;
-    config->run(&q->r, config->user);
-}
-
-/* RFC 9112, 8: an answer in chunks without the last one, or with fewer bytes than its Content-Length, is incomplete. */
-static void request_break_off(struct http_request *q) {
-    struct http_conn *c = q->c;
-    conn_ref(&c->conn);
-    c->state = HTTP_ENDED_STATE;
-    if (buf_len(&q->r.out))
-        conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
-    bool unread = !q->wire.ended;
-    request_release(q);
-    if (c->conn.state == CONN_OPEN)
-        finish(c, CONN_BROKEN_OFF, unread);
-    conn_unref(&c->conn);
-}
-
-static void feed_kept(struct http_conn *c);
-
-/* What came behind the request that was answered. */
-static void go_on(struct http_conn *c) {
-    if (c->conn.state != CONN_OPEN || c->state == HTTP_ENDED_STATE)
-        return;
-    if (buf_len(&c->in))
-        feed_kept(c);
-    if (c->conn.state == CONN_OPEN && c->conn.paused && buf_len(&c->in) < PIPELINE_MAX)
-        conn_resume(&c->conn);
-}
-
-static void job_settle(struct sched_job *job) {
-    struct http_request *q = request_of_job(job);
-    struct http_conn *c = q->c;
-    q->r.thread = NULL;
-    conn_ref(&c->conn);
-    if (q->r.broken_off || !q->r.head_stored)
-        request_break_off(q);
-    else
-        request_answered(q);
-    go_on(c);
-    conn_unref(&c->conn);
-}
-
-static void job_expired(struct sched_job *job) {
-    struct http_request *q = request_of_job(job);
-    struct http_conn *c = q->c;
-    conn_ref(&c->conn);
-    request_refuse(q, "503 Service Unavailable", "it waited for a thread longer than --queue-timeout");
-    go_on(c);
-    conn_unref(&c->conn);
-}
-
-static const struct sched_job_ops http_job_ops = {.run = job_run, .settle = job_settle, .expired = job_expired};
-
-/* Whether the request has what it needs to start: all of its body, or a good piece of it, or a client that waits. */
-static void maybe_start(struct http_request *q) {
-    if (q->c->state != HTTP_BODY_STATE)
-        return;
-    if (q->refusal)
-        request_refuse(q, q->refusal, NULL);
-    else if (q->r.body.complete || q->r.body.received >= REQUEST_BODY_START ||
-             atomic_load_explicit(&q->owes_continue, memory_order_relaxed))
-        job_submit(q);
+static void refuse_malformed(struct http_conn *c, const char *why) {
+    struct http_request *q = early_request(c);
+    if (q)
+        http_request_refuse_as(q, "400 Bad Request", why);
 }
 
 /* Input. Each function takes bytes from *pos on, and returns whether there may be more for another one to do. */
@@ -297,7 +111,7 @@ static bool feed_idle(struct http_conn *c, const char **pos, const char *end) {
         }
     }
     if (!http_is_token_char(**pos)) {
-        refuse_early(c, "400 Bad Request", foreign_protocol(**pos));
+        refuse_malformed(c, foreign_protocol(**pos));
         return false;
     }
     c->state = HTTP_HEAD_STATE;
@@ -306,28 +120,12 @@ static bool feed_idle(struct http_conn *c, const char **pos, const char *end) {
     return true;
 }
 
-static void refuse_head_size(struct http_conn *c) {
-    bool in_line = !c->lines.nlines;
-    log_warning("connection %llu: more than %zu bytes of a request's %s (--limit-params)", c->conn.number,
-                config_of(c)->limit_params, in_line ? "first line" : "header");
-    refuse_early(c, in_line ? "414 URI Too Long" : "431 Request Header Fields Too Large", NULL);
-}
-
-/* What a parsed header says against serving the request, or NULL. */
-static const char *check_limits(const struct http_request *q, const struct http_head *head) {
-    const struct lane_config *config = config_of(q->c);
-    unsigned long long number = q->c->conn.number;
-    if (head->nfields > config->limit_param_count) {
-        log_warning("connection %llu: %u header fields (--limit-param-count is %u)", number, head->nfields,
-                    config->limit_param_count);
-        return "431 Request Header Fields Too Large";
-    }
-    if (config->body.total && head->content_length > 0 && (uint64_t)head->content_length > config->body.total) {
-        log_warning("connection %llu: a body of %lld bytes (--limit-request-body)", number,
-                    (long long)head->content_length);
-        return "413 Content Too Large";
-    }
-    return NULL;
+static enum refusal check_limits(const struct lane_config *config, const struct http_head *head) {
+    if (head->nfields > config->limit_param_count)
+        return REFUSED_PARAMS_MANY;
+    if (config->body.total && head->content_length > 0 && (uint64_t)head->content_length > config->body.total)
+        return REFUSED_BODY_LARGE;
+    return NOT_REFUSED;
 }
 
 /* Fills the request from a whole header section. Returns false when it was refused. */
@@ -346,7 +144,7 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
     }
     if (!http_parse_head(data, len, &head, buf_tail(params), &params->end, &q->wire, &refusal)) {
         q->input_bad = true;
-        request_refuse(q, refusal.status, refusal.why);
+        http_request_refuse_as(q, refusal.status, refusal.why);
         return false;
     }
     q->head_only = head.head_only;
@@ -359,7 +157,7 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
     bool last = config->keepalive_requests && c->nbegun >= config->keepalive_requests;
     atomic_store_explicit(&q->keep, head.keep_alive && !last && !c->closing, memory_order_relaxed);
     body_begin(&q->r.body, head.content_length);
-    q->refusal = check_limits(q, &head);
+    q->refusal = check_limits(config, &head);
     atomic_store_explicit(&q->owes_continue, head.expects_continue, memory_order_relaxed);
     return true;
 }
@@ -371,17 +169,17 @@ static bool feed_head(struct http_conn *c, const char **pos, const char *end) {
         http_lines_scan(&c->lines, data + c->scanned, (size_t)(end - data) - c->scanned, &used);
     c->scanned += used;
     if (result != HTTP_LINES_MORE && result != HTTP_LINES_END) {
-        refuse_early(c, "400 Bad Request", http_lines_problem(result));
+        refuse_malformed(c, http_lines_problem(result));
         return false;
     }
     if (c->scanned > config_of(c)->limit_params) {
-        refuse_head_size(c);
+        refuse_early(c, c->lines.nlines ? REFUSED_PARAMS_LARGE : REFUSED_LINE_LARGE);
         return false;
     }
     if (result == HTTP_LINES_MORE)
         return false;
     wait_ends(c);
-    struct http_request *q = request_new(c);
+    struct http_request *q = http_request_new(c);
     if (!q) {
         conn_close(&c->conn, CONN_NO_MEMORY);
         return false;
@@ -389,7 +187,7 @@ static bool feed_head(struct http_conn *c, const char **pos, const char *end) {
     *pos += c->scanned;
     c->state = HTTP_BODY_STATE;
     if (take_head(q, data, c->scanned))
-        maybe_start(q);
+        http_request_maybe_start(q);
     return true;
 }
 
@@ -404,34 +202,40 @@ static void take_body(void *arg, const char *data, size_t len) {
     }
     if (q->r.body.complete)
         return;
-    switch (body_append(&q->r.body, &config->body, data, len)) {
-    case BODY_TOO_LARGE:
-        log_warning("connection %llu: a body of more than %llu bytes (--limit-request-body)", c->conn.number,
-                    (unsigned long long)config->body.total);
-        q->refusal = "413 Content Too Large";
-        break;
-    case BODY_FAILED:
-        log_error("connection %llu: cannot keep the body of a request: %s: see --spool-dir", c->conn.number,
-                  strerror(q->r.body.error));
-        q->refusal = "507 Insufficient Storage";
-        break;
-    default:
+    enum body_status status = body_append(&q->r.body, &config->body, data, len);
+    if (status == BODY_OK)
         return;
-    }
+    q->refusal = status == BODY_TOO_LARGE ? REFUSED_BODY_LARGE : REFUSED_NO_SPOOL;
+    if (c->state == HTTP_JOB_STATE)
+        refusal_log(c->conn.lane, q->refusal, c->conn.number, c->nbegun, &q->r, true);
     q->input_bad = true;
     atomic_store(&q->keep, false);
 }
 
-/* The rest of the body does not come, or not as it should. */
-static void cut_body(struct http_request *q, int error, const char *status, const char *why) {
+/* The rest of the body does not come, or not as it should. Reading it ends with `error`. */
+static void cut_body(struct http_request *q, int error, enum refusal why) {
+    struct http_conn *c = q->c;
     q->input_bad = true;
     atomic_store(&q->keep, false);
-    if (q->c->state == HTTP_JOB_STATE)
-        body_cut(&q->r.body, error);
-    else if (q->c->state == HTTP_BODY_STATE)
-        request_refuse(q, status, why);
-    else
-        conn_close(&q->c->conn, CONN_DRAINED);
+    if (c->state == HTTP_BODY_STATE) {
+        http_request_refuse(q, why);
+        return;
+    }
+    refusal_log(c->conn.lane, why, c->conn.number, c->nbegun, &q->r, true);
+    body_cut(&q->r.body, error);
+}
+
+static void malformed_body(struct http_request *q, const char *why) {
+    struct http_conn *c = q->c;
+    q->input_bad = true;
+    atomic_store(&q->keep, false);
+    if (c->state == HTTP_BODY_STATE)
+        http_request_refuse_as(q, "400 Bad Request", why);
+    else if (c->state == HTTP_JOB_STATE) {
+        http_log_malformed(q, "400 Bad Request", why);
+        body_cut(&q->r.body, EPROTO);
+    } else
+        conn_close(&c->conn, CONN_DRAINED);
 }
 
 /* A body that comes by drops would hold its connection for ever: the idle time sees each of them. Some time is given to
@@ -454,14 +258,13 @@ static bool feed_body(struct http_conn *c, const char **pos, const char *end) {
         return false;
     enum http_body_result result = http_body_decode(&q->wire, pos, end, take_body, q, &why);
     if (result == HTTP_BODY_BAD) {
-        log_info("connection %llu: malformed body: %s", c->conn.number, why);
-        cut_body(q, EPROTO, "400 Bad Request", why);
+        malformed_body(q, why);
         return false;
     }
     if (c->state == HTTP_DRAIN_STATE) {
         if (result == HTTP_BODY_END) {
-            request_release(q);
-            become_idle(c);
+            http_request_release(q);
+            http_conn_become_idle(c);
         } else if (q->dropped > HTTP_DRAIN_MAX || too_slow(q))
             conn_close(&c->conn, CONN_DRAINED);
         return true;
@@ -469,12 +272,10 @@ static bool feed_body(struct http_conn *c, const char **pos, const char *end) {
     if (result == HTTP_BODY_END)
         body_end(&q->r.body);
     else if (!q->input_bad && too_slow(q)) {
-        log_info("connection %llu: a body comes at less than %g bytes per second (--min-body-rate)", c->conn.number,
-                 config_of(c)->min_body_rate);
-        cut_body(q, ETIMEDOUT, "408 Request Timeout", NULL);
+        cut_body(q, ETIMEDOUT, REFUSED_BODY_SLOW);
         return false;
     }
-    maybe_start(q);
+    http_request_maybe_start(q);
     return true;
 }
 
@@ -514,6 +315,15 @@ static void feed_kept(struct http_conn *c) {
         buf_reset(&c->in, REQUEST_KEEP_BYTES);
 }
 
+void http_conn_go_on(struct http_conn *c) {
+    if (c->conn.state != CONN_OPEN || c->state == HTTP_ENDED_STATE)
+        return;
+    if (buf_len(&c->in))
+        feed_kept(c);
+    if (c->conn.state == CONN_OPEN && c->conn.paused && buf_len(&c->in) < PIPELINE_MAX)
+        conn_resume(&c->conn);
+}
+
 /* What the connection asks of the front end. */
 
 static bool on_input(struct conn *conn, const uint8_t *bytes, size_t len) {
@@ -550,16 +360,16 @@ static void on_gone(struct conn *conn) {
         atomic_store(&q->r.gone, true);
         body_abort(&q->r.body, ECONNRESET);
     } else
-        request_release(q);
+        http_request_release(q);
 }
 
 static void on_half_closed(struct conn *conn) {
     struct http_conn *c = conn_of(conn);
     if (!c->q) {
         wait_ends(c);
-        finish(c, CONN_EOF, false);
+        http_conn_finish(c, CONN_EOF, false);
     } else if (!c->q->wire.ended && !c->q->input_bad)
-        cut_body(c->q, ECONNABORTED, "400 Bad Request", "the body is shorter than announced");
+        cut_body(c->q, ECONNABORTED, REFUSED_BODY_SHORT);
 }
 
 static enum conn_reason on_idle(struct conn *conn) {
@@ -571,12 +381,12 @@ static enum conn_reason on_idle(struct conn *conn) {
     case HTTP_IDLE_STATE:
         return CONN_IDLE;
     case HTTP_HEAD_STATE:
-        refuse_early(c, "408 Request Timeout", "nothing more of the header came within --idle-timeout");
+        refuse_early(c, REFUSED_HEAD_STALLED);
         return CONN_DONE;
     case HTTP_BODY_STATE:
     case HTTP_JOB_STATE:
         if (!q->wire.ended && !q->input_bad && !atomic_load(&q->owes_continue))
-            cut_body(q, ETIMEDOUT, "408 Request Timeout", "nothing more of the body came within --idle-timeout");
+            cut_body(q, ETIMEDOUT, REFUSED_BODY_STALLED);
         return CONN_DONE;
     default:
         return CONN_SLOW_REQUEST;
@@ -587,9 +397,7 @@ static void head_late(struct frontend_wait *wait) {
     struct http_conn *c = (struct http_conn *)(void *)((char *)wait - offsetof(struct http_conn, wait));
     wait_ends(c);
     if (c->state == HTTP_HEAD_STATE) {
-        log_warning("connection %llu: the header of a request has not come within %g seconds (--header-timeout)",
-                    c->conn.number, config_of(c)->header_timeout);
-        refuse_early(c, "408 Request Timeout", NULL);
+        refuse_early(c, REFUSED_PARAMS_LATE);
     } else
         /* Not 408: a browser that opened a connection in advance would show it as the answer to its next request. */
         conn_close(&c->conn, c->state == HTTP_PROXY_STATE && buf_len(&c->in) ? CONN_BAD_PROXY : CONN_NO_REQUEST);
@@ -610,7 +418,7 @@ static void on_stop(struct conn *conn) {
     conn_ref(conn);
     conn_read(conn);
     if (conn->state == CONN_OPEN && c->nbegun && c->state == HTTP_IDLE_STATE)
-        finish(c, CONN_STOPPING, false);
+        http_conn_finish(c, CONN_STOPPING, false);
     conn_unref(conn);
 }
 
@@ -699,7 +507,7 @@ static void http_free_pool(struct lane *lane) {
     }
     while ((q = LIST_FIRST(&lane->http_pool.requests))) {
         LIST_REMOVE(q, free);
-        request_free(q);
+        http_request_free(q);
     }
 }
 

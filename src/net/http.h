@@ -9,6 +9,7 @@
 #include "net/conn.h"
 #include "net/frontend.h"
 #include "net/http_peer.h"
+#include "net/refusal.h"
 #include "proto/http_head.h"
 #include "proto/http_lines.h"
 #include "request/request.h"
@@ -39,9 +40,9 @@ struct http_request {
     struct http_body wire; /* the body as it comes */
     bool head_only;        /* HEAD */
     unsigned minor;
-    bool input_bad;      /* the rest of the connection's input cannot be understood, or is not to be read */
-    const char *refusal; /* status of an answer without the application, decided while the body came; or NULL */
-    uint64_t dropped;    /* HTTP_DRAIN_STATE: bytes of the body */
+    bool input_bad;       /* the rest of the connection's input cannot be understood, or is not to be read */
+    enum refusal refusal; /* decided before it starts */
+    uint64_t dropped;     /* HTTP_DRAIN_STATE: bytes of the body */
     ev_tstamp body_began_at;
 
     atomic_bool keep;          /* the connection may go on after this request */

@@ -16,7 +16,11 @@ struct lane;
     X(REFUSED_MALFORMED, "400 Bad Request", WARNING, "its parameters are malformed")                                   \
     X(REFUSED_BODY_SHORT, "400 Bad Request", INFO, "its body ended before its CONTENT_LENGTH")                         \
     X(REFUSED_PARAMS_LATE, "408 Request Timeout", WARNING, "its parameters did not come within --header-timeout")      \
+    X(REFUSED_HEAD_STALLED, "408 Request Timeout", INFO, "nothing more of its header came within --idle-timeout")      \
+    X(REFUSED_BODY_STALLED, "408 Request Timeout", INFO, "nothing more of its body came within --idle-timeout")        \
+    X(REFUSED_BODY_SLOW, "408 Request Timeout", INFO, "its body comes at less than --min-body-rate")                   \
     X(REFUSED_BODY_LARGE, "413 Content Too Large", WARNING, "its body is larger than --limit-request-body")            \
+    X(REFUSED_LINE_LARGE, "414 URI Too Long", WARNING, "its first line takes more bytes than --limit-params")          \
     X(REFUSED_PARAMS_LARGE, "431 Request Header Fields Too Large", WARNING,                                            \
       "its parameters take more bytes than --limit-params")                                                            \
     X(REFUSED_PARAMS_MANY, "431 Request Header Fields Too Large", WARNING,                                             \

@@ -1,0 +1,211 @@
+#include "config.h"
+
+#include "net/http_request.h"
+
+#include "base/log.h"
+#include "net/http_answer.h"
+#include "net/lane_impl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct sched_job_ops http_job_ops;
+
+static struct http_request *request_of_job(struct sched_job *job) {
+    return (struct http_request *)(void *)((char *)job - offsetof(struct http_request, r.job));
+}
+
+/* Requests: taken from and given back to a pool. */
+
+struct http_request *http_request_new(struct http_conn *c) {
+    struct lane *lane = c->conn.lane;
+    struct http_request *q = LIST_FIRST(&lane->http_pool.requests);
+    if (q) {
+        LIST_REMOVE(q, free);
+        lane->http_pool.nrequests--;
+    } else {
+        q = malloc(sizeof *q);
+        if (!q)
+            return NULL;
+        request_init(&q->r);
+        q->r.frontend = &http_frontend;
+        q->r.job.ops = &http_job_ops;
+    }
+    q->c = c;
+    q->head_only = q->input_bad = q->kept = false;
+    q->minor = 1;
+    q->refusal = NOT_REFUSED;
+    q->dropped = 0;
+    q->body_began_at = 0;
+    q->r.vars = (struct cgi_vars){0};
+    q->r.authorizer = false;
+    atomic_store_explicit(&q->keep, !c->closing, memory_order_relaxed);
+    atomic_store_explicit(&q->owes_continue, false, memory_order_relaxed);
+    c->q = q;
+    c->nbegun++;
+    conn_ref(&c->conn);
+    atomic_fetch_add_explicit(&lane->nrequests, 1, memory_order_relaxed);
+    return q;
+}
+
+void http_request_free(struct http_request *q) {
+    request_fini(&q->r);
+    free(q);
+}
+
+void http_request_release(struct http_request *q) {
+    struct http_conn *c = q->c;
+    struct lane *lane = c->conn.lane;
+    c->q = NULL;
+    atomic_fetch_sub_explicit(&lane->nrequests, 1, memory_order_relaxed);
+    request_reset(&q->r);
+    if (lane->http_pool.nrequests < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&lane->http_pool.requests, q, free);
+        lane->http_pool.nrequests++;
+    } else
+        http_request_free(q);
+    conn_unref(&c->conn);
+}
+
+/* Answers. */
+
+void http_conn_finish(struct http_conn *c, enum conn_reason reason, bool unread) {
+    c->state = HTTP_ENDED_STATE;
+    conn_resume(&c->conn);
+    conn_finish(&c->conn, reason, unread || buf_len(&c->in));
+    buf_reset(&c->in, 0);
+}
+
+void http_conn_become_idle(struct http_conn *c) {
+    c->state = HTTP_IDLE_STATE;
+    c->skipped_line = false;
+    if (c->closing || (c->conn.read_ended && !buf_len(&c->in)))
+        http_conn_finish(c, CONN_DONE, false);
+    else if (ev_now(c->conn.lane->loop) > c->conn.active_at + 1)
+        conn_touch(&c->conn);
+}
+
+/* The answer is complete and stored: sends it, and ends the request unless the rest of its body is to be read. */
+static void request_answered(struct http_request *q) {
+    struct http_conn *c = q->c;
+    bool unread = !q->wire.ended || q->input_bad;
+    c->state = HTTP_ENDED_STATE;
+    conn_ref(&c->conn);
+    if (http_put_end(q))
+        conn_close(&c->conn, CONN_NO_MEMORY);
+    else if (buf_len(&q->r.out))
+        conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
+    bool kept = q->kept && !q->input_bad && c->conn.state == CONN_OPEN;
+    if (kept && unread && !c->conn.read_ended) {
+        buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
+        body_abort(&q->r.body, ECONNRESET);
+        c->state = HTTP_DRAIN_STATE;
+    } else {
+        http_request_release(q);
+        if (kept)
+            http_conn_become_idle(c);
+        else if (c->conn.state == CONN_OPEN)
+            http_conn_finish(c, CONN_DONE, unread);
+    }
+    conn_unref(&c->conn);
+}
+
+/* The log lines of what is malformed: at most one a second. */
+void http_log_malformed(struct http_request *q, const char *status, const char *why) {
+    struct http_conn *c = q->c;
+    char more[LOG_MORE_SIZE];
+    if (log_limit_due(&c->conn.lane->refusal_limits[REFUSED_MALFORMED], more))
+        log_warning("connection %llu: request %u: %s: %s%s", c->conn.number, c->nbegun, status, why, more);
+}
+
+/* The answer of the server's own was stored, or failed to be. */
+static void refused(struct http_request *q, int failed) {
+    if (failed)
+        conn_close(&q->c->conn, CONN_NO_MEMORY);
+    request_answered(q);
+}
+
+static void before_refusal(struct http_request *q) {
+    q->c->state = HTTP_ENDED_STATE;
+    if (!q->wire.ended || q->input_bad)
+        atomic_store(&q->keep, false);
+}
+
+void http_request_refuse(struct http_request *q, enum refusal why) {
+    before_refusal(q);
+    refusal_log(q->c->conn.lane, why, q->c->conn.number, q->c->nbegun, &q->r, false);
+    refused(q, refusal_answer(&q->r, why));
+}
+
+void http_request_refuse_as(struct http_request *q, const char *status, const char *why) {
+    char text[REQUEST_STATUS_MAX + 2];
+    before_refusal(q);
+    http_log_malformed(q, status, why);
+    snprintf(text, sizeof text, "%s\n", status);
+    refused(q, request_answer(&q->r, status, NULL, text));
+}
+
+/* Jobs. */
+
+static void job_submit(struct http_request *q) {
+    q->c->state = HTTP_JOB_STATE;
+    q->r.job.key = q->r.vars.key;
+    if (!sched_submit(q->c->conn.lane->sched, &q->r.job))
+        http_request_refuse(q, REFUSED_QUEUE_FULL);
+}
+
+static void job_run(struct sched_job *job, struct sched_thread *thread) {
+    struct http_request *q = request_of_job(job);
+    const struct lane_config *config = &q->c->conn.lane->config;
+    q->r.thread = thread;
+    config->run(&q->r, config->user);
+}
+
+/* RFC 9112, 8: an answer in chunks without the last one, or with fewer bytes than its Content-Length, is incomplete. */
+static void request_break_off(struct http_request *q) {
+    struct http_conn *c = q->c;
+    conn_ref(&c->conn);
+    c->state = HTTP_ENDED_STATE;
+    if (buf_len(&q->r.out))
+        conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
+    bool unread = !q->wire.ended;
+    http_request_release(q);
+    if (c->conn.state == CONN_OPEN)
+        http_conn_finish(c, CONN_BROKEN_OFF, unread);
+    conn_unref(&c->conn);
+}
+
+static void job_settle(struct sched_job *job) {
+    struct http_request *q = request_of_job(job);
+    struct http_conn *c = q->c;
+    q->r.thread = NULL;
+    conn_ref(&c->conn);
+    if (q->r.broken_off || !q->r.head_stored)
+        request_break_off(q);
+    else
+        request_answered(q);
+    http_conn_go_on(c);
+    conn_unref(&c->conn);
+}
+
+static void job_expired(struct sched_job *job) {
+    struct http_request *q = request_of_job(job);
+    struct http_conn *c = q->c;
+    conn_ref(&c->conn);
+    http_request_refuse(q, REFUSED_QUEUE_LATE);
+    http_conn_go_on(c);
+    conn_unref(&c->conn);
+}
+
+static const struct sched_job_ops http_job_ops = {.run = job_run, .settle = job_settle, .expired = job_expired};
+
+void http_request_maybe_start(struct http_request *q) {
+    if (q->c->state != HTTP_BODY_STATE)
+        return;
+    if (q->refusal)
+        http_request_refuse(q, q->refusal);
+    else if (q->r.body.complete || q->r.body.received >= REQUEST_BODY_START ||
+             atomic_load_explicit(&q->owes_continue, memory_order_relaxed))
+        job_submit(q);
+}

@@ -1,0 +1,39 @@
+/* A request over HTTP/1.1, from its header to the end of its answer: its start and its answers. Owner only.
+ *
+ * What ends a request may end its connection with it: hold a reference (conn_ref) to look at the connection afterwards.
+ */
+#ifndef WSGI_FCGI_NET_HTTP_REQUEST_H
+#define WSGI_FCGI_NET_HTTP_REQUEST_H
+
+#include "net/http.h"
+
+/* New request in work on the connection. Returns NULL when there is no memory. */
+struct http_request *http_request_new(struct http_conn *c);
+
+/* Starts it, when it has what it needs: all of its body, or a good piece of it, or a client that waits to be told to
+ * send it. */
+void http_request_maybe_start(struct http_request *q);
+
+/* Answers it without the application, with a line in the log. The connection ends with it when something of its body is
+ * still to come. */
+void http_request_refuse(struct http_request *q, enum refusal why);
+void http_request_refuse_as(struct http_request *q, const char *status, const char *why);
+void http_log_malformed(struct http_request *q, const char *status, const char *why);
+
+/* Ends it without a word. */
+void http_request_release(struct http_request *q);
+
+/* Frees the memory of a pooled request. */
+void http_request_free(struct http_request *q);
+
+/* The connection waits for the next request. */
+void http_conn_become_idle(struct http_conn *c);
+
+/* Nothing more is read as HTTP. A client that is still sending gets to its answer all the same (RFC 9112, 9.6): `unread`
+ * says that there is something of a request to come. */
+void http_conn_finish(struct http_conn *c, enum conn_reason reason, bool unread);
+
+/* Deals with what came behind the request that was answered (http.c). */
+void http_conn_go_on(struct http_conn *c);
+
+#endif
