@@ -1,3 +1,4 @@
+import itertools
 import os
 import sys
 
@@ -8,14 +9,29 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import daemon as daemons  # noqa: E402
 import fcgi  # noqa: E402
 import nginx as nginxes  # noqa: E402
+import rawhttp  # noqa: E402
 from common import gate, pytest_configure, pytest_runtest_makereport  # noqa: E402,F401
 
 
+def pytest_generate_tests(metafunc):
+    """The tests of a module that says OVER_HTTP = True run over FastCGI, and over HTTP when the program speaks it."""
+    if ("protocol" in metafunc.fixturenames and "client" not in metafunc.fixturenames
+            and getattr(metafunc.module, "OVER_HTTP", False) and daemons.speaks_http()
+            and not metafunc.definition.get_closest_marker("fastcgi")):
+        metafunc.parametrize("protocol", ["fastcgi", "http"], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def protocol(request):
+    """What the servers of a test speak: "fastcgi" or "http"."""
+    return getattr(request, "param", "fastcgi")
+
+
 @pytest.fixture
-def start():
+def start(protocol):
     """Starts servers that belong to one test: start(APP, *OPTIONS, **more). Each must end well."""
     def starter(*args, **more):
-        server = daemons.Daemon(*args, **more)
+        server = daemons.Daemon(*args, **{"protocol": protocol, **more})
         starter.servers.append(server)
         return server
     starter.servers = []
@@ -30,17 +46,21 @@ def start():
 
 
 @pytest.fixture(scope="module")
-def server(request):
+def server(request, protocol):
     """A server that the tests of a module share; the module may name APP and OPTIONS."""
-    running = daemons.Daemon(getattr(request.module, "APP", "wsgiapp"), *getattr(request.module, "OPTIONS", []))
+    running = daemons.Daemon(getattr(request.module, "APP", "wsgiapp"), *getattr(request.module, "OPTIONS", []),
+                             protocol=protocol, both=daemons.speaks_http())
     yield running
     running.stop()
 
 
 @pytest.fixture(scope="module")
 def nginx(server):
-    """nginx before it, with and without kept connections."""
-    running = nginxes.Nginx({"nginx": (server.path, False, "/"), "kept": (server.path, True, "/")})
+    """nginx before it, with and without kept connections, and by HTTP."""
+    backends = {"nginx": (server.path, False, "/"), "kept": (server.path, True, "/")}
+    if server.http_address:
+        backends["proxied"] = ("%s:%d" % server.http_address, "proxy", "/")
+    running = nginxes.Nginx(backends)
     yield running
     running.stop()
 
@@ -67,6 +87,36 @@ class Direct:
         return result
 
 
+class DirectHTTP:
+    """Asks over HTTP itself, and looks at every byte of the answer."""
+    name = "http"
+
+    def __init__(self, server):
+        self.server = server
+
+    def ask(self, path, method="GET", body=None, headers=()):
+        given = dict(headers)
+        if isinstance(body, str):
+            body = body.encode()
+        lines = ["%s %s HTTP/1.1" % (method, path), "Host: localhost", "Connection: close"]
+        lines += ["%s: %s" % pair for pair in given.items()]
+        if body is not None and not isinstance(body, bytes):
+            lines.append("Transfer-Encoding: chunked")
+            body = b"".join(map(rawhttp.chunked, body, itertools.repeat(65536), itertools.repeat(b""))) + b"0\r\n\r\n"
+        elif body is not None or method in ("POST", "PUT", "PATCH"):
+            lines.append("Content-Length: %d" % len(body or b""))
+        with rawhttp.Connection(self.server.http_address) as connection:
+            connection.methods.append(method)
+            try:
+                connection.send("\r\n".join(lines + ["", ""]).encode("latin-1"), body or b"")
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # answered before the body was read
+            response = connection.read_response()
+            if response.complete:
+                response.check()
+            return response
+
+
 class Plain:
     def __repr__(self):
         return "<Plain %r>" % self.__dict__
@@ -80,16 +130,24 @@ class ThroughNginx:
         return self.nginx.ask(self.name, *args, **more)
 
 
-@pytest.fixture(scope="module", params=["direct", "nginx", "kept"])
+def client_names():
+    return ["direct", "nginx", "kept"] + (["http", "proxied"] if "WSGI_FCGI" in os.environ and daemons.speaks_http() else [])
+
+
+@pytest.fixture(scope="module", params=client_names())
 def client(request, server):
-    """Three ways to ask the same: raw FastCGI, stock nginx, nginx with kept connections."""
+    """Ways to ask the same: raw FastCGI, stock nginx, nginx with kept connections; raw HTTP, and nginx as its proxy."""
     if request.param == "direct":
         return Direct(server)
+    if request.param == "http":
+        return DirectHTTP(server)
     return ThroughNginx(request.getfixturevalue("nginx"), request.param)
 
 
 def check_structure(response):
     """The form that every complete answer has (FastCGI 1.0, 3.3 and 5.5)."""
+    if isinstance(response, rawhttp.Response):
+        return response.check()
     kinds = [record.type for record in response.records]
     assert kinds[-1] == fcgi.END_REQUEST and kinds.count(fcgi.END_REQUEST) == 1, kinds
     outs = [record for record in response.records if record.type == fcgi.STDOUT]

@@ -8,6 +8,7 @@ import tempfile
 import time
 
 import fcgi
+import rawhttp
 from fcgi import PATIENCE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -23,6 +24,17 @@ def binary():
     path = os.path.abspath(path)
     assert os.access(path, os.X_OK), "WSGI_FCGI: %s is not an executable file" % path
     return path
+
+
+OPTIONS = {"fastcgi": "-s", "http": "--http"}
+
+
+def speaks_http():
+    """Whether the program was built with --enable-http."""
+    if not hasattr(speaks_http, "value"):
+        options = re.search("build options: (.*)", run("--version").stdout).group(1)
+        speaks_http.value = "http" in options.split()
+    return speaks_http.value
 
 
 def clean_environ(**more):
@@ -57,19 +69,25 @@ def until(condition, what, log=lambda: "", patience=PATIENCE):
 
 
 class Daemon:
-    """A running server. `address` is where it is reached: sockets[0], as fcgi.connect takes it."""
+    """A running server. `address` is where it is reached: sockets[0], as fcgi.connect takes it.
+
+    `protocol` is what connect() and ask() speak with it; `both` lets it speak HTTP on a TCP port besides FastCGI."""
 
     def __init__(self, app="wsgiapp", *args, socket=None, address=None, env=None, cwd=APPS, stdin=None, command=None,
-                 wait=True, sockets=True, **more):
+                 wait=True, sockets=True, protocol="fastcgi", both=False, **more):
         self.dir = tempfile.mkdtemp(prefix="wsgi-fcgi-test.")
         os.chmod(self.dir, 0o755)
         self.path = os.path.join(self.dir, "app.sock")
         socket = socket or self.path
         self.address = address or socket
         self.log_path = os.path.join(self.dir, "log")
+        self.http_address = None
         self.expect_status = 0
         self.stopped = False
-        given = ["-s", socket] if sockets else []
+        self.only_http = protocol == "http" and not both
+        given = [OPTIONS["fastcgi" if both else protocol], socket] if sockets else []
+        if both:
+            given += ["--http", "127.0.0.1:0", "--forwarded-allow", "127.0.0.1"]
         command = command or [binary(), *given, *map(str, args), *([app] if app else [])]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, cwd=cwd, env=clean_environ(**(env or {})), stdout=log, stderr=log,
@@ -78,6 +96,9 @@ class Daemon:
         if wait:
             try:
                 self.wait_ready()
+                if both:
+                    self.http_address = ("127.0.0.1", int(self.wait_log(r"127\.0\.0\.1:(\d+) \(HTTP\)").group(1)))
+                    self.address = self.http_address if protocol == "http" else self.address
             except BaseException:
                 self.kill()
                 raise
@@ -85,12 +106,12 @@ class Daemon:
     # --- waiting
 
     def wait_ready(self):
-        """Waits until the loop answers a management record."""
+        """Waits until the loop answers something."""
         def answers():
             if self.process.poll() is not None:
                 raise AssertionError("the server ended with status %s\n%s" % (self.process.returncode, self.log()))
             try:
-                with fcgi.Connection(self.address) as connection:
+                with self.connect() as connection:
                     return "FCGI_MPXS_CONNS" in connection.get_values()
             except (ConnectionRefusedError, FileNotFoundError):
                 return False
@@ -112,11 +133,16 @@ class Daemon:
         with open(self.log_path, errors="backslashreplace") as log:
             return log.read()
 
-    def connect(self):
-        return fcgi.Connection(self.address)
+    def connect(self, address=None):
+        return (rawhttp if self.speaks_http else fcgi).Connection(address or self.address)
 
     def ask(self, *args, **more):
-        return fcgi.ask(self.address, *args, **more)
+        return (rawhttp if self.speaks_http else fcgi).ask(self.address, *args, **more)
+
+    @property
+    def speaks_http(self):
+        """Whether `address` does: with both, it is that of FastCGI until the port of the other is known."""
+        return self.only_http or self.address == self.http_address
 
     def proc(self, name):
         with open("/proc/%d/%s" % (self.pid, name)) as file:
@@ -172,7 +198,7 @@ class Daemon:
             log = self.log()
             assert status == self.expect_status, "exit status %d\n%s" % (status, log)
             assert not BAD_LOG.search(log), log
-            if self.address == self.path:
+            if self.address in (self.path, self.http_address):
                 assert not os.path.exists(self.path), "the socket file was left behind\n" + log
         finally:
             self.kill()

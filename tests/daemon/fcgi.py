@@ -100,10 +100,16 @@ def params(path="/", method="GET", query="", body=None, headers=(), **more):
     return out
 
 
-def request(params, body=b"", id=1, keep=False, padding=None, size=65528):
-    """A whole request."""
-    return (begin(id, keep=keep, padding=padding) + stream(PARAMS, id, pairs(params), size, padding)
-            + stream(STDIN, id, body, size, padding))
+class Whole(bytes):
+    """The records of a request, and what they were made of: rawhttp.py sends the same request as HTTP."""
+
+
+def request(params, body=b"", id=1, keep=False, padding=None, size=65528, end=True):
+    """A whole request; without `end` there is more of its body to come."""
+    whole = Whole(begin(id, keep=keep, padding=padding) + stream(PARAMS, id, pairs(params), size, padding)
+                  + stream(STDIN, id, body, size, padding, end))
+    whole.params, whole.body, whole.keep, whole.end = params, body, keep, end
+    return whole
 
 
 # --- reading
@@ -198,6 +204,11 @@ class Connection:
 
     def close(self):
         self.sock.close()
+
+    @staticmethod
+    def wire(whole):
+        """The bytes of a request."""
+        return bytes(whole)
 
     def send(self, *data):
         self.sock.sendall(b"".join(data))

@@ -55,6 +55,30 @@ KEPT = """\
 """
 
 
+# Kept connections to a server of HTTP/1.1, which learns from the proxy who the client is.
+PROXY = """\
+    upstream {name} {{
+        server {socket};
+        keepalive 4;
+    }}
+    server {{
+        listen 127.0.0.1:{port};
+        location {location} {{
+            proxy_pass http://{name};
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Host $http_host;
+            {more}
+        }}
+    }}
+"""
+
+TEMPLATES = {False: PLAIN, True: KEPT, "proxy": PROXY}
+
+
 class NoResponse:
     """The connection ended without a byte."""
     status, headers, body, complete = None, [], b"", False
@@ -85,7 +109,8 @@ def free_port():
 
 
 class Nginx:
-    """`backends` maps a name to (socket path, kept, location); `more` are directives for each location."""
+    """`backends` maps a name to (socket, how, location): `how` is whether FastCGI connections are kept, or "proxy".
+    `more` are directives for each location."""
 
     def __init__(self, backends, more=""):
         assert shutil.which("nginx"), "nginx is not installed: apt-get install nginx"
@@ -106,8 +131,8 @@ class Nginx:
         servers = []
         for name, (path, kept, location) in self.backends.items():
             self.ports[name] = free_port()
-            servers.append((KEPT if kept else PLAIN).format(name=name, socket=path, port=self.ports[name],
-                                                            location=location, more=self.more))
+            servers.append(TEMPLATES[kept].format(name=name, socket=path, port=self.ports[name], location=location,
+                                                  more=self.more))
         config = os.path.join(self.dir, "nginx.conf")
         with open(config, "w") as file:
             file.write(CONFIG.format(dir=self.dir, servers="".join(servers),

@@ -6,19 +6,34 @@ import socket
 import pytest
 
 import fcgi
+import rawhttp
 from daemon import until
 from fcgi import begin, params, record, request
 from test_faults import Footprint
 from test_fcgi import good
 
 APP = "hello"
+OVER_HTTP = True
 MIB = 1 << 20
 STREAMS = 10000
 
 
-def valid_streams():
+def valid_streams(server):
     """What the mutated streams are made from."""
     body = b"line of a body\n" * 20
+    if server.speaks_http:
+        whole = rawhttp.encode
+        return [
+            whole(request(params("/hello"))),
+            whole(request(params("/echo", "POST", body=body), body, keep=True)),
+            whole(request(params("/echo-stream", "POST"), body, keep=True)),
+            whole(request(params("/hello"), keep=True)) * 3,
+            b"GET /echo HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 3\r\n\r\nabc",
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + rawhttp.chunked(body, 77, b"0\r\nX-Trailer: x\r\n\r\n"),
+            b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\nGET http://a/hello HTTP/1.1\r\nHost: b\r\n\r\n",
+            whole(request(params("/hello", headers={"X-Many-%d" % number: "x" for number in range(40)}))),
+        ]
     return [
         request(params("/hello")),
         request(params("/echo", "POST", body=body), body, keep=True),
@@ -75,7 +90,7 @@ def test_ten_thousand_streams(start):
     """Random and mutated streams, the same every time; some peers end their side first, none reads the answer."""
     server = start("wsgiapp")
     prng = random.Random(20240229)
-    streams = valid_streams()
+    streams = valid_streams(server)
     good(server.ask("/hello"))
     before = Footprint(server, memory=16 * MIB)
     open_ones = []
@@ -97,6 +112,7 @@ def test_ten_thousand_streams(start):
     good(server.ask("/echo", "POST", body=b"as before"), b"as before")
 
 
+@pytest.mark.fastcgi
 def test_begin_for_every_id(server):
     """65,535 requests that only begin once cost the memory of all of them; the limit is in the open requests."""
     good(server.ask("/"))
@@ -125,6 +141,8 @@ FLOODS = {
 def flooded(server, flood):
     """A peer that asks and asks, and reads no answer, until its connection is cut."""
     with server.connect() as connection:
+        if server.speaks_http:
+            flood = connection.wire(request(params("/"), keep=True))
         block = flood * (MIB // len(flood))
         sent = 0
         while not send_all(connection, block):
@@ -149,6 +167,7 @@ def test_questions_without_reading_the_answers(start, flood):
     again.same(threads=2)
 
 
+@pytest.mark.fastcgi
 @pytest.mark.parametrize("what", ["noise", "a byte at a time"])
 def test_peers_that_say_nothing_useful_for_ever(start, what):
     """Padding, empty and unknown records, and PARAMS by the byte keep a request from nothing: its time is bounded all
@@ -170,6 +189,7 @@ def test_peers_that_say_nothing_useful_for_ever(start, what):
     good(server.ask("/"))
 
 
+@pytest.mark.fastcgi
 @pytest.mark.parametrize("data", [
     b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 500,
     b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", b"\0" * 1000, b"\xff" * 100000,

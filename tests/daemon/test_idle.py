@@ -8,6 +8,7 @@ import time
 from daemon import until
 from fcgi import PATIENCE
 
+OVER_HTTP = True
 SETTLE = 1   # seconds after strace's own disturbance
 WINDOW = 10  # seconds without a system call
 

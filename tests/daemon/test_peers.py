@@ -13,6 +13,7 @@ from fcgi import begin, pairs, params, record, request, stream
 from test_fcgi import good
 from test_wsgi import tokens
 
+OVER_HTTP = True
 MIB = 1 << 20
 # What a sanitizer's allocator keeps in quarantine is not the server's.
 ROOM = (400 if SANITIZED else 16) * MIB
@@ -31,6 +32,7 @@ def settle(server):
 
 # --- ABORT_REQUEST (FastCGI 1.0, 5.4)
 
+@pytest.mark.fastcgi
 @pytest.mark.parametrize("begun", ["begin", "params", "body"])
 def test_abort_before_the_application_is_called(server, begun):
     token = next(tokens)
@@ -48,6 +50,7 @@ def test_abort_before_the_application_is_called(server, begun):
     assert state(server, token)["calls"] == 0
 
 
+@pytest.mark.fastcgi
 def test_abort_while_the_application_runs(server, gate):
     token = next(tokens)
     query = "gate=%s&closegate=%s&count=1000000&token=%s" % (gate.path, gate.path, token)
@@ -79,9 +82,8 @@ def test_client_connected_tells(server, gate):
 def test_peer_gone_while_its_body_is_read(server, gate):
     """The application is told by an exception, not by a body that seems to end."""
     with server.connect() as connection:
-        connection.send(begin(), stream(fcgi.PARAMS, 1, pairs(params("/read-error", "POST", "gate=" + gate.path,
-                                                                     CONTENT_LENGTH="10000000"))),
-                        stream(fcgi.STDIN, 1, b"x" * 200000, end=False))
+        given = params("/read-error", "POST", "gate=" + gate.path, CONTENT_LENGTH="10000000")
+        connection.send(request(given, b"x" * 200000, end=False))
         visitor = gate.arrived()
     visitor.release()
     assert gate.arrived().text.startswith("raised ")
@@ -92,7 +94,7 @@ def test_peer_gone_while_its_body_is_read(server, gate):
 def test_peer_gone_in_the_middle_of_its_request(server, cut):
     before = server.fds()
     with server.connect() as connection:
-        connection.send(request(params("/hello"))[:cut])
+        connection.send(connection.wire(request(params("/hello")))[:cut])
     until(lambda: server.fds() <= before, "the connection to be closed", server.log)
     good(server.ask("/hello"))
 
@@ -133,7 +135,10 @@ def test_params_too_large(start):
         good(connection.ask("/hello"))
     assert len(re.findall(r"request 1: 431 [^\n]*: its parameters take more bytes than --limit-params", server.log())) == 1
     with server.connect() as connection:
-        connection.send(begin(), stream(fcgi.PARAMS, 1, b"x" * 3000000))
+        if server.speaks_http:
+            connection.send(b"GET / HTTP/1.1\r\nX: " + b"x" * 3000000)
+        else:
+            connection.send(begin(), stream(fcgi.PARAMS, 1, b"x" * 3000000))
         assert check_structure(connection.read_response(1)).status == 431
     good(server.ask("/hello", headers={"X-Large": "x" * 3000}))
 

@@ -10,6 +10,7 @@ from fcgi import begin, pairs, params, record, request, stream
 from test_fcgi import good
 from test_sched import finish, hold
 
+OVER_HTTP = True
 KIB = 1024
 
 
@@ -31,6 +32,7 @@ def test_body_limit(start):
     line(server, 413, "--limit-request-body: POST /echo")
 
 
+@pytest.mark.fastcgi
 def test_body_limit_while_the_application_runs(start, gate):
     """It cannot be answered by the server any more: the application reads an error, and the log says why."""
     server = start("faultapp", "--limit-request-body", "100K")
@@ -57,22 +59,26 @@ def test_param_count_limit(start):
     line(server, 431, "--limit-param-count: GET /hello")
 
 
+@pytest.mark.fastcgi
 def test_malformed_parameters(server):
     refused(server, 400, begin(), stream(fcgi.PARAMS, 1, b"\x04\x7fNAME"))
     line(server, 400, "parameters are malformed")
 
 
+@pytest.mark.fastcgi
 def test_header_timeout(start):
     server = start("wsgiapp", "--header-timeout", "0.1")
     refused(server, 408, begin())
     line(server, 408, "--header-timeout")
 
 
+@pytest.mark.fastcgi
 def test_short_body(server):
     refused(server, 400, request(params("/echo", "POST", CONTENT_LENGTH="10"), b"short"))
     line(server, 400, "ended before its CONTENT_LENGTH: POST /echo")
 
 
+@pytest.mark.fastcgi
 def test_too_many_on_a_connection(server):
     with server.connect() as connection:
         limit = int(connection.get_values()["FCGI_MAX_REQS"])
@@ -102,6 +108,7 @@ def test_overload(start, gate, options, text):
         connection.close()
 
 
+@pytest.mark.fastcgi
 def test_a_flood_is_a_line_a_second(server):
     """What peers can do at will does not fill the log."""
     def lines():

@@ -18,12 +18,14 @@ from test_faults import Footprint
 from test_fcgi import good
 from test_signals import refuses
 
+OVER_HTTP = True
 MIB = 1 << 20
 APP = "faultapp"
 
 
 # --- connections
 
+@pytest.mark.fastcgi
 def test_half_close_after_early_answers(server):
     """Kept connections whose requests are answered before STDIN ended, then shutdown(SHUT_WR): requests were ended
     while the list of them was walked, and their memory was used afterwards."""
@@ -42,6 +44,7 @@ def test_half_close_after_early_answers(server):
     good(server.ask("/hello"))
 
 
+@pytest.mark.fastcgi
 def test_stdin_ends_before_params(server):
     """The end of STDIN that came first was forgotten, and the request waited for it for ever."""
     with server.connect() as connection:
@@ -51,6 +54,7 @@ def test_stdin_ends_before_params(server):
         good(connection.ask("/hello", id=4))
 
 
+@pytest.mark.fastcgi
 def test_second_request_while_the_params_of_the_first_have_not_ended(server):
     """After the end of STDIN the id counted as free: the first request's PARAMS went to the second one, and both
     waited."""
@@ -60,6 +64,7 @@ def test_second_request_while_the_params_of_the_first_have_not_ended(server):
     good(server.ask("/hello"))
 
 
+@pytest.mark.fastcgi
 @pytest.mark.parametrize("second", ["held", "begun", "role"])
 def test_end_of_a_pipelined_request_waits_for_its_turn(server, gate, second):
     """The end of an aborted or refused request was sent at once, in the middle of the answer to an earlier request
@@ -139,13 +144,13 @@ def test_content_length_without_a_body(server):
 def test_two_threads_read_the_body(server, gate):
     """Both waited into the same buffer, which moved under one of them."""
     body = os.urandom(3 * MIB)
-    records = stream(fcgi.STDIN, 1, body, size=1000)
     with server.connect() as connection:
-        given = pairs(params("/two-readers", "POST", "gate=" + gate.path, body=body))
-        connection.send(begin(), stream(fcgi.PARAMS, 1, given), records[:200000])
+        given = params("/two-readers", "POST", "gate=" + gate.path, body=body)
+        data = connection.wire(request(given, body, size=1000))
+        connection.send(data[:200000])
         gate.arrived()
-        for position in range(200000, len(records), 50000):
-            connection.send(records[position:position + 50000])
+        for position in range(200000, len(data), 50000):
+            connection.send(data[position:position + 50000])
         response = check_structure(connection.read_response(1))
     assert json.loads(response.body) == [len(body), sum(body)]
 
@@ -162,6 +167,7 @@ def test_two_threads_write_the_answer(server, gate):
     good(server.ask("/hello"))
 
 
+@pytest.mark.fastcgi
 def test_thread_logs_while_another_writes(start):
     """Both appended to the same buffer, one of them without the interpreter lock."""
     server = start(APP, "--app-stderr", "fastcgi")

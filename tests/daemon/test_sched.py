@@ -11,6 +11,8 @@ from fcgi import params, request
 from test_fcgi import good
 from test_wsgi import tokens
 
+OVER_HTTP = True
+
 
 def hold(server, gate, path="/gate", count=1):
     """Requests that are running now: connections and the visitors at the gate."""

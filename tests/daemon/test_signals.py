@@ -8,6 +8,7 @@ import pytest
 import fcgi
 from fcgi import params, request
 
+OVER_HTTP = True
 APP = "signalapp"
 
 
@@ -167,6 +168,7 @@ def test_peer_gone_does_not_signal(start, gate):
     assert server.ask("/hello").status == 200
 
 
+@pytest.mark.fastcgi
 def test_unfinished_upload_does_not_hold_up_the_end(start, gate):
     server = started(start, gate, "--graceful-timeout", "1")
     with server.connect() as connection:
