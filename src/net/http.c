@@ -208,8 +208,7 @@ static void take_body(void *arg, const char *data, size_t len) {
     q->refusal = status == BODY_TOO_LARGE ? REFUSED_BODY_LARGE : REFUSED_NO_SPOOL;
     if (c->state == HTTP_JOB_STATE)
         refusal_log(c->conn.lane, q->refusal, c->conn.number, c->nbegun, &q->r, true);
-    q->input_bad = true;
-    atomic_store(&q->keep, false);
+    atomic_store(&q->keep, false); /* what still comes of it is read for nothing: the peer may send all before it reads */
 }
 
 /* The rest of the body does not come, or not as it should. Reading it ends with `error`. */
@@ -254,7 +253,9 @@ static bool too_slow(struct http_request *q) {
 static bool feed_body(struct http_conn *c, const char **pos, const char *end) {
     struct http_request *q = c->q;
     const char *why = NULL;
-    if (q->wire.ended || q->input_bad || *pos == end)
+    if (q->input_bad)
+        *pos = end;
+    if (q->wire.ended || *pos == end)
         return false;
     enum http_body_result result = http_body_decode(&q->wire, pos, end, take_body, q, &why);
     if (result == HTTP_BODY_BAD) {

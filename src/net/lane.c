@@ -228,6 +228,8 @@ static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
         ev_timer_stop(loop, &lane->idle_timer);
     else if (!ev_is_active(&lane->idle_timer))
         idle_timer_start(lane);
+    if (TAILQ_EMPTY(&lane->lingering))
+        ev_timer_stop(loop, &lane->linger_timer);
     struct frontend_wait *oldest = TAILQ_FIRST(&lane->waits);
     if (!oldest)
         ev_timer_stop(loop, &lane->header_timer);

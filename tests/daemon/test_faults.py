@@ -253,7 +253,8 @@ def test_answer_of_50_mib_read_slowly(server):
             if received % (5 * MIB) < 65536:
                 good(server.ask("/hello"))
                 ahead = json.loads(server.ask("/state", query="token=" + token).body)["progress"] - received
-                assert ahead < 4 * MIB, "the application is held back"
+                # The buffers of TCP have some megabytes by themselves.
+                assert ahead < (16 if server.http_address == server.address else 4) * MIB, "the application is held back"
         response = check_structure(connection.read_response(1))
     expected = hashlib.sha256(b"".join(b"%065535d\n" % number for number in range(50 * 16)))
     assert hashlib.sha256(response.body).digest() == expected.digest()

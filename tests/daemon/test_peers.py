@@ -127,6 +127,7 @@ def test_queued_request_of_a_peer_that_is_gone_is_dropped(start, gate):
 
 # --- limits
 
+@pytest.mark.fastcgi
 def test_params_too_large(start):
     server = start("wsgiapp", "--limit-params", "4K")
     with server.connect() as connection:
@@ -135,14 +136,12 @@ def test_params_too_large(start):
         good(connection.ask("/hello"))
     assert len(re.findall(r"request 1: 431 [^\n]*: its parameters take more bytes than --limit-params", server.log())) == 1
     with server.connect() as connection:
-        if server.speaks_http:
-            connection.send(b"GET / HTTP/1.1\r\nX: " + b"x" * 3000000)
-        else:
-            connection.send(begin(), stream(fcgi.PARAMS, 1, b"x" * 3000000))
+        connection.send(begin(), stream(fcgi.PARAMS, 1, b"x" * 3000000))
         assert check_structure(connection.read_response(1)).status == 431
     good(server.ask("/hello", headers={"X-Large": "x" * 3000}))
 
 
+@pytest.mark.fastcgi
 def test_too_many_params(start):
     server = start("wsgiapp", "--limit-param-count", 50)
     with server.connect() as connection:
