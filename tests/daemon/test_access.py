@@ -8,11 +8,13 @@ import time
 import pytest
 
 import fcgi
+import rawhttp
 from daemon import run, until
 from fcgi import PATIENCE
 from test_cli import refused
-from test_sockets import free_port, hello
+from test_sockets import free_port, hello, wire
 
+OVER_HTTP = True
 EX_USAGE, EX_NOUSER = 64, 67
 NOBODY = pwd.getpwnam("nobody")
 LINE = r"refused (\S+) on \S+: not named by --allow"
@@ -38,14 +40,15 @@ def connect(port, source="127.0.0.1", to="127.0.0.1"):
 
 
 def is_served(sock):
-    """Asks for the values: whether they come, or else the connection ends without a byte."""
+    """Asks what the loop answers: whether that comes, or else the connection ends without a byte."""
+    http = wire.client is rawhttp
     with sock:
         try:
-            sock.sendall(fcgi.record(fcgi.GET_VALUES, 0, fcgi.pairs({"FCGI_MPXS_CONNS": ""})))
+            sock.sendall(b"\0" if http else fcgi.record(fcgi.GET_VALUES, 0, fcgi.pairs({"FCGI_MPXS_CONNS": ""})))
             got = sock.recv(1)
         except (ConnectionResetError, BrokenPipeError):
             got = b""
-    return got == b"\x01"
+    return got == (b"H" if http else b"\x01")
 
 
 # --- addresses
@@ -107,6 +110,7 @@ def test_environment(start):
     assert not is_served(connect(port, "127.0.0.2"))
 
 
+@pytest.mark.fastcgi
 def test_inherited_tcp_socket(start):
     """It is how the specification hands a socket over, with FCGI_WEB_SERVER_ADDRS beside it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -261,11 +265,11 @@ def test_users_are_not_for_tcp(start):
 ])
 def test_wrong_rule(option, value, status, said):
     for more in ([], ["--check"]):
-        done = run("-s", "127.0.0.1:0", *more, option, value, "hello")
+        done = run(wire.option, "127.0.0.1:0", *more, option, value, "hello")
         refused(done, status, option + ": ", said)
         assert done.stderr.count("\n") == 1
 
 
 def test_wrong_environment():
-    done = run("-s", "127.0.0.1:0", "hello", env={"FCGI_WEB_SERVER_ADDRS": "127.0.0.1;127.0.0.2"})
+    done = run(wire.option, "127.0.0.1:0", "hello", env={"FCGI_WEB_SERVER_ADDRS": "127.0.0.1;127.0.0.2"})
     refused(done, EX_USAGE, "FCGI_WEB_SERVER_ADDRS: .*not an IP address")

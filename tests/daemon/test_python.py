@@ -11,6 +11,7 @@ import daemon
 from daemon import APPS, SANITIZED
 from fcgi import PATIENCE, params, request
 
+OVER_HTTP = True
 APP = "pythonapp"
 EX_SOFTWARE, EX_CANTCREAT, INTERRUPTED = 70, 73, 130
 # An interpreter that is instrumented throughout takes its time to fork and to start.

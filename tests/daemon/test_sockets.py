@@ -12,10 +12,12 @@ import pytest
 
 import daemon
 import fcgi
+import rawhttp
 from daemon import run
 from test_cli import refused
 
 EX_USAGE, EX_NOUSER, EX_NOHOST, EX_UNAVAILABLE, EX_CANTCREAT, EX_NOPERM, EX_CONFIG = 64, 67, 68, 69, 73, 77, 78
+OVER_HTTP = True
 NOBODY = pwd.getpwnam("nobody")
 
 
@@ -29,8 +31,14 @@ def directory(tmp_path_factory):
     shutil.rmtree(path)
 
 
+@pytest.fixture(autouse=True)
+def wire(protocol):
+    """What hello() speaks, and the option for it."""
+    wire.client, wire.option = {"fastcgi": fcgi, "http": rawhttp}[protocol], daemon.OPTIONS[protocol]
+
+
 def hello(address):
-    response = fcgi.ask(address, "/hello")
+    response = wire.client.ask(address, "/hello")
     assert (response.status, response.body) == (200, b"Hello, world\n")
 
 
@@ -89,7 +97,7 @@ def test_relative_path(start, directory):
 def test_several_sockets(start, directory):
     port = free_port()
     second = os.path.join(directory, "second.sock")
-    server = start("wsgiapp", "-s", second, "--socket", "127.0.0.1:%d" % port)
+    server = start("wsgiapp", wire.option, second, wire.option, "127.0.0.1:%d" % port)
     for address in (server.address, second, ("127.0.0.1", port)):
         hello(address)
     server.stop()
@@ -112,6 +120,7 @@ def test_inherited_descriptor(start, directory):
     assert os.path.exists(path), "it belongs to whoever made it"
 
 
+@pytest.mark.fastcgi
 def test_descriptor_0(start, directory):
     path = os.path.join(directory, "given.sock")
     with listening(path) as sock:
@@ -121,6 +130,7 @@ def test_descriptor_0(start, directory):
     assert os.path.exists(path)
 
 
+@pytest.mark.fastcgi
 def test_spawn_fcgi(start, directory):
     assert shutil.which("spawn-fcgi"), "spawn-fcgi is not installed: apt-get install spawn-fcgi"
     path = os.path.join(directory, "spawned.sock")
@@ -139,27 +149,27 @@ def test_no_socket_at_all():
     ("host.invalid:80", EX_NOHOST), ("192.0.2.1:8000", EX_UNAVAILABLE),
 ])
 def test_bad_addresses(address, status):
-    done = run("-s", address, "hello")
+    done = run(wire.option, address, "hello")
     refused(done, status, re.escape(address[:50]))
 
 
 @pytest.mark.parametrize("number", [1, 77])
 def test_descriptors_that_are_no_listening_sockets(number):
-    refused(run("-s", "fd:%d" % number, "hello"), EX_CONFIG, r"\b%d\b.*listening" % number)
+    refused(run(wire.option, "fd:%d" % number, "hello"), EX_CONFIG, r"\b%d\b.*listening" % number)
 
 
 # --- files that are there
 
 def test_live_socket_is_left_alone(start):
     server = start("wsgiapp")
-    refused(run("-s", server.path, "hello"), EX_UNAVAILABLE, "in use", re.escape(server.path), str(server.pid))
+    refused(run(wire.option, server.path, "hello"), EX_UNAVAILABLE, "in use", re.escape(server.path), str(server.pid))
     hello(server.path)
 
 
 def test_port_in_use(start):
     port = free_port()
     start("wsgiapp", socket="127.0.0.1:%d" % port, address=("127.0.0.1", port))
-    refused(run("-s", "127.0.0.1:%d" % port, "hello"), EX_UNAVAILABLE, "in use", str(port))
+    refused(run(wire.option, "127.0.0.1:%d" % port, "hello"), EX_UNAVAILABLE, "in use", str(port))
 
 
 def test_stale_socket_is_replaced(start, directory):
@@ -196,7 +206,7 @@ def test_what_is_no_socket_is_left_alone(directory, kind):
             file.write("precious")
         os.symlink(target, path)
     before = os.lstat(path)
-    refused(run("-s", path, "hello"), EX_CANTCREAT, re.escape(path), "not a socket|no socket")
+    refused(run(wire.option, path, "hello"), EX_CANTCREAT, re.escape(path), "not a socket|no socket")
     assert os.lstat(path).st_ino == before.st_ino
     if kind != "directory":
         with open(path) as file:
@@ -204,7 +214,7 @@ def test_what_is_no_socket_is_left_alone(directory, kind):
 
 
 def test_missing_directory(directory):
-    refused(run("-s", directory + "/missing/app.sock", "hello"), EX_CANTCREAT, "missing")
+    refused(run(wire.option, directory + "/missing/app.sock", "hello"), EX_CANTCREAT, "missing")
 
 
 def test_socket_that_was_replaced_is_not_removed(start, directory):
@@ -249,14 +259,14 @@ def test_owner_and_group(start, numbers):
 @pytest.mark.parametrize("option", ["--socket-owner", "--socket-group"])
 def test_unknown_owner_and_group(directory, option):
     path = os.path.join(directory, "app.sock")
-    refused(run("-s", path, option, "no-such-name", "hello"), EX_NOUSER, "no-such-name")
+    refused(run(wire.option, path, option, "no-such-name", "hello"), EX_NOUSER, "no-such-name")
     assert os.listdir(directory) == [], "nothing is left behind"
 
 
 def test_no_permission(directory):
     needs_root()
     path = os.path.join(directory, "app.sock")
-    done = run("-s", path, "hello", user=NOBODY.pw_uid, group=NOBODY.pw_gid, extra_groups=[], cwd="/",
+    done = run(wire.option, path, "hello", user=NOBODY.pw_uid, group=NOBODY.pw_gid, extra_groups=[], cwd="/",
                env={"PYTHONPATH": readable_copy(directory)})
     refused(done, EX_NOPERM, re.escape(path), "permission", "nobody")
 

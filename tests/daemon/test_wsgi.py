@@ -9,6 +9,7 @@ import pytest
 from daemon import until
 from fcgi import PATIENCE
 
+OVER_HTTP = True
 tokens = map("token%d".__mod__, itertools.count())
 
 
@@ -222,6 +223,7 @@ def test_headers_go_through(client):
         assert header(response, "X-Empty") == [""]
 
 
+@pytest.mark.fastcgi
 def test_order_of_status_and_location(server):
     """HAProxy makes every redirect a 302 when Status comes before Location."""
     response = server.ask("/respond", query=spec(status="301 Moved", headers=[["Location", "/x"]]).partition("?")[2])

@@ -6,6 +6,8 @@ import pytest
 
 from test_wsgi import becomes, get_json, header, spec, still_fine, tokens
 
+OVER_HTTP = True
+
 
 def is_500(client, response):
     assert response.status == 500 and response.complete, response

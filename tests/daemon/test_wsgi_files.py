@@ -11,6 +11,7 @@ from daemon import SANITIZED, until
 from fcgi import params, request
 from test_wsgi import becomes, get_json, header, still_fine
 
+OVER_HTTP = True
 APP = "pepapp"
 MIB = 1 << 20
 RECORD = 65528  # bytes of a full record whose padding is none
@@ -45,6 +46,7 @@ def test_kinds_of_files(client, file, prefix, kind):
         becomes(client, "/wrapped-closed", True)
 
 
+@pytest.mark.fastcgi
 def test_full_records(server, file):
     """A file goes out in records that are as large as they can be, the head in front of the first."""
     response = check_structure(server.ask("/wrap", query="path=%s" % file))
@@ -53,6 +55,7 @@ def test_full_records(server, file):
     assert lengths == [RECORD] * (len(CONTENT) // RECORD) + [len(CONTENT) % RECORD]
 
 
+@pytest.mark.fastcgi
 def test_small_file_in_one_piece(server, tmp_path):
     """Head, file and end are one record and its end."""
     (tmp_path / "small").write_bytes(b"small")

@@ -7,6 +7,7 @@ import fcgi
 from test_wsgi import becomes, get_json, header, still_fine, tokens
 from test_wsgi_errors import is_500
 
+OVER_HTTP = True
 APP = "pepapp"
 VALIDATED = ["", "/validated"]
 OBJECTS = ["Lazy", "generated", "instance", "unknowable", "bound_method", "partial", "positional_only", "any_arguments",

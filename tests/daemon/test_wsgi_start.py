@@ -11,6 +11,7 @@ from daemon import until
 from fcgi import params, request
 from test_wsgi import becomes, get_json, header, still_fine, tokens
 
+OVER_HTTP = True
 APP = "pepapp"
 VALIDATED = ["", "/validated"]
 
@@ -173,6 +174,7 @@ class Watch:
         return response
 
 
+@pytest.mark.fastcgi
 def test_headers_wait_for_the_first_bytes(server, gate):
     """start_response() does not transmit them, nor does an empty string; each piece goes out before the next is asked
     for."""
@@ -183,6 +185,7 @@ def test_headers_wait_for_the_first_bytes(server, gate):
     assert response.status == 200 and response.body == b"onetwo" and response.complete
 
 
+@pytest.mark.fastcgi
 def test_write_sends_before_it_returns(server, gate):
     steps = ["start", "write-", "write-one", "write-", "write-two", "yield-three"]
     watch = Watch(server, gate, steps)
@@ -359,7 +362,7 @@ def test_close_when_the_client_is_gone_while_iterating(server):
 def test_peer_that_ends_does_not_call_close_twice(server):
     """An answer that is complete before the peer goes."""
     token = next(tokens)
-    with fcgi.Connection(server.address) as connection:
+    with server.connect() as connection:
         assert connection.ask("/big", query="mib=1&token=" + token).complete
     assert json.loads(server.ask("/state", query="token=" + token).body)["closed"] == 1
 
