@@ -66,12 +66,34 @@ tests_fuzz_replay_conn_SOURCES = $(FUZZ_CONN) tests/fuzz/replay.c
 tests_fuzz_replay_conn_LDADD = $(FUZZ_CONN_LIBS)
 tests_fuzz_replay_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf
 
+if HTTP
+REPLAY_BINARIES += tests/fuzz/replay_http tests/fuzz/replay_http_conn tests/fuzz/replay_http_peer
+endif
+tests_fuzz_replay_http_SOURCES = tests/fuzz/fuzz_http.c tests/fuzz/replay.c
+tests_fuzz_replay_http_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
+tests_fuzz_replay_http_peer_SOURCES = tests/fuzz/fuzz_http_peer.c tests/fuzz/replay.c
+tests_fuzz_replay_http_peer_LDADD = $(PROTO_LIBS)
+FUZZ_HTTP_CONN = tests/fuzz/fuzz_http_conn.c tests/fuzz/fake_sched.c tests/fuzz/fake_sched.h
+tests_fuzz_replay_http_conn_SOURCES = $(FUZZ_HTTP_CONN) tests/fuzz/replay.c
+tests_fuzz_replay_http_conn_LDADD = $(FUZZ_CONN_LIBS)
+tests_fuzz_replay_http_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf
+
 if WITH_FUZZER
+if HTTP
+noinst_PROGRAMS += tests/fuzz/fuzz_http tests/fuzz/fuzz_http_conn tests/fuzz/fuzz_http_peer
+endif
 noinst_PROGRAMS += tests/fuzz/fuzz_cgi tests/fuzz/fuzz_conn tests/fuzz/fuzz_fcgi_decode tests/fuzz/fuzz_params
 endif
 tests_fuzz_fuzz_conn_SOURCES = $(FUZZ_CONN)
 tests_fuzz_fuzz_conn_LDADD = $(FUZZ_CONN_LIBS)
 tests_fuzz_fuzz_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf -fsanitize=fuzzer
+tests_fuzz_fuzz_http_conn_SOURCES = $(FUZZ_HTTP_CONN)
+tests_fuzz_fuzz_http_conn_LDADD = $(FUZZ_CONN_LIBS)
+tests_fuzz_fuzz_http_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf -fsanitize=fuzzer
+tests_fuzz_fuzz_http_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_http_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_http_peer_LDADD = $(PROTO_LIBS)
+tests_fuzz_fuzz_http_peer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_cgi_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_cgi_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_fcgi_decode_LDADD = $(PROTO_LIBS)
@@ -99,8 +121,15 @@ SANITIZER_ENVIRONMENT = \
 	TSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/tsan.supp:halt_on_error=1:second_deadlock_stack=1' \
 	UBSAN_OPTIONS='print_stacktrace=1'
 
+if HTTP
+HTTP_TESTS = yes
+else
+HTTP_TESTS =
+endif
+
 AM_TESTS_ENVIRONMENT = \
 	export $(SANITIZER_ENVIRONMENT); \
+	export HTTP_TESTS='$(HTTP_TESTS)'; \
 	export WSGI_FCGI='$(abs_top_builddir)/wsgi-fcgi$(EXEEXT)' MAN_PAGE='$(abs_top_srcdir)/man/wsgi-fcgi.8';
 
 # The suite for the running daemon, and its reference responder, which is written with libfcgi.
