@@ -182,15 +182,15 @@ static int put_forwarded(const struct http_peer *peer, const struct lane_config 
     bool https = client.proto.n == 5 && !strncasecmp(client.proto.p, "https", 5);
     /* The values may point into `params`, whose memory moves when it grows. */
     char host[256];
-    struct slice name = client.host.n && client.host.n <= sizeof host ? client.host : head->host;
-    bool moved = name.p == client.host.p;
+    bool moved = client.host.n && client.host.n <= sizeof host;
+    struct slice name = moved ? (struct slice){host, client.host.n} : head->host;
     if (moved)
-        memcpy(host, name.p, name.n);
+        memcpy(host, client.host.p, client.host.n);
     /* The port on which the proxy was reached is in the host, or that of the scheme: not the one of this socket. */
     bool elsewhere = moved || client.proto.n;
     if ((!elsewhere && buf_append(params, peer->params, peer->nserver)) || put_client(peer, &client, params))
         return -1;
-    if ((head->has_host || moved) && put(params, LITERAL("HTTP_HOST"), moved ? (struct slice){host, name.n} : name))
+    if ((head->has_host || moved) && put(params, LITERAL("HTTP_HOST"), name))
         return -1;
     return https ? put(params, LITERAL("HTTPS"), LITERAL("on")) : 0;
 }

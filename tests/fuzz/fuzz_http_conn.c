@@ -82,8 +82,8 @@ static const char *const texts[] = {
     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n",
     "0\r\n\r\n",
     "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-    "GET http://b/ HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.7, ::1\r\nX-Forwarded-Proto: https\r\n"
-    "X-Forwarded-Host: c:443\r\nForwarded: for=\"[2001:db8::1]:80\";proto=https;host=d\r\n\r\n",
+    ("GET http://b/ HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.7, ::1\r\nX-Forwarded-Proto: https\r\n"
+     "X-Forwarded-Host: c:443\r\nForwarded: for=\"[2001:db8::1]:80\";proto=https;host=d\r\n\r\n"),
     "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
     "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
     "GET / HTTP/1.1\r\nX-Long: ",
