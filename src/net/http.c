@@ -316,11 +316,24 @@ static void feed_kept(struct http_conn *c) {
         buf_reset(&c->in, REQUEST_KEEP_BYTES);
 }
 
+static void on_half_closed(struct conn *conn) {
+    struct http_conn *c = conn_of(conn);
+    if (c->state == HTTP_DRAIN_STATE)
+        http_request_release(c->q);
+    if (!c->q) {
+        wait_ends(c);
+        http_conn_finish(c, CONN_EOF, false);
+    } else if (!c->q->wire.ended && !c->q->input_bad)
+        cut_body(c->q, ECONNABORTED, REFUSED_BODY_SHORT);
+}
+
 void http_conn_go_on(struct http_conn *c) {
     if (c->conn.state != CONN_OPEN || c->state == HTTP_ENDED_STATE)
         return;
     if (buf_len(&c->in))
         feed_kept(c);
+    if (c->conn.state == CONN_OPEN && c->conn.read_ended)
+        on_half_closed(&c->conn); /* what is there by now is all there will be */
     if (c->conn.state == CONN_OPEN && c->conn.paused && buf_len(&c->in) < PIPELINE_MAX)
         conn_resume(&c->conn);
 }
@@ -362,15 +375,6 @@ static void on_gone(struct conn *conn) {
         body_abort(&q->r.body, ECONNRESET);
     } else
         http_request_release(q);
-}
-
-static void on_half_closed(struct conn *conn) {
-    struct http_conn *c = conn_of(conn);
-    if (!c->q) {
-        wait_ends(c);
-        http_conn_finish(c, CONN_EOF, false);
-    } else if (!c->q->wire.ended && !c->q->input_bad)
-        cut_body(c->q, ECONNABORTED, REFUSED_BODY_SHORT);
 }
 
 static enum conn_reason on_idle(struct conn *conn) {

@@ -127,7 +127,7 @@ enum http_body_result http_body_decode(struct http_body *body, const char **pos,
         result = decode_chunks(body, pos, end, why);
     if (result == HTTP_BODY_MORE && body->in_trailers)
         result = decode_trailers(body, pos, end, why);
-    if (result == HTTP_BODY_MORE && !count_framing(body, *pos)) {
+    if (result != HTTP_BODY_BAD && !count_framing(body, *pos)) {
         *why = too_much_framing;
         return HTTP_BODY_BAD;
     }

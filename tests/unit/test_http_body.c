@@ -200,6 +200,23 @@ START_TEST(framing_within_one_piece)
 }
 END_TEST
 
+START_TEST(trailers_within_one_piece)
+{
+    struct http_body body;
+    size_t bytes = 0;
+    char *text = malloc(100000);
+    const char *pos = text, *why = NULL;
+    size_t n = (size_t)sprintf(text, "0\r\nX: ");
+    memset(text + n, 'x', HTTP_FRAMING_MAX);
+    n += HTTP_FRAMING_MAX;
+    n += (size_t)sprintf(text + n, "\r\n\r\n");
+    begin(&body, CHUNKED);
+    ck_assert_int_eq(http_body_decode(&body, &pos, text + n, count, &bytes, &why), HTTP_BODY_BAD);
+    ck_assert_str_eq(why, "too many bytes of chunk extensions or trailers");
+    free(text);
+}
+END_TEST
+
 START_TEST(many_chunks)
 {
     struct http_body body;
@@ -224,6 +241,7 @@ int main(void) {
     tcase_add_test(tc, ended_takes_nothing);
     tcase_add_loop_test(tc, framing_is_bounded, 0, 3);
     tcase_add_test(tc, framing_within_one_piece);
+    tcase_add_test(tc, trailers_within_one_piece);
     tcase_add_test(tc, many_chunks);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
