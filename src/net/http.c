@@ -421,7 +421,8 @@ static void on_stop(struct conn *conn) {
     if (c->q)
         atomic_store(&c->q->keep, false);
     conn_ref(conn);
-    conn_read(conn);
+    if (!conn->paused)
+        conn_read(conn);
     if (conn->state == CONN_OPEN && c->nbegun && c->state == HTTP_IDLE_STATE)
         http_conn_finish(c, CONN_STOPPING, false);
     conn_unref(conn);

@@ -13,6 +13,10 @@ import rawhttp  # noqa: E402
 from common import gate, pytest_configure, pytest_runtest_makereport  # noqa: E402,F401
 
 
+# Of a program that does not speak HTTP there is nothing to test.
+collect_ignore_glob = [] if "WSGI_FCGI" not in os.environ or daemons.speaks_http() else ["test_http*.py"]
+
+
 def pytest_generate_tests(metafunc):
     """The tests of a module that says OVER_HTTP = True run over FastCGI, and over HTTP when the program speaks it."""
     if ("protocol" in metafunc.fixturenames and "client" not in metafunc.fixturenames
