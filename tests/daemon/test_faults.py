@@ -59,11 +59,11 @@ def reached(protocol):
     server.stop()
 
 
-def reset(connection, family, unread):
+def reset(connection, family, left):
     """Ends a connection so that the server gets ECONNRESET: a Unix socket does so when something is left unread."""
     if family == "tcp":
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    elif unread:
+    elif left:
         assert select.select([connection.sock], [], [], fcgi.PATIENCE)[0]
     connection.close()
 
@@ -90,7 +90,7 @@ def test_reset(reached, gate, state, family):
     connection = server.connect(addresses[family])
     if state == "answered":
         good(connection.ask("/hello", query=query))
-    unread = not server.speaks_http or state in ("streaming", "blocked")
+    left = not server.speaks_http or state in ("streaming", "blocked")
     if not server.speaks_http and state not in ("streaming", "blocked"):
         connection.send(record(fcgi.GET_VALUES, 0))  # its answer is left unread
     if state in ("begun", "params"):
@@ -106,18 +106,19 @@ def test_reset(reached, gate, state, family):
         with server.connect() as other:
             other.get_values()
     if state in ("reading", "early", "draining"):
-        given = params("/read-error" if state == "reading" else "/hello", "POST", query, CONTENT_LENGTH="1000000")
-        connection.send(begin(keep=state != "draining"), stream(fcgi.PARAMS, 1, pairs(given)),
-                        stream(fcgi.STDIN, 1, b"x" * 70000, end=False))
+        # Over HTTP a connection with more than that to come would not be kept.
+        given = params("/read-error" if state == "reading" else "/hello", "POST", query,
+                       CONTENT_LENGTH="200000" if state == "early" else "1000000")
+        connection.send(request(given, b"x" * 70000, keep=state != "draining", end=False))
     if state == "reading":
         gate.arrived()
     if state == "early":  # END_REQUEST waits for the end of STDIN
         while not connection.read_record().content.endswith(b"Hello, world\n"):
             pass
-        connection.send(record(fcgi.GET_VALUES, 0))
+        connection.send(b"x" if server.speaks_http else record(fcgi.GET_VALUES, 0))
     if state == "draining":  # the connection lingers
         good(connection.read_response(1))
-        connection.send(record(fcgi.STDIN, 1, b"x"))
+        connection.send(b"x" if server.speaks_http else record(fcgi.STDIN, 1, b"x"))
     if state == "running":
         connection.send(request(params("/gate", query=query)))
         gate.arrived()
@@ -127,7 +128,7 @@ def test_reset(reached, gate, state, family):
     if state == "blocked":
         with server.connect() as other:
             other.get_values()
-    reset(connection, family, unread)
+    reset(connection, family, left)
     if state in ("streaming", "blocked"):
         assert gate.arrived().text == "close"
     else:

@@ -246,7 +246,8 @@ def test_list_of_many_pieces(client, count, size):
 def test_head_that_is_larger_than_a_record(server):
     response = check_structure(server.ask("/many-headers", query="count=300"))
     assert response.body == b"body" and header(response, "X-Header-299") == ["v" * 1000]
-    assert len(response.headers) == 303
+    own = [name for name, value in response.headers if name in ("Date", "Server")]
+    assert len(response.headers) - len(own) == 303
 
 
 # --- Content-Length
