@@ -292,10 +292,10 @@ def test_write_beyond_the_length(client, server):
 
 @pytest.mark.parametrize("kind", ["list", "generator", "write"])
 def test_less_than_the_length(client, server, kind):
-    """Logged, and the client can see that something is missing."""
+    """Logged, and the client can see that something is missing: nginx drops what it has not passed on by then."""
     start = len(server.log())
     response = client.ask(pep("/length", length=7, chunks="abc,def", kind=kind, token=next(tokens)))
-    assert not response.complete and response.body in (b"", b"abcdef")
+    assert not response.complete and b"abcdef".startswith(response.body)
     server.wait_log("(?s)^.{%d,}sent 6 of the 7 bytes that its Content-Length announced" % start)
     still_fine(client)
 
