@@ -223,39 +223,41 @@ RAISES = {
 }
 
 
+class Raising:
+    """An iterable of two parts that calls `kind`, which raises, in `place`."""
+
+    def __init__(self, kind, place, token):
+        self.kind, self.place, self.token, self.count = kind, place, token, 0
+
+    def raise_in(self, place):
+        if self.place == place:
+            self.kind()
+
+    def __iter__(self):
+        self.raise_in("iter")
+        return self
+
+    def __next__(self):
+        self.count += 1
+        if self.count > 2:
+            raise StopIteration
+        self.raise_in("first" if self.count == 1 else "second")
+        return b"part\n"
+
+    def close(self):
+        with lock:
+            closed[self.token] += 1
+        self.raise_in("close")
+
+
 @route
 def raises(environ, start_response, query):
     """An exception of each kind, in each place."""
-    kind, place = RAISES[query["kind"]], query["place"]
-
-    class Result:
-        def __iter__(self):
-            if place == "iter":
-                kind()
-            return self
-
-        count = 0
-
-        def __next__(self):
-            self.count += 1
-            if place == "first" or (place == "second" and self.count == 2):
-                kind()
-            if self.count > 2:
-                raise StopIteration
-            return b"part\n"
-
-        def close(self):
-            with lock:
-                closed[query["token"]] += 1
-            if place == "close":
-                kind()
-
-    if place == "call":
-        kind()
+    result = Raising(RAISES[query["kind"]], query["place"], query["token"])
+    result.raise_in("call")
     start_response("200 OK", [*PLAIN, ("Content-Length", "10")])
-    if place == "started":
-        kind()
-    return Result()
+    result.raise_in("started")
+    return result
 
 
 @route
