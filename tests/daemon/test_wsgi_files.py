@@ -122,7 +122,7 @@ def test_empty_file(client, tmp_path):
 KERNEL = ["/proc/self/status", "/proc/cpuinfo", "/proc/self/environ", "/sys/devices/system/cpu/online"]
 
 
-@pytest.mark.parametrize("path", filter(os.path.exists, KERNEL))
+@pytest.mark.parametrize("path", [path for path in KERNEL if os.path.exists(path)])
 def test_files_of_the_kernel(client, path):
     """Regular files whose size says nothing: 0, or a page."""
     response = client.ask(wrap(path))
