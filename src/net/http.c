@@ -208,7 +208,8 @@ static void take_body(void *arg, const char *data, size_t len) {
     q->refusal = status == BODY_TOO_LARGE ? REFUSED_BODY_LARGE : REFUSED_NO_SPOOL;
     if (c->state == HTTP_JOB_STATE)
         refusal_log(c->conn.lane, q->refusal, c->conn.number, c->nbegun, &q->r, true);
-    atomic_store(&q->keep, false); /* what still comes of it is read for nothing: the peer may send all before it reads */
+    /* What still comes of it is read for nothing: the peer may send all before it reads. */
+    atomic_store(&q->keep, false);
 }
 
 /* The rest of the body does not come, or not as it should. Reading it ends with `error`. */

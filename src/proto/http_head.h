@@ -22,7 +22,7 @@ struct http_head {
     struct slice target; /* as sent */
     struct slice host;   /* of an absolute-form target, which counts more (RFC 9112, 3.2.2), else of the Host field */
     bool has_host;
-    unsigned minor;      /* the version is 1.0 or 1.1 */
+    unsigned minor; /* the version is 1.0 or 1.1 */
     unsigned nfields;
     int64_t content_length; /* of the body; 0: there is none; -1: it comes in chunks */
     bool keep_alive;        /* the client can use the connection for another request (RFC 9112, 9.3) */
