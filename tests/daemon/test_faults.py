@@ -32,8 +32,11 @@ class Footprint:
     def __init__(self, server, memory=8 * MIB):
         self.server, self.memory = server, memory
         with server.connect() as connection:
-            connection.get_values()
-            connection.get_values()  # connections that were closed before this one are gone by now
+            for _ in range(2):  # connections that were closed before this one are gone by then
+                if server.speaks_http:
+                    connection.ask("/hello")
+                else:
+                    connection.get_values()
             self.fds, self.threads, self.rss = server.fds() - 1, server.threads(), server.rss()
 
     def same(self, threads=0):

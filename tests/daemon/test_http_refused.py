@@ -42,7 +42,6 @@ SERVED = {
     "chunk sizes in hexadecimal": (CHUNKED + b"00B\r\nabcdefghijk\r\n0\r\n\r\n", 200),
     "chunk extension": (CHUNKED + b"3;name=value\r\nabc\r\n0;last\r\n\r\n", 200),
     "trailers": (CHUNKED + b"3\r\nabc\r\n0\r\nX: y\r\nZ: w\r\n\r\n", 200),
-    "length in trailers": (CHUNKED + b"3\r\nabc\r\n0\r\nContent-Length: 5\r\n\r\n", 200),
     "upgrade that is not taken": (get(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"), 200),
     "propfind": (b"PROPFIND /hello HTTP/1.1\r\n" + H + b"\r\n", 200),
 }
