@@ -72,7 +72,7 @@ def unbuffered(server):
     running.stop()
 
 
-@pytest.fixture(scope="module", params=["plain", "kept"])
+@pytest.fixture(scope="module", params=served.ways() if "WSGI_FCGI" in os.environ else ["plain"])
 def site(request, server, proxy):
-    """The application behind stock nginx, without and with kept connections."""
+    """The application behind stock nginx, without and with kept connections, and over HTTP."""
     return served.Site(server, proxy, request.param)

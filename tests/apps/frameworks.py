@@ -78,7 +78,9 @@ class Common:
 
     def test_chunked_body(self, site):
         data = os.urandom(3 << 20)
-        assert site.json("/digest", "PUT", body=pieces(data)) == summary(data)
+        # nginx buffers it, and tells the length; over HTTP straight nobody does.
+        known = site.name != "http" or isinstance(self, ReadsToTheEnd)
+        assert site.json("/digest", "PUT", body=pieces(data)) == summary(data if known else b"")
         assert site.json("/digest", "PUT", body=iter([b""])) == summary(b"")
 
     def test_unbuffered_body(self, unbuffered):

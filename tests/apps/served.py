@@ -15,17 +15,28 @@ def header(response, name):
 
 def serve(app, *options, **env):
     """Starts wsgi-fcgi with an application in the virtual environment that runs the tests."""
-    return daemon.Daemon(app, "--venv", sys.prefix, "--pythonpath", daemon.APPS, *options, cwd=SITES, env=env)
+    return daemon.Daemon(app, "--venv", sys.prefix, "--pythonpath", daemon.APPS, *options, cwd=SITES, env=env,
+                         both=daemon.speaks_http())
 
 
 def proxy(server, more=""):
+    backends = {"plain": (server.path, False, "/"), "kept": (server.path, True, "/")}
+    if server.http_address:
+        backends["proxied"] = ("%s:%d" % server.http_address, "proxy", "/")
     # Debian's nginx sends the host without its port, which is wrong for any but the usual one.
-    return nginx.Nginx({"plain": (server.path, False, "/"), "kept": (server.path, True, "/")},
-                       more=" fastcgi_param HTTP_HOST $http_host; " + more)
+    running = nginx.Nginx(backends, more=" fastcgi_param HTTP_HOST $http_host; " + more)
+    if server.http_address:
+        running.ports["http"] = server.http_address[1]  # its clients go there straight
+    return running
+
+
+def ways():
+    """Behind nginx without and with kept connections; over HTTP behind nginx, and straight."""
+    return ["plain", "kept"] + (["proxied", "http"] if daemon.speaks_http() else [])
 
 
 class Site:
-    """An application behind nginx, by one of its two ways."""
+    """An application, by one of the ways to it."""
 
     def __init__(self, server, proxy, name):
         self.server, self.proxy, self.name = server, proxy, name
