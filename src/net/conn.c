@@ -170,7 +170,11 @@ static void write_cb(struct ev_loop *loop, ev_io *w, int revents) {
     int error = c->out_error;
     bool waiting = buf_len(&c->out) > 0;
     pthread_mutex_unlock(&c->out_lock);
+    conn_ref(c);
     output_settle(c, error, waiting);
+    if (!waiting && c->state == CONN_OPEN && c->ops->drained)
+        c->ops->drained(c);
+    conn_unref(c);
 }
 
 void conn_output(struct conn *c, const void *data, size_t len) {

@@ -58,6 +58,8 @@ struct conn_ops {
     enum conn_reason (*idle)(struct conn *c);
     /* Whether nothing of use can come before the requests in work are answered. */
     bool (*complete)(struct conn *c);
+    /* The peer has taken all that waited for it. May be NULL. */
+    void (*drained)(struct conn *c);
     /* The lane stops: what has arrived is read, and the connection ends after its open requests. One on which nothing
      * ever arrived stays open for a request. */
     void (*stop)(struct conn *c);

@@ -97,8 +97,15 @@ static bool feed_proxy(struct http_conn *c, const char **pos, const char *end) {
     }
 }
 
+/* Whether the peer has yet to take answers. A note of the running thread about it may still be on its way: then one
+ * request more is begun. */
+static bool owes_output(struct http_conn *c) {
+    return ev_is_active(&c->conn.write_io);
+}
+
 static bool feed_idle(struct http_conn *c, const char **pos, const char *end) {
-    if (*pos == end)
+    /* Who sends requests and reads no answers does not make them pile up here. */
+    if (*pos == end || owes_output(c))
         return false;
     /* RFC 9112, 2.2: one empty line may come first. */
     if (**pos == '\r' && !c->skipped_line) {
@@ -321,6 +328,8 @@ static void on_half_closed(struct conn *conn) {
     struct http_conn *c = conn_of(conn);
     if (c->state == HTTP_DRAIN_STATE)
         http_request_release(c->q);
+    if (!c->q && owes_output(c) && buf_len(&c->in))
+        return; /* on_drained goes on */
     if (!c->q) {
         wait_ends(c);
         http_conn_finish(c, CONN_EOF, false);
@@ -356,7 +365,8 @@ static bool on_input(struct conn *conn, const uint8_t *bytes, size_t len) {
     }
     if (kept)
         feed_kept(c);
-    if (conn->state == CONN_OPEN && c->q && buf_len(&c->in) >= PIPELINE_MAX)
+    /* A header section has a bound of its own. */
+    if (conn->state == CONN_OPEN && c->state != HTTP_HEAD_STATE && buf_len(&c->in) >= PIPELINE_MAX)
         conn_pause(conn);
     return conn->state == CONN_OPEN;
 }
@@ -376,6 +386,10 @@ static void on_gone(struct conn *conn) {
         body_abort(&q->r.body, ECONNRESET);
     } else
         http_request_release(q);
+}
+
+static void on_drained(struct conn *conn) {
+    http_conn_go_on(conn_of(conn));
 }
 
 static enum conn_reason on_idle(struct conn *conn) {
@@ -458,6 +472,7 @@ static const struct conn_ops http_conn_ops = {
     .half_closed = on_half_closed,
     .idle = on_idle,
     .complete = on_complete,
+    .drained = on_drained,
     .stop = on_stop,
     .end = on_end,
     .free = on_free,

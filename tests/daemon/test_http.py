@@ -89,6 +89,25 @@ def test_pipelined_behind_one_that_waits(server, gate):
         assert server.rss() - memory < (400 if SANITIZED else 40) << 20
 
 
+def test_pipelined_requests_of_a_slow_reader(start):
+    """All are answered, in order, however late the client reads, and also when it has ended its side."""
+    server = start("wsgiapp")
+    count = 20000
+    with server.connect() as connection:
+        connection.sock.settimeout(0.5)
+        data, sent = GET * count, 0
+        with pytest.raises(TimeoutError):
+            while sent < len(data):
+                sent += connection.sock.send(data[sent:sent + 65536])
+        whole = sent // len(GET)
+        assert 100 < whole < count
+        connection.sock.settimeout(30)
+        connection.sock.shutdown(socket.SHUT_WR)
+        for _ in range(whole):
+            assert connection.read_response().check().body == HELLO
+        assert connection.at_eof()
+
+
 def test_byte_by_byte(server):
     """Two requests, one byte at a time: the last one of each makes the answer."""
     body = b"5\r\nhello\r\n0\r\nX: y\r\n\r\n"
