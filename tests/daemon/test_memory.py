@@ -46,11 +46,14 @@ def kept(server):
 
 def aborted(server):
     given = params("/echo", "POST", CONTENT_LENGTH="1000000")
+    before = server.fds()
     with server.connect() as connection:
         connection.send(request(given, BODY, keep=True, end=False))
-        if not server.speaks_http:  # where going away is the only way
+        if not server.speaks_http:
             connection.send(record(fcgi.ABORT_REQUEST, 1))
             connection.read_response(1)
+    # Over HTTP going away is the only way: not many at a time, which would need as many threads.
+    until(lambda: server.fds() <= before, "the connection to be closed", server.log)
 
 
 def cut(server):
