@@ -328,8 +328,10 @@ void access_warn(const struct access *a, const struct listener *list, size_t cou
         has_unix |= list[i].is_unix;
         has_tcp |= !list[i].is_unix;
         if (!list[i].is_unix && a->source == ACCESS_DEFAULT && !is_loopback(&list[i]))
-            log_warning("%s: only peers from 127.0.0.0/8 and ::1 may connect: name the web server with --allow",
-                        list[i].text);
+            log_warning("%s: only peers from 127.0.0.0/8 and ::1 may connect: %s", list[i].text,
+                        list[i].protocol == LISTENER_HTTP
+                            ? "name the clients with --allow, or let all in with --allow any"
+                            : "name the web server with --allow");
     }
     if (!has_tcp && a->source == ACCESS_OPTION)
         log_warning("--allow is for TCP, and no TCP socket listens: see --socket-mode and --allow-uid");

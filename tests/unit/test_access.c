@@ -362,6 +362,56 @@ static const struct {
     {NULL, NULL, "0", "127.0.0.1", "--allow-uid and --allow-gid are for Unix sockets, and none listens"},
 };
 
+/* Trusted proxies: the peers of Unix sockets are a set of their own, which "any" does not include. */
+static const struct {
+    const char *texts;
+    bool v4, mapped, v6, unix_peer;
+} trusted[] = {
+    {NULL, false, false, false, false},
+    {"192.0.2.0/24", true, true, false, false},
+    {"2001:db8::/32", false, false, true, false},
+    {"unix", false, false, false, true},
+    {"any", true, true, true, false},
+    {"192.0.2.7 unix 2001:db8::7", true, true, true, true},
+    {"192.0.2.8", false, false, false, false},
+};
+
+static bool has(const struct access_list *list, sa_family_t family, const char *text) {
+    struct sockaddr_storage sa = {.ss_family = family};
+    if (family == AF_INET)
+        ck_assert_int_eq(inet_pton(family, text, &((struct sockaddr_in *)(void *)&sa)->sin_addr), 1);
+    if (family == AF_INET6)
+        ck_assert_int_eq(inet_pton(family, text, &((struct sockaddr_in6 *)(void *)&sa)->sin6_addr), 1);
+    return access_list_has(list, (const struct sockaddr *)&sa, sizeof sa);
+}
+
+START_TEST(test_trusted)
+{
+    struct access_list list;
+    struct words w;
+    split(&w, trusted[_i].texts);
+    ck_assert_int_eq(access_list_init(&list, "--forwarded-allow", w.items, w.count), 0);
+    ck_assert_int_eq(has(&list, AF_INET, "192.0.2.7"), trusted[_i].v4);
+    ck_assert_int_eq(has(&list, AF_INET6, "::ffff:192.0.2.7"), trusted[_i].mapped);
+    ck_assert_int_eq(has(&list, AF_INET6, "2001:db8::7"), trusted[_i].v6);
+    ck_assert_int_eq(has(&list, AF_UNIX, NULL), trusted[_i].unix_peer);
+    access_list_fini(&list);
+}
+END_TEST
+
+START_TEST(test_trusted_wrong)
+{
+    struct access_list list;
+    const char *texts[] = {"192.0.2.1", "host"};
+    capture();
+    int status = access_list_init(&list, "--forwarded-allow", texts, 2);
+    release();
+    access_list_fini(&list);
+    ck_assert_int_eq(status, EX_USAGE);
+    ck_assert(strstr(output, "--forwarded-allow: \"host\" is not an IP address") && lines(output) == 1);
+}
+END_TEST
+
 START_TEST(test_warnings)
 {
     struct listener l = {.fd = -1, .is_unix = true, .text = "/run/app.sock"};
@@ -392,6 +442,8 @@ int main(void) {
     tcase_add_loop_test(tc, test_users, 0, COUNT(users));
     tcase_add_test(tc, test_report);
     tcase_add_test(tc, test_unix);
+    tcase_add_loop_test(tc, test_trusted, 0, COUNT(trusted));
+    tcase_add_test(tc, test_trusted_wrong);
     tcase_add_loop_test(tc, test_warnings, 0, COUNT(warnings));
     suite_add_tcase(suite, tc);
     return unit_run(suite);
