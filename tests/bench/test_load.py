@@ -86,7 +86,8 @@ def test_counts_requests_that_a_closed_connection_loses(responder):
 
 
 @pytest.mark.parametrize("answer,word", [
-    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\nA;x=1\r\n, worldly!\r\n0\r\nT: 1\r\n\r\n", None),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+     b"5\r\nHello\r\nA;x=1\r\n, worldly!\r\n0\r\nT: 1\r\n\r\n", None),
     (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n123456789012345", None),
     (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n0\r\n\r\n", "bad_length"),
     (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "errors"),

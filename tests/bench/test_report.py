@@ -7,7 +7,8 @@ from benchlib import loads, plots, readme, report
 
 
 def sample(rps, cpu_us=10.0, **more):
-    memory = {"idle": {"rss": 1 << 20, "pss": 1 << 19}, "loaded": {"rss": 3 << 20}, "after": {"rss": 2 << 20, "pss": 1 << 20}}
+    memory = {"idle": {"rss": 1 << 20, "pss": 1 << 19}, "loaded": {"rss": 3 << 20},
+              "after": {"rss": 2 << 20, "pss": 1 << 20}}
     return {"requests": rps, "rps": rps, "cpu_us": cpu_us, "p50_us": 100, "p99_us": 200, "p999_us": 300, "threads": 2,
             "errors": 0, "not200": 0, "bad_length": 0, "startup_ms": 25, "memory": memory, **more}
 
@@ -15,7 +16,7 @@ def sample(rps, cpu_us=10.0, **more):
 def record(samples, memory=None):
     machine = {"processor": "P", "cpus": 2, "memory_mib": 1, "system": "S", "kernel": "K", "load_average": 0.5}
     return {"date": "2026-01-02T03:04:05Z", "machine": machine, "versions": {}, "pythons": {}, "commands": {},
-            "nginx_command": [], "rounds": 3, "seconds": 2, "rate": 1000, "processes": "p", "samples": samples,
+            "memos": {}, "nginx_command": [], "rounds": 3, "seconds": 2, "rate": 1000, "processes": "p", "samples": samples,
             "memory": memory or {}, "notes": []}
 
 
@@ -191,8 +192,10 @@ def test_round_figures(value, shown):
 def test_text_of_everything_there_can_be():
     """No load or path breaks the report."""
     good = sample(10, undisturbed_rps=5, sleeping_rps=1, nginx_cpu_us=3.0, unanswered=2)
-    samples = {path: {load.name: {"wsgi-fcgi": [copy.deepcopy(good)], "granian": [{"failed": "x"}]} for load in loads.LOADS}
-               for path in loads.ALL}
+    samples = {
+        path: {load.name: {"wsgi-fcgi": [copy.deepcopy(good)], "granian": [{"failed": "x"}]} for load in loads.LOADS}
+        for path in loads.ALL
+    }
     text = report.text(record(samples))
     assert all(load.title in text for load in loads.LOADS)
     assert "11 MB/s" not in text and "10737 MB/s" in text

@@ -34,7 +34,7 @@ class Generator:
 
     def command(self, instance, load):
         warm_up, seconds = self.times(load)
-        keep = load.keep and (instance.asked is not instance.place or instance.peer.keeps(instance.place.protocol))
+        keep = load.keep and keeps(instance)
         command = [*self.target(instance.asked), "--uri", load.uri, "--json", "--max-time", "120"]
         if load.once:
             return [*command, "--clients", "1", "--requests", "1", *self.body(load)]
@@ -105,7 +105,7 @@ class Generator:
         fast = self.command(instance, load)
         alone = self.run(instance, fast, seconds, nginx)
         total = seconds + 2 * MIXED_MARGIN
-        keep = ["--keep"] if instance.asked is not instance.place or instance.peer.keeps(instance.place.protocol) else []
+        keep = ["--keep"] if keeps(instance) else []
         slow = [*self.target(instance.asked), "--uri", SLEEPING_URI, "--clients", str(SLEEPERS), "--duration",
                 f"{total:g}", "--json", *keep]  # fmt: skip
         with subprocess.Popen(slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -146,6 +146,11 @@ class Generator:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         result(done.returncode, done.stdout, done.stderr)
         return self.ask(instance.asked, "/python")
+
+
+def keeps(instance):
+    """Whether whoever is asked keeps connections; nginx does."""
+    return instance.asked is not instance.place or instance.peer.keeps(instance.place.protocol)
 
 
 def watch(process, instance, seconds):

@@ -68,7 +68,8 @@ def serve(build, directory, count, mode, before=(), variables=None):
     log = directory / "guard.log"
     command = [*before, str(build / "wsgi-fcgi"), "--socket", str(path), "--chdir", str(BENCH / "apps"),
                "bench_app:application"]  # fmt: skip
-    with open(log, "wb") as out, subprocess.Popen(command, env=environment(variables or {}), stdout=out, stderr=out) as p:
+    surroundings = environment(variables or {})
+    with open(log, "wb") as out, subprocess.Popen(command, env=surroundings, stdout=out, stderr=out) as p:
         try:
             wait_for_socket(p, path, log)
             run([str(build / "contrib/bench/fcgi-load"), "--socket", str(path), "--clients", "1", "--requests",
@@ -128,7 +129,7 @@ def find_record(records, key):
 
 
 def judge_instructions(measured, recorded):
-    """None when it is within the slack, else what is to be said. Noise only adds, so measured is the least of several."""
+    """None when it is within the slack, else what is to be said."""
     if abs(measured - recorded) <= SLACK * recorded:
         return None
     change = measured / recorded - 1

@@ -36,8 +36,9 @@ class Instance:
         self.command = peer.command(place, need, directory)
         self.pids = []
         self.startup_ms = None
-        if place.socket and os.path.exists(place.socket):
-            os.unlink(place.socket)
+        for path in place.sockets:
+            if path and os.path.exists(path):
+                os.unlink(path)
         self.started = time.monotonic()
         with open(self.log, "wb") as log:
             try:
@@ -59,14 +60,9 @@ class Instance:
         self.pids = proc.tree(self.pid)
 
     def accepts(self):
-        unix = bool(self.place.socket)
-        with socket.socket(socket.AF_UNIX if unix else socket.AF_INET, socket.SOCK_STREAM) as s:
-            s.settimeout(1)
-            try:
-                s.connect(self.place.socket if unix else ("127.0.0.1", self.place.port))
-            except OSError:
-                return False
-        return True
+        if not self.place.socket:
+            return connects(socket.AF_INET, ("127.0.0.1", self.place.port))
+        return all(connects(socket.AF_UNIX, path) for path in self.place.sockets)
 
     def wait_or_fail(self, deadline):
         self.check()
@@ -97,3 +93,13 @@ class Instance:
             if started and proc.start_time(pid) == started:
                 os.kill(pid, signal.SIGKILL)
         return note
+
+
+def connects(family, address):
+    with socket.socket(family, socket.SOCK_STREAM) as s:
+        s.settimeout(1)
+        try:
+            s.connect(address)
+        except OSError:
+            return False
+    return True

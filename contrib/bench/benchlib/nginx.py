@@ -29,7 +29,7 @@ http {{
 
 SERVER = """\
     upstream {name} {{
-        server {address} max_fails=0;
+        {addresses}
         {keepalive}
     }}
     server {{
@@ -76,10 +76,11 @@ class Nginx:
         """Serves the peer that listens at `place` on `port`."""
         link = LINKS[place.protocol].format(name=peer.name)
         keepalive = KEEPALIVE if peer.keeps(place.protocol) else ""
-        address = f"unix:{place.socket}" if place.socket else place.address
+        addresses = [f"unix:{path}" for path in place.sockets] if place.socket else [place.address]
+        servers = "\n        ".join(f"server {address} max_fails=0;" for address in addresses)
         self.servers.append(
             SERVER.format(
-                name=peer.name, address=address, port=port, backlog=self.backlog, link=link, keepalive=keepalive
+                name=peer.name, addresses=servers, port=port, backlog=self.backlog, link=link, keepalive=keepalive
             )
         )
 

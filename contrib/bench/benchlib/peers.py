@@ -37,15 +37,22 @@ class Tools:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an instance listens: a Unix socket, or a port of 127.0.0.1."""
+    """Where an instance listens: a Unix socket, or a port of 127.0.0.1. `several` processes that do not share a socket
+    have one each."""
 
     protocol: str  # fastcgi, uwsgi, http
     socket: str = ""
     port: int = 0
+    several: int = 1
 
     @property
     def address(self):
         return self.socket or f"127.0.0.1:{self.port}"
+
+    @property
+    def sockets(self):
+        """Paths of the Unix sockets."""
+        return [f"{self.socket}.{i}" for i in range(self.several)] if self.several > 1 else [self.socket]
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,8 @@ class Peer:
     name = ""
     links: dict = {}
     python = True
-    memo = ""  # shown beside its command lines
+    several = 1  # processes that do not share a socket
+    memo = ""  # shown beside its version
 
     def __init__(self, tools):
         self.tools = tools
@@ -104,6 +112,28 @@ class WsgiFcgi(Peer):
 
     def version(self):
         return [str(self.tools.server), "--version"]
+
+
+# The number of a process goes behind its socket's name. A signal ends the first wait only.
+SEVERAL = 'pids=; for i in {numbers}; do {command} & pids="$pids $!"; done; trap "kill $pids" TERM; wait; wait'
+
+
+class WsgiFcgiSeveral(WsgiFcgi):
+    """As its README says for more than one processor: a process for each, all in nginx's upstream."""
+
+    name = "wsgi-fcgi-several"
+    links = {"nginx": ("fastcgi", "unix")}
+    memo = "a shell starts the processes, and is counted with them"
+
+    def __init__(self, tools, http):
+        super().__init__(tools, False)
+        self.several = tools.count(tools.cpus)
+
+    def command(self, place, need, directory):
+        one = Place(place.protocol, socket=f"{place.socket}.$i" if place.several > 1 else place.socket)
+        numbers = " ".join(map(str, range(place.several)))
+        words = " ".join(f'"{word}"' for word in super().command(one, need, directory))
+        return ["/bin/sh", "-c", SEVERAL.format(numbers=numbers, command=words)]
 
 
 class Uwsgi(Peer):
@@ -176,7 +206,8 @@ class Granian(Peer):
         each = -(-need.waiting // workers)
         threads = ["--blocking-threads", str(each), "--backpressure", "1024"] if need.waiting else []
         return [self.tools.script("granian"), "--interface", "wsgi", *listen, "--backlog", str(self.tools.backlog),
-                "--workers", str(workers), *threads, "--no-ws", "--working-dir", str(APPS), need.application]  # fmt: skip
+                "--workers", str(workers), *threads, "--no-ws", "--working-dir", str(APPS),
+                need.application]  # fmt: skip
 
     def version(self):
         return [self.tools.script("granian"), "--version"]
@@ -274,7 +305,8 @@ class ModWsgi(Peer):
         return ["/usr/sbin/apache2", "-f", str(path), "-D", "FOREGROUND"]
 
     def version(self):
-        return ["dpkg-query", "--show", "--showformat=${Package} ${Version}\n", "libapache2-mod-wsgi-py3", "apache2-bin"]
+        return ["dpkg-query", "--show", "--showformat=${Package} ${Version}\n", "libapache2-mod-wsgi-py3",
+                "apache2-bin"]  # fmt: skip
 
 
 class Limit(Peer):
@@ -305,10 +337,11 @@ class NullResponder(Limit):
     memo = "this project without its Python layer, an application in C"
 
 
-PYTHON_PEERS = (WsgiFcgi, Uwsgi, GunicornThreads, GunicornGevent, Granian, Bjoern, Waitress, ModWsgi)
+PYTHON_PEERS = (WsgiFcgi, WsgiFcgiSeveral, Uwsgi, GunicornThreads, GunicornGevent, Granian, Bjoern, Waitress, ModWsgi)
 LIMITS = (LibFcgi, CResponder, NullResponder)
 NAMES = tuple(kind.name for kind in (*PYTHON_PEERS, *LIMITS))
 
 
 def make(tools, http):
-    return [WsgiFcgi(tools, http), *(kind(tools) for kind in (*PYTHON_PEERS[1:], *LIMITS))]
+    ours = [kind(tools, http) for kind in PYTHON_PEERS[:2]]
+    return [*ours, *(kind(tools) for kind in (*PYTHON_PEERS[2:], *LIMITS))]

@@ -5,7 +5,7 @@ import statistics
 from . import loads
 from .report import Results
 
-COLOURS = {"wsgi-fcgi": "#1b6ca8"}
+COLOURS = {"wsgi-fcgi": "#1b6ca8", "wsgi-fcgi-several": "#6ba3cf"}
 OTHER, LIMIT = "#b0b7bd", "#dddddd"
 LIMITS = ("libfcgi-responder", "c-responder", "null-responder")
 MIB = 1024 * 1024

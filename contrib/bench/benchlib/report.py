@@ -319,7 +319,9 @@ def head_text(record):
              f"load average {m['load_average']:.2f}"]  # fmt: skip
     for name, version in record["versions"].items():
         python = record["pythons"].get(name, {}).get("version", "")
-        lines.append(f"  {name}: {version}{'; Python ' + python.split()[0] if python else ''}")
+        memo = record["memos"].get(name, "")
+        about = [part for part in (version, f"Python {python.split()[0]}" if python else "", memo) if part]
+        lines.append(f"  {name}: {'; '.join(about)}")
     if len({python["version"] for python in record["pythons"].values()}) > 1:
         lines.append("Beware: the peers run different Pythons.")
     lines.append("Command lines:")

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,7 @@ SETTLE_SECONDS = 1.2  # around a sample: its start, its first answer, its end
 
 
 class Session:
-    """`samples[path][load][peer]` is a list with one sample for each round; a sample that failed says why in "failed"."""
+    """`samples[path][load][peer]` is a list with one sample for each round; one that failed says why in "failed"."""
 
     def __init__(self, arguments, tools, chosen, directory):
         self.arguments = arguments
@@ -79,7 +80,10 @@ class Session:
         for peer in self.peers:
             for path, (protocol, kind) in peer.links.items():
                 unix = str(self.directory / f"{peer.name}-{path}.sock")
-                place = Place(protocol, socket=unix) if kind == "unix" else Place(protocol, port=free_port())
+                if kind == "unix":
+                    place = Place(protocol, socket=unix, several=peer.several)
+                else:
+                    place = Place(protocol, port=free_port())
                 self.places[peer.name, path] = place
                 if path == "nginx" and front:
                     self.fronts[peer.name] = Place("http", port=free_port())
@@ -92,7 +96,7 @@ class Session:
         asked = self.fronts[peer.name] if path == "nginx" else place
         instance = Instance(peer, place, asked, need, self.directory, self.variables)
         self.commands.setdefault(path, {}).setdefault(peer.name, [])
-        command = " ".join(instance.command)
+        command = shlex.join(instance.command)
         if command not in self.commands[path][peer.name]:
             self.commands[path][peer.name].append(command)
         try:
@@ -181,7 +185,7 @@ class Session:
     def stop(self):
         if self.nginx:
             self.nginx.stop()
-            if any(report.wrong_answers(s) for by in self.samples.get("nginx", {}).values() for r in by.values() for s in r):
+            if report.count_wrong({"samples": {"": self.samples.get("nginx", {})}, "memory": {}})[0]:
                 self.notes += [f"nginx: {line}" for line in self.nginx.log()[-10:]]
 
     # --- what is kept
@@ -199,6 +203,7 @@ class Session:
             "machine": machine,
             "versions": {**self.versions(), **({"nginx": first_line(["/usr/sbin/nginx", "-v"])} if self.nginx else {})},
             "pythons": self.pythons,
+            "memos": {peer.name: peer.memo for peer in self.peers if peer.memo},
             "commands": self.commands,
             "nginx_command": self.nginx_command,
             "rounds": self.arguments.rounds,
