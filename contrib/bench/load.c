@@ -154,7 +154,7 @@ void load_settle(struct load *l, struct conn *c, unsigned id, enum answer_verdic
 
 static bool all_done(const struct load *l) {
     if (l->rate > 0)
-        return l->done == l->issued && (l->until ? l->now >= l->until : l->issued >= l->limit);
+        return l->done == l->issued && due_time(l, l->issued) == UINT64_MAX && l->now >= l->until;
     return l->until ? l->now >= l->until : l->done >= l->limit;
 }
 

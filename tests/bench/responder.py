@@ -47,7 +47,6 @@ class Responder:
         self.numbers = itertools.count()
         self.requests = []
         self.connections = 0
-        self.most = 0  # connections at a time
         self.open = set()
         self.lock = threading.Lock()
         self.listener = socket.socket(socket.AF_UNIX)
@@ -71,7 +70,6 @@ class Responder:
             with self.lock:
                 self.connections += 1
                 self.open.add(sock)
-                self.most = max(self.most, len(self.open))
             threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
 
     def serve(self, sock):

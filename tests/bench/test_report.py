@@ -3,7 +3,7 @@ import copy
 import json
 
 import pytest
-from benchlib import loads, plots, readme, report
+from benchlib import generator, loads, plots, readme, report
 
 
 def sample(rps, cpu_us=10.0, **more):
@@ -16,8 +16,8 @@ def sample(rps, cpu_us=10.0, **more):
 def record(samples, memory=None):
     machine = {"processor": "P", "cpus": 2, "memory_mib": 1, "system": "S", "kernel": "K", "load_average": 0.5}
     return {"date": "2026-01-02T03:04:05Z", "machine": machine, "versions": {}, "pythons": {}, "commands": {},
-            "memos": {}, "nginx_command": [], "rounds": 3, "seconds": 2, "rate": 1000, "processes": "p", "samples": samples,
-            "memory": memory or {}, "notes": []}
+            "memos": {}, "nginx_command": [], "rounds": 3, "seconds": 2, "rate": 1000, "processes": "p",
+            "samples": samples, "memory": memory or {}, "notes": []}
 
 
 def kept(ours, theirs, path="nginx", peer="uwsgi"):
@@ -140,6 +140,14 @@ def test_ideal_rates():
     assert loads.BY_NAME["sleep1s"].ideal == 1000
     data = record({"fastcgi": {"sleep50x1000": {"wsgi-fcgi": [sample(16000)]}}})
     assert figure(data, "50 ms, 1,000 clients").measured == pytest.approx(80)
+
+
+def test_whole_waves_are_counted():
+    """1,000 clients of a handler that sleeps 1 s answer in waves: half a second more or less would change the rate."""
+    load = loads.BY_NAME["sleep1s"]
+    assert generator.Generator("x", 0.2, 0.1, 1000).times(load) == (3, 6)
+    assert generator.Generator("x", 6.5, 5, 1000).times(load) == (5, 7)
+    assert generator.Generator("x", 0.2, 0.1, 1000).times(loads.BY_NAME["kept"]) == (0.1, 0.2)
 
 
 def test_memory_figures():

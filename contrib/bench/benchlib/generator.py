@@ -1,6 +1,7 @@
 """Runs fcgi-load against an instance, and looks at the instance meanwhile."""
 
 import json
+import math
 import subprocess
 import time
 
@@ -24,10 +25,12 @@ class Generator:
         self.rate = rate
 
     def times(self, load):
-        """Seconds of warm-up and seconds that count. A quick run shortens what a load would have for itself, but not
-        the warm-up: threads that are only being started would be another measurement."""
-        scale = min(1, self.seconds / 2)
-        return max(self.warm_up, load.warm_up or 0), max(self.seconds, (load.seconds or 0) * scale)
+        """Seconds of warm-up and seconds that count. A quick run shortens neither below what the load needs: threads that
+        are only being started would be another measurement."""
+        seconds = max(self.seconds, load.seconds)
+        if load.period:
+            seconds = math.ceil(seconds / load.period) * load.period
+        return max(self.warm_up, load.warm_up), seconds
 
     def target(self, place):
         return [self.program, "--socket", place.address, *(["--http"] if place.protocol == "http" else [])]

@@ -32,8 +32,9 @@ class Load:
     limits: tuple = ()  # the responders without Python that can do this, and take part
     only: tuple = ()  # peers that can do this at all; () means all
     waiting: int = 0  # calls that wait in the application at a time
-    warm_up: float | None = None  # seconds, of a full run; None: the run's
-    seconds: float | None = None  # at least so many, in a full run
+    warm_up: float = 0  # seconds, at least
+    seconds: float = 0  # that count, at least
+    period: float = 0  # of the clients' answers: whole ones are counted, or a wave more or less would be
     ramp: float = 0
     once: bool = False  # one request by one client
     rate: bool = False  # open loop at the run's rate
@@ -69,7 +70,7 @@ LOADS = (
     Load("sleep50x1000", f"50 ms of sleep, {MANY} clients", DIRECT, uri="/sleep50", clients=MANY, waiting=MANY,
          warm_up=3, ramp=0.5, ideal=MANY / 0.05),
     Load("sleep1s", f"1 s of sleep, {MANY} clients", DIRECT, uri="/sleep1000", clients=MANY, waiting=MANY, warm_up=3,
-         seconds=4, ramp=1, ideal=MANY / 1),
+         seconds=6, period=1, ramp=1, ideal=MANY / 1),
     Load("mixed", f"{CLIENTS} hello clients beside {SLEEPERS} that wait 50 ms", DIRECT, waiting=32, beside=True),
     Load("file", "one file of 1 GiB", DIRECT, uri="/file", length=FILE_BYTES, once=True),
     Load("upload", "one upload of 200 MB", DIRECT, uri="/upload", body=UPLOAD_BYTES, length=5, once=True),

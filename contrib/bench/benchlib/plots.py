@@ -3,7 +3,7 @@
 import statistics
 
 from . import loads
-from .report import Results
+from .report import Results, short
 
 COLOURS = {"wsgi-fcgi": "#1b6ca8", "wsgi-fcgi-several": "#6ba3cf"}
 OTHER, LIMIT = "#b0b7bd", "#dddddd"
@@ -25,11 +25,6 @@ def start():
 
 def colour(peer):
     return COLOURS.get(peer, LIMIT if peer in LIMITS else OTHER)
-
-
-def short(value):
-    """Three digits, or all before the point."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def bars(axes, results, path, load, key, title, scale=1.0, least=False):

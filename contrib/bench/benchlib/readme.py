@@ -1,6 +1,6 @@
 """The block of the project's README that a run writes."""
 
-from .report import MIB, Results, figures
+from .report import MIB, Results, figures, short
 
 BEGIN = "<!-- written by contrib/bench/run --readme: begin -->"
 END = "<!-- written by contrib/bench/run --readme: end -->"
@@ -48,7 +48,7 @@ def figure_rows(record):
     for figure in figures(record):
         sign = "at least" if figure.least else "at most"
         met = "" if figure.met else " (missed)"
-        rows.append(f"| {figure.title} | {figure.measured:.3g} {figure.unit} | {sign} {figure.target:g}{met} |")
+        rows.append(f"| {figure.title} | {short(figure.measured)} {figure.unit} | {sign} {figure.target:g}{met} |")
     return rows
 
 
@@ -64,7 +64,7 @@ def block(record, plot):
     rows = figure_rows(record)
     if rows:
         lines += ["", "| | measured | target |", "|---|---|---|", *rows]
-    lines += ["", f"{m['processor']}, {m['cpus']} CPUs shared with the load generator; {m['system']}; "
+    lines += ["", f"{m['processor']}, {m['cpus']} CPUs shared with the load generator; {m['system']};",
               f"{record['date'][:10]}; medians of {rounds} rounds of {seconds:g} s. Trust the ratios, not the times.",
               END]  # fmt: skip
     return "\n".join(line.replace("  ", " ") for line in lines)

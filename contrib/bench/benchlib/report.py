@@ -203,6 +203,11 @@ def table(header, rows):
     return lines
 
 
+def short(value):
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def spread(values, form):
     low, high = format(min(values), form), format(max(values), form)
     return f"{low}..{high}" if len(values) > 1 else ""
