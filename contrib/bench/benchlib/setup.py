@@ -79,8 +79,7 @@ shift
 install_packages "$@"
 """
 BUILD_PACKAGES = '"${BUILD_PACKAGES[@]}" "$@"'
-# Debian has a library of llhttp from 13 on, and before that its sources in another package.
-LLHTTP_PACKAGE = "$(apt-cache show libllhttp-dev >/dev/null 2>&1 && echo libllhttp-dev || echo node-llhttp)"
+HTTP_PACKAGES = '"${HTTP_PACKAGES[@]}"'
 
 
 def install_debian(names, paths):
@@ -91,7 +90,7 @@ def install_debian(names, paths):
         if key in names or key in paths or key == "plots":
             try_install('"$@"', packages)
     if can_speak_http():
-        try_install(LLHTTP_PACKAGE, ())
+        try_install(HTTP_PACKAGES, ())
 
 
 def install(words, packages):
