@@ -179,7 +179,7 @@ def test_thread_logs_while_another_writes(start):
 
 def test_handler_returns_while_its_thread_writes(start, gate):
     """The request ended while its answer was sent, and its memory was used afterwards. The answer is cut off."""
-    server = start(APP)  # a Unix socket, which does not take all of it at once
+    server = start(APP)
     with server.connect() as connection:
         connection.send(request(params("/return-while-writing", query="gate=" + gate.path)))
         visitor = gate.arrived()
