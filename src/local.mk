@@ -82,6 +82,7 @@ src_libpyapp_a_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
 src_libpyapp_a_SOURCES = \
 	src/python/app.c src/python/app.h \
 	src/python/call.c src/python/call.h \
+	src/python/child.c src/python/child.h \
 	src/python/compat.h \
 	src/python/environ.c src/python/environ.h \
 	src/python/errors.c src/python/errors.h \

@@ -2,6 +2,7 @@
 
 #include "python/call.h"
 
+#include "python/child.h"
 #include "python/compat.h"
 
 #include <errno.h>
@@ -77,7 +78,7 @@ int call_set_length(struct wsgi_call *call, uint64_t length) {
 }
 
 /* PEP 3333, "The start_response() Callable": nothing may be sent before it was called. */
-static bool check_may_send(struct wsgi_call *call) {
+bool call_may_send(struct wsgi_call *call) {
     if (!call->r || call->ended)
         PyErr_SetString(PyExc_RuntimeError, "the answer has ended");
     else if (!call->started)
@@ -104,7 +105,9 @@ static enum call_sent count_bytes(struct wsgi_call *call, size_t *len) {
 enum call_sent call_send(struct wsgi_call *call, const char *data, size_t len) {
     if (!len)
         return CALL_SENT;
-    if (!check_may_send(call))
+    if (child_is())
+        return CALL_GONE;
+    if (!call_may_send(call))
         return CALL_FAILED;
     struct request *r = call->r;
     call->sending = true;
@@ -125,7 +128,9 @@ enum call_sent call_send(struct wsgi_call *call, const char *data, size_t len) {
 }
 
 enum call_sent call_put(struct wsgi_call *call, const char *data, size_t len) {
-    if (!check_may_send(call))
+    if (child_is())
+        return CALL_GONE;
+    if (!call_may_send(call))
         return CALL_FAILED;
     struct request *r = call->r;
     enum call_sent result = count_bytes(call, &len);

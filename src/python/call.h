@@ -49,6 +49,9 @@ void call_leave(struct wsgi_call *call, PyThreadState *state);
  * thread is sending. */
 int call_set_length(struct wsgi_call *call, uint64_t length);
 
+/* Whether a piece of the body may be sent now; otherwise an exception is set. */
+bool call_may_send(struct wsgi_call *call);
+
 enum call_sent {
     CALL_SENT,
     CALL_FULL,  /* nothing more is to be sent: as many bytes as Content-Length says are out, what came beyond was left

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "python/child.h"
 #include "python/compat.h"
 #include "python/wsgi.h"
 
@@ -26,7 +27,7 @@ static _Thread_local struct request *current;
 
 static void emit(const char *p, size_t n) {
     bool passed_on = false;
-    if (current && destinations & WSGI_ERRORS_PEER)
+    if (current && destinations & WSGI_ERRORS_PEER && !child_is())
         passed_on = !request_error(current, p, n);
     if (destinations & WSGI_ERRORS_LOG || !passed_on)
         log_text(p, n);

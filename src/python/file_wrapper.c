@@ -72,7 +72,10 @@ static PyObject *wrapper_next(PyObject *self) {
 static PyObject *wrapper_close(PyObject *self, PyObject *unused) {
     (void)unused;
     PyObject *close;
-    int found = compat_getattr_optional(((struct file_wrapper *)self)->filelike, "close", &close);
+    PyObject *filelike = ((struct file_wrapper *)self)->filelike;
+    if (!filelike) /* taken by the garbage collector */
+        Py_RETURN_NONE;
+    int found = compat_getattr_optional(filelike, "close", &close);
     if (found < 0)
         return NULL;
     if (!found)

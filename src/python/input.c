@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "python/call.h"
+#include "python/child.h"
 #include "python/compat.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@ struct input {
     PyObject_HEAD
     struct wsgi_call *call;
     struct buf ahead; /* read for the sake of a line, not given out yet */
+    unsigned takes;   /* how often something was taken from it */
 };
 
 static PyTypeObject *input_type;
@@ -26,6 +28,7 @@ PyObject *input_new(struct wsgi_call *call) {
         return NULL;
     in->call = (struct wsgi_call *)Py_NewRef((PyObject *)call);
     in->ahead = (struct buf){0};
+    in->takes = 0;
     return (PyObject *)in;
 }
 
@@ -45,7 +48,9 @@ static Py_ssize_t fill(struct input *in, char *out, size_t len) {
     if (!r || !len)
         return 0;
     ssize_t n = body_read(&r->body, out, len);
-    if (n < 0 && errno == EAGAIN) {
+    if (n < 0 && errno == EAGAIN && child_is())
+        errno = ECONNRESET; /* nobody here reads from the peer */
+    else if (n < 0 && errno == EAGAIN) {
         PyThreadState *state = call_enter(in->call);
         n = request_read(r, out, len);
         int error = errno;
@@ -63,6 +68,7 @@ static size_t take_ahead(struct input *in, char *out, size_t len) {
     if (n) {
         memcpy(out, buf_head(&in->ahead), n);
         buf_consume(&in->ahead, n);
+        in->takes++;
     }
     return n;
 }
@@ -97,31 +103,29 @@ static PyObject *read_bytes(struct input *in, Py_ssize_t size) {
     return result;
 }
 
-/* The next line with its line feed, of at most `size` bytes (negative: any); empty at the end. */
+/* The next line with its line feed, of at most `size` bytes (negative: any); empty at the end. Another thread of the
+ * application may take from `ahead` while this one waits: what is known of it does not outlast the wait. */
 static PyObject *read_line(struct input *in, Py_ssize_t size) {
     size_t limit = size < 0 ? SIZE_MAX : (size_t)size, seen = 0;
-    for (;;) {
-        size_t len = buf_len(&in->ahead);
-        size_t look = len < limit ? len : limit;
+    for (bool ended = false;;) {
+        size_t len = buf_len(&in->ahead), look = len < limit ? len : limit;
         const char *feed = look > seen ? memchr(buf_head(&in->ahead) + seen, '\n', look - seen) : NULL;
-        size_t take = feed ? (size_t)(feed - buf_head(&in->ahead)) + 1 : look;
-        Py_ssize_t n = 0;
-        if (!feed && look < limit) {
-            /* Not straight into `ahead`: another thread of the application may use it while this one waits. */
-            char chunk[LINE_BYTES];
-            n = fill(in, chunk, sizeof chunk);
-            if (n < 0)
-                return NULL;
-            if (buf_append(&in->ahead, chunk, (size_t)n))
-                return PyErr_NoMemory();
-            seen = len;
-        }
-        if (!n) {
-            PyObject *line = PyBytes_FromStringAndSize(take ? buf_head(&in->ahead) : NULL, (Py_ssize_t)take);
+        if (feed || look == limit || ended) {
+            size_t take = feed ? (size_t)(feed - buf_head(&in->ahead)) + 1 : look;
+            PyObject *line = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)take);
             if (line && take)
-                buf_consume(&in->ahead, take);
+                take_ahead(in, PyBytes_AS_STRING(line), take);
             return line;
         }
+        char chunk[LINE_BYTES];
+        unsigned takes = in->takes;
+        Py_ssize_t n = fill(in, chunk, sizeof chunk);
+        if (n < 0)
+            return NULL;
+        seen = in->takes == takes ? len : 0;
+        if (buf_append(&in->ahead, chunk, (size_t)n))
+            return PyErr_NoMemory();
+        ended = !n;
     }
 }
 

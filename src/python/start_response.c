@@ -50,7 +50,11 @@ static bool take_status(struct wsgi_call *call, PyObject *status) {
         return false;
     bool digits = s.n >= 3 && s.p[0] >= '2' && s.p[0] <= '9' && s.p[1] >= '0' && s.p[1] <= '9' && s.p[2] >= '0' &&
                   s.p[2] <= '9' && (s.n == 3 || s.p[3] == ' ');
-    if (!digits || s.n > REQUEST_STATUS_MAX || !only(VALUE, s)) {
+    if (s.n > REQUEST_STATUS_MAX) {
+        PyErr_Format(PyExc_ValueError, "the status is longer than %d characters", REQUEST_STATUS_MAX);
+        return false;
+    }
+    if (!digits || !only(VALUE, s)) {
         PyErr_Format(PyExc_ValueError, "the status %R is not of the form '200 OK'", status);
         return false;
     }

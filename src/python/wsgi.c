@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "python/app.h"
 #include "python/call.h"
+#include "python/child.h"
 #include "python/compat.h"
 #include "python/environ.h"
 #include "python/errors.h"
@@ -36,7 +37,7 @@ int wsgi_init(const char *spec, bool multithread, unsigned destinations) {
     errors = errors_new();
     file_wrapper = file_wrapper_init();
     name_close = PyUnicode_InternFromString("close");
-    if (name_close && errors && file_wrapper && !call_init() && !input_init() &&
+    if (name_close && errors && file_wrapper && !child_init() && !call_init() && !input_init() &&
         !environ_init(errors, file_wrapper, multithread))
         status = 0;
     else {
@@ -173,6 +174,8 @@ static enum call_sent send_iterable(struct wsgi_call *call, PyObject *result) {
     PyObject *iterator = result_iterator(result), *item;
     enum call_sent sent = iterator ? CALL_SENT : CALL_FAILED;
     while (sent == CALL_SENT && (item = PyIter_Next(iterator))) {
+        if (child_is())
+            break;
         sent =
             check_bytes(item) ? call_send(call, PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item)) : CALL_FAILED;
         Py_DECREF(item);
@@ -249,6 +252,9 @@ static enum call_sent send_file(struct wsgi_call *call, struct file_sending *f, 
     off_t size = f->range.end - f->range.start;
     enum call_sent sent = CALL_SENT;
     ssize_t n;
+    /* To find out about the file was to call Python, so that another thread may have begun to send. */
+    if (!call_may_send(call))
+        return CALL_FAILED;
     if (call->length_set)
         f->range.end = f->range.start + (off_t)(call->length - call->sent);
     call->sending = true;
@@ -346,7 +352,11 @@ static void call_application(struct wsgi_call *call) {
         PyObject *args[] = {NULL, env, (PyObject *)call};
         result = PyObject_Vectorcall(application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     }
+    if (child_is())
+        child_end();
     enum call_sent sent = result ? send_result(call, result) : CALL_FAILED;
+    if (child_is())
+        child_end();
     if (sent == CALL_SENT || sent == CALL_FULL)
         sent = finish(call);
     if (sent == CALL_FAILED)
@@ -354,6 +364,8 @@ static void call_application(struct wsgi_call *call) {
     call->ended = true;
     if (result)
         close_result(call, result);
+    if (child_is())
+        child_end();
     Py_XDECREF(result);
     Py_XDECREF(env);
 }

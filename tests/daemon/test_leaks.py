@@ -1,7 +1,7 @@
 """Many requests of each kind leave as many objects of Python and as much memory as there were.
 
-LEAK_REQUESTS in the environment says how many of each kind; one object or one hundred bytes for each is found with a
-few thousand of them.
+LEAK_REQUESTS in the environment says how many of each kind. One object for each is found with a few thousand, and so is
+half a kilobyte of memory; with 100,000 it is less than one hundred bytes.
 """
 import json
 import os
@@ -20,8 +20,8 @@ APP = "pepapp"
 REQUESTS = int(os.environ.get("LEAK_REQUESTS") or (1000 if SANITIZED else 5000))
 # Caches of the interpreter and of the server fill; they do not grow with the number of requests.
 OBJECTS = 300 + REQUESTS // 10
-# One hundred bytes for each request, beyond what an allocator may keep back; a sanitizer's keeps a lot.
-MEMORY = (256 << 20) if SANITIZED else (2 << 20) + 100 * REQUESTS // 2
+# Fifty bytes for each request, beyond what an allocator may keep back; a sanitizer's keeps a lot.
+MEMORY = (256 << 20) if SANITIZED else (2 << 20) + 50 * REQUESTS
 BODY = b"first line\nsecond\n" + b"x" * 3000 + b"\nlast"
 SPEC = {"headers": [["Content-Type", "text/plain"], ["X-Other", "value"]], "chunks": ["one", "two"]}
 

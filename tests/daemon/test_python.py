@@ -69,6 +69,35 @@ def test_as_under_python(server, name):
     assert ours == theirs
 
 
+@pytest.mark.parametrize("where", ["call", "iteration", "write"])
+@pytest.mark.parametrize("how, status", [("returns", 0), ("exits", 3), ("raises", 1), ("says", 1)])
+def test_forked_child_ends(server, where, how, status):
+    """However a child ends, it ends: it neither answers its parent's request nor becomes a second server."""
+    if where == "write":
+        status = 7
+    with server.connect() as connection:
+        response = connection.ask("/forks/%s/%s" % (where, how), keep=False)
+    pid = server.pid
+    found = json.loads(response.body)
+    assert response.status == 200 and (found[0] if where == "iteration" else found) == [status, pid]
+    assert children(pid) == []
+    for _ in range(20):
+        assert view(server, "process_id") == pid
+    if how == "raises" and where != "write":
+        server.wait_log("ValueError: in the child")
+    if how == "says" and where != "write":
+        server.wait_log("(?m)^the child says$")
+
+
+def children(pid):
+    """Processes that were started by any thread of it and are still there."""
+    found = []
+    for task in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/children" % (pid, task)) as file:
+            found += file.read().split()
+    return found
+
+
 @pytest.mark.parametrize("name", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(start, name):
     """Processes, pools, exit statuses; the children are Python, and not servers."""

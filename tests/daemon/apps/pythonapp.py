@@ -172,6 +172,10 @@ def forkserver():
     return processes("forkserver")
 
 
+def process_id():
+    return os.getpid()
+
+
 def plain_fork():
     reader, writer = os.pipe()
     pid = os.fork()
@@ -182,6 +186,43 @@ def plain_fork():
     with open(reader, "rb") as file:
         text = file.read().decode()
     return [text, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])]
+
+
+class Forks:
+    """Forks while the answer is made, and ends the child in the way that is asked for; the parent waits for it."""
+
+    def __init__(self, where, how):
+        self.where, self.how = where, how
+
+    def fork(self, write=None):
+        pid = os.fork()
+        if pid:
+            return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), os.getpid()]
+        if write:
+            try:
+                write(b"from the child")
+            except OSError:
+                os._exit(7)
+        if self.how == "exits":
+            sys.exit(3)
+        if self.how == "raises":
+            raise ValueError("in the child")
+        if self.how == "says":
+            sys.exit("the child says")
+        return None
+
+    def answer(self, environ, start_response):
+        if self.where == "call":
+            body = [json.dumps(self.fork()).encode()]
+        write = start_response("200 OK", [("Content-Type", "text/plain")])
+        if self.where == "write":
+            body = [json.dumps(self.fork(write)).encode()]
+        return self.pieces() if self.where == "iteration" else body
+
+    def pieces(self):
+        yield b"["
+        yield json.dumps(self.fork()).encode()
+        yield b"]"
 
 
 def programs():
@@ -258,6 +299,8 @@ def set_alarm():
 
 
 def application(environ, start_response):
+    if environ["PATH_INFO"].startswith("/forks/"):
+        return Forks(*environ["PATH_INFO"].split("/")[2:]).answer(environ, start_response)
     value = globals()[environ["PATH_INFO"].lstrip("/")]()
     body = json.dumps(value).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])

@@ -1,0 +1,25 @@
+/* Processes that the application forks (os.fork) within a call.
+ *
+ * A child has a copy of the request and of the thread that runs it, but neither the loop nor the other threads, and it
+ * shares the sockets with the server: it must not answer, nor go on as a second server when the call returns.
+ */
+#ifndef WSGI_FCGI_PYTHON_CHILD_H
+#define WSGI_FCGI_PYTHON_CHILD_H
+
+#include <stdbool.h>
+
+extern bool child_forked;
+
+/* Takes note of forks from now on. Call once. Returns 0, or -1 without an exception when there is no memory. */
+int child_init(void);
+
+/* Whether this process is such a child. Any thread, GIL not needed. */
+static inline bool child_is(void) {
+    return child_forked;
+}
+
+/* Ends the child as python3 ends a program whose last statement was reached: SystemExit gives the status, any other
+ * pending exception is printed and gives 1, and without one it is 0. GIL held. */
+_Noreturn void child_end(void);
+
+#endif
