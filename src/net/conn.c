@@ -121,10 +121,24 @@ static void linger(struct conn *c) {
     shutdown(c->fd, SHUT_WR);
     TAILQ_REMOVE(list_of(c), c, link);
     c->state = CONN_LINGERING;
-    c->active_at = ev_now(lane->loop);
+    c->active_at = c->linger_since = ev_now(lane->loop);
     TAILQ_INSERT_TAIL(list_of(c), c, link);
     lane_lingers(lane);
     conn_watch(c);
+}
+
+/* The time that the peer has to take something begins, or begins anew; what it sends meanwhile does not count. */
+static void out_touch(struct conn *c) {
+    if (c->out_at > 0)
+        TAILQ_REMOVE(&c->lane->unsent, c, out_link);
+    c->out_at = ev_now(c->lane->loop);
+    TAILQ_INSERT_TAIL(&c->lane->unsent, c, out_link);
+}
+
+static void out_forget(struct conn *c) {
+    if (c->out_at > 0)
+        TAILQ_REMOVE(&c->lane->unsent, c, out_link);
+    c->out_at = 0;
 }
 
 /* A socket counts as writable only when a good part of its buffer is free: of a slow reader the loop hears little. */
@@ -144,13 +158,13 @@ static void output_settle(struct conn *c, int error, bool waiting) {
         return;
     }
     if (waiting) {
-        if (!ev_is_active(&c->write_io))
-            conn_touch(c); /* the time that the peer has to take it starts now */
+        out_touch(c);
         (void)conn_advances(c);
         ev_io_start(c->lane->loop, &c->write_io);
         conn_watch(c);
         return;
     }
+    out_forget(c);
     ev_io_stop(c->lane->loop, &c->write_io);
     if (c->state != CONN_FLUSHING)
         return;
@@ -261,7 +275,7 @@ static void read_eof(struct conn *c) {
 
 static void drop_input(struct conn *c, size_t len) {
     c->drained += len;
-    if (c->state == CONN_LINGERING && c->drained > CONN_DROP_MAX)
+    if (c->drained > CONN_DROP_MAX)
         conn_close(c, CONN_DRAINED);
 }
 
@@ -333,6 +347,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const st
     c->watched = c->read_ended = c->paused = c->linger = c->used = false;
     c->is_unix = is_unix;
     c->drained = 0;
+    c->out_at = 0;
     c->out_noted = false;
     c->out_error = 0;
     ev_io_init(&c->read_io, read_cb, fd, EV_READ);
@@ -383,6 +398,7 @@ void conn_close(struct conn *c, enum conn_reason reason) {
     log_reason(c, reason);
     TAILQ_REMOVE(list_of(c), c, link);
     c->state = CONN_CLOSED;
+    out_forget(c);
     ev_io_stop(lane->loop, &c->write_io);
     stop_reading(c);
     pthread_mutex_lock(&c->out_lock);

@@ -97,8 +97,11 @@ struct conn {
     bool linger;     /* FLUSHING: then shut down and linger instead of closing */
     enum conn_reason flush_reason;
     ev_tstamp active_at;
-    uint64_t drained; /* LINGERING: bytes dropped */
-    int unsent;       /* what the peer had to take yet of what was sent, at the last look at it (SIOCOUTQ) */
+    uint64_t drained; /* bytes dropped when it was to end */
+    ev_tstamp linger_since;
+    ev_tstamp out_at; /* when the peer last took something, while output waits; 0: none waits */
+    TAILQ_ENTRY(conn) out_link;
+    int unsent; /* what the peer had to take yet of what was sent, at the last look at it (SIOCOUTQ) */
     ev_io read_io, write_io;
     TAILQ_ENTRY(conn) link;
     TAILQ_ENTRY(conn) unwatched_link;
@@ -116,7 +119,8 @@ enum {
     CONN_OUT_LOW = 32768,     /* ...until so little is left */
     CONN_OUT_MAX = 16 << 20,  /* more than this waits only when a peer sends requests and reads no answers */
     CONN_DROP_MAX = 64 << 20, /* bytes that are read for nothing, so that a peer gets to its answer */
-    CONN_LINGER_SECONDS = 5   /* without a byte of them */
+    CONN_LINGER_SECONDS = 5,  /* without a byte of them */
+    CONN_LINGER_MAX = 60      /* seconds in all */
 };
 
 /* Prepares a zeroed or recycled connection for an accepted, non-blocking descriptor. It holds one reference of its own

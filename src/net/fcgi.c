@@ -245,7 +245,7 @@ static void on_half_closed(struct conn *conn) {
         else if (q)
             on_stdin_end(q);
     } while (q);
-    fcgi_conn_after_request(c, true);
+    fcgi_conn_after_request(c);
 }
 
 static enum conn_reason on_idle(struct conn *conn) {
@@ -337,6 +337,7 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
     c->values = (struct fcgi_values){0};
     c->closing = lane->stopping;
     c->nrequests = c->nbegun = 0;
+    c->unread = false;
     TAILQ_INIT(&c->requests);
     lane->nlive++;
     conn_init(&c->conn, lane, fd, l->is_unix, &fcgi_conn_ops);

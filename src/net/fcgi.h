@@ -50,6 +50,7 @@ struct fcgi_conn {
     TAILQ_HEAD(fcgi_requests, fcgi_request) requests; /* open ones, oldest first */
     unsigned nrequests;
     unsigned nbegun; /* requests so far */
+    bool unread;     /* STDIN of a request was not read to its end: a plain close could be a reset */
     bool closing;    /* a request without FCGI_KEEP_CONN came, or the server stops: ends after the open requests */
     LIST_ENTRY(fcgi_conn) free;
 };

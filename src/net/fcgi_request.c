@@ -77,6 +77,7 @@ void fcgi_request_release(struct fcgi_request *q) {
     struct fcgi_conn *c = q->c;
     struct lane *lane = c->conn.lane;
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    c->unread |= !q->stdin_read;
     TAILQ_REMOVE(&c->requests, q, link);
     c->nrequests--;
     atomic_fetch_sub_explicit(&lane->nrequests, 1, memory_order_relaxed);
@@ -104,9 +105,9 @@ static void release_held(struct fcgi_conn *c, uint16_t id);
 
 /* Ends the connection when its last request was answered and it is not to be kept. STDIN that was not read to its end
  * would turn a plain close into a reset (FastCGI 1.0, 5.1 has no early end for the web server's side). */
-void fcgi_conn_after_request(struct fcgi_conn *c, bool stdin_read) {
+void fcgi_conn_after_request(struct fcgi_conn *c) {
     if (c->closing && !c->nrequests)
-        conn_finish(&c->conn, CONN_DONE, !stdin_read || !fcgi_decoder_idle(&c->decoder));
+        conn_finish(&c->conn, CONN_DONE, c->unread || !fcgi_decoder_idle(&c->decoder));
 }
 
 /* A peer that multiplexes could keep a server that stops from ever having no request of it. "Cannot multiplex" behind a
@@ -119,7 +120,6 @@ static uint8_t protocol_status(const struct fcgi_conn *c) {
 void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
     struct fcgi_conn *c = q->c;
     uint16_t id = q->id;
-    bool stdin_read = q->stdin_read;
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
     conn_ref(&c->conn);
     if (c->conn.state == CONN_OPEN) {
@@ -130,7 +130,7 @@ void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
     }
     fcgi_request_release(q);
     release_held(c, id);
-    fcgi_conn_after_request(c, stdin_read);
+    fcgi_conn_after_request(c);
     conn_unref(&c->conn);
 }
 
@@ -242,7 +242,8 @@ static void request_break_off(struct fcgi_request *q) {
         log_error("out of memory");
     if (buf_len(&q->r.out))
         conn_output(c, buf_head(&q->r.out), buf_len(&q->r.out));
-    conn_finish(c, CONN_BROKEN_OFF, !q->stdin_read);
+    q->c->unread |= !q->stdin_read;
+    conn_finish(c, CONN_BROKEN_OFF, q->c->unread);
     fcgi_request_release(q);
     conn_unref(c);
 }

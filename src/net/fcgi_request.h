@@ -38,8 +38,7 @@ void fcgi_request_release(struct fcgi_request *q);
 /* Frees the memory of a pooled request. */
 void fcgi_request_free(struct fcgi_request *q);
 
-/* Ends the connection when its last request was answered and it is not to be kept. `stdin_read`: that request's STDIN
- * came to its end; otherwise a plain close could turn into a reset. */
-void fcgi_conn_after_request(struct fcgi_conn *c, bool stdin_read);
+/* Ends the connection when its last request was answered and it is not to be kept. */
+void fcgi_conn_after_request(struct fcgi_conn *c);
 
 #endif

@@ -63,8 +63,11 @@ static void accept_full(struct lane *lane) {
 
 /* Out of descriptors or memory: connections wait in the backlog until something is free again. */
 static void accept_pause(struct lane *lane, int error) {
-    log_warning("cannot accept connections: %s: waiting for others to end; raise the limit of open files (ulimit -n)",
-                strerror(error));
+    char more[LOG_MORE_SIZE];
+    if (log_limit_due(&lane->accept_limit, more))
+        log_warning("cannot accept connections: %s: waiting for others to end; raise the limit of open files "
+                    "(ulimit -n)%s",
+                    strerror(error), more);
     accept_stop(lane);
     lane->accept_paused = true;
     ev_timer_set(&lane->accept_pause, ACCEPT_PAUSE, 0.);
@@ -141,19 +144,32 @@ void lane_check_stopped(struct lane *lane) {
 
 static void idle_close(struct conn *c) {
     conn_ref(c);
-    enum conn_reason reason = c->state == CONN_FLUSHING ? CONN_SLOW_READER : c->ops->idle(c);
-    if (reason != CONN_DONE && !(reason == CONN_SLOW_READER && conn_advances(c)))
+    enum conn_reason reason = c->out_at > 0 ? CONN_DONE : c->ops->idle(c);
+    if (reason != CONN_DONE)
         conn_close(c, reason);
     else if (c->state != CONN_CLOSED)
         conn_touch(c);
     conn_unref(c);
 }
 
+/* A reader that takes nothing holds threads up: it has the idle time, whatever it sends meanwhile. */
+static void unsent_close(struct conn *c) {
+    if (!conn_advances(c)) {
+        conn_close(c, CONN_SLOW_READER);
+        return;
+    }
+    TAILQ_REMOVE(&c->lane->unsent, c, out_link);
+    c->out_at = ev_now(c->lane->loop);
+    TAILQ_INSERT_TAIL(&c->lane->unsent, c, out_link);
+}
+
 static void idle_timer_start(struct lane *lane) {
     struct conn *oldest = TAILQ_FIRST(&lane->conns);
     if (!oldest || lane->config.idle_timeout <= 0)
         return;
-    ev_tstamp after = oldest->active_at + lane->config.idle_timeout - ev_now(lane->loop);
+    struct conn *slowest = TAILQ_FIRST(&lane->unsent);
+    ev_tstamp since = slowest && slowest->out_at < oldest->active_at ? slowest->out_at : oldest->active_at;
+    ev_tstamp after = since + lane->config.idle_timeout - ev_now(lane->loop);
     ev_timer_set(&lane->idle_timer, after > 0.001 ? after : 0.001, 0.);
     ev_timer_start(lane->loop, &lane->idle_timer);
 }
@@ -162,6 +178,8 @@ static void idle_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)revents;
     struct lane *lane = w->data;
     struct conn *c;
+    while ((c = TAILQ_FIRST(&lane->unsent)) && c->out_at + lane->config.idle_timeout <= ev_now(loop))
+        unsent_close(c);
     while ((c = TAILQ_FIRST(&lane->conns)) && c->active_at + lane->config.idle_timeout <= ev_now(loop))
         idle_close(c);
     idle_timer_start(lane);
@@ -171,8 +189,13 @@ static void linger_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)revents;
     struct lane *lane = w->data;
     struct conn *c;
-    while ((c = TAILQ_FIRST(&lane->lingering)) && c->active_at + CONN_LINGER_SECONDS <= ev_now(loop))
-        conn_close(c, CONN_DRAINED);
+    struct conn *next;
+    for (c = TAILQ_FIRST(&lane->lingering); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        if (c->active_at + CONN_LINGER_SECONDS <= ev_now(loop) || c->linger_since + CONN_LINGER_MAX <= ev_now(loop))
+            conn_close(c, CONN_DRAINED);
+    }
+    c = TAILQ_FIRST(&lane->lingering);
     if (c) {
         ev_timer_set(w, c->active_at + CONN_LINGER_SECONDS - ev_now(loop), 0.);
         ev_timer_start(loop, w);
@@ -319,6 +342,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     lane->listeners = listeners;
     TAILQ_INIT(&lane->conns);
     TAILQ_INIT(&lane->lingering);
+    TAILQ_INIT(&lane->unsent);
     TAILQ_INIT(&lane->unwatched);
     TAILQ_INIT(&lane->waits);
     atomic_flag_clear(&lane->stop_posted);

@@ -34,6 +34,7 @@ struct lane {
 
     TAILQ_HEAD(conn_list, conn) conns; /* least recently active first */
     struct conn_list lingering;        /* those in CONN_LINGERING, in the same order */
+    TAILQ_HEAD(, conn) unsent;         /* whose output waits for the peer, by conn.out_at */
     TAILQ_HEAD(, conn) unwatched;      /* open ones whose descriptor libev does not know yet */
     TAILQ_HEAD(, frontend_wait) waits; /* for headers, the oldest first */
     ev_timer header_timer;
@@ -44,7 +45,7 @@ struct lane {
     unsigned long long next_conn;
     struct log_limit refusal_limits[REFUSAL_COUNT];
     struct log_limit reason_limits[CONN_REASON_COUNT]; /* enum conn_reason */
-    struct log_limit role_limit;
+    struct log_limit role_limit, accept_limit;
     atomic_uint nconns, nrequests;
     unsigned nlive; /* connections whose memory is in use */
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { SPOOL_READ_MAX = 262144 }; /* bytes that are read from the file at a time */
+
 void body_init(struct body *b) {
     *b = (struct body){.spool = -1, .expected = -1};
     pthread_mutex_init(&b->lock, NULL);
@@ -161,6 +163,8 @@ static ssize_t read_locked(struct body *b, void *out, size_t len) {
         return (ssize_t)n;
     }
     if (b->spool_end > b->spool_start) {
+        /* The loop's owner may have to wait for the lock. */
+        len = len < SPOOL_READ_MAX ? len : SPOOL_READ_MAX;
         off_t unread = b->spool_end - b->spool_start;
         ssize_t got;
         do

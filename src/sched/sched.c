@@ -297,7 +297,8 @@ static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job,
 /* The ready queue. */
 
 bool sched_submit(struct sched *s, struct sched_job *job) {
-    if (s->nready >= s->config.queue_limit && atomic_load(&s->nbusy) >= s->config.threads)
+    unsigned busy = atomic_load(&s->nbusy), idle = busy < s->config.threads ? s->config.threads - busy : 0;
+    if (s->nready >= s->config.queue_limit + idle)
         return false;
     job->sched = s;
     job->done.call = job_done;

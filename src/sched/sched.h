@@ -64,7 +64,7 @@ struct sched_job {
 struct sched_config {
     struct ev_loop *loop;                                         /* belongs to the caller, outlives the scheduler */
     unsigned threads;                                             /* jobs that may run at a time: 1 to 1024 */
-    unsigned queue_limit;                                         /* jobs that may wait while all threads are busy */
+    unsigned queue_limit;                                         /* jobs that may wait for a thread */
     uint64_t queue_timeout;                                       /* nanoseconds a job may wait; 0: for ever */
     void (*thread_stop)(struct sched_thread *thread, void *user); /* on each pool thread before it ends, or NULL */
     void *user;
@@ -80,8 +80,8 @@ void sched_free(struct sched *s);
 /* Starts the first thread, which becomes the owner. Returns 0, or -1 with errno. */
 int sched_start(struct sched *s);
 
-/* Appends a job to the ready queue. Owner only. Returns false when the queue is full (all threads busy and queue_limit
- * jobs waiting): the job was not taken. */
+/* Appends a job to the ready queue. Owner only. Returns false when the queue is full (queue_limit jobs wait, beside one for
+ * each thread that is free): the job was not taken. */
 bool sched_submit(struct sched *s, struct sched_job *job);
 
 /* Takes a job that waits off the queue. Owner only. Returns false when it is not waiting (any more). */

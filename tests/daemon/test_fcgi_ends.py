@@ -1,4 +1,5 @@
 """How connections end: after so many requests, after a bounded drain, when a peer is too slow."""
+import re
 import select
 
 import pytest
@@ -205,6 +206,43 @@ def test_reader_that_takes_nothing_of_a_whole_answer(start, keep):
         server.wait_log(SLOW_READER)
         waits_for_end(connection)
     before.same(threads=3)  # the call, which waited for its body, others beside it, and the loop
+
+
+@pytest.mark.parametrize("size, path", [(None, "/big"), (5 * MIB, "/echo")])
+def test_reader_that_takes_nothing_and_sends(start, size, path):
+    """What it sends keeps neither the connection nor the thread whose answer it does not take."""
+    server = start(APP, "-t", 1, "--idle-timeout", 1)
+    body = bytes(size or 0)
+    with server.connect() as connection:
+        connection.send(request(params(path, "POST", "mib=40&token=" + next(tokens), body=body), body))
+        assert select.select([connection.sock], [], [], fcgi.PATIENCE)[0]
+        try:
+            while not re.search(SLOW_READER, server.log()):
+                connection.send(record(fcgi.STDIN, 77, b"x"))
+                select.select([], [], [], 0.02)
+        except (BrokenPipeError, ConnectionResetError):
+            server.wait_log(SLOW_READER)
+    good(server.ask("/hello"))
+
+
+def test_answer_behind_one_with_an_unread_body(start, gate):
+    """The end of the connection must not be a reset, which would destroy the second answer."""
+    server = start(APP, socket="127.0.0.1:0", address=("127.0.0.1", 0), wait=False)
+    server.address = "127.0.0.1", int(server.wait_log(r"listening on 127\.0\.0\.1:(\d+)").group(1))
+    for _ in range(20):
+        with server.connect() as connection:
+            given = params("/gate", "POST", "gate=" + gate.path, CONTENT_LENGTH="10000000")
+            connection.send(begin(1), stream(fcgi.PARAMS, 1, pairs(given)),
+                            stream(fcgi.STDIN, 1, b"x" * 100000, end=False))
+            visitor = gate.arrived()
+            connection.send(request(params("/big", query="mib=8&token=" + next(tokens)), id=2))
+            while 2 not in connection.pending:
+                connection.read_and_keep()
+            visitor.release()
+            good(connection.read_response(1), b"passed\n")
+            connection.send(*[record(fcgi.STDIN, 1, b"x" * 60000)] * 20)
+            response = connection.read_response(2)
+            assert not response.broken and len(response.body) == 8 * MIB
 
 
 def test_reader_that_takes_little(start):

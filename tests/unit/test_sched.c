@@ -11,6 +11,7 @@
 START_TEST(test_inline)
 {
     static struct task tasks[TASKS_MAX];
+    config.queue_limit = TASKS_MAX;
     make(4);
     for (int i = 0; i < TASKS_MAX; i++) {
         task_init(&tasks[i], (uint32_t)i, NULL);
