@@ -344,7 +344,8 @@ void http_conn_go_on(struct http_conn *c) {
         feed_kept(c);
     if (c->conn.state == CONN_OPEN && c->conn.read_ended)
         on_half_closed(&c->conn); /* what is there by now is all there will be */
-    if (c->conn.state == CONN_OPEN && c->conn.paused && buf_len(&c->in) < PIPELINE_MAX)
+    if (c->conn.state == CONN_OPEN && c->conn.paused &&
+        (c->state == HTTP_HEAD_STATE || buf_len(&c->in) < PIPELINE_MAX)) /* a head has a bound of its own */
         conn_resume(&c->conn);
 }
 

@@ -80,6 +80,10 @@ void http_peer_init(struct http_peer *peer, const struct lane_config *config, in
 void http_peer_proxied(struct http_peer *peer, const struct lane_config *config, const struct proxy_header *header) {
     if (header->local)
         return;
+    if (header->unknown) {
+        peer->trusted = false; /* what comes is of a client whom nobody knows */
+        return;
+    }
     peer->address = (struct sockaddr_storage){0};
     memcpy(&peer->address, &header->source, sizeof header->source);
     peer->trusted = is_trusted(config, (const struct sockaddr *)&peer->address);
@@ -108,13 +112,13 @@ static void collect(struct fields *f, const struct buf *params) {
     *f = (struct fields){0};
     while (pos && params_next(&pos, end, &pair) == PARAMS_PAIR) {
         if (equals(pair.name, "HTTP_X_FORWARDED_FOR"))
-            forwarded_append(&f->addresses, pair.value);
+            forwarded_append(&f->addresses, pair.value, false);
         else if (equals(pair.name, "HTTP_X_FORWARDED_PROTO"))
-            forwarded_append(&f->protos, pair.value);
+            forwarded_append(&f->protos, pair.value, false);
         else if (equals(pair.name, "HTTP_X_FORWARDED_HOST"))
-            forwarded_append(&f->hosts, pair.value);
+            forwarded_append(&f->hosts, pair.value, false);
         else if (equals(pair.name, "HTTP_FORWARDED"))
-            forwarded_append(&f->forwarded, pair.value);
+            forwarded_append(&f->forwarded, pair.value, true);
     }
 }
 

@@ -18,15 +18,23 @@ static struct slice trim(struct slice s) {
     return s;
 }
 
-/* Takes what stands in front of the next `separator` outside of quotes off *rest (RFC 7239, 4: quoted-string). */
-static struct slice take(struct slice *rest, char separator) {
-    bool quoted = false;
-    size_t n = 0;
-    for (; n < rest->n && (quoted || rest->p[n] != separator); n++) {
-        if (quoted && rest->p[n] == '\\' && n + 1 < rest->n)
+/* Where the quoted string that begins at s.p[n] ends (RFC 7239, 4), or 0: a quote that nothing closes is a character like
+ * any other, or else what a client sends could swallow what a proxy has written behind it. */
+static size_t quoted_end(struct slice s, size_t n) {
+    while (++n < s.n && s.p[n] != '"') {
+        if (s.p[n] == '\\')
             n++;
-        else if (rest->p[n] == '"')
-            quoted = !quoted;
+    }
+    return n < s.n ? n : 0;
+}
+
+/* Takes what stands in front of the next `separator`, with `quotes` outside of quoted strings, off *rest. */
+static struct slice take(struct slice *rest, char separator, bool quotes) {
+    size_t n = 0;
+    for (; n < rest->n && rest->p[n] != separator; n++) {
+        size_t end = quotes && rest->p[n] == '"' ? quoted_end(*rest, n) : 0;
+        if (end)
+            n = end;
     }
     struct slice item = {rest->p, n};
     size_t used = n + (n < rest->n);
@@ -35,9 +43,9 @@ static struct slice take(struct slice *rest, char separator) {
     return trim(item);
 }
 
-void forwarded_append(struct forwarded_list *list, struct slice value) {
+void forwarded_append(struct forwarded_list *list, struct slice value, bool quotes) {
     while (value.n) {
-        struct slice item = take(&value, ',');
+        struct slice item = take(&value, ',', quotes);
         if (!item.n)
             continue; /* RFC 9110, 5.6.1: empty elements do not count */
         if (list->count == FORWARDED_HOPS) {
@@ -96,7 +104,7 @@ bool forwarded_address(struct slice text, union peer_address *address) {
 struct slice forwarded_parameter(struct slice element, const char *name) {
     size_t n = strlen(name);
     while (element.n) {
-        struct slice pair = take(&element, ';');
+        struct slice pair = take(&element, ';', true);
         if (pair.n <= n || pair.p[n] != '=' || strncasecmp(pair.p, name, n) != 0)
             continue;
         struct slice value = unquote((struct slice){pair.p + n + 1, pair.n - n - 1});

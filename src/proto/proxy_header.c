@@ -64,7 +64,7 @@ static enum proxy_result parse_v1(const char *data, size_t len, struct proxy_hea
     if (end < pos || *end != '\r')
         return PROXY_BAD;
     if (begins(pos, end, "UNKNOWN", 7) && (end == pos + 7 || pos[7] == ' ')) {
-        h->local = true;
+        h->unknown = true;
         return PROXY_OK;
     }
     int family = begins(pos, end, "TCP4 ", 5) ? AF_INET : begins(pos, end, "TCP6 ", 5) ? AF_INET6 : AF_UNSPEC;
@@ -105,7 +105,8 @@ static enum proxy_result parse_v2(const char *data, size_t len, struct proxy_hea
         memcpy(&h->destination.in6.sin6_port, at + 34, 2);
     } else {
         /* Section 2.2: addresses of another kind are skipped, and those of the connection count. */
-        h->local = true;
+        h->local = u[12] == V2_LOCAL;
+        h->unknown = !h->local;
         return u[12] == V2_PROXY && (u[13] == V2_TCP4 || u[13] == V2_TCP6) ? PROXY_BAD : PROXY_OK;
     }
     return PROXY_OK;

@@ -17,7 +17,8 @@ enum {
 };
 
 struct proxy_header {
-    bool local; /* the proxy speaks for itself, or does not know the client: the addresses of the connection count */
+    bool local;   /* the proxy speaks for itself: the addresses of the connection count */
+    bool unknown; /* it speaks for a client, but does not know which */
     union peer_address source, destination;
 };
 

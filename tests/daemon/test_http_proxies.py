@@ -67,6 +67,8 @@ def test_trusted_proxy(start, allow):
     (["X-Forwarded-For: 192.0.2.1:4711"], "192.0.2.1"),
     (["X-Forwarded-For: [2001:db8::1]:4711"], "2001:db8::1"),
     (["X-Forwarded-For: ::ffff:192.0.2.9"], "192.0.2.9"),
+    (['X-Forwarded-For: ", 192.0.2.2'], "192.0.2.2"),                            # a client's quote hides nothing
+    (['X-Forwarded-For: "a, 192.0.2.1, 10.0.0.1'], "192.0.2.1"),
     (["X_Forwarded_For: 192.0.2.1"], "127.0.0.1"),                               # is no such field
 ])
 def test_rightmost_that_is_not_trusted(start, lines, address):
@@ -140,6 +142,16 @@ def test_fields_behind_the_proxy_protocol(start):
     server = start(APP, "--forwarded-allow", "unix", "--forwarded-allow", "192.0.2.7", "--proxy-protocol", wait=False)
     server.wait_log("listening")
     assert from_proxy(server, V1, "X-Forwarded-For: 203.0.113.1")[0] == "203.0.113.1"
+    # The proxy does not know its client, whose fields these are; then it speaks for itself.
+    for unknown in (b"PROXY UNKNOWN\r\n", SIGNATURE + b"\x21\0\0\0"):
+        assert from_proxy(server, unknown, "X-Forwarded-For: 203.0.113.1")[0] == ""
+    assert from_proxy(server, SIGNATURE + b"\x20\0\0\0", "X-Forwarded-For: 203.0.113.1")[0] == "203.0.113.1"
+
+
+def test_quote_in_forwarded(start):
+    """What a client sends does not swallow what the proxy writes behind it."""
+    server = tcp(start, "--forwarded-allow", "127.0.0.1", "--forwarded-fields", "forwarded")
+    assert seen(server, 'Forwarded: for=", for=192.0.2.7')[0] == "192.0.2.7"
 
 
 @pytest.mark.parametrize("data", [head(), b"PROXY TCP4 192.0.2.7\r\n" + head(), V1[:-2] + b"\n" + head(), b"\0" * 20,

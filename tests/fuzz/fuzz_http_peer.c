@@ -33,7 +33,7 @@ static void check_proxy(const char *data, size_t size) {
         return;
     assert(proxy_header_parse(data, used, &shorter, &ignored) == PROXY_OK && ignored == used);
     assert(!memcmp(&header, &shorter, sizeof header));
-    if (!header.local) {
+    if (!header.local && !header.unknown) {
         check_address(&header.source);
         check_address(&header.destination);
     }
@@ -44,8 +44,8 @@ static void check_list(const char *data, size_t size) {
     struct forwarded_list list = {.count = 0};
     union peer_address address;
     size_t cut = size / 2;
-    forwarded_append(&list, (struct slice){data, cut});
-    forwarded_append(&list, (struct slice){data + cut, size - cut});
+    forwarded_append(&list, (struct slice){data, cut}, true);
+    forwarded_append(&list, (struct slice){data + cut, size - cut}, false);
     assert(list.count <= FORWARDED_HOPS);
     for (size_t i = 0; i < list.count; i++) {
         struct slice item = list.items[i];

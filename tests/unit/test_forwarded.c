@@ -18,17 +18,28 @@ static const struct {
              {"a,,b,", ",c", "a|b|c"},
              {"for=a;by=\"x,y\", for=b", "for=c", "for=a;by=\"x,y\"|for=b|for=c"},
              {"a=\"\\\",\",b", "", "a=\"\\\",\"|b"},
-             {"a=\"open,b", "c", "a=\"open,b|c"}};
+             {"a=\"open,b", "c", "a=\"open|b|c"},
+             {"a=\"x\";b=\"open\\\",c", "", "a=\"x\";b=\"open\\\"|c"}};
 
 START_TEST(items)
 {
     struct forwarded_list list = {.count = 0};
     char shown[256] = "";
-    forwarded_append(&list, SLICE(lists[_i].first));
-    forwarded_append(&list, SLICE(lists[_i].second));
+    forwarded_append(&list, SLICE(lists[_i].first), true);
+    forwarded_append(&list, SLICE(lists[_i].second), true);
     for (size_t i = 0; i < list.count; i++)
         sprintf(shown + strlen(shown), "%s%.*s", i ? "|" : "", (int)list.items[i].n, list.items[i].p);
     ck_assert_str_eq(shown, lists[_i].items);
+}
+END_TEST
+
+/* X-Forwarded-For and its like have no quotes. */
+START_TEST(items_without_quotes)
+{
+    struct forwarded_list list = {.count = 0};
+    forwarded_append(&list, SLICE("\"a, b\", \", 192.0.2.7"), false);
+    ck_assert_uint_eq(list.count, 4);
+    ck_assert(!memcmp(list.items[3].p, "192.0.2.7", 9) && list.items[3].n == 9);
 }
 END_TEST
 
@@ -39,7 +50,7 @@ START_TEST(nearest_are_kept)
     int n = 0;
     for (int i = 0; i < FORWARDED_HOPS + 10; i++)
         n += sprintf(text + n, "%d,", i);
-    forwarded_append(&list, SLICE(text));
+    forwarded_append(&list, SLICE(text), false);
     ck_assert_uint_eq(list.count, FORWARDED_HOPS);
     ck_assert(!strncmp(list.items[0].p, "10,", 3) && !strncmp(list.items[FORWARDED_HOPS - 1].p, "41,", 3));
 }
@@ -112,6 +123,7 @@ int main(void) {
     Suite *suite = suite_create("forwarded");
     TCase *tc = tcase_create("forwarded");
     tcase_add_loop_test(tc, items, 0, COUNT(lists));
+    tcase_add_test(tc, items_without_quotes);
     tcase_add_test(tc, nearest_are_kept);
     tcase_add_loop_test(tc, address, 0, COUNT(addresses));
     tcase_add_loop_test(tc, parameter, 0, COUNT(parameters));
