@@ -35,7 +35,7 @@ struct parsing {
     char *out;
     struct slice name; /* of the field whose value is to come */
     struct slice host, expect, transfer_encoding;
-    unsigned nhosts, ntransfer_encodings;
+    unsigned nhosts, ntransfer_encodings, ncontent_types;
     bool complete, nameless;
     uint64_t content_length;
     uint16_t flags; /* of llhttp, which clears them when the request has no body */
@@ -83,6 +83,7 @@ static bool take_field(struct parsing *p, struct slice name, struct slice value)
     case sizeof "Content-Type" - 1:
         if (!is(name, "content-type"))
             return true;
+        p->ncontent_types++;
         put_pair(p, LITERAL("CONTENT_TYPE"), value);
         return false;
     case sizeof "Content-Length" - 1:
@@ -243,6 +244,11 @@ static bool check_expect(struct parsing *p) {
     return true;
 }
 
+/* RFC 9110, 8.3: no list, so of several nobody can say which one others have read. */
+static bool check_content_type(struct parsing *p) {
+    return p->ncontent_types < 2 || refuse(p, bad_request, "several Content-Type fields");
+}
+
 /* RFC 9112, 3.2 */
 static bool check_host(struct parsing *p, const struct http_target *target) {
     if (p->nhosts > 1)
@@ -314,7 +320,7 @@ bool http_parse_head(const char *data, size_t len, struct http_head *head, char 
     llhttp_errno_t error = llhttp_execute(llhttp, data, len);
     *nparams = 0;
     if (!check_llhttp(&p, llhttp, error) || !check_line(&p, llhttp) || !check_length(&p) || !check_expect(&p) ||
-        !check_target(&p, &target) || !check_host(&p, &target) || !put_line(&p, &target))
+        !check_target(&p, &target) || !check_host(&p, &target) || !check_content_type(&p) || !put_line(&p, &target))
         return false;
     head->keep_alive = is_kept(&p);
     head->head_only = llhttp->method == HTTP_HEAD;

@@ -7,10 +7,10 @@ import os
 import re
 import resource
 import select
-import time
 import socket
 import struct
 import termios
+import time
 
 import pytest
 

@@ -89,6 +89,21 @@ def test_pipelined_behind_one_that_waits(server, gate):
         assert server.rss() - memory < (400 if SANITIZED else 40) << 20
 
 
+def test_large_head_behind_one_that_waits(server, gate):
+    """What of it comes too early waits, and the rest is read once it is its turn."""
+    with server.connect() as connection:
+        connection.send(request(params("/gate", query="gate=" + gate.path), keep=True))
+        visitor = gate.arrived()
+        large = GET[:-2] + b"X-Large: " + b"x" * 110000 + b"\r\n\r\n"
+        connection.send(large[:80000])
+        for _ in range(2):
+            good(server.ask("/hello"), HELLO)  # it has read what it reads by now
+        visitor.release()
+        good(connection.read_response(), b"passed\n")
+        connection.send(large[80000:])
+        assert connection.read_response().body == HELLO
+
+
 def test_pipelined_requests_of_a_slow_reader(start):
     """All are answered, in order, however late the client reads, and also when it has ended its side."""
     server = start("wsgiapp")

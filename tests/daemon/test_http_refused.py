@@ -101,6 +101,7 @@ REFUSED = {
     "parenthesis in a name": (get(b"X(Y): z\r\n"), 400),
     "no host": (get(host=b""), 400),
     "two hosts": (get(host=H + H), 400),
+    "two content types": (get(host=H + b"Content-Type: text/plain\r\nContent-Type: text/html\r\n"), 400),
     "list of hosts": (get(host=b"Host: a, b\r\n"), 400),
     "host with a path": (get(host=b"Host: a/b\r\n"), 400),
     "host with a user": (get(host=b"Host: u@a\r\n"), 400),
