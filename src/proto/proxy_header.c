@@ -78,7 +78,7 @@ static enum proxy_result parse_v1(const char *data, size_t len, struct proxy_hea
  */
 
 enum { V2_HEADER = 16, V2_LOCAL = 0x20, V2_PROXY = 0x21, V2_TCP4 = 0x11, V2_TCP6 = 0x21 };
-static const char v2_signature[12] = "\r\n\r\n\0\r\nQUIT\n";
+static const char v2_signature[] = {'\r', '\n', '\r', '\n', 0, '\r', '\n', 'Q', 'U', 'I', 'T', '\n'};
 
 static enum proxy_result parse_v2(const char *data, size_t len, struct proxy_header *h, size_t *used) {
     if (len < V2_HEADER)
