@@ -89,6 +89,7 @@ static void on_params_end(struct fcgi_request *q) {
     if (q->state != FCGI_PARAMS_STATE)
         return;
     fcgi_request_set_state(q, FCGI_BODY_STATE);
+    q->stdin_at = ev_now(q->c->conn.lane->loop);
     if (!q->refusal)
         q->refusal = params_scan(q);
     if (q->role == FCGI_AUTHORIZER)
@@ -101,6 +102,7 @@ static void on_params_end(struct fcgi_request *q) {
 
 static enum conn_reason on_stdin(struct fcgi_request *q, const struct fcgi_event *e) {
     struct conn *c = &q->c->conn;
+    q->stdin_at = ev_now(c->lane->loop);
     if (q->state == FCGI_STDIN_STATE)
         return (q->dropped += e->len) > CONN_DROP_MAX ? CONN_DRAINED : CONN_DONE;
     if (q->state == FCGI_PARAMS_STATE || q->refusal)
@@ -194,6 +196,52 @@ static enum conn_reason on_event(struct fcgi_conn *c, const struct fcgi_event *e
     }
 }
 
+/* Requests whose body stalls while others on the same connection are busy, which keeps that from being idle. */
+
+static bool is_stalled(const struct fcgi_request *q, ev_tstamp before) {
+    switch (q->state) {
+    case FCGI_BODY_STATE:
+    case FCGI_JOB_STATE:
+    case FCGI_STDIN_STATE:
+        return !q->stdin_ended && q->stdin_at <= before;
+    default:
+        return false; /* parameters have a time of their own */
+    }
+}
+
+/* Only this request ends: a multiplexing web server is not to blame for one slow client. What still comes of its STDIN
+ * is then that of an id that is not active. */
+static void request_stalled(struct fcgi_request *q) {
+    struct conn *c = &q->c->conn;
+    q->stdin_ended = true;
+    if (q->state == FCGI_STDIN_STATE)
+        fcgi_request_end(q, 0);
+    else if (q->state == FCGI_BODY_STATE) {
+        q->refusal = REFUSED_BODY_STALLED;
+        fcgi_request_maybe_start(q);
+    } else if (!body_complete(&q->r.body)) {
+        refusal_log(c->lane, REFUSED_BODY_STALLED, c->number, q->id, &q->r, true);
+        body_abort(&q->r.body, ETIMEDOUT);
+    }
+}
+
+static void expire_stalled(struct fcgi_conn *c) {
+    ev_tstamp now = ev_now(c->conn.lane->loop), before = now - c->conn.lane->config.idle_timeout;
+    struct fcgi_request *q;
+    if (c->nrequests < 2 || c->conn.lane->config.idle_timeout <= 0 || c->stalls_looked_at + 1 > now)
+        return;
+    c->stalls_looked_at = now;
+    /* Ending one request may start or end others: look from the beginning again. */
+    do {
+        TAILQ_FOREACH(q, &c->requests, link) {
+            if (is_stalled(q, before))
+                break;
+        }
+        if (q)
+            request_stalled(q);
+    } while (q && c->conn.state == CONN_OPEN);
+}
+
 /* What the connection asks of the front end. */
 
 static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
@@ -207,6 +255,8 @@ static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
             break;
         }
     }
+    if (conn->state == CONN_OPEN)
+        expire_stalled(c);
     if (conn->state == CONN_OPEN && c->closing && !c->nrequests && fcgi_decoder_idle(&c->decoder))
         conn_finish(conn, CONN_DONE, true);
     return conn->state == CONN_OPEN;
@@ -338,6 +388,7 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
     c->closing = lane->stopping;
     c->nrequests = c->nbegun = 0;
     c->unread = false;
+    c->stalls_looked_at = 0;
     TAILQ_INIT(&c->requests);
     lane->nlive++;
     conn_init(&c->conn, lane, fd, l->is_unix, &fcgi_conn_ops);

@@ -34,6 +34,7 @@ struct fcgi_request {
     bool stdin_read;                  /* its empty record came: the peer sends nothing more for this request */
     bool stderr_used;                 /* STDERR records were stored or sent */
     bool aborted;                     /* ABORT_REQUEST came */
+    ev_tstamp stdin_at;               /* when something of STDIN came last, or the parameters ended */
     uint64_t dropped;                 /* FCGI_STDIN_STATE: bytes of STDIN */
     struct frontend_wait params_wait; /* while in FCGI_PARAMS_STATE */
     enum refusal refusal;             /* decided before it starts */
@@ -50,8 +51,9 @@ struct fcgi_conn {
     TAILQ_HEAD(fcgi_requests, fcgi_request) requests; /* open ones, oldest first */
     unsigned nrequests;
     unsigned nbegun; /* requests so far */
-    bool unread;     /* STDIN of a request was not read to its end: a plain close could be a reset */
-    bool closing;    /* a request without FCGI_KEEP_CONN came, or the server stops: ends after the open requests */
+    ev_tstamp stalls_looked_at;
+    bool unread;  /* STDIN of a request was not read to its end: a plain close could be a reset */
+    bool closing; /* a request without FCGI_KEEP_CONN came, or the server stops: ends after the open requests */
     LIST_ENTRY(fcgi_conn) free;
 };
 

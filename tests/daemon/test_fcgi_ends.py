@@ -287,6 +287,33 @@ def test_sender_that_stops(start, gate, state):
     before.same(threads=1)
 
 
+@pytest.mark.parametrize("state", ["body", "reads", "drain"])
+def test_stalled_request_beside_a_busy_one(start, gate, state):
+    """It ends, with an answer, and lets its thread go; the others on the connection notice nothing."""
+    server = start(APP, "-t", 3, "--idle-timeout", 1)
+    given = params("/hello" if state in ("body", "drain") else "/read-error", "POST", "gate=" + gate.path,
+                   CONTENT_LENGTH="1000000")
+    with server.connect() as connection:
+        connection.send(request(params("/gate", query="gate=" + gate.path), id=9, keep=True))
+        busy = gate.arrived()
+        connection.send(begin(1, keep=True), stream(fcgi.PARAMS, 1, pairs(given)),
+                        stream(fcgi.STDIN, 1, b"x" * (1000 if state == "body" else 100000), end=False))
+        if state == "reads":
+            gate.arrived().release()
+        while 1 not in connection.pending or not connection.pending[1].complete:
+            good(connection.ask("/hello", id=2))
+        response = connection.read_response(1)
+        assert response.status == (200 if state == "drain" else 408), response
+        if state == "reads":
+            assert gate.arrived().text == "raised TimeoutError"
+        if state != "drain":
+            server.wait_log("408 [^\n]*nothing more of its body came within --idle-timeout")
+        connection.send(stream(fcgi.STDIN, 1, b"late"))
+        good(connection.ask("/hello", id=1))
+        busy.release()
+        good(connection.read_response(9), b"passed\n")
+
+
 def test_idle_connection(start):
     """Its end is the ordinary case: a line for those who look for it only, and no reset."""
     server = start(APP, "--idle-timeout", 1, "--log-level", "debug")
