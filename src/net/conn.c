@@ -207,11 +207,15 @@ void conn_output(struct conn *c, const void *data, size_t len) {
         output_settle(c, error, waiting > 0);
 }
 
-bool conn_blocked(struct conn *c) {
+size_t conn_waiting(struct conn *c) {
     pthread_mutex_lock(&c->out_lock);
-    bool blocked = buf_len(&c->out) > 0;
+    size_t n = buf_len(&c->out);
     pthread_mutex_unlock(&c->out_lock);
-    return blocked;
+    return n;
+}
+
+bool conn_blocked(struct conn *c) {
+    return conn_waiting(c) > 0;
 }
 
 static void out_note_cb(struct sched_note *note) {

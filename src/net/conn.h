@@ -157,7 +157,8 @@ void conn_finish(struct conn *c, enum conn_reason reason, bool linger);
 /* Ends it now. */
 void conn_close(struct conn *c, enum conn_reason reason);
 
-/* Whether output waits for the peer. */
+/* How many bytes of output wait for the peer, and whether any do. */
+size_t conn_waiting(struct conn *c);
 bool conn_blocked(struct conn *c);
 
 /* Whether the peer has taken anything of the output since that was last sent, or since the last call. */

@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 enum {
-    REQUESTS_FACTOR = 2 /* a peer that opens so many times more requests than it was told may is cut off */
+    QUESTIONS_MAX = 1 << 20, /* bytes that may wait for a peer beyond its answers when it asks about the server */
+    REQUESTS_FACTOR = 2      /* a peer that opens so many times more requests than it was told may is cut off */
 };
 
 static const struct conn_ops fcgi_conn_ops;
@@ -144,11 +145,17 @@ static void on_abort(struct fcgi_request *q) {
         fcgi_request_end(q, 0);
 }
 
-static void on_values_end(struct fcgi_conn *c) {
+/* Answers a management record: a peer that asks and asks, and reads nothing, is cut off early. */
+static enum conn_reason manage(struct fcgi_conn *c, const uint8_t *record, size_t len) {
+    conn_output(&c->conn, record, len);
+    return conn_waiting(&c->conn) > CONN_OUT_HIGH + QUESTIONS_MAX ? CONN_READS_NOTHING : CONN_DONE;
+}
+
+static enum conn_reason on_values_end(struct fcgi_conn *c) {
     uint8_t record[FCGI_VALUES_RESULT_MAX];
     struct lane *lane = c->conn.lane;
     size_t n = fcgi_values_result(&c->values, record, lane->config.max_connections, lane->config.limit_requests, true);
-    conn_output(&c->conn, record, n);
+    return manage(c, record, n);
 }
 
 static enum conn_reason on_request_event(struct fcgi_conn *c, const struct fcgi_event *e) {
@@ -183,12 +190,10 @@ static enum conn_reason on_event(struct fcgi_conn *c, const struct fcgi_event *e
         fcgi_values_feed(&c->values, e->data, e->len);
         return CONN_DONE;
     case FCGI_EVENT_VALUES_END:
-        on_values_end(c);
-        return CONN_DONE;
+        return on_values_end(c);
     case FCGI_EVENT_UNKNOWN:
         fcgi_put_unknown_type(record, e->record_type);
-        conn_output(&c->conn, record, sizeof record);
-        return CONN_DONE;
+        return manage(c, record, sizeof record);
     case FCGI_EVENT_ERROR:
         return e->error == FCGI_DECODE_VERSION ? CONN_NOT_FASTCGI : CONN_BEGIN_SHORT;
     default:
