@@ -28,11 +28,15 @@ static size_t quoted_end(struct slice s, size_t n) {
     return n < s.n ? n : 0;
 }
 
-/* Takes what stands in front of the next `separator`, with `quotes` outside of quoted strings, off *rest. */
-static struct slice take(struct slice *rest, char separator, bool quotes) {
+/* Takes what stands in front of the next `separator`, with *quotes outside of quoted strings, off *rest. Behind a quote
+ * that nothing closes no other one is closed either: *quotes becomes false, so that nothing is looked at twice. */
+static struct slice take(struct slice *rest, char separator, bool *quotes) {
     size_t n = 0;
     for (; n < rest->n && rest->p[n] != separator; n++) {
-        size_t end = quotes && rest->p[n] == '"' ? quoted_end(*rest, n) : 0;
+        if (!*quotes || rest->p[n] != '"')
+            continue;
+        size_t end = quoted_end(*rest, n);
+        *quotes = end > 0;
         if (end)
             n = end;
     }
@@ -45,7 +49,7 @@ static struct slice take(struct slice *rest, char separator, bool quotes) {
 
 void forwarded_append(struct forwarded_list *list, struct slice value, bool quotes) {
     while (value.n) {
-        struct slice item = take(&value, ',', quotes);
+        struct slice item = take(&value, ',', &quotes);
         if (!item.n)
             continue; /* RFC 9110, 5.6.1: empty elements do not count */
         if (list->count == FORWARDED_HOPS) {
@@ -103,8 +107,9 @@ bool forwarded_address(struct slice text, union peer_address *address) {
 
 struct slice forwarded_parameter(struct slice element, const char *name) {
     size_t n = strlen(name);
+    bool quotes = true;
     while (element.n) {
-        struct slice pair = take(&element, ';', true);
+        struct slice pair = take(&element, ';', &quotes);
         if (pair.n <= n || pair.p[n] != '=' || strncasecmp(pair.p, name, n) != 0)
             continue;
         struct slice value = unquote((struct slice){pair.p + n + 1, pair.n - n - 1});

@@ -28,7 +28,8 @@ struct forwarded_list {
 };
 
 /* Appends the items that stand between the commas of a value, without the white space around them. With `quotes`, as
- * Forwarded has them (RFC 7239, 4), commas within a quoted string do not count. Of more than FORWARDED_HOPS the last ones are kept: the nearest proxy writes behind the others. */
+ * Forwarded has them (RFC 7239, 4), commas within a quoted string do not count. Of more than FORWARDED_HOPS the last
+ * ones are kept: the nearest proxy writes behind the others. */
 void forwarded_append(struct forwarded_list *list, struct slice value, bool quotes);
 
 /* Takes an address in any form that proxies write: 192.0.2.7, 192.0.2.7:80, 2001:db8::7, [2001:db8::7],
