@@ -142,11 +142,18 @@ static void out_forget(struct conn *c) {
 }
 
 /* A socket counts as writable only when a good part of its buffer is free: of a slow reader the loop hears little. */
-bool conn_advances(struct conn *c) {
+static bool advances(struct conn *c) {
     int before = c->unsent;
     if (ioctl(c->fd, SIOCOUTQ, &c->unsent))
         return false;
     return c->unsent != before;
+}
+
+void conn_output_late(struct conn *c) {
+    if (advances(c))
+        out_touch(c);
+    else
+        conn_close(c, CONN_SLOW_READER);
 }
 
 /* Owner: follows the output. The only place that starts or stops the write watcher of an open connection. */
@@ -159,7 +166,7 @@ static void output_settle(struct conn *c, int error, bool waiting) {
     }
     if (waiting) {
         out_touch(c);
-        (void)conn_advances(c);
+        (void)advances(c);
         ev_io_start(c->lane->loop, &c->write_io);
         conn_watch(c);
         return;

@@ -161,8 +161,8 @@ void conn_close(struct conn *c, enum conn_reason reason);
 size_t conn_waiting(struct conn *c);
 bool conn_blocked(struct conn *c);
 
-/* Whether the peer has taken anything of the output since that was last sent, or since the last call. */
-bool conn_advances(struct conn *c);
+/* The peer has had its time to take something of the output (conn.out_at): ends the connection now, unless it did. */
+void conn_output_late(struct conn *c);
 
 /* Sends the pieces, which belong together, from the thread that runs a request. Waits while too much is waiting for
  * the peer already (before that it gives the baton away). Threads that wait for the same peer take turns, one call

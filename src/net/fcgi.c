@@ -306,8 +306,6 @@ static void on_half_closed(struct conn *conn) {
 static enum conn_reason on_idle(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
     struct fcgi_request *q;
-    if (conn_blocked(conn))
-        return CONN_SLOW_READER;
     if (!c->nrequests)
         return fcgi_decoder_idle(&c->decoder) ? CONN_IDLE : CONN_SLOW_REQUEST;
     TAILQ_FOREACH(q, &c->requests, link) {

@@ -396,8 +396,6 @@ static void on_drained(struct conn *conn) {
 static enum conn_reason on_idle(struct conn *conn) {
     struct http_conn *c = conn_of(conn);
     struct http_request *q = c->q;
-    if (conn_blocked(conn))
-        return CONN_SLOW_READER;
     switch (c->state) {
     case HTTP_IDLE_STATE:
         return CONN_IDLE;

@@ -144,23 +144,12 @@ void lane_check_stopped(struct lane *lane) {
 
 static void idle_close(struct conn *c) {
     conn_ref(c);
-    enum conn_reason reason = c->out_at > 0 ? CONN_DONE : c->ops->idle(c);
+    enum conn_reason reason = conn_blocked(c) ? CONN_DONE : c->ops->idle(c);
     if (reason != CONN_DONE)
         conn_close(c, reason);
     else if (c->state != CONN_CLOSED)
         conn_touch(c);
     conn_unref(c);
-}
-
-/* A reader that takes nothing holds threads up: it has the idle time, whatever it sends meanwhile. */
-static void unsent_close(struct conn *c) {
-    if (!conn_advances(c)) {
-        conn_close(c, CONN_SLOW_READER);
-        return;
-    }
-    TAILQ_REMOVE(&c->lane->unsent, c, out_link);
-    c->out_at = ev_now(c->lane->loop);
-    TAILQ_INSERT_TAIL(&c->lane->unsent, c, out_link);
 }
 
 static void idle_timer_start(struct lane *lane) {
@@ -179,7 +168,7 @@ static void idle_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     struct lane *lane = w->data;
     struct conn *c;
     while ((c = TAILQ_FIRST(&lane->unsent)) && c->out_at + lane->config.idle_timeout <= ev_now(loop))
-        unsent_close(c);
+        conn_output_late(c); /* holds threads up, whatever it sends meanwhile */
     while ((c = TAILQ_FIRST(&lane->conns)) && c->active_at + lane->config.idle_timeout <= ev_now(loop))
         idle_close(c);
     idle_timer_start(lane);
