@@ -13,6 +13,7 @@ src_libbase_a_SOURCES = \
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
 src_libproto_a_SOURCES = \
 	src/proto/cgi.c src/proto/cgi.h \
+	src/proto/decimal.h \
 	src/proto/fcgi_decode.c src/proto/fcgi_decode.h \
 	src/proto/fcgi_encode.c src/proto/fcgi_encode.h \
 	src/proto/fcgi_values.c src/proto/fcgi_values.h \

@@ -2,6 +2,7 @@
 
 #include "proto/fcgi_values.h"
 
+#include "proto/decimal.h"
 #include "proto/fcgi_encode.h"
 #include "proto/params.h"
 
@@ -89,18 +90,9 @@ void fcgi_values_feed(struct fcgi_values *v, const uint8_t *data, size_t len) {
     }
 }
 
-/* Writes `n` in decimal digits at the end of `digits`. */
-static struct slice decimal(char digits[10], unsigned n) {
-    size_t i = 10;
-    do
-        digits[--i] = (char)('0' + n % 10);
-    while ((n /= 10) != 0);
-    return (struct slice){digits + i, 10 - i};
-}
-
 size_t fcgi_values_result(struct fcgi_values *v, uint8_t *out, unsigned max_conns, unsigned max_reqs, bool mpxs_conns) {
     const unsigned numbers[KNOWN] = {max_conns, max_reqs, mpxs_conns};
-    char content[FCGI_VALUES_RESULT_MAX - FCGI_RECORD_HEADER], digits[10];
+    char content[FCGI_VALUES_RESULT_MAX - FCGI_RECORD_HEADER], digits[DECIMAL_MAX];
     size_t n = 0;
     for (size_t i = 0; i < KNOWN; i++)
         if (v->asked & known[i].bit)

@@ -2,12 +2,12 @@
 
 #include "python/call.h"
 
+#include "proto/decimal.h"
 #include "python/child.h"
 #include "python/compat.h"
 
 #include <errno.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <unistd.h>
 
 /* write and client_connected: a call object and what calling it does. */
@@ -59,7 +59,7 @@ static void set_sending_error(void) {
 }
 
 int call_set_length(struct wsgi_call *call, uint64_t length) {
-    char line[64];
+    char digits[DECIMAL_MAX];
     /* The head belongs to the thread that sends it. */
     if (call->sending) {
         set_sending_error();
@@ -67,8 +67,10 @@ int call_set_length(struct wsgi_call *call, uint64_t length) {
     }
     if (call->length_set || !call->r || call->r->head_stored || (call->no_body && !call->head_only))
         return 0;
-    int n = snprintf(line, sizeof line, "Content-Length: %llu\r\n", (unsigned long long)length);
-    if (buf_append(&call->r->head, line, (size_t)n)) {
+    struct buf *head = &call->r->head;
+    struct slice number = decimal(digits, length);
+    if (buf_append(head, "Content-Length: ", 16) || buf_append(head, number.p, number.n) ||
+        buf_append(head, "\r\n", 2)) {
         PyErr_NoMemory();
         return -1;
     }

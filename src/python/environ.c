@@ -2,11 +2,10 @@
 
 #include "python/environ.h"
 
+#include "proto/decimal.h"
 #include "python/compat.h"
 #include "python/names.h"
 #include "python/plan.h"
-
-#include <stdio.h>
 
 static const char *const own_names[OWN_COUNT] = {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO",       "QUERY_STRING",
                                                  "SERVER_NAME",    "SERVER_PORT", "SERVER_PROTOCOL", "CONTENT_LENGTH"};
@@ -109,12 +108,11 @@ static int add_vars(struct making *m, const struct cgi_vars *vars) {
 }
 
 static int add_length(PyObject *env, int64_t length) {
-    char text[24];
+    char digits[DECIMAL_MAX];
     if (length < 0)
         return 0;
-    int n = snprintf(text, sizeof text, "%lld", (long long)length);
     return set_new(env, own[OWN_CONTENT_LENGTH]->key,
-                   names_value(own[OWN_CONTENT_LENGTH], (struct slice){text, (size_t)n}));
+                   names_value(own[OWN_CONTENT_LENGTH], decimal(digits, (uint64_t)length)));
 }
 
 /* What no plan can hold. */
