@@ -344,6 +344,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
         .queue_limit = config->queue_limit,
         .queue_timeout = (uint64_t)(config->queue_timeout * 1e9),
         .thread_stop = config->thread_stop,
+        .thread_pause = config->thread_pause,
         .user = config->user,
         .wake_fd = config->wake_fd,
     };

@@ -22,6 +22,7 @@ struct lane_config {
     void (*run)(struct request *r, void *user);
     /* A thread of the scheduler ends; see struct sched_config. */
     void (*thread_stop)(struct sched_thread *thread, void *user);
+    void (*thread_pause)(struct sched_thread *thread, void *user);
     void *user;
 
     unsigned threads;

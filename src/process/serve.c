@@ -229,6 +229,7 @@ static int make_lane(struct server *server) {
     struct lane_config config = {
         .run = wsgi_run,
         .thread_stop = wsgi_thread_stop,
+        .thread_pause = wsgi_thread_pause,
         .threads = o->threads,
         .queue_limit = o->queue_limit,
         .queue_timeout = o->queue_timeout,

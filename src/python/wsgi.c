@@ -372,8 +372,13 @@ static void call_application(struct wsgi_call *call) {
 
 /* Threads. */
 
+/* The thread has kept the GIL since its last call. */
+static _Thread_local bool attached;
+
 static void attach(struct sched_thread *thread) {
     PyThreadState *state = sched_thread_user(thread);
+    if (attached)
+        return;
     sched_lock_wait(thread);
     if (state)
         PyEval_RestoreThread(state);
@@ -399,8 +404,17 @@ void wsgi_run(struct request *r, void *user) {
         log_error("out of memory");
         r->broken_off = true;
     }
-    PyEval_SaveThread();
+    attached = sched_goes_on(r->thread);
+    if (!attached)
+        PyEval_SaveThread();
     errors_end_request();
+}
+
+void wsgi_thread_pause(struct sched_thread *thread, void *user) {
+    (void)thread;
+    (void)user;
+    attached = false;
+    PyEval_SaveThread();
 }
 
 void wsgi_thread_stop(struct sched_thread *thread, void *user) {

@@ -20,6 +20,9 @@ void wsgi_describe(char *out, unsigned long size);
  * interpreter the first time. */
 void wsgi_run(struct request *r, void *user);
 
+/* Releases the GIL, which wsgi_run may leave taken for the next call: struct lane_config.thread_pause. */
+void wsgi_thread_pause(struct sched_thread *thread, void *user);
+
 /* Detaches a thread of the scheduler from the interpreter: struct lane_config.thread_stop. Without the GIL. */
 void wsgi_thread_stop(struct sched_thread *thread, void *user);
 

@@ -49,6 +49,14 @@ static void notes_cb(struct ev_loop *loop, ev_async *w, int revents) {
     }
 }
 
+/* Before the callbacks of what the loop has found. */
+static void check_cb(struct ev_loop *loop, ev_check *w, int revents) {
+    (void)loop;
+    (void)revents;
+    struct sched *s = w->data;
+    s->now = s->polled = clock_ns();
+}
+
 /* Threads: started on demand, idle ones on a stack. */
 
 static void *thread_main(void *arg);
@@ -183,6 +191,20 @@ bool sched_will_block(struct sched_thread *t) {
     return !has_baton(t, word) || sched_take_over(s, t, word, SCHED_GIVEN) || !has_baton(t, atomic_load(&s->word));
 }
 
+bool sched_goes_on(struct sched_thread *t) {
+    struct sched *s = t->s;
+    t->going = s->config.thread_pause && !atomic_load_explicit(&s->nbusy, memory_order_relaxed) &&
+               has_baton(t, atomic_load_explicit(&s->word, memory_order_relaxed));
+    return t->going;
+}
+
+static void thread_pause(struct sched_thread *t) {
+    if (!t->going)
+        return;
+    t->going = false;
+    t->s->config.thread_pause(t, t->s->config.user);
+}
+
 /* Measuring a job. */
 
 static long voluntary_switches(void) {
@@ -286,10 +308,12 @@ static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job,
     now = clock_ns();
     uint64_t expected = word;
     if (atomic_compare_exchange_strong(&s->word, &expected, word_make(word_sequence(word), t->index, SCHED_LOOP))) {
+        s->now = now;
         job_record(t, slot, now, SCHED_NOT_TAKEN);
         job->ops->settle(job);
         return INLINE_KEPT;
     }
+    thread_pause(t);
     job_record(t, slot, now, atomic_load(&t->taken));
     return detached_end(t, job) ? INLINE_LOST : INLINE_LOST_QUIT;
 }
@@ -303,7 +327,7 @@ bool sched_submit(struct sched *s, struct sched_job *job) {
     job->sched = s;
     job->done.call = job_done;
     job->queued = true;
-    job->queued_at = clock_ns();
+    job->queued_at = s->now;
     TAILQ_INSERT_TAIL(&s->ready, job, link);
     atomic_store_explicit(&s->nready, s->nready + 1, memory_order_relaxed);
     return true;
@@ -323,7 +347,7 @@ bool sched_cancel(struct sched *s, struct sched_job *job) {
 }
 
 /* Takes jobs off that waited too long. Returns the oldest of the others, still in the queue. `expired` may submit jobs,
- * which are then newer than `now`. */
+ * which are then not older than `now`. */
 static struct sched_job *ready_expire(struct sched *s, uint64_t now) {
     struct sched_job *job;
     while ((job = TAILQ_FIRST(&s->ready)) && s->config.queue_timeout &&
@@ -354,7 +378,7 @@ static void queue_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
 static struct sched_job *ready_first(struct sched *s, uint64_t *now) {
     if (TAILQ_EMPTY(&s->ready))
         return NULL;
-    *now = clock_ns();
+    *now = s->now = clock_ns();
     struct sched_job *job = ready_expire(s, *now);
     if (!job)
         return NULL;
@@ -399,6 +423,7 @@ static enum own_end own_job(struct sched_thread *t, struct sched_job *job, uint6
     struct sched *s = t->s;
     if (predict_blocks(predict_slot(&s->predict, job->key))) {
         bool taken;
+        thread_pause(t);
         enum own_end end = run_blocking(t, job, &taken);
         if (taken)
             return end;
@@ -417,7 +442,7 @@ static enum own_end own_job(struct sched_thread *t, struct sched_job *job, uint6
     if (end != INLINE_KEPT)
         return end == INLINE_LOST ? OWN_IDLE : OWN_QUIT;
     if (now - s->polled > POLL_NS) {
-        s->polled = now;
+        thread_pause(t);
         ev_run(s->config.loop, EVRUN_NOWAIT);
     }
     return OWN_GO_ON;
@@ -427,13 +452,15 @@ static enum own_end own_job(struct sched_thread *t, struct sched_job *job, uint6
 static bool own(struct sched_thread *t) {
     struct sched *s = t->s;
     for (;;) {
-        if (atomic_load(&s->quit))
+        if (atomic_load(&s->quit)) {
+            thread_pause(t);
             return false;
+        }
         uint64_t now;
         struct sched_job *job = ready_first(s, &now);
         if (!job) {
+            thread_pause(t);
             ev_run(s->config.loop, EVRUN_ONCE);
-            s->polled = clock_ns();
             continue;
         }
         enum own_end end = own_job(t, job, now);
@@ -515,7 +542,11 @@ struct sched *sched_new(const struct sched_config *config) {
     ev_async_init(&s->async, notes_cb);
     ev_timer_init(&s->hold_timer, hold_timer_cb, 0., 0.);
     ev_timer_init(&s->queue_timer, queue_timer_cb, 0., 0.);
-    s->async.data = s->hold_timer.data = s;
+    ev_check_init(&s->check, check_cb);
+    ev_set_priority(&s->check, EV_MAXPRI);
+    ev_check_start(config->loop, &s->check);
+    s->now = clock_ns();
+    s->async.data = s->hold_timer.data = s->check.data = s;
     ev_async_start(config->loop, &s->async);
     return s;
 }
@@ -523,6 +554,7 @@ struct sched *sched_new(const struct sched_config *config) {
 void sched_free(struct sched *s) {
     if (!s)
         return;
+    ev_check_stop(s->config.loop, &s->check);
     ev_async_stop(s->config.loop, &s->async);
     ev_timer_stop(s->config.loop, &s->hold_timer);
     ev_timer_stop(s->config.loop, &s->queue_timer);

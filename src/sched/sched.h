@@ -67,6 +67,9 @@ struct sched_config {
     unsigned queue_limit;                                         /* jobs that may wait for a thread */
     uint64_t queue_timeout;                                       /* nanoseconds a job may wait; 0: for ever */
     void (*thread_stop)(struct sched_thread *thread, void *user); /* on each pool thread before it ends, or NULL */
+    /* On a pool thread for which sched_goes_on was true, and that does something else now than to settle the job and run
+     * the next one. */
+    void (*thread_pause)(struct sched_thread *thread, void *user);
     void *user;
     int wake_fd; /* a byte written here wakes the thread in sched_watch; non-blocking */
 };
@@ -108,6 +111,11 @@ bool sched_will_block(struct sched_thread *thread);
  * taken over but no further job is started for a while. */
 void sched_lock_wait(struct sched_thread *thread);
 void sched_lock_taken(struct sched_thread *thread);
+
+/* Called by a job at its end: whether its thread may keep what all jobs share (the interpreter lock) for the next job.
+ * That is so while the thread has the baton and no other runs a job: when several jobs are ready, each of them would give
+ * the lock back only to take it again at once. thread_pause says when to give it back. */
+bool sched_goes_on(struct sched_thread *thread);
 
 /* A pointer of the job's layer, kept with a thread between its jobs; NULL at first. */
 void *sched_thread_user(const struct sched_thread *thread);

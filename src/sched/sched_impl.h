@@ -56,6 +56,7 @@ struct sched_thread {
     _Atomic(struct sched_job *) job; /* the one that it runs inline */
     atomic_uint taken;               /* enum sched_reason: how it lost the baton during that job, if it did */
     atomic_bool lock_wait;           /* between sched_lock_wait and sched_lock_taken */
+    bool going;                      /* thread_pause is owed */
     bool measured;
     long switches; /* voluntary context switches before the job */
     uint64_t started;
@@ -78,7 +79,9 @@ struct sched {
     TAILQ_HEAD(sched_queue, sched_job) ready;
     atomic_uint nready; /* written by the owner only */
     struct sched_job *hold_job;
+    uint64_t now;    /* the last look at the clock; not older than the events that are being handled */
     uint64_t polled; /* when the loop last looked for events */
+    ev_check check;
     ev_async async;
     ev_timer hold_timer;
     ev_timer queue_timer;

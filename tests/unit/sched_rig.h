@@ -24,7 +24,8 @@ static int wake[2];
 static pthread_t watch;
 static bool watched;
 static atomic_bool watch_stop;
-static atomic_int wakes, stops;
+static atomic_int wakes, stops, pauses;
+static _Thread_local bool kept; /* what a job leaves for the next one on its thread */
 
 /* The owner's, and not atomic on purpose: ThreadSanitizer finds a second owner. */
 static int nsettled, nexpired;
@@ -39,7 +40,8 @@ struct task {
     pthread_t ran_on;
     atomic_int runs;
     int settles, expiries, left;
-    bool accepted, cancelled, gave;
+    bool accepted, cancelled, gave, goes_on;
+    int pauses_before; /* it began */
     atomic_bool stop;
     sem_t started, go, settled, expired;
 };
@@ -167,9 +169,17 @@ static inline void quit_cb(void *arg) {
 
 static inline void thread_stop(struct sched_thread *thread, void *user) {
     REQUIRE(user == &stops);
-    REQUIRE(!sched_thread_user(thread));
+    REQUIRE(!sched_thread_user(thread) && !kept);
     sched_thread_set_user(thread, &stops);
     atomic_fetch_add(&stops, 1);
+}
+
+static inline void thread_pause(struct sched_thread *thread, void *user) {
+    REQUIRE(user == &stops);
+    REQUIRE(pthread_equal(thread->id, pthread_self()));
+    REQUIRE(kept);
+    kept = false;
+    atomic_fetch_add(&pauses, 1);
 }
 
 static inline bool on_wake(void *arg) {
@@ -217,6 +227,7 @@ static inline void make(unsigned threads) {
     config.loop = loop;
     config.threads = threads;
     config.thread_stop = thread_stop;
+    config.thread_pause = thread_pause;
     config.user = &stops;
     config.wake_fd = wake[1];
     sched = sched_new(&config);
@@ -234,8 +245,8 @@ static inline void start_watched(unsigned threads) {
     watch_start();
 }
 
-static inline void finish(void) {
-    on_owner(quit_cb, NULL);
+/* After sched_quit. */
+static inline void join(void) {
     ck_assert_uint_eq(sched_join(sched, clock_ns() + FOREVER_NS), 0);
     if (watched)
         pthread_join(watch, NULL);
@@ -249,6 +260,11 @@ static inline void finish(void) {
     ev_loop_destroy(loop);
     close(wake[0]);
     close(wake[1]);
+}
+
+static inline void finish(void) {
+    on_owner(quit_cb, NULL);
+    join();
 }
 
 /* The log, read while it is not written to standard error. */

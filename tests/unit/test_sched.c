@@ -8,6 +8,124 @@
 
 /* Jobs that do not block. */
 
+static void keep_body(struct task *task) {
+    task->pauses_before = atomic_load(&pauses);
+    kept = task->goes_on = sched_goes_on(task->thread);
+    if (kept)
+        sched->polled = sched->now; /* however slow the machine is: no look for events before the next job */
+}
+
+/* Jobs that are ready together find what the one before has left; nobody waits for events with it. */
+START_TEST(test_going_on)
+{
+    struct task tasks[3];
+    config.queue_limit = COUNT(tasks);
+    make(2);
+    for (int i = 0; i < COUNT(tasks); i++) {
+        task_init(&tasks[i], 1, keep_body);
+        ck_assert(sched_submit(sched, &tasks[i].job));
+    }
+    ck_assert_int_eq(sched_start(sched), 0);
+    for (int i = 0; i < COUNT(tasks); i++)
+        sem_wait(&tasks[i].settled);
+    for (int i = 0; i < COUNT(tasks); i++) {
+        ck_assert(tasks[i].goes_on);
+        ck_assert_int_eq(tasks[i].pauses_before, 0);
+    }
+    ping();
+    ck_assert_int_eq(atomic_load(&pauses), 1);
+    run_one(&tasks[0]);
+    ck_assert_int_eq(tasks[0].pauses_before, 1);
+    finish();
+    ck_assert_int_eq(atomic_load(&pauses), 2);
+}
+END_TEST
+
+static void settle_and_quit(struct task *task) {
+    (void)task;
+    sched_quit(sched);
+}
+
+/* A thread that ends leaves nothing (see thread_stop). */
+START_TEST(test_quit_behind_a_job)
+{
+    struct task task;
+    start(2);
+    task_init(&task, 1, keep_body);
+    task.on_settle = settle_and_quit;
+    submit(&task);
+    join();
+    ck_assert(task.goes_on);
+    ck_assert_int_eq(atomic_load(&pauses), 1);
+}
+END_TEST
+
+static void keep_and_sleep_body(struct task *task) {
+    keep_body(task);
+    sleep_body(task);
+}
+
+static void pause_seen(struct task *task) {
+    REQUIRE(atomic_load(&pauses) == task->pauses_before + 1);
+}
+
+/* A thread that loses the baton at its very end leaves nothing to nobody. */
+START_TEST(test_going_on_without_the_baton)
+{
+    struct task task;
+    start_watched(2);
+    task_init(&task, 1, keep_and_sleep_body);
+    task.on_settle = pause_seen;
+    submit(&task);
+    sem_wait(&task.started);
+    ck_assert(task.goes_on);
+    ping();
+    ck_assert_int_eq(atomic_load(&pauses), 0);
+    sem_post(&task.go);
+    sem_wait(&task.settled);
+    finish();
+    ck_assert_int_eq(atomic_load(&pauses), 1);
+}
+END_TEST
+
+/* With another job under way somebody may wait for what this one would keep. */
+START_TEST(test_not_alone)
+{
+    struct task sleeper, task;
+    start_watched(2);
+    task_init(&sleeper, 1, sleep_body);
+    task_init(&task, 2, keep_body);
+    submit(&sleeper);
+    sem_wait(&sleeper.started);
+    run_one(&task);
+    ck_assert(!task.goes_on);
+    sem_post(&sleeper.go);
+    sem_wait(&sleeper.settled);
+    finish();
+    ck_assert_int_eq(atomic_load(&pauses), 0);
+}
+END_TEST
+
+/* Before a job that is expected to block, which takes the thread away from the loop. */
+START_TEST(test_pause_before_handing_over)
+{
+    struct task task, blocking;
+    make(2);
+    make_predicted(2);
+    task_init(&task, 1, keep_body);
+    task_init(&blocking, 2, keep_body);
+    ck_assert(sched_submit(sched, &task.job));
+    ck_assert(sched_submit(sched, &blocking.job));
+    ck_assert_int_eq(sched_start(sched), 0);
+    sem_wait(&blocking.settled);
+    ck_assert_uint_eq(get_stats().handed_over, 1);
+    ck_assert(task.goes_on && !blocking.goes_on);
+    ck_assert_int_eq(blocking.pauses_before, 1);
+    finish();
+    ck_assert_int_eq(atomic_load(&pauses), 1);
+}
+END_TEST
+
 START_TEST(test_inline)
 {
     static struct task tasks[TASKS_MAX];
@@ -573,6 +691,11 @@ int main(void) {
     TCase *c = tcase_create("sched");
     suite_add_tcase(suite, c);
     tcase_set_timeout(c, 60);
+    tcase_add_test(c, test_going_on);
+    tcase_add_test(c, test_quit_behind_a_job);
+    tcase_add_test(c, test_going_on_without_the_baton);
+    tcase_add_test(c, test_not_alone);
+    tcase_add_test(c, test_pause_before_handing_over);
     tcase_add_test(c, test_inline);
     tcase_add_test(c, test_submit_from_settle);
     tcase_add_test(c, test_events_between_jobs);
