@@ -367,7 +367,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const st
     c->active_at = ev_now(lane->loop);
     TAILQ_INSERT_TAIL(&lane->conns, c, link);
     TAILQ_INSERT_TAIL(&lane->unwatched, c, unwatched_link);
-    atomic_fetch_add_explicit(&lane->nconns, 1, memory_order_relaxed);
+    lane_count_add(&lane->nconns, 1);
 }
 
 void conn_ref(struct conn *c) {
@@ -421,7 +421,7 @@ void conn_close(struct conn *c, enum conn_reason reason) {
     c->fd = -1;
     pthread_mutex_unlock(&c->out_lock);
     c->ops->gone(c);
-    atomic_fetch_sub_explicit(&lane->nconns, 1, memory_order_relaxed);
+    lane_count_add(&lane->nconns, -1);
     lane_conn_closed(lane);
     conn_unref(c);
 }

@@ -72,7 +72,7 @@ static enum refusal params_scan(struct fcgi_request *q) {
     struct slice prefix = {config->script_name, strlen(config->script_name)};
     struct cgi_vars *vars = &q->r.vars;
     const char *params = buf_len(&q->r.params) ? buf_head(&q->r.params) : "";
-    if (cgi_scan(params, buf_len(&q->r.params), prefix, vars) != CGI_OK) {
+    if (cgi_scan(params, buf_len(&q->r.params), prefix, &q->c->conn.lane->memo, vars) != CGI_OK) {
         *vars = (struct cgi_vars){0};
         return REFUSED_MALFORMED;
     }

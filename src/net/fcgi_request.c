@@ -57,7 +57,7 @@ struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_eve
     c->nrequests++;
     c->nbegun++;
     conn_ref(&c->conn);
-    atomic_fetch_add_explicit(&lane->nrequests, 1, memory_order_relaxed);
+    lane_count_add(&lane->nrequests, 1);
     return q;
 }
 
@@ -80,7 +80,7 @@ void fcgi_request_release(struct fcgi_request *q) {
     c->unread |= !q->stdin_read;
     TAILQ_REMOVE(&c->requests, q, link);
     c->nrequests--;
-    atomic_fetch_sub_explicit(&lane->nrequests, 1, memory_order_relaxed);
+    lane_count_add(&lane->nrequests, -1);
     request_reset(&q->r);
     if (lane->fcgi_pool.nrequests < LANE_POOL_MAX) {
         LIST_INSERT_HEAD(&lane->fcgi_pool.requests, q, free);

@@ -157,7 +157,7 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
     q->head_only = head.head_only;
     q->minor = head.minor;
     if (http_peer_params(&c->peer, config, &head, params) ||
-        cgi_scan(buf_head(params), buf_len(params), prefix, &q->r.vars) != CGI_OK) {
+        cgi_scan(buf_head(params), buf_len(params), prefix, &c->conn.lane->memo, &q->r.vars) != CGI_OK) {
         conn_close(&c->conn, CONN_NO_MEMORY);
         return false;
     }

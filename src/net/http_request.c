@@ -45,7 +45,7 @@ struct http_request *http_request_new(struct http_conn *c) {
     c->q = q;
     c->nbegun++;
     conn_ref(&c->conn);
-    atomic_fetch_add_explicit(&lane->nrequests, 1, memory_order_relaxed);
+    lane_count_add(&lane->nrequests, 1);
     return q;
 }
 
@@ -58,7 +58,7 @@ void http_request_release(struct http_request *q) {
     struct http_conn *c = q->c;
     struct lane *lane = c->conn.lane;
     c->q = NULL;
-    atomic_fetch_sub_explicit(&lane->nrequests, 1, memory_order_relaxed);
+    lane_count_add(&lane->nrequests, -1);
     request_reset(&q->r);
     if (lane->http_pool.nrequests < LANE_POOL_MAX) {
         LIST_INSERT_HEAD(&lane->http_pool.requests, q, free);

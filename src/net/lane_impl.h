@@ -49,6 +49,7 @@ struct lane {
     atomic_uint nconns, nrequests;
     unsigned nlive; /* connections whose memory is in use */
 
+    struct cgi_memo memo;
     struct fcgi_pool fcgi_pool;
     struct http_pool http_pool;
 
@@ -60,6 +61,11 @@ struct lane {
 
     uint8_t input[LANE_READ_BYTES];
 };
+
+/* Only the owner counts, others read: no locked instruction is needed. */
+static inline void lane_count_add(atomic_uint *count, int n) {
+    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + (unsigned)n, memory_order_relaxed);
+}
 
 /* A connection has ended, so descriptors or memory are free again. */
 void lane_conn_closed(struct lane *lane);

@@ -31,6 +31,7 @@ enum var {
 /* The caller has made sure that as many bytes are there: the compiler turns these into comparisons of words. */
 #define IS(p, text) (memcmp((p), (text), sizeof(text) - 1) == 0)
 #define BEGINS(slice, text) ((slice).n >= sizeof(text) - 1 && IS((slice).p, (text)))
+#define HOLDS(slice, text) (memmem((slice).p, (slice).n, (text), sizeof(text) - 1) != NULL)
 #define EQUALS(slice, text) ((slice).n == sizeof(text) - 1 && IS((slice).p, (text)))
 
 /* The length and one telling byte leave one or two candidates: this runs for every parameter of every request. */
@@ -111,6 +112,11 @@ enum cgi_class cgi_classify(struct slice name) {
     if (BEGINS(name, "wsgi.") || BEGINS(name, "wsgi_fcgi.") || EQUALS(name, "FCGI_ROLE"))
         return CGI_DROP;
     return CGI_PASS;
+}
+
+bool cgi_is_personal(struct slice name) {
+    return EQUALS(name, "HTTP_COOKIE") ||
+           (!EQUALS(name, "HTTP_USER_AGENT") && (HOLDS(name, "AUTH") || HOLDS(name, "USER")));
 }
 
 static inline struct slice or_else(struct slice s, struct slice otherwise) {
@@ -247,24 +253,111 @@ static uint32_t make_key(const struct cgi_vars *vars) {
     return h;
 }
 
-enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, struct cgi_vars *vars) {
-    const char *pos = params, *end = len ? params + len : params;
+/* A scan under way. */
+struct scan {
+    const char *pos, *end; /* what is left */
+    uint32_t npairs, shape;
     struct slice raw[VAR_COUNT];
+};
+
+static uint32_t add_shape(uint32_t shape, struct slice name) {
+    return shape * 31 + (uint32_t)name.n;
+}
+
+/* Passes over the pairs of the memo, from the one at *p, of which all bytes come again. */
+static inline void pass_same(struct scan *s, const struct cgi_memo *memo, const struct cgi_memo_pair **p, uint32_t at) {
+    const struct cgi_memo_pair *pair = *p, *last = memo->pairs + memo->npairs;
+    const char *base = s->pos - at; /* offsets in the memo count from here */
+    size_t left = (size_t)(s->end - s->pos), known = memo->nbytes - at;
+    size_t same = at + params_common(memo->params + at, s->pos, known < left ? known : left);
+    for (; pair < last && pair->end <= same; pair++)
+        s->raw[pair->var] = (struct slice){base + pair->value, (size_t)(pair->end - pair->value)};
+    if (pair > *p)
+        s->pos = base + pair[-1].end;
+    *p = pair;
+}
+
+/* Scans the pairs that have the names of the memo, in its order; of most of them no more is looked at than that they
+ * are the same. Stops where other names begin, or at what is malformed. */
+static void scan_known(struct scan *s, const struct cgi_memo *memo) {
+    const struct cgi_memo_pair *p = memo->pairs, *last = memo->pairs + memo->npairs;
+    struct params_pair pair;
+    uint32_t at = 0; /* in the memo, where *p begins */
+    while (p < last && s->pos < s->end) {
+        pass_same(s, memo, &p, at);
+        const char *pos = s->pos;
+        if (p == last || params_next(&pos, s->end, &pair) != PARAMS_PAIR ||
+            pair.name.n != (size_t)(p->value - p->name) || memcmp(pair.name.p, memo->params + p->name, pair.name.n))
+            break;
+        s->raw[p->var] = pair.value;
+        s->pos = pos;
+        at = p++->end;
+    }
+    s->npairs = (uint32_t)(p - memo->pairs);
+    s->shape = s->npairs ? p[-1].shape : 0;
+}
+
+/* Scans what is left. */
+static enum cgi_result scan_rest(struct scan *s) {
     struct params_pair pair;
     enum params_result result;
-    uint32_t npairs = 0, shape = 0;
-    for (int i = 0; i < VAR_COUNT; i++)
-        raw[i] = EMPTY;
-    while ((result = params_next(&pos, end, &pair)) == PARAMS_PAIR) {
+    while ((result = params_next(&s->pos, s->end, &pair)) == PARAMS_PAIR) {
         enum var var = find_var(pair.name);
         if (var == VAR_OTHER && (!pair.name.n || memchr(pair.name.p, 0, pair.name.n)))
             return CGI_MALFORMED;
-        raw[var] = pair.value;
-        npairs++;
-        shape = shape * 31 + (uint32_t)pair.name.n;
+        s->raw[var] = pair.value;
+        s->npairs++;
+        s->shape = add_shape(s->shape, pair.name);
     }
-    if (result == PARAMS_MALFORMED)
+    return result == PARAMS_END ? CGI_OK : CGI_MALFORMED;
+}
+
+/* Parameters that were found good become the memo. */
+static void memo_fill(struct cgi_memo *memo, const char *params, uint32_t len) {
+    memcpy(memo->params, params, len);
+    memo->nbytes = len;
+    memo->npairs = memo->misses = 0;
+    const char *pos = memo->params, *end = pos + len;
+    struct params_pair pair;
+    uint32_t shape = 0;
+    while (params_next(&pos, end, &pair) == PARAMS_PAIR) {
+        shape = add_shape(shape, pair.name);
+        memo->pairs[memo->npairs++] = (struct cgi_memo_pair){
+            .name = (uint16_t)(pair.name.p - memo->params),
+            .value = (uint16_t)(pair.value.p - memo->params),
+            .end = (uint16_t)(pos - memo->params),
+            .var = (uint16_t)find_var(pair.name),
+            .shape = shape,
+        };
+        if (cgi_is_personal(pair.name))
+            memset(memo->params + (pair.value.p - memo->params), 0, pair.value.n);
+    }
+}
+
+static void memo_update(struct cgi_memo *memo, const struct scan *s, bool fits, const char *params, size_t len) {
+    if (fits)
+        memo->misses = 0;
+    else if (s->npairs && s->npairs <= CGI_MEMO_PAIRS && len <= CGI_MEMO_BYTES &&
+             (!memo->npairs || ++memo->misses >= CGI_MEMO_MISSES))
+        memo_fill(memo, params, (uint32_t)len);
+}
+
+enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, struct cgi_memo *memo,
+                         struct cgi_vars *vars) {
+    struct scan s;
+    struct slice *raw = s.raw;
+    s.pos = params;
+    s.end = len ? params + len : params;
+    s.npairs = s.shape = 0;
+    for (int i = 0; i < VAR_COUNT; i++)
+        raw[i] = EMPTY;
+    if (memo)
+        scan_known(&s, memo);
+    bool fits = memo && s.pos == s.end && s.npairs == memo->npairs;
+    if (!fits && scan_rest(&s) != CGI_OK)
         return CGI_MALFORMED;
+    if (memo)
+        memo_update(memo, &s, fits, params, len);
     *vars = (struct cgi_vars){
         .method = or_else(raw[VAR_REQUEST_METHOD], LITERAL("GET")),
         .query = raw[VAR_QUERY_STRING],
@@ -273,8 +366,8 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
         .protocol = or_else(raw[VAR_SERVER_PROTOCOL], LITERAL("HTTP/1.0")),
         .content_length = parse_length(raw[VAR_CONTENT_LENGTH]),
         .https = is_https(raw),
-        .npairs = npairs,
-        .shape = shape,
+        .npairs = s.npairs,
+        .shape = s.shape,
     };
     set_server(raw, vars);
     set_paths(raw, prefix, vars);

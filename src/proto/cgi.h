@@ -4,6 +4,9 @@
  * cgi_scan walks over the pairs of a PARAMS stream once. Nothing is copied: slices point into the caller's bytes or
  * into constants, and a path that is joined of two variables is given as two slices.
  *
+ * A proxy sends the same parameters in the same order with every request, and most of the values are the same too: a
+ * memo of earlier parameters lets a scan pass over what has not changed.
+ *
  * Pure: no I/O, no allocation, no lock.
  */
 #ifndef WSGI_FCGI_PROTO_CGI_H
@@ -52,13 +55,36 @@ enum cgi_class {
 /* Depends on the name alone, so that the answer can be cached with it. */
 enum cgi_class cgi_classify(struct slice name);
 
+/* Whether the value tells who a person is (cookies, credentials): such values are not kept beyond the request. */
+bool cgi_is_personal(struct slice name);
+
+enum {
+    CGI_MEMO_PAIRS = 100,  /* parameters with more pairs, or... */
+    CGI_MEMO_BYTES = 8192, /* ...more bytes are scanned without a memo */
+    CGI_MEMO_MISSES = 8    /* so many parameters in succession that do not fit replace it */
+};
+
+/* What an earlier scan has found, and the bytes in which it did, without personal values. All zeros: nothing yet. */
+struct cgi_memo {
+    uint32_t npairs, nbytes, misses;
+    struct cgi_memo_pair {
+        uint16_t name, value, end; /* where these begin in `params`, and where the pair ends */
+        uint16_t var;              /* which of the variables that the server reads, if any */
+        uint32_t shape;            /* of the pairs up to this one */
+    } pairs[CGI_MEMO_PAIRS];
+    char params[CGI_MEMO_BYTES];
+};
+
 /* Reads the `len` bytes of a complete PARAMS stream. `prefix` is the mount point of --script-name: "" or "/x" without a
  * trailing slash; it is to live as long as *vars. When a variable comes twice the last one counts.
  *
  * Paths: PATH_INFO that is not empty is trusted; otherwise SCRIPT_NAME is the path and script_name becomes "". With a
  * prefix, SCRIPT_NAME + PATH_INFO is joined, the prefix is taken off at a segment boundary when it is there, and
  * script_name is the prefix in any case.
- * Length: absent, empty, negative, not a number, or beyond 2^63-1 mean -1. */
-enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, struct cgi_vars *vars);
+ * Length: absent, empty, negative, not a number, or beyond 2^63-1 mean -1.
+ *
+ * `memo` is used and brought up to date, by one scan at a time; what is found does not depend on it. NULL: without. */
+enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, struct cgi_memo *memo,
+                         struct cgi_vars *vars);
 
 #endif

@@ -45,6 +45,21 @@ enum params_result params_next_long(const char **pos, const char *end, struct pa
     return PARAMS_PAIR;
 }
 
+size_t params_common(const char *a, const char *b, size_t n) {
+    size_t i = 0;
+    if (!memcmp(a, b, n))
+        return n;
+    for (uint64_t x, y; i + 8 <= n; i += 8) {
+        memcpy(&x, a + i, 8);
+        memcpy(&y, b + i, 8);
+        if (x != y)
+            break;
+    }
+    while (i < n && a[i] == b[i])
+        i++;
+    return i;
+}
+
 static char *put_length(char *out, size_t n) {
     if (n < 0x80) {
         *out = (char)n;

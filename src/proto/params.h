@@ -48,6 +48,9 @@ static inline enum params_result params_next(const char **pos, const char *end, 
     return PARAMS_PAIR;
 }
 
+/* How many of the first `n` bytes are the same in both. */
+size_t params_common(const char *a, const char *b, size_t n);
+
 /* Writes the two lengths that a pair begins with, at most 8 bytes. Returns where its name begins. */
 char *params_put_lengths(char *out, size_t name, size_t value);
 

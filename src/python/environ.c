@@ -139,13 +139,14 @@ PyObject *environ_new(struct wsgi_call *call) {
     const struct buf *params = &call->r->params;
     const struct cgi_vars *vars = &call->r->vars;
     struct making m = {0};
-    m.env = plan_environ(params, vars, m.planned);
+    bool complete = false;
+    m.env = plan_environ(params, vars, m.planned, &complete);
     bool planned = m.env != NULL;
     if (!m.env && PyErr_Occurred())
         return NULL;
     if (!m.env)
         from_parameters(&m, params);
-    if (m.env && add_vars(&m, vars))
+    if (m.env && !complete && add_vars(&m, vars))
         Py_CLEAR(m.env);
     if (m.env && !planned)
         plan_remember(params, vars, m.env, m.values);

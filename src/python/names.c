@@ -28,9 +28,7 @@ static struct name *fill_slot(struct name *slot, struct slice text) {
         .length = (uint32_t)text.n,
         .class = cgi_classify(text),
     };
-    slot->keep_value = slot->class != CGI_COOKIE && !strstr(slot->text, "AUTH") && !strstr(slot->text, "USER");
-    if (!strcmp(slot->text, "HTTP_USER_AGENT"))
-        slot->keep_value = true;
+    slot->keep_value = !cgi_is_personal(text);
     used++;
     return slot;
 }

@@ -40,22 +40,6 @@ static struct plan *plan_of(const struct cgi_vars *vars) {
     return &plans[vars->shape % PLANS];
 }
 
-/* How many bytes are the same at the beginning of both. */
-static size_t common(const char *a, const char *b, size_t n) {
-    size_t i = 0;
-    if (!memcmp(a, b, n))
-        return n;
-    for (uint64_t x, y; i + 8 <= n; i += 8) {
-        memcpy(&x, a + i, 8);
-        memcpy(&y, b + i, 8);
-        if (x != y)
-            break;
-    }
-    while (i < n && a[i] == b[i])
-        i++;
-    return i;
-}
-
 static size_t min_size(size_t a, size_t b) {
     return a < b ? a : b;
 }
@@ -67,13 +51,19 @@ static int set_value(PyObject *env, const struct plan_pair *p, struct slice valu
     return failed;
 }
 
-/* Sets in `env` what differs between the plan and the parameters. Returns 1 when they have the same names, 0 when they
- * have not, -1 with an exception. */
-static int apply(const struct plan *plan, const char *params, size_t len, PyObject *env) {
+enum applied {
+    APPLY_FAILED,  /* with an exception */
+    APPLY_OTHER,   /* the names are not those of the plan */
+    APPLY_DIFFERS, /* what differs was set */
+    APPLY_SAME     /* nothing differs */
+};
+
+/* Sets in `env` what differs between the plan and the parameters. */
+static enum applied apply(const struct plan *plan, const char *params, size_t len, PyObject *env) {
     const char *pos = params, *end = params + len;
-    const char *same = params + common(plan->params, params, min_size(plan->nbytes, len));
+    const char *same = params + params_common(plan->params, params, min_size(plan->nbytes, len));
     if (same == end && len == plan->nbytes && !plan->any_always)
-        return 1;
+        return APPLY_SAME;
     for (const struct plan_pair *p = plan->pairs; p < plan->pairs + plan->npairs; p++) {
         bool equal = (size_t)(p->end - p->start) <= (size_t)(same - pos);
         if (equal && !p->always) {
@@ -83,16 +73,18 @@ static int apply(const struct plan *plan, const char *params, size_t len, PyObje
         struct params_pair pair;
         if (params_next(&pos, end, &pair) != PARAMS_PAIR || pair.name.n != p->name_length ||
             memcmp(pair.name.p, plan->params + p->name, pair.name.n))
-            return 0;
+            return APPLY_OTHER;
         if (p->key && set_value(env, p, pair.value))
-            return -1;
+            return APPLY_FAILED;
         if (!equal)
-            same = pos + common(plan->params + p->end, pos, min_size(plan->nbytes - p->end, (size_t)(end - pos)));
+            same =
+                pos + params_common(plan->params + p->end, pos, min_size(plan->nbytes - p->end, (size_t)(end - pos)));
     }
-    return pos == end;
+    return pos == end ? APPLY_DIFFERS : APPLY_OTHER;
 }
 
-PyObject *plan_environ(const struct buf *params, const struct cgi_vars *vars, PyObject *own[static OWN_COUNT]) {
+PyObject *plan_environ(const struct buf *params, const struct cgi_vars *vars, PyObject *own[static OWN_COUNT],
+                       bool *complete) {
     struct plan *plan = plan_of(vars);
     if (!plan->env || plan->shape != vars->shape || plan->npairs != vars->npairs)
         return NULL;
@@ -101,8 +93,10 @@ PyObject *plan_environ(const struct buf *params, const struct cgi_vars *vars, Py
     PyObject *source = Py_NewRef(plan->env), *env = PyDict_Copy(source);
     bool same = plan->env == source;
     Py_DECREF(source);
-    if (env && same && apply(plan, buf_head(params), buf_len(params), env) == 1) {
+    enum applied applied = env && same ? apply(plan, buf_head(params), buf_len(params), env) : APPLY_OTHER;
+    if (applied >= APPLY_DIFFERS) {
         plan->misses = 0;
+        *complete = applied == APPLY_SAME;
         memcpy(own, plan->own, sizeof plan->own);
         return env;
     }

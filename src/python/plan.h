@@ -31,8 +31,10 @@ enum own_key {
 };
 
 /* New environ for these parameters, without what is set for each request; or NULL: without an exception when there is no
- * plan for them, else with one. own[key] becomes what the new environ holds for that key, or NULL; borrowed. */
-PyObject *plan_environ(const struct buf *params, const struct cgi_vars *vars, PyObject *own[static OWN_COUNT]);
+ * plan for them, else with one. own[key] becomes what the new environ holds for that key, or NULL; borrowed. *complete
+ * becomes whether all of these are right already, since the parameters are the same byte for byte. */
+PyObject *plan_environ(const struct buf *params, const struct cgi_vars *vars, PyObject *own[static OWN_COUNT],
+                       bool *complete);
 
 /* Remembers the environ that was made of these parameters; what differs for each request is not set yet. `own_values`
  * are its values for the keys above (borrowed; NULL: none). */

@@ -1,4 +1,5 @@
-/* What cgi.h promises of every request. The first byte chooses the prefix. */
+/* What cgi.h promises of every request. The first byte chooses the prefix, and how many 64ths of the rest are parameters
+ * that came before and are remembered. */
 #include "config.h"
 
 #include "proto/cgi.h"
@@ -8,14 +9,33 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What is remembered makes no difference. */
+static void check_memo(const char *before, const char *pos, const char *end, struct slice prefix,
+                       enum cgi_result result, const struct cgi_vars *v) {
+    static struct cgi_memo memo;
+    struct cgi_vars again;
+    memo = (struct cgi_memo){0};
+    (void)cgi_scan(before, (size_t)(pos - before), prefix, &memo, &again);
+    for (int i = 0; i < CGI_MEMO_MISSES + 1; i++) {
+        if (cgi_scan(pos, (size_t)(end - pos), prefix, &memo, &again) != result ||
+            (result == CGI_OK && (memcmp(v, &again, offsetof(struct cgi_vars, content_length)) ||
+                                  v->content_length != again.content_length || v->https != again.https ||
+                                  v->npairs != again.npairs || v->shape != again.shape || v->key != again.key)))
+            abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const struct slice prefixes[] = {{"", 0}, {"/app", 4}, {"/a/b", 4}, {"/a", 2}};
     struct cgi_vars v;
     if (size == 0)
         return 0;
     struct slice prefix = prefixes[data[0] % 4], script;
-    const char *pos = (const char *)data + 1, *end = pos + size - 1;
-    if (cgi_scan(pos, size - 1, prefix, &v) != CGI_OK)
+    const char *before = (const char *)data + 1, *end = before + size - 1,
+               *pos = before + (size - 1) * (data[0] / 4) / 64;
+    enum cgi_result result = cgi_scan(pos, (size_t)(end - pos), prefix, NULL, &v);
+    check_memo(before, pos, end, prefix, result, &v);
+    if (result != CGI_OK)
         return 0;
     script = v.script_name;
     if (!v.method.n || !v.server_name.n || !v.server_port.n || !v.protocol.n || v.content_length < -1 ||

@@ -32,7 +32,7 @@ static void take_body(void *arg, const char *data, size_t len) {
 
 static void check_head(const struct http_head *head, const char *params, size_t len) {
     struct cgi_vars vars;
-    assert(cgi_scan(params, len, (struct slice){"", 0}, &vars) == CGI_OK);
+    assert(cgi_scan(params, len, (struct slice){"", 0}, NULL, &vars) == CGI_OK);
     assert(vars.method.n == head->method.n && !memcmp(vars.method.p, head->method.p, head->method.n));
     assert(vars.request_uri.n == head->target.n && vars.path_info[0].n && !vars.path_info[1].n);
     assert(!memchr(vars.path_info[0].p, 0, vars.path_info[0].n) && head->minor <= 1);

@@ -25,10 +25,28 @@ static size_t build(const char *const *pairs) {
     return n;
 }
 
+static bool same_vars(const struct cgi_vars *a, const struct cgi_vars *b) {
+    return !memcmp(a, b, offsetof(struct cgi_vars, content_length)) && a->content_length == b->content_length &&
+           a->https == b->https && a->npairs == b->npairs && a->shape == b->shape && a->key == b->key;
+}
+
+/* With whatever memo the earlier scans of a test have left, the result is the same. */
+static enum cgi_result scan_bytes(const char *params, size_t n, struct slice prefix, struct cgi_vars *vars) {
+    static struct cgi_memo memo;
+    enum cgi_result plain = cgi_scan(params, n, prefix, NULL, vars);
+    for (int i = 0; i < 2; i++) {
+        struct cgi_vars again;
+        ck_assert_int_eq(cgi_scan(params, n, prefix, &memo, &again), plain);
+        ck_assert(plain != CGI_OK || same_vars(vars, &again));
+    }
+    return plain;
+}
+
 static struct cgi_vars scan(const char *const *pairs, const char *prefix) {
     struct cgi_vars vars;
     size_t n = build(pairs);
-    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, (struct slice){prefix, strlen(prefix)}, &vars), CGI_OK);
+    const char *params = guard_put(&guard, bytes, n);
+    ck_assert_int_eq(scan_bytes(params, n, (struct slice){prefix, strlen(prefix)}, &vars), CGI_OK);
     return vars;
 }
 
@@ -283,7 +301,7 @@ END_TEST
 START_TEST(no_bytes_at_all)
 {
     struct cgi_vars vars;
-    ck_assert_int_eq(cgi_scan(NULL, 0, (struct slice){NULL, 0}, &vars), CGI_OK);
+    ck_assert_int_eq(scan_bytes(NULL, 0, (struct slice){NULL, 0}, &vars), CGI_OK);
     check("server_name", vars.server_name, "localhost");
     ck_assert_ptr_nonnull(vars.script_name.p);
     ck_assert_ptr_nonnull(vars.query.p);
@@ -354,7 +372,7 @@ START_TEST(malformed_params)
 {
     struct cgi_vars vars;
     struct slice in = malformed[_i].bytes;
-    ck_assert_int_eq(cgi_scan(guard_put(&guard, in.p, in.n), in.n, SLICE(""), &vars), CGI_MALFORMED);
+    ck_assert_int_eq(scan_bytes(guard_put(&guard, in.p, in.n), in.n, SLICE(""), &vars), CGI_MALFORMED);
 }
 END_TEST
 
@@ -364,13 +382,105 @@ START_TEST(every_truncation)
     size_t n = build(pairs), boundaries = 0;
     for (size_t cut = 0; cut <= n; cut++) {
         struct cgi_vars vars;
-        enum cgi_result result = cgi_scan(guard_put(&guard, bytes, cut), cut, SLICE("/a"), &vars);
+        enum cgi_result result = scan_bytes(guard_put(&guard, bytes, cut), cut, SLICE("/a"), &vars);
         if (result == CGI_OK)
             ck_assert_uint_eq(vars.npairs, boundaries++);
         else
             ck_assert_int_eq(result, CGI_MALFORMED);
     }
     ck_assert_uint_eq(boundaries, 6);
+}
+END_TEST
+
+/* The first is remembered, the others are scanned with that. */
+static const char *const successive[][PAIRS_MAX] = {
+    {"QUERY_STRING=a=1", "REQUEST_METHOD=GET", "HTTP_HOST=h", "SCRIPT_NAME=/a/b", "HTTP_COOKIE=secret", "X=long value"},
+    {"QUERY_STRING=a=1", "REQUEST_METHOD=GET", "HTTP_HOST=h", "SCRIPT_NAME=/a/b", "HTTP_COOKIE=secret", "X=long value"},
+    {"QUERY_STRING=a=2", "REQUEST_METHOD=GET", "HTTP_HOST=h", "SCRIPT_NAME=/a/c", "HTTP_COOKIE=secret", "X=long value"},
+    {"QUERY_STRING=", "REQUEST_METHOD=DELETE", "HTTP_HOST=", "SCRIPT_NAME=/", "HTTP_COOKIE=", "X="},
+    {"QUERY_STRING=a=1&b=2", "REQUEST_METHOD=GE", "HTTP_HOST=g:81", "SCRIPT_NAME=/a", "HTTP_COOKIE=x", "X=long valu"},
+    {"QUERY_STRING=a=1", "REQUEST_METHOD=GET", "HTTP_HOST=h", "SCRIPT_NAME=/a/b"},
+    {"QUERY_STRING=a=1", "REQUEST_METHOD=GET", "HTTP_HOST=h", "SCRIPT_NAME=/a/b", "HTTP_COOKIE=secret", "X=long value",
+     "REQUEST_METHOD=PUT"},
+    {"QUERY_STRING=a=1", "REQUEST_METHOD=GET", "HTTP_HOST=h", "SCRIPT_NAMF=/a/b", "HTTP_COOKIE=secret", "X=long value"},
+    {"REQUEST_METHOD=GET", "QUERY_STRING=a=1", "HTTP_HOST=h", "SCRIPT_NAME=/a/b", "HTTP_COOKIE=secret", "X=long value"},
+    {"QUERY_STRING=a=1", "QUERY_STRING=a=2", "HTTP_HOST=h", "SCRIPT_NAME=/a/b", "HTTP_COOKIE=secret", "X=long value"},
+    {"X=1"},
+    {NULL},
+};
+
+START_TEST(successive_parameters)
+{
+    struct cgi_memo memo = {0};
+    struct cgi_vars plain, vars;
+    size_t n = build(successive[0]);
+    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+    ck_assert_uint_eq(memo.npairs, 6);
+    ck_assert_ptr_nonnull(memmem(memo.params, memo.nbytes, "long value", 10));
+    ck_assert_ptr_null(memmem(memo.params, memo.nbytes, "secret", 6));
+    n = build(successive[_i]);
+    const char *params = guard_put(&guard, bytes, n);
+    ck_assert_int_eq(cgi_scan(params, n, SLICE(""), NULL, &plain), CGI_OK);
+    ck_assert_int_eq(cgi_scan(params, n, SLICE(""), &memo, &vars), CGI_OK);
+    ck_assert(same_vars(&plain, &vars));
+    ck_assert_uint_eq(memo.npairs, 6);
+    ck_assert_uint_eq(memo.misses, _i > 4 && successive[_i][0]);
+}
+END_TEST
+
+/* What comes cut off, or has a bad name, is malformed for all that is remembered. */
+START_TEST(truncations_after_the_whole)
+{
+    size_t n = build(successive[0]);
+    struct cgi_memo memo = {0};
+    struct cgi_vars plain, vars;
+    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+    for (size_t cut = 0; cut < n; cut++) {
+        const char *params = guard_put(&guard, bytes, cut);
+        enum cgi_result result = cgi_scan(params, cut, SLICE(""), NULL, &plain);
+        ck_assert_int_eq(cgi_scan(params, cut, SLICE(""), &memo, &vars), result);
+        ck_assert(result != CGI_OK || same_vars(&plain, &vars));
+        memo.misses = 0;
+    }
+    bytes[2 + 12 + 3 + 2] = '\0'; /* in REQUEST_METHOD */
+    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_MALFORMED);
+    ck_assert_uint_eq(memo.npairs, 6);
+}
+END_TEST
+
+START_TEST(memo_follows)
+{
+    struct cgi_memo memo = {0};
+    struct cgi_vars vars;
+    for (int i = 0; i < 2 * CGI_MEMO_MISSES; i++) {
+        size_t n = build(successive[i == CGI_MEMO_MISSES - 1 ? 0 : i == 0 ? 0 : 10]);
+        ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+        ck_assert_uint_eq(memo.npairs, i < 2 * CGI_MEMO_MISSES - 1 ? 6 : 1);
+    }
+}
+END_TEST
+
+/* Parameters beyond the room of a memo are scanned all the same. */
+START_TEST(too_much_for_a_memo)
+{
+    static struct cgi_memo memo;
+    static char value[CGI_MEMO_BYTES];
+    struct cgi_vars vars;
+    size_t n = 0;
+    memset(value, 'x', sizeof value);
+    if (_i == 0)
+        n = params_put(bytes, sizeof bytes, SLICE("X"), (struct slice){value, sizeof value});
+    else
+        for (uint32_t i = 0; i <= CGI_MEMO_PAIRS; i++)
+            n += params_put(bytes + n, sizeof bytes - n, SLICE("X"), SLICE("1"));
+    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+    ck_assert_uint_eq(vars.npairs, _i ? CGI_MEMO_PAIRS + 1 : 1);
+    ck_assert_uint_eq(memo.npairs, 0);
+    n -= _i ? 4 : 9;
+    if (_i == 0)
+        n = params_put(bytes, sizeof bytes, SLICE("X"), (struct slice){value, sizeof value - 9});
+    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+    ck_assert_uint_eq(memo.npairs, _i ? CGI_MEMO_PAIRS : 1);
 }
 END_TEST
 
@@ -489,6 +599,10 @@ int main(void) {
     tcase_add_test(tc, similar_names);
     tcase_add_loop_test(tc, malformed_params, 0, COUNT(malformed));
     tcase_add_test(tc, every_truncation);
+    tcase_add_loop_test(tc, successive_parameters, 0, COUNT(successive));
+    tcase_add_test(tc, truncations_after_the_whole);
+    tcase_add_test(tc, memo_follows);
+    tcase_add_loop_test(tc, too_much_for_a_memo, 0, 2);
     tcase_add_test(tc, keys);
     tcase_add_test(tc, keys_of_long_paths);
     tcase_add_loop_test(tc, classify, 0, COUNT(classes));
