@@ -12,7 +12,8 @@
 
 enum {
     LANE_READ_BYTES = 65536, /* of one read; the buffer is shared by all connections */
-    LANE_POOL_MAX = 64       /* objects of a kind that are kept for reuse */
+    LANE_POOL_MAX = 64,      /* objects of a kind that are kept for reuse */
+    LANE_POOL_LARGE = 16     /* of the requests among them, those that keep memory for a long body: the most used */
 };
 
 struct lane_listener {

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SPOOL_READ_MAX = 262144 }; /* bytes that are read from the file at a time */
+enum {
+    SPOOL_READ_MAX = 262144, /* bytes that are read from the file at a time */
+    RESERVE_MAX = 131072     /* memory for bytes that are only announced */
+};
 
 void body_init(struct body *b) {
     *b = (struct body){.spool = -1, .expected = -1};
@@ -81,6 +84,15 @@ static int spool_write(struct body *b, const char *dir, const char *data, size_t
     return 0;
 }
 
+/* Into memory, which grows once for what is announced: only up to a bound, since nothing else makes that true. */
+static int memory_append(struct body *b, size_t limit, const char *data, size_t len) {
+    uint64_t announced = b->expected > 0 ? (uint64_t)b->expected - b->received : 0;
+    size_t most = limit < RESERVE_MAX ? limit : RESERVE_MAX, room = announced < most ? (size_t)announced : most;
+    if (room > len && !buf_len(&b->memory) && buf_reserve(&b->memory, room))
+        return -1;
+    return buf_append(&b->memory, data, len);
+}
+
 static enum body_status append_locked(struct body *b, const struct body_limits *limits, const char *data, size_t len) {
     if (b->complete)
         return BODY_OK;
@@ -92,7 +104,7 @@ static enum body_status append_locked(struct body *b, const struct body_limits *
     }
     bool spooled = b->spool_end > b->spool_start;
     int failed = spooled || buf_len(&b->memory) + len > limits->memory ? spool_write(b, limits->spool_dir, data, len)
-                                                                       : buf_append(&b->memory, data, len);
+                                                                       : memory_append(b, limits->memory, data, len);
     if (failed) {
         finish(b, errno);
         return BODY_FAILED;

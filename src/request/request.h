@@ -64,6 +64,8 @@ struct request {
 
 enum {
     REQUEST_KEEP_BYTES = 16384, /* memory that a pooled request keeps in each of its buffers */
+    REQUEST_KEEP_BODY = 131072, /* and a few of them in that of the body: to get it anew from the system costs more than
+                                   all else about a body of 100 KB */
     REQUEST_STATUS_MAX = 127,   /* bytes of a status line that are taken */
     REQUEST_BODY_START = 65536  /* so much of a body must be there, or all of it, before a request is started */
 };
@@ -71,8 +73,8 @@ enum {
 /* Prepares a zeroed or recycled request. */
 void request_init(struct request *r);
 
-/* Makes it ready for the next one. */
-void request_reset(struct request *r);
+/* Makes it ready for the next one; with `keep_body` so that a body of some length finds its memory there. */
+void request_reset(struct request *r, bool keep_body);
 void request_fini(struct request *r);
 
 /* Stores a whole short answer of the server's own ("503 Service Unavailable" and the like) in the front end's wire

@@ -120,7 +120,7 @@ START_TEST(test_reset)
         ck_assert_int_eq(request_answer(&request, "200 OK", NULL, "x"), 0);
         request.broken_off = true;
         request.gone = true;
-        request_reset(&request);
+        request_reset(&request, false);
         ck_assert_uint_eq(buf_len(&request.params) + buf_len(&request.head) + buf_len(&request.out), 0);
         ck_assert_ptr_ne(request.params.data, NULL);
         ck_assert_ptr_eq(request.out.data, NULL);
@@ -129,6 +129,25 @@ START_TEST(test_reset)
         ck_assert(!request.head_stored && !request.broken_off && !request.gone);
         ck_assert_ptr_eq(request.frontend, &fake);
     }
+}
+END_TEST
+
+/* For a few requests the memory of a body stays, if it is not too much. */
+START_TEST(test_keep_body)
+{
+    static const char big[REQUEST_KEEP_BODY];
+    struct body_limits limits = {.memory = SIZE_MAX};
+    size_t len = _i ? REQUEST_KEEP_BODY : 2 * REQUEST_KEEP_BYTES;
+    body_begin(&request.body, -1);
+    ck_assert_int_eq(body_append(&request.body, &limits, big, len), BODY_OK);
+    const char *memory = request.body.memory.data;
+    request_reset(&request, true);
+    ck_assert_ptr_eq(request.body.memory.data, memory);
+    body_begin(&request.body, -1);
+    ck_assert_int_eq(body_append(&request.body, &limits, big, REQUEST_KEEP_BODY), BODY_OK);
+    ck_assert_int_eq(body_append(&request.body, &limits, big, 1), BODY_OK);
+    request_reset(&request, true);
+    ck_assert_ptr_eq(request.body.memory.data, NULL);
 }
 END_TEST
 
@@ -327,6 +346,7 @@ int main(void) {
     tcase_add_test(c, test_answer_with_long_lines);
     tcase_add_test(c, test_answer_without_memory);
     tcase_add_test(c, test_reset);
+    tcase_add_loop_test(c, test_keep_body, 0, 2);
     tcase_add_test(c, test_text);
     tcase_add_test(c, test_text_is_escaped);
     tcase_add_test(c, test_text_is_cut);
