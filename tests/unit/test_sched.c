@@ -11,7 +11,7 @@
 static void keep_body(struct task *task) {
     task->pauses_before = atomic_load(&pauses);
     kept = task->goes_on = sched_goes_on(task->thread);
-    if (kept)
+    if (kept && !watched)           /* nobody takes the baton */
         sched->polled = sched->now; /* however slow the machine is: no look for events before the next job */
 }
 
