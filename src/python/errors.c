@@ -88,8 +88,11 @@ void errors_begin_request(struct request *r) {
 }
 
 void errors_end_request(void) {
-    if (buf_len(&line))
+    if (buf_len(&line)) {
+        Py_BEGIN_ALLOW_THREADS
         line_write(&line);
+        Py_END_ALLOW_THREADS
+    }
     current = NULL;
 }
 

@@ -23,7 +23,7 @@ void errors_set_destinations(unsigned set);
 void errors_begin_request(struct request *r);
 
 /* Writes out the calling thread's incomplete line, if there is one. Costs next to nothing when there is none.
- * Any thread; with or without the GIL (log writes may block: better without). Calls no Python. */
+ * Any thread, GIL held: it is released while the line is written, which may have to wait. Calls no Python. */
 void errors_end_request(void);
 
 #endif

@@ -404,10 +404,10 @@ void wsgi_run(struct request *r, void *user) {
         log_error("out of memory");
         r->broken_off = true;
     }
+    errors_end_request();
     attached = sched_goes_on(r->thread);
     if (!attached)
         PyEval_SaveThread();
-    errors_end_request();
 }
 
 void wsgi_thread_pause(struct sched_thread *thread, void *user) {
