@@ -181,5 +181,5 @@ distclean-local:
 
 CLEANFILES += tests/daemon/reference$(EXEEXT)
 
-noinst_HEADERS = tests/unit/no_threads.h tests/unit/sched_rig.h tests/unit/unit.h
+noinst_HEADERS = tests/cgi_vars.h tests/unit/no_threads.h tests/unit/sched_rig.h tests/unit/unit.h
 EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/fuzz/corpus tests/daemon tests/proxies

@@ -13,7 +13,7 @@
 enum {
     LANE_READ_BYTES = 65536, /* of one read; the buffer is shared by all connections */
     LANE_POOL_MAX = 64,      /* objects of a kind that are kept for reuse */
-    LANE_POOL_LARGE = 16     /* of the requests among them, those that keep memory for a long body: the most used */
+    LANE_POOL_LARGE = 16     /* of the requests among them, so many keep memory for a long body */
 };
 
 struct lane_listener {

@@ -267,13 +267,13 @@ static uint32_t add_shape(uint32_t shape, struct slice name) {
 /* Passes over the pairs of the memo, from the one at *p, of which all bytes come again. */
 static inline void pass_same(struct scan *s, const struct cgi_memo *memo, const struct cgi_memo_pair **p, uint32_t at) {
     const struct cgi_memo_pair *pair = *p, *last = memo->pairs + memo->npairs;
-    const char *base = s->pos - at; /* offsets in the memo count from here */
+    const char *start = s->pos;
     size_t left = (size_t)(s->end - s->pos), known = memo->nbytes - at;
-    size_t same = at + params_common(memo->params + at, s->pos, known < left ? known : left);
+    size_t same = at + params_common(memo->params + at, start, known < left ? known : left);
     for (; pair < last && pair->end <= same; pair++)
-        s->raw[pair->var] = (struct slice){base + pair->value, (size_t)(pair->end - pair->value)};
+        s->raw[pair->var] = (struct slice){start + (pair->value - at), (size_t)(pair->end - pair->value)};
     if (pair > *p)
-        s->pos = base + pair[-1].end;
+        s->pos = start + (pair[-1].end - at);
     *p = pair;
 }
 

@@ -16,8 +16,8 @@ int wsgi_init(const char *spec, bool multithread, unsigned errors);
 /* Describes the loaded application for people, in `out` of `size` bytes. GIL held. */
 void wsgi_describe(char *out, unsigned long size);
 
-/* Calls the application: struct lane_config.run. A scheduler's thread, without the GIL; it attaches itself to the
- * interpreter the first time. */
+/* Calls the application: struct lane_config.run. A scheduler's thread, without the GIL, or with it from its last call
+ * (wsgi_thread_pause); it attaches itself to the interpreter the first time. */
 void wsgi_run(struct request *r, void *user);
 
 /* Releases the GIL, which wsgi_run may leave taken for the next call: struct lane_config.thread_pause. */

@@ -396,6 +396,11 @@ static struct sched_job *ready_first(struct sched *s, uint64_t *now) {
 
 enum own_end { OWN_GO_ON, OWN_IDLE, OWN_QUIT };
 
+static void look_for_events(struct sched_thread *t, int flags) {
+    thread_pause(t);
+    ev_run(t->s->config.loop, flags);
+}
+
 /* A job that is expected to block goes to a thread without the baton: to this one, when it is a veteran, after another
  * has got the baton; else to an idle veteran. Returns OWN_GO_ON with *taken false when there is no other thread. */
 static enum own_end run_blocking(struct sched_thread *t, struct sched_job *job, bool *taken) {
@@ -442,8 +447,7 @@ static enum own_end own_job(struct sched_thread *t, struct sched_job *job, uint6
     if (end != INLINE_KEPT)
         return end == INLINE_LOST ? OWN_IDLE : OWN_QUIT;
     if (now - s->polled > POLL_NS) {
-        thread_pause(t);
-        ev_run(s->config.loop, EVRUN_NOWAIT);
+        look_for_events(t, EVRUN_NOWAIT);
     }
     return OWN_GO_ON;
 }
@@ -459,8 +463,7 @@ static bool own(struct sched_thread *t) {
         uint64_t now;
         struct sched_job *job = ready_first(s, &now);
         if (!job) {
-            thread_pause(t);
-            ev_run(s->config.loop, EVRUN_ONCE);
+            look_for_events(t, EVRUN_ONCE);
             continue;
         }
         enum own_end end = own_job(t, job, now);

@@ -67,8 +67,8 @@ struct sched_config {
     unsigned queue_limit;                                         /* jobs that may wait for a thread */
     uint64_t queue_timeout;                                       /* nanoseconds a job may wait; 0: for ever */
     void (*thread_stop)(struct sched_thread *thread, void *user); /* on each pool thread before it ends, or NULL */
-    /* On a pool thread for which sched_goes_on was true, and that does something else now than to settle the job and run
-     * the next one. */
+    /* On a pool thread for which sched_goes_on was true, and that looks for events, gives the baton away or ends: before
+     * that. Until then it settles the job, takes off jobs that waited too long, and runs the next one. */
     void (*thread_pause)(struct sched_thread *thread, void *user);
     void *user;
     int wake_fd; /* a byte written here wakes the thread in sched_watch; non-blocking */

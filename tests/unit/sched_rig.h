@@ -167,6 +167,10 @@ static inline void quit_cb(void *arg) {
     sched_quit(sched);
 }
 
+static inline void quit_on_settle(struct task *task) {
+    quit_cb(task);
+}
+
 static inline void thread_stop(struct sched_thread *thread, void *user) {
     REQUIRE(user == &stops);
     REQUIRE(!sched_thread_user(thread) && !kept);

@@ -41,18 +41,13 @@ START_TEST(test_going_on)
 }
 END_TEST
 
-static void settle_and_quit(struct task *task) {
-    (void)task;
-    sched_quit(sched);
-}
-
 /* A thread that ends leaves nothing (see thread_stop). */
 START_TEST(test_quit_behind_a_job)
 {
     struct task task;
     start(2);
     task_init(&task, 1, keep_body);
-    task.on_settle = settle_and_quit;
+    task.on_settle = quit_on_settle;
     submit(&task);
     join();
     ck_assert(task.goes_on);

@@ -252,11 +252,6 @@ START_TEST(test_quit)
 }
 END_TEST
 
-static void quit_on_settle(struct task *task) {
-    (void)task;
-    sched_quit(sched);
-}
-
 START_TEST(test_quit_from_settle)
 {
     struct task task;
@@ -265,10 +260,8 @@ START_TEST(test_quit_from_settle)
     task.on_settle = quit_on_settle;
     submit(&task);
     sem_wait(&task.settled);
-    ck_assert_uint_eq(sched_join(sched, clock_ns() + FOREVER_NS), 0);
+    join();
     ck_assert_int_eq(stops, 1);
-    sched_free(sched);
-    ev_loop_destroy(loop);
 }
 END_TEST
 
