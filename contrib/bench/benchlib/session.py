@@ -146,6 +146,8 @@ class Session:
 
     def measure_instance(self, instance, load, path):
         peer = instance.peer
+        if load.name == "file":
+            self.warm_file()
         if peer.python and load.application == HELLO and peer.name not in self.pythons:
             self.pythons[peer.name] = ast.literal_eval(self.generator.ask(instance.asked, "/python").decode())
         sample = self.generator.measure(instance, load, self.nginx if path == "nginx" else None)
@@ -153,6 +155,14 @@ class Session:
             about = ast.literal_eval(self.generator.count_threads(instance).decode())
             sample["application_threads"] = about["threads"]
         return sample
+
+    def warm_file(self):
+        """Reads the large file through, so that no peer pays for its way into the page cache: a machine may have dropped
+        it since the last sample, and filling it costs several times what sending it does."""
+        with open(self.variables["BENCH_FILE"], "rb", buffering=0) as file:
+            piece = bytearray(1 << 20)
+            while file.readinto(piece):
+                pass
 
     def tell_failure(self, peer, path, load, error):
         lines = str(error).splitlines()
