@@ -91,7 +91,9 @@ static void on_params_end(struct fcgi_request *q) {
         return;
     fcgi_request_set_state(q, FCGI_BODY_STATE);
     q->stdin_at = ev_now(q->c->conn.lane->loop);
-    if (!q->refusal)
+    if (q->refusal)
+        q->r.vars = (struct cgi_vars){0};
+    else
         q->refusal = params_scan(q);
     if (q->role == FCGI_AUTHORIZER)
         q->stdin_ended = true;
@@ -253,7 +255,8 @@ static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
     struct fcgi_conn *c = conn_of(conn);
     const uint8_t *end = data + len;
     struct fcgi_event e;
-    while (conn->state == CONN_OPEN && fcgi_decode(&c->decoder, &data, end, &e) != FCGI_EVENT_MORE) {
+    while (conn->state == CONN_OPEN && (data < end || !fcgi_decoder_idle(&c->decoder)) &&
+           fcgi_decode(&c->decoder, &data, end, &e) != FCGI_EVENT_MORE) {
         enum conn_reason reason = on_event(c, &e);
         if (reason != CONN_DONE) {
             conn_close(conn, reason);

@@ -21,6 +21,7 @@ static void params_late(struct frontend_wait *wait) {
     /* What still comes for this id belongs to no request, and is ignored. */
     q->keep_conn = false;
     q->refusal = REFUSED_PARAMS_LATE;
+    q->r.vars = (struct cgi_vars){0};
     fcgi_request_set_state(q, FCGI_HELD_STATE);
     if (!fcgi_request_is_held(q))
         fcgi_request_start(q);
@@ -49,8 +50,7 @@ struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_eve
     q->keep_conn = begin->keep_conn;
     q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = false;
     q->refusal = NOT_REFUSED;
-    q->dropped = 0;
-    q->r.vars = (struct cgi_vars){0};
+    q->dropped = 0; /* r.vars is set when the parameters end, in whichever way */
     q->r.authorizer = begin->role == FCGI_AUTHORIZER;
     lane_wait_begins(lane, &q->params_wait, params_late);
     TAILQ_INSERT_TAIL(&c->requests, q, link);

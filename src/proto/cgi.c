@@ -167,11 +167,13 @@ static void split_host(struct slice host, struct slice *name, struct slice *port
 /* nginx without server_name sends an empty SERVER_NAME, HAProxy its Host header with the port; SERVER_PORT may be
  * missing or "0". PEP 3333: both "can never be empty strings, and so are always required". */
 static void set_server(const struct slice *raw, struct cgi_vars *vars) {
-    struct slice name, name_port, host, host_port;
+    struct slice name, name_port, host = EMPTY, host_port = EMPTY;
+    bool port_given = is_port(raw[VAR_SERVER_PORT]);
     split_host(raw[VAR_SERVER_NAME], &name, &name_port);
-    split_host(raw[VAR_HTTP_HOST], &host, &host_port);
+    if (!name.n || !port_given)
+        split_host(raw[VAR_HTTP_HOST], &host, &host_port);
     vars->server_name = or_else(name, or_else(host, or_else(raw[VAR_SERVER_ADDR], LITERAL("localhost"))));
-    if (is_port(raw[VAR_SERVER_PORT]))
+    if (port_given)
         vars->server_port = raw[VAR_SERVER_PORT];
     else if (is_port(name_port))
         vars->server_port = name_port;
@@ -266,15 +268,18 @@ static uint32_t add_shape(uint32_t shape, struct slice name) {
 
 /* Passes over the pairs of the memo, from the one at *p, of which all bytes come again. */
 static inline void pass_same(struct scan *s, const struct cgi_memo *memo, const struct cgi_memo_pair **p, uint32_t at) {
-    const struct cgi_memo_pair *pair = *p, *last = memo->pairs + memo->npairs;
+    const struct cgi_memo_pair *first = *p, *behind = memo->pairs + memo->npairs;
     const char *start = s->pos;
     size_t left = (size_t)(s->end - s->pos), known = memo->nbytes - at;
     size_t same = at + params_common(memo->params + at, start, known < left ? known : left);
-    for (; pair < last && pair->end <= same; pair++)
-        s->raw[pair->var] = (struct slice){start + (pair->value - at), (size_t)(pair->end - pair->value)};
-    if (pair > *p)
-        s->pos = start + (pair[-1].end - at);
-    *p = pair;
+    if (same < memo->nbytes)
+        for (behind = first; behind->end <= same;)
+            behind++;
+    for (const struct cgi_memo_pair *r = memo->pairs + first->read; r < behind; r = memo->pairs + r[1].read)
+        s->raw[r->var] = (struct slice){start + (r->value - at), (size_t)(r->end - r->value)};
+    if (behind > first)
+        s->pos = start + (behind[-1].end - at);
+    *p = behind;
 }
 
 /* Scans the pairs that have the names of the memo, in its order; of most of them no more is looked at than that they
@@ -332,6 +337,9 @@ static void memo_fill(struct cgi_memo *memo, const char *params, uint32_t len) {
         if (cgi_is_personal(pair.name))
             memset(memo->params + (pair.value.p - memo->params), 0, pair.value.n);
     }
+    memo->pairs[memo->npairs].read = (uint16_t)memo->npairs;
+    for (uint32_t i = memo->npairs; i--;)
+        memo->pairs[i].read = memo->pairs[i].var == VAR_OTHER ? memo->pairs[i + 1].read : (uint16_t)i;
 }
 
 static void memo_update(struct cgi_memo *memo, const struct scan *s, bool fits, const char *params, size_t len) {
@@ -358,17 +366,16 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
         return CGI_MALFORMED;
     if (memo)
         memo_update(memo, &s, fits, params, len);
-    *vars = (struct cgi_vars){
-        .method = or_else(raw[VAR_REQUEST_METHOD], LITERAL("GET")),
-        .query = raw[VAR_QUERY_STRING],
-        .request_uri = raw[VAR_REQUEST_URI],
-        .remote_addr = raw[VAR_REMOTE_ADDR],
-        .protocol = or_else(raw[VAR_SERVER_PROTOCOL], LITERAL("HTTP/1.0")),
-        .content_length = parse_length(raw[VAR_CONTENT_LENGTH]),
-        .https = is_https(raw),
-        .npairs = s.npairs,
-        .shape = s.shape,
-    };
+    /* Member by member: all are set, here and below, so that none has to be zeroed. */
+    vars->method = or_else(raw[VAR_REQUEST_METHOD], LITERAL("GET"));
+    vars->query = raw[VAR_QUERY_STRING];
+    vars->request_uri = raw[VAR_REQUEST_URI];
+    vars->remote_addr = raw[VAR_REMOTE_ADDR];
+    vars->protocol = or_else(raw[VAR_SERVER_PROTOCOL], LITERAL("HTTP/1.0"));
+    vars->content_length = parse_length(raw[VAR_CONTENT_LENGTH]);
+    vars->https = is_https(raw);
+    vars->npairs = s.npairs;
+    vars->shape = s.shape;
     set_server(raw, vars);
     set_paths(raw, prefix, vars);
     vars->key = make_key(vars);

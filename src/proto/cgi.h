@@ -70,8 +70,9 @@ struct cgi_memo {
     struct cgi_memo_pair {
         uint16_t name, value, end; /* where these begin in `params`, and where the pair ends */
         uint16_t var;              /* which of the variables that the server reads, if any */
+        uint16_t read;             /* the first pair from this one on whose variable it reads, or npairs */
         uint32_t shape;            /* of the pairs up to this one */
-    } pairs[CGI_MEMO_PAIRS];
+    } pairs[CGI_MEMO_PAIRS + 1];   /* of the one behind the last only `read` counts */
     char params[CGI_MEMO_BYTES];
 };
 

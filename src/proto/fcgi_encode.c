@@ -5,19 +5,6 @@
 #include <fastcgi.h>
 #include <string.h>
 
-void fcgi_put_header(uint8_t *out, uint8_t type, uint16_t id, size_t len) {
-    FCGI_Header header = {
-        .version = FCGI_VERSION_1,
-        .type = type,
-        .requestIdB1 = (uint8_t)(id >> 8),
-        .requestIdB0 = (uint8_t)id,
-        .contentLengthB1 = (uint8_t)(len >> 8),
-        .contentLengthB0 = (uint8_t)len,
-        .paddingLength = (uint8_t)fcgi_padding(len),
-    };
-    memcpy(out, &header, sizeof header);
-}
-
 void fcgi_put_end_request(uint8_t *out, uint16_t id, uint32_t app_status, uint8_t protocol_status) {
     FCGI_EndRequestBody body = {
         .appStatusB3 = (uint8_t)(app_status >> 24),

@@ -6,8 +6,10 @@
 #ifndef WSGI_FCGI_PROTO_FCGI_ENCODE_H
 #define WSGI_FCGI_PROTO_FCGI_ENCODE_H
 
+#include <fastcgi.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     FCGI_RECORD_HEADER = 8,
@@ -22,7 +24,18 @@ static inline size_t fcgi_padding(size_t len) {
 
 /* Writes the eight bytes of a header for a record with `len` (at most 65,535) bytes of content; the padding that the
  * header announces is fcgi_padding(len), to be sent behind the content. */
-void fcgi_put_header(uint8_t *out, uint8_t type, uint16_t id, size_t len);
+static inline void fcgi_put_header(uint8_t *out, uint8_t type, uint16_t id, size_t len) {
+    FCGI_Header header = {
+        .version = FCGI_VERSION_1,
+        .type = type,
+        .requestIdB1 = (uint8_t)(id >> 8),
+        .requestIdB0 = (uint8_t)id,
+        .contentLengthB1 = (uint8_t)(len >> 8),
+        .contentLengthB0 = (uint8_t)len,
+        .paddingLength = (uint8_t)fcgi_padding(len),
+    };
+    memcpy(out, &header, sizeof header);
+}
 
 /* Writes an END_REQUEST record: FCGI_END_REQUEST_LEN bytes. */
 void fcgi_put_end_request(uint8_t *out, uint16_t id, uint32_t app_status, uint8_t protocol_status);
