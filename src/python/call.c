@@ -5,6 +5,7 @@
 #include "proto/decimal.h"
 #include "python/child.h"
 #include "python/compat.h"
+#include "python/spare.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -18,9 +19,10 @@ struct bound {
 };
 
 static PyTypeObject *call_type, *write_type, *connected_type;
+static struct spare spare_calls, spare_bounds;
 
 struct wsgi_call *call_new(struct request *r) {
-    struct wsgi_call *call = PyObject_New(struct wsgi_call, call_type);
+    struct wsgi_call *call = (struct wsgi_call *)spare_new(&spare_calls, call_type);
     if (!call)
         return NULL;
     call->vectorcall = start_response;
@@ -183,7 +185,7 @@ static PyObject *connected_call(PyObject *self, PyObject *const *args, size_t na
 }
 
 static PyObject *bound_new(PyTypeObject *type, struct wsgi_call *call, vectorcallfunc function) {
-    struct bound *b = PyObject_New(struct bound, type);
+    struct bound *b = (struct bound *)spare_new(&spare_bounds, type);
     if (!b)
         return NULL;
     b->vectorcall = function;
@@ -202,14 +204,12 @@ PyObject *call_new_connected(struct wsgi_call *call) {
 /* Types. */
 
 static void call_dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_Free(self);
-    Py_DECREF(type);
+    spare_free(&spare_calls, self);
 }
 
 static void bound_dealloc(PyObject *self) {
     Py_DECREF((PyObject *)((struct bound *)self)->call);
-    call_dealloc(self);
+    spare_free(&spare_bounds, self);
 }
 
 static PyMemberDef call_members[] = {

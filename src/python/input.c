@@ -3,6 +3,7 @@
 #include "python/call.h"
 #include "python/child.h"
 #include "python/compat.h"
+#include "python/spare.h"
 
 #include <errno.h>
 
@@ -16,6 +17,7 @@ struct input {
 };
 
 static PyTypeObject *input_type;
+static struct spare spare_inputs;
 
 enum {
     LINE_BYTES = 8192, /* read ahead at a time when looking for the end of a line */
@@ -23,7 +25,7 @@ enum {
 };
 
 PyObject *input_new(struct wsgi_call *call) {
-    struct input *in = PyObject_New(struct input, input_type);
+    struct input *in = (struct input *)spare_new(&spare_inputs, input_type);
     if (!in)
         return NULL;
     in->call = (struct wsgi_call *)Py_NewRef((PyObject *)call);
@@ -34,11 +36,9 @@ PyObject *input_new(struct wsgi_call *call) {
 
 static void input_dealloc(PyObject *self) {
     struct input *in = (struct input *)self;
-    PyTypeObject *type = Py_TYPE(self);
     buf_fini(&in->ahead);
     Py_DECREF((PyObject *)in->call);
-    PyObject_Free(self);
-    Py_DECREF(type);
+    spare_free(&spare_inputs, self);
 }
 
 /* At least one byte of the body into `out`; 0 at its end or after the request, -1 with an exception. Releases the GIL
