@@ -10,7 +10,8 @@ UNIT_PROTO += \
 	tests/unit/test_http_lines tests/unit/test_http_target tests/unit/test_proxy_header
 endif
 UNIT_REQUEST = tests/unit/test_body tests/unit/test_request
-UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_taskstat
+UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_sched_settle \
+	tests/unit/test_taskstat
 UNIT_CLI = tests/unit/test_options
 UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn tests/unit/test_listener
 UNIT_BENCH = tests/unit/test_histogram
@@ -35,6 +36,7 @@ tests_unit_test_request_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_test_predict_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_sched_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_sched_queue_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_test_sched_settle_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_test_access_LDADD = $(NET_LIBS) $(CHECK_LIBS)

@@ -20,12 +20,15 @@ enum {
     PREDICT_WATCH_NS = 1500000,   /* after this the watch has taken a blocked thread's loop over anyway */
     PREDICT_NOTICE_NS = 100000,   /* an unmeasured call longer than this makes the next ones be measured */
     PREDICT_MEASURE_CALLS = 8,    /* so many of them */
-    PREDICT_WEIGHT = 8            /* one call moves the average by 1/8 of the difference */
+    PREDICT_WEIGHT = 8,           /* one call moves the average by 1/8 of the difference */
+    PREDICT_QUICK_NS = 20000,     /* a call that takes no longer is quick, */
+    PREDICT_QUICK_CALLS = 32      /* and so are its kind after so many of them in a row */
 };
 
 struct predict_slot {
     atomic_uint blind_ns; /* the moving average */
     atomic_uchar measure; /* calls that are still to be measured */
+    atomic_uchar quick;   /* quick calls in a row, up to PREDICT_QUICK_CALLS */
 };
 
 struct predict {
@@ -45,6 +48,20 @@ static inline bool predict_blocks(struct predict_slot *slot) {
 static inline bool predict_wants_measure(struct predict_slot *slot) {
     return atomic_load_explicit(&slot->measure, memory_order_relaxed) > 0 ||
            atomic_load_explicit(&slot->blind_ns, memory_order_relaxed) > 0;
+}
+
+/* May finished work wait until a call of this kind has ended? */
+static inline bool predict_is_quick(struct predict_slot *slot) {
+    return atomic_load_explicit(&slot->quick, memory_order_relaxed) == PREDICT_QUICK_CALLS;
+}
+
+/* Takes note of how long any call took. */
+static inline void predict_record_duration(struct predict_slot *slot, uint64_t duration_ns) {
+    unsigned char quick = atomic_load_explicit(&slot->quick, memory_order_relaxed);
+    if (duration_ns > PREDICT_QUICK_NS)
+        atomic_store_explicit(&slot->quick, 0, memory_order_relaxed);
+    else if (quick < PREDICT_QUICK_CALLS)
+        atomic_store_explicit(&slot->quick, (unsigned char)(quick + 1), memory_order_relaxed);
 }
 
 /* Takes note of a call that was measured, or that the watch saw asleep (`blocked`). */

@@ -15,6 +15,7 @@
 
 enum {
     POLL_NS = 1000000, /* with jobs waiting the loop looks for events at least so often, between two jobs */
+    GATHER_NS = 30000, /* so long the first of several jobs that have ended may wait to be settled with the others */
     HOLD_MS = 20       /* so long others wait for a job that computes: four switch intervals of CPython */
 };
 
@@ -233,6 +234,7 @@ static void job_begin(struct sched_thread *t, bool measured, uint64_t now) {
 
 static void job_record(struct sched_thread *t, struct predict_slot *slot, uint64_t now, enum sched_reason taken) {
     uint64_t duration = now - t->started;
+    predict_record_duration(slot, duration);
     if (t->measured)
         predict_record(slot, duration, voluntary_switches() > t->switches);
     else if (taken == SCHED_ASLEEP)
@@ -309,8 +311,11 @@ static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job,
     uint64_t expected = word;
     if (atomic_compare_exchange_strong(&s->word, &expected, word_make(word_sequence(word), t->index, SCHED_LOOP))) {
         s->now = now;
+        s->now_fresh = true;
         job_record(t, slot, now, SCHED_NOT_TAKEN);
-        job->ops->settle(job);
+        if (TAILQ_EMPTY(&s->ended))
+            s->ended_at = now;
+        TAILQ_INSERT_TAIL(&s->ended, job, link);
         return INLINE_KEPT;
     }
     thread_pause(t);
@@ -378,7 +383,11 @@ static void queue_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
 static struct sched_job *ready_first(struct sched *s, uint64_t *now) {
     if (TAILQ_EMPTY(&s->ready))
         return NULL;
-    *now = s->now = clock_ns();
+    /* The end of a job is the beginning of the next one. */
+    if (!s->now_fresh)
+        s->now = clock_ns();
+    s->now_fresh = false;
+    *now = s->now;
     struct sched_job *job = ready_expire(s, *now);
     if (!job)
         return NULL;
@@ -396,8 +405,26 @@ static struct sched_job *ready_first(struct sched *s, uint64_t *now) {
 
 enum own_end { OWN_GO_ON, OWN_IDLE, OWN_QUIT };
 
+static void settle_ended(struct sched *s) {
+    struct sched_job *job;
+    while ((job = TAILQ_FIRST(&s->ended))) {
+        TAILQ_REMOVE(&s->ended, job, link);
+        s->now_fresh = false;
+        job->ops->settle(job);
+    }
+}
+
+/* Whether the jobs that have ended are settled after the next one, rather than before it. Answers that leave together
+ * find the peer awake: to wake it for each costs more than to run a quick job. Only for jobs of a kind that was quick many
+ * times in a row; should one of them block nevertheless, who takes the loop over settles what has ended before it. */
+static bool gathers(struct sched *s, const struct sched_job *next, uint64_t now) {
+    return now - s->ended_at < GATHER_NS && predict_is_quick(predict_slot(&s->predict, next->key));
+}
+
 static void look_for_events(struct sched_thread *t, int flags) {
+    settle_ended(t->s);
     thread_pause(t);
+    t->s->now_fresh = false;
     ev_run(t->s->config.loop, flags);
 }
 
@@ -457,11 +484,16 @@ static bool own(struct sched_thread *t) {
     struct sched *s = t->s;
     for (;;) {
         if (atomic_load(&s->quit)) {
+            settle_ended(s);
             thread_pause(t);
             return false;
         }
         uint64_t now;
         struct sched_job *job = ready_first(s, &now);
+        if (!TAILQ_EMPTY(&s->ended) && !(job && gathers(s, job, now))) {
+            settle_ended(s); /* which may cancel the job */
+            continue;
+        }
         if (!job) {
             look_for_events(t, EVRUN_ONCE);
             continue;
@@ -517,7 +549,7 @@ static void *thread_main(void *arg) {
         s->config.thread_stop(t, s->config.user);
     pthread_mutex_lock(&s->lock);
     s->nalive--;
-    pthread_cond_signal(&s->ended);
+    pthread_cond_signal(&s->thread_ended);
     pthread_mutex_unlock(&s->lock);
     return NULL;
 }
@@ -535,12 +567,13 @@ struct sched *sched_new(const struct sched_config *config) {
         return NULL;
     }
     TAILQ_INIT(&s->ready);
+    TAILQ_INIT(&s->ended);
     LIST_INIT(&s->idle);
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->ended, &monotonic);
+    pthread_cond_init(&s->thread_ended, &monotonic);
     pthread_condattr_destroy(&monotonic);
     ev_async_init(&s->async, notes_cb);
     ev_timer_init(&s->hold_timer, hold_timer_cb, 0., 0.);
@@ -569,7 +602,7 @@ void sched_free(struct sched *s) {
             close(t->stat_fd);
         free(t);
     }
-    pthread_cond_destroy(&s->ended);
+    pthread_cond_destroy(&s->thread_ended);
     pthread_mutex_destroy(&s->lock);
     free(s->threads);
     free(s);
@@ -601,7 +634,7 @@ void sched_quit(struct sched *s) {
 unsigned sched_join(struct sched *s, uint64_t deadline) {
     struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u), .tv_nsec = (long)(deadline % 1000000000u)};
     pthread_mutex_lock(&s->lock);
-    while (s->nalive && pthread_cond_timedwait(&s->ended, &s->lock, &until) != ETIMEDOUT)
+    while (s->nalive && pthread_cond_timedwait(&s->thread_ended, &s->lock, &until) != ETIMEDOUT)
         ;
     unsigned alive = s->nalive;
     pthread_mutex_unlock(&s->lock);

@@ -44,7 +44,8 @@ struct sched_note {
 struct sched_job_ops {
     /* On a pool thread, which may lose the baton meanwhile: must not touch anything that belongs to the owner. */
     void (*run)(struct sched_job *job, struct sched_thread *thread);
-    /* On the owner, after run: the job may be freed or submitted again. */
+    /* On the owner, after run, though others that are known to be quick may run before it: the job may be freed or
+     * submitted again. */
     void (*settle)(struct sched_job *job);
     /* On the owner: the job waited longer than queue_timeout and was taken off the queue; it will not run. */
     void (*expired)(struct sched_job *job);

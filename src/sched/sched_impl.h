@@ -77,9 +77,12 @@ struct sched {
 
     /* The owner's: */
     TAILQ_HEAD(sched_queue, sched_job) ready;
-    atomic_uint nready; /* written by the owner only */
+    atomic_uint nready;       /* written by the owner only */
+    struct sched_queue ended; /* jobs that ran inline and are still to be settled */
+    uint64_t ended_at;        /* when the first of them ended */
     struct sched_job *hold_job;
     uint64_t now;    /* the last look at the clock; not older than the events that are being handled */
+    bool now_fresh;  /* it was at the end of the last job, and nothing but settling that one has been done since */
     uint64_t polled; /* when the loop last looked for events */
     ev_check check;
     ev_async async;
@@ -89,7 +92,7 @@ struct sched {
     _Atomic(struct sched_note *) notes; /* newest first */
 
     pthread_mutex_t lock; /* guards what follows; never taken by a job that runs inline and keeps the baton */
-    pthread_cond_t ended;
+    pthread_cond_t thread_ended;
     LIST_HEAD(, sched_thread) idle;
     struct sched_thread **threads; /* config.threads + 1 pointers; filled up to `nthreads` */
     atomic_uint nthreads;

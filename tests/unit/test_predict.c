@@ -107,6 +107,25 @@ START_TEST(test_a_long_unmeasured_call_asks_for_measures)
 }
 END_TEST
 
+START_TEST(test_quick_after_many_quick_calls)
+{
+    struct predict_slot slot = {0};
+    for (int i = 0; i < PREDICT_QUICK_CALLS - 1; i++)
+        predict_record_duration(&slot, PREDICT_QUICK_NS);
+    ck_assert(!predict_is_quick(&slot));
+    for (int i = 0; i < 1000; i++) {
+        predict_record_duration(&slot, PREDICT_QUICK_NS);
+        ck_assert(predict_is_quick(&slot));
+    }
+    predict_record_duration(&slot, PREDICT_QUICK_NS + 1);
+    for (int i = 0; i < PREDICT_QUICK_CALLS - 1; i++)
+        predict_record_duration(&slot, 0);
+    ck_assert(!predict_is_quick(&slot));
+    predict_record_duration(&slot, 0);
+    ck_assert(predict_is_quick(&slot));
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("predict");
     TCase *c = tcase_create("predict");
@@ -120,5 +139,6 @@ int main(void) {
     tcase_add_test(c, test_long_without_blocking);
     tcase_add_test(c, test_falls_back_to_nothing);
     tcase_add_test(c, test_a_long_unmeasured_call_asks_for_measures);
+    tcase_add_test(c, test_quick_after_many_quick_calls);
     return unit_run(suite);
 }

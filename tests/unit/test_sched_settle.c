@@ -1,0 +1,160 @@
+#include "config.h"
+
+#include "sched/sched.h"
+
+#include "sched_rig.h"
+
+/* When jobs that ran inline are settled: with the next ones while those are quick. */
+
+enum { QUICK = 1, OTHER = 2, SLOW_NS = 5 * PREDICT_QUICK_NS };
+
+static struct task tasks[3];
+static int settled_before[3]; /* how many had been settled when this one began */
+
+static void look(struct task *task) {
+    settled_before[task - tasks] = nsettled;
+    sched->polled = sched->now; /* however slow the machine is: no look for events before the next job */
+}
+
+static void look_slowly(struct task *task) {
+    look(task);
+    for (uint64_t start = clock_ns(); clock_ns() - start < SLOW_NS;)
+        ;
+}
+
+static void look_and_sleep(struct task *task) {
+    look(task);
+    sleep_body(task);
+}
+
+static void make_quick(uint32_t key) {
+    for (int i = 0; i < PREDICT_QUICK_CALLS; i++)
+        predict_record_duration(predict_slot(&sched->predict, key), 0);
+}
+
+/* Jobs that are ready together, before the loop runs for the first time. */
+static void make_ready(int count) {
+    config.queue_limit = COUNT(tasks);
+    make(2);
+    for (int i = 0; i < count; i++) {
+        task_init(&tasks[i], QUICK, look);
+        ck_assert(sched_submit(sched, &tasks[i].job));
+    }
+}
+
+static void run_all(int count) {
+    ck_assert_int_eq(sched_start(sched), 0);
+    for (int i = 0; i < count; i++)
+        sem_wait(&tasks[i].settled);
+    for (int i = 0; i < count; i++)
+        ck_assert_ptr_eq(settled_order[i], &tasks[i]);
+}
+
+START_TEST(test_together)
+{
+    make_ready(2);
+    make_quick(QUICK);
+    run_all(2);
+    ck_assert_int_eq(settled_before[1], 0);
+    finish();
+}
+END_TEST
+
+START_TEST(test_not_behind_what_is_not_known)
+{
+    make_ready(2);
+    make_quick(OTHER);
+    run_all(2);
+    ck_assert_int_eq(settled_before[1], 1);
+    finish();
+}
+END_TEST
+
+START_TEST(test_not_for_long)
+{
+    make_ready(3);
+    make_quick(QUICK);
+    make_quick(OTHER);
+    tasks[1].job.key = OTHER;
+    tasks[1].body = look_slowly;
+    run_all(3);
+    ck_assert_int_eq(settled_before[1], 0);
+    ck_assert_int_eq(settled_before[2], 2);
+    finish();
+}
+END_TEST
+
+/* It was quick many times, and now it is not: the one before does not wait for it. */
+START_TEST(test_not_behind_what_blocks)
+{
+    make_ready(2);
+    make_quick(QUICK);
+    tasks[1].body = look_and_sleep;
+    ck_assert_int_eq(sched_start(sched), 0);
+    watch_start();
+    sem_wait(&tasks[1].started);
+    sem_wait(&tasks[0].settled);
+    ck_assert_int_eq(settled_before[1], 0);
+    ck_assert_int_eq(tasks[1].settles, 0);
+    sem_post(&tasks[1].go);
+    sem_wait(&tasks[1].settled);
+    finish();
+}
+END_TEST
+
+static void cancel_next(struct task *task) {
+    (void)task;
+    REQUIRE(sched_cancel(sched, &tasks[2].job));
+}
+
+static void set_body(struct task *task) {
+    look(task);
+    task->on_settle = cancel_next;
+}
+
+/* To settle one may take the next one off the queue, which is not run then. */
+START_TEST(test_settling_cancels_the_next)
+{
+    make_ready(3);
+    make_quick(QUICK);
+    tasks[1].body = set_body;
+    tasks[2].job.key = OTHER;
+    run_all(2);
+    ping();
+    ck_assert_int_eq(settled_before[1], 0);
+    ck_assert_int_eq(atomic_load(&tasks[2].runs), 0);
+    finish();
+}
+END_TEST
+
+static void quit_behind(struct task *task) {
+    look(task);
+    quit_cb(NULL);
+}
+
+/* All that ran is settled when the scheduler quits. */
+START_TEST(test_quit)
+{
+    make_ready(3);
+    make_quick(QUICK);
+    tasks[1].body = quit_behind;
+    run_all(2);
+    join();
+    ck_assert_int_eq(settled_before[1], 0);
+    ck_assert_int_eq(nsettled, 2);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("sched_settle");
+    TCase *c = tcase_create("sched_settle");
+    suite_add_tcase(suite, c);
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, test_together);
+    tcase_add_test(c, test_not_behind_what_is_not_known);
+    tcase_add_test(c, test_not_for_long);
+    tcase_add_test(c, test_not_behind_what_blocks);
+    tcase_add_test(c, test_settling_cancels_the_next);
+    tcase_add_test(c, test_quit);
+    return unit_run(suite);
+}
