@@ -81,7 +81,7 @@ void fcgi_request_release(struct fcgi_request *q) {
     TAILQ_REMOVE(&c->requests, q, link);
     c->nrequests--;
     lane_count_add(&lane->nrequests, -1);
-    request_reset(&q->r, lane->fcgi_pool.nrequests < LANE_POOL_LARGE);
+    request_reset(&q->r, &lane->body_spares);
     if (lane->fcgi_pool.nrequests < LANE_POOL_MAX) {
         LIST_INSERT_HEAD(&lane->fcgi_pool.requests, q, free);
         lane->fcgi_pool.nrequests++;

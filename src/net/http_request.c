@@ -59,7 +59,7 @@ void http_request_release(struct http_request *q) {
     struct lane *lane = c->conn.lane;
     c->q = NULL;
     lane_count_add(&lane->nrequests, -1);
-    request_reset(&q->r, lane->http_pool.nrequests < LANE_POOL_LARGE);
+    request_reset(&q->r, &lane->body_spares);
     if (lane->http_pool.nrequests < LANE_POOL_MAX) {
         LIST_INSERT_HEAD(&lane->http_pool.requests, q, free);
         lane->http_pool.nrequests++;

@@ -328,6 +328,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     if (!lane)
         return NULL;
     lane->config = *config;
+    lane->config.body.spares = &lane->body_spares;
     lane->listeners = listeners;
     TAILQ_INIT(&lane->conns);
     TAILQ_INIT(&lane->lingering);
@@ -390,6 +391,7 @@ void lane_free(struct lane *lane) {
     sched_free(lane->sched);
     for (size_t i = 0; i < sizeof frontends / sizeof *frontends; i++)
         frontends[i]->free_pool(lane);
+    body_spares_fini(&lane->body_spares);
     if (lane->loop)
         ev_loop_destroy(lane->loop);
     free(lane->accepting);

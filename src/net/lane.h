@@ -35,7 +35,7 @@ struct lane_config {
     size_t limit_params;         /* bytes of the parameters of one request */
     unsigned limit_param_count;
     unsigned limit_requests; /* open requests on one connection */
-    struct body_limits body;
+    struct body_limits body; /* `spares`: the lane's own */
     const char *script_name; /* mount point, "" or "/x"; outlives the lane */
     struct access *access;   /* who may connect; outlives the lane; NULL: everybody */
 

@@ -12,8 +12,7 @@
 
 enum {
     LANE_READ_BYTES = 65536, /* of one read; the buffer is shared by all connections */
-    LANE_POOL_MAX = 64,      /* objects of a kind that are kept for reuse */
-    LANE_POOL_LARGE = 16     /* of the requests among them, so many keep memory for a long body */
+    LANE_POOL_MAX = 64       /* objects of a kind that are kept for reuse */
 };
 
 struct lane_listener {
@@ -53,6 +52,7 @@ struct lane {
     struct cgi_memo memo;
     struct fcgi_pool fcgi_pool;
     struct http_pool http_pool;
+    struct body_spares body_spares; /* of all front ends */
 
     bool stopping;
     bool listening_ended; /* nothing more will be accepted */

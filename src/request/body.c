@@ -8,10 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum {
-    SPOOL_READ_MAX = 262144, /* bytes that are read from the file at a time */
-    RESERVE_MAX = 131072     /* memory for bytes that are only announced */
-};
+enum { SPOOL_READ_MAX = 262144 /* bytes that are read from the file at a time */ };
 
 void body_init(struct body *b) {
     *b = (struct body){.spool = -1, .expected = -1};
@@ -40,9 +37,36 @@ void body_begin(struct body *b, int64_t expected) {
     b->complete = expected == 0;
 }
 
-void body_reset(struct body *b, size_t keep) {
+/* Memory for bodies of some length. */
+
+void body_spares_fini(struct body_spares *s) {
+    while (s->count)
+        buf_fini(&s->memory[--s->count]);
+}
+
+static void spare_put(struct body_spares *s, struct buf *memory) {
+    if (!s || s->count == BODY_SPARES_MAX || memory->size > BODY_RESERVE_MAX) {
+        buf_fini(memory);
+        return;
+    }
+    s->memory[s->count++] = (struct buf){.data = memory->data, .size = memory->size};
+    *memory = (struct buf){0};
+}
+
+static void spare_take(struct body_spares *s, struct buf *memory) {
+    struct buf spare = s->memory[--s->count];
+    spare.end = buf_len(memory);
+    if (spare.end)
+        memcpy(spare.data, buf_head(memory), spare.end);
+    buf_fini(memory);
+    *memory = spare;
+}
+
+void body_reset(struct body *b, struct body_spares *spares) {
     spool_close(b);
-    buf_reset(&b->memory, keep);
+    if (b->memory.size > BODY_KEEP_BYTES)
+        spare_put(spares, &b->memory);
+    b->memory.start = b->memory.end = 0;
 }
 
 static void finish(struct body *b, int error) {
@@ -84,13 +108,22 @@ static int spool_write(struct body *b, const char *dir, const char *data, size_t
     return 0;
 }
 
-/* Into memory, which grows once for what is announced: only up to a bound, since nothing else makes that true. */
-static int memory_append(struct body *b, size_t limit, const char *data, size_t len) {
+/* Into memory, which grows once for what is announced, and by doubling without that. The bound is for peers that announce
+ * much and send little; what they do not send, the system does not back with memory either. */
+static int memory_append(struct body *b, const struct body_limits *limits, const char *data, size_t len) {
+    struct buf *memory = &b->memory;
     uint64_t announced = b->expected > 0 ? (uint64_t)b->expected - b->received : 0;
-    size_t most = limit < RESERVE_MAX ? limit : RESERVE_MAX, room = announced < most ? (size_t)announced : most;
-    if (room > len && !buf_len(&b->memory) && buf_reserve(&b->memory, room))
-        return -1;
-    return buf_append(&b->memory, data, len);
+    size_t most = limits->memory < BODY_RESERVE_MAX ? limits->memory : BODY_RESERVE_MAX;
+    size_t room = announced < most ? (size_t)announced : most;
+    if (room < len)
+        room = len;
+    if (memory->size <= BODY_KEEP_BYTES && buf_len(memory) + room > BODY_KEEP_BYTES && limits->spares &&
+        limits->spares->count)
+        spare_take(limits->spares, memory);
+    /* Without so much memory the bytes that are here may still find room. */
+    if (!buf_len(memory))
+        (void)buf_reserve(memory, room);
+    return buf_append(memory, data, len);
 }
 
 static enum body_status append_locked(struct body *b, const struct body_limits *limits, const char *data, size_t len) {
@@ -104,7 +137,7 @@ static enum body_status append_locked(struct body *b, const struct body_limits *
     }
     bool spooled = b->spool_end > b->spool_start;
     int failed = spooled || buf_len(&b->memory) + len > limits->memory ? spool_write(b, limits->spool_dir, data, len)
-                                                                       : memory_append(b, limits->memory, data, len);
+                                                                       : memory_append(b, limits, data, len);
     if (failed) {
         finish(b, errno);
         return BODY_FAILED;

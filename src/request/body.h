@@ -18,10 +18,27 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+enum {
+    BODY_KEEP_BYTES = 16384,   /* memory that stays with a body from one request to the next */
+    BODY_RESERVE_MAX = 131072, /* taken for bytes that are only announced; no more is kept for other bodies */
+    BODY_SPARES_MAX = 16
+};
+
+/* The memory of bodies that are over, for others that outgrow what stays with them: to get it anew from the system costs
+ * more than all else about a body of 100 KB. It belongs to no request, so that the few that are in use find it, whichever
+ * these are. All zeros: none. The writer's. */
+struct body_spares {
+    unsigned count;
+    struct buf memory[BODY_SPARES_MAX]; /* the last one is used first */
+};
+
+void body_spares_fini(struct body_spares *s);
+
 struct body_limits {
-    size_t memory;         /* unread bytes that stay in memory */
-    uint64_t total;        /* bytes of one body; 0: no limit */
-    const char *spool_dir; /* where the temporary files are made */
+    size_t memory;              /* unread bytes that stay in memory */
+    uint64_t total;             /* bytes of one body; 0: no limit */
+    const char *spool_dir;      /* where the temporary files are made */
+    struct body_spares *spares; /* NULL: none */
 };
 
 struct body {
@@ -50,8 +67,9 @@ void body_fini(struct body *b);
 /* Makes the body empty for a request whose CONTENT_LENGTH is `expected` (-1: unknown; 0: it is complete at once). */
 void body_begin(struct body *b, int64_t expected);
 
-/* Frees what a finished request left, keeping at most `keep` bytes of memory for the next one. */
-void body_reset(struct body *b, size_t keep);
+/* Frees what a finished request left, but for memory that the next one will use. `spares`: where it may go, or NULL.
+ * Writer. */
+void body_reset(struct body *b, struct body_spares *spares);
 
 /* Takes bytes from the peer. After an error status the body is complete and takes no more. Writer. */
 enum body_status body_append(struct body *b, const struct body_limits *limits, const void *data, size_t len);

@@ -14,11 +14,11 @@ void request_init(struct request *r) {
     pthread_mutex_init(&r->out_lock, NULL);
 }
 
-void request_reset(struct request *r, bool keep_body) {
+void request_reset(struct request *r, struct body_spares *spares) {
     buf_reset(&r->params, REQUEST_KEEP_BYTES);
     buf_reset(&r->head, REQUEST_KEEP_BYTES);
     buf_reset(&r->out, REQUEST_KEEP_BYTES);
-    body_reset(&r->body, keep_body ? REQUEST_KEEP_BODY : REQUEST_KEEP_BYTES);
+    body_reset(&r->body, spares);
     r->status[0] = '\0';
     r->thread = NULL;
     r->head_stored = r->broken_off = false;

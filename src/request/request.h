@@ -63,9 +63,7 @@ struct request {
 };
 
 enum {
-    REQUEST_KEEP_BYTES = 16384, /* memory that a pooled request keeps in each of its buffers */
-    REQUEST_KEEP_BODY = 131072, /* and a few of them in that of the body: to get it anew from the system costs more than
-                                   all else about a body of 100 KB */
+    REQUEST_KEEP_BYTES = 16384, /* memory that a pooled request keeps in each of its buffers (the body: see there) */
     REQUEST_STATUS_MAX = 127,   /* bytes of a status line that are taken */
     REQUEST_BODY_START = 65536  /* so much of a body must be there, or all of it, before a request is started */
 };
@@ -73,8 +71,8 @@ enum {
 /* Prepares a zeroed or recycled request. */
 void request_init(struct request *r);
 
-/* Makes it ready for the next one; with `keep_body` so that a body of some length finds its memory there. */
-void request_reset(struct request *r, bool keep_body);
+/* Makes it ready for the next one. `spares`: where the memory of a long body may go, or NULL. Owner only. */
+void request_reset(struct request *r, struct body_spares *spares);
 void request_fini(struct request *r);
 
 /* Stores a whole short answer of the server's own ("503 Service Unavailable" and the like) in the front end's wire

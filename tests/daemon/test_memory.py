@@ -1,4 +1,5 @@
 """Nothing is left behind by requests, however they end. Memory that stays is seen by the growth of many requests."""
+import contextlib
 import urllib.parse
 
 import pytest
@@ -13,7 +14,7 @@ ROUNDS = 300
 BODY = b"line of a body\n" * 5000
 OPS = urllib.parse.quote('[["readline"], ["read", 10000], ["readlines", 20000], ["iter"]]')
 # What one round must not leave behind is at least one such body or header block: 300 of them would be over 20 MiB.
-# What is kept on purpose, for each front end: 16 times 128 KiB.
+# What is kept on purpose: 16 times 128 KiB.
 GROWTH = (512 if SANITIZED else 8) << 20
 
 
@@ -78,4 +79,20 @@ def test_many_requests_leave_nothing_behind(server, what):
         what(server)
     good(server.ask("/hello"))
     assert server.rss() - memory < GROWTH
+    until(lambda: server.fds() <= descriptors + 2, "connections to be closed", server.log)
+
+
+def test_what_is_only_announced(server):
+    """Of a body, memory is reserved for what its length says; but only what comes is backed by any."""
+    count = 100
+    good(server.ask("/hello"))
+    before, descriptors = server.rss(), server.fds()
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            connection = stack.enter_context(server.connect())
+            given = params("/echo", "POST", CONTENT_LENGTH="1000000")
+            connection.send(connection.wire(request(given, b"x", end=False)))
+        until(lambda: server.fds() >= descriptors + count, "the connections to be accepted", server.log)
+        good(server.ask("/hello"))
+        assert server.rss() - before < (64 if SANITIZED else 6) << 20, "a reserve is 128 KiB"
     until(lambda: server.fds() <= descriptors + 2, "connections to be closed", server.log)
