@@ -55,7 +55,7 @@ static void check_cb(struct ev_loop *loop, ev_check *w, int revents) {
     (void)loop;
     (void)revents;
     struct sched *s = w->data;
-    s->now = s->polled = clock_ns();
+    s->polled = clock_ns();
 }
 
 /* Threads: started on demand, idle ones on a stack. */
@@ -332,7 +332,7 @@ bool sched_submit(struct sched *s, struct sched_job *job) {
     job->sched = s;
     job->done.call = job_done;
     job->queued = true;
-    job->queued_at = s->now;
+    job->queued_at = 0;
     TAILQ_INSERT_TAIL(&s->ready, job, link);
     atomic_store_explicit(&s->nready, s->nready + 1, memory_order_relaxed);
     return true;
@@ -351,11 +351,23 @@ bool sched_cancel(struct sched *s, struct sched_job *job) {
     return true;
 }
 
+/* A job's wait begins with the first look at the queue that finds it there and leaves it there. A callback that is held up
+ * (a slow disk, a full pipe) is no wait for a thread, and jobs that came meanwhile must not be turned away for it when
+ * they could run. The new ones are the last ones. */
+static void ready_stamp(struct sched *s, uint64_t now) {
+    struct sched_job *job;
+    TAILQ_FOREACH_REVERSE(job, &s->ready, sched_queue, link) {
+        if (job->queued_at)
+            return;
+        job->queued_at = now;
+    }
+}
+
 /* Takes jobs off that waited too long. Returns the oldest of the others, still in the queue. `expired` may submit jobs,
- * which are then not older than `now`. */
+ * which are then new. */
 static struct sched_job *ready_expire(struct sched *s, uint64_t now) {
     struct sched_job *job;
-    while ((job = TAILQ_FIRST(&s->ready)) && s->config.queue_timeout &&
+    while ((job = TAILQ_FIRST(&s->ready)) && s->config.queue_timeout && job->queued_at &&
            job->queued_at + s->config.queue_timeout < now) {
         ready_remove(s, job);
         job->ops->expired(job);
@@ -391,8 +403,10 @@ static struct sched_job *ready_first(struct sched *s, uint64_t *now) {
     struct sched_job *job = ready_expire(s, *now);
     if (!job)
         return NULL;
-    bool held = s->hold_job && atomic_load(&s->computing);
-    if (held || atomic_load(&s->nbusy) >= s->config.threads) {
+    bool held = s->hold_job && atomic_load(&s->computing), runs = !held && atomic_load(&s->nbusy) < s->config.threads;
+    if (!runs || TAILQ_NEXT(job, link))
+        ready_stamp(s, *now);
+    if (!runs) {
         queue_timer_start(s, job, *now);
         return NULL;
     }
@@ -581,7 +595,6 @@ struct sched *sched_new(const struct sched_config *config) {
     ev_check_init(&s->check, check_cb);
     ev_set_priority(&s->check, EV_MAXPRI);
     ev_check_start(config->loop, &s->check);
-    s->now = clock_ns();
     s->async.data = s->hold_timer.data = s->check.data = s;
     ev_async_start(config->loop, &s->async);
     return s;

@@ -56,17 +56,17 @@ struct sched_job {
     uint32_t key; /* jobs of the same key are expected to behave alike */
     /* The scheduler's: */
     bool queued;
-    uint64_t queued_at;
+    uint64_t queued_at; /* when it was first seen in the queue; 0: not yet */
     TAILQ_ENTRY(sched_job) link;
     struct sched_note done;
     struct sched *sched;
 };
 
 struct sched_config {
-    struct ev_loop *loop;                                         /* belongs to the caller, outlives the scheduler */
-    unsigned threads;                                             /* jobs that may run at a time: 1 to 1024 */
-    unsigned queue_limit;                                         /* jobs that may wait for a thread */
-    uint64_t queue_timeout;                                       /* nanoseconds a job may wait; 0: for ever */
+    struct ev_loop *loop;   /* belongs to the caller, outlives the scheduler */
+    unsigned threads;       /* jobs that may run at a time: 1 to 1024 */
+    unsigned queue_limit;   /* jobs that may wait for a thread */
+    uint64_t queue_timeout; /* nanoseconds a job may wait for a thread; 0: for ever */
     void (*thread_stop)(struct sched_thread *thread, void *user); /* on each pool thread before it ends, or NULL */
     /* On a pool thread for which sched_goes_on was true, and that looks for events, gives the baton away or ends: before
      * that. Until then it settles the job, takes off jobs that waited too long, and runs the next one. */

@@ -81,8 +81,8 @@ struct sched {
     struct sched_queue ended; /* jobs that ran inline and are still to be settled */
     uint64_t ended_at;        /* when the first of them ended */
     struct sched_job *hold_job;
-    uint64_t now;    /* the last look at the clock; not older than the events that are being handled */
-    bool now_fresh;  /* it was at the end of the last job, and nothing but settling that one has been done since */
+    uint64_t now;    /* the last look at the clock between jobs */
+    bool now_fresh;  /* it was at the end of the last job, and nothing has been done since */
     uint64_t polled; /* when the loop last looked for events */
     ev_check check;
     ev_async async;

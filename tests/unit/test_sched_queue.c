@@ -101,7 +101,7 @@ struct aged {
 static void submit_aged_cb(void *arg) {
     struct aged *aged = arg;
     submit_cb(aged->task);
-    aged->task->job.queued_at -= aged->age;
+    aged->task->job.queued_at = clock_ns() - aged->age;
 }
 
 START_TEST(test_queue_timeout)
@@ -141,9 +141,149 @@ START_TEST(test_queue_timeout)
 }
 END_TEST
 
-static void submit_again_late(struct task *task) {
-    REQUIRE(sched_submit(sched, &task->job));
+/* Callbacks and jobs that take longer than a job may wait. */
+
+static void outlast(uint64_t duration) {
+    uint64_t since = clock_ns();
+    while (clock_ns() - since <= duration)
+        ;
 }
+
+static void submit_and_stall_cb(void *arg) {
+    submit_cb(arg);
+    outlast(config.queue_timeout);
+}
+
+static void stall_and_submit_cb(void *arg) {
+    outlast(config.queue_timeout);
+    submit_cb(arg);
+}
+
+/* A job that could have run all the while has not waited for a thread. */
+START_TEST(test_stalled_callback)
+{
+    struct task task;
+    config.queue_limit = 10;
+    config.queue_timeout = 1000000;
+    start(1);
+    task_init(&task, 1, NULL);
+    on_owner(_i ? stall_and_submit_cb : submit_and_stall_cb, &task);
+    finish();
+    ck_assert_int_eq(task.settles, 1);
+    ck_assert_int_eq(task.expiries, 0);
+}
+END_TEST
+
+static struct task crowd_tasks[3];
+static uint64_t stall_end;
+
+static void stall_and_submit_all_cb(void *arg) {
+    (void)arg;
+    for (int i = 0; i < COUNT(crowd_tasks); i++) {
+        submit_cb(&crowd_tasks[i]);
+        outlast(1000000);
+    }
+    stall_end = clock_ns();
+}
+
+static void check_waits_cb(void *arg) {
+    (void)arg;
+    for (int i = 0; i < COUNT(crowd_tasks); i++)
+        REQUIRE(crowd_tasks[i].job.queued_at >= stall_end);
+}
+
+/* Nor has one that finds all threads busy: its wait begins when the callbacks are through. */
+START_TEST(test_stalled_callback_of_many)
+{
+    struct task sleeper;
+    config.queue_limit = 10;
+    config.queue_timeout = FOREVER_NS;
+    start(1);
+    task_init(&sleeper, 1, give_and_sleep_body);
+    submit(&sleeper);
+    sem_wait(&sleeper.started);
+    for (int i = 0; i < COUNT(crowd_tasks); i++)
+        task_init(&crowd_tasks[i], 2, NULL);
+    on_owner(stall_and_submit_all_cb, NULL);
+    ping(); /* before this the owner has looked at the queue */
+    on_owner(check_waits_cb, NULL);
+    sem_post(&sleeper.go);
+    for (int i = 0; i < COUNT(crowd_tasks); i++)
+        sem_wait(&crowd_tasks[i].settled);
+    finish();
+}
+END_TEST
+
+static void outlast_body(struct task *task) {
+    (void)task;
+    outlast(config.queue_timeout);
+}
+
+/* But to come behind a job that takes long is a wait for the thread that runs it. */
+START_TEST(test_behind_a_long_job)
+{
+    struct task tasks[2];
+    config.queue_limit = 10;
+    config.queue_timeout = 1000000;
+    make(1);
+    task_init(&tasks[0], 1, outlast_body);
+    task_init(&tasks[1], 1, NULL);
+    for (int i = 0; i < 2; i++)
+        ck_assert(sched_submit(sched, &tasks[i].job));
+    ck_assert_int_eq(sched_start(sched), 0);
+    sem_wait(&tasks[0].settled);
+    sem_wait(&tasks[1].expired);
+    finish();
+    ck_assert_int_eq(atomic_load(&tasks[1].runs), 0);
+}
+END_TEST
+
+static unsigned rounds; /* of the loop; the owner's, as is what follows */
+
+static void count_round_cb(struct ev_loop *l, ev_prepare *w, int revents) {
+    (void)l;
+    (void)w;
+    (void)revents;
+    rounds++;
+}
+
+struct many {
+    struct task tasks[TASKS_MAX];
+    unsigned rounds;
+    uint64_t end;
+};
+
+static struct many many;
+
+static void last_of_many(struct task *task) {
+    (void)task;
+    many.rounds = rounds;
+    many.end = clock_ns();
+}
+
+/* Short jobs that are ready together run one after the other: events are looked for once a millisecond, not between any
+ * two jobs. */
+START_TEST(test_no_events_between_short_jobs)
+{
+    ev_prepare prepare;
+    config.queue_limit = TASKS_MAX;
+    make(1);
+    ev_prepare_init(&prepare, count_round_cb);
+    ev_prepare_start(loop, &prepare);
+    for (int i = 0; i < TASKS_MAX; i++) {
+        task_init(&many.tasks[i], 1, NULL);
+        ck_assert(sched_submit(sched, &many.tasks[i].job));
+    }
+    struct task *last = &many.tasks[TASKS_MAX - 1];
+    last->on_settle = last_of_many;
+    uint64_t begin = clock_ns();
+    ck_assert_int_eq(sched_start(sched), 0);
+    sem_wait(&last->settled);
+    finish();
+    ck_assert_uint_ge(many.rounds, 1);
+    ck_assert_uint_le(many.rounds, 1 + (many.end - begin) / 1000000);
+}
+END_TEST
 
 /* Nothing but the timer wakes the loop. */
 START_TEST(test_queue_timer)
@@ -153,7 +293,6 @@ START_TEST(test_queue_timer)
     config.queue_timeout = 1000000;
     start(1);
     task_init(&sleeper, 1, give_and_sleep_body);
-    sleeper.on_expire = submit_again_late; /* a busy machine may be too slow even for an empty queue */
     task_init(&task, 2, NULL);
     for (int i = 0; i < 5; i++) {
         submit(&sleeper);
@@ -372,6 +511,10 @@ int main(void) {
     tcase_add_test(c, test_cancel);
     tcase_add_test(c, test_queue_limit);
     tcase_add_loop_test(c, test_queue_timeout, 0, 2);
+    tcase_add_loop_test(c, test_stalled_callback, 0, 2);
+    tcase_add_test(c, test_stalled_callback_of_many);
+    tcase_add_test(c, test_behind_a_long_job);
+    tcase_add_test(c, test_no_events_between_short_jobs);
     tcase_add_test(c, test_queue_timer);
     tcase_add_test(c, test_post);
     tcase_add_test(c, test_quit);
