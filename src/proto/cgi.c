@@ -31,7 +31,6 @@ enum var {
 /* The caller has made sure that as many bytes are there: the compiler turns these into comparisons of words. */
 #define IS(p, text) (memcmp((p), (text), sizeof(text) - 1) == 0)
 #define BEGINS(slice, text) ((slice).n >= sizeof(text) - 1 && IS((slice).p, (text)))
-#define HOLDS(slice, text) (memmem((slice).p, (slice).n, (text), sizeof(text) - 1) != NULL)
 #define EQUALS(slice, text) ((slice).n == sizeof(text) - 1 && IS((slice).p, (text)))
 
 /* The length and one telling byte leave one or two candidates: this runs for every parameter of every request. */
@@ -114,9 +113,47 @@ enum cgi_class cgi_classify(struct slice name) {
     return CGI_PASS;
 }
 
+/* The words of names that people give to what identifies somebody or lets somebody in. */
+static bool begins_personal(struct slice rest) {
+    switch (rest.p[0]) {
+    case 'A':
+        return BEGINS(rest, "AUTH");
+    case 'C':
+        return BEGINS(rest, "CERT") || BEGINS(rest, "COOKIE") || BEGINS(rest, "CREDENTIAL") || BEGINS(rest, "CSRF");
+    case 'E':
+        return BEGINS(rest, "EMAIL");
+    case 'I':
+        return BEGINS(rest, "IDENT");
+    case 'J':
+        return BEGINS(rest, "JWT");
+    case 'K':
+        return BEGINS(rest, "KEY");
+    case 'O':
+        return BEGINS(rest, "OIDC");
+    case 'P':
+        return BEGINS(rest, "PASSW");
+    case 'Q':
+        return BEGINS(rest, "QUERY");
+    case 'S':
+        return BEGINS(rest, "SAML") || BEGINS(rest, "SECRET") || BEGINS(rest, "SESSION") || BEGINS(rest, "SSL_CLIENT");
+    case 'T':
+        return BEGINS(rest, "TOKEN");
+    case 'U':
+        return BEGINS(rest, "USER");
+    case 'X':
+        return BEGINS(rest, "XSRF");
+    }
+    return false;
+}
+
 bool cgi_is_personal(struct slice name) {
-    return EQUALS(name, "HTTP_COOKIE") ||
-           (!EQUALS(name, "HTTP_USER_AGENT") && (HOLDS(name, "AUTH") || HOLDS(name, "USER")));
+    if (EQUALS(name, "HTTP_USER_AGENT"))
+        return false;
+    for (size_t i = 0; i < name.n; i++) {
+        if (begins_personal((struct slice){name.p + i, name.n - i}))
+            return true;
+    }
+    return false;
 }
 
 static inline struct slice or_else(struct slice s, struct slice otherwise) {
@@ -334,7 +371,7 @@ static void memo_fill(struct cgi_memo *memo, const char *params, uint32_t len) {
             .var = (uint16_t)find_var(pair.name),
             .shape = shape,
         };
-        if (cgi_is_personal(pair.name))
+        if (cgi_is_personal(pair.name) || cgi_has_query(pair.value))
             memset(memo->params + (pair.value.p - memo->params), 0, pair.value.n);
     }
     memo->pairs[memo->npairs].read = (uint16_t)memo->npairs;

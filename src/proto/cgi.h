@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 struct cgi_vars {
     struct slice method;       /* REQUEST_METHOD; "GET" when it is missing or empty */
@@ -55,8 +56,14 @@ enum cgi_class {
 /* Depends on the name alone, so that the answer can be cached with it. */
 enum cgi_class cgi_classify(struct slice name);
 
-/* Whether the value tells who a person is (cookies, credentials): such values are not kept beyond the request. */
+/* Whether the name says that its value tells who a person is, or lets somebody in (cookies, credentials, what a client
+ * certificate says, the query): such values are not kept beyond the request. */
 bool cgi_is_personal(struct slice name);
+
+/* Nor are those with a query, whatever the name is: REQUEST_URI, HTTP_REFERER, and the many names of original URLs. */
+static inline bool cgi_has_query(struct slice value) {
+    return value.n && memchr(value.p, '?', value.n);
+}
 
 enum {
     CGI_MEMO_PAIRS = 100,  /* parameters with more pairs, or... */
@@ -64,7 +71,7 @@ enum {
     CGI_MEMO_MISSES = 8    /* so many parameters in succession that do not fit replace it */
 };
 
-/* What an earlier scan has found, and the bytes in which it did, without personal values. All zeros: nothing yet. */
+/* What an earlier scan has found, and the bytes in which it did, with zeros for personal values. All zeros: nothing yet. */
 struct cgi_memo {
     uint32_t npairs, nbytes, misses;
     struct cgi_memo_pair {

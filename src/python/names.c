@@ -28,7 +28,7 @@ static struct name *fill_slot(struct name *slot, struct slice text) {
         .length = (uint32_t)text.n,
         .class = cgi_classify(text),
     };
-    slot->keep_value = !cgi_is_personal(text);
+    slot->personal = cgi_is_personal(text);
     used++;
     return slot;
 }
@@ -53,7 +53,7 @@ PyObject *names_value(struct name *name, struct slice value) {
         !memcmp(PyUnicode_1BYTE_DATA(old), value.p ? value.p : "", value.n))
         return Py_NewRef(old);
     PyObject *fresh = native_string_new(value);
-    if (fresh && name->keep_value && value.n <= NAMES_VALUE_MAX) {
+    if (fresh && !name->personal && value.n <= NAMES_VALUE_MAX && !cgi_has_query(value)) {
         name->value = Py_NewRef(fresh);
         Py_XDECREF(old);
     }

@@ -20,7 +20,7 @@ struct name {
     const char *text;
     uint32_t length;
     enum cgi_class class;
-    bool keep_value; /* not for what identifies a person */
+    bool personal;   /* its values are not kept (cgi.h) */
     PyObject *value; /* the last one, or NULL */
 };
 

@@ -20,14 +20,12 @@ struct plan_pair {
     unsigned name;
     PyObject *key; /* owned by the cache of names; NULL: not in the environ under its own name */
     struct name *cached;
-    bool always; /* its value was not kept */
 };
 
 struct plan {
     PyObject *env; /* NULL: an empty place */
     uint32_t shape;
     unsigned npairs, misses;
-    bool any_always; /* of the pairs */
     unsigned nbytes;
     struct plan_pair *pairs;
     char *params;
@@ -62,11 +60,11 @@ enum applied {
 static enum applied apply(const struct plan *plan, const char *params, size_t len, PyObject *env) {
     const char *pos = params, *end = params + len;
     const char *same = params + params_common(plan->params, params, min_size(plan->nbytes, len));
-    if (same == end && len == plan->nbytes && !plan->any_always)
+    if (same == end && len == plan->nbytes)
         return APPLY_SAME;
     for (const struct plan_pair *p = plan->pairs; p < plan->pairs + plan->npairs; p++) {
         bool equal = (size_t)(p->end - p->start) <= (size_t)(same - pos);
-        if (equal && !p->always) {
+        if (equal) {
             pos += p->end - p->start;
             continue;
         }
@@ -76,9 +74,7 @@ static enum applied apply(const struct plan *plan, const char *params, size_t le
             return APPLY_OTHER;
         if (p->key && set_value(env, p, pair.value))
             return APPLY_FAILED;
-        if (!equal)
-            same =
-                pos + params_common(plan->params + p->end, pos, min_size(plan->nbytes - p->end, (size_t)(end - pos)));
+        same = pos + params_common(plan->params + p->end, pos, min_size(plan->nbytes - p->end, (size_t)(end - pos)));
     }
     return pos == end ? APPLY_DIFFERS : APPLY_OTHER;
 }
@@ -104,9 +100,27 @@ PyObject *plan_environ(const struct buf *params, const struct cgi_vars *vars, Py
     return NULL;
 }
 
+/* Puts zeros in the place of a personal value, in the parameters and in the environ: the plan is then that of a request
+ * which has sent them. Returns 0, or -1 with an exception. */
+static int blank(struct plan *plan, const struct name *name, struct slice value) {
+    bool query = name->class == CGI_OWN && name->personal; /* QUERY_STRING */
+    /* The others come from struct cgi_vars, and tell nothing of the kind; a dropped one is not in the environ. */
+    if (name->class == CGI_OWN && !query)
+        return 0;
+    memset(plan->params + (value.p - plan->params), 0, value.n);
+    if (name->class == CGI_DROP)
+        return 0;
+    PyObject *zeros = native_string_new(value);
+    int failed = zeros ? PyDict_SetItem(plan->env, name->key, zeros) : -1;
+    if (query)
+        plan->own[OWN_QUERY_STRING] = zeros;
+    Py_XDECREF(zeros);
+    return failed;
+}
+
 /* Fills the pairs of a plan. Returns false when these parameters cannot have one: a name is not in the cache, or comes
  * twice. */
-static bool fill_pairs(struct plan *plan, PyObject *env) {
+static bool fill_pairs(struct plan *plan) {
     const char *pos = plan->params, *end = pos + plan->nbytes;
     struct params_pair pair;
     for (unsigned i = 0; i < plan->npairs; i++) {
@@ -124,18 +138,13 @@ static bool fill_pairs(struct plan *plan, PyObject *env) {
             .name_length = (unsigned)pair.name.n,
             .key = shown ? name->key : NULL,
             .cached = name,
-            .always = shown && !name->keep_value,
         };
         for (unsigned j = 0; shown && j < i; j++) {
             if (plan->pairs[j].key == name->key)
                 return false;
         }
-        if (plan->pairs[i].always) {
-            plan->any_always = true;
-            if (PyDict_SetItem(env, name->key, Py_None))
-                return false;
-            memset(plan->params + (pair.value.p - plan->params), 0, pair.value.n);
-        }
+        if ((name->personal || cgi_has_query(pair.value)) && blank(plan, name, pair.value))
+            return false;
     }
     return true;
 }
@@ -164,7 +173,7 @@ void plan_remember(const struct buf *params, const struct cgi_vars *vars, PyObje
     memcpy(plan.own, own_values, sizeof plan.own);
     if (plan.params)
         memcpy(plan.params, buf_head(params), buf_len(params));
-    if (plan.env && plan.pairs && plan.params && fill_pairs(&plan, plan.env)) {
+    if (plan.env && plan.pairs && plan.params && fill_pairs(&plan)) {
         plan_clear(place);
         *place = plan;
     } else

@@ -52,13 +52,13 @@ def ask(connection, given):
 
 # What each parameter may be; a request has most of them, in this order or another.
 CHOICES = {
-    "QUERY_STRING": ["", "a=1", "a=2", "long=" + "x" * 300],
+    "QUERY_STRING": ["", "a=1", "a=2", "\0\0\0", "long=" + "x" * 300],
     "REQUEST_METHOD": ["GET", "POST", "PUT", "", "PROPFIND"],
     "CONTENT_TYPE": ["", "text/plain"],
     "CONTENT_LENGTH": ["", "0", "-1", "none"],
     "SCRIPT_NAME": ["/", "/a", "/b", "/a/b/c", "/caf\xc3\xa9", ""],
     "PATH_INFO": ["", "/p", "/q/r"],
-    "REQUEST_URI": ["/", "/a?a=1", "/b"],
+    "REQUEST_URI": ["/", "/a?a=1", "\0" * 6, "/b"],
     "SERVER_PROTOCOL": ["HTTP/1.1", "HTTP/1.0", "HTTP/2.0", ""],
     "SERVER_NAME": ["localhost", "example.org"],
     "SERVER_PORT": ["80", "8080", "443"],
@@ -66,7 +66,7 @@ CHOICES = {
     "REMOTE_ADDR": ["127.0.0.1", "10.1.2.3", "::1"],
     "REMOTE_PORT": ["1", "40000", "65535"],
     "HTTP_HOST": ["localhost", "example.org", "example.com:8080"],
-    "HTTP_COOKIE": ["a=1", "a=2", ""],
+    "HTTP_COOKIE": ["a=1", "a=2", "\0\0\0", ""],
     "HTTP_ACCEPT": ["*/*", "text/html"],
     "HTTP_PROXY": ["http://evil"],
     "HTTP_X_SAME": ["1", "12", "123"],
@@ -124,3 +124,22 @@ def test_repeated_parameter_in_many_requests(server, name):
         for number in range(40):
             given = base + [(name, "/x%d" % number), (name, "/y%d" % (number // 2))]
             assert ask(connection, given) == expected(given), given
+
+
+PERSONAL = {name: "a long secret" for name in (
+    "QUERY_STRING", "HTTP_COOKIE", "HTTP_AUTHORIZATION", "HTTP_PROXY_AUTHORIZATION", "REMOTE_USER", "HTTP_X_REMOTE_USER",
+    "REMOTE_IDENT", "HTTP_X_API_KEY", "HTTP_X_CSRF_TOKEN", "HTTP_X_SECRET", "HTTP_X_PASSWORD", "SSL_CLIENT_S_DN",
+    "SSL_SESSION_ID", "HTTP_X_FORWARDED_CLIENT_CERT", "HTTP_X_FORWARDED_EMAIL", "REDIRECT_QUERY_STRING")}
+PERSONAL.update({name: "/path?token=a-long-secret" for name in ("REQUEST_URI", "HTTP_REFERER", "HTTP_X_ORIGINAL_URI")})
+
+
+def test_what_is_personal_is_not_kept(start):
+    """To a value that is remembered for later requests there are more references than that of the environ."""
+    server = start("wsgiapp")
+    given = {**fcgi.params("/references"), "HTTP_X_PLAIN": "a long value", "HTTP_USER_AGENT": "a long name", **PERSONAL}
+    with server.connect() as connection:
+        for _ in range(3):
+            connection.send(fcgi.request(given, keep=True))
+            counts = json.loads(connection.read_response(1).body)
+    assert all(counts[name] > 0 for name in ("HTTP_X_PLAIN", "HTTP_USER_AGENT", "DOCUMENT_ROOT")), counts
+    assert {name: counts[name] for name in PERSONAL} == dict.fromkeys(PERSONAL, 0)

@@ -424,6 +424,75 @@ START_TEST(successive_parameters)
 }
 END_TEST
 
+/* What is remembered of parameters holds nothing that tells who a person is, or lets somebody in. */
+static const struct {
+    const char *name;
+    bool personal;
+} names[] = {
+    {"HTTP_COOKIE", true},
+    {"HTTP_COOKIE2", true},
+    {"HTTP_AUTHORIZATION", true},
+    {"AUTH_TYPE", true},
+    {"REMOTE_USER", true},
+    {"REMOTE_IDENT", true},
+    {"HTTP_X_TOKEN_1", true},
+    {"HTTP_X_CSRF", true},
+    {"HTTP_X_XSRF", true},
+    {"HTTP_X_API_KEY", true},
+    {"HTTP_X_SECRET", true},
+    {"PASSWORD", true},
+    {"SSL_CLIENT_S_DN", true},
+    {"HTTP_X_CLIENT_CERT", true},
+    {"HTTP_X_SESSION", true},
+    {"QUERY_STRING", true},
+    {"HTTP_X_JWT_BODY", true},
+    {"OIDC_CLAIM_NAME", true},
+    {"SAML_NAME", true},
+    {"HTTP_X_EMAIL", true},
+    {"AWS_CREDENTIAL", true},
+    {"HTTP_USER_AGENT", false},
+    {"HTTP_HOST", false},
+    {"REQUEST_URI", false},
+    {"HTTP_ACCEPT_LANGUAGE", false},
+    {"HTTP_CONNECTION", false},
+    {"SERVER_SOFTWARE", false},
+    {"SSL_CLIEN", false},
+    {"USE", false},
+    {"", false},
+    {"REMOTE_ADDR", false},
+    {"PATH_INFO", false},
+};
+
+START_TEST(personal_names)
+{
+    size_t n = strlen(names[_i].name);
+    const char *name = guard_put(&guard, names[_i].name, n);
+    ck_assert_int_eq(cgi_is_personal((struct slice){name, n}), names[_i].personal);
+}
+END_TEST
+
+static const char *const secrets[] = {
+    "HTTP_COOKIE=secret",         "HTTP_AUTHORIZATION=secret",
+    "REMOTE_USER=secret",         "HTTP_X_API_KEY=secret",
+    "HTTP_X_XSRF_TOKEN=secret",   "SSL_CLIENT_CERT=secret",
+    "SSL_SESSION_ID=secret",      "QUERY_STRING=t=secret",
+    "REQUEST_URI=/path?t=secret", "HTTP_REFERER=https://host/path?t=secret",
+};
+
+START_TEST(memo_without_secrets)
+{
+    const char *const pairs[PAIRS_MAX] = {"HTTP_USER_AGENT=shown", secrets[_i], "HTTP_ACCEPT=plain"};
+    struct cgi_memo memo = {0};
+    struct cgi_vars vars;
+    size_t n = build(pairs);
+    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+    ck_assert_uint_eq(memo.npairs, 3);
+    ck_assert_ptr_null(memmem(memo.params, memo.nbytes, "secret", 6));
+    ck_assert_ptr_nonnull(memmem(memo.params, memo.nbytes, "shown", 5));
+    ck_assert_ptr_nonnull(memmem(memo.params, memo.nbytes, "plain", 5));
+}
+END_TEST
+
 /* What comes cut off, or has a bad name, is malformed for all that is remembered. */
 START_TEST(truncations_after_the_whole)
 {
@@ -597,6 +666,8 @@ int main(void) {
     tcase_add_test(tc, every_truncation);
     tcase_add_loop_test(tc, successive_parameters, 0, COUNT(successive));
     tcase_add_test(tc, truncations_after_the_whole);
+    tcase_add_loop_test(tc, personal_names, 0, COUNT(names));
+    tcase_add_loop_test(tc, memo_without_secrets, 0, COUNT(secrets));
     tcase_add_test(tc, memo_follows);
     tcase_add_loop_test(tc, too_much_for_a_memo, 0, 2);
     tcase_add_test(tc, keys);

@@ -94,6 +94,15 @@ def environ(environ, start_response, query):
 
 
 @route
+def references(environ, start_response, query):
+    """For each value that is a string, how many references there are to it beside that of the environ."""
+    only = {"this": str(time.time())}
+    few = sys.getrefcount(only["this"])
+    return reply(start_response, {key: sys.getrefcount(environ[key]) - few
+                                  for key in environ if type(environ[key]) is str})
+
+
+@route
 def url(environ, start_response, query):
     """The URL as PEP 3333 says that it is put together."""
     return text(start_response, request_uri(environ).encode("latin-1"))
