@@ -408,6 +408,9 @@ void conn_finish(struct conn *c, enum conn_reason reason, bool linger) {
 
 static void log_reason(struct conn *c, enum conn_reason reason) {
     char more[LOG_MORE_SIZE];
+    if (reasons[reason].level > log_max_level)
+        return;
+    sched_pause(c->lane->sched);
     if (reasons[reason].level == LOG_LEVEL_DEBUG)
         log_debug("connection %llu: %s", c->number, reasons[reason].text);
     else if (log_limit_due(&c->lane->reason_limits[reason], more))

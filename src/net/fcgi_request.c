@@ -81,6 +81,7 @@ void fcgi_request_release(struct fcgi_request *q) {
     TAILQ_REMOVE(&c->requests, q, link);
     c->nrequests--;
     lane_count_add(&lane->nrequests, -1);
+    lane_body_ends(lane, &q->r.body);
     request_reset(&q->r, &lane->body_spares);
     if (lane->fcgi_pool.nrequests < LANE_POOL_MAX) {
         LIST_INSERT_HEAD(&lane->fcgi_pool.requests, q, free);
@@ -143,6 +144,7 @@ static void request_answered(struct fcgi_request *q) {
         return;
     }
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    lane_body_ends(c->conn.lane, &q->r.body);
     body_abort(&q->r.body, ECONNRESET);
     conn_ref(&c->conn);
     if (buf_len(&q->r.out))
@@ -238,8 +240,10 @@ static void request_break_off(struct fcgi_request *q) {
      * answer, and lets the client wait for what a Content-Length announced. A record of version 0 makes it end the
      * client's connection as well; to the others it is the same as the bare end. */
     static const char not_a_record[8];
-    if (buf_append(&q->r.out, not_a_record, sizeof not_a_record))
+    if (buf_append(&q->r.out, not_a_record, sizeof not_a_record)) {
+        sched_pause(c->lane->sched);
         log_error("out of memory");
+    }
     if (buf_len(&q->r.out))
         conn_output(c, buf_head(&q->r.out), buf_len(&q->r.out));
     q->c->unread |= !q->stdin_read;

@@ -59,6 +59,7 @@ void http_request_release(struct http_request *q) {
     struct lane *lane = c->conn.lane;
     c->q = NULL;
     lane_count_add(&lane->nrequests, -1);
+    lane_body_ends(lane, &q->r.body);
     request_reset(&q->r, &lane->body_spares);
     if (lane->http_pool.nrequests < LANE_POOL_MAX) {
         LIST_INSERT_HEAD(&lane->http_pool.requests, q, free);
@@ -99,6 +100,7 @@ static void request_answered(struct http_request *q) {
     bool kept = q->kept && !q->input_bad && c->conn.state == CONN_OPEN;
     if (kept && unread && !c->conn.read_ended) {
         buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
+        lane_body_ends(c->conn.lane, &q->r.body);
         body_abort(&q->r.body, ECONNRESET);
         c->state = HTTP_DRAIN_STATE;
     } else {
@@ -115,8 +117,10 @@ static void request_answered(struct http_request *q) {
 void http_log_malformed(struct http_request *q, const char *status, const char *why) {
     struct http_conn *c = q->c;
     char more[LOG_MORE_SIZE];
-    if (log_limit_due(&c->conn.lane->refusal_limits[REFUSED_MALFORMED], more))
-        log_warning("connection %llu: request %u: %s: %s%s", c->conn.number, c->nbegun, status, why, more);
+    if (!log_limit_due(&c->conn.lane->refusal_limits[REFUSED_MALFORMED], more))
+        return;
+    sched_pause(c->conn.lane->sched);
+    log_warning("connection %llu: request %u: %s: %s%s", c->conn.number, c->nbegun, status, why, more);
 }
 
 /* The answer of the server's own was stored, or failed to be. */

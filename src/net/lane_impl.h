@@ -68,6 +68,12 @@ static inline void lane_count_add(atomic_uint *count, int n) {
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + (unsigned)n, memory_order_relaxed);
 }
 
+/* Before a body is freed: its file, if it has one, may keep a slow file system busy for some time. */
+static inline void lane_body_ends(struct lane *lane, const struct body *body) {
+    if (body_has_file(body))
+        sched_pause(lane->sched);
+}
+
 /* A connection has ended, so descriptors or memory are free again. */
 void lane_conn_closed(struct lane *lane);
 

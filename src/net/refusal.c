@@ -26,6 +26,7 @@ void refusal_log(struct lane *lane, enum refusal why, unsigned long long connect
     char more[LOG_MORE_SIZE], text[600];
     if (!log_limit_due(&lane->refusal_limits[why], more))
         return;
+    sched_pause(lane->sched);
     int error = why == REFUSED_NO_SPOOL ? body_error(&r->body) : 0;
     bool named = r->vars.method.n > 0;
     log_printf(refusals[why].level, "connection %llu: request %u: %s%s: %s%s%s%s%s%s", connection, id,

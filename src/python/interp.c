@@ -347,7 +347,10 @@ static PyObject *format_exception(PyObject *exc) {
 
 void interp_print_error(const char *what) {
     PyObject *exc = compat_err_take();
+    /* Whoever reads the log may be slow. */
+    Py_BEGIN_ALLOW_THREADS
     log_error("%s", what);
+    Py_END_ALLOW_THREADS
     if (!exc)
         return;
     PyObject *bytes = format_exception(exc);
@@ -360,7 +363,9 @@ void interp_print_error(const char *what) {
     } else {
         char line[256];
         int n = snprintf(line, sizeof line, "%.200s (its traceback could not be formatted)\n", Py_TYPE(exc)->tp_name);
+        Py_BEGIN_ALLOW_THREADS
         log_text(line, (size_t)n);
+        Py_END_ALLOW_THREADS
         compat_err_display(exc);
     }
     Py_XDECREF(bytes);

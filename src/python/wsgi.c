@@ -68,7 +68,9 @@ static void log_exception(struct wsgi_call *call, const char *what) {
     request_text(call->r, text, sizeof text);
     if (atomic_load(&call->r->gone) && PyErr_ExceptionMatches(PyExc_ConnectionError)) {
         PyErr_Clear();
+        Py_BEGIN_ALLOW_THREADS
         log_info("%s: the client went away", text);
+        Py_END_ALLOW_THREADS
         return;
     }
     snprintf(line, sizeof line, "%s: %s", text, what);
@@ -324,10 +326,13 @@ static enum call_sent finish(struct wsgi_call *call) {
         return call_put(call, NULL, 0);
     if (call->length_set && call->sent < call->length && !call->no_body) {
         char text[600];
-        log_error("%s: the application sent %llu of the %llu bytes that its Content-Length announced",
-                  request_text(call->r, text, sizeof text), (unsigned long long)call->sent,
-                  (unsigned long long)call->length);
+        unsigned long long sent = call->sent, length = call->length;
+        request_text(call->r, text, sizeof text);
         call->r->broken_off = true;
+        Py_BEGIN_ALLOW_THREADS
+        log_error("%s: the application sent %llu of the %llu bytes that its Content-Length announced", text, sent,
+                  length);
+        Py_END_ALLOW_THREADS
     }
     return CALL_SENT;
 }
@@ -401,8 +406,10 @@ void wsgi_run(struct request *r, void *user) {
         Py_DECREF((PyObject *)call);
     } else {
         PyErr_Clear();
-        log_error("out of memory");
         r->broken_off = true;
+        Py_BEGIN_ALLOW_THREADS
+        log_error("out of memory");
+        Py_END_ALLOW_THREADS
     }
     errors_end_request();
     attached = sched_goes_on(r->thread);

@@ -92,6 +92,11 @@ int body_error(struct body *b);
 /* Whether it ended with fewer bytes than expected. Writer. */
 bool body_short(const struct body *b);
 
+/* Whether bytes are, or were, kept in a file that is still open. Writer. */
+static inline bool body_has_file(const struct body *b) {
+    return b->spool >= 0;
+}
+
 /* Copies up to `len` bytes to `out`. Returns how many; 0 at the end; -1 with errno EAGAIN when nothing is there yet,
  * or with the error that ended the body. Does not wait. */
 ssize_t body_read(struct body *b, void *out, size_t len);

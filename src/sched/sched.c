@@ -206,6 +206,12 @@ static void thread_pause(struct sched_thread *t) {
     t->s->config.thread_pause(t, t->s->config.user);
 }
 
+void sched_pause(struct sched *s) {
+    struct sched_thread *t = s->threads[word_owner(atomic_load_explicit(&s->word, memory_order_relaxed))];
+    if (t) /* there is none before sched_start */
+        thread_pause(t);
+}
+
 /* Measuring a job. */
 
 static long voluntary_switches(void) {

@@ -68,8 +68,8 @@ struct sched_config {
     unsigned queue_limit;   /* jobs that may wait for a thread */
     uint64_t queue_timeout; /* nanoseconds a job may wait for a thread; 0: for ever */
     void (*thread_stop)(struct sched_thread *thread, void *user); /* on each pool thread before it ends, or NULL */
-    /* On a pool thread for which sched_goes_on was true, and that looks for events, gives the baton away or ends: before
-     * that. Until then it settles the job, takes off jobs that waited too long, and runs the next one. */
+    /* On a pool thread for which sched_goes_on was true, and that looks for events, gives the baton away, ends, or is about
+     * to do what may take long (sched_pause): before that. Until then it settles the job, takes off jobs that waited too long, and runs the next one. */
     void (*thread_pause)(struct sched_thread *thread, void *user);
     void *user;
     int wake_fd; /* a byte written here wakes the thread in sched_watch; non-blocking */
@@ -117,6 +117,10 @@ void sched_lock_taken(struct sched_thread *thread);
  * That is so while the thread has the baton and no other runs a job: when several jobs are ready, each of them would give
  * the lock back only to take it again at once. thread_pause says when to give it back. */
 bool sched_goes_on(struct sched_thread *thread);
+
+/* The owner is about to do what may take long (to write to the log, to close a file): gives back what its thread keeps for
+ * the next job, as thread_pause does. Cheap when there is nothing. Owner only. */
+void sched_pause(struct sched *s);
 
 /* A pointer of the job's layer, kept with a thread between its jobs; NULL at first. */
 void *sched_thread_user(const struct sched_thread *thread);

@@ -73,6 +73,10 @@ void sched_post(struct sched *s, struct sched_note *note) {
     s->last_note = &note->next;
 }
 
+void sched_pause(struct sched *s) {
+    (void)s;
+}
+
 void sched_quit(struct sched *s) {
     assert(!s->quit && !s->waiting && !s->busy);
     s->quit = true;

@@ -55,6 +55,30 @@ START_TEST(test_quit_behind_a_job)
 }
 END_TEST
 
+static void pause_twice(struct task *task) {
+    for (int i = 0; i < 2; i++) {
+        sched_pause(sched);
+        REQUIRE(atomic_load(&pauses) == task->pauses_before + 1);
+    }
+}
+
+/* Before something that may take long, once. */
+START_TEST(test_pause_in_settle)
+{
+    struct task task;
+    make(2);
+    sched_pause(sched);
+    task_init(&task, 1, keep_body);
+    task.on_settle = pause_twice;
+    ck_assert(sched_submit(sched, &task.job));
+    ck_assert_int_eq(sched_start(sched), 0);
+    sem_wait(&task.settled);
+    ck_assert(task.goes_on);
+    finish();
+    ck_assert_int_eq(atomic_load(&pauses), 1);
+}
+END_TEST
+
 static void keep_and_sleep_body(struct task *task) {
     keep_body(task);
     sleep_body(task);
@@ -688,6 +712,7 @@ int main(void) {
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_going_on);
     tcase_add_test(c, test_quit_behind_a_job);
+    tcase_add_test(c, test_pause_in_settle);
     tcase_add_test(c, test_going_on_without_the_baton);
     tcase_add_test(c, test_not_alone);
     tcase_add_test(c, test_pause_before_handing_over);

@@ -184,3 +184,21 @@ def says_later(environ, start_response, query):
 
     threading.Thread(target=later).start()
     return Ending(text(start_response, b"said\n"))
+
+
+@route
+def cut_short(environ, start_response, query):
+    """Announces more than it sends."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "100")])
+    return [b"part\n"]
+
+
+@route
+def beats(environ, start_response, query):
+    """A thread that comes to the gate again and again, until it is told to stop."""
+    def beat():
+        while visit(query["gate"], "beat") == "go":
+            pass
+
+    threading.Thread(target=beat).start()
+    return text(start_response, b"beats\n")
