@@ -61,10 +61,8 @@ tests_fuzz_replay_params_SOURCES = tests/fuzz/fuzz_params.c tests/fuzz/replay.c
 tests_fuzz_replay_params_LDADD = $(PROTO_LIBS)
 
 # A whole connection: fake_sched.c stands in for libsched.a, and log lines are put together but not written.
-FUZZ_CONN = \
-	tests/fuzz/fuzz_conn.c \
-	tests/fuzz/fake_sched.c tests/fuzz/fake_sched.h \
-	tests/fuzz/peer.c tests/fuzz/peer.h
+CONN_RIG = tests/fuzz/conn_rig.c tests/fuzz/conn_rig.h tests/fuzz/fake_sched.c tests/fuzz/fake_sched.h
+FUZZ_CONN = tests/fuzz/fuzz_conn.c tests/fuzz/peer.c tests/fuzz/peer.h $(CONN_RIG)
 FUZZ_CONN_LIBS = src/libnet.a src/librequest.a $(PROTO_LIBS) $(BASE_LIBS) $(LIBEV_LIBS) $(FCGI_LIBS)
 tests_fuzz_replay_conn_SOURCES = $(FUZZ_CONN) tests/fuzz/replay.c
 tests_fuzz_replay_conn_LDADD = $(FUZZ_CONN_LIBS)
@@ -77,7 +75,7 @@ tests_fuzz_replay_http_SOURCES = tests/fuzz/fuzz_http.c tests/fuzz/replay.c
 tests_fuzz_replay_http_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
 tests_fuzz_replay_http_peer_SOURCES = tests/fuzz/fuzz_http_peer.c tests/fuzz/replay.c
 tests_fuzz_replay_http_peer_LDADD = $(PROTO_LIBS)
-FUZZ_HTTP_CONN = tests/fuzz/fuzz_http_conn.c tests/fuzz/fake_sched.c tests/fuzz/fake_sched.h
+FUZZ_HTTP_CONN = tests/fuzz/fuzz_http_conn.c $(CONN_RIG)
 tests_fuzz_replay_http_conn_SOURCES = $(FUZZ_HTTP_CONN) tests/fuzz/replay.c
 tests_fuzz_replay_http_conn_LDADD = $(FUZZ_CONN_LIBS)
 tests_fuzz_replay_http_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf

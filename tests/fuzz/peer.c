@@ -9,34 +9,23 @@
 #include "proto/fcgi_encode.h"
 
 #include <fastcgi.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-void peer_begin(struct peer *p, int fd) {
+void peer_begin(struct peer *p) {
     peer_fini(p);
-    *p = (struct peer){.fd = fd};
+    *p = (struct peer){0};
 }
 
 /* What the server is allowed to answer depends on what it was sent. */
-static void keep_account(struct peer *p, const uint8_t *pos, size_t len) {
-    const uint8_t *end = pos + len;
+void peer_sent(struct peer *p, const uint8_t *data, size_t len) {
+    const uint8_t *end = data + len;
     struct fcgi_event e;
-    while (fcgi_decode(&p->sent, &pos, end, &e) != FCGI_EVENT_MORE && e.type != FCGI_EVENT_ERROR) {
+    while (fcgi_decode(&p->sent, &data, end, &e) != FCGI_EVENT_MORE && e.type != FCGI_EVENT_ERROR) {
         if (e.type == FCGI_EVENT_BEGIN && e.id < PEER_IDS)
             p->begun[e.id]++;
         else if (e.type == FCGI_EVENT_VALUES_END || e.type == FCGI_EVENT_UNKNOWN)
             p->asked++;
     }
-}
-
-size_t peer_send(struct peer *p, const uint8_t *data, size_t len) {
-    ssize_t n = p->fd < 0 ? -1 : send(p->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n <= 0)
-        return 0;
-    keep_account(p, data, (size_t)n);
-    return (size_t)n;
 }
 
 /* FastCGI 1.0, 5.3 and 5.5: a stream that was used ends once, all of them before END_REQUEST. */
@@ -90,33 +79,11 @@ static void check_answers(struct peer *p) {
     }
 }
 
-size_t peer_receive(struct peer *p, size_t max) {
-    size_t received = 0;
-    while (p->fd >= 0 && received < max) {
-        size_t room = max - received < 65536 ? max - received : 65536;
-        assert(!buf_reserve(&p->in, room));
-        ssize_t n = recv(p->fd, buf_tail(&p->in), room, MSG_DONTWAIT);
-        if (n <= 0)
-            break;
-        p->in.end += (size_t)n;
-        received += (size_t)n;
-        check_answers(p);
-    }
-    return received;
-}
-
-void peer_half_close(struct peer *p) {
-    if (p->fd >= 0)
-        shutdown(p->fd, SHUT_WR);
-}
-
-void peer_close(struct peer *p) {
-    if (p->fd >= 0)
-        close(p->fd);
-    p->fd = -1;
+void peer_received(struct peer *p, const uint8_t *data, size_t len) {
+    assert(!buf_append(&p->in, data, len));
+    check_answers(p);
 }
 
 void peer_fini(struct peer *p) {
-    peer_close(p);
     buf_fini(&p->in);
 }

@@ -1,4 +1,5 @@
-/* The peer of a connection, for fuzz_conn: sends what it is told to, and looks at every byte of the answers. */
+/* What a FastCGI peer knows of its connection, for fuzz_conn: keeps account of what was sent, and looks at every byte
+ * of the answers. */
 #ifndef WSGI_FCGI_TESTS_PEER_H
 #define WSGI_FCGI_TESTS_PEER_H
 
@@ -12,8 +13,7 @@
 enum { PEER_IDS = 8 /* below this it keeps account of every id */ };
 
 struct peer {
-    int fd; /* -1: not connected */
-    struct buf in;
+    struct buf in; /* the begin of a record of an answer */
     struct fcgi_decoder sent;
     unsigned begun[PEER_IDS]; /* requests sent with this id */
     unsigned ended[PEER_IDS]; /* and those answered */
@@ -21,17 +21,14 @@ struct peer {
     unsigned asked, told; /* management records */
 };
 
-/* Takes over a connected, non-blocking descriptor. */
-void peer_begin(struct peer *p, int fd);
+/* A new connection. The memory is zero, or was a peer before. */
+void peer_begin(struct peer *p);
 
-/* Sends what there is room for. Returns how many bytes. */
-size_t peer_send(struct peer *p, const uint8_t *data, size_t len);
+void peer_sent(struct peer *p, const uint8_t *data, size_t len);
 
-/* Receives up to `max` bytes; a record that FastCGI 1.0 does not allow here ends the program. Returns how many. */
-size_t peer_receive(struct peer *p, size_t max);
+/* A record that FastCGI 1.0 does not allow here ends the program. */
+void peer_received(struct peer *p, const uint8_t *data, size_t len);
 
-void peer_half_close(struct peer *p);
-void peer_close(struct peer *p);
 void peer_fini(struct peer *p);
 
 #endif
