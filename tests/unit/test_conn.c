@@ -2,7 +2,9 @@
 
 #include "net/conn.h"
 
+#include "net/fcgi.h"
 #include "net/lane_impl.h"
+#include "proto/fcgi_encode.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -219,6 +221,40 @@ START_TEST(a_short_piece_waits_behind_others)
 }
 END_TEST
 
+/* A FastCGI request that goes away in the middle of its body: the memory is there for the next one. */
+START_TEST(a_long_body_leaves_its_memory)
+{
+    enum { BODY = 2 * BODY_KEEP_BYTES };
+    static const uint8_t begin[8] = {0, FCGI_RESPONDER}, body[BODY];
+    struct buf sent = {0};
+    uint8_t header[FCGI_RECORD_HEADER];
+    int pair[2];
+    lane->config.limit_requests = 1;
+    lane->config.body.memory = BODY;
+    const struct {
+        uint8_t type;
+        const void *content;
+        size_t len;
+    } records[] = {{FCGI_BEGIN_REQUEST, begin, sizeof begin}, {FCGI_PARAMS, NULL, 0}, {FCGI_STDIN, body, BODY}};
+    for (int i = 0; i < COUNT(records); i++) {
+        fcgi_put_header(header, records[i].type, 1, records[i].len);
+        ck_assert_int_eq(buf_append(&sent, header, sizeof header), 0);
+        ck_assert_int_eq(buf_append(&sent, records[i].content, records[i].len), 0);
+    }
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    ck_assert_int_eq(send(pair[1], buf_head(&sent), buf_len(&sent), MSG_NOSIGNAL), (ssize_t)buf_len(&sent));
+    fcgi_protocol.accept(lane, pair[0], &(struct listener){.is_unix = true}, NULL, 0);
+    ck_assert_uint_eq(lane->nrequests, 1);
+    ck_assert_uint_eq(lane->body_spares.count, 0);
+    close(pair[1]);
+    while (lane->nrequests)
+        ev_run(lane->loop, EVRUN_ONCE);
+    ck_assert_uint_eq(lane->body_spares.count, 1);
+    ck_assert_ptr_eq(lane->config.body.spares, &lane->body_spares); /* where the next one looks */
+    buf_fini(&sent);
+}
+END_TEST
+
 int main(void) {
     signal(SIGPIPE, SIG_IGN);
     Suite *suite = suite_create("conn");
@@ -228,6 +264,7 @@ int main(void) {
     tcase_add_test(tc, turns_are_taken_in_order);
     tcase_add_test(tc, all_turns_end_with_the_connection);
     tcase_add_test(tc, a_short_piece_waits_behind_others);
+    tcase_add_test(tc, a_long_body_leaves_its_memory);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }
