@@ -122,7 +122,7 @@ def test_targets_of_http():
     found = {f.title.rpartition("HTTP, kept: ")[2]: f for f in report.figures(data) if f.title.startswith("HTTP")}
     assert found["requests per CPU second, wsgi-fcgi / granian"].measured == pytest.approx(1.2)
     assert not found["requests per CPU second, wsgi-fcgi / granian"].met
-    assert found["resident memory, wsgi-fcgi / granian"].met
+    assert found["memory, wsgi-fcgi / granian (PSS)"].met
 
 
 def test_memory_of_a_blocked_request():

@@ -35,7 +35,7 @@ class Load:
     warm_up: float = 0  # seconds, at least
     seconds: float = 0  # that count, at least
     period: float = 0  # of the clients' answers: whole ones are counted, or a wave more or less would be
-    ramp: float = 0
+    ramp: float = 0.3  # seconds, of the warm-up, in which the clients begin one after the other
     once: bool = False  # one request by one client
     rate: bool = False  # open loop at the run's rate
     beside: bool = False  # again while SLEEPERS clients ask for the sleeping handler
@@ -55,7 +55,7 @@ LOADS = (
     Load("mux", f"hello, {CLIENTS // 4} connections with 4 requests at a time", ("fastcgi",), ("fastcgi",),
          clients=CLIENTS // 4, multiplex=4, limits=LIMITS, only=MULTIPLEXERS),
     Load("rate", f"hello at a fixed rate of arrivals, up to {CLIENTS * 4} at a time", ALL, clients=CLIENTS * 4,
-         rate=True, limits=LIMITS),
+         rate=True, seconds=3, ramp=0, limits=LIMITS),
     Load("answer10k", f"answers of 10 KiB, {CLIENTS} clients", ALL, uri="/10k", length=10240,
          limits=LIMITS[:1]),
     Load("echo10k", f"bodies of 10 KiB sent and returned, {CLIENTS} clients", ALL, uri="/echo", body=10240,

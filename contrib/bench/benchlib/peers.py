@@ -4,6 +4,8 @@ Every peer gets what its manual recommends for a machine of so many processors; 
 the manual says it. A peer of several processes has all of them counted.
 """
 
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,7 +143,8 @@ class Uwsgi(Peer):
 
     name = "uwsgi"
     links = {"fastcgi": ("fastcgi", "unix"), "http": ("http", "tcp"), "nginx": ("uwsgi", "unix")}
-    memo = "it closes FastCGI and uwsgi connections after one request; its HTTP router keeps them"
+    memo = "it closes FastCGI and uwsgi connections after one request; its HTTP router keeps them, and delays answers of "\
+           "some kilobytes by 40 ms (its issue 2186)"
 
     def keeps(self, protocol):
         return protocol == "http"
@@ -164,7 +167,13 @@ class Uwsgi(Peer):
         return [self.tools.script("uwsgi"), "--version"]
 
 
+# Connections spread unevenly over workers that have a pool of threads each: without slack some of them would be full, and
+# others idle.
+SLACK = 2
+
+
 class Gunicorn(Peer):
+    memo = "connections may spread unevenly over its workers; the column of threads tells how many had work"
     links = {"http": ("http", "tcp"), "nginx": ("http", "unix")}
 
     def command(self, place, need, directory):
@@ -185,7 +194,7 @@ class GunicornThreads(Gunicorn):
     name = "gunicorn-gthread"
 
     def worker(self, need, workers):
-        threads = max(2 * self.tools.cpus, -(-need.waiting // workers))
+        threads = max(2 * self.tools.cpus, -(-SLACK * need.waiting // workers))
         return ["--worker-class", "gthread", "--threads", str(threads)]
 
 
@@ -203,7 +212,7 @@ class Granian(Peer):
     def command(self, place, need, directory):
         listen = ["--uds", place.socket] if place.socket else ["--host", "127.0.0.1", "--port", str(place.port)]
         workers = self.tools.count(self.tools.cpus)
-        each = -(-need.waiting // workers)
+        each = -(-SLACK * need.waiting // workers)
         threads = ["--blocking-threads", str(each), "--backpressure", "1024"] if need.waiting else []
         return [self.tools.script("granian"), "--interface", "wsgi", *listen, "--backlog", str(self.tools.backlog),
                 "--workers", str(workers), *threads, "--no-ws", "--working-dir", str(APPS),
@@ -282,6 +291,13 @@ MaxSpareThreads {workers}
 MaxRequestWorkers {workers}"""
 
 
+def check_open(path):
+    """Apache's processes are another user's when root runs this."""
+    for directory in (path, *path.parents):
+        if not directory.stat().st_mode & stat.S_IXOTH:
+            raise SetupError(f"Apache runs as nobody, who may not enter {directory}: move the source, or chmod o+x")
+
+
 class ModWsgi(Peer):
     name = "mod_wsgi"
     links = {"http": ("http", "tcp"), "nginx": ("http", "tcp")}
@@ -289,15 +305,16 @@ class ModWsgi(Peer):
     MODULES = "/usr/lib/apache2/modules"
 
     def command(self, place, need, directory):
-        import os
-
         processes = self.tools.count(self.tools.cpus)
+        root = os.getuid() == 0
+        for path in (APPS, self.tools.venv) if root else ():
+            check_open(path)
         module, _, name = need.application.partition(":")
         children = -(-need.waiting // 64) + 1
         mpm = MANY_THREADS.format(children=children, workers=64 * children) if need.waiting > 64 else ""
         text = MOD_WSGI.format(
             modules=self.MODULES, port=place.port, backlog=self.tools.backlog, directory=directory, mpm=mpm,
-            user="User nobody\nGroup nogroup" if os.getuid() == 0 else "", processes=processes,
+            user="User nobody\nGroup nogroup" if root else "", processes=processes,
             threads=max(15, -(-need.waiting // processes)), venv=self.tools.venv, apps=APPS, module=module,
             callable=name)  # fmt: skip
         path = directory / f"mod_wsgi-{place.port}.conf"

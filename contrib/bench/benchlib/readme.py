@@ -19,6 +19,7 @@ ROWS = (
     ("fastcgi", "kept", "c-responder", "a minimal C program that sends the same answer, kept connections"),
     ("nginx", "kept", "wsgi-fcgi", "behind nginx: wsgi-fcgi"),
     ("nginx", "kept", "uwsgi", "behind nginx: uWSGI"),
+    ("nginx", "kept", "bjoern", "behind nginx: bjoern"),
     ("nginx", "kept", "granian", "behind nginx: granian"),
     ("nginx", "kept", "gunicorn-gthread", "behind nginx: gunicorn gthread"),
 )
@@ -32,8 +33,8 @@ def speed_rows(results):
             continue
         cpu = results.median(path, load, peer, "cpu_us")
         p99 = results.median(path, load, peer, "p99_us")
-        rss = results.median(path, load, peer, "memory.after.rss")
-        rows.append(f"| {title} | {round_figure(rps)} | {cpu:.1f} us | {p99 / 1000:.2f} ms | {rss / MIB:.0f} MiB |")
+        pss = results.median(path, load, peer, "memory.after.pss")
+        rows.append(f"| {title} | {round_figure(rps)} | {cpu:.1f} us | {p99 / 1000:.2f} ms | {pss / MIB:.0f} MiB |")
     return rows
 
 
@@ -60,7 +61,7 @@ def block(record, plot):
     lines = [BEGIN]
     if plot:
         lines += [f"![requests/s and CPU of all peers behind nginx]({plot})", ""]
-    lines += ["| | requests/s | CPU per request | p99 | resident |", "|---|---|---|---|---|", *speed_rows(results)]
+    lines += ["| | requests/s | CPU per request | p99 | memory (PSS) |", "|---|---|---|---|---|", *speed_rows(results)]
     rows = figure_rows(record)
     if rows:
         lines += ["", "| | measured | target |", "|---|---|---|", *rows]

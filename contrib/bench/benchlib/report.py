@@ -110,8 +110,6 @@ def direct_figures(results):
                per_round(ratio, uwsgi, kept)),
         Figure("kept: CPU per request, wsgi-fcgi / responder without Python (c-responder)", 1.45, False, "x",
                per_round(ratio, kept, of("kept", "c-responder", "cpu_us"))),
-        Figure("kept: requests/s, wsgi-fcgi / gunicorn gthread (by HTTP)", 10, True, "x",
-               per_round(ratio, of("kept", US, "rps"), of("kept", "gunicorn-gthread", "rps", "http"))),
         Figure("multiplexed / kept hello: requests/s", 1, True, "x",
                per_round(ratio, of("mux", US, "rps"), of("kept", US, "rps"))),
         Figure("threads in which an application that never blocks is called", 1, False, "",
@@ -140,8 +138,10 @@ def http_figures(results):
                per_round(ratio, of("granian", "cpu_us"), of(US, "cpu_us"))),
         Figure("HTTP, kept: requests per CPU second, wsgi-fcgi / bjoern", 1, True, "x",
                per_round(ratio, of("bjoern", "cpu_us"), of(US, "cpu_us"))),
-        Figure("HTTP, kept: resident memory, wsgi-fcgi / granian", 1, False, "x",
-               per_round(ratio, of(US, "memory.after.rss"), of("granian", "memory.after.rss"))),
+        Figure("HTTP, kept: requests/s, wsgi-fcgi / gunicorn gthread", 10, True, "x",
+               per_round(ratio, of(US, "rps"), of("gunicorn-gthread", "rps"))),
+        Figure("HTTP, kept: memory, wsgi-fcgi / granian (PSS)", 1, False, "x",
+               per_round(ratio, of(US, "memory.after.pss"), of("granian", "memory.after.pss"))),
     ]  # fmt: skip
 
 
@@ -154,6 +154,8 @@ def front_figures(results):
                per_round(ratio, of(US, "rps"), of("uwsgi", "rps"))),
         Figure("behind nginx: CPU per request, wsgi-fcgi / uWSGI", 0.4, False, "x",
                per_round(ratio, of(US, "cpu_us"), of("uwsgi", "cpu_us"))),
+        Figure("behind nginx: requests/s, wsgi-fcgi / gunicorn gthread", 10, True, "x",
+               per_round(ratio, of(US, "rps"), of("gunicorn-gthread", "rps"))),
         Figure("behind nginx: requests per CPU second, wsgi-fcgi / gunicorn gthread", 10, True, "x",
                per_round(ratio, of("gunicorn-gthread", "cpu_us"), of(US, "cpu_us"))),
     ]  # fmt: skip
@@ -322,6 +324,9 @@ def head_text(record):
              f"{record['processes']}",
              f"Machine: {m['processor']}, {m['cpus']} CPUs, {m['memory_mib']} MiB; {m['system']}, {m['kernel']}; "
              f"load average {m['load_average']:.2f}"]  # fmt: skip
+    for key, title in (("arguments", "Run with"), ("source", "Source"), ("flags", "CFLAGS")):
+        if record.get(key):
+            lines.append(f"{title}: {record[key]}")
     for name, version in record["versions"].items():
         python = record["pythons"].get(name, {}).get("version", "")
         memo = record["memos"].get(name, "")
@@ -335,6 +340,8 @@ def head_text(record):
             lines += [f"  {path}: {command}" for command in commands]
     if record["nginx_command"]:
         lines.append(f"  nginx: {' '.join(record['nginx_command'])}")
+    if record.get("files"):
+        lines.append(f"Their configuration files are in the JSON: {', '.join(record['files'])}")
     return lines
 
 

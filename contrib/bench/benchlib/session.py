@@ -203,6 +203,10 @@ class Session:
     def versions(self):
         return {peer.name: first_line(peer.version()) for peer in self.peers}
 
+    def files(self):
+        """What is configured by a file: Apache, a file for each of its addresses, and nginx."""
+        return {path.name: path.read_text() for path in sorted(self.directory.glob("*.conf"))}
+
     def record(self, machine):
         """Everything that a report needs. Paths are those of the source tree, and RUN is the run's own directory."""
         return without_paths(self.everything(machine), str(self.directory))
@@ -216,6 +220,7 @@ class Session:
             "memos": {peer.name: peer.memo for peer in self.peers if peer.memo},
             "commands": self.commands,
             "nginx_command": self.nginx_command,
+            "files": self.files(),
             "rounds": self.arguments.rounds,
             "seconds": self.arguments.duration,
             "rate": self.arguments.rate,
