@@ -44,7 +44,7 @@ tests_unit_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_test_access_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_address_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_conn_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block
+tests_unit_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sendfile
 tests_unit_test_listener_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_histogram_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/contrib/bench
 tests_unit_test_histogram_LDADD = $(CHECK_LIBS)

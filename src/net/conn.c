@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <linux/sockios.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -42,12 +44,13 @@ static ssize_t sys_send(int fd, const void *data, size_t len, int flags) {
 
 /* Sending. The lock is held. */
 
-static ssize_t send_now(struct conn *c, const struct iovec *pieces, unsigned count) {
+/* `more`: MSG_MORE when something follows at once, or 0. */
+static ssize_t send_now(struct conn *c, const struct iovec *pieces, unsigned count, int more) {
     struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = count};
+    int flags = MSG_NOSIGNAL | MSG_DONTWAIT | more;
     ssize_t n;
     do
-        n = count == 1 ? sys_send(c->fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
-                       : sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = count == 1 ? sys_send(c->fd, pieces->iov_base, pieces->iov_len, flags) : sendmsg(c->fd, &m, flags);
     while (n < 0 && errno == EINTR);
     if (n >= 0)
         return n;
@@ -68,11 +71,11 @@ static int keep_rest(struct conn *c, const struct iovec *pieces, unsigned count,
 }
 
 /* Sends or keeps the pieces; 0, or -1 when nothing can be sent any more. */
-static int send_or_keep(struct conn *c, const struct iovec *pieces, unsigned count) {
+static int send_or_keep(struct conn *c, const struct iovec *pieces, unsigned count, int more) {
     ssize_t sent = 0;
     if (c->out_error)
         return -1;
-    if (!buf_len(&c->out) && (sent = send_now(c, pieces, count)) < 0)
+    if (!buf_len(&c->out) && (sent = send_now(c, pieces, count, more)) < 0)
         return -1;
     if (keep_rest(c, pieces, count, (size_t)sent)) {
         c->out_error = ENOMEM;
@@ -84,9 +87,9 @@ static int send_or_keep(struct conn *c, const struct iovec *pieces, unsigned cou
 /* Wakes the thread whose turn it is, once there is room; all of them when nothing can be sent any more. */
 static void turns_wake(struct conn *c) {
     struct conn_turn *turn;
-    if (!c->out_error && buf_len(&c->out) > CONN_OUT_LOW)
-        return;
     TAILQ_FOREACH(turn, &c->out_turns, link) {
+        if (!c->out_error && buf_len(&c->out) > turn->low)
+            return;
         pthread_cond_signal(&turn->come);
         if (!c->out_error)
             return;
@@ -94,10 +97,10 @@ static void turns_wake(struct conn *c) {
 }
 
 /* Waits until it is this thread's turn and there is room, or until nothing can be sent any more. */
-static void turn_wait(struct conn *c) {
-    struct conn_turn turn = {.come = PTHREAD_COND_INITIALIZER};
+static void turn_wait(struct conn *c, size_t low) {
+    struct conn_turn turn = {.come = PTHREAD_COND_INITIALIZER, .low = low};
     TAILQ_INSERT_TAIL(&c->out_turns, &turn, link);
-    while (!c->out_error && (TAILQ_FIRST(&c->out_turns) != &turn || buf_len(&c->out) > CONN_OUT_LOW))
+    while (!c->out_error && (TAILQ_FIRST(&c->out_turns) != &turn || buf_len(&c->out) > low))
         pthread_cond_wait(&turn.come, &c->out_lock);
     TAILQ_REMOVE(&c->out_turns, &turn, link);
     pthread_cond_destroy(&turn.come);
@@ -105,7 +108,7 @@ static void turn_wait(struct conn *c) {
 
 static void flush_locked(struct conn *c) {
     struct iovec rest = {buf_head(&c->out), buf_len(&c->out)};
-    ssize_t n = c->out_error ? -1 : send_now(c, &rest, 1);
+    ssize_t n = c->out_error ? -1 : send_now(c, &rest, 1, 0);
     if (n > 0)
         buf_consume(&c->out, (size_t)n);
     if (n < 0)
@@ -216,7 +219,7 @@ void conn_output(struct conn *c, const void *data, size_t len) {
         return;
     pthread_mutex_lock(&c->out_lock);
     bool was_waiting = buf_len(&c->out) > 0;
-    send_or_keep(c, &piece, 1);
+    send_or_keep(c, &piece, 1, 0);
     int error = c->out_error;
     size_t waiting = buf_len(&c->out);
     pthread_mutex_unlock(&c->out_lock);
@@ -249,16 +252,17 @@ static void out_note_cb(struct sched_note *note) {
     conn_unref(c);
 }
 
-int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iovec *pieces, unsigned count) {
-    size_t total = 0;
-    for (unsigned i = 0; i < count; i++)
-        total += pieces[i].iov_len;
-    pthread_mutex_lock(&c->out_lock);
-    bool full = buf_len(&c->out) && buf_len(&c->out) + total > CONN_OUT_HIGH;
+/* A thread begins to transmit: when there is no room for what it has (`full`), or others wait already, it waits until no
+ * more than `low` bytes are left. */
+static void transmit_begin(struct conn *c, struct sched_thread *thread, bool full, size_t low) {
     if ((full || !TAILQ_EMPTY(&c->out_turns)) && !c->out_error && sched_will_block(thread))
-        turn_wait(c);
-    int failed = send_or_keep(c, pieces, count);
+        turn_wait(c, low);
+}
+
+/* It has done so. The loop sends what was kept, or ends the connection. */
+static int transmit_end(struct conn *c) {
     turns_wake(c);
+    int failed = c->out_error ? -1 : 0;
     if ((failed || buf_len(&c->out)) && !c->out_noted) {
         c->out_noted = true;
         c->out_note.call = out_note_cb;
@@ -268,6 +272,65 @@ int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iove
     if (failed)
         errno = EPIPE;
     return failed;
+}
+
+int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iovec *pieces, unsigned count) {
+    size_t total = 0;
+    for (unsigned i = 0; i < count; i++)
+        total += pieces[i].iov_len;
+    pthread_mutex_lock(&c->out_lock);
+    transmit_begin(c, thread, buf_len(&c->out) && buf_len(&c->out) + total > CONN_OUT_HIGH, CONN_OUT_LOW);
+    send_or_keep(c, pieces, count, 0);
+    return transmit_end(c);
+}
+
+/* Returns how many bytes the socket has taken. sendfile has no MSG_NOSIGNAL, and an application may have set SIGPIPE back
+ * to what ends a process; an error comes with fewer bytes than asked for, or none. */
+static size_t sendfile_now(struct conn *c, int fd, off_t offset, size_t len) {
+    static const struct timespec at_once;
+    sigset_t sigpipe, before;
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
+    ssize_t n = sendfile(c->fd, fd, &offset, len);
+    if (n != (ssize_t)len)
+        (void)sigtimedwait(&sigpipe, NULL, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* Reads and keeps a part of a file, with zeros where there is none. Returns how many bytes the file had. */
+static size_t keep_file(struct conn *c, int fd, off_t offset, size_t len) {
+    size_t have = 0;
+    ssize_t n;
+    if (buf_reserve(&c->out, len)) {
+        c->out_error = ENOMEM;
+        return 0;
+    }
+    while (have < len && (n = pread(fd, buf_tail(&c->out) + have, len - have, offset + (off_t)have)) != 0) {
+        if (n < 0 && errno != EINTR)
+            break;
+        if (n > 0)
+            have += (size_t)n;
+    }
+    memset(buf_tail(&c->out) + have, 0, len - have);
+    c->out.end += len;
+    return have;
+}
+
+ssize_t conn_transmit_file(struct conn *c, struct sched_thread *thread, const struct iovec *head, int fd, off_t offset,
+                           size_t len) {
+    pthread_mutex_lock(&c->out_lock);
+    transmit_begin(c, thread, buf_len(&c->out) > 0, 0);
+    size_t sent = 0;
+    if (head)
+        send_or_keep(c, head, 1, MSG_MORE);
+    if (!c->out_error && !buf_len(&c->out))
+        sent = sendfile_now(c, fd, offset, len);
+    /* Also where sendfile has failed: if that was the connection's fault, the loop will find out. */
+    if (!c->out_error && sent < len)
+        sent += keep_file(c, fd, offset + (off_t)sent, len - sent);
+    return transmit_end(c) ? -1 : (ssize_t)sent;
 }
 
 /* Reading. */

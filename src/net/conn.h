@@ -4,7 +4,7 @@
  * Life: the owner closes a connection; its memory goes when nothing refers to it any more (conn_ref). A connection whose
  * request waits or runs is therefore only marked when its peer goes away, and freed by whoever holds the request last.
  *
- * Threads: owner only, except for conn_transmit.
+ * Threads: owner only, except for conn_transmit and conn_transmit_file.
  */
 #ifndef WSGI_FCGI_NET_CONN_H
 #define WSGI_FCGI_NET_CONN_H
@@ -79,6 +79,7 @@ enum conn_state {
 /* A thread that waits for room in conn.out. */
 struct conn_turn {
     pthread_cond_t come;
+    size_t low; /* bytes: there is room when no more than that are left */
     TAILQ_ENTRY(conn_turn) link;
 };
 
@@ -116,7 +117,7 @@ struct conn {
 
 enum {
     CONN_OUT_HIGH = 131072,   /* a thread that has more to send than fits below this waits... */
-    CONN_OUT_LOW = 32768,     /* ...until so little is left */
+    CONN_OUT_LOW = 32768,     /* ...until so little is left; one that has a part of a file, until nothing is */
     CONN_OUT_MAX = 16 << 20,  /* more than this waits only when a peer sends requests and reads no answers */
     CONN_DROP_MAX = 64 << 20, /* bytes that are read for nothing, so that a peer gets to its answer */
     CONN_LINGER_SECONDS = 5,  /* without a byte of them */
@@ -169,5 +170,16 @@ void conn_output_late(struct conn *c);
  * each, so that the answers on a multiplexed connection advance side by side. Returns 0, or -1 with errno EPIPE when
  * the peer is gone, or ENOMEM. The GIL must not be held. */
 int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iovec *pieces, unsigned count);
+
+/* The same for `head` (NULL: none) and `len` bytes of a regular file, which go out by sendfile(2) as far as the peer takes
+ * them at once; the rest is read, and kept like any output, so that the connection ends and times out in the same way.
+ * The file should be in memory: the connection is locked while it is read. `fd` is open for reading; its position is
+ * neither used nor moved.
+ *
+ * Returns how many bytes the file had, or -1 with errno EPIPE. It is fewer than `len` when the file has ended, or cannot
+ * be read; zeros stand in for the others then, so that a record is whole, and the caller must let no peer take the answer
+ * for a good one. No SIGPIPE is raised, whatever the application has made of that signal. */
+ssize_t conn_transmit_file(struct conn *c, struct sched_thread *thread, const struct iovec *head, int fd, off_t offset,
+                           size_t len);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "proto/fcgi_encode.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fastcgi.h>
 #include <string.h>
@@ -144,6 +145,18 @@ static int fcgi_send(struct request *r, const char *data, size_t len) {
     return transmit_data(q, data, len);
 }
 
+static ssize_t fcgi_send_file(struct request *r, int fd, off_t offset) {
+    static_assert((int)REQUEST_FILE_BLOCK <= (int)FCGI_RECORD_MAX && REQUEST_FILE_BLOCK % 8 == 0,
+                  "a block is a record without padding");
+    struct fcgi_request *q = request_of(r);
+    uint8_t header[FCGI_RECORD_HEADER];
+    struct iovec piece = {header, sizeof header};
+    if (is_gone(q))
+        return -1;
+    fcgi_put_header(header, FCGI_STDOUT, q->id, REQUEST_FILE_BLOCK);
+    return conn_transmit_file(&q->c->conn, r->thread, &piece, fd, offset, REQUEST_FILE_BLOCK);
+}
+
 static int fcgi_error(struct request *r, const char *text, size_t len) {
     struct fcgi_request *q = request_of(r);
     if (is_gone(q))
@@ -154,8 +167,12 @@ static int fcgi_error(struct request *r, const char *text, size_t len) {
     return buf_len(&r->out) > STDERR_KEPT ? transmit_stored(q) : 0;
 }
 
-const struct frontend_ops fcgi_frontend = {
-    .name = "FastCGI", .put = fcgi_put, .send = fcgi_send, .error = fcgi_error, .has_role = true};
+const struct frontend_ops fcgi_frontend = {.name = "FastCGI",
+                                           .put = fcgi_put,
+                                           .send = fcgi_send,
+                                           .send_file = fcgi_send_file,
+                                           .error = fcgi_error,
+                                           .has_role = true};
 
 /* Streams that were used end with an empty record (FastCGI 1.0, 5.3). */
 static void put_stream_end(struct fcgi_request *q, uint8_t type) {

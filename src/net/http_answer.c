@@ -161,17 +161,29 @@ static int transmit_data(struct http_request *q, const char *data, size_t len) {
     return failed;
 }
 
+static bool is_gone(const struct request *r) {
+    if (!atomic_load_explicit(&r->gone, memory_order_relaxed))
+        return false;
+    errno = EPIPE;
+    return true;
+}
+
 static int http_send(struct request *r, const char *data, size_t len) {
     struct http_request *q = request_of(r);
-    if (atomic_load_explicit(&r->gone, memory_order_relaxed)) {
-        errno = EPIPE;
+    if (is_gone(r))
         return -1;
-    }
     if (len <= COPY_MAX)
         return http_put(r, data, len) ? -1 : transmit_stored(q);
     if (!r->head_stored && put_head(q, 0))
         return -1;
     return q->framing == HTTP_NO_BODY ? transmit_stored(q) : transmit_data(q, data, len);
+}
+
+/* The length was announced, so that the body is framed by it alone (RFC 9112, 6.3). */
+static ssize_t http_send_file(struct request *r, int fd, off_t offset) {
+    if (is_gone(r))
+        return -1;
+    return conn_transmit_file(&request_of(r)->c->conn, r->thread, NULL, fd, offset, REQUEST_FILE_BLOCK);
 }
 
 static int http_error(struct request *r, const char *text, size_t len) {
@@ -191,8 +203,12 @@ static void http_body_wanted(struct request *r) {
         conn_transmit(&q->c->conn, r->thread, &piece, 1); /* an error shows when the answer is sent */
 }
 
-const struct frontend_ops http_frontend = {
-    .name = "HTTP", .put = http_put, .send = http_send, .error = http_error, .body_wanted = http_body_wanted};
+const struct frontend_ops http_frontend = {.name = "HTTP",
+                                           .put = http_put,
+                                           .send = http_send,
+                                           .send_file = http_send_file,
+                                           .error = http_error,
+                                           .body_wanted = http_body_wanted};
 
 int http_put_end(struct http_request *q) {
     return q->framing == HTTP_CHUNKED ? buf_append(&q->r.out, "0\r\n\r\n", 5) : 0;

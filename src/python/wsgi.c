@@ -23,8 +23,7 @@ static PyObject *application, *name_close;
 
 enum {
     WHOLE_MAX = 65536, /* an answer that is known in whole and no longer than this leaves in one piece at the end */
-    SHORT_MAX = 4096,  /* pieces of a longer one that are no longer than this are copied, to be sent together */
-    FILE_BLOCK = 65528 /* bytes of a file that are read and sent at a time: a full FastCGI record */
+    SHORT_MAX = 4096   /* pieces of a longer one that are no longer than this are copied, to be sent together */
 };
 
 int wsgi_init(const char *spec, bool multithread, unsigned destinations) {
@@ -186,18 +185,19 @@ static enum call_sent send_iterable(struct wsgi_call *call, PyObject *result) {
     return sent == CALL_SENT && PyErr_Occurred() ? CALL_FAILED : sent;
 }
 
-/* Files: read and sent without Python, in full records. */
+/* Files: sent without Python, block by block: read into memory, or left to the system where that is safe. */
 
 struct file_sending {
     struct request *r;
     struct file_range range; /* what is left */
-    char block[FILE_BLOCK];
+    bool unread;             /* the next block is not in `block`, but left to the system */
+    char block[REQUEST_FILE_BLOCK];
 };
 
 /* Reads the next block. Returns its length, less than asked for only at the end of the file, or -1 with errno. */
 static ssize_t read_block(struct file_sending *f) {
     off_t left = f->range.end - f->range.start;
-    size_t want = left < FILE_BLOCK ? (size_t)left : FILE_BLOCK;
+    size_t want = left < REQUEST_FILE_BLOCK ? (size_t)left : REQUEST_FILE_BLOCK;
     struct iovec cached = {f->block, want};
     /* What the system has in memory comes at once; a disk is waited for without the baton. */
     ssize_t n = preadv2(f->range.fd, &cached, 1, f->range.start, RWF_NOWAIT);
@@ -217,19 +217,57 @@ static ssize_t read_block(struct file_sending *f) {
     return (ssize_t)have;
 }
 
+/* Whether the next block may be sent unread. A file that is truncated meanwhile leaves zeros in it, so that it must not be
+ * the last one of the announced length: what comes short is then seen. And it must be in memory: the connection is locked
+ * while it is sent. Of its last byte the others are inferred, since the system reads ahead, in order. */
+static bool may_go_unread(const struct wsgi_call *call, const struct file_sending *f) {
+    char last;
+    struct iovec v = {&last, 1};
+    off_t at = f->range.start + REQUEST_FILE_BLOCK - 1;
+    if (!call->length_set || at + 1 >= f->range.end)
+        return false;
+    ssize_t n = preadv2(f->range.fd, &v, 1, at, RWF_NOWAIT);
+    if (n < 0 && errno == EOPNOTSUPP) { /* some file systems (overlayfs, tmpfs) cannot tell */
+        (void)sched_will_block(f->r->thread);
+        n = pread(f->range.fd, &last, 1, at);
+    }
+    return n > 0;
+}
+
+/* Makes the next block ready. Returns its length, 0 at the end, or -1 with errno. */
+static ssize_t next_block(const struct wsgi_call *call, struct file_sending *f) {
+    f->unread = may_go_unread(call, f);
+    if (f->unread)
+        return REQUEST_FILE_BLOCK;
+    return f->range.start < f->range.end ? read_block(f) : 0;
+}
+
+/* Returns how many bytes of the file were sent, or -1 with errno. */
+static ssize_t send_block(struct file_sending *f, ssize_t n) {
+    if (!f->unread)
+        return request_send(f->r, f->block, (size_t)n) ? -1 : n;
+    n = request_send_file(f->r, f->range.fd, f->range.start);
+    if (n > 0)
+        f->range.start += n;
+    return n;
+}
+
 /* Sends the block that was read, of `n` bytes, and what is left; stops at the end of the file. Returns 0, or errno when
  * that was not the peer's doing. Without the GIL. */
 static int send_blocks(struct wsgi_call *call, struct file_sending *f, ssize_t n, enum call_sent *sent) {
     while (n > 0) {
-        call->sent += (uint64_t)n;
-        if (request_send(f->r, f->block, (size_t)n)) {
+        ssize_t count = send_block(f, n);
+        if (count < 0) {
             if (errno != EPIPE)
                 return errno;
             atomic_store(&f->r->gone, true);
             *sent = CALL_GONE;
             return 0;
         }
-        n = f->range.start < f->range.end ? read_block(f) : 0;
+        call->sent += (uint64_t)count;
+        if (count < n) /* zeros went out behind it: no more, but the reason if there is one */
+            return read_block(f) < 0 ? errno : 0;
+        n = next_block(call, f);
     }
     return n < 0 ? errno : 0;
 }
@@ -245,7 +283,7 @@ static bool start_file(struct wsgi_call *call, struct file_sending *f, off_t siz
     *n = read_block(f);
     call_leave(call, state);
     f->range.end = end;
-    return *n == (left < FILE_BLOCK ? left : FILE_BLOCK);
+    return *n == (left < REQUEST_FILE_BLOCK ? left : REQUEST_FILE_BLOCK);
 }
 
 /* A regular file, from its position to its end or to what Content-Length says; a file that grows meanwhile is sent up
@@ -289,6 +327,7 @@ static enum call_sent send_file_wrapper(struct wsgi_call *call, PyObject *result
     }
     f->r = call->r;
     f->range = range;
+    f->unread = false;
     enum call_sent sent = send_file(call, f, result);
     free(f);
     return sent;

@@ -53,6 +53,15 @@ int request_send(struct request *r, const char *data, size_t len) {
     return failed;
 }
 
+ssize_t request_send_file(struct request *r, int fd, off_t offset) {
+    pthread_mutex_lock(&r->out_lock);
+    ssize_t n = r->frontend->send_file(r, fd, offset);
+    int error = errno;
+    pthread_mutex_unlock(&r->out_lock);
+    errno = error;
+    return n;
+}
+
 int request_error(struct request *r, const char *text, size_t len) {
     pthread_mutex_lock(&r->out_lock);
     int failed = r->frontend->error(r, text, len), error = errno;

@@ -9,6 +9,7 @@
  * The answer, on the running thread:
  *     status, head                filled once: the status line and the header lines
  *     frontend->put or ->send     any number of times: put only stores, send transmits everything stored so far
+ *     frontend->send_file         behind a send: a block of a file, without storing it
  *     return                      the front end ends the answer when it settles the job
  */
 #ifndef WSGI_FCGI_REQUEST_REQUEST_H
@@ -22,6 +23,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct request;
 
@@ -33,6 +35,11 @@ struct frontend_ops {
     /* Like put, and transmits all that is stored, waiting (without the GIL) while the peer does not take it. `data` need
      * not outlive the call. Returns 0, or -1 with errno EPIPE when the peer is gone, or ENOMEM. Running thread. */
     int (*send)(struct request *r, const char *data, size_t len);
+    /* Sends REQUEST_FILE_BLOCK bytes of a regular file, waiting as send does, behind a part of the body that was sent, and
+     * of a body whose length the head announced. The file's own position is neither used nor moved; the part should be in
+     * memory. Returns how many bytes the file had, or -1 with errno EPIPE. When it had fewer, zeros stand in for the
+     * others, and the answer must end short of the length that was announced. Running thread, without the GIL. */
+    ssize_t (*send_file)(struct request *r, int fd, off_t offset);
     /* Passes text for the log of the web server on. Returns 0, or -1 as send does, or with errno ENOTSUP when the
      * protocol has no way to do so. Running thread, without the GIL. */
     int (*error)(struct request *r, const char *text, size_t len);
@@ -55,8 +62,8 @@ struct request {
     struct buf head;          /* header lines "Name: value\r\n", in the order of the application */
     char status[128];         /* "200 OK"; empty until the application sets it */
     struct buf out;           /* answer in wire format that was not transmitted yet */
-    pthread_mutex_t out_lock; /* held around send and error of the front end, which threads of the application may call
-                                 at the same time; never while waiting for the GIL */
+    pthread_mutex_t out_lock; /* held around send, send_file and error of the front end, which threads of the
+                                 application may call at the same time; never while waiting for the GIL */
     bool head_stored;         /* the head is in `out`, or was sent */
     bool broken_off;          /* the answer is not whole: the front end must let the peer see that */
     atomic_bool gone;         /* the peer is gone or has aborted the request: writing is of no use */
@@ -65,6 +72,8 @@ struct request {
 enum {
     REQUEST_KEEP_BYTES = 16384, /* memory that a pooled request keeps in each of its buffers (the body: see there) */
     REQUEST_STATUS_MAX = 127,   /* bytes of a status line that are taken */
+    REQUEST_FILE_BLOCK = 61440, /* bytes of a file that are sent at a time: a FastCGI record without padding, and 16
+                                   pages at most wherever they begin, which sendfile(2) moves in one go */
     REQUEST_BODY_START = 65536  /* so much of a body must be there, or all of it, before a request is started */
 };
 
@@ -79,8 +88,9 @@ void request_fini(struct request *r);
  * format. `extra` is NULL or further header lines, each with its "\r\n". Returns 0, or -1 with errno ENOMEM. */
 int request_answer(struct request *r, const char *status, const char *extra, const char *text);
 
-/* frontend->send and frontend->error under out_lock. */
+/* frontend->send, ->send_file and ->error under out_lock. */
 int request_send(struct request *r, const char *data, size_t len);
+ssize_t request_send_file(struct request *r, int fd, off_t offset);
 int request_error(struct request *r, const char *text, size_t len);
 
 /* Copies up to `len` bytes of the body to `out`, waiting for at least one. Returns how many, 0 at the end, or -1 with

@@ -151,6 +151,10 @@ class Daemon:
     def status_kib(self, field):
         return int(re.search(r"^%s:\s+(\d+)" % field, self.proc("status"), re.M).group(1))
 
+    def status_mask(self, field):
+        """A set of signals in /proc/PID/status, as a number."""
+        return int(re.search(r"^%s:\s+(\w+)" % field, self.proc("status"), re.M).group(1), 16)
+
     def rss(self):
         """Resident memory in bytes."""
         return self.status_kib("VmRSS") * 1024

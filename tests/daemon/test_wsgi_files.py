@@ -2,6 +2,10 @@
 import hashlib
 import json
 import os
+import random
+import shutil
+import signal
+import tempfile
 import urllib.parse
 
 import pytest
@@ -14,7 +18,7 @@ from test_wsgi import becomes, get_json, header, still_fine
 OVER_HTTP = True
 APP = "pepapp"
 MIB = 1 << 20
-RECORD = 65528  # bytes of a full record whose padding is none
+BLOCK = 61440  # bytes of a file that are sent at a time, in a record of their own
 CONTENT = bytes(range(251)) * 2000
 VALIDATED = ["", "/validated"]
 
@@ -48,11 +52,11 @@ def test_kinds_of_files(client, file, prefix, kind):
 
 @pytest.mark.fastcgi
 def test_full_records(server, file):
-    """A file goes out in records that are as large as they can be, the head in front of the first."""
+    """A file goes out in records of whole blocks, the head in front of the first."""
     response = check_structure(server.ask("/wrap", query="path=%s" % file))
     assert response.body == CONTENT
     lengths = [len(chunk) for chunk in response.chunks]
-    assert lengths == [RECORD] * (len(CONTENT) // RECORD) + [len(CONTENT) % RECORD]
+    assert lengths == [BLOCK] * (len(CONTENT) // BLOCK) + [len(CONTENT) % BLOCK]
 
 
 @pytest.mark.fastcgi
@@ -80,8 +84,8 @@ def test_from_the_current_position(client, file, kind, offset):
 
 
 @pytest.mark.parametrize("kind", ["plain", "bytesio"])
-@pytest.mark.parametrize("offset, length", [(0, 1), (0, 100), (1000, RECORD), (10, RECORD + 1), (0, len(CONTENT)),
-                                            (5, len(CONTENT) - 5), (0, 0)])
+@pytest.mark.parametrize("offset, length", [(0, 1), (0, 100), (1000, BLOCK), (10, BLOCK + 1), (0, len(CONTENT)),
+                                            (5, len(CONTENT) - 5), (1, 3 * BLOCK), (7, 3 * BLOCK + 1), (0, 0)])
 def test_range(client, file, kind, offset, length):
     """seek() and Content-Length: a part of the file, as for a 206."""
     response = client.ask(wrap(file, kind=kind, offset=offset, length=length))
@@ -169,6 +173,49 @@ def test_wrapper_by_itself(client):
     assert results == [True, ["abc", "abc"], [7, 7, 7, "close"], None, "TypeError", "TypeError", True]
 
 
+# --- large files: what is in memory is sent without being read (sendfile)
+
+DIRECTORIES = ["disk"] + ["memory"] * os.path.isdir("/dev/shm")
+
+
+@pytest.fixture(params=DIRECTORIES)
+def directory(request, tmp_path):
+    """A directory of an ordinary file system, and of one that cannot tell what is in memory (tmpfs)."""
+    if request.param == "disk":
+        yield tmp_path
+        return
+    made = tempfile.mkdtemp(dir="/dev/shm")
+    os.chmod(made, 0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+def noise(size, seed=0):
+    """Bytes that nowhere repeat themselves, without a zero."""
+    return random.Random(seed).randbytes(size).replace(b"\0", b"\1")
+
+
+def write(path, content):
+    with open(path, "wb") as file:
+        file.write(content)
+    return path
+
+
+@pytest.mark.parametrize("memory", ["hot", "cold"])
+def test_large_file(client, directory, memory):
+    """Every byte in its place, whether or not it has to come from the disk first."""
+    content = noise(8 * MIB + 12345)
+    path = write(os.path.join(directory, "large"), content)
+    if memory == "cold":
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    whole(client.ask(wrap(path)), content)
+    whole(client.ask(wrap(path, offset=4321, length=5 * MIB)), content[4321:4321 + 5 * MIB])
+    whole(client.ask(wrap(path, write="before ")), b"before " + content, length=False)
+    whole(client.ask(wrap(path, write="before ", length=len(content) + 7)), b"before " + content)
+
+
 def big_request(server, connection, path, **query):
     query = urllib.parse.urlencode({"path": path, **query})
     connection.send(request(params("/wrap", query=query)))
@@ -199,6 +246,63 @@ def test_memory_is_bounded(server, tmp_path):
                 server.ask("/hello")
     assert size < got < size + size // 1000
     assert server.peak() - before < (64 if SANITIZED else 2) * MIB
+
+
+def asleep(server):
+    """Whether no thread runs: of one that sends, that it waits for its peer."""
+    states = []
+    for task in os.listdir("/proc/%d/task" % server.pid):
+        try:
+            states.append(server.proc("task/%s/stat" % task).rpartition(")")[2].split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # ended meanwhile
+    return set(states) == {"S"}
+
+
+def until_asleep(server):
+    until(lambda: asleep(server), "the server to wait for its peer", server.log)
+
+
+def test_slow_reader(server, directory):
+    """The file goes on where the peer had left off to take it."""
+    content = noise(8 * MIB)
+    path = write(os.path.join(directory, "slow"), content)
+    with server.connect() as connection:
+        big_request(server, connection, path)
+        for _ in range(40):
+            connection.read_and_keep()
+            until_asleep(server)
+        response = check_structure(connection.read_response(1))
+    assert response.body == content
+
+
+def test_reader_that_takes_nothing(start, tmp_path):
+    server = start(APP, "--idle-timeout", "1")
+    with server.connect() as connection:
+        big_request(server, connection, sparse(tmp_path / "unread", 100 * MIB))
+        connection.read_record()
+        server.wait_log("the peer took nothing of an answer for --idle-timeout")
+        until(lambda: json.loads(server.ask("/wrapped-closed").body), "the file to be closed", server.log)
+
+
+@pytest.mark.parametrize("blocks", [2, 3, 4, 5, 6, 7, 8, 800])
+def test_file_that_is_emptied_meanwhile(server, directory, blocks):
+    """The end of a record that was begun is zeros; the announced length is reached with the file's own bytes or not at
+    all, so that nobody takes the answer for whole."""
+    content = noise(blocks * BLOCK)
+    path = write(os.path.join(directory, "emptied"), content)
+    with server.connect() as connection:
+        big_request(server, connection, path)
+        connection.read_and_keep()
+        until_asleep(server)
+        os.truncate(path, 0)
+        response = connection.read_response(1)
+    from_file = response.body.rstrip(b"\0")
+    assert content.startswith(from_file)
+    assert response.broken == (len(response.body) < len(content)) == (response.body != content)
+    if response.broken:
+        server.wait_log("sent %d of the %d bytes that its Content-Length announced" % (len(from_file), len(content)))
+    assert response.broken or blocks < 800, "it was sent before it was emptied"
 
 
 def test_file_that_is_truncated_meanwhile(server, tmp_path):
@@ -234,6 +338,40 @@ def test_peer_that_goes_away(server, tmp_path):
         big_request(server, connection, path)
         connection.read_record()
     until(lambda: json.loads(server.ask("/wrapped-closed").body), "the file to be closed", server.log)
+
+
+def test_peers_that_go_away_when_sigpipe_ends_processes(start, tmp_path):
+    """The application has set SIGPIPE back; sendfile has no MSG_NOSIGNAL."""
+    server = start(APP, env={"DEFAULT_SIGPIPE": "1"})
+    assert not server.status_mask("SigIgn") >> (signal.SIGPIPE - 1) & 1
+    path = sparse(tmp_path / "unread", 100 * MIB)
+    for records in range(40):
+        with server.connect() as connection:
+            big_request(server, connection, path)
+            for _ in range(records):
+                connection.read_record()
+    assert server.ask("/hello").body == b"Hello, world\n"
+
+
+@pytest.mark.fastcgi
+def test_files_and_short_answers_on_one_connection(server, directory):
+    """Records of the files alternate, short answers come between them, and no record has a byte of another answer."""
+    contents = {id: noise(8 * MIB, id) for id in (1, 2)}
+    with server.connect() as connection:
+        for id, content in contents.items():
+            path = write(os.path.join(directory, "shared%d" % id), content)
+            connection.send(request(params("/wrap", query="path=%s" % path), id=id, keep=True))
+        until_asleep(server)
+        for _ in range(5):
+            assert connection.ask("/hello", id=3).body == b"Hello, world\n"
+            assert not any(response.complete for response in connection.pending.values())
+        sent = dict.fromkeys(contents, 0)
+        while max(sent.values()) < 4 * MIB:
+            got = connection.read_and_keep()
+            sent[got.id] += len(got.content)
+        assert min(sent.values()) > MIB // 4, sent  # turns to the letter: tests/unit/test_conn.c
+        for id, content in contents.items():
+            assert check_structure(connection.read_response(id)).body == content
 
 
 def test_other_requests_while_a_file_is_sent(server, tmp_path):

@@ -15,13 +15,17 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
     WRITERS = 3,
     PIECE = CONN_OUT_LOW + 1,
+    FILE_PIECE = 150000, /* a socket takes 64 KiB of a file, however small its buffer is */
     ROUNDS = 5,
+    FILE_LEN = 200000,
     SOCKET_ROOM = 4096 /* far less than CONN_OUT_LOW, so that the output never runs dry in one step */
 };
 
@@ -29,6 +33,10 @@ static struct lane *lane;
 static struct conn c;
 static int peer;
 static bool freed;
+static bool must_not_wait; /* no other thread could be started */
+static bool no_sendfile;   /* it fails, as for a file system that has none */
+static atomic_uint sendfile_calls;
+static atomic_size_t sendfile_bytes;
 static atomic_uint transmitted; /* pieces */
 
 /* Takes the place of sched_will_block (local.mk: --wrap): the threads here are not the scheduler's. */
@@ -36,7 +44,18 @@ bool __wrap_sched_will_block(struct sched_thread *thread);
 
 bool __wrap_sched_will_block(struct sched_thread *thread) {
     (void)thread;
-    return true;
+    return !must_not_wait;
+}
+
+ssize_t __real_sendfile(int out, int in, off_t *offset, size_t len);
+ssize_t __wrap_sendfile(int out, int in, off_t *offset, size_t len);
+
+ssize_t __wrap_sendfile(int out, int in, off_t *offset, size_t len) {
+    errno = EINVAL;
+    ssize_t n = no_sendfile ? -1 : __real_sendfile(out, in, offset, len);
+    atomic_fetch_add(&sendfile_calls, 1);
+    atomic_fetch_add(&sendfile_bytes, n > 0 ? (size_t)n : 0);
+    return n;
 }
 
 static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
@@ -66,7 +85,9 @@ static void setup(void) {
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     peer = pair[1];
     ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){SOCKET_ROOM}, sizeof(int)), 0);
-    freed = false;
+    freed = must_not_wait = no_sendfile = false;
+    atomic_store(&sendfile_calls, 0);
+    atomic_store(&sendfile_bytes, 0);
     atomic_store(&transmitted, 0);
     conn_alloc_init(&c);
     conn_init(&c, lane, pair[0], true, &ops);
@@ -81,24 +102,35 @@ static void teardown(void) {
     lane_free(lane);
 }
 
-/* Writers: each transmits pieces of its own letter, until it may not any more. */
+/* Writers: each transmits pieces of its own letter, from memory or from a file, until it may not any more. */
 struct writer {
     pthread_t thread;
     char letter;
+    bool file;
     unsigned rounds;
     int error;
 };
 
+static int file_of(const void *bytes, size_t len) {
+    int fd = memfd_create("file", MFD_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, bytes, len), (ssize_t)len);
+    return fd;
+}
+
 static void *write_pieces(void *arg) {
     struct writer *w = arg;
-    char *piece = malloc(PIECE);
-    memset(piece, w->letter, PIECE);
+    size_t len = w->file ? FILE_PIECE : PIECE;
+    char *piece = malloc(len);
+    memset(piece, w->letter, len);
+    int fd = file_of(piece, len);
     for (unsigned i = 0; i < w->rounds && !w->error; i++) {
-        const struct iovec v = {piece, PIECE};
-        if (conn_transmit(&c, NULL, &v, 1))
+        const struct iovec v = {piece, len}, head = {piece, 1};
+        if (w->file ? conn_transmit_file(&c, NULL, &head, fd, 1, len - 1) < 0 : conn_transmit(&c, NULL, &v, 1) < 0)
             w->error = errno;
         atomic_fetch_add(&transmitted, 1);
     }
+    close(fd);
     free(piece);
     return NULL;
 }
@@ -153,6 +185,11 @@ static void block(void) {
     ev_run(lane->loop, EVRUN_NOWAIT);
 }
 
+/* _i: all from memory, all from files, or some of each. */
+static bool has_file(int kind, unsigned writer) {
+    return kind == 1 || (kind == 2 && writer % 2);
+}
+
 START_TEST(turns_are_taken_in_order)
 {
     struct writer writers[WRITERS] = {{.letter = 'a'}, {.letter = 'b'}, {.letter = 'c'}};
@@ -160,13 +197,14 @@ START_TEST(turns_are_taken_in_order)
     block();
     for (unsigned i = 0; i < WRITERS; i++) {
         writers[i].rounds = ROUNDS;
+        writers[i].file = has_file(_i, i);
         ck_assert_int_eq(pthread_create(&writers[i].thread, NULL, write_pieces, &writers[i]), 0);
         await_turns(i + 1);
     }
-    /* A piece is more than CONN_OUT_LOW: one has its turn, and the next waits until most of that piece is out. */
+    /* A piece is more than CONN_OUT_LOW: one has its turn, and the next waits until most of that piece is out, or all. */
     for (unsigned sent = 0, in_line = WRITERS; sent < WRITERS * ROUNDS; sent++) {
         while (atomic_load(&transmitted) == sent) {
-            if (turns() == in_line && waiting() > CONN_OUT_LOW)
+            if (turns() == in_line && waiting() > (has_file(_i, sent % WRITERS) ? 0 : CONN_OUT_LOW))
                 step(seen);
             else
                 sched_yield();
@@ -190,6 +228,7 @@ START_TEST(all_turns_end_with_the_connection)
     block();
     for (unsigned i = 0; i < WRITERS; i++) {
         writers[i].rounds = 1;
+        writers[i].file = has_file(_i, i);
         ck_assert_int_eq(pthread_create(&writers[i].thread, NULL, write_pieces, &writers[i]), 0);
         await_turns(i + 1);
     }
@@ -255,16 +294,158 @@ START_TEST(a_long_body_leaves_its_memory)
 }
 END_TEST
 
+/* Files. */
+
+static const struct iovec head = {(char[]){"head"}, 4};
+static char pattern[FILE_LEN];
+
+/* A file that nowhere repeats itself. */
+static int pattern_file(void) {
+    for (size_t i = 0; i < FILE_LEN; i++)
+        pattern[i] = (char)(i / 7 * 31 + i / 1000 + i + 1);
+    return file_of(pattern, FILE_LEN);
+}
+
+/* Receives what is there behind what came before, and lets the loop send more. */
+static void receive(char *bytes, size_t size, size_t *have) {
+    ssize_t n = recv(peer, bytes + *have, size - *have, MSG_DONTWAIT);
+    *have += n > 0 ? (size_t)n : 0;
+    ev_run(lane->loop, EVRUN_NOWAIT);
+}
+
+/* Returns how many bytes there are in all. */
+static size_t receive_all(char *bytes, size_t size, size_t have) {
+    struct pollfd p = {.fd = peer, .events = POLLIN};
+    while (waiting() || poll(&p, 1, 0) == 1)
+        receive(bytes, size, &have);
+    return have;
+}
+
+/* _i: the file system has no sendfile. */
+START_TEST(a_file_is_sent_behind_its_head)
+{
+    static char got[FILE_LEN + 5];
+    int fd = pattern_file();
+    ck_assert_int_eq(lseek(fd, 5, SEEK_SET), 5);
+    no_sendfile = _i;
+    ck_assert_int_eq(conn_transmit_file(&c, NULL, &head, fd, 1, FILE_LEN - 2), FILE_LEN - 2);
+    ck_assert_uint_eq(receive_all(got, sizeof got, 0), 4 + FILE_LEN - 2);
+    ck_assert_mem_eq(got, "head", 4);
+    ck_assert_mem_eq(got + 4, pattern + 1, FILE_LEN - 2);
+    ck_assert_uint_eq(atomic_load(&sendfile_bytes) > 0, !_i);
+    ck_assert_int_eq(lseek(fd, 0, SEEK_CUR), 5);
+    close(fd);
+}
+END_TEST
+
+static void *send_pattern(void *arg) {
+    int *fd = arg;
+    ck_assert_int_eq(conn_transmit_file(&c, NULL, NULL, *fd, 0, FILE_LEN), FILE_LEN);
+    return NULL;
+}
+
+START_TEST(a_file_waits_until_nothing_is_kept)
+{
+    static char got[8 * CONN_OUT_HIGH];
+    size_t n = 0;
+    int fd = pattern_file();
+    pthread_t thread;
+    block();
+    ck_assert_int_eq(pthread_create(&thread, NULL, send_pattern, &fd), 0);
+    await_turns(1);
+    ck_assert_uint_eq(atomic_load(&sendfile_calls), 0);
+    while (turns())
+        receive(got, sizeof got, &n);
+    pthread_join(thread, NULL);
+    ck_assert_uint_eq(atomic_load(&sendfile_calls), 1); /* it is left out when there is something to wait behind */
+    n = receive_all(got, sizeof got, n);
+    ck_assert_uint_ge(n, FILE_LEN);
+    ck_assert_mem_eq(got + n - FILE_LEN, pattern, FILE_LEN);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_file_is_kept_behind_others_by_who_must_not_wait)
+{
+    static char got[8 * CONN_OUT_HIGH];
+    int fd = pattern_file();
+    block();
+    must_not_wait = true;
+    send_pattern(&fd);
+    ck_assert_uint_eq(atomic_load(&sendfile_calls), 0);
+    size_t n = receive_all(got, sizeof got, 0);
+    ck_assert_uint_ge(n, FILE_LEN);
+    ck_assert_mem_eq(got + n - FILE_LEN, pattern, FILE_LEN);
+    close(fd);
+}
+END_TEST
+
+/* Lengths of the file: none of it, some of what the socket takes at once, and of what it does not. */
+static const unsigned lengths[] = {0, 1, 2, 30000, 100000, FILE_LEN - 1};
+
+START_TEST(zeros_stand_in_for_what_a_file_has_not)
+{
+    static char got[FILE_LEN + 5], expected[FILE_LEN];
+    unsigned have = lengths[_i] ? lengths[_i] - 1 : 0;
+    int fd = pattern_file();
+    ck_assert_int_eq(ftruncate(fd, lengths[_i]), 0);
+    ck_assert_int_eq(conn_transmit_file(&c, NULL, &head, fd, 1, FILE_LEN), have);
+    ck_assert_uint_eq(receive_all(got, sizeof got, 0), 4 + FILE_LEN);
+    memcpy(expected, pattern + 1, have);
+    ck_assert_mem_eq(got + 4, expected, FILE_LEN);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_file_that_cannot_be_read_is_zeros)
+{
+    static char got[1005], expected[1000];
+    ck_assert_int_eq(conn_transmit_file(&c, NULL, &head, -1, 0, 1000), 0);
+    ck_assert_uint_eq(receive_all(got, sizeof got, 0), 1004);
+    ck_assert_mem_eq(got + 4, expected, 1000);
+}
+END_TEST
+
+/* Whatever an application has made of SIGPIPE: the peer is gone, and that is all. */
+START_TEST(a_peer_that_is_gone_sends_no_signal)
+{
+    int fd = pattern_file();
+    sigset_t mask;
+    signal(SIGPIPE, SIG_DFL);
+    close(peer);
+    peer = -1;
+    if (_i) /* sendfile is the first to know */
+        ck_assert_int_eq(conn_transmit_file(&c, NULL, NULL, fd, 0, FILE_LEN), FILE_LEN);
+    else {
+        ck_assert_int_eq(conn_transmit_file(&c, NULL, &head, fd, 0, FILE_LEN), -1);
+        ck_assert_int_eq(errno, EPIPE);
+    }
+    ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, NULL, &mask), 0);
+    ck_assert_int_eq(sigismember(&mask, SIGPIPE), 0);
+    while (c.state != CONN_CLOSED)
+        ev_run(lane->loop, EVRUN_ONCE);
+    ck_assert_int_eq(conn_transmit_file(&c, NULL, &head, fd, 0, FILE_LEN), -1);
+    ck_assert_int_eq(errno, EPIPE);
+    close(fd);
+}
+END_TEST
+
 int main(void) {
     signal(SIGPIPE, SIG_IGN);
     Suite *suite = suite_create("conn");
     TCase *tc = tcase_create("conn");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, turns_are_taken_in_order);
-    tcase_add_test(tc, all_turns_end_with_the_connection);
+    tcase_add_loop_test(tc, turns_are_taken_in_order, 0, 3);
+    tcase_add_loop_test(tc, all_turns_end_with_the_connection, 0, 3);
     tcase_add_test(tc, a_short_piece_waits_behind_others);
     tcase_add_test(tc, a_long_body_leaves_its_memory);
+    tcase_add_loop_test(tc, a_file_is_sent_behind_its_head, 0, 2);
+    tcase_add_test(tc, a_file_waits_until_nothing_is_kept);
+    tcase_add_test(tc, a_file_is_kept_behind_others_by_who_must_not_wait);
+    tcase_add_loop_test(tc, zeros_stand_in_for_what_a_file_has_not, 0, COUNT(lengths));
+    tcase_add_test(tc, a_file_that_cannot_be_read_is_zeros);
+    tcase_add_loop_test(tc, a_peer_that_is_gone_sends_no_signal, 0, 2);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }

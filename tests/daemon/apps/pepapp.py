@@ -9,6 +9,7 @@ import gc
 import io
 import json
 import os
+import signal
 import sys
 import threading
 from wsgiref.validate import validator
@@ -18,6 +19,9 @@ from gateway import knock, visit
 from wsgiapp import Closing, closed, kept, lock, reply, route, text
 
 PLAIN = [("Content-Type", "text/plain")]
+
+if "DEFAULT_SIGPIPE" in os.environ:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def dispatch(environ, start_response):
