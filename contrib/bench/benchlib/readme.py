@@ -61,7 +61,7 @@ def block(record, plot):
     lines = [BEGIN]
     if plot:
         lines += [f"![requests/s and CPU of all peers behind nginx]({plot})", ""]
-    lines += ["| | requests/s | CPU per request | p99 | memory (PSS) |", "|---|---|---|---|---|", *speed_rows(results)]
+    lines += ["| | requests/s | CPU per request | p99, closed loop | memory (PSS) |", "|---|---|---|---|---|", *speed_rows(results)]
     rows = figure_rows(record)
     if rows:
         lines += ["", "| | measured | target |", "|---|---|---|", *rows]
