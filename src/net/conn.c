@@ -299,8 +299,9 @@ static size_t sendfile_now(struct conn *c, int fd, off_t offset, size_t len) {
     return n > 0 ? (size_t)n : 0;
 }
 
-/* Reads and keeps a part of a file, with zeros where there is none. Returns how many bytes the file had. */
-static size_t keep_file(struct conn *c, int fd, off_t offset, size_t len) {
+/* Reads and keeps a part of a file; where there is none zeros stand in for it when it is to be `whole`. Returns how many
+ * bytes the file had. */
+static size_t keep_file(struct conn *c, int fd, off_t offset, size_t len, bool whole) {
     size_t have = 0;
     ssize_t n;
     if (buf_reserve(&c->out, len)) {
@@ -314,7 +315,7 @@ static size_t keep_file(struct conn *c, int fd, off_t offset, size_t len) {
             have += (size_t)n;
     }
     memset(buf_tail(&c->out) + have, 0, len - have);
-    c->out.end += len;
+    c->out.end += whole ? len : have;
     return have;
 }
 
@@ -329,7 +330,7 @@ ssize_t conn_transmit_file(struct conn *c, struct sched_thread *thread, const st
         sent = sendfile_now(c, fd, offset, len);
     /* Also where sendfile has failed: if that was the connection's fault, the loop will find out. */
     if (!c->out_error && sent < len)
-        sent += keep_file(c, fd, offset + (off_t)sent, len - sent);
+        sent += keep_file(c, fd, offset + (off_t)sent, len - sent, head != NULL);
     return transmit_end(c) ? -1 : (ssize_t)sent;
 }
 

@@ -177,8 +177,8 @@ int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iove
  * neither used nor moved.
  *
  * Returns how many bytes the file had, or -1 with errno EPIPE. It is fewer than `len` when the file has ended, or cannot
- * be read; zeros stand in for the others then, so that a record is whole, and the caller must let no peer take the answer
- * for a good one. No SIGPIPE is raised, whatever the application has made of that signal. */
+ * be read: with a `head` zeros stand in for the others then, so that a record is whole. The caller must let no peer take
+ * such an answer for a good one. No SIGPIPE is raised, whatever the application has made of that signal. */
 ssize_t conn_transmit_file(struct conn *c, struct sched_thread *thread, const struct iovec *head, int fd, off_t offset,
                            size_t len);
 

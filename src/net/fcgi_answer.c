@@ -93,14 +93,6 @@ static int fcgi_put(struct request *r, const char *data, size_t len) {
     return put_head(q, NULL, 0) || put_data(q, FCGI_STDOUT, data, len) ? -1 : 0;
 }
 
-/* Nobody waits for the answer any more: also in the middle of a long piece (FastCGI 1.0, 5.4). */
-static bool is_gone(const struct fcgi_request *q) {
-    if (!atomic_load_explicit(&q->r.gone, memory_order_relaxed))
-        return false;
-    errno = EPIPE;
-    return true;
-}
-
 static int transmit_stored(struct fcgi_request *q) {
     struct iovec piece = {buf_head(&q->r.out), buf_len(&q->r.out)};
     int failed = piece.iov_len ? conn_transmit(&q->c->conn, q->r.thread, &piece, 1) : 0;
@@ -111,8 +103,8 @@ static int transmit_stored(struct fcgi_request *q) {
 /* A long piece goes out record by record straight from the caller's memory, the stored bytes in front of the first. */
 static int transmit_data(struct fcgi_request *q, const char *data, size_t len) {
     static const char zeros[8];
-    while (len) {
-        if (is_gone(q))
+    while (len) { /* nobody may wait any more in the middle of a long piece, too (FastCGI 1.0, 5.4) */
+        if (request_is_gone(&q->r))
             return -1;
         size_t n = len < FCGI_RECORD_MAX ? len : FCGI_RECORD_MAX;
         uint8_t header[FCGI_RECORD_HEADER];
@@ -136,7 +128,7 @@ static int transmit_data(struct fcgi_request *q, const char *data, size_t len) {
 
 static int fcgi_send(struct request *r, const char *data, size_t len) {
     struct fcgi_request *q = request_of(r);
-    if (is_gone(q))
+    if (request_is_gone(&q->r))
         return -1;
     if (len <= COPY_MAX)
         return fcgi_put(r, data, len) ? -1 : transmit_stored(q);
@@ -151,7 +143,7 @@ static ssize_t fcgi_send_file(struct request *r, int fd, off_t offset) {
     struct fcgi_request *q = request_of(r);
     uint8_t header[FCGI_RECORD_HEADER];
     struct iovec piece = {header, sizeof header};
-    if (is_gone(q))
+    if (request_is_gone(&q->r))
         return -1;
     fcgi_put_header(header, FCGI_STDOUT, q->id, REQUEST_FILE_BLOCK);
     return conn_transmit_file(&q->c->conn, r->thread, &piece, fd, offset, REQUEST_FILE_BLOCK);
@@ -159,7 +151,7 @@ static ssize_t fcgi_send_file(struct request *r, int fd, off_t offset) {
 
 static int fcgi_error(struct request *r, const char *text, size_t len) {
     struct fcgi_request *q = request_of(r);
-    if (is_gone(q))
+    if (request_is_gone(&q->r))
         return -1;
     q->stderr_used = true;
     if (put_data(q, FCGI_STDERR, text, len))

@@ -272,5 +272,6 @@ static const struct sched_job_ops fcgi_job_ops = {.run = job_run, .settle = job_
 
 void fcgi_request_gone(struct fcgi_request *q) {
     atomic_store(&q->r.gone, true);
+    lane_body_ends(q->c->conn.lane, &q->r.body);
     body_abort(&q->r.body, ECONNRESET);
 }

@@ -185,6 +185,9 @@ static void job_settle(struct sched_job *job) {
     struct http_conn *c = q->c;
     q->r.thread = NULL;
     conn_ref(&c->conn);
+    /* What has come behind the request may go to a file. */
+    if (buf_len(&c->in))
+        sched_pause(c->conn.lane->sched);
     if (q->r.broken_off || !q->r.head_stored)
         request_break_off(q);
     else

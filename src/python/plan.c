@@ -119,7 +119,7 @@ static int blank(struct plan *plan, const struct name *name, struct slice value)
 }
 
 /* Fills the pairs of a plan. Returns false when these parameters cannot have one: a name is not in the cache, or comes
- * twice. */
+ * twice, or what other keys may have been made of would have to be left out. */
 static bool fill_pairs(struct plan *plan) {
     const char *pos = plan->params, *end = pos + plan->nbytes;
     struct params_pair pair;
@@ -143,7 +143,8 @@ static bool fill_pairs(struct plan *plan) {
             if (plan->pairs[j].key == name->key)
                 return false;
         }
-        if ((name->personal || cgi_has_query(pair.value)) && blank(plan, name, pair.value))
+        if ((name->personal || cgi_has_query(pair.value)) &&
+            (cgi_names_server(pair.name) || blank(plan, name, pair.value)))
             return false;
     }
     return true;

@@ -13,9 +13,11 @@
 #include "python/interp.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -191,6 +193,7 @@ struct file_sending {
     struct request *r;
     struct file_range range; /* what is left */
     bool unread;             /* the next block is not in `block`, but left to the system */
+    bool known;              /* to be of a file system that waits for a disk at most */
     char block[REQUEST_FILE_BLOCK];
 };
 
@@ -217,21 +220,31 @@ static ssize_t read_block(struct file_sending *f) {
     return (ssize_t)have;
 }
 
-/* Whether the next block may be sent unread. A file that is truncated meanwhile leaves zeros in it, so that it must not be
- * the last one of the announced length: what comes short is then seen. And it must be in memory: the connection is locked
- * while it is sent. Of its last byte the others are inferred, since the system reads ahead, in order. */
-static bool may_go_unread(const struct wsgi_call *call, const struct file_sending *f) {
-    char last;
-    struct iovec v = {&last, 1};
-    off_t at = f->range.start + REQUEST_FILE_BLOCK - 1;
-    if (!call->length_set || at + 1 >= f->range.end)
-        return false;
+/* Some cannot tell whether they would have to wait, but are not worth reading for it. All others of that kind are read: what
+ * they wait for (a server, a process) may never come. */
+static bool is_known(int fd) {
+    struct statfs s;
+    return !fstatfs(fd, &s) && (s.f_type == TMPFS_MAGIC || s.f_type == OVERLAYFS_SUPER_MAGIC);
+}
+
+/* Whether a byte of the file is in memory now. */
+static bool is_in_memory(const struct file_sending *f, off_t at) {
+    char byte;
+    struct iovec v = {&byte, 1};
     ssize_t n = preadv2(f->range.fd, &v, 1, at, RWF_NOWAIT);
-    if (n < 0 && errno == EOPNOTSUPP) { /* some file systems (overlayfs, tmpfs) cannot tell */
+    if (n < 0 && errno == EOPNOTSUPP && f->known) {
         (void)sched_will_block(f->r->thread);
-        n = pread(f->range.fd, &last, 1, at);
+        n = pread(f->range.fd, &byte, 1, at);
     }
     return n > 0;
+}
+
+/* Whether the next block may be sent unread. A file that is truncated meanwhile leaves zeros in it, so that it must not be
+ * the last one of the announced length: what comes short is then seen. And it must be in memory: the connection is locked
+ * while it is sent. Of both its ends the rest is inferred; where that is wrong a disk is waited for, with the lock. */
+static bool may_go_unread(const struct wsgi_call *call, const struct file_sending *f) {
+    off_t first = f->range.start, last = first + REQUEST_FILE_BLOCK - 1;
+    return call->length_set && last + 1 < f->range.end && is_in_memory(f, last) && is_in_memory(f, first);
 }
 
 /* Makes the next block ready. Returns its length, 0 at the end, or -1 with errno. */
@@ -328,6 +341,7 @@ static enum call_sent send_file_wrapper(struct wsgi_call *call, PyObject *result
     f->r = call->r;
     f->range = range;
     f->unread = false;
+    f->known = is_known(range.fd);
     enum call_sent sent = send_file(call, f, result);
     free(f);
     return sent;

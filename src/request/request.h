@@ -20,6 +20,7 @@
 #include "request/body.h"
 #include "sched/sched.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,8 +38,8 @@ struct frontend_ops {
     int (*send)(struct request *r, const char *data, size_t len);
     /* Sends REQUEST_FILE_BLOCK bytes of a regular file, waiting as send does, behind a part of the body that was sent, and
      * of a body whose length the head announced. The file's own position is neither used nor moved; the part should be in
-     * memory. Returns how many bytes the file had, or -1 with errno EPIPE. When it had fewer, zeros stand in for the
-     * others, and the answer must end short of the length that was announced. Running thread, without the GIL. */
+     * memory. Returns how many bytes the file had, or -1 with errno EPIPE. When it had fewer, zeros may stand in for
+     * the others, and the answer must end short of the length that was announced. Running thread, without the GIL. */
     ssize_t (*send_file)(struct request *r, int fd, off_t offset);
     /* Passes text for the log of the web server on. Returns 0, or -1 as send does, or with errno ENOTSUP when the
      * protocol has no way to do so. Running thread, without the GIL. */
@@ -87,6 +88,14 @@ void request_fini(struct request *r);
 /* Stores a whole short answer of the server's own ("503 Service Unavailable" and the like) in the front end's wire
  * format. `extra` is NULL or further header lines, each with its "\r\n". Returns 0, or -1 with errno ENOMEM. */
 int request_answer(struct request *r, const char *status, const char *extra, const char *text);
+
+/* Whether nobody waits for the answer any more: errno is EPIPE then. Any thread. */
+static inline bool request_is_gone(const struct request *r) {
+    if (!atomic_load_explicit(&r->gone, memory_order_relaxed))
+        return false;
+    errno = EPIPE;
+    return true;
+}
 
 /* frontend->send, ->send_file and ->error under out_lock. */
 int request_send(struct request *r, const char *data, size_t len);

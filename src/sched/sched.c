@@ -515,7 +515,8 @@ static bool own(struct sched_thread *t) {
             continue;
         }
         if (!job) {
-            look_for_events(t, EVRUN_ONCE);
+            if (!atomic_load(&s->quit)) /* `expired` may have ended the last request */
+                look_for_events(t, EVRUN_ONCE);
             continue;
         }
         enum own_end end = own_job(t, job, now);

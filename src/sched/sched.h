@@ -69,7 +69,8 @@ struct sched_config {
     uint64_t queue_timeout; /* nanoseconds a job may wait for a thread; 0: for ever */
     void (*thread_stop)(struct sched_thread *thread, void *user); /* on each pool thread before it ends, or NULL */
     /* On a pool thread for which sched_goes_on was true, and that looks for events, gives the baton away, ends, or is about
-     * to do what may take long (sched_pause): before that. Until then it settles the job, takes off jobs that waited too long, and runs the next one. */
+     * to do what may take long (sched_pause): before that. Until then it settles jobs, takes off those that waited too
+     * long, and runs further ones. */
     void (*thread_pause)(struct sched_thread *thread, void *user);
     void *user;
     int wake_fd; /* a byte written here wakes the thread in sched_watch; non-blocking */

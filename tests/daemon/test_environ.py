@@ -126,6 +126,18 @@ def test_repeated_parameter_in_many_requests(server, name):
             assert ask(connection, given) == expected(given), given
 
 
+@pytest.mark.parametrize("name", ["HTTP_HOST", "SERVER_ADDR"])
+def test_server_name_of_another_request(server, name):
+    """SERVER_NAME may be made of a value that is not kept: zeros in its place are not that of the earlier request."""
+    secret = "alice.example?secret=1"
+    base = [(key, CHOICES[key][0]) for key in ("REQUEST_METHOD", "SERVER_PROTOCOL", "SERVER_PORT", "HTTP_ACCEPT")]
+    with server.connect() as connection:
+        for value in 20 * [secret] + ["\0" * len(secret)]:
+            given = [*base, ("SERVER_NAME", ""), (name, value)]
+            environ = ask(connection, given)
+            assert (environ["SERVER_NAME"], environ[name]) == (value, value)
+
+
 PERSONAL = {name: "a long secret" for name in (
     "QUERY_STRING", "HTTP_COOKIE", "HTTP_AUTHORIZATION", "HTTP_PROXY_AUTHORIZATION", "REMOTE_USER", "HTTP_X_REMOTE_USER",
     "REMOTE_IDENT", "HTTP_X_API_KEY", "HTTP_X_CSRF_TOKEN", "HTTP_X_SECRET", "HTTP_X_PASSWORD", "SSL_CLIENT_S_DN",

@@ -397,6 +397,22 @@ START_TEST(zeros_stand_in_for_what_a_file_has_not)
 }
 END_TEST
 
+/* Without a record there is nothing to make whole. */
+START_TEST(nothing_stands_in_without_a_head)
+{
+    static char got[FILE_LEN + 1];
+    unsigned have = lengths[_i];
+    int fd = pattern_file();
+    ck_assert_int_eq(ftruncate(fd, have), 0);
+    ck_assert_int_eq(conn_transmit_file(&c, NULL, NULL, fd, 0, FILE_LEN), have);
+    if (have)
+        ck_assert_uint_eq(receive_all(got, have, 0), have);
+    ck_assert_mem_eq(got, pattern, have);
+    ck_assert_uint_eq(buf_len(&c.out), 0);
+    close(fd);
+}
+END_TEST
+
 START_TEST(a_file_that_cannot_be_read_is_zeros)
 {
     static char got[1005], expected[1000];
@@ -444,6 +460,7 @@ int main(void) {
     tcase_add_test(tc, a_file_waits_until_nothing_is_kept);
     tcase_add_test(tc, a_file_is_kept_behind_others_by_who_must_not_wait);
     tcase_add_loop_test(tc, zeros_stand_in_for_what_a_file_has_not, 0, COUNT(lengths));
+    tcase_add_loop_test(tc, nothing_stands_in_without_a_head, 0, COUNT(lengths));
     tcase_add_test(tc, a_file_that_cannot_be_read_is_zeros);
     tcase_add_loop_test(tc, a_peer_that_is_gone_sends_no_signal, 0, 2);
     suite_add_tcase(suite, tc);
