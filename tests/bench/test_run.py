@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -62,23 +63,28 @@ def test_figures_of_an_earlier_run(tmp_path):
     assert (second / "table.txt").read_text() == (first / "table.txt").read_text()
 
 
+def interrupt(command, number, scratch):
+    """In its third round."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, "TMPDIR": scratch}) as process:  # fmt: skip
+        try:
+            assert any(line.startswith("round 2 of") for line in process.stderr)
+            process.send_signal(number)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(tmp_path, number):
     """What was measured is kept, and nothing stays behind."""
     command = [sys.executable, RUN, *SHORT, "--load", "kept", "--path", "fastcgi", "--rounds", "1000",
                "--results", str(tmp_path)]  # fmt: skip
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env={**os.environ, "TMPDIR": str(scratch)}) as process:  # fmt: skip
-        for line in process.stderr:
-            if line.startswith("round 2 of"):
-                break
-        process.send_signal(number)
-        process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert not processes_with(str(scratch))
-    assert not list(scratch.iterdir())
+    with tempfile.TemporaryDirectory(dir="/tmp") as scratch:  # names of sockets are short
+        interrupt(command, number, scratch)
+        assert not processes_with(scratch)
+        assert not os.listdir(scratch)
     record = json.loads((tmp_path / "result.json").read_text())
     assert not record["whole"]
     assert len(record["samples"]["fastcgi"]["kept"]["wsgi-fcgi"]) >= 2
