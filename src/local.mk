@@ -92,6 +92,7 @@ src_libpyapp_a_SOURCES = \
 	src/python/interp.c src/python/interp.h \
 	src/python/names.c src/python/names.h \
 	src/python/plan.c src/python/plan.h \
+	src/python/spare.h \
 	src/python/pysignal.c src/python/pysignal.h \
 	src/python/start_response.c \
 	src/python/wsgi.c src/python/wsgi.h
