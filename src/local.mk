@@ -6,7 +6,7 @@ noinst_LIBRARIES += \
 
 src_libbase_a_SOURCES = \
 	src/base/buf.c src/base/buf.h \
-	src/base/clock.h \
+	src/base/clock.h src/base/pread.h \
 	src/base/log.c src/base/log.h
 
 # Links alone: nothing but libc.

@@ -3,6 +3,7 @@
 #include "net/conn.h"
 
 #include "base/log.h"
+#include "base/pread.h"
 #include "net/lane_impl.h"
 
 #include <errno.h>
@@ -70,18 +71,13 @@ static int keep_rest(struct conn *c, const struct iovec *pieces, unsigned count,
     return 0;
 }
 
-/* Sends or keeps the pieces; 0, or -1 when nothing can be sent any more. */
-static int send_or_keep(struct conn *c, const struct iovec *pieces, unsigned count, int more) {
+/* Sends or keeps the pieces; out_error says when nothing can be sent any more. */
+static void send_or_keep(struct conn *c, const struct iovec *pieces, unsigned count, int more) {
     ssize_t sent = 0;
-    if (c->out_error)
-        return -1;
-    if (!buf_len(&c->out) && (sent = send_now(c, pieces, count, more)) < 0)
-        return -1;
-    if (keep_rest(c, pieces, count, (size_t)sent)) {
+    if (c->out_error || (!buf_len(&c->out) && (sent = send_now(c, pieces, count, more)) < 0))
+        return;
+    if (keep_rest(c, pieces, count, (size_t)sent))
         c->out_error = ENOMEM;
-        return -1;
-    }
-    return 0;
 }
 
 /* Wakes the thread whose turn it is, once there is room; all of them when nothing can be sent any more. */
@@ -302,18 +298,12 @@ static size_t sendfile_now(struct conn *c, int fd, off_t offset, size_t len) {
 /* Reads and keeps a part of a file; where there is none zeros stand in for it when it is to be `whole`. Returns how many
  * bytes the file had. */
 static size_t keep_file(struct conn *c, int fd, off_t offset, size_t len, bool whole) {
-    size_t have = 0;
-    ssize_t n;
+    int error;
     if (buf_reserve(&c->out, len)) {
         c->out_error = ENOMEM;
         return 0;
     }
-    while (have < len && (n = pread(fd, buf_tail(&c->out) + have, len - have, offset + (off_t)have)) != 0) {
-        if (n < 0 && errno != EINTR)
-            break;
-        if (n > 0)
-            have += (size_t)n;
-    }
+    size_t have = pread_full(fd, buf_tail(&c->out), len, offset, &error);
     memset(buf_tail(&c->out) + have, 0, len - have);
     c->out.end += whole ? len : have;
     return have;

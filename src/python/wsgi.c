@@ -3,6 +3,7 @@
 #include "python/wsgi.h"
 
 #include "base/log.h"
+#include "base/pread.h"
 #include "python/app.h"
 #include "python/call.h"
 #include "python/child.h"
@@ -193,7 +194,7 @@ struct file_sending {
     struct request *r;
     struct file_range range; /* what is left */
     bool unread;             /* the next block is not in `block`, but left to the system */
-    bool known;              /* to be of a file system that waits for a disk at most */
+    bool disk_only;          /* waits_for_disk_only of it */
     char block[REQUEST_FILE_BLOCK];
 };
 
@@ -207,22 +208,19 @@ static ssize_t read_block(struct file_sending *f) {
     size_t have = n > 0 ? (size_t)n : 0;
     if (n < 0 && errno == EAGAIN)
         (void)sched_will_block(f->r->thread);
-    while (have < want) {
-        n = pread(f->range.fd, f->block + have, want - have, f->range.start + (off_t)have);
-        if (n < 0 && errno != EINTR)
-            return -1;
-        if (n == 0)
-            break;
-        if (n > 0)
-            have += (size_t)n;
+    int error;
+    have += pread_full(f->range.fd, f->block + have, want - have, f->range.start + (off_t)have, &error);
+    if (error) {
+        errno = error;
+        return -1;
     }
     f->range.start += (off_t)have;
     return (ssize_t)have;
 }
 
-/* Some cannot tell whether they would have to wait, but are not worth reading for it. All others of that kind are read: what
- * they wait for (a server, a process) may never come. */
-static bool is_known(int fd) {
+/* Of the file systems that cannot tell whether they would have to wait, those that never wait for more than a disk: what
+ * others wait for (a server, a process) may never come. */
+static bool waits_for_disk_only(int fd) {
     struct statfs s;
     return !fstatfs(fd, &s) && (s.f_type == TMPFS_MAGIC || s.f_type == OVERLAYFS_SUPER_MAGIC);
 }
@@ -232,7 +230,7 @@ static bool is_in_memory(const struct file_sending *f, off_t at) {
     char byte;
     struct iovec v = {&byte, 1};
     ssize_t n = preadv2(f->range.fd, &v, 1, at, RWF_NOWAIT);
-    if (n < 0 && errno == EOPNOTSUPP && f->known) {
+    if (n < 0 && errno == EOPNOTSUPP && f->disk_only) {
         (void)sched_will_block(f->r->thread);
         n = pread(f->range.fd, &byte, 1, at);
     }
@@ -341,7 +339,7 @@ static enum call_sent send_file_wrapper(struct wsgi_call *call, PyObject *result
     f->r = call->r;
     f->range = range;
     f->unread = false;
-    f->known = is_known(range.fd);
+    f->disk_only = waits_for_disk_only(range.fd);
     enum call_sent sent = send_file(call, f, result);
     free(f);
     return sent;
