@@ -128,8 +128,6 @@ static int transmit_data(struct fcgi_request *q, const char *data, size_t len) {
 
 static int fcgi_send(struct request *r, const char *data, size_t len) {
     struct fcgi_request *q = request_of(r);
-    if (request_is_gone(&q->r))
-        return -1;
     if (len <= COPY_MAX)
         return fcgi_put(r, data, len) ? -1 : transmit_stored(q);
     if (!r->head_stored && put_head(q, NULL, 0))
@@ -143,8 +141,6 @@ static ssize_t fcgi_send_file(struct request *r, int fd, off_t offset) {
     struct fcgi_request *q = request_of(r);
     uint8_t header[FCGI_RECORD_HEADER];
     struct iovec piece = {header, sizeof header};
-    if (request_is_gone(&q->r))
-        return -1;
     fcgi_put_header(header, FCGI_STDOUT, q->id, REQUEST_FILE_BLOCK);
     return conn_transmit_file(&q->c->conn, r->thread, &piece, fd, offset, REQUEST_FILE_BLOCK);
 }

@@ -163,8 +163,6 @@ static int transmit_data(struct http_request *q, const char *data, size_t len) {
 
 static int http_send(struct request *r, const char *data, size_t len) {
     struct http_request *q = request_of(r);
-    if (request_is_gone(r))
-        return -1;
     if (len <= COPY_MAX)
         return http_put(r, data, len) ? -1 : transmit_stored(q);
     if (!r->head_stored && put_head(q, 0))
@@ -174,8 +172,6 @@ static int http_send(struct request *r, const char *data, size_t len) {
 
 /* The length was announced, so that the body is framed by it alone (RFC 9112, 6.3). */
 static ssize_t http_send_file(struct request *r, int fd, off_t offset) {
-    if (request_is_gone(r))
-        return -1;
     return conn_transmit_file(&request_of(r)->c->conn, r->thread, NULL, fd, offset, REQUEST_FILE_BLOCK);
 }
 

@@ -3,7 +3,7 @@
  * A proxy sends the same parameters in the same order with every request, and most of the values are the same too. A
  * plan keeps the parameters of one request with the environ that was made of them; the environ of the next request of
  * the same shape (struct cgi_vars) is a copy of that, in which only what differs is set. What identifies a person
- * or lets somebody in (cgi_is_personal) is never kept.
+ * or lets somebody in (cgi_is_personal, cgi_has_query) is never kept.
  *
  * All functions: GIL held.
  */

@@ -46,6 +46,8 @@ int request_answer(struct request *r, const char *status, const char *extra, con
 }
 
 int request_send(struct request *r, const char *data, size_t len) {
+    if (request_is_gone(r))
+        return -1;
     pthread_mutex_lock(&r->out_lock);
     int failed = r->frontend->send(r, data, len), error = errno;
     pthread_mutex_unlock(&r->out_lock);
@@ -54,6 +56,8 @@ int request_send(struct request *r, const char *data, size_t len) {
 }
 
 ssize_t request_send_file(struct request *r, int fd, off_t offset) {
+    if (request_is_gone(r))
+        return -1;
     pthread_mutex_lock(&r->out_lock);
     ssize_t n = r->frontend->send_file(r, fd, offset);
     int error = errno;

@@ -97,7 +97,7 @@ static inline bool request_is_gone(const struct request *r) {
     return true;
 }
 
-/* frontend->send, ->send_file and ->error under out_lock. */
+/* frontend->send, ->send_file and ->error under out_lock; the first two only while somebody waits for the answer. */
 int request_send(struct request *r, const char *data, size_t len);
 ssize_t request_send_file(struct request *r, int fd, off_t offset);
 int request_error(struct request *r, const char *text, size_t len);

@@ -397,23 +397,22 @@ static void queue_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)revents;
 }
 
-/* The oldest job that may run now, still in the queue, or NULL. */
-static struct sched_job *ready_first(struct sched *s, uint64_t *now) {
+/* The oldest job that may run at s->now, still in the queue, or NULL. */
+static struct sched_job *ready_first(struct sched *s) {
     if (TAILQ_EMPTY(&s->ready))
         return NULL;
     /* The end of a job is the beginning of the next one. */
     if (!s->now_fresh)
         s->now = clock_ns();
     s->now_fresh = false;
-    *now = s->now;
-    struct sched_job *job = ready_expire(s, *now);
+    struct sched_job *job = ready_expire(s, s->now);
     if (!job)
         return NULL;
     bool held = s->hold_job && atomic_load(&s->computing), runs = !held && atomic_load(&s->nbusy) < s->config.threads;
     if (!runs || TAILQ_NEXT(job, link))
-        ready_stamp(s, *now);
+        ready_stamp(s, s->now);
     if (!runs) {
-        queue_timer_start(s, job, *now);
+        queue_timer_start(s, job, s->now);
         return NULL;
     }
     if (s->hold_job)
@@ -437,14 +436,13 @@ static void settle_ended(struct sched *s) {
 /* Whether the jobs that have ended are settled after the next one, rather than before it. Answers that leave together
  * find the peer awake: to wake it for each costs more than to run a quick job. Only for jobs of a kind that was quick many
  * times in a row; should one of them block nevertheless, who takes the loop over settles what has ended before it. */
-static bool gathers(struct sched *s, const struct sched_job *next, uint64_t now) {
-    return now - s->ended_at < GATHER_NS && predict_is_quick(predict_slot(&s->predict, next->key));
+static bool gathers(struct sched *s, const struct sched_job *next) {
+    return s->now - s->ended_at < GATHER_NS && predict_is_quick(predict_slot(&s->predict, next->key));
 }
 
 static void look_for_events(struct sched_thread *t, int flags) {
     settle_ended(t->s);
     thread_pause(t);
-    t->s->now_fresh = false;
     ev_run(t->s->config.loop, flags);
 }
 
@@ -508,9 +506,8 @@ static bool own(struct sched_thread *t) {
             thread_pause(t);
             return false;
         }
-        uint64_t now;
-        struct sched_job *job = ready_first(s, &now);
-        if (!TAILQ_EMPTY(&s->ended) && !(job && gathers(s, job, now))) {
+        struct sched_job *job = ready_first(s);
+        if (!TAILQ_EMPTY(&s->ended) && !(job && gathers(s, job))) {
             settle_ended(s); /* which may cancel the job */
             continue;
         }
@@ -519,7 +516,7 @@ static bool own(struct sched_thread *t) {
                 look_for_events(t, EVRUN_ONCE);
             continue;
         }
-        enum own_end end = own_job(t, job, now);
+        enum own_end end = own_job(t, job, s->now);
         if (end != OWN_GO_ON)
             return end == OWN_IDLE;
     }

@@ -82,7 +82,7 @@ struct sched {
     uint64_t ended_at;        /* when the first of them ended */
     struct sched_job *hold_job;
     uint64_t now;    /* the last look at the clock between jobs */
-    bool now_fresh;  /* it was at the end of the last job, and nothing has been done since */
+    bool now_fresh;  /* it was at the end of the last of `ended`, and nothing has been done since */
     uint64_t polled; /* when the loop last looked for events */
     ev_check check;
     ev_async async;

@@ -284,7 +284,7 @@ void rig_transmit(void) {
     struct request *r = rig_next_running();
     size_t len = rig_next_length();
     if (r && rig_may_answer(len))
-        assert(!r->frontend->send(r, (const char *)rig_filler, len) || errno == EPIPE);
+        assert(!request_send(r, (const char *)rig_filler, len) || errno == EPIPE);
 }
 
 int rig_read(void) {
