@@ -11,8 +11,8 @@
 static void keep_body(struct task *task) {
     task->pauses_before = atomic_load(&pauses);
     kept = task->goes_on = sched_goes_on(task->thread);
-    if (kept && !watched)           /* nobody takes the baton */
-        sched->polled = sched->now; /* however slow the machine is: no look for events before the next job */
+    if (kept && !watched) /* nobody takes the baton */
+        no_events_before_the_next();
 }
 
 /* Jobs that are ready together find what the one before has left; nobody waits for events with it. */

@@ -13,7 +13,7 @@ static int settled_before[3]; /* how many had been settled when this one began *
 
 static void look(struct task *task) {
     settled_before[task - tasks] = nsettled;
-    sched->polled = sched->now; /* however slow the machine is: no look for events before the next job */
+    no_events_before_the_next();
 }
 
 static void look_slowly(struct task *task) {
@@ -101,7 +101,7 @@ static void cancel_next(struct task *task) {
     REQUIRE(sched_cancel(sched, &tasks[2].job));
 }
 
-static void set_body(struct task *task) {
+static void cancel_body(struct task *task) {
     look(task);
     task->on_settle = cancel_next;
 }
@@ -111,7 +111,7 @@ START_TEST(test_settling_cancels_the_next)
 {
     make_ready(3);
     make_quick(1);
-    tasks[1].body = set_body;
+    tasks[1].body = cancel_body;
     run_all(2);
     ping();
     ck_assert_int_eq(settled_before[1], 0);
