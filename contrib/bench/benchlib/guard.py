@@ -14,6 +14,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from .setup import compiler_flags
+
 BENCH = Path(__file__).resolve().parent.parent
 BUDGET = BENCH / "speed-budget.json"
 SLACK = 0.03  # of instructions
@@ -47,10 +49,9 @@ def identify(build):
         if word in options:
             raise GuardError(f"{server} was built with {options}, which changes its counts")
     comment = re.search(r"\]\s+(\S.*)$", run(["readelf", "--string-dump=.comment", str(server)]), re.M)
-    flags = re.search(r"^CFLAGS = (.*)$", (build / "Makefile").read_text(), re.M)
     return {
         "compiler": comment.group(1).strip() if comment else "unknown",
-        "flags": flags.group(1).strip() if flags else "",
+        "flags": compiler_flags(build),
         "python": re.search(r"^Python (.*)$", about, re.M).group(1),
         "machine": platform.machine(),
     }

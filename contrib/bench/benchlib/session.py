@@ -15,7 +15,7 @@ from .generator import Generator, LoadFailed
 from .instance import Instance, environment
 from .nginx import Nginx
 from .peers import Need, Place, SetupError
-from .setup import SOURCE
+from .setup import SOURCE, compiler_flags
 
 HELLO = "bench_app:application"
 SETTLE_SECONDS = 1.2  # around a sample: its start, its first answer, its end
@@ -215,6 +215,9 @@ class Session:
         return {
             "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "machine": machine,
+            "arguments": shlex.join(["contrib/bench/run", *sys.argv[1:]]),
+            "source": described_source(),
+            "flags": compiler_flags(self.arguments.build),
             "versions": {**self.versions(), **({"nginx": first_line(["/usr/sbin/nginx", "-v"])} if self.nginx else {})},
             "pythons": self.pythons,
             "memos": {peer.name: peer.memo for peer in self.peers if peer.memo},
@@ -240,6 +243,14 @@ def without_paths(value, directory):
     if isinstance(value, dict):
         return {without_paths(key, directory): without_paths(item, directory) for key, item in value.items()}
     return value
+
+
+def described_source():
+    """Which source was measured, as git names it; "" outside of a clone."""
+    command = ["git", "-C", str(SOURCE), "describe", "--always", "--dirty"]
+    if not shutil.which(command[0]):
+        return ""
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def free_port():

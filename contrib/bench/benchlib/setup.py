@@ -58,6 +58,13 @@ def build(directory):
     step(["make", "--quiet", jobs, "bench-programs"], directory)
 
 
+def compiler_flags(build_directory):
+    """The CFLAGS that it was configured with."""
+    makefile = build_directory / "Makefile"
+    found = re.search(r"^CFLAGS = (.*)$", makefile.read_text() if makefile.exists() else "", re.M)
+    return found[1].strip() if found else ""
+
+
 def check_programs(build_directory, server):
     for name in PROGRAMS:
         if not os.access(build_directory / "contrib/bench" / name, os.X_OK):
