@@ -11,7 +11,7 @@ UNIT_PROTO += \
 endif
 UNIT_REQUEST = tests/unit/test_body tests/unit/test_body_memory tests/unit/test_request
 UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_sched_settle \
-	tests/unit/test_taskstat
+	tests/unit/test_sched_loop tests/unit/test_taskstat
 UNIT_CLI = tests/unit/test_options
 UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn tests/unit/test_listener
 UNIT_BENCH = tests/unit/test_histogram
@@ -39,12 +39,13 @@ tests_unit_test_predict_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_sched_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_sched_queue_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_sched_settle_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_test_sched_loop_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_test_access_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_address_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_conn_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sendfile
+tests_unit_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile
 tests_unit_test_listener_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_histogram_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/contrib/bench
 tests_unit_test_histogram_LDADD = $(CHECK_LIBS)

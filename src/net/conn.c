@@ -248,9 +248,21 @@ static void out_note_cb(struct sched_note *note) {
     conn_unref(c);
 }
 
+/* Runs the loop, as long as it may, until no more than `low` bytes are left. Returns false when they still are. */
+static bool room_made(struct conn *c, struct sched_thread *thread, size_t low) {
+    for (bool ran = true; ran && !c->out_error && buf_len(&c->out) > low;) {
+        pthread_mutex_unlock(&c->out_lock);
+        ran = sched_run_loop(thread);
+        pthread_mutex_lock(&c->out_lock);
+    }
+    return buf_len(&c->out) <= low;
+}
+
 /* A thread begins to transmit: when there is no room for what it has (`full`), or others wait already, it waits until no
  * more than `low` bytes are left. */
 static void transmit_begin(struct conn *c, struct sched_thread *thread, bool full, size_t low) {
+    if (full && TAILQ_EMPTY(&c->out_turns))
+        full = !room_made(c, thread, low);
     if ((full || !TAILQ_EMPTY(&c->out_turns)) && !c->out_error && sched_will_block(thread))
         turn_wait(c, low);
 }

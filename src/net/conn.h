@@ -166,9 +166,9 @@ bool conn_blocked(struct conn *c);
 void conn_output_late(struct conn *c);
 
 /* Sends the pieces, which belong together, from the thread that runs a request. Waits while too much is waiting for
- * the peer already (before that it gives the baton away). Threads that wait for the same peer take turns, one call
- * each, so that the answers on a multiplexed connection advance side by side. Returns 0, or -1 with errno EPIPE when
- * the peer is gone, or ENOMEM. The GIL must not be held. */
+ * the peer already (and runs the loop meanwhile, or gives the baton away). Threads that wait for the same peer take
+ * turns, one call each, so that the answers on a multiplexed connection advance side by side. Returns 0, or -1 with errno
+ * EPIPE when the peer is gone, or ENOMEM. The GIL must not be held. */
 int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iovec *pieces, unsigned count);
 
 /* The same for `head` (NULL: none) and `len` bytes of a regular file, which go out by sendfile(2) as far as the peer takes

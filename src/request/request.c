@@ -85,6 +85,8 @@ ssize_t request_read(struct request *r, void *out, size_t len) {
     while ((n = body_read(&r->body, out, len)) < 0 && errno == EAGAIN) {
         if (r->frontend->body_wanted)
             want_body(r);
+        if (r->thread && sched_run_loop(r->thread))
+            continue;
         if (r->thread && !sched_will_block(r->thread)) {
             errno = EAGAIN;
             return -1;

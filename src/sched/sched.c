@@ -241,6 +241,8 @@ static void job_begin(struct sched_thread *t, bool measured, uint64_t now) {
 static void job_record(struct sched_thread *t, struct predict_slot *slot, uint64_t now, enum sched_reason taken) {
     uint64_t duration = now - t->started;
     predict_record_duration(slot, duration);
+    if (taken == SCHED_GIVEN)
+        return; /* it would not have left the loop alone */
     if (t->measured)
         predict_record(slot, duration, voluntary_switches() > t->switches);
     else if (taken == SCHED_ASLEEP)
@@ -297,6 +299,23 @@ static void wake_watch(struct sched *s) {
     }
 }
 
+/* The job is the thread's own business from here on, under a word that the watch has not seen. */
+static void app_begin(struct sched_thread *t) {
+    struct sched *s = t->s;
+    uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
+    atomic_store(&s->word, word_make(word_sequence(word) + 1, t->index, SCHED_APP));
+    if (atomic_load(&s->watch_parked))
+        wake_watch(s);
+}
+
+/* Back to the loop. Returns false when the baton was lost meanwhile. */
+static bool app_end(struct sched_thread *t) {
+    struct sched *s = t->s;
+    uint64_t word = atomic_load(&s->word);
+    return has_baton(t, word) &&
+           atomic_compare_exchange_strong(&s->word, &word, word_make(word_sequence(word), t->index, SCHED_LOOP));
+}
+
 enum inline_end { INLINE_KEPT, INLINE_LOST, INLINE_LOST_QUIT };
 
 static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job, uint64_t now) {
@@ -304,18 +323,12 @@ static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job,
     struct predict_slot *slot = predict_slot(&s->predict, job->key);
     job_begin(t, predict_wants_measure(slot), now);
     atomic_store_explicit(&t->job, job, memory_order_relaxed);
-
-    uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
-    word = word_make(word_sequence(word) + 1, t->index, SCHED_APP);
-    atomic_store(&s->word, word);
-    if (atomic_load(&s->watch_parked))
-        wake_watch(s);
-
+    t->going = false; /* the job has it now */
+    app_begin(t);
     job->ops->run(job, t);
 
     now = clock_ns();
-    uint64_t expected = word;
-    if (atomic_compare_exchange_strong(&s->word, &expected, word_make(word_sequence(word), t->index, SCHED_LOOP))) {
+    if (app_end(t)) {
         s->now = now;
         s->now_fresh = true;
         job_record(t, slot, now, SCHED_NOT_TAKEN);
@@ -446,6 +459,23 @@ static void look_for_events(struct sched_thread *t, int flags) {
     ev_run(t->s->config.loop, flags);
 }
 
+static bool may_stay(struct sched *s) {
+    return TAILQ_EMPTY(&s->ready) && !atomic_load(&s->quit);
+}
+
+bool sched_run_loop(struct sched_thread *t) {
+    struct sched *s = t->s;
+    if (!pthread_equal(t->id, pthread_self()) || !app_end(t))
+        return false;
+    settle_ended(s);
+    if (may_stay(s))
+        ev_run(s->config.loop, EVRUN_ONCE);
+    bool stays = may_stay(s);
+    job_begin(t, t->measured, clock_ns());
+    app_begin(t);
+    return stays;
+}
+
 /* A job that is expected to block goes to a thread without the baton: to this one, when it is a veteran, after another
  * has got the baton; else to an idle veteran. Returns OWN_GO_ON with *taken false when there is no other thread. */
 static enum own_end run_blocking(struct sched_thread *t, struct sched_job *job, bool *taken) {
@@ -491,9 +521,8 @@ static enum own_end own_job(struct sched_thread *t, struct sched_job *job, uint6
     enum inline_end end = run_inline(t, job, now);
     if (end != INLINE_KEPT)
         return end == INLINE_LOST ? OWN_IDLE : OWN_QUIT;
-    if (now - s->polled > POLL_NS) {
+    if (s->polled < now && now - s->polled > POLL_NS) /* it may have run the loop itself */
         look_for_events(t, EVRUN_NOWAIT);
-    }
     return OWN_GO_ON;
 }
 

@@ -108,6 +108,13 @@ unsigned sched_join(struct sched *s, uint64_t deadline);
  * wait for the loop. Threads that a job started may call it for the job's thread. */
 bool sched_will_block(struct sched_thread *thread);
 
+/* Called by a job that waits for something that the loop must bring, before sched_will_block: when its thread has the
+ * baton and no other job is ready, runs the loop until something has happened, whatever that is, and returns true: the
+ * job looks again. That is what the loop would do anyway, and no other thread has to be woken, neither for the loop nor
+ * for the job. Returns false when the job has to give the baton away: others are ready; or has none to give; or when this
+ * is not the job's thread. The caller must hold nothing that a callback of the loop or `settle` of another job takes. */
+bool sched_run_loop(struct sched_thread *thread);
+
 /* Called by a job around its wait for a lock that all jobs share (the interpreter lock). To wait for it is no sign of a
  * job that blocks, but of others that compute: such a wait does not count as blocking, and when it lasts the loop is
  * taken over but no further job is started for a while. */

@@ -82,6 +82,12 @@ void sched_quit(struct sched *s) {
     s->quit = true;
 }
 
+/* The loop is the fuzzer's. */
+bool sched_run_loop(struct sched_thread *thread) {
+    assert(thread->sched != NULL);
+    return false;
+}
+
 /* There is no other thread for the loop, so a job must not wait. */
 bool sched_will_block(struct sched_thread *thread) {
     assert(thread->sched != NULL);

@@ -262,18 +262,27 @@ static void feed(const char *text) {
 static struct ev_loop *loop;
 static int wake[2];
 
-/* Without a watch nobody takes the loop away from the request: it gives it. */
+static struct sched_job other;
+
+static void run_other(struct sched_job *job, struct sched_thread *thread) {
+    (void)job;
+    (void)thread;
+}
+
+/* Without a watch nobody takes the loop away from the request: it runs it itself, or gives it away. */
 static void start(void) {
     static const struct sched_job_ops ops = {.run = run, .settle = settle};
+    static const struct sched_job_ops other_ops = {.run = run_other, .settle = settle};
     ck_assert_int_eq(pipe2(wake, O_NONBLOCK | O_CLOEXEC), 0);
     loop = ev_loop_new(EVFLAG_AUTO);
-    struct sched_config config = {.loop = loop, .threads = 1, .wake_fd = wake[1]};
+    struct sched_config config = {.loop = loop, .threads = 1, .queue_limit = 1, .wake_fd = wake[1]};
     sched = sched_new(&config);
     ck_assert_ptr_ne(sched, NULL);
     sem_init(&settled, 0, 0);
     sem_init(&fed, 0, 0);
     sem_init(&quit_called, 0, 0);
     request.job.ops = &ops;
+    other.ops = &other_ops;
     body_begin(&request.body, -1);
     ck_assert_int_eq(sched_start(sched), 0);
 }
@@ -281,6 +290,12 @@ static void start(void) {
 static void submit_cb(struct sched_note *note) {
     (void)note;
     REQUIRE(sched_submit(sched, &request.job));
+}
+
+/* With another job behind it the request may not have the loop for itself. */
+static void submit_both_cb(struct sched_note *note) {
+    submit_cb(note);
+    REQUIRE(sched_submit(sched, &other));
 }
 
 static void finish(void) {
@@ -294,11 +309,13 @@ static void finish(void) {
     close(wake[1]);
 }
 
+enum { WAIT_ALONE, WAIT_NOT_ALONE, WAIT_UNKNOWN_THREAD, WAIT_ABORTED, WAIT_CASES };
+
 START_TEST(test_read_waits)
 {
-    struct sched_note submit_note = {.call = submit_cb};
-    no_thread = _i == 1;
-    feed_abort = _i == 2 ? ECONNRESET : 0;
+    struct sched_note submit_note = {.call = _i == WAIT_NOT_ALONE ? submit_both_cb : submit_cb};
+    no_thread = _i == WAIT_UNKNOWN_THREAD;
+    feed_abort = _i == WAIT_ABORTED ? ECONNRESET : 0;
     start();
     sched_post(sched, &submit_note);
     feed("one,");
@@ -306,20 +323,43 @@ START_TEST(test_read_waits)
     feed("three");
     feed(NULL);
     sem_wait(&settled);
+    if (_i == WAIT_NOT_ALONE)
+        sem_wait(&settled);
     ck_assert_int_eq(read_error, feed_abort);
     if (!feed_abort)
         ck_assert_str_eq(got, "one,two,three");
+    struct sched_stats stats;
+    sched_get_stats(sched, &stats);
+    ck_assert_uint_eq(stats.threads, _i == WAIT_ALONE || _i == WAIT_ABORTED ? 1 : 2);
     finish();
 }
 END_TEST
 
-/* Nobody could bring the body. */
-START_TEST(test_read_without_another_thread)
+/* The thread that waits runs the loop. */
+START_TEST(test_read_alone_without_another_thread)
 {
     struct sched_note submit_note = {.call = submit_cb};
     start();
     forbid_threads(true);
     sched_post(sched, &submit_note);
+    feed("one");
+    feed(NULL);
+    sem_wait(&settled);
+    forbid_threads(false);
+    ck_assert_int_eq(read_error, 0);
+    ck_assert_str_eq(got, "one");
+    finish();
+}
+END_TEST
+
+/* Nobody could bring the body and run the other job. */
+START_TEST(test_read_without_another_thread)
+{
+    struct sched_note submit_note = {.call = submit_both_cb};
+    start();
+    forbid_threads(true);
+    sched_post(sched, &submit_note);
+    sem_wait(&settled);
     sem_wait(&settled);
     forbid_threads(false);
     ck_assert_int_eq(read_error, EAGAIN);
@@ -346,7 +386,8 @@ int main(void) {
     tcase_add_test(c, test_text_is_cut);
     tcase_add_test(c, test_text_of_nothing);
     tcase_add_test(c, test_read_without_waiting);
-    tcase_add_loop_test(c, test_read_waits, 0, 3);
+    tcase_add_loop_test(c, test_read_waits, 0, WAIT_CASES);
+    tcase_add_test(c, test_read_alone_without_another_thread);
     tcase_add_test(c, test_read_without_another_thread);
     return unit_run(suite);
 }

@@ -652,7 +652,8 @@ static void stress_body(struct task *task) {
         sched_lock_wait(task->thread);
         usleep(100);
         sched_lock_taken(task->thread);
-    }
+    } else if (kind == 4)
+        sched_run_loop(task->thread);
 }
 
 static void stress_submit(struct task *task) {
