@@ -209,13 +209,8 @@ static void write_cb(struct ev_loop *loop, ev_io *w, int revents) {
     conn_unref(c);
 }
 
-void conn_output(struct conn *c, const void *data, size_t len) {
-    struct iovec piece = {(void *)(uintptr_t)data, len};
-    if (c->state != CONN_OPEN)
-        return;
-    pthread_mutex_lock(&c->out_lock);
-    bool was_waiting = buf_len(&c->out) > 0;
-    send_or_keep(c, &piece, 1, 0);
+/* The end of what conn_output and conn_uncork do, and of the lock. */
+static void output_end(struct conn *c, bool was_waiting) {
     int error = c->out_error;
     size_t waiting = buf_len(&c->out);
     pthread_mutex_unlock(&c->out_lock);
@@ -223,6 +218,54 @@ void conn_output(struct conn *c, const void *data, size_t len) {
         conn_close(c, CONN_READS_NOTHING);
     else if (error || (waiting > 0) != was_waiting)
         output_settle(c, error, waiting > 0);
+}
+
+/* Returns false when these bytes are to be sent. */
+static bool hold(struct conn *c, const void *data, size_t len) {
+    if (!c->corked || c->out_error || buf_len(&c->out) + len > CONN_CORK_MAX || (buf_len(&c->out) && !c->out_held))
+        return false;
+    if (buf_append(&c->out, data, len))
+        return false;
+    c->out_held = true;
+    return true;
+}
+
+/* Sends what was held. Returns whether output waits for the peer. */
+static bool release_held(struct conn *c) {
+    bool waiting = buf_len(&c->out) && !c->out_held;
+    if (c->out_held)
+        flush_locked(c);
+    c->out_held = false;
+    return waiting;
+}
+
+void conn_output(struct conn *c, const void *data, size_t len) {
+    struct iovec piece = {(void *)(uintptr_t)data, len};
+    if (c->state != CONN_OPEN)
+        return;
+    pthread_mutex_lock(&c->out_lock);
+    if (hold(c, data, len)) {
+        pthread_mutex_unlock(&c->out_lock);
+        return;
+    }
+    bool was_waiting = release_held(c);
+    send_or_keep(c, &piece, 1, 0);
+    output_end(c, was_waiting);
+}
+
+void conn_cork(struct conn *c) {
+    c->corked = true;
+}
+
+void conn_uncork(struct conn *c) {
+    c->corked = false;
+    if (c->state == CONN_CLOSED)
+        return;
+    pthread_mutex_lock(&c->out_lock);
+    bool held = c->out_held, was_waiting = release_held(c);
+    if (held && !buf_len(&c->out))
+        was_waiting = true; /* a connection that was to end when all is sent */
+    output_end(c, was_waiting);
 }
 
 size_t conn_waiting(struct conn *c) {
@@ -437,7 +480,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const st
     c->is_unix = is_unix;
     c->drained = 0;
     c->out_at = 0;
-    c->out_noted = false;
+    c->out_noted = c->out_held = c->corked = false;
     c->out_error = 0;
     ev_io_init(&c->read_io, read_cb, fd, EV_READ);
     ev_io_init(&c->write_io, write_cb, fd, EV_WRITE);

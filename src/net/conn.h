@@ -95,6 +95,7 @@ struct conn {
     bool read_ended; /* the peer has ended its side */
     bool paused;     /* not read from for the time being */
     bool used;       /* something was received */
+    bool corked;     /* output is collected */
     bool linger;     /* FLUSHING: then shut down and linger instead of closing */
     enum conn_reason flush_reason;
     ev_tstamp active_at;
@@ -110,6 +111,7 @@ struct conn {
     pthread_mutex_t out_lock;                    /* guards what follows, and sending */
     struct buf out;                              /* taken from front ends, but not by the socket yet */
     TAILQ_HEAD(conn_turns, conn_turn) out_turns; /* threads that wait for room, in the order in which they came */
+    bool out_held;                               /* all of `out` is there because the connection is corked */
     int out_error;                               /* errno after which nothing can be sent any more; 0: none */
     bool out_noted;                              /* out_note is posted */
     struct sched_note out_note;
@@ -118,6 +120,7 @@ struct conn {
 enum {
     CONN_OUT_HIGH = 131072,   /* a thread that has more to send than fits below this waits... */
     CONN_OUT_LOW = 32768,     /* ...until so little is left; one that has a part of a file, until nothing is */
+    CONN_CORK_MAX = 16384,    /* so much is collected while a connection is corked */
     CONN_OUT_MAX = 16 << 20,  /* more than this waits only when a peer sends requests and reads no answers */
     CONN_DROP_MAX = 64 << 20, /* bytes that are read for nothing, so that a peer gets to its answer */
     CONN_LINGER_SECONDS = 5,  /* without a byte of them */
@@ -150,6 +153,11 @@ void conn_touch(struct conn *c);
 
 /* Sends bytes, in order behind what waits already; what the socket does not take is kept. */
 void conn_output(struct conn *c, const void *data, size_t len);
+
+/* More output is about to follow: collects it until conn_uncork, so that it leaves, and wakes the peer, once. What is too
+ * long to be worth a copy is sent nevertheless. */
+void conn_cork(struct conn *c);
+void conn_uncork(struct conn *c);
 
 /* Ends the connection when everything is sent; by half-closing first if `linger` (the peer may still be sending: a
  * plain close would turn into a reset and lose the answer). */

@@ -171,6 +171,7 @@ static void request_refuse(struct fcgi_request *q, enum refusal why) {
 static void job_submit(struct fcgi_request *q) {
     fcgi_request_set_state(q, FCGI_JOB_STATE);
     q->r.job.key = q->r.vars.key;
+    q->r.job.group = q->c;
     if (!sched_submit(q->c->conn.lane->sched, &q->r.job))
         request_refuse(q, REFUSED_QUEUE_FULL);
 }
@@ -252,8 +253,7 @@ static void request_break_off(struct fcgi_request *q) {
     conn_unref(c);
 }
 
-static void job_settle(struct sched_job *job) {
-    struct fcgi_request *q = request_of_job(job);
+static void request_settle(struct fcgi_request *q) {
     q->r.thread = NULL;
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
     if (q->aborted)
@@ -262,6 +262,24 @@ static void job_settle(struct sched_job *job) {
         request_break_off(q);
     else
         request_answered(q);
+}
+
+/* Answers on a multiplexed connection that are ready together leave together. */
+static void job_settle(struct sched_job *job) {
+    struct fcgi_request *q = request_of_job(job);
+    struct conn *c = &q->c->conn;
+    bool more = sched_settles_more(c->lane->sched, job);
+    if (!more && !c->corked) {
+        request_settle(q);
+        return;
+    }
+    conn_ref(c);
+    if (more)
+        conn_cork(c);
+    request_settle(q);
+    if (!more)
+        conn_uncork(c);
+    conn_unref(c);
 }
 
 static void job_expired(struct sched_job *job) {

@@ -446,6 +446,11 @@ static void settle_ended(struct sched *s) {
     }
 }
 
+bool sched_settles_more(const struct sched *s, const struct sched_job *job) {
+    const struct sched_job *next = TAILQ_FIRST(&s->ended);
+    return next && job->group && next->group == job->group;
+}
+
 /* Whether the jobs that have ended are settled after the next one, rather than before it. Answers that leave together
  * find the peer awake: to wake it for each costs more than to run a quick job. Only for jobs of a kind that was quick many
  * times in a row; should one of them block nevertheless, who takes the loop over settles what has ended before it. */

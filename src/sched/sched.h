@@ -53,7 +53,8 @@ struct sched_job_ops {
 
 struct sched_job {
     const struct sched_job_ops *ops;
-    uint32_t key; /* jobs of the same key are expected to behave alike */
+    uint32_t key;      /* jobs of the same key are expected to behave alike */
+    const void *group; /* those of the same group are settled together where that is possible; NULL: of none */
     /* The scheduler's: */
     bool queued;
     uint64_t queued_at; /* when it was first seen in the queue; 0: not yet */
@@ -88,6 +89,9 @@ int sched_start(struct sched *s);
 /* Appends a job to the ready queue. Owner only. Returns false when the queue is full (queue_limit jobs wait, beside one for
  * each thread that is free): the job was not taken. */
 bool sched_submit(struct sched *s, struct sched_job *job);
+
+/* Whether another job of the same group is settled right after this one. Owner only, from `settle`. */
+bool sched_settles_more(const struct sched *s, const struct sched_job *job);
 
 /* Takes a job that waits off the queue. Owner only. Returns false when it is not waiting (any more). */
 bool sched_cancel(struct sched *s, struct sched_job *job);

@@ -315,19 +315,31 @@ void rig_return(void) {
     while (rig.running[i] != r)
         i++;
     rig.running[i] = rig.running[--rig.nrunning];
-    fake_sched_settle(rig.lane->sched, &r->job);
+    fake_sched_settle(rig.lane->sched, &r->job, NULL);
 }
 
 /* The end. */
 
+/* Those that run have ended together. */
+static void return_all(void) {
+    unsigned n = rig.nrunning;
+    rig.nrunning = 0;
+    for (unsigned i = 0; i < n; i++)
+        fake_sched_settle(rig.lane->sched, &rig.running[i]->job, i + 1 < n ? &rig.running[i + 1]->job : NULL);
+}
+
 static void answer_all(void) {
-    while (rig.nrunning || fake_sched_run(rig.lane->sched)) {
+    for (;;) {
+        while (fake_sched_run(rig.lane->sched))
+            ;
         if (!rig.nrunning)
-            continue;
-        struct request *r = rig.running[0];
-        if (!r->broken_off)
-            assert(!r->frontend->put(r, (const char *)rig_filler, 100));
-        rig_return(); /* the input is at its end: the first one */
+            return;
+        for (unsigned i = 0; i < rig.nrunning; i++) {
+            struct request *r = rig.running[i];
+            if (!r->broken_off)
+                assert(!r->frontend->put(r, (const char *)rig_filler, 100));
+        }
+        return_all();
         rig_loop();
     }
 }

@@ -17,6 +17,7 @@ struct sched {
     struct sched_thread thread;
     TAILQ_HEAD(, sched_job) queue;
     unsigned waiting, busy;
+    const struct sched_job *settles_next;
     struct sched_note *notes, **last_note;
     bool quit;
 };
@@ -115,9 +116,15 @@ bool fake_sched_run(struct sched *s) {
     return true;
 }
 
-void fake_sched_settle(struct sched *s, struct sched_job *job) {
+bool sched_settles_more(const struct sched *s, const struct sched_job *job) {
+    return s->settles_next && job->group && job->group == s->settles_next->group;
+}
+
+void fake_sched_settle(struct sched *s, struct sched_job *job, const struct sched_job *next) {
     s->busy--;
+    s->settles_next = next;
     job->ops->settle(job);
+    s->settles_next = NULL;
 }
 
 bool fake_sched_expire(struct sched *s) {

@@ -12,8 +12,8 @@ void fake_sched_call_notes(struct sched *s);
  * or as many run as there are threads. */
 bool fake_sched_run(struct sched *s);
 
-/* The job has run: calls `settle`. */
-void fake_sched_settle(struct sched *s, struct sched_job *job);
+/* The job has run: calls `settle`. `next`: the one that has run, too, and is settled right afterwards, or NULL. */
+void fake_sched_settle(struct sched *s, struct sched_job *job, const struct sched_job *next);
 
 /* Calls `expired` of the job that waits longest. Returns false when none waits. */
 bool fake_sched_expire(struct sched *s);

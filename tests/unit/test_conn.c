@@ -271,6 +271,191 @@ START_TEST(a_short_piece_waits_behind_others)
 }
 END_TEST
 
+static char loop_seen[1024];
+static unsigned loop_runs;
+
+static bool loop_steps(void) {
+    loop_runs++;
+    step(loop_seen);
+    return true;
+}
+
+static bool loop_closes(void) {
+    conn_close(&c, CONN_EOF);
+    return true;
+}
+
+/* With only the two of them there is no other thread to be woken. */
+START_TEST(who_waits_runs_the_loop)
+{
+    struct writer writer = {.letter = 'a', .rounds = 1, .file = _i};
+    block();
+    loop_run = loop_steps;
+    must_not_wait = true;
+    write_pieces(&writer);
+    ck_assert_int_eq(writer.error, 0);
+    ck_assert_uint_gt(loop_runs, 0);
+    ck_assert_uint_le(waiting(), _i ? FILE_PIECE : CONN_OUT_LOW + PIECE);
+    receive_rest(loop_seen);
+    ck_assert_str_eq(loop_seen + 1, "a"); /* the first are the zeros */
+}
+END_TEST
+
+START_TEST(the_connection_ends_in_the_loop)
+{
+    struct writer writer = {.letter = 'a', .rounds = 1, .file = _i};
+    block();
+    loop_run = loop_closes;
+    write_pieces(&writer);
+    ck_assert_int_eq(writer.error, EPIPE);
+}
+END_TEST
+
+/* Corked connections. */
+
+static void output(const char *text) {
+    conn_output(&c, text, strlen(text));
+}
+
+static bool something_came(void) {
+    struct pollfd p = {.fd = peer, .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
+}
+
+static void expect_at_once(const char *text) {
+    char bytes[64];
+    ck_assert_int_eq(recv(peer, bytes, sizeof bytes, MSG_DONTWAIT), (ssize_t)strlen(text));
+    ck_assert_mem_eq(bytes, text, strlen(text));
+}
+
+/* Returns since when the peer has had time to take what waits. */
+static ev_tstamp time_passes(void) {
+    while (ev_now(lane->loop) <= c.out_at)
+        ev_now_update(lane->loop);
+    return c.out_at;
+}
+
+START_TEST(corked_output_leaves_together)
+{
+    for (int round = 0; round < 2; round++) {
+        conn_cork(&c);
+        output("one,");
+        output("two,");
+        ck_assert(!something_came());
+        output("three");
+        conn_uncork(&c);
+        expect_at_once("one,two,three");
+        ck_assert(!conn_blocked(&c));
+        output("four"); /* as ever */
+        expect_at_once("four");
+    }
+    conn_cork(&c);
+    conn_uncork(&c);
+    ck_assert(!something_came());
+    ck_assert_int_eq(c.state, CONN_OPEN);
+}
+END_TEST
+
+/* What a thread transmits meanwhile comes behind it. */
+START_TEST(corked_output_and_that_of_a_thread)
+{
+    const struct iovec piece = {(void *)(uintptr_t) "two", 3};
+    conn_cork(&c);
+    output("one,");
+    ck_assert_int_eq(conn_transmit(&c, NULL, &piece, 1), 0);
+    if (_i)
+        ev_run(lane->loop, EVRUN_NOWAIT);
+    output(",three");
+    conn_uncork(&c);
+    ev_run(lane->loop, EVRUN_NOWAIT);
+    char bytes[64];
+    ck_assert_int_eq(recv(peer, bytes, sizeof bytes, MSG_DONTWAIT), 13);
+    ck_assert_mem_eq(bytes, "one,two,three", 13);
+    ck_assert(!conn_blocked(&c));
+}
+END_TEST
+
+/* No more than CONN_CORK_MAX is copied. */
+START_TEST(a_cork_does_not_hold_much)
+{
+    static char much[CONN_CORK_MAX];
+    char seen[1024] = "";
+    memset(much, 'b', sizeof much);
+    conn_cork(&c);
+    output("a");
+    ck_assert(!something_came());
+    conn_output(&c, much, sizeof much);
+    ck_assert(something_came());
+    output("c");
+    conn_uncork(&c);
+    receive_rest(seen);
+    ck_assert_str_eq(seen, "abc");
+}
+END_TEST
+
+START_TEST(corked_output_waits_behind_other)
+{
+    char seen[1024] = "";
+    block();
+    while (waiting() > CONN_CORK_MAX / 2)
+        step(seen);
+    ev_tstamp since = time_passes();
+    conn_cork(&c);
+    output("a");
+    output("b");
+    conn_uncork(&c);
+    ck_assert(!(c.out_at > since));
+    receive_rest(seen);
+    ck_assert_str_eq(seen + 1, "ab"); /* the first are the zeros */
+}
+END_TEST
+
+/* A socket that has no room for it: the loop goes on. */
+START_TEST(corked_output_does_not_fit)
+{
+    static char much[CONN_CORK_MAX];
+    char seen[1024] = "";
+    memset(much, 'a', sizeof much);
+    conn_cork(&c);
+    conn_output(&c, much, sizeof much);
+    ck_assert(!something_came());
+    conn_uncork(&c);
+    ck_assert(conn_blocked(&c));
+    ev_tstamp since = time_passes();
+    output("b");
+    ck_assert(!(c.out_at > since));
+    receive_rest(seen);
+    ck_assert_str_eq(seen, "ab");
+}
+END_TEST
+
+START_TEST(a_corked_connection_is_to_end)
+{
+    char bytes[8];
+    conn_cork(&c);
+    output("last");
+    conn_finish(&c, CONN_DONE, false);
+    ck_assert_int_eq(c.state, CONN_FLUSHING);
+    conn_uncork(&c);
+    ck_assert_int_eq(c.state, CONN_CLOSED);
+    expect_at_once("last");
+    ck_assert_int_eq(recv(peer, bytes, sizeof bytes, MSG_DONTWAIT), 0);
+}
+END_TEST
+
+START_TEST(a_corked_connection_ends)
+{
+    conn_cork(&c);
+    output("a");
+    if (_i)
+        conn_close(&c, CONN_EOF);
+    else
+        shutdown(peer, SHUT_RD);
+    conn_uncork(&c);
+    ck_assert_int_eq(c.state, CONN_CLOSED);
+}
+END_TEST
+
 /* A FastCGI request that goes away in the middle of its body: the memory is there for the next one. */
 START_TEST(a_long_body_leaves_its_memory)
 {
@@ -466,6 +651,15 @@ int main(void) {
     tcase_add_loop_test(tc, turns_are_taken_in_order, 0, 3);
     tcase_add_loop_test(tc, all_turns_end_with_the_connection, 0, 3);
     tcase_add_test(tc, a_short_piece_waits_behind_others);
+    tcase_add_loop_test(tc, who_waits_runs_the_loop, 0, 2);
+    tcase_add_loop_test(tc, the_connection_ends_in_the_loop, 0, 2);
+    tcase_add_test(tc, corked_output_leaves_together);
+    tcase_add_loop_test(tc, corked_output_and_that_of_a_thread, 0, 2);
+    tcase_add_test(tc, a_cork_does_not_hold_much);
+    tcase_add_test(tc, corked_output_waits_behind_other);
+    tcase_add_test(tc, corked_output_does_not_fit);
+    tcase_add_test(tc, a_corked_connection_is_to_end);
+    tcase_add_loop_test(tc, a_corked_connection_ends, 0, 2);
     tcase_add_test(tc, a_long_body_leaves_its_memory);
     tcase_add_loop_test(tc, a_file_is_sent_behind_its_head, 0, 2);
     tcase_add_test(tc, a_file_waits_until_nothing_is_kept);

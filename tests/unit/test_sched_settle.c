@@ -125,6 +125,34 @@ static void quit_behind(struct task *task) {
     quit_cb(NULL);
 }
 
+static bool more[2];
+
+static void ask_for_more(struct task *task) {
+    more[task - tasks] = sched_settles_more(sched, &task->job);
+}
+
+/* Who settles is told whether another of the same group comes right behind. */
+START_TEST(test_groups)
+{
+    static const char group[2];
+    static const struct {
+        const char *groups[2];
+        bool more;
+    } cases[] = {{{&group[0], &group[0]}, true}, {{&group[0], &group[1]}, false}, {{NULL, NULL}, false}};
+    make_ready(2);
+    make_quick(1);
+    for (int i = 0; i < 2; i++) {
+        tasks[i].job.group = cases[_i].groups[i];
+        tasks[i].on_settle = ask_for_more;
+    }
+    run_all(2);
+    ck_assert_int_eq(settled_before[1], 0);
+    ck_assert_int_eq(more[0], cases[_i].more);
+    ck_assert_int_eq(more[1], false);
+    finish();
+}
+END_TEST
+
 /* All that ran is settled when the scheduler quits. */
 START_TEST(test_quit)
 {
@@ -148,6 +176,7 @@ int main(void) {
     tcase_add_test(c, test_not_for_long);
     tcase_add_test(c, test_not_behind_what_blocks);
     tcase_add_test(c, test_settling_cancels_the_next);
+    tcase_add_loop_test(c, test_groups, 0, 3);
     tcase_add_test(c, test_quit);
     return unit_run(suite);
 }

@@ -52,7 +52,9 @@ MULTIPLEXERS = ("wsgi-fcgi", "c-responder", "null-responder")
 LOADS = (
     Load("close", f"hello, a connection per request, {CLIENTS} clients", DIRECT, DIRECT, keep=False, limits=LIMITS),
     Load("kept", f"hello, kept connections, {CLIENTS} clients", ALL, kept_only=True, limits=LIMITS),
-    Load("mux", f"hello, {CLIENTS // 4} connections with 4 requests at a time", ("fastcgi",), ("fastcgi",),
+    Load("mux", f"hello, {CLIENTS} connections with 4 requests at a time", ("fastcgi",), ("fastcgi",), multiplex=4,
+         limits=LIMITS, only=MULTIPLEXERS),
+    Load("mux4", f"hello, {CLIENTS // 4} connections with 4 requests at a time", ("fastcgi",), ("fastcgi",),
          clients=CLIENTS // 4, multiplex=4, limits=LIMITS, only=MULTIPLEXERS),
     Load("rate", f"hello at a fixed rate of arrivals, up to {CLIENTS * 4} at a time", ALL, clients=CLIENTS * 4,
          rate=True, seconds=3, ramp=0, limits=LIMITS),

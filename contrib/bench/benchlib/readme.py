@@ -9,7 +9,7 @@ END = "<!-- written by contrib/bench/run --readme: end -->"
 ROWS = (
     ("fastcgi", "kept", "wsgi-fcgi", "wsgi-fcgi, FastCGI, kept connections"),
     ("fastcgi", "close", "wsgi-fcgi", "wsgi-fcgi, FastCGI, a connection per request"),
-    ("fastcgi", "mux", "wsgi-fcgi", "wsgi-fcgi, FastCGI, multiplexed"),
+    ("fastcgi", "mux", "wsgi-fcgi", "wsgi-fcgi, FastCGI, multiplexed: 4 requests at a time on each connection"),
     ("http", "kept", "wsgi-fcgi", "wsgi-fcgi, HTTP, kept connections"),
     ("fastcgi", "close", "uwsgi", "uWSGI, FastCGI, a connection per request (it keeps none)"),
     ("http", "kept", "granian", "granian, HTTP, kept connections"),
