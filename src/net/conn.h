@@ -111,7 +111,7 @@ struct conn {
     pthread_mutex_t out_lock;                    /* guards what follows, and sending */
     struct buf out;                              /* taken from front ends, but not by the socket yet */
     TAILQ_HEAD(conn_turns, conn_turn) out_turns; /* threads that wait for room, in the order in which they came */
-    bool out_held;                               /* all of `out` is there because the connection is corked */
+    bool out_held;                               /* `out` was empty when it was corked: nothing of it was tried */
     int out_error;                               /* errno after which nothing can be sent any more; 0: none */
     bool out_noted;                              /* out_note is posted */
     struct sched_note out_note;

@@ -20,6 +20,7 @@ struct bound {
 
 static PyTypeObject *call_type, *write_type, *connected_type;
 static struct spare spare_calls, spare_bounds;
+_Thread_local struct sched_thread *call_thread;
 
 struct wsgi_call *call_new(struct request *r) {
     struct wsgi_call *call = (struct wsgi_call *)spare_new(&spare_calls, call_type);
@@ -52,7 +53,11 @@ PyThreadState *call_enter(struct wsgi_call *call) {
 }
 
 void call_leave(struct wsgi_call *call, PyThreadState *state) {
+    if (call_thread)
+        sched_lock_wait(call_thread);
     PyEval_RestoreThread(state);
+    if (call_thread)
+        sched_lock_taken(call_thread);
     call->users--;
 }
 

@@ -442,6 +442,7 @@ static void attach(struct sched_thread *thread) {
         /* Kept until the thread ends: a new state for each request would lose threading.local. */
         PyGILState_Ensure();
         sched_thread_set_user(thread, PyThreadState_Get());
+        call_thread = thread;
     }
     sched_lock_taken(thread);
 }

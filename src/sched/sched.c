@@ -186,12 +186,6 @@ static bool has_baton(struct sched_thread *t, uint64_t word) {
     return word_owner(word) == t->index && word_phase(word) == SCHED_APP;
 }
 
-bool sched_will_block(struct sched_thread *t) {
-    struct sched *s = t->s;
-    uint64_t word = atomic_load(&s->word);
-    return !has_baton(t, word) || sched_take_over(s, t, word, SCHED_GIVEN) || !has_baton(t, atomic_load(&s->word));
-}
-
 bool sched_goes_on(struct sched_thread *t) {
     struct sched *s = t->s;
     t->going = s->config.thread_pause && !atomic_load_explicit(&s->nbusy, memory_order_relaxed) &&
@@ -219,32 +213,74 @@ static long voluntary_switches(void) {
     return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nvcsw;
 }
 
-void sched_lock_wait(struct sched_thread *t) {
-    atomic_store_explicit(&t->lock_wait, true, memory_order_relaxed);
-}
-
-void sched_lock_taken(struct sched_thread *t) {
-    atomic_store_explicit(&t->lock_wait, false, memory_order_relaxed);
-    if (t->measured) {
-        t->started = clock_ns();
-        t->switches = voluntary_switches();
-    }
-}
-
 static void job_begin(struct sched_thread *t, bool measured, uint64_t now) {
     t->measured = measured;
     t->started = now;
+    t->given_at = 0;
     if (measured)
         t->switches = voluntary_switches();
 }
 
-static void job_record(struct sched_thread *t, struct predict_slot *slot, uint64_t now, enum sched_reason taken) {
-    uint64_t duration = now - t->started;
-    predict_record_duration(slot, duration);
-    if (taken == SCHED_GIVEN)
-        return; /* it would not have left the loop alone */
+/* What is between these two neither leaves the loop alone nor says how long such a job takes. */
+
+static void uncounted_begin(struct sched_thread *t) {
+    t->uncounted_at = clock_ns();
     if (t->measured)
-        predict_record(slot, duration, voluntary_switches() > t->switches);
+        t->uncounted_switches = voluntary_switches();
+}
+
+static void uncounted_end(struct sched_thread *t) {
+    t->started += clock_ns() - t->uncounted_at;
+    if (t->measured)
+        t->switches += voluntary_switches() - t->uncounted_switches;
+}
+
+void sched_lock_wait(struct sched_thread *t) {
+    atomic_store_explicit(&t->lock_wait, true, memory_order_relaxed);
+    if (t->measured)
+        uncounted_begin(t);
+}
+
+void sched_lock_taken(struct sched_thread *t) {
+    atomic_store_explicit(&t->lock_wait, false, memory_order_relaxed);
+    if (t->measured)
+        uncounted_end(t);
+}
+
+/* A job that has given the baton away does not leave the loop alone any more. To give it away may take its time, too. */
+static bool give(struct sched_thread *t, uint64_t word) {
+    bool counts = pthread_equal(t->id, pthread_self());
+    uint64_t now = clock_ns();
+    long switches = counts && t->measured ? voluntary_switches() : 0;
+    if (!sched_take_over(t->s, t, word, SCHED_GIVEN))
+        return false;
+    if (counts) {
+        t->given_at = now;
+        t->given_switches = switches;
+    }
+    return true;
+}
+
+bool sched_will_block(struct sched_thread *t) {
+    struct sched *s = t->s;
+    uint64_t word = atomic_load(&s->word);
+    while (has_baton(t, word)) {
+        uint64_t tried = word;
+        if (give(t, tried))
+            return true;
+        word = atomic_load(&s->word);
+        if (word == tried)
+            return false; /* there is no thread */
+    }
+    return true;
+}
+
+static void job_record(struct sched_thread *t, struct predict_slot *slot, uint64_t now, enum sched_reason taken) {
+    bool gave = taken == SCHED_GIVEN && t->given_at;
+    uint64_t duration = (gave ? t->given_at : now) - t->started;
+    predict_record_duration(slot, duration);
+    if (t->measured)
+        predict_record(slot, duration, (gave ? t->given_switches : voluntary_switches()) > t->switches);
     else if (taken == SCHED_ASLEEP)
         predict_record(slot, duration, true);
     else
@@ -345,7 +381,8 @@ static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job,
 /* The ready queue. */
 
 bool sched_submit(struct sched *s, struct sched_job *job) {
-    unsigned busy = atomic_load(&s->nbusy), idle = busy < s->config.threads ? s->config.threads - busy : 0;
+    unsigned busy = atomic_load(&s->nbusy) + s->job_runs_loop;
+    unsigned idle = busy < s->config.threads ? s->config.threads - busy : 0;
     if (s->nready >= s->config.queue_limit + idle)
         return false;
     job->sched = s;
@@ -472,11 +509,15 @@ bool sched_run_loop(struct sched_thread *t) {
     struct sched *s = t->s;
     if (!pthread_equal(t->id, pthread_self()) || !app_end(t))
         return false;
+    uncounted_begin(t);
+    s->job_runs_loop = true;
+    bool settled = !TAILQ_EMPTY(&s->ended);
     settle_ended(s);
-    if (may_stay(s))
+    if (!settled && may_stay(s)) /* what was waited for may have come by settling */
         ev_run(s->config.loop, EVRUN_ONCE);
     bool stays = may_stay(s);
-    job_begin(t, t->measured, clock_ns());
+    s->job_runs_loop = false;
+    uncounted_end(t);
     app_begin(t);
     return stays;
 }

@@ -54,7 +54,7 @@ struct sched_job_ops {
 struct sched_job {
     const struct sched_job_ops *ops;
     uint32_t key;      /* jobs of the same key are expected to behave alike */
-    const void *group; /* those of the same group are settled together where that is possible; NULL: of none */
+    const void *group; /* what sched_settles_more compares; NULL: nothing */
     /* The scheduler's: */
     bool queued;
     uint64_t queued_at; /* when it was first seen in the queue; 0: not yet */
@@ -121,7 +121,7 @@ bool sched_run_loop(struct sched_thread *thread);
 
 /* Called by a job around its wait for a lock that all jobs share (the interpreter lock). To wait for it is no sign of a
  * job that blocks, but of others that compute: such a wait does not count as blocking, and when it lasts the loop is
- * taken over but no further job is started for a while. */
+ * taken over but no further job is started for a while. On the job's thread. */
 void sched_lock_wait(struct sched_thread *thread);
 void sched_lock_taken(struct sched_thread *thread);
 

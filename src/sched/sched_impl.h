@@ -10,7 +10,8 @@
 #include <stdatomic.h>
 
 /* The word: sequence (44 bits) | index of the owner (16 bits) | phase (4 bits). The sequence grows with every call that
- * starts inline and with every change of owner, so that a word never comes back. */
+ * starts inline or goes on after it has run the loop, and with every change of owner, so that a word of phase APP never
+ * comes back. */
 enum sched_phase { SCHED_LOOP, SCHED_APP };
 
 static inline uint64_t word_make(uint64_t sequence, unsigned owner, enum sched_phase phase) {
@@ -58,8 +59,12 @@ struct sched_thread {
     atomic_bool lock_wait;           /* between sched_lock_wait and sched_lock_taken */
     bool going;                      /* thread_pause is owed */
     bool measured;
-    long switches; /* voluntary context switches before the job */
-    uint64_t started;
+    uint64_t started; /* when the job began; later by the time that does not count (uncounted_begin) */
+    long switches;    /* voluntary context switches before the job, and in that time */
+    uint64_t uncounted_at;
+    long uncounted_switches;
+    uint64_t given_at; /* when it gave the baton away by itself; 0: it did not */
+    long given_switches;
 
     enum sched_mail mail; /* written by who wakes it, before the post of `wake` */
     enum sched_reason mail_reason;
@@ -78,6 +83,7 @@ struct sched {
     /* The owner's: */
     TAILQ_HEAD(sched_queue, sched_job) ready;
     atomic_uint nready;       /* written by the owner only */
+    bool job_runs_loop;       /* so that its thread is not free for another one */
     struct sched_queue ended; /* jobs that ran inline and are still to be settled */
     uint64_t ended_at;        /* when the first of them ended */
     struct sched_job *hold_job;

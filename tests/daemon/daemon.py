@@ -1,4 +1,5 @@
 """Starts, watches and stops wsgi-fcgi."""
+import contextlib
 import os
 import re
 import shutil
@@ -54,6 +55,19 @@ def run(*args, env=None, cwd=APPS, timeout=2 * PATIENCE, **more):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, **more)
     assert not BAD_LOG.search(done.stderr), done.stderr
     return done
+
+
+@contextlib.contextmanager
+def traced(server, trace, calls):
+    """Meanwhile the system calls `calls` of the server go to the file `trace`."""
+    strace = subprocess.Popen(["strace", "-f", "-e", "trace=" + calls, "-o", trace, "-p", str(server.pid)],
+                              stderr=subprocess.PIPE)
+    try:
+        until(lambda: b"attached" in strace.stderr.readline(), "strace to attach", server.log)
+        yield
+    finally:
+        strace.terminate()
+        strace.wait()
 
 
 def until(condition, what, log=lambda: "", patience=PATIENCE):

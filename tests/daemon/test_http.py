@@ -9,7 +9,7 @@ import time
 import pytest
 
 import rawhttp
-from daemon import SANITIZED, until
+from daemon import SANITIZED, traced, until
 from fcgi import params, request
 from test_fcgi import good
 from test_wsgi import spec, tokens
@@ -423,20 +423,13 @@ def test_cut_answers(server):
 
 def test_one_send_for_a_short_answer(start, tmp_path):
     """Head and body leave in one system call, and there is one to read and at most one to wait for each request."""
-    import subprocess
     server = start("hello")
     trace = tmp_path / "trace"
     with server.connect() as connection:
         connection.ask("/")
-        strace = subprocess.Popen(["strace", "-f", "-e", "trace=network,read,write,writev,epoll_ctl", "-o", trace, "-p",
-                                   str(server.pid)], stderr=subprocess.PIPE)
-        try:
-            until(lambda: b"attached" in strace.stderr.readline(), "strace to attach", server.log)
+        with traced(server, trace, "network,read,write,writev,epoll_ctl"):
             for _ in range(20):
                 assert connection.ask("/").body == HELLO
-        finally:
-            strace.terminate()
-            strace.wait()
     text = trace.read_text()
     calls = [re.split(r"\s+|\(", line.split(None, 1)[1])[0] for line in text.splitlines() if "(" in line]
     assert calls.count("sendto") == 20 and calls.count("sendmsg") == 0, text

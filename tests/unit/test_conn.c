@@ -48,13 +48,14 @@ bool __wrap_sched_will_block(struct sched_thread *thread) {
 }
 
 static bool (*loop_run)(void); /* NULL: others are ready, or the baton is gone */
+static _Thread_local bool waits_in_turn;
 
 /* And of sched_run_loop. */
 bool __wrap_sched_run_loop(struct sched_thread *thread);
 
 bool __wrap_sched_run_loop(struct sched_thread *thread) {
     (void)thread;
-    return loop_run && loop_run();
+    return loop_run && !waits_in_turn && loop_run();
 }
 
 ssize_t __real_sendfile(int out, int in, off_t *offset, size_t len);
@@ -118,6 +119,7 @@ struct writer {
     pthread_t thread;
     char letter;
     bool file;
+    bool waits_in_turn; /* never runs the loop */
     unsigned rounds;
     int error;
 };
@@ -131,6 +133,7 @@ static int file_of(const void *bytes, size_t len) {
 
 static void *write_pieces(void *arg) {
     struct writer *w = arg;
+    waits_in_turn = w->waits_in_turn;
     size_t len = w->file ? FILE_PIECE : PIECE;
     char *piece = malloc(len);
     memset(piece, w->letter, len);
@@ -279,6 +282,37 @@ static bool loop_steps(void) {
     step(loop_seen);
     return true;
 }
+
+static atomic_bool loop_is_run;
+
+/* The loop is the test's thread's. */
+static bool loop_waits(void) {
+    atomic_store(&loop_is_run, true);
+    sched_yield();
+    return true;
+}
+
+/* Who runs the loop has no turn: another thread that began to wait meanwhile is first. */
+START_TEST(who_runs_the_loop_is_behind_those_who_wait)
+{
+    struct writer first = {.letter = 'a', .rounds = 1, .file = _i};
+    struct writer second = {.letter = 'b', .rounds = 1, .waits_in_turn = true};
+    char seen[1024] = "";
+    block();
+    loop_run = loop_waits;
+    ck_assert_int_eq(pthread_create(&first.thread, NULL, write_pieces, &first), 0);
+    while (!atomic_load(&loop_is_run))
+        sched_yield();
+    ck_assert_int_eq(pthread_create(&second.thread, NULL, write_pieces, &second), 0);
+    await_turns(1);
+    while (atomic_load(&transmitted) < 2)
+        step(seen);
+    pthread_join(first.thread, NULL);
+    pthread_join(second.thread, NULL);
+    receive_rest(seen);
+    ck_assert_str_eq(seen + 1, "ba"); /* the first are the zeros */
+}
+END_TEST
 
 static bool loop_closes(void) {
     conn_close(&c, CONN_EOF);
@@ -652,6 +686,7 @@ int main(void) {
     tcase_add_loop_test(tc, all_turns_end_with_the_connection, 0, 3);
     tcase_add_test(tc, a_short_piece_waits_behind_others);
     tcase_add_loop_test(tc, who_waits_runs_the_loop, 0, 2);
+    tcase_add_loop_test(tc, who_runs_the_loop_is_behind_those_who_wait, 0, 2);
     tcase_add_loop_test(tc, the_connection_ends_in_the_loop, 0, 2);
     tcase_add_test(tc, corked_output_leaves_together);
     tcase_add_loop_test(tc, corked_output_and_that_of_a_thread, 0, 2);

@@ -6,7 +6,6 @@
 
 /* Jobs that run the loop themselves while they wait for what it brings. */
 
-static sem_t in_errand;
 static pthread_t errand_thread;
 static bool ran_loop;
 
@@ -162,39 +161,36 @@ static void keep_body(struct task *task) {
 static void let_go_body(struct task *task) {
     REQUIRE(kept);
     kept = false;
-    ran_loop = sched_run_loop(task->thread);
+    while (task->left > 0)
+        REQUIRE(sched_run_loop(task->thread));
     kept = true;
     kept = sched_goes_on(task->thread);
 }
 
-static void settled_and_paused(struct sched_note *note) {
-    (void)note;
+static void settled_and_paused(void *arg) {
     REQUIRE(nsettled == 1);
     sched_pause(sched);
     REQUIRE(!atomic_load(&pauses));
-    sem_post(&in_errand);
+    bring(arg);
 }
 
 /* Answers that were to leave with that of the next job do not wait with it. */
 START_TEST(test_settles_what_has_ended)
 {
     struct task quick, waiting;
-    struct sched_note note = {.call = settled_and_paused};
     config.queue_limit = 2;
     make(2);
-    sem_init(&in_errand, 0, 0);
     task_init(&quick, 1, keep_body);
     task_init(&waiting, 2, let_go_body);
+    waiting.left = 1;
     for (int calls = 0; calls < PREDICT_QUICK_CALLS; calls++)
         predict_record_duration(predict_slot(&sched->predict, 2), 0);
     ck_assert(sched_submit(sched, &quick.job));
     ck_assert(sched_submit(sched, &waiting.job));
     ck_assert_int_eq(sched_start(sched), 0);
     sem_wait(&quick.settled);
-    sched_post(sched, &note);
-    sem_wait(&in_errand);
+    on_owner(settled_and_paused, &waiting);
     sem_wait(&waiting.settled);
-    ck_assert(ran_loop);
     finish();
     ck_assert_int_eq(atomic_load(&pauses), 1);
 }
@@ -235,6 +231,108 @@ START_TEST(test_settling_brings_another_job)
 }
 END_TEST
 
+static void bring_to_next(struct task *task) {
+    bring(task + 1);
+}
+
+static void wait_without_events_body(struct task *task) {
+    uint64_t polled = sched->polled;
+    wait_body(task);
+    REQUIRE(sched->polled == polled);
+}
+
+/* What is waited for may come in that way, and nothing else may come any more: nobody waits for events then. */
+START_TEST(test_settling_brings_it)
+{
+    struct task tasks[2];
+    config.queue_limit = 2;
+    make(2);
+    task_init(&tasks[0], 1, note_body);
+    task_init(&tasks[1], 2, wait_without_events_body);
+    tasks[0].on_settle = bring_to_next;
+    tasks[1].left = 1;
+    for (int calls = 0; calls < PREDICT_QUICK_CALLS; calls++)
+        predict_record_duration(predict_slot(&sched->predict, 2), 0);
+    ck_assert(sched_submit(sched, &tasks[0].job));
+    ck_assert(sched_submit(sched, &tasks[1].job));
+    ck_assert_int_eq(sched_start(sched), 0);
+    for (int i = 0; i < COUNT(tasks); i++)
+        sem_wait(&tasks[i].settled);
+    finish();
+}
+END_TEST
+
+/* A job that waits has a thread as any other: no more may wait in the queue than without it. */
+static void submit_two(void *arg) {
+    submit_cb(arg);
+    submit_cb((struct task *)arg + 1);
+}
+
+START_TEST(test_queue_limit)
+{
+    struct task task, others[2];
+    config.queue_limit = 1;
+    start(1);
+    begin(&task, wait_or_give_body, 0);
+    for (int i = 0; i < 2; i++)
+        task_init(&others[i], 2, NULL);
+    on_owner(submit_two, others);
+    ck_assert(others[0].accepted);
+    ck_assert(!others[1].accepted);
+    sem_post(&task.go);
+    sem_wait(&task.settled);
+    sem_wait(&others[0].settled);
+    finish();
+}
+END_TEST
+
+static void *give_main(void *arg) {
+    struct task *task = arg;
+    sem_wait(&task->go);
+    task->gave = sched_will_block(task->thread);
+    atomic_store(&task->stop, true);
+    return NULL;
+}
+
+static struct sched_note event;
+static atomic_bool event_posted;
+
+static void event_came(struct sched_note *note) {
+    (void)note;
+    atomic_store(&event_posted, false);
+}
+
+static void run_loop_often_body(struct task *task) {
+    pthread_t helper;
+    REQUIRE(!pthread_create(&helper, NULL, give_main, task));
+    sem_post(&task->go);
+    while (!atomic_load(&task->stop)) {
+        if (!atomic_exchange(&event_posted, true))
+            sched_post(sched, &event);
+        if (!sched_run_loop(task->thread))
+            break;
+    }
+    pthread_join(helper, NULL);
+}
+
+/* A thread of the application, which gives the baton away for the job while that comes and goes: there is always a thread
+ * to be had, or the job runs the loop. */
+START_TEST(test_given_by_another_thread)
+{
+    enum { ROUNDS = 2000 };
+    struct task task;
+    event.call = event_came;
+    start(2);
+    for (int i = 0; i < ROUNDS; i++) {
+        task_init(&task, (uint32_t)i, run_loop_often_body);
+        run_one(&task);
+        ck_assert(task.gave);
+        ping();
+    }
+    finish();
+}
+END_TEST
+
 /* To wait in this way leaves the loop no moment alone: the next call of the kind is not handed over for it. */
 START_TEST(test_no_sign_of_blocking)
 {
@@ -251,6 +349,46 @@ START_TEST(test_no_sign_of_blocking)
     ping();
     ck_assert_uint_eq(atomic_load(&slot->blind_ns), 0);
     ck_assert_uint_eq(atomic_load(&slot->measure), PREDICT_MEASURE_CALLS - 1);
+    finish();
+}
+END_TEST
+
+static void sleep_and_wait_body(struct task *task) {
+    sem_post(&task->started);
+    sem_wait(&task->go);
+    while (task->left > 0)
+        sched_run_loop(task->thread);
+}
+
+static void sleep_and_give_body(struct task *task) {
+    sem_post(&task->started);
+    sem_wait(&task->go);
+    task->gave = sched_will_block(task->thread);
+}
+
+/* What it did before still is one. */
+START_TEST(test_blocks_before_it_waits)
+{
+    struct task task;
+    struct predict_slot *slot;
+    start(2);
+    slot = predict_slot(&sched->predict, 1);
+    atomic_store(&slot->measure, 1);
+    task_init(&task, 1, _i ? sleep_and_give_body : sleep_and_wait_body);
+    task.left = !_i;
+    ck_assert(!atomic_load(&slot->blind_ns));
+    struct errand submission = {.note.call = errand_cb, .call = submit_cb, .arg = &task};
+    sem_init(&submission.done, 0, 0);
+    sched_post(sched, &submission.note);
+    wait_asleep(&task);
+    for (uint64_t since = clock_ns(); clock_ns() - since < PREDICT_WATCH_NS;)
+        ;
+    sem_post(&task.go);
+    if (!_i)
+        on_owner(bring, &task);
+    sem_wait(&task.settled);
+    ping();
+    ck_assert_uint_eq(atomic_load(&slot->blind_ns), PREDICT_WATCH_NS / PREDICT_WEIGHT);
     finish();
 }
 END_TEST
@@ -305,6 +443,10 @@ int main(void) {
     tcase_add_test(c, test_not_the_owner);
     tcase_add_test(c, test_settles_what_has_ended);
     tcase_add_test(c, test_settling_brings_another_job);
+    tcase_add_test(c, test_settling_brings_it);
+    tcase_add_test(c, test_queue_limit);
+    tcase_add_test(c, test_given_by_another_thread);
+    tcase_add_loop_test(c, test_blocks_before_it_waits, 0, 2);
     tcase_add_test(c, test_no_sign_of_blocking);
     tcase_add_test(c, test_given_is_no_sign_of_blocking);
     tcase_add_test(c, test_quit);
