@@ -34,6 +34,16 @@ static void begin(struct task *task, void (*body)(struct task *task), int left) 
     sem_wait(&task->started);
 }
 
+/* Both are ready before the loop runs for the first time, and the second one is known to be quick. */
+static void run_both(struct task *first, struct task *second) {
+    for (int calls = 0; calls < PREDICT_QUICK_CALLS; calls++)
+        predict_record_duration(predict_slot(&sched->predict, second->job.key), 0);
+    ck_assert(sched_submit(sched, &first->job));
+    ck_assert(sched_submit(sched, &second->job));
+    ck_assert_int_eq(sched_start(sched), 0);
+    sem_wait(&first->settled);
+}
+
 /* No other thread is needed. */
 START_TEST(test_runs_the_loop)
 {
@@ -114,10 +124,7 @@ START_TEST(test_another_job_is_there)
     make(2);
     task_init(&task, 1, try_body);
     task_init(&other, 2, NULL);
-    ck_assert(sched_submit(sched, &task.job));
-    ck_assert(sched_submit(sched, &other.job));
-    ck_assert_int_eq(sched_start(sched), 0);
-    sem_wait(&task.settled);
+    run_both(&task, &other);
     sem_wait(&other.settled);
     ck_assert(!ran_loop);
     ck_assert(task.gave);
@@ -183,12 +190,7 @@ START_TEST(test_settles_what_has_ended)
     task_init(&quick, 1, keep_body);
     task_init(&waiting, 2, let_go_body);
     waiting.left = 1;
-    for (int calls = 0; calls < PREDICT_QUICK_CALLS; calls++)
-        predict_record_duration(predict_slot(&sched->predict, 2), 0);
-    ck_assert(sched_submit(sched, &quick.job));
-    ck_assert(sched_submit(sched, &waiting.job));
-    ck_assert_int_eq(sched_start(sched), 0);
-    sem_wait(&quick.settled);
+    run_both(&quick, &waiting);
     on_owner(settled_and_paused, &waiting);
     sem_wait(&waiting.settled);
     finish();
@@ -219,12 +221,8 @@ START_TEST(test_settling_brings_another_job)
     task_init(&tasks[1], 2, NULL);
     task_init(&tasks[2], 3, try_loop_body);
     tasks[0].on_settle = submit_on_settle;
-    for (int calls = 0; calls < PREDICT_QUICK_CALLS; calls++)
-        predict_record_duration(predict_slot(&sched->predict, 3), 0);
-    ck_assert(sched_submit(sched, &tasks[0].job));
-    ck_assert(sched_submit(sched, &tasks[2].job));
-    ck_assert_int_eq(sched_start(sched), 0);
-    for (int i = 0; i < COUNT(tasks); i++)
+    run_both(&tasks[0], &tasks[2]);
+    for (int i = 1; i < COUNT(tasks); i++)
         sem_wait(&tasks[i].settled);
     ck_assert(!ran_loop);
     finish();
@@ -251,13 +249,8 @@ START_TEST(test_settling_brings_it)
     task_init(&tasks[1], 2, wait_without_events_body);
     tasks[0].on_settle = bring_to_next;
     tasks[1].left = 1;
-    for (int calls = 0; calls < PREDICT_QUICK_CALLS; calls++)
-        predict_record_duration(predict_slot(&sched->predict, 2), 0);
-    ck_assert(sched_submit(sched, &tasks[0].job));
-    ck_assert(sched_submit(sched, &tasks[1].job));
-    ck_assert_int_eq(sched_start(sched), 0);
-    for (int i = 0; i < COUNT(tasks); i++)
-        sem_wait(&tasks[i].settled);
+    run_both(&tasks[0], &tasks[1]);
+    sem_wait(&tasks[1].settled);
     finish();
 }
 END_TEST
