@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "fake_sched.h"
+#include "net/fcgi.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -324,8 +325,13 @@ void rig_return(void) {
 static void return_all(void) {
     unsigned n = rig.nrunning;
     rig.nrunning = 0;
-    for (unsigned i = 0; i < n; i++)
-        fake_sched_settle(rig.lane->sched, &rig.running[i]->job, i + 1 < n ? &rig.running[i + 1]->job : NULL);
+    for (unsigned i = 0; i < n; i++) {
+        const struct sched_job *next = i + 1 < n ? &rig.running[i + 1]->job : NULL;
+        const struct fcgi_conn *c = next && next->group == rig.running[i]->job.group ? next->group : NULL;
+        fake_sched_settle(rig.lane->sched, &rig.running[i]->job, next);
+        /* The next answer on this connection is to leave with this one. */
+        assert(!c || c->conn.corked || c->conn.state != CONN_OPEN);
+    }
 }
 
 static void answer_all(void) {
@@ -359,7 +365,7 @@ static void settle(void) {
 static void check_answered(void) {
     struct conn *conn;
     TAILQ_FOREACH(conn, &rig.lane->conns, link) {
-        assert(conn->state == CONN_OPEN && !conn_blocked(conn));
+        assert(conn->state == CONN_OPEN && !conn_blocked(conn) && !conn->corked && !conn->out_held);
         rig.front->check_answered(conn);
     }
 }

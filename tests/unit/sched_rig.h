@@ -229,6 +229,11 @@ static inline void make_predicted(uint32_t key) {
         predict_record(predict_slot(&sched->predict, key), FOREVER_NS, true);
 }
 
+static inline void make_quick(uint32_t key) {
+    for (int calls = 0; calls < PREDICT_QUICK_CALLS; calls++)
+        predict_record_duration(predict_slot(&sched->predict, key), 0);
+}
+
 static inline void make(unsigned threads) {
     ck_assert_int_eq(pipe2(wake, O_NONBLOCK | O_CLOEXEC), 0);
     loop = ev_loop_new(EVFLAG_AUTO);

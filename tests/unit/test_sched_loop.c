@@ -36,8 +36,7 @@ static void begin(struct task *task, void (*body)(struct task *task), int left) 
 
 /* Both are ready before the loop runs for the first time, and the second one is known to be quick. */
 static void run_both(struct task *first, struct task *second) {
-    for (int calls = 0; calls < PREDICT_QUICK_CALLS; calls++)
-        predict_record_duration(predict_slot(&sched->predict, second->job.key), 0);
+    make_quick(second->job.key);
     ck_assert(sched_submit(sched, &first->job));
     ck_assert(sched_submit(sched, &second->job));
     ck_assert_int_eq(sched_start(sched), 0);
@@ -347,15 +346,13 @@ START_TEST(test_no_sign_of_blocking)
 END_TEST
 
 static void sleep_and_wait_body(struct task *task) {
-    sem_post(&task->started);
-    sem_wait(&task->go);
+    sleep_body(task);
     while (task->left > 0)
         sched_run_loop(task->thread);
 }
 
 static void sleep_and_give_body(struct task *task) {
-    sem_post(&task->started);
-    sem_wait(&task->go);
+    sleep_body(task);
     task->gave = sched_will_block(task->thread);
 }
 
@@ -370,9 +367,7 @@ START_TEST(test_blocks_before_it_waits)
     task_init(&task, 1, _i ? sleep_and_give_body : sleep_and_wait_body);
     task.left = !_i;
     ck_assert(!atomic_load(&slot->blind_ns));
-    struct errand submission = {.note.call = errand_cb, .call = submit_cb, .arg = &task};
-    sem_init(&submission.done, 0, 0);
-    sched_post(sched, &submission.note);
+    submit(&task);
     wait_asleep(&task);
     for (uint64_t since = clock_ns(); clock_ns() - since < PREDICT_WATCH_NS;)
         ;

@@ -33,11 +33,6 @@ static void make_ready(int count) {
     }
 }
 
-static void make_quick(int i) {
-    for (int calls = 0; calls < PREDICT_QUICK_CALLS; calls++)
-        predict_record_duration(predict_slot(&sched->predict, tasks[i].job.key), 0);
-}
-
 static void run_all(int count) {
     ck_assert_int_eq(sched_start(sched), 0);
     for (int i = 0; i < count; i++)
