@@ -192,32 +192,27 @@ static void output_settle(struct conn *c, int error, bool waiting) {
         linger(c);
 }
 
+/* Unlocks, and follows the output. Returns whether any waits for the peer. */
+static bool output_unlock(struct conn *c) {
+    int error = c->out_error;
+    bool waiting = buf_len(&c->out) > 0;
+    pthread_mutex_unlock(&c->out_lock);
+    output_settle(c, error, waiting);
+    return waiting;
+}
+
 static void write_cb(struct ev_loop *loop, ev_io *w, int revents) {
     (void)loop;
     (void)revents;
     struct conn *c = w->data;
     conn_touch(c);
+    conn_ref(c);
     pthread_mutex_lock(&c->out_lock);
     flush_locked(c);
-    int error = c->out_error;
-    bool waiting = buf_len(&c->out) > 0;
-    pthread_mutex_unlock(&c->out_lock);
-    conn_ref(c);
-    output_settle(c, error, waiting);
+    bool waiting = output_unlock(c);
     if (!waiting && c->state == CONN_OPEN && c->ops->drained)
         c->ops->drained(c);
     conn_unref(c);
-}
-
-/* The end of what conn_output and conn_uncork do, and of the lock. */
-static void output_end(struct conn *c, bool was_waiting) {
-    int error = c->out_error;
-    size_t waiting = buf_len(&c->out);
-    pthread_mutex_unlock(&c->out_lock);
-    if (waiting > CONN_OUT_MAX)
-        conn_close(c, CONN_READS_NOTHING);
-    else if (error || (waiting > 0) != was_waiting)
-        output_settle(c, error, waiting > 0);
 }
 
 /* Returns false when these bytes are to be sent. */
@@ -250,7 +245,13 @@ void conn_output(struct conn *c, const void *data, size_t len) {
     }
     bool was_waiting = release_held(c);
     send_or_keep(c, &piece, 1, 0);
-    output_end(c, was_waiting);
+    int error = c->out_error;
+    size_t waiting = buf_len(&c->out);
+    pthread_mutex_unlock(&c->out_lock);
+    if (waiting > CONN_OUT_MAX)
+        conn_close(c, CONN_READS_NOTHING);
+    else if (error || (waiting > 0) != was_waiting)
+        output_settle(c, error, waiting > 0);
 }
 
 void conn_cork(struct conn *c) {
@@ -262,10 +263,12 @@ void conn_uncork(struct conn *c) {
     if (c->state == CONN_CLOSED)
         return;
     pthread_mutex_lock(&c->out_lock);
-    bool held = c->out_held, was_waiting = release_held(c);
-    if (held && !buf_len(&c->out))
-        was_waiting = true; /* a connection that was to end when all is sent */
-    output_end(c, was_waiting);
+    if (!c->out_held) {
+        pthread_mutex_unlock(&c->out_lock);
+        return;
+    }
+    release_held(c);
+    output_unlock(c); /* also for a connection that was to end when all is sent */
 }
 
 size_t conn_waiting(struct conn *c) {
@@ -281,13 +284,10 @@ bool conn_blocked(struct conn *c) {
 
 static void out_note_cb(struct sched_note *note) {
     struct conn *c = (struct conn *)(void *)((char *)note - offsetof(struct conn, out_note));
+    conn_ref(c);
     pthread_mutex_lock(&c->out_lock);
     c->out_noted = false;
-    int error = c->out_error;
-    bool waiting = buf_len(&c->out) > 0;
-    pthread_mutex_unlock(&c->out_lock);
-    conn_ref(c);
-    output_settle(c, error, waiting);
+    output_unlock(c);
     conn_unref(c);
 }
 
