@@ -30,14 +30,14 @@ struct fcgi_request {
     uint16_t id;
     uint16_t role;
     bool keep_conn;
-    bool stdin_ended;                 /* nothing more of STDIN is waited for */
-    bool stdin_read;                  /* its empty record came: the peer sends nothing more for this request */
-    bool stderr_used;                 /* STDERR records were stored or sent */
-    bool aborted;                     /* ABORT_REQUEST came */
-    ev_tstamp stdin_at;               /* when something of STDIN came last, or the parameters ended */
-    uint64_t dropped;                 /* FCGI_STDIN_STATE: bytes of STDIN */
-    struct frontend_wait params_wait; /* while in FCGI_PARAMS_STATE */
-    enum refusal refusal;             /* decided before it starts */
+    bool stdin_ended;             /* nothing more of STDIN is waited for */
+    bool stdin_read;              /* its empty record came: the peer sends nothing more for this request */
+    bool stderr_used;             /* STDERR records were stored or sent */
+    bool aborted;                 /* ABORT_REQUEST came */
+    ev_tstamp stdin_at;           /* when something of STDIN came last, or the parameters ended */
+    uint64_t dropped;             /* FCGI_STDIN_STATE: bytes of STDIN */
+    struct lane_wait params_wait; /* while in FCGI_PARAMS_STATE */
+    enum refusal refusal;         /* decided before it starts */
     union {
         TAILQ_ENTRY(fcgi_request) link;
         LIST_ENTRY(fcgi_request) free;

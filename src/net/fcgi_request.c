@@ -16,7 +16,7 @@ static struct fcgi_request *request_of_job(struct sched_job *job) {
     return (struct fcgi_request *)(void *)((char *)job - offsetof(struct fcgi_request, r.job));
 }
 
-static void params_late(struct frontend_wait *wait) {
+static void params_late(struct lane_wait *wait) {
     struct fcgi_request *q = (struct fcgi_request *)(void *)((char *)wait - offsetof(struct fcgi_request, params_wait));
     /* What still comes for this id belongs to no request, and is ignored. */
     q->keep_conn = false;
@@ -52,7 +52,7 @@ struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_eve
     q->refusal = NOT_REFUSED;
     q->dropped = 0; /* r.vars is set when the parameters end, in whichever way */
     q->r.authorizer = begin->role == FCGI_AUTHORIZER;
-    lane_wait_begins(lane, &q->params_wait, params_late);
+    lane_wait_begins(lane, &lane->headers, &q->params_wait, params_late);
     TAILQ_INSERT_TAIL(&c->requests, q, link);
     c->nrequests++;
     c->nbegun++;
@@ -68,7 +68,7 @@ void fcgi_request_free(struct fcgi_request *q) {
 
 void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state) {
     if (q->state == FCGI_PARAMS_STATE)
-        lane_wait_ends(q->c->conn.lane, &q->params_wait);
+        lane_wait_ends(&q->c->conn.lane->headers, &q->params_wait);
     q->state = state;
 }
 

@@ -24,11 +24,11 @@ struct frontend {
     void (*free_pool)(struct lane *lane);
 };
 
-/* A header that has begun to come; one that does not end in time is `late` (lane_wait_begins). */
-struct frontend_wait {
+/* Something that is to happen within a time, or else is `late`: see lane_wait_begins. */
+struct lane_wait {
     ev_tstamp began_at;
-    void (*late)(struct frontend_wait *wait);
-    TAILQ_ENTRY(frontend_wait) link;
+    void (*late)(struct lane_wait *wait);
+    TAILQ_ENTRY(lane_wait) link;
 };
 
 /* Connections and requests of a front end that are kept for reuse. */

@@ -16,7 +16,7 @@ enum {
     PIPELINE_MAX = 65536 /* bytes behind the request in work that are kept; what comes then waits in the socket */
 };
 
-static void head_late(struct frontend_wait *wait);
+static void head_late(struct lane_wait *wait);
 
 static struct http_conn *conn_of(struct conn *c) {
     return (struct http_conn *)(void *)((char *)c - offsetof(struct http_conn, conn));
@@ -30,13 +30,13 @@ static const struct lane_config *config_of(const struct http_conn *c) {
 
 static void wait_begins(struct http_conn *c) {
     if (!c->waiting)
-        lane_wait_begins(c->conn.lane, &c->wait, head_late);
+        lane_wait_begins(c->conn.lane, &c->conn.lane->headers, &c->wait, head_late);
     c->waiting = true;
 }
 
 static void wait_ends(struct http_conn *c) {
     if (c->waiting)
-        lane_wait_ends(c->conn.lane, &c->wait);
+        lane_wait_ends(&c->conn.lane->headers, &c->wait);
     c->waiting = false;
 }
 
@@ -412,7 +412,7 @@ static enum conn_reason on_idle(struct conn *conn) {
     }
 }
 
-static void head_late(struct frontend_wait *wait) {
+static void head_late(struct lane_wait *wait) {
     struct http_conn *c = (struct http_conn *)(void *)((char *)wait - offsetof(struct http_conn, wait));
     wait_ends(c);
     if (c->state == HTTP_HEAD_STATE) {

@@ -58,9 +58,9 @@ struct http_conn {
     struct http_request *q; /* in work, or NULL */
     struct buf in;          /* bytes that were received and not dealt with */
     struct http_lines lines;
-    size_t scanned;            /* bytes of a header section that `lines` has seen */
-    bool skipped_line;         /* the empty line that may come before a request did */
-    struct frontend_wait wait; /* for the end of a header section */
+    size_t scanned;        /* bytes of a header section that `lines` has seen */
+    bool skipped_line;     /* the empty line that may come before a request did */
+    struct lane_wait wait; /* for the end of a header section */
     bool waiting;
     unsigned nbegun; /* requests so far */
     bool closing;    /* the server stops: ends after the request in work */

@@ -198,35 +198,53 @@ void lane_lingers(struct lane *lane) {
     }
 }
 
-static void header_timer_start(struct lane *lane, ev_tstamp due) {
-    ev_tstamp after = due - ev_now(lane->loop);
-    ev_timer_set(&lane->header_timer, after > 0.001 ? after : 0.001, 0.);
-    ev_timer_start(lane->loop, &lane->header_timer);
+/* Waits: one timer for each list of them, due when its oldest is. */
+
+static void waits_timer_start(struct ev_loop *loop, struct lane_waits *waits, ev_tstamp due) {
+    ev_tstamp after = due - ev_now(loop);
+    ev_timer_set(&waits->timer, after > 0.001 ? after : 0.001, 0.);
+    ev_timer_start(loop, &waits->timer);
 }
 
-static void header_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
-    (void)loop;
+static void waits_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)revents;
-    struct lane *lane = w->data;
-    struct frontend_wait *oldest;
-    while ((oldest = TAILQ_FIRST(&lane->waits))) {
-        ev_tstamp due = oldest->began_at + lane->config.header_timeout;
+    struct lane_waits *waits = w->data;
+    struct lane_wait *oldest;
+    while ((oldest = TAILQ_FIRST(&waits->list))) {
+        ev_tstamp due = oldest->began_at + waits->after;
         if (due > ev_now(loop)) {
-            header_timer_start(lane, due);
+            waits_timer_start(loop, waits, due);
             return;
         }
         oldest->late(oldest);
     }
 }
 
-void lane_wait_begins(struct lane *lane, struct frontend_wait *wait, void (*late)(struct frontend_wait *wait)) {
-    wait->began_at = ev_now(lane->loop);
-    wait->late = late;
-    TAILQ_INSERT_TAIL(&lane->waits, wait, link);
+static void waits_init(struct lane_waits *waits, ev_tstamp after) {
+    TAILQ_INIT(&waits->list);
+    waits->after = after;
+    ev_timer_init(&waits->timer, waits_timer_cb, 0., 0.);
+    waits->timer.data = waits;
 }
 
-void lane_wait_ends(struct lane *lane, struct frontend_wait *wait) {
-    TAILQ_REMOVE(&lane->waits, wait, link);
+/* Before the loop waits. */
+static void waits_watch(struct ev_loop *loop, struct lane_waits *waits) {
+    struct lane_wait *oldest = TAILQ_FIRST(&waits->list);
+    if (!oldest)
+        ev_timer_stop(loop, &waits->timer);
+    else if (waits->after > 0 && !ev_is_active(&waits->timer))
+        waits_timer_start(loop, waits, oldest->began_at + waits->after);
+}
+
+void lane_wait_begins(struct lane *lane, struct lane_waits *waits, struct lane_wait *wait,
+                      void (*late)(struct lane_wait *wait)) {
+    wait->began_at = ev_now(lane->loop);
+    wait->late = late;
+    TAILQ_INSERT_TAIL(&waits->list, wait, link);
+}
+
+void lane_wait_ends(struct lane_waits *waits, struct lane_wait *wait) {
+    TAILQ_REMOVE(&waits->list, wait, link);
 }
 
 /* Before the loop waits: whatever is open by now is watched, and somebody has to notice when it is idle for too long. */
@@ -242,11 +260,7 @@ static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
         idle_timer_start(lane);
     if (TAILQ_EMPTY(&lane->lingering))
         ev_timer_stop(loop, &lane->linger_timer);
-    struct frontend_wait *oldest = TAILQ_FIRST(&lane->waits);
-    if (!oldest)
-        ev_timer_stop(loop, &lane->header_timer);
-    else if (lane->config.header_timeout > 0 && !ev_is_active(&lane->header_timer))
-        header_timer_start(lane, oldest->began_at + lane->config.header_timeout);
+    waits_watch(loop, &lane->headers);
 }
 
 /* The end. */
@@ -334,7 +348,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     TAILQ_INIT(&lane->lingering);
     TAILQ_INIT(&lane->unsent);
     TAILQ_INIT(&lane->unwatched);
-    TAILQ_INIT(&lane->waits);
+    waits_init(&lane->headers, config->header_timeout);
     atomic_flag_clear(&lane->stop_posted);
     atomic_flag_clear(&lane->abort_posted);
     lane->accepting = calloc(listeners->count, sizeof *lane->accepting);
@@ -361,12 +375,11 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     }
     ev_timer_init(&lane->accept_pause, accept_pause_cb, 0., 0.);
     ev_timer_init(&lane->idle_timer, idle_timer_cb, 0., 0.);
-    ev_timer_init(&lane->header_timer, header_timer_cb, 0., 0.);
     ev_timer_init(&lane->linger_timer, linger_timer_cb, 0., 0.);
     ev_timer_init(&lane->stop_timer, stop_timer_cb, CONN_LINGER_SECONDS, 0.);
     ev_prepare_init(&lane->prepare, prepare_cb);
     lane->accept_pause.data = lane->idle_timer.data = lane->prepare.data = lane;
-    lane->header_timer.data = lane->linger_timer.data = lane->stop_timer.data = lane;
+    lane->linger_timer.data = lane->stop_timer.data = lane;
     ev_prepare_start(lane->loop, &lane->prepare);
     return lane;
 }

@@ -21,6 +21,13 @@ struct lane_listener {
     struct listener *listener;
 };
 
+/* What waits for the same time: the oldest is late first, so that one timer is enough. */
+struct lane_waits {
+    TAILQ_HEAD(lane_wait_list, lane_wait) list; /* the oldest first */
+    ev_timer timer;
+    ev_tstamp after; /* seconds; 0: nothing is ever late */
+};
+
 struct lane {
     struct lane_config config;
     struct ev_loop *loop;
@@ -36,8 +43,7 @@ struct lane {
     struct conn_list lingering;        /* those in CONN_LINGERING, in the same order */
     TAILQ_HEAD(, conn) unsent;         /* whose output waits for the peer, by conn.out_at */
     TAILQ_HEAD(, conn) unwatched;      /* open ones whose descriptor libev does not know yet */
-    TAILQ_HEAD(, frontend_wait) waits; /* for headers, the oldest first */
-    ev_timer header_timer;
+    struct lane_waits headers;         /* for the ends of header sections: --header-timeout */
     ev_timer idle_timer;
     ev_timer linger_timer;
     ev_timer stop_timer;
@@ -80,10 +86,11 @@ void lane_conn_closed(struct lane *lane);
 /* A connection began to linger. */
 void lane_lingers(struct lane *lane);
 
-/* A request begins, and its header is to come within --header-timeout; lane_wait_ends says that it has, or that it is
- * not waited for any more. */
-void lane_wait_begins(struct lane *lane, struct frontend_wait *wait, void (*late)(struct frontend_wait *wait));
-void lane_wait_ends(struct lane *lane, struct frontend_wait *wait);
+/* Something is to happen within the time of this list of the lane's, or `late` is called, which must end the wait;
+ * lane_wait_ends says that it has happened, or that it is not waited for any more. */
+void lane_wait_begins(struct lane *lane, struct lane_waits *waits, struct lane_wait *wait,
+                      void (*late)(struct lane_wait *wait));
+void lane_wait_ends(struct lane_waits *waits, struct lane_wait *wait);
 
 /* Ends the scheduler when the lane stops and the last connection and request are gone. */
 void lane_check_stopped(struct lane *lane);

@@ -73,7 +73,7 @@ static unsigned check_conn(struct conn *conn, enum conn_state lowest, enum conn_
 
 static void check_lane(void) {
     struct conn *c;
-    struct frontend_wait *wait;
+    struct lane_wait *wait;
     unsigned open = 0, waits = 0;
     TAILQ_FOREACH(c, &rig.lane->conns, link) {
         waits += check_conn(c, CONN_OPEN, CONN_FLUSHING);
@@ -83,7 +83,7 @@ static void check_lane(void) {
         check_conn(c, CONN_LINGERING, CONN_LINGERING);
         open++;
     }
-    TAILQ_FOREACH(wait, &rig.lane->waits, link) {
+    TAILQ_FOREACH(wait, &rig.lane->headers.list, link) {
         waits--;
     }
     assert(!waits && open == rig.lane->nconns && open <= rig.lane->nlive);
@@ -110,12 +110,12 @@ static void fire(ev_timer *timer) {
 
 void rig_idle(void) {
     struct conn *c;
-    struct frontend_wait *wait;
+    struct lane_wait *wait;
     if (rig_next() & 1) {
-        TAILQ_FOREACH(wait, &rig.lane->waits, link) {
+        TAILQ_FOREACH(wait, &rig.lane->headers.list, link) {
             wait->began_at -= RIG_LONG;
         }
-        fire(&rig.lane->header_timer);
+        fire(&rig.lane->headers.timer);
         return;
     }
     TAILQ_FOREACH(c, &rig.lane->conns, link) {
