@@ -5,11 +5,12 @@ noinst_LIBRARIES += \
 	src/libprocess.a
 
 src_libbase_a_SOURCES = \
+	src/base/ascii.c src/base/ascii.h \
 	src/base/buf.c src/base/buf.h \
 	src/base/clock.h src/base/pread.h \
 	src/base/log.c src/base/log.h
 
-# Links alone: nothing but libc.
+# Links alone: nothing but libc. Of base/ it uses what is inline and pure, ascii.h.
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
 src_libproto_a_SOURCES = \
 	src/proto/cgi.c src/proto/cgi.h \

@@ -1,13 +1,13 @@
 # Unit tests: one program per module, which links the layer of its module and nothing above.
 
-UNIT_BASE = tests/unit/test_buf tests/unit/test_log
+UNIT_BASE = tests/unit/test_ascii tests/unit/test_buf tests/unit/test_log
 UNIT_PROTO = \
 	tests/unit/test_cgi tests/unit/test_fcgi_decode tests/unit/test_fcgi_encode tests/unit/test_fcgi_values \
 	tests/unit/test_params
 if HTTP
 UNIT_PROTO += \
 	tests/unit/test_forwarded tests/unit/test_http_body tests/unit/test_http_encode tests/unit/test_http_head \
-	tests/unit/test_http_lines tests/unit/test_http_target tests/unit/test_proxy_header
+	tests/unit/test_http_framing tests/unit/test_http_lines tests/unit/test_http_target tests/unit/test_proxy_header
 endif
 UNIT_REQUEST = tests/unit/test_body tests/unit/test_body_memory tests/unit/test_request
 UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_sched_settle \
@@ -17,6 +17,7 @@ UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn t
 UNIT_BENCH = tests/unit/test_histogram
 UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_NET) $(UNIT_BENCH)
 
+tests_unit_test_ascii_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
@@ -28,6 +29,8 @@ tests_unit_test_forwarded_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_http_body_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_http_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_http_head_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_http_framing_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_http_framing_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=llhttp_init
 tests_unit_test_http_lines_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_http_target_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_proxy_header_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
@@ -104,7 +107,7 @@ tests_fuzz_fuzz_fcgi_decode_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_params_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_params_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
-SCRIPT_TESTS = tests/check-corpus tests/check-man
+SCRIPT_TESTS = tests/check-corpus tests/check-locale tests/check-man
 
 if HAVE_CHECK
 check_PROGRAMS += $(UNIT_TESTS) $(REPLAY_BINARIES)
@@ -133,6 +136,7 @@ endif
 AM_TESTS_ENVIRONMENT = \
 	export $(SANITIZER_ENVIRONMENT); \
 	export HTTP_TESTS='$(HTTP_TESTS)'; \
+	export SOURCES='$(abs_top_srcdir)/src' LIBRARIES='$(noinst_LIBRARIES)'; \
 	export WSGI_FCGI='$(abs_top_builddir)/wsgi-fcgi$(EXEEXT)' MAN_PAGE='$(abs_top_srcdir)/man/wsgi-fcgi.8';
 
 # The suite for the running daemon, and its reference responder, which is written with libfcgi.

@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 
+#include "base/ascii.h"
+
 #include "base/clock.h"
 
 #include <errno.h>
@@ -52,10 +54,10 @@ int log_level_parse(const char *name, enum log_level *level) {
  * compare device and inode. */
 static bool stderr_is_journal(void) {
     const char *text = getenv("JOURNAL_STREAM");
-    uintmax_t dev, ino;
-    char rest;
+    uint64_t dev, ino;
     struct stat st;
-    return text && sscanf(text, "%ju:%ju%c", &dev, &ino, &rest) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+    const char *colon = text ? ascii_read_number(text, 10, &dev) : NULL;
+    return colon && *colon == ':' && ascii_is_number(colon + 1, UINT64_MAX, &ino) && fstat(STDERR_FILENO, &st) == 0 &&
            st.st_dev == dev && st.st_ino == ino;
 }
 
@@ -101,7 +103,8 @@ static size_t put_prefix(char *out, size_t size, enum log_level level) {
     default:
         clock_gettime(CLOCK_REALTIME, &now);
         if (gmtime_r(&now.tv_sec, &tm))
-            strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
+            snprintf(stamp, sizeof stamp, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                     tm.tm_hour, tm.tm_min, tm.tm_sec);
         n = snprintf(out, size, "%s.%03dZ wsgi-fcgi[%ld] %s: ", stamp, (int)(now.tv_nsec / 1000000), (long)getpid(),
                      levels[level].name);
         break;

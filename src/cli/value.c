@@ -2,6 +2,7 @@
 
 #include "cli/value.h"
 
+#include "base/ascii.h"
 #include "cli/options.h"
 
 #include <stdarg.h>
@@ -69,24 +70,10 @@ int value_parse_prefix(const struct option_row *row, const char *text, void *fie
     return 0;
 }
 
-/* Reads digits only (no sign, no space). Returns where they end, or NULL when there are none or they overflow. */
-static const char *read_digits(const char *text, unsigned base, uint64_t *value) {
-    uint64_t n = 0;
-    const char *p = text;
-    for (; *p >= '0' && *p < (char)('0' + base); p++) {
-        unsigned digit = (unsigned)(*p - '0');
-        if (n > (UINT64_MAX - digit) / base)
-            return NULL;
-        n = n * base + digit;
-    }
-    *value = n;
-    return p == text ? NULL : p;
-}
-
 int value_parse_number(const struct option_row *row, const char *text, void *field,
                        char reason[static VALUE_REASON_SIZE]) {
     uint64_t n;
-    const char *end = read_digits(text, 10, &n);
+    const char *end = ascii_read_number(text, 10, &n);
     if (!end || *end || n < row->min || n > row->max)
         return refuse(text, reason, "is not a number from %llu to %llu", (unsigned long long)row->min,
                       (unsigned long long)row->max);
@@ -97,7 +84,7 @@ int value_parse_number(const struct option_row *row, const char *text, void *fie
 int value_parse_mode(const struct option_row *row, const char *text, void *field,
                      char reason[static VALUE_REASON_SIZE]) {
     uint64_t n;
-    const char *end = read_digits(text, 8, &n);
+    const char *end = ascii_read_number(text, 8, &n);
     if (!end || *end || n < row->min || n > row->max)
         return refuse(text, reason, "is not an octal mode from 0 to %llo, such as 0660", (unsigned long long)row->max);
     *(unsigned *)field = (unsigned)n;
@@ -132,7 +119,7 @@ static const char *format_size(uint64_t n, char out[static SIZE_TEXT]) {
 int value_parse_size(const struct option_row *row, const char *text, void *field,
                      char reason[static VALUE_REASON_SIZE]) {
     uint64_t n = 0;
-    const char *end = read_digits(text, 10, &n);
+    const char *end = ascii_read_number(text, 10, &n);
     unsigned shift = end ? suffix_shift(*end) : 0;
     if (shift)
         end++;
@@ -145,16 +132,35 @@ int value_parse_size(const struct option_row *row, const char *text, void *field
     return 0;
 }
 
+/* Digits, with a point among them or not: no sign, exponent, blank, "inf" or "nan". */
+static bool read_seconds(const char *text, double *seconds) {
+    double digits = 0, scale = 1;
+    size_t count = 0;
+    bool fraction = false;
+    for (; ascii_is_digit(*text) || (*text == '.' && !fraction); text++) {
+        if (*text == '.') {
+            fraction = true;
+            continue;
+        }
+        count++;
+        if (fraction && scale >= 1e9)
+            continue; /* less than a nanosecond */
+        digits = digits * 10 + (*text - '0');
+        scale *= fraction ? 10 : 1;
+    }
+    *seconds = digits / scale;
+    return count && !*text;
+}
+
 int value_parse_seconds(const struct option_row *row, const char *text, void *field,
                         char reason[static VALUE_REASON_SIZE]) {
     const double min = (double)row->min / 1000, max = (double)row->max / 1000;
-    /* strtod alone would take "inf", "nan", hexadecimal, signs and spaces as well. */
-    size_t whole = strspn(text, "0123456789");
-    size_t fraction = text[whole] == '.' ? strspn(text + whole + 1, "0123456789") : 0;
-    const char *end = text + whole + (text[whole] == '.') + fraction;
-    double n = strtod(text, NULL);
-    if (!(whole + fraction) || *end || n < min || n > max)
-        return refuse(text, reason, "is not a number of seconds from %g to %g", min, max);
+    double n;
+    if (!read_seconds(text, &n) || n < min || n > max) {
+        char shown_min[ASCII_SECONDS_SIZE], shown_max[ASCII_SECONDS_SIZE];
+        return refuse(text, reason, "is not a number of seconds from %s to %s", ascii_put_seconds(shown_min, min),
+                      ascii_put_seconds(shown_max, max));
+    }
     *(double *)field = n;
     return 0;
 }

@@ -2,6 +2,7 @@
 
 #include "net/access.h"
 
+#include "base/ascii.h"
 #include "base/log.h"
 #include "net/id.h"
 
@@ -111,11 +112,11 @@ static bool read_len(const char *slash, unsigned max, unsigned *len) {
     *len = max;
     if (!slash)
         return true;
-    size_t digits = strspn(slash + 1, "0123456789");
-    if (!digits || digits > 3 || slash[1 + digits])
+    uint64_t n;
+    if (strlen(slash + 1) > 3 || !ascii_is_number(slash + 1, max, &n))
         return false;
-    *len = (unsigned)strtoul(slash + 1, NULL, 10);
-    return *len <= max;
+    *len = (unsigned)n;
+    return true;
 }
 
 static const char *format_net(const struct access_net *net, char out[static NET_TEXT_SIZE]) {

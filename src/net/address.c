@@ -2,6 +2,7 @@
 
 #include "net/address.h"
 
+#include "base/ascii.h"
 #include "base/log.h"
 
 #include <arpa/inet.h>
@@ -62,11 +63,8 @@ static int parse_unix(const char *path, bool abstract, struct address **list, ch
 
 /* Reads a number of at most `max`, digits only. Returns -1 when it is none. */
 static long read_number(const char *text, long max) {
-    size_t digits = strspn(text, "0123456789");
-    if (!digits || text[digits] || digits > 10)
-        return -1;
-    long n = strtol(text, NULL, 10);
-    return n > max ? -1 : n;
+    uint64_t n;
+    return ascii_is_number(text, (uint64_t)max, &n) ? (long)n : -1;
 }
 
 static int parse_fd(const char *number, struct address **list, char *reason) {

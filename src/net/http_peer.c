@@ -2,12 +2,12 @@
 
 #include "net/http_peer.h"
 
+#include "base/ascii.h"
 #include "proto/http_target.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 #define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
@@ -183,7 +183,7 @@ static int put_forwarded(const struct http_peer *peer, const struct lane_config 
                          struct buf *params) {
     struct client client;
     read_client(&client, config, params);
-    bool https = client.proto.n == 5 && !strncasecmp(client.proto.p, "https", 5);
+    bool https = client.proto.n == 5 && ascii_equals_nocase(client.proto.p, "https", 5);
     /* The values may point into `params`, whose memory moves when it grows. */
     char host[256];
     bool moved = client.host.n && client.host.n <= sizeof host;

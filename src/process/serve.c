@@ -2,6 +2,7 @@
 
 #include "process/serve.h"
 
+#include "base/ascii.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/value.h"
@@ -280,21 +281,23 @@ static unsigned wait_stopped(struct server *server, uint64_t deadline) {
 /* Returns whether something of the application is still running and has to be left behind. */
 static bool stop(struct server *server) {
     double seconds = server->o->graceful_timeout;
+    char shown[ASCII_SECONDS_SIZE];
     uint64_t deadline = clock_ns() + (uint64_t)(seconds * 1e9);
     unsigned connections, requests;
     int number = signals_stop();
+    ascii_put_seconds(shown, seconds);
     lane_stop(server->lane);
     /* The interpreter may be stuck with the GIL held: an end comes in any case. */
     signals_exit_after((unsigned)seconds + FINALIZE_SECONDS, 0);
     lane_count(server->lane, &connections, &requests);
-    log_info("stopping (%s): %u requests in work get up to %g seconds",
-             number ? sigabbrev_np(number) : "the application's signal handler", requests, seconds);
+    log_info("stopping (%s): %u requests in work get up to %s seconds",
+             number ? sigabbrev_np(number) : "the application's signal handler", requests, shown);
     run_signal_handlers(server);
     if (!wait_stopped(server, deadline))
         return false;
     lane_count(server->lane, &connections, &requests);
-    log_warning("after %g seconds (--graceful-timeout) %u requests and %u connections are left: ending without them",
-                seconds, requests, connections);
+    log_warning("after %s seconds (--graceful-timeout) %u requests and %u connections are left: ending without them",
+                shown, requests, connections);
     lane_abort(server->lane);
     return wait_stopped(server, clock_ns() + JOIN_NS) > 0;
 }

@@ -2,8 +2,9 @@
 
 #include "proto/cgi.h"
 
+#include "base/ascii.h"
+
 #include <string.h>
-#include <strings.h>
 
 /* The variables that the server reads. */
 enum var {
@@ -182,7 +183,7 @@ static bool is_port(struct slice s) {
 }
 
 static bool equals_nocase(struct slice s, struct slice text) {
-    return s.n == text.n && strncasecmp(s.p, text.p, text.n) == 0;
+    return s.n == text.n && ascii_equals_nocase(s.p, text.p, text.n);
 }
 
 static bool is_https(const struct slice *raw) {

@@ -2,9 +2,10 @@
 
 #include "proto/forwarded.h"
 
+#include "base/ascii.h"
+
 #include <arpa/inet.h>
 #include <string.h>
-#include <strings.h>
 
 #define EMPTY ((struct slice){"", 0})
 
@@ -110,7 +111,7 @@ struct slice forwarded_parameter(struct slice element, const char *name) {
     bool quotes = true;
     while (element.n) {
         struct slice pair = take(&element, ';', &quotes);
-        if (pair.n <= n || pair.p[n] != '=' || strncasecmp(pair.p, name, n) != 0)
+        if (pair.n <= n || pair.p[n] != '=' || !ascii_equals_nocase(pair.p, name, n))
             continue;
         struct slice value = unquote((struct slice){pair.p + n + 1, pair.n - n - 1});
         return value.n && memchr(value.p, '\\', value.n) ? EMPTY : value;

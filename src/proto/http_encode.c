@@ -2,8 +2,9 @@
 
 #include "proto/http_encode.h"
 
+#include "base/ascii.h"
+
 #include <string.h>
-#include <strings.h>
 
 size_t http_put_chunk_head(char *out, size_t len) {
     unsigned digits = 1;
@@ -49,7 +50,7 @@ void http_put_date(char *out, time_t seconds) {
 }
 
 static bool begins(const char *line, size_t len, const char *name, size_t n) {
-    return len > n && strncasecmp(line, name, n) == 0;
+    return len > n && ascii_equals_nocase(line, name, n);
 }
 
 void http_scan_fields(struct http_fields *fields, const char *lines, size_t len) {

@@ -2,10 +2,10 @@
 
 #include "proto/http_head.h"
 
+#include "base/ascii.h"
 #include "proto/http_target.h"
 
 #include <string.h>
-#include <strings.h>
 
 #define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
 
@@ -35,7 +35,8 @@ struct parsing {
     char *out;
     struct slice name; /* of the field whose value is to come */
     struct slice host, expect, transfer_encoding;
-    unsigned nhosts, ntransfer_encodings, ncontent_types;
+    struct slice length;
+    unsigned nhosts, ntransfer_encodings, nlengths, ncontent_types;
     bool complete, nameless;
     uint64_t content_length;
     uint16_t flags; /* of llhttp, which clears them when the request has no body */
@@ -63,7 +64,7 @@ static void put_field(struct parsing *p, struct slice name, struct slice value) 
 }
 
 static bool is(struct slice s, const char *lower) {
-    return strncasecmp(s.p, lower, s.n) == 0;
+    return ascii_equals_nocase(s.p, lower, s.n);
 }
 
 /* Notes what the server itself needs. Returns whether the field becomes an HTTP_* parameter. */
@@ -89,6 +90,8 @@ static bool take_field(struct parsing *p, struct slice name, struct slice value)
     case sizeof "Content-Length" - 1:
         if (!is(name, "content-length"))
             return true;
+        p->length = value;
+        p->nlengths++;
         put_pair(p, LITERAL("CONTENT_LENGTH"), value);
         return false;
     case sizeof "Transfer-Encoding" - 1:
@@ -216,6 +219,26 @@ static bool check_line(struct parsing *p, const llhttp_t *llhttp) {
     return true;
 }
 
+static bool is_number(struct slice digits, uint64_t number) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < digits.n; i++) {
+        if (!ascii_is_digit(digits.p[i]) || n > (UINT64_MAX - 9) / 10)
+            return false;
+        n = n * 10 + (uint64_t)(digits.p[i] - '0');
+    }
+    return digits.n && n == number;
+}
+
+/* RFC 9112, 6.3 and 11.2: the chunks, and the bytes that do not belong to this request, are told by what llhttp has
+ * understood; what the fields were found to say here decides all else. Two readings are no reading. */
+static bool check_framing(struct parsing *p) {
+    bool chunked = p->flags & F_CHUNKED, length = p->flags & F_CONTENT_LENGTH;
+    if (chunked == (p->ntransfer_encodings > 0) && length == (p->nlengths > 0) &&
+        (length ? is_number(p->length, p->content_length) : !p->content_length))
+        return true;
+    return refuse(p, bad_request, "the parser reads Transfer-Encoding or Content-Length in another way");
+}
+
 /* RFC 9112, 6.1 and 6.3: when both lengths are there, or the transfer coding is not understood, nobody can be sure where
  * the body ends. llhttp refuses the first and a coding whose end is not "chunked". */
 static bool check_length(struct parsing *p) {
@@ -319,8 +342,9 @@ bool http_parse_head(const char *data, size_t len, struct http_head *head, char 
     llhttp->data = &p;
     llhttp_errno_t error = llhttp_execute(llhttp, data, len);
     *nparams = 0;
-    if (!check_llhttp(&p, llhttp, error) || !check_line(&p, llhttp) || !check_length(&p) || !check_expect(&p) ||
-        !check_target(&p, &target) || !check_host(&p, &target) || !check_content_type(&p) || !put_line(&p, &target))
+    if (!check_llhttp(&p, llhttp, error) || !check_line(&p, llhttp) || !check_length(&p) || !check_framing(&p) ||
+        !check_expect(&p) || !check_target(&p, &target) || !check_host(&p, &target) || !check_content_type(&p) ||
+        !put_line(&p, &target))
         return false;
     head->keep_alive = is_kept(&p);
     head->head_only = llhttp->method == HTTP_HEAD;

@@ -2,17 +2,14 @@
 
 #include "proto/http_target.h"
 
+#include "base/ascii.h"
+
 #include <string.h>
-#include <strings.h>
 
 #define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
 
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
 static int hex_digit(char c) {
-    if (is_digit(c))
+    if (ascii_is_digit(c))
         return c - '0';
     c |= 0x20;
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
@@ -20,7 +17,7 @@ static int hex_digit(char c) {
 
 static bool is_port(struct slice s) {
     for (size_t i = 0; i < s.n; i++) {
-        if (!is_digit(s.p[i]))
+        if (!ascii_is_digit(s.p[i]))
             return false;
     }
     return s.n <= 5;
@@ -28,7 +25,7 @@ static bool is_port(struct slice s) {
 
 /* RFC 3986, 3.2.2: unreserved, sub-delims, percent-encoded. */
 static bool is_name_char(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) ||
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || ascii_is_digit(c) ||
            (c && strchr("-._~!$&'()*+,;=%", c) != NULL);
 }
 
@@ -55,10 +52,10 @@ bool http_is_authority(struct slice s) {
 
 static const char *parse_absolute(struct slice text, struct http_target *target) {
     size_t scheme = 0;
-    if (text.n > 7 && !strncasecmp(text.p, "http://", 7))
+    if (text.n > 7 && ascii_equals_nocase(text.p, "http://", 7))
         scheme = 7;
     /* What a balancer that has taken TLS off may send; it says nothing about the connection here. */
-    else if (text.n > 8 && !strncasecmp(text.p, "https://", 8))
+    else if (text.n > 8 && ascii_equals_nocase(text.p, "https://", 8))
         scheme = 8;
     else
         return "the target is neither a path nor an http URL";

@@ -4,18 +4,17 @@
 
 #include "python/interp.h"
 
+#include "base/ascii.h"
 #include "base/log.h"
 #include "python/compat.h"
 #include "python/errors.h"
 
-#include <ctype.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -54,13 +53,22 @@ static bool find_python(char *out, size_t size) {
 }
 
 static char *trim(char *s) {
-    while (isspace((unsigned char)*s))
+    while (ascii_is_space(*s))
         s++;
     char *end = s + strlen(s);
-    while (end > s && isspace((unsigned char)end[-1]))
+    while (end > s && ascii_is_space(end[-1]))
         end--;
     *end = '\0';
     return s;
+}
+
+/* "3.11.2" and whatever may stand behind it; 0.0 when it does not begin so. */
+static void venv_read_version(struct venv_info *v, const char *text) {
+    uint64_t major, minor;
+    const char *point = ascii_read_number(text, 10, &major);
+    bool good = point && *point == '.' && ascii_read_number(point + 1, 10, &minor) && major < 1000 && minor < 1000;
+    v->major = good ? (int)major : 0;
+    v->minor = good ? (int)minor : 0;
 }
 
 static void venv_read_line(struct venv_info *v, char *line) {
@@ -69,11 +77,10 @@ static void venv_read_line(struct venv_info *v, char *line) {
         return;
     *equals = '\0';
     const char *key = trim(line), *value = trim(equals + 1);
-    if (!strcasecmp(key, "home")) {
+    if (ascii_str_equals_nocase(key, "home")) {
         snprintf(v->home, sizeof v->home, "%s", value);
-    } else if (!strcasecmp(key, "version_info") || (!strcasecmp(key, "version") && !v->major)) {
-        if (sscanf(value, "%d.%d", &v->major, &v->minor) != 2)
-            v->major = v->minor = 0;
+    } else if (ascii_str_equals_nocase(key, "version_info") || (ascii_str_equals_nocase(key, "version") && !v->major)) {
+        venv_read_version(v, value);
         snprintf(v->version, sizeof v->version, "%.*s", (int)strspn(value, "0123456789."), value);
         size_t len = strlen(v->version);
         if (len && v->version[len - 1] == '.')

@@ -1,9 +1,8 @@
 #include "config.h"
 
+#include "base/ascii.h"
 #include "python/call.h"
 #include "python/compat.h"
-
-#include <strings.h>
 
 /* Which bytes a field name and a field value may have (RFC 9110, sections 5.6.2 "tchar" and 5.5: no control characters
  * but the tab; with CR and LF a value could add header fields of its own). */
@@ -66,7 +65,7 @@ static bool take_status(struct wsgi_call *call, PyObject *status) {
 }
 
 static bool name_is(struct slice name, const char *other) {
-    return !strncasecmp(name.p, other, name.n) && !other[name.n];
+    return ascii_equals_nocase(name.p, other, name.n) && !other[name.n];
 }
 
 /* PEP 3333, "Other HTTP Features": hop-by-hop headers (RFC 2616, section 13.5.1, which writes "Trailers" for "Trailer")

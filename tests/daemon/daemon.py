@@ -9,6 +9,7 @@ import tempfile
 import time
 
 import fcgi
+import locales
 import rawhttp
 from fcgi import PATIENCE
 
@@ -44,6 +45,7 @@ def clean_environ(**more):
             "FCGI_WEB_SERVER_ADDRS")
     env = {name: value for name, value in os.environ.items() if name not in drop}
     env["PYTHONDONTWRITEBYTECODE"] = "1"
+    env.update(locales.of_all_servers())
     env.update({name: str(value) for name, value in more.items()})
     return env
 

@@ -1,0 +1,77 @@
+/* Text of protocols and options, compared and read byte by byte as ASCII.
+ *
+ * What <strings.h>, <ctype.h> and the numbers of <stdlib.h> and <stdio.h> do depends on the locale, which Python sets
+ * from the environment (LC_CTYPE) and an application as it likes: in tr_TR, "TITLE" and "title" are different words, and
+ * "0,5" is a half. Nothing of it is used here; tests/check-locale makes sure.
+ *
+ * Pure: no I/O, no allocation, no lock. Any thread. The inline functions need nothing to be linked.
+ */
+#ifndef WSGI_FCGI_BASE_ASCII_H
+#define WSGI_FCGI_BASE_ASCII_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+static inline bool ascii_is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+/* What stands between the words of a text file: blanks, tabs and ends of lines. */
+static inline bool ascii_is_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static inline char ascii_lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* Whether the first `n` bytes are the same, A to Z counting as a to z. */
+static inline bool ascii_equals_nocase(const char *a, const char *b, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (a[i] != b[i] && ascii_lower(a[i]) != ascii_lower(b[i]))
+            return false;
+    }
+    return true;
+}
+
+/* The same of whole strings. */
+static inline bool ascii_str_equals_nocase(const char *a, const char *b) {
+    while (*a && ascii_lower(*a) == ascii_lower(*b)) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
+/* Reads the digits that `text` begins with in base 8 or 10. Returns what stands behind them, or NULL when there are none
+ * or the number is beyond 2^64-1. */
+static inline const char *ascii_read_number(const char *text, unsigned base, uint64_t *number) {
+    const char *p = text;
+    uint64_t n = 0;
+    for (; *p >= '0' && *p < (char)('0' + base); p++) {
+        unsigned digit = (unsigned)(*p - '0');
+        if (n > (UINT64_MAX - digit) / base)
+            return NULL;
+        n = n * base + digit;
+    }
+    *number = n;
+    return p > text ? p : NULL;
+}
+
+/* The same of the whole text, in base 10. Returns whether it is a number of at most `max`; *number is set then only. */
+static inline bool ascii_is_number(const char *text, uint64_t max, uint64_t *number) {
+    uint64_t n;
+    const char *end = ascii_read_number(text, 10, &n);
+    if (!end || *end || n > max)
+        return false;
+    *number = n;
+    return true;
+}
+
+enum { ASCII_SECONDS_SIZE = 24 };
+
+/* Writes a time of 0 to 10^15 seconds with up to three decimals: "30", "0.25". Returns `out`. */
+const char *ascii_put_seconds(char out[static ASCII_SECONDS_SIZE], double seconds);
+
+#endif
