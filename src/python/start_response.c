@@ -129,7 +129,7 @@ static bool take_header(struct wsgi_call *call, PyObject *item) {
         PyErr_Format(PyExc_ValueError, "the header %R is not the application's to set (PEP 3333)", item);
         return false;
     }
-    if (name.n == 14 && name_is(name, "content-length")) {
+    if (name.n == 14 && ascii_equals_nocase(name.p, "content-length", 14)) {
         bool again = call->length_set;
         if (!take_length(call, value) || again)
             return !PyErr_Occurred();

@@ -39,6 +39,30 @@ START_TEST(same)
 }
 END_TEST
 
+/* Every pair of bytes at every place of texts of every length around the size of a word. */
+START_TEST(same_everywhere)
+{
+    struct guard ga, gb;
+    guard_init(&ga, 32);
+    guard_init(&gb, 32);
+    for (size_t n = 1; n <= 20; n++)
+        for (size_t at = 0; at < n; at++)
+            for (int x = 0; x < 256; x++)
+                for (int bit = 0; bit <= 8; bit++) {
+                    char a[32], b[32];
+                    int y = bit < 8 ? x ^ 1 << bit : x;
+                    memset(a, 'q', n);
+                    memset(b, 'Q', n);
+                    a[at] = (char)x;
+                    b[at] = (char)y;
+                    bool equal = ascii_lower((char)x) == ascii_lower((char)y);
+                    REQUIRE(ascii_equals_nocase(guard_put(&ga, a, n), guard_put(&gb, b, n), n) == equal);
+                }
+    guard_fini(&ga);
+    guard_fini(&gb);
+}
+END_TEST
+
 START_TEST(same_strings)
 {
     ck_assert(ascii_str_equals_nocase("Home", "hOME"));
@@ -118,6 +142,7 @@ int main(void) {
     TCase *tcase = tcase_create("ascii");
     tcase_add_test(tcase, letters);
     tcase_add_test(tcase, same);
+    tcase_add_test(tcase, same_everywhere);
     tcase_add_test(tcase, same_strings);
     tcase_add_loop_test(tcase, number, 0, COUNT(numbers));
     tcase_add_test(tcase, whole_number);
