@@ -112,13 +112,13 @@ static void collect(struct fields *f, const struct buf *params) {
     *f = (struct fields){0};
     while (pos && params_next(&pos, end, &pair) == PARAMS_PAIR) {
         if (equals(pair.name, "HTTP_X_FORWARDED_FOR"))
-            forwarded_append(&f->addresses, pair.value, false);
+            forwarded_append(&f->addresses, pair.value);
         else if (equals(pair.name, "HTTP_X_FORWARDED_PROTO"))
-            forwarded_append(&f->protos, pair.value, false);
+            forwarded_append(&f->protos, pair.value);
         else if (equals(pair.name, "HTTP_X_FORWARDED_HOST"))
-            forwarded_append(&f->hosts, pair.value, false);
+            forwarded_append(&f->hosts, pair.value);
         else if (equals(pair.name, "HTTP_FORWARDED"))
-            forwarded_append(&f->forwarded, pair.value, true);
+            forwarded_append_elements(&f->forwarded, pair.value);
     }
 }
 

@@ -9,56 +9,151 @@
 
 #define EMPTY ((struct slice){"", 0})
 
-static struct slice trim(struct slice s) {
-    while (s.n && (s.p[0] == ' ' || s.p[0] == '\t')) {
-        s.p++;
-        s.n--;
-    }
-    while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+static struct slice trim_end(struct slice s) {
+    while (s.n && is_blank(s.p[s.n - 1]))
         s.n--;
     return s;
 }
 
-/* Where the quoted string that begins at s.p[n] ends (RFC 7239, 4), or 0: a quote that nothing closes is a character like
- * any other, or else what a client sends could swallow what a proxy has written behind it. */
-static size_t quoted_end(struct slice s, size_t n) {
-    while (++n < s.n && s.p[n] != '"') {
-        if (s.p[n] == '\\')
-            n++;
+static struct slice trim(struct slice s) {
+    while (s.n && is_blank(s.p[0])) {
+        s.p++;
+        s.n--;
     }
-    return n < s.n ? n : 0;
+    return trim_end(s);
 }
 
-/* Takes what stands in front of the next `separator`, with *quotes outside of quoted strings, off *rest. Behind a quote
- * that nothing closes no other one is closed either: *quotes becomes false, so that nothing is looked at twice. */
-static struct slice take(struct slice *rest, char separator, bool *quotes) {
-    size_t n = 0;
-    for (; n < rest->n && rest->p[n] != separator; n++) {
-        if (!*quotes || rest->p[n] != '"')
-            continue;
-        size_t end = quoted_end(*rest, n);
-        *quotes = end > 0;
-        if (end)
-            n = end;
-    }
-    struct slice item = {rest->p, n};
-    size_t used = n + (n < rest->n);
-    rest->p += used;
-    rest->n -= used;
-    return trim(item);
+/* RFC 9110, 5.6.2 */
+static bool is_token_char(char c) {
+    return c > ' ' && c < 0x7f && !strchr("\"(),/:;<=>?@[\\]{}", c);
 }
 
-void forwarded_append(struct forwarded_list *list, struct slice value, bool quotes) {
+/* Of a value without quotes. Addresses and hosts are often written without those that RFC 7239 asks for. */
+static bool is_plain_char(char c) {
+    return c > ' ' && c < 0x7f && !strchr("\"\\,;", c);
+}
+
+/* Whether the quote at s.p[at] ends or begins a string, which one behind a backslash does not. */
+static bool is_quote(struct slice s, size_t at) {
+    size_t escape = at;
+    while (escape && s.p[escape - 1] == '\\')
+        escape--;
+    return s.p[at] == '"' && (at - escape) % 2 == 0;
+}
+
+/* The quote that begins the string which ends with that at s.p[end], or 0. */
+static size_t string_begins(struct slice s, size_t end) {
+    size_t at = end;
+    while (at-- > 0) {
+        if (s.p[at] == '"' && is_quote(s, at))
+            return at;
+    }
+    return 0;
+}
+
+/* A pair of Forwarded: token "=" ( token / quoted-string ), or nothing at all (RFC 7239, 4). */
+struct pair {
+    size_t begin;       /* where it stands in the text */
+    struct slice name;  /* empty: there is no pair between two separators */
+    struct slice value; /* without its quotes */
+    bool first;         /* nothing stands in front of it, */
+    char separator;     /* or this does */
+};
+
+/* Finds the last pair's name and value; s ends with something. */
+static bool read_pair(struct slice s, struct pair *pair) {
+    size_t begin = s.n, equals;
+    bool quoted = s.p[s.n - 1] == '"';
+    if (quoted) {
+        size_t quote = is_quote(s, s.n - 1) ? string_begins(s, s.n - 1) : 0;
+        if (!quote || s.p[quote - 1] != '=')
+            return false;
+        begin = equals = quote - 1;
+        pair->value = (struct slice){s.p + quote + 1, s.n - quote - 2};
+        while (begin && is_token_char(s.p[begin - 1]))
+            begin--;
+    } else {
+        while (begin && is_plain_char(s.p[begin - 1]))
+            begin--;
+        for (equals = begin; equals < s.n && is_token_char(s.p[equals]);)
+            equals++;
+        if (equals == s.n ? begin < s.n : s.p[equals] != '=')
+            return false;
+        pair->value = equals < s.n ? (struct slice){s.p + equals + 1, s.n - equals - 1} : EMPTY;
+    }
+    pair->begin = begin;
+    pair->name = (struct slice){s.p + begin, equals - begin};
+    return pair->name.n || (!quoted && begin == s.n);
+}
+
+/* Takes the last pair off *rest, with the separator in front of it. Returns false for what is none.
+ *
+ * Read from its end, the text means what the nearest proxy has written, whatever stands in front of that: a quote that was
+ * left open there, by a client say, cannot make a string of it. */
+static bool take_pair(struct slice *rest, struct pair *pair) {
+    struct slice s = trim_end(*rest);
+    *pair = (struct pair){.name = EMPTY, .value = EMPTY, .first = true};
+    if (s.n && !read_pair(s, pair))
+        return false;
+    *rest = trim_end((struct slice){s.p, pair->begin});
+    if (!rest->n)
+        return true;
+    pair->first = false;
+    pair->separator = rest->p[--rest->n];
+    return pair->separator == ',' || pair->separator == ';';
+}
+
+/* Takes the last element off *rest. Returns false for what is none. */
+static bool take_element(struct slice *rest, struct slice *element) {
+    struct slice all = trim_end(*rest);
+    struct pair pair;
+    size_t begin = all.n;
+    do {
+        if (!take_pair(rest, &pair))
+            return false;
+        if (pair.name.n)
+            begin = pair.begin;
+    } while (!pair.first && pair.separator == ';');
+    *element = (struct slice){all.p + begin, all.n - begin};
+    return true;
+}
+
+static void push(struct forwarded_list *list, struct slice item) {
+    if (!item.n)
+        return; /* RFC 9110, 5.6.1: empty elements do not count */
+    if (list->count == FORWARDED_HOPS) {
+        memmove(list->items, list->items + 1, sizeof list->items - sizeof *list->items);
+        list->count--;
+    }
+    list->items[list->count++] = item;
+}
+
+void forwarded_append(struct forwarded_list *list, struct slice value) {
     while (value.n) {
-        struct slice item = take(&value, ',', &quotes);
-        if (!item.n)
-            continue; /* RFC 9110, 5.6.1: empty elements do not count */
-        if (list->count == FORWARDED_HOPS) {
-            memmove(list->items, list->items + 1, sizeof list->items - sizeof *list->items);
-            list->count--;
-        }
-        list->items[list->count++] = item;
+        const char *comma = memchr(value.p, ',', value.n);
+        size_t n = comma ? (size_t)(comma - value.p) : value.n, used = n + (comma != NULL);
+        push(list, trim((struct slice){value.p, n}));
+        value.p += used;
+        value.n -= used;
     }
+}
+
+void forwarded_append_elements(struct forwarded_list *list, struct slice value) {
+    struct slice found[FORWARDED_HOPS]; /* the nearest one first */
+    size_t count = 0;
+    while (value.n && count < FORWARDED_HOPS) {
+        if (!take_element(&value, &found[count])) {
+            list->count = 0;
+            break;
+        }
+        count += found[count].n > 0;
+    }
+    while (count)
+        push(list, found[--count]);
 }
 
 static bool take_port(struct slice text, in_port_t *port) {
@@ -108,13 +203,10 @@ bool forwarded_address(struct slice text, union peer_address *address) {
 
 struct slice forwarded_parameter(struct slice element, const char *name) {
     size_t n = strlen(name);
-    bool quotes = true;
-    while (element.n) {
-        struct slice pair = take(&element, ';', &quotes);
-        if (pair.n <= n || pair.p[n] != '=' || !ascii_equals_nocase(pair.p, name, n))
-            continue;
-        struct slice value = unquote((struct slice){pair.p + n + 1, pair.n - n - 1});
-        return value.n && memchr(value.p, '\\', value.n) ? EMPTY : value;
+    struct pair pair;
+    while (element.n && take_pair(&element, &pair)) {
+        if (pair.name.n == n && ascii_equals_nocase(pair.name.p, name, n))
+            return pair.value.n && memchr(pair.value.p, '\\', pair.value.n) ? EMPTY : pair.value;
     }
     return EMPTY;
 }

@@ -27,10 +27,14 @@ struct forwarded_list {
     size_t count;
 };
 
-/* Appends the items that stand between the commas of a value, without the white space around them. With `quotes`, as
- * Forwarded has them (RFC 7239, 4), commas within a quoted string do not count. Of more than FORWARDED_HOPS the last
- * ones are kept: the nearest proxy writes behind the others. */
-void forwarded_append(struct forwarded_list *list, struct slice value, bool quotes);
+/* Appends the items that stand between the commas of a value of X-Forwarded-*, without the white space around them. Of more
+ * than FORWARDED_HOPS the last ones are kept: the nearest proxy writes behind the others. */
+void forwarded_append(struct forwarded_list *list, struct slice value);
+
+/* The same of the elements of a value of Forwarded (RFC 7239, 4), where commas within quoted strings do not count. A
+ * proxy appends to what others have written, its client among them: what is no element, and all that stands in front of
+ * it in this value and in earlier ones, is left out, and it changes nothing about the elements behind it. */
+void forwarded_append_elements(struct forwarded_list *list, struct slice value);
 
 /* Takes an address in any form that proxies write: 192.0.2.7, 192.0.2.7:80, 2001:db8::7, [2001:db8::7],
  * [2001:db8::7]:80, all of them maybe in quotes. The port is 0 when there is none. Returns false for anything else, such
@@ -38,7 +42,7 @@ void forwarded_append(struct forwarded_list *list, struct slice value, bool quot
 bool forwarded_address(struct slice text, union peer_address *address);
 
 /* The value of a parameter of an element of Forwarded ("for", "proto", "host"), without quotes; empty when there is none
- * or it has escaped characters in it. */
+ * or it has escaped characters in it. Of several the last one counts. */
 struct slice forwarded_parameter(struct slice element, const char *name);
 
 #endif

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import rawhttp
-from daemon import until
+from daemon import Daemon, until
 from nginx import free_port
 from test_http import HELLO, environ_of, head, protocol  # noqa: F401
 
@@ -148,10 +148,38 @@ def test_fields_behind_the_proxy_protocol(start):
     assert from_proxy(server, SIGNATURE + b"\x20\0\0\0", "X-Forwarded-For: 203.0.113.1")[0] == "203.0.113.1"
 
 
-def test_quote_in_forwarded(start):
-    """What a client sends does not swallow what the proxy writes behind it."""
-    server = tcp(start, "--forwarded-allow", "127.0.0.1", "--forwarded-fields", "forwarded")
-    assert seen(server, 'Forwarded: for=", for=192.0.2.7')[0] == "192.0.2.7"
+# What a client may send to a proxy that appends to the same field.
+ATTACKS = ['for="', 'for=6.6.6.6;host=evil;proto=https;x="', 'for=6.6.6.6;host=evil;proto=https;x="\\', 'x="a"b;y="',
+           'for=6.6.6.6;host=evil;proto=https;x="a\\"', '"', '""', 'x=""', "for=6.6.6.6;host=evil;proto=https", ",;,",
+           'for=6.6.6.6;proto=https, x="', 'for="6.6.6.6', 'x=",for=6.6.6.6;y="']
+WRITTEN = ['for=192.0.2.7;proto=http;host=good', 'by="_me";for="192.0.2.7:81";host="good";proto=http']
+
+
+@pytest.fixture(scope="module")
+def forwarded():
+    """A server that trusts one proxy, by the fields of RFC 7239."""
+    running = Daemon(APP, "--forwarded-allow", "127.0.0.1", "--forwarded-fields", "forwarded", protocol="http",
+                     both=True)
+    yield running
+    running.stop()
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_quotes_in_forwarded(forwarded, attack, written):
+    """What a client sends does not swallow what the proxy writes behind it (RFC 7239, 4 and 6)."""
+    for lines in ([attack + ", " + written], [attack + "," + written], [attack, written], [attack, attack + ", " + written]):
+        assert seen(forwarded, *("Forwarded: " + line for line in lines))[:3] == ["192.0.2.7", "http", "good"]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_lighttpd_appends_to_forwarded(forwarded, lighttpd, attack):
+    """It writes each of its values in quotes."""
+    address = lighttpd(forwarded.http_address[1])
+    for header in ([], ["Forwarded: " + attack], ["Forwarded: " + attack] * 2):
+        environ = from_127_0_0_9(address, head(*header, version="1.0"))
+        assert [environ[key] for key in ("REMOTE_ADDR", "wsgi.url_scheme", "HTTP_HOST")] == ["127.0.0.9", "http", "localhost"]
+        assert environ["HTTP_FORWARDED"].endswith('host="localhost"'), "lighttpd has written its own"
 
 
 @pytest.mark.parametrize("data", [head(), b"PROXY TCP4 192.0.2.7\r\n" + head(), V1[:-2] + b"\n" + head(), b"\0" * 20,
@@ -212,20 +240,49 @@ def haproxy(tmp_path):
         config = tmp_path / ("haproxy%d.cfg" % len(running))
         config.write_text(HAPROXY.format(mode=mode, port=port, to=to, rules=rules, options=options))
         running.append(subprocess.Popen(["haproxy", "-db", "-f", config], stderr=subprocess.DEVNULL))
-
-        def answers():
-            assert running[-1].poll() is None, "haproxy ended"
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-            except ConnectionRefusedError:
-                return False
-            return True
-        until(answers, "haproxy to listen")
+        until(lambda: listens(running[-1], port), "haproxy to listen")
         return ("127.0.0.1", port)
     yield starter
     for process in running:
         process.terminate()
         process.wait()
+
+
+LIGHTTPD = """\
+server.modules = ( "mod_proxy" )
+server.document-root = "{dir}"
+server.bind = "127.0.0.1"
+server.port = {port}
+proxy.server = ( "" => (( "host" => "127.0.0.1", "port" => {to} )) )
+proxy.forwarded = ( "for" => 1, "proto" => 1, "host" => 1 )
+"""
+
+
+@pytest.fixture
+def lighttpd(tmp_path):
+    running = []
+
+    def starter(to):
+        assert shutil.which("lighttpd"), "lighttpd is not installed: apt-get install lighttpd"
+        port = free_port()
+        config = tmp_path / "lighttpd.conf"
+        config.write_text(LIGHTTPD.format(dir=tmp_path, port=port, to=to))
+        running.append(subprocess.Popen(["lighttpd", "-D", "-f", config], stderr=subprocess.DEVNULL))
+        until(lambda: listens(running[-1], port), "lighttpd to listen")
+        return ("127.0.0.1", port)
+    yield starter
+    for process in running:
+        process.terminate()
+        process.wait()
+
+
+def listens(process, port):
+    assert process.poll() is None, "the proxy ended"
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def through(address, *data):
@@ -234,6 +291,14 @@ def through(address, *data):
         response = connection.read_response()
         assert response.status == 200, response
         return {key: value for key, (kind, value) in json.loads(response.body).items()}
+
+
+def from_127_0_0_9(address, data):
+    """The environ of a request of a client that has another address than the proxy, whose answer ends the connection."""
+    with socket.create_connection(address, source_address=("127.0.0.9", 0)) as client:
+        client.sendall(data)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    return {key: value for key, (kind, value) in json.loads(answer.partition(b"\r\n\r\n")[2]).items()}
 
 
 def test_haproxy_as_http_proxy(start, haproxy):
@@ -252,16 +317,8 @@ def test_haproxy_with_the_proxy_protocol(start, haproxy, option):
                    socket="@wsgi-fcgi-%d" % free_port())
     port = int(server.wait_log(r"127\.0\.0\.1:(\d+) \(HTTP\)").group(1))
     address = haproxy(port, mode="tcp", options=option)
-    with socket.create_connection(address, source_address=("127.0.0.9", 0)) as client:
-        client.sendall(head("Connection: close"))
-        data = b""
-        while True:
-            more = client.recv(65536)
-            if not more:
-                break
-            data += more
-    environ = json.loads(data.partition(b"\r\n\r\n")[2])
-    assert environ["REMOTE_ADDR"] == ["str", "127.0.0.9"] and environ["SERVER_PORT"] == ["str", str(address[1])]
+    environ = from_127_0_0_9(address, head("Connection: close"))
+    assert environ["REMOTE_ADDR"] == "127.0.0.9" and environ["SERVER_PORT"] == str(address[1])
 
 
 def test_haproxy_checks_health(start, haproxy):

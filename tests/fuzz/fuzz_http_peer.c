@@ -44,8 +44,8 @@ static void check_list(const char *data, size_t size) {
     struct forwarded_list list = {.count = 0};
     union peer_address address;
     size_t cut = size / 2;
-    forwarded_append(&list, (struct slice){data, cut}, true);
-    forwarded_append(&list, (struct slice){data + cut, size - cut}, false);
+    forwarded_append_elements(&list, (struct slice){data, cut});
+    forwarded_append(&list, (struct slice){data + cut, size - cut});
     assert(list.count <= FORWARDED_HOPS);
     for (size_t i = 0; i < list.count; i++) {
         struct slice item = list.items[i];
@@ -56,6 +56,35 @@ static void check_list(const char *data, size_t size) {
             struct slice value = forwarded_parameter(item, names[k]);
             assert(!value.n || (value.p >= item.p && value.p + value.n <= item.p + item.n));
         }
+    }
+}
+
+static bool equals(struct slice s, const char *text) {
+    return s.n == strlen(text) && !memcmp(s.p, text, s.n);
+}
+
+/* What is written behind anything else means what it means alone. */
+static void check_appended(const char *data, size_t size) {
+    static const char *const elements[] = {
+        "for=9.9.9.9;proto=http",
+        "for=\"9.9.9.9\" ; host=\"a,b;c\\\"=\\\\\";PROTO=\"http\"",
+        ";by=x;for=9.9.9.9;proto=http;",
+    };
+    for (int k = 0; k < 3; k++) {
+        struct forwarded_list list = {.count = 0};
+        size_t n = strlen(elements[k]);
+        char *text = malloc(size + 2 + n);
+        assert(text);
+        memcpy(text, data, size);
+        memcpy(text + size, ", ", 2);
+        memcpy(text + size + 2, elements[k], n);
+        forwarded_append_elements(&list, (struct slice){text, size + 2 + n});
+        assert(list.count);
+        struct slice last = list.items[list.count - 1];
+        assert(last.p >= text + size + 2);
+        assert(equals(forwarded_parameter(last, "for"), "9.9.9.9"));
+        assert(equals(forwarded_parameter(last, "proto"), "http"));
+        free(text);
     }
 }
 
@@ -80,6 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     switch (data[0] & 3) {
     case 0:
         check_list(text, size - 1);
+        check_appended(text, size - 1);
         break;
     case 1:
         check_target(text, size - 1);
