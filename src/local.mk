@@ -63,6 +63,7 @@ src_libnet_a_SOURCES = \
 	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
 	src/net/listener.c src/net/listener.h \
 	src/net/refusal.c src/net/refusal.h \
+	src/net/abandon.c src/net/abandon.h \
 	src/net/socket_file.c src/net/socket_file.h \
 	src/net/web_user.c
 

@@ -121,7 +121,7 @@ static struct conn_list *list_of(struct conn *c) {
 
 void conn_touch(struct conn *c) {
     c->active_at = ev_now(c->lane->loop);
-    if (TAILQ_NEXT(c, link)) {
+    if (c->state != CONN_CLOSED && TAILQ_NEXT(c, link)) {
         TAILQ_REMOVE(list_of(c), c, link);
         TAILQ_INSERT_TAIL(list_of(c), c, link);
     }
@@ -167,12 +167,33 @@ void conn_output_late(struct conn *c) {
         conn_close(c, CONN_SLOW_READER);
 }
 
+/* Whatever called it may be in the middle of an answer, or of the input: what follows is left to the loop. */
+static void output_lost(struct conn *c) {
+    struct ev_loop *loop = c->lane->loop;
+    if (c->lost)
+        return;
+    c->lost = true;
+    out_forget(c);
+    ev_io_stop(loop, &c->write_io);
+    c->ops->lost(c);
+    ev_feed_event(loop, &c->write_io, EV_WRITE); /* nothing waits any more */
+    if (!c->paused)
+        ev_feed_event(loop, &c->read_io, EV_READ);
+}
+
 /* Owner: follows the output. The only place that starts or stops the write watcher of an open connection. */
 static void output_settle(struct conn *c, int error, bool waiting) {
     if (c->state == CONN_CLOSED)
         return;
+    if (error == ENOMEM) {
+        conn_close(c, CONN_NO_MEMORY);
+        return;
+    }
     if (error) {
-        conn_close(c, error == ENOMEM ? CONN_NO_MEMORY : CONN_RESET);
+        if (c->state == CONN_OPEN)
+            output_lost(c);
+        else
+            conn_close(c, CONN_RESET);
         return;
     }
     if (waiting) {
@@ -282,6 +303,13 @@ bool conn_blocked(struct conn *c) {
     return conn_waiting(c) > 0;
 }
 
+bool conn_is_lost(struct conn *c) {
+    pthread_mutex_lock(&c->out_lock);
+    bool is_lost = c->out_error != 0;
+    pthread_mutex_unlock(&c->out_lock);
+    return is_lost;
+}
+
 static void out_note_cb(struct sched_note *note) {
     struct conn *c = (struct conn *)(void *)((char *)note - offsetof(struct conn, out_note));
     conn_ref(c);
@@ -382,10 +410,10 @@ ssize_t conn_transmit_file(struct conn *c, struct sched_thread *thread, const st
 /* Reading. */
 
 /* On a Unix socket POLLHUP tells an end of both sides from an end of the peer's writing side alone. TCP does not tell
- * them apart before something is sent; front proxies never half-close, so there the peer counts as gone. */
-static bool peer_still_reads(const struct conn *c) {
+ * them apart before something is sent, which a peer that is gone answers with a reset. */
+static bool peer_may_read(const struct conn *c) {
     struct pollfd p = {.fd = c->fd, .events = POLLIN};
-    return c->is_unix && poll(&p, 1, 0) == 1 && !(p.revents & (POLLHUP | POLLERR));
+    return !c->lost && poll(&p, 1, 0) == 1 && !(p.revents & (POLLHUP | POLLERR));
 }
 
 static void stop_reading(struct conn *c) {
@@ -397,7 +425,7 @@ static void stop_reading(struct conn *c) {
 
 static void read_eof(struct conn *c) {
     c->read_ended = true;
-    if (c->state != CONN_LINGERING && peer_still_reads(c)) {
+    if (c->state != CONN_LINGERING && peer_may_read(c)) {
         stop_reading(c);
         if (c->state == CONN_OPEN)
             c->ops->half_closed(c);
@@ -415,7 +443,8 @@ static void read_input(struct conn *c) {
     struct lane *lane = c->lane;
     ssize_t n = sys_recv(c->fd, lane->input, sizeof lane->input);
     if (n < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        /* What cannot be answered is not waited for. */
+        if (c->lost || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
             conn_close(c, CONN_RESET);
         return;
     }
@@ -429,6 +458,8 @@ static void read_input(struct conn *c) {
         c->ops->input(c, lane->input, (size_t)n);
     else
         drop_input(c, (size_t)n);
+    if (c->lost && c->state == CONN_OPEN && !c->paused)
+        ev_feed_event(lane->loop, &c->read_io, EV_READ);
 }
 
 void conn_read(struct conn *c) {
@@ -454,6 +485,8 @@ void conn_pause(struct conn *c) {
 void conn_resume(struct conn *c) {
     if (c->paused && c->watched && c->state != CONN_CLOSED && !c->read_ended)
         ev_io_start(c->lane->loop, &c->read_io);
+    if (c->paused && c->lost && c->state == CONN_OPEN)
+        ev_feed_event(c->lane->loop, &c->read_io, EV_READ);
     c->paused = false;
 }
 
@@ -477,6 +510,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const st
     c->state = CONN_OPEN;
     c->refs = 1;
     c->watched = c->read_ended = c->paused = c->linger = c->used = false;
+    c->lost = c->left = false;
     c->is_unix = is_unix;
     c->drained = 0;
     c->out_at = 0;
@@ -501,8 +535,10 @@ void conn_unref(struct conn *c) {
     pthread_mutex_lock(&c->out_lock);
     bool noted = c->out_noted;
     pthread_mutex_unlock(&c->out_lock);
-    if (!noted)
-        c->ops->free(c);
+    if (noted)
+        return;
+    TAILQ_REMOVE(&c->lane->closed, c, link);
+    c->ops->free(c);
 }
 
 void conn_finish(struct conn *c, enum conn_reason reason, bool linger) {
@@ -533,6 +569,10 @@ void conn_close(struct conn *c, enum conn_reason reason) {
     log_reason(c, reason);
     TAILQ_REMOVE(list_of(c), c, link);
     c->state = CONN_CLOSED;
+    TAILQ_INSERT_TAIL(&lane->closed, c, link);
+    c->lost = true;
+    c->left = reason == CONN_EOF || reason == CONN_RESET;
+    c->read_ended |= c->left;
     out_forget(c);
     ev_io_stop(lane->loop, &c->write_io);
     stop_reading(c);

@@ -4,6 +4,10 @@
  * Life: the owner closes a connection; its memory goes when nothing refers to it any more (conn_ref). A connection whose
  * request waits or runs is therefore only marked when its peer goes away, and freed by whoever holds the request last.
  *
+ * The peer's end. That nothing more comes (the end of the input) is one thing, that nobody takes the answers is another: a
+ * reset, a failing write, and on a Unix socket POLLHUP are the signs of that. What was received until then, here or in the
+ * socket, is input like any other.
+ *
  * Threads: owner only, except for conn_transmit and conn_transmit_file.
  */
 #ifndef WSGI_FCGI_NET_CONN_H
@@ -50,9 +54,12 @@ enum conn_reason { CONN_REASONS(CONN_REASON_NAME) CONN_REASON_COUNT };
 struct conn_ops {
     /* Bytes came. Returns false when the connection was closed meanwhile. */
     bool (*input)(struct conn *c, const uint8_t *data, size_t len);
-    /* The peer is gone, or the connection is being closed: nothing more comes, and nothing more can be sent. */
+    /* Nothing can be sent any more. What the peer has sent before still comes; then the connection ends. */
+    void (*lost)(struct conn *c);
+    /* The connection is being closed: nothing more comes, and nothing more can be sent. What has come whole counts all the
+     * same, unless the lane says otherwise (net/abandon.h). */
     void (*gone)(struct conn *c);
-    /* The peer has ended its side but still reads. */
+    /* The peer has ended its side. It may still read; over TCP, it may as well be gone. */
     void (*half_closed)(struct conn *c);
     /* What the idle time means: CONN_DONE when requests are in work and the connection is to stay. */
     enum conn_reason (*idle)(struct conn *c);
@@ -93,6 +100,8 @@ struct conn {
     bool watched; /* libev knows the descriptor, or must not */
     bool is_unix;
     bool read_ended; /* the peer has ended its side */
+    bool lost;       /* nothing can be sent any more */
+    bool left;       /* CLOSED: by its peer */
     bool paused;     /* not read from for the time being */
     bool used;       /* something was received */
     bool corked;     /* output is collected */
@@ -143,6 +152,9 @@ void conn_read(struct conn *c);
 
 /* Lets libev watch the descriptor. */
 void conn_watch(struct conn *c);
+
+/* Whether nothing can be sent any more, as far as is known by now; conn.lost follows. */
+bool conn_is_lost(struct conn *c);
 
 /* Stops reading, until conn_resume: what the peer sends waits in the socket, and its end is not noticed. */
 void conn_pause(struct conn *c);

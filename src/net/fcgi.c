@@ -133,13 +133,23 @@ static void on_stdin_end(struct fcgi_request *q) {
     }
 }
 
-/* FastCGI 1.0, 5.4: the application ends the request as soon as it can; the id stays in use until END_REQUEST. */
+/* FastCGI 1.0, 5.4: the application ends the request as soon as it can; the id stays in use until END_REQUEST. What has
+ * come whole is called nevertheless. */
 static void on_abort(struct fcgi_request *q) {
+    struct lane *lane = q->c->conn.lane;
+    bool started = q->state == FCGI_HELD_STATE || q->state == FCGI_JOB_STATE;
+    bool whole = started && body_whole(&q->r.body), called = whole && !lane->config.drop_abandoned;
     q->aborted = q->stdin_ended = true;
-    if (q->state == FCGI_JOB_STATE && !sched_cancel(q->c->conn.lane->sched, &q->r.job)) {
+    if (q->state == FCGI_JOB_STATE && (called || !sched_cancel(lane->sched, &q->r.job))) {
         fcgi_request_gone(q);
         return;
     }
+    if (q->state == FCGI_HELD_STATE && called) {
+        atomic_store(&q->r.gone, true);
+        return;
+    }
+    if (whole)
+        abandon_log(lane, DROPPED_WAITING, q->c->conn.number, q->id, &q->r);
     if (fcgi_request_is_held(q)) {
         fcgi_request_set_state(q, FCGI_HELD_STATE);
         body_abort(&q->r.body, ECONNRESET);
@@ -270,39 +280,48 @@ static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
     return conn->state == CONN_OPEN;
 }
 
-/* Requests that did not start, or only wait in the queue, are dropped; running ones are told and end by themselves. */
+static void on_lost(struct conn *conn) {
+    struct fcgi_request *q;
+    TAILQ_FOREACH(q, &conn_of(conn)->requests, link)
+    abandon_tell(conn, &q->r);
+}
+
+/* Requests of which not everything came are dropped. The others are told, and end by themselves. */
 static void on_gone(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
-    struct fcgi_request *q, *next;
-    for (q = TAILQ_FIRST(&c->requests); q; q = next) {
-        next = TAILQ_NEXT(q, link);
-        if (q->state == FCGI_JOB_STATE && !sched_cancel(conn->lane->sched, &q->r.job))
+    struct fcgi_request *q;
+    fcgi_conn_cut(c);
+    TAILQ_FOREACH(q, &c->requests, link) {
+        if (q->state != FCGI_ENDED_STATE)
             fcgi_request_gone(q);
-        else if (q->state != FCGI_ENDED_STATE)
-            fcgi_request_release(q);
     }
 }
 
-/* Whether the end of the peer's side cuts this request off before it could start. */
-static bool request_cut(const struct fcgi_request *q) {
-    return q->state == FCGI_PARAMS_STATE || (q->state == FCGI_BODY_STATE && !q->stdin_ended);
+/* The rest of its STDIN does not come. */
+static void stdin_cut(struct fcgi_request *q) {
+    q->stdin_ended = q->stdin_read = true;
+    if (q->state == FCGI_STDIN_STATE)
+        fcgi_request_end(q, 0);
+    else
+        body_cut(&q->r.body, ECONNABORTED);
 }
 
 static void on_half_closed(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
     struct fcgi_request *q;
     c->closing = true;
+    fcgi_conn_cut(c);
     /* Ending one request may start or end others: look from the beginning again. */
     do {
         TAILQ_FOREACH(q, &c->requests, link) {
-            if (!q->stdin_ended || request_cut(q))
+            if (!q->stdin_ended)
                 break;
         }
-        if (q && request_cut(q))
-            fcgi_request_release(q);
-        else if (q)
-            on_stdin_end(q);
+        if (q)
+            stdin_cut(q);
     } while (q);
+    TAILQ_FOREACH(q, &c->requests, link)
+    abandon_tell(conn, &q->r);
     fcgi_conn_after_request(c);
 }
 
@@ -361,6 +380,7 @@ static void on_end(struct conn *conn) {
 
 static const struct conn_ops fcgi_conn_ops = {
     .input = on_input,
+    .lost = on_lost,
     .gone = on_gone,
     .half_closed = on_half_closed,
     .idle = on_idle,

@@ -168,7 +168,29 @@ static void request_refuse(struct fcgi_request *q, enum refusal why) {
 
 /* Starting the application. */
 
+/* Ends a request without a call and without a word. */
+static void request_drop(struct fcgi_request *q, enum drop why) {
+    struct fcgi_conn *c = q->c;
+    uint16_t id = q->id;
+    if (q->state == FCGI_PARAMS_STATE)
+        q->r.vars = (struct cgi_vars){0};
+    abandon_log(c->conn.lane, why, c->conn.number, id, &q->r);
+    conn_ref(&c->conn);
+    fcgi_request_release(q);
+    release_held(c, id);
+    fcgi_conn_after_request(c);
+    conn_unref(&c->conn);
+}
+
 static void job_submit(struct fcgi_request *q) {
+    struct conn *c = &q->c->conn;
+    if (abandon_is_likely(c)) {
+        if (abandon_drops(c)) {
+            request_drop(q, DROPPED_WAITING);
+            return;
+        }
+        abandon_tell(c, &q->r);
+    }
     fcgi_request_set_state(q, FCGI_JOB_STATE);
     q->r.job.key = q->r.vars.key;
     q->r.job.group = q->c;
@@ -188,7 +210,7 @@ bool fcgi_request_is_held(const struct fcgi_request *q) {
 }
 
 void fcgi_request_start(struct fcgi_request *q) {
-    if (q->aborted)
+    if (q->aborted && !body_whole(&q->r.body))
         fcgi_request_end(q, 0);
     else if (q->refusal)
         request_refuse(q, q->refusal);
@@ -290,6 +312,42 @@ static const struct sched_job_ops fcgi_job_ops = {.run = job_run, .settle = job_
 
 void fcgi_request_gone(struct fcgi_request *q) {
     atomic_store(&q->r.gone, true);
-    lane_body_ends(q->c->conn.lane, &q->r.body);
-    body_abort(&q->r.body, ECONNRESET);
+    body_cut(&q->r.body, ECONNRESET);
+}
+
+/* Whether it is to be dropped. One that waits for a thread is taken off the queue then. */
+static bool request_drops(struct fcgi_request *q) {
+    struct conn *c = &q->c->conn;
+    bool whole = body_whole(&q->r.body);
+    switch (q->state) {
+    case FCGI_PARAMS_STATE:
+    case FCGI_BODY_STATE:
+        return true;
+    case FCGI_HELD_STATE:
+        return abandon_drops(c) || !(whole || q->refusal || q->aborted);
+    case FCGI_JOB_STATE:
+        return (abandon_drops(c) || !whole) && sched_cancel(c->lane->sched, &q->r.job);
+    case FCGI_STDIN_STATE:
+        return c->lost; /* it was answered */
+    case FCGI_ENDED_STATE:
+        break;
+    }
+    return false;
+}
+
+void fcgi_conn_cut(struct fcgi_conn *c) {
+    struct fcgi_request *q;
+    /* Ending one request may start or end others: look from the beginning again. */
+    do {
+        TAILQ_FOREACH(q, &c->requests, link) {
+            if (request_drops(q))
+                break;
+        }
+        if (q && q->state == FCGI_STDIN_STATE)
+            fcgi_request_end(q, 0);
+        else if (q) {
+            bool whole = q->state >= FCGI_HELD_STATE && body_whole(&q->r.body);
+            request_drop(q, whole ? DROPPED_WAITING : DROPPED_CUT);
+        }
+    } while (q);
 }

@@ -29,8 +29,13 @@ void fcgi_request_start(struct fcgi_request *q);
 /* Sends what is stored of the answer and END_REQUEST behind it, and ends the request. */
 void fcgi_request_end(struct fcgi_request *q, uint32_t app_status);
 
-/* The running application learns that nobody waits for its answer any more. */
+/* The application, when it runs or is going to, learns that nobody waits for its answer any more. A body that came whole
+ * is still there for it; of another it reads what came, and then an error. */
 void fcgi_request_gone(struct fcgi_request *q);
+
+/* The peer sends nothing more, or cannot be answered any more: drops the requests of which not everything came, and those
+ * that wait, when what waits is to be dropped (abandon_drops). */
+void fcgi_conn_cut(struct fcgi_conn *c);
 
 /* Ends it without a word. */
 void fcgi_request_release(struct fcgi_request *q);

@@ -224,7 +224,7 @@ static void cut_body(struct http_request *q, int error, enum refusal why) {
     struct http_conn *c = q->c;
     q->input_bad = true;
     atomic_store(&q->keep, false);
-    if (c->state == HTTP_BODY_STATE) {
+    if (c->state == HTTP_BODY_STATE || (c->state == HTTP_JOB_STATE && sched_cancel(c->conn.lane->sched, &q->r.job))) {
         http_request_refuse(q, why);
         return;
     }
@@ -309,11 +309,11 @@ static bool feed_one(struct http_conn *c, const char **pos, const char *end) {
 /* Deals with as much of the bytes as it can. Returns how much that is. */
 static size_t feed(struct http_conn *c, const char *data, size_t len) {
     const char *pos = data;
-    while (c->conn.state == CONN_OPEN && feed_one(c, &pos, data + len))
+    while (http_conn_works(c) && feed_one(c, &pos, data + len))
         ;
     if (c->conn.state == CONN_OPEN && c->state == HTTP_HEAD_STATE)
         wait_begins(c);
-    return c->conn.state == CONN_OPEN ? (size_t)(pos - data) : len;
+    return http_conn_works(c) ? (size_t)(pos - data) : len;
 }
 
 static void feed_kept(struct http_conn *c) {
@@ -324,8 +324,8 @@ static void feed_kept(struct http_conn *c) {
         buf_reset(&c->in, REQUEST_KEEP_BYTES);
 }
 
-static void on_half_closed(struct conn *conn) {
-    struct http_conn *c = conn_of(conn);
+/* Nothing more comes than what is there by now. */
+static void input_ends(struct http_conn *c) {
     if (c->state == HTTP_DRAIN_STATE)
         http_request_release(c->q);
     if (!c->q && owes_output(c) && buf_len(&c->in))
@@ -338,12 +338,12 @@ static void on_half_closed(struct conn *conn) {
 }
 
 void http_conn_go_on(struct http_conn *c) {
-    if (c->conn.state != CONN_OPEN || c->state == HTTP_ENDED_STATE)
+    if (!http_conn_works(c) || c->state == HTTP_ENDED_STATE)
         return;
     if (buf_len(&c->in))
         feed_kept(c);
-    if (c->conn.state == CONN_OPEN && c->conn.read_ended)
-        on_half_closed(&c->conn); /* what is there by now is all there will be */
+    if (http_conn_works(c) && c->conn.read_ended)
+        input_ends(c);
     if (c->conn.state == CONN_OPEN && c->conn.paused &&
         (c->state == HTTP_HEAD_STATE || buf_len(&c->in) < PIPELINE_MAX)) /* a head has a bound of its own */
         conn_resume(&c->conn);
@@ -372,21 +372,55 @@ static bool on_input(struct conn *conn, const uint8_t *bytes, size_t len) {
     return conn->state == CONN_OPEN;
 }
 
-/* The running application learns that nobody waits for its answer any more. */
+static void on_lost(struct conn *conn) {
+    struct http_request *q = conn_of(conn)->q;
+    if (q)
+        abandon_tell(conn, &q->r);
+}
+
+/* Its client may have left: a request that waits for a thread may be one to drop. Returns whether it was. */
+static bool drop_waiting(struct http_request *q) {
+    const struct conn *c = &q->c->conn;
+    bool whole = body_whole(&q->r.body);
+    if (!(abandon_drops(c) || (c->lost && !whole)) || !sched_cancel(c->lane->sched, &q->r.job))
+        return false;
+    http_request_drop(q, whole ? DROPPED_WAITING : DROPPED_CUT);
+    return true;
+}
+
+static void on_half_closed(struct conn *conn) {
+    struct http_conn *c = conn_of(conn);
+    if (c->state == HTTP_JOB_STATE && !drop_waiting(c->q))
+        abandon_tell(conn, &c->q->r);
+    http_conn_go_on(c);
+}
+
+/* A request whose rest does not come, so that nothing can be behind it. */
+static void gone_in_body(struct http_request *q) {
+    q->input_bad = true;
+    body_cut(&q->r.body, ECONNRESET);
+}
+
+/* A running application learns that nobody waits for its answer any more. */
 static void on_gone(struct conn *conn) {
     struct http_conn *c = conn_of(conn);
     struct http_request *q = c->q;
-    enum http_state state = c->state;
     wait_ends(c);
-    buf_reset(&c->in, 0);
-    c->state = HTTP_ENDED_STATE;
-    if (!q || state == HTTP_ENDED_STATE)
+    if (!conn->left)
+        buf_reset(&c->in, 0);
+    if (c->state == HTTP_ENDED_STATE)
         return;
-    if (state == HTTP_JOB_STATE && !sched_cancel(conn->lane->sched, &q->r.job)) {
-        atomic_store(&q->r.gone, true);
-        body_abort(&q->r.body, ECONNRESET);
-    } else
+    if (c->state == HTTP_DRAIN_STATE) {
+        c->state = HTTP_ENDED_STATE;
         http_request_release(q);
+    } else if (c->state == HTTP_BODY_STATE)
+        http_request_drop(q, DROPPED_CUT);
+    else if (c->state == HTTP_JOB_STATE && !drop_waiting(q)) {
+        abandon_tell(conn, &q->r);
+        if (!q->wire.ended)
+            gone_in_body(q);
+    }
+    http_conn_go_on(c);
 }
 
 static void on_drained(struct conn *conn) {
@@ -431,14 +465,18 @@ static void on_stop(struct conn *conn) {
     struct http_conn *c = conn_of(conn);
     if (conn->state != CONN_OPEN)
         return;
-    c->closing = true;
-    if (c->q)
-        atomic_store(&c->q->keep, false);
     conn_ref(conn);
-    if (!conn->paused)
+    if (!conn->paused && !conn->read_ended)
         conn_read(conn);
-    if (conn->state == CONN_OPEN && c->nbegun && c->state == HTTP_IDLE_STATE)
-        http_conn_finish(c, CONN_STOPPING, false);
+    /* What has come of a client that has ended its side is all that comes of it, and nobody may be there to be told that
+     * some of it is not dealt with: the connection ends by itself. */
+    if (conn->state == CONN_OPEN && !conn->read_ended) {
+        c->closing = true;
+        if (c->q)
+            atomic_store(&c->q->keep, false);
+        if (c->nbegun && c->state == HTTP_IDLE_STATE)
+            http_conn_finish(c, CONN_STOPPING, false);
+    }
     conn_unref(conn);
 }
 
@@ -456,6 +494,7 @@ static void conn_free(struct http_conn *c) {
 static void on_free(struct conn *conn) {
     struct http_conn *c = conn_of(conn);
     struct lane *lane = conn->lane;
+    buf_reset(&c->in, 0);
     if (lane->http_pool.nconns < LANE_POOL_MAX) {
         LIST_INSERT_HEAD(&lane->http_pool.conns, c, free);
         lane->http_pool.nconns++;
@@ -467,6 +506,7 @@ static void on_free(struct conn *conn) {
 
 static const struct conn_ops http_conn_ops = {
     .input = on_input,
+    .lost = on_lost,
     .gone = on_gone,
     .half_closed = on_half_closed,
     .idle = on_idle,

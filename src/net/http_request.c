@@ -87,6 +87,33 @@ void http_conn_become_idle(struct http_conn *c) {
         conn_touch(&c->conn);
 }
 
+bool http_conn_works(const struct http_conn *c) {
+    return c->conn.state == CONN_OPEN || (c->conn.state == CONN_CLOSED && c->conn.left);
+}
+
+/* Whether there may be a request behind this one. The head of an answer says so as well, where somebody takes it. */
+static bool may_go_on(struct http_request *q) {
+    return q->wire.ended && !q->input_bad && atomic_load(&q->keep);
+}
+
+/* Ends a request whose answer nobody takes. */
+static void request_unanswered(struct http_request *q, enum conn_reason reason) {
+    struct http_conn *c = q->c;
+    bool unread = !q->wire.ended || q->input_bad, goes_on = may_go_on(q) && http_conn_works(c);
+    http_request_release(q);
+    if (goes_on)
+        http_conn_become_idle(c);
+    else
+        http_conn_finish(c, reason, unread);
+}
+
+void http_request_drop(struct http_request *q, enum drop why) {
+    struct http_conn *c = q->c;
+    c->state = HTTP_ENDED_STATE;
+    abandon_log(c->conn.lane, why, c->conn.number, c->nbegun, &q->r);
+    request_unanswered(q, CONN_EOF);
+}
+
 /* The answer is complete and stored: sends it, and ends the request unless the rest of its body is to be read. */
 static void request_answered(struct http_request *q) {
     struct http_conn *c = q->c;
@@ -97,7 +124,7 @@ static void request_answered(struct http_request *q) {
         conn_close(&c->conn, CONN_NO_MEMORY);
     else if (buf_len(&q->r.out))
         conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
-    bool kept = q->kept && !q->input_bad && c->conn.state == CONN_OPEN;
+    bool kept = q->kept && !q->input_bad && http_conn_works(c);
     if (kept && unread && !c->conn.read_ended) {
         buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
         lane_body_ends(c->conn.lane, &q->r.body);
@@ -107,7 +134,7 @@ static void request_answered(struct http_request *q) {
         http_request_release(q);
         if (kept)
             http_conn_become_idle(c);
-        else if (c->conn.state == CONN_OPEN)
+        else
             http_conn_finish(c, CONN_DONE, unread);
     }
     conn_unref(&c->conn);
@@ -153,6 +180,14 @@ void http_request_refuse_as(struct http_request *q, const char *status, const ch
 /* Jobs. */
 
 static void job_submit(struct http_request *q) {
+    struct conn *c = &q->c->conn;
+    if (abandon_is_likely(c)) {
+        if (abandon_drops(c)) {
+            http_request_drop(q, DROPPED_WAITING);
+            return;
+        }
+        abandon_tell(c, &q->r);
+    }
     q->c->state = HTTP_JOB_STATE;
     q->r.job.key = q->r.vars.key;
     if (!sched_submit(q->c->conn.lane->sched, &q->r.job))
@@ -173,10 +208,13 @@ static void request_break_off(struct http_request *q) {
     c->state = HTTP_ENDED_STATE;
     if (buf_len(&q->r.out))
         conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
-    bool unread = !q->wire.ended;
-    http_request_release(q);
-    if (c->conn.state == CONN_OPEN)
+    if (conn_is_lost(&c->conn))
+        request_unanswered(q, CONN_BROKEN_OFF);
+    else {
+        bool unread = !q->wire.ended;
+        http_request_release(q);
         http_conn_finish(c, CONN_BROKEN_OFF, unread);
+    }
     conn_unref(&c->conn);
 }
 

@@ -5,6 +5,7 @@
 #ifndef WSGI_FCGI_NET_HTTP_REQUEST_H
 #define WSGI_FCGI_NET_HTTP_REQUEST_H
 
+#include "net/abandon.h"
 #include "net/http.h"
 
 /* New request in work on the connection. Returns NULL when there is no memory. */
@@ -22,6 +23,13 @@ void http_log_malformed(struct http_request *q, const char *status, const char *
 
 /* Ends it without a word. */
 void http_request_release(struct http_request *q);
+
+/* Ends it without a call and without an answer, with a line in the log. The caller holds a reference to the connection,
+ * where what came behind the request is next. */
+void http_request_drop(struct http_request *q, enum drop why);
+
+/* Whether what has come on the connection is still dealt with: it is open, or its peer has left. */
+bool http_conn_works(const struct http_conn *c);
 
 /* Frees the memory of a pooled request. */
 void http_request_free(struct http_request *q);

@@ -316,8 +316,22 @@ static void abort_one(struct conn *c) {
     conn_close(c, CONN_STOPPING);
 }
 
+/* What has come whole from peers that have left is not called any more. */
+static void abort_closed(struct lane *lane) {
+    struct conn *c, *next;
+    for (c = TAILQ_FIRST(&lane->closed); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        c->left = false;
+        conn_ref(c);
+        c->ops->gone(c);
+        conn_unref(c);
+    }
+}
+
 static void abort_cb(struct sched_note *note) {
     struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, abort_note));
+    lane->aborting = true;
+    abort_closed(lane);
     each_conn(lane, abort_one);
 }
 
@@ -346,6 +360,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     lane->listeners = listeners;
     TAILQ_INIT(&lane->conns);
     TAILQ_INIT(&lane->lingering);
+    TAILQ_INIT(&lane->closed);
     TAILQ_INIT(&lane->unsent);
     TAILQ_INIT(&lane->unwatched);
     waits_init(&lane->headers, config->header_timeout);

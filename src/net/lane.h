@@ -38,6 +38,7 @@ struct lane_config {
     struct body_limits body; /* `spares`: the lane's own */
     const char *script_name; /* mount point, "" or "/x"; outlives the lane */
     struct access *access;   /* who may connect; outlives the lane; NULL: everybody */
+    bool drop_abandoned;     /* what waits for a thread is not called when its client has left */
 
     /* Of HTTP/1.1. */
     const char *server_header;           /* value of the Server field; NULL: none */

@@ -2,6 +2,7 @@
 #ifndef WSGI_FCGI_NET_LANE_IMPL_H
 #define WSGI_FCGI_NET_LANE_IMPL_H
 
+#include "net/abandon.h"
 #include "net/conn.h"
 #include "net/frontend.h"
 #include "net/lane.h"
@@ -41,6 +42,7 @@ struct lane {
 
     TAILQ_HEAD(conn_list, conn) conns; /* least recently active first */
     struct conn_list lingering;        /* those in CONN_LINGERING, in the same order */
+    struct conn_list closed;           /* those in CONN_CLOSED, whose requests are not all over */
     TAILQ_HEAD(, conn) unsent;         /* whose output waits for the peer, by conn.out_at */
     TAILQ_HEAD(, conn) unwatched;      /* open ones whose descriptor libev does not know yet */
     struct lane_waits headers;         /* for the ends of header sections: --header-timeout */
@@ -51,6 +53,7 @@ struct lane {
     unsigned long long next_conn;
     struct log_limit refusal_limits[REFUSAL_COUNT];
     struct log_limit reason_limits[CONN_REASON_COUNT]; /* enum conn_reason */
+    struct log_limit drop_limits[DROP_COUNT];
     struct log_limit role_limit, accept_limit;
     atomic_uint nconns, nrequests;
     unsigned nlive; /* connections whose memory is in use */
@@ -61,6 +64,7 @@ struct lane {
     struct body_spares body_spares; /* of all front ends */
 
     bool stopping;
+    bool aborting;        /* nothing more is called */
     bool listening_ended; /* nothing more will be accepted */
     bool quit;
     atomic_flag stop_posted, abort_posted;

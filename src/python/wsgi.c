@@ -68,7 +68,8 @@ void wsgi_fini(void) {
 static void log_exception(struct wsgi_call *call, const char *what) {
     char text[600], line[700];
     request_text(call->r, text, sizeof text);
-    if (atomic_load(&call->r->gone) && PyErr_ExceptionMatches(PyExc_ConnectionError)) {
+    bool left = atomic_load(&call->r->gone) || atomic_load(&call->r->left);
+    if (left && PyErr_ExceptionMatches(PyExc_ConnectionError)) {
         PyErr_Clear();
         Py_BEGIN_ALLOW_THREADS
         log_info("%s: the client went away", text);

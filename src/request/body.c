@@ -186,6 +186,13 @@ bool body_complete(struct body *b) {
     return complete;
 }
 
+bool body_whole(struct body *b) {
+    pthread_mutex_lock(&b->lock);
+    bool whole = b->complete && !b->error;
+    pthread_mutex_unlock(&b->lock);
+    return whole;
+}
+
 int body_error(struct body *b) {
     pthread_mutex_lock(&b->lock);
     int error = b->error;

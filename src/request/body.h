@@ -86,6 +86,9 @@ void body_cut(struct body *b, int error);
 /* Whether nothing more will come. Any thread. */
 bool body_complete(struct body *b);
 
+/* Whether all of it came, and was kept. Any thread. */
+bool body_whole(struct body *b);
+
 /* The errno that reading ends with; 0: none so far. Any thread. */
 int body_error(struct body *b);
 

@@ -23,6 +23,7 @@ void request_reset(struct request *r, struct body_spares *spares) {
     r->thread = NULL;
     r->head_stored = r->broken_off = false;
     atomic_store_explicit(&r->gone, false, memory_order_relaxed);
+    atomic_store_explicit(&r->left, false, memory_order_relaxed);
 }
 
 void request_fini(struct request *r) {

@@ -4,7 +4,7 @@
  * its own wire format through a table of functions; nothing above knows which one it is.
  *
  * Who may touch it: the owner of the loop until the request is submitted and again from `settle` on; in between the
- * thread that runs it, except for `body` and `gone`, which both sides may use at any time.
+ * thread that runs it, except for `body`, `gone` and `left`, which both sides may use at any time.
  *
  * The answer, on the running thread:
  *     status, head                filled once: the status line and the header lines
@@ -69,6 +69,7 @@ struct request {
     bool head_stored;         /* the head is in `out`, or was sent */
     bool broken_off;          /* the answer is not whole: the front end must let the peer see that */
     atomic_bool gone;         /* the peer is gone or has aborted the request: writing is of no use */
+    atomic_bool left;         /* the peer may be gone, or wait for the answer: it has ended its side, over TCP */
 };
 
 enum {

@@ -74,7 +74,7 @@ def reset(connection, family, left):
 
 STATES = ["fresh", "begun", "params", "stdin", "held", "queued", "running", "reading", "streaming", "blocked", "early",
           "draining", "answered"]
-CALLED = ["running", "reading", "streaming", "blocked", "early", "draining", "answered"]
+CALLED = ["held", "queued", "running", "reading", "streaming", "blocked", "early", "draining", "answered"]
 
 
 @pytest.mark.parametrize("family", ["unix", "tcp"])

@@ -184,7 +184,7 @@ def test_stop_closes_kept_connections(start, gate):
 
 
 def test_client_that_half_closes(start):
-    """On a Unix socket that is no going away: what it has asked for is answered."""
+    """That is no going away: what it has asked for is answered."""
     server = start("wsgiapp")
     with server.connect() as connection:
         connection.send(GET * 3)

@@ -88,7 +88,7 @@ def test_end_of_a_pipelined_request_waits_for_its_turn(server, gate, second):
         if second != "role":
             good(connection.read_response(1), b"chunk 0\nchunk 1\n")
             second_end = connection.read_response(1)
-            assert second_end.complete and not second_end.stdout
+            assert second_end.complete and second_end.body == (b"Hello, world\n" if second == "held" else b"")
             good(connection.ask("/hello"))
     good(server.ask("/hello"))
 

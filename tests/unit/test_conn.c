@@ -69,11 +69,20 @@ ssize_t __wrap_sendfile(int out, int in, off_t *offset, size_t len) {
     return n;
 }
 
+static size_t came; /* bytes of input */
+
 static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
     (void)conn;
     (void)data;
-    (void)len;
+    came += len;
     return true;
+}
+
+static bool is_lost;
+
+static void on_lost(struct conn *conn) {
+    (void)conn;
+    is_lost = true;
 }
 
 static void on_gone(struct conn *conn) {
@@ -85,7 +94,7 @@ static void on_free(struct conn *conn) {
     freed = true;
 }
 
-static const struct conn_ops ops = {.input = on_input, .gone = on_gone, .free = on_free};
+static const struct conn_ops ops = {.input = on_input, .lost = on_lost, .gone = on_gone, .free = on_free};
 
 static void setup(void) {
     static struct listener_set none;
@@ -96,7 +105,8 @@ static void setup(void) {
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     peer = pair[1];
     ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){SOCKET_ROOM}, sizeof(int)), 0);
-    freed = must_not_wait = no_sendfile = false;
+    freed = must_not_wait = no_sendfile = is_lost = false;
+    came = 0;
     loop_run = NULL;
     atomic_store(&sendfile_calls, 0);
     atomic_store(&sendfile_bytes, 0);
@@ -486,7 +496,43 @@ START_TEST(a_corked_connection_ends)
     else
         shutdown(peer, SHUT_RD);
     conn_uncork(&c);
+    if (!_i) {
+        ck_assert(is_lost);
+        ev_run(lane->loop, EVRUN_NOWAIT);
+    }
     ck_assert_int_eq(c.state, CONN_CLOSED);
+}
+END_TEST
+
+/* The peer takes nothing any more: what it has sent by then still counts, however long the front end pauses, and the
+ * connection ends behind it. _i: 1: paused; 2: the peer is gone altogether. */
+START_TEST(what_came_before_a_write_that_fails_is_input)
+{
+    static uint8_t bytes[10000];
+    if (_i == 1)
+        conn_pause(&c);
+    ck_assert_int_eq(send(peer, bytes, sizeof bytes, MSG_DONTWAIT), sizeof bytes);
+    if (_i == 2) {
+        close(peer);
+        peer = -1;
+    } else
+        shutdown(peer, SHUT_RD);
+    output("answer");
+    ck_assert(is_lost && conn_is_lost(&c));
+    ck_assert_int_eq(c.state, CONN_OPEN);
+    ck_assert_uint_eq(came, 0);
+    output("another");
+    ck_assert(!conn_blocked(&c));
+    ev_run(lane->loop, EVRUN_NOWAIT);
+    if (_i == 1) {
+        ck_assert_int_eq(c.state, CONN_OPEN);
+        ck_assert_uint_eq(came, 0);
+        conn_resume(&c);
+    }
+    while (c.state != CONN_CLOSED)
+        ev_run(lane->loop, EVRUN_NOWAIT);
+    ck_assert_uint_eq(came, sizeof bytes);
+    ck_assert(c.left);
 }
 END_TEST
 
@@ -695,6 +741,7 @@ int main(void) {
     tcase_add_test(tc, corked_output_does_not_fit);
     tcase_add_test(tc, a_corked_connection_is_to_end);
     tcase_add_loop_test(tc, a_corked_connection_ends, 0, 2);
+    tcase_add_loop_test(tc, what_came_before_a_write_that_fails_is_input, 0, 3);
     tcase_add_test(tc, a_long_body_leaves_its_memory);
     tcase_add_loop_test(tc, a_file_is_sent_behind_its_head, 0, 2);
     tcase_add_test(tc, a_file_waits_until_nothing_is_kept);
