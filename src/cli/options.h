@@ -44,8 +44,9 @@ struct options {
     uint64_t min_body_rate; /* bytes per second; 0: any */
 
     unsigned threads;
-    unsigned queue_limit;        /* requests that may wait for a thread, at least 1 */
-    double queue_timeout;        /* seconds, above 0 */
+    unsigned queue_limit; /* requests that may wait for a thread, at least 1 */
+    double queue_timeout; /* seconds, above 0 */
+    bool drop_abandoned;
     uint64_t limit_request_body; /* bytes; 0: no limit */
     uint64_t limit_params;       /* bytes of all parameters of a request */
     unsigned limit_param_count;

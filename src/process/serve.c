@@ -244,6 +244,7 @@ static int make_lane(struct server *server) {
         .body = {.memory = o->body_memory, .total = o->limit_request_body, .spool_dir = o->spool_dir},
         .script_name = o->script_name,
         .access = &server->access,
+        .drop_abandoned = o->drop_abandoned,
         .server_header = o->server_header,
         .forwarded = o->forwarded_allow.count ? &server->forwarded : NULL,
         .forwarded_rfc7239 = o->forwarded_rfc7239,

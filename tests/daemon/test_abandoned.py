@@ -454,6 +454,98 @@ def test_descriptors_of_clients_that_left(place, gate, notes):
     notes.wait(20, server)
 
 
+# --- --drop-abandoned
+
+def dropped(server):
+    """How many requests the log tells of."""
+    lines = re.findall(r"dropped: its client left while it waited \(--drop-abandoned\)([^\n]*)", server.log())
+    more = [re.search(r"and (\d+) more since", line) for line in lines]
+    return len(lines) + sum(int(each.group(1)) for each in more if each)
+
+
+def test_drop_abandoned(place, gate, notes):
+    """What waits when its client leaves is not called; each is counted, in few lines. Who stays is answered."""
+    server = place("-t", 1, "--drop-abandoned")
+    release = hold(server, gate)
+    stays = server.connect()
+    stays.send(post(notes, 0, 10))
+    settle(server)
+    count = 0
+
+    def one_more():
+        nonlocal count
+        with server.connect() as connection:
+            connection.send(post(notes, 1, 100))
+        count += 1
+        settle(server)
+        return dropped(server) == count and count >= 10
+    until(one_more, "all to be counted", lambda: "%d of %d\n%s" % (dropped(server), count, server.log()))
+    assert server.log().count("dropped: its client left while it waited") < count
+    release()
+    good(stays.read_response(1), b"0")
+    stays.close()
+    assert [line[0] for line in notes.read()] == ["0"]
+
+
+def test_drop_abandoned_behind_a_call(place, gate, notes):
+    """The call that runs goes on; what waits behind it on its connection is dropped."""
+    server = place("-t", 1, "--drop-abandoned")
+    with server.connect() as connection:
+        connection.send(request(params("/gate", query="gate=" + gate.path), keep=True))
+        visitor = gate.arrived()
+        connection.send(*pipeline(notes, 3, 10, 0))
+        arrive(connection)
+        settle(server)
+    settle(server)
+    visitor.release()
+    good(server.ask("/hello"))
+    server.wait_log("dropped: its client left while it waited")
+    assert notes.read() == []
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if place.endswith("unix")], indirect=True)
+def test_drop_abandoned_and_a_half_close(place, gate, notes):
+    """On a Unix socket that is no leaving."""
+    server = place("-t", 1, "--drop-abandoned")
+    release = hold(server, gate)
+    with server.connect() as connection:
+        connection.send(*pipeline(notes, 3, 10, 0))
+        connection.sock.shutdown(socket.SHUT_WR)
+        settle(server)
+        release()
+        for number in range(3):
+            good(connection.read_response(1), b"%d" % number)
+        assert connection.at_eof()
+
+
+def test_drop_abandoned_and_a_half_close_over_tcp(tcp, gate, notes):
+    """There the two look alike: whoever asks for this takes it for a leaving."""
+    server = tcp("-t", 1, "--drop-abandoned")
+    release = hold(server, gate)
+    with server.connect() as connection:
+        connection.send(*pipeline(notes, 3, 10, 0))
+        connection.sock.shutdown(socket.SHUT_WR)
+        assert connection.at_eof()
+    release()
+    good(server.ask("/hello"))
+    assert notes.read() == []
+
+
+@pytest.mark.parametrize("place", ["fastcgi-unix"], indirect=True)
+def test_drop_abandoned_and_an_abort(place, gate, notes):
+    server = place("-t", 1, "--drop-abandoned")
+    release = hold(server, gate)
+    with server.connect() as connection:
+        connection.send(post(notes, 1, 10), post(notes, 2, 10), record(fcgi.ABORT_REQUEST, 1))
+        connection.send(record(fcgi.ABORT_REQUEST, 1))
+        settle(server)
+        release()
+        good(connection.read_response(1), b"1")
+        response = connection.read_response(1)
+        assert response.complete and not response.stdout
+    assert [line[0] for line in notes.read()] == ["1"]
+
+
 # --- the end of the server
 
 def leave_five(server, gate, notes):
