@@ -355,16 +355,18 @@ def test_half_close_before_a_slow_answer(place, gate):
         assert connection.at_eof()
 
 
-def test_half_close_before_a_thread_is_free(place, gate):
+def test_half_close_before_a_thread_is_free(place, gate, notes):
+    """Only on a Unix socket the application knows that its client is still there."""
     server = place("-t", 1)
     release = hold(server, gate)
     with server.connect() as connection:
-        connection.send(request(params("/hello")))
+        connection.send(post(notes, 1, 10))
         connection.sock.shutdown(socket.SHUT_WR)
         settle(server)
         release()
-        good(connection.read_response(1), b"Hello, world\n")
+        good(connection.read_response(1), b"1")
         assert connection.at_eof()
+    assert notes.read() == [expected(1, 10) + [place.how == "unix"]]
 
 
 def test_half_close_before_parts_of_an_answer(place, gate):
@@ -433,6 +435,28 @@ def test_half_closed_connections_cost_nothing(place, gate):
     for visitor in visitors:
         visitor.close()
     until(lambda: server.fds() <= before, "the connections to be closed", server.log)
+
+
+def test_half_close_and_a_slow_reader(place):
+    """It is cut off like any other."""
+    server = place("--idle-timeout", "0.3")
+    with server.connect() as connection:
+        connection.send(request(params("/big", query="mib=40&token=" + next(tokens))))
+        connection.sock.shutdown(socket.SHUT_WR)
+        server.wait_log("the peer took nothing of an answer for --idle-timeout")
+    good(server.ask("/hello"))
+
+
+def test_queue_timeout_of_a_client_that_left(place, gate, notes):
+    """Its request waited too long: that is told once, and it is not called."""
+    server = place("-t", 1, "--queue-timeout", "0.2")
+    release = hold(server, gate)
+    with server.connect() as connection:
+        connection.send(post(notes, 1, 10))
+    server.wait_log("503 Service Unavailable: it has waited for a thread for longer than --queue-timeout")
+    release()
+    good(server.ask("/hello"))
+    assert notes.read() == [] and server.log().count("it has waited") == 1
 
 
 def test_descriptors_of_clients_that_left(place, gate, notes):
