@@ -15,12 +15,17 @@ static int hex_digit(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* RFC 3986, 3.2.3: digits, or none. */
 static bool is_port(struct slice s) {
+    unsigned port = 0;
+    if (s.n > 5)
+        return false;
     for (size_t i = 0; i < s.n; i++) {
         if (!ascii_is_digit(s.p[i]))
             return false;
+        port = port * 10 + (unsigned)(s.p[i] - '0');
     }
-    return s.n <= 5;
+    return port <= 65535;
 }
 
 /* RFC 3986, 3.2.2: unreserved, sub-delims, percent-encoded. */

@@ -44,6 +44,7 @@ SERVED = {
     "trailers": (CHUNKED + b"3\r\nabc\r\n0\r\nX: y\r\nZ: w\r\n\r\n", 200),
     "upgrade that is not taken": (get(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"), 200),
     "propfind": (b"PROPFIND /hello HTTP/1.1\r\n" + H + b"\r\n", 200),
+    "host with the highest port": (get(host=b"Host: a:65535\r\n"), 200),
 }
 
 REFUSED = {
@@ -107,6 +108,7 @@ REFUSED = {
     "host with a user": (get(host=b"Host: u@a\r\n"), 400),
     "host with a strange port": (get(host=b"Host: a:80x\r\n"), 400),
     "host of two ports": (get(host=b"Host: a:80:81\r\n"), 400),
+    "host with a port that is none": (get(host=b"Host: a:65536\r\n"), 400),
     "no host with an absolute target": (get(target=b"http://a/hello", host=b""), 400),
     # The request line.
     "two spaces": (b"GET  /hello HTTP/1.1\r\n" + H + b"\r\n", 400),
@@ -136,6 +138,7 @@ REFUSED = {
     "broken encoding": (get(target=b"/hello%4"), 400),
     "wrong encoding": (get(target=b"/hello%zz"), 400),
     "encoded NUL": (get(target=b"/hello%00"), 400),
+    "url with a port that is none": (get(target=b"http://a:65536/hello"), 400),
     "raw bytes": (get(target=b"/caf\xc3\xa9"), 400),
     "NUL": (get(target=b"/hel\0lo"), 400),
     # Chunks.

@@ -88,11 +88,13 @@ static const struct {
     const char *text;
     bool good;
 } hosts[] = {
-    {"", true},          {"a", true},          {"a.example:80", true}, {"a:", true},        {"192.0.2.7", true},
-    {"[::1]", true},     {"[::1]:8080", true}, {"[v1.a]", true},       {"%41", true},       {"a_b-c~", true},
-    {"a b", false},      {"a/b", false},       {"a@b", false},         {"a:b", false},      {"a:80:80", false},
-    {"a:800000", false}, {"[::1", false},      {"[]", false},          {"[::1]x", false},   {"::1", false},
-    {"a\\b", false},     {"a?", false},        {"a#", false},          {"\xc3\xa4", false}, {"<a>", false}};
+    {"", true},          {"a", true},          {"a.example:80", true}, {"a:", true},          {"192.0.2.7", true},
+    {"[::1]", true},     {"[::1]:8080", true}, {"[v1.a]", true},       {"%41", true},         {"a_b-c~", true},
+    {"a b", false},      {"a/b", false},       {"a@b", false},         {"a:b", false},        {"a:80:80", false},
+    {"a:800000", false}, {"[::1", false},      {"[]", false},          {"[::1]x", false},     {"::1", false},
+    {"a:0", true},       {"a:65535", true},    {"a:00080", true},      {"[::1]:65535", true}, {"65536", true},
+    {"a:65536", false},  {"a:99999", false},   {"[::1]:65536", false}, {"a:000080", false},   {"a:4294967376", false},
+    {"a\\b", false},     {"a?", false},        {"a#", false},          {"\xc3\xa4", false},   {"<a>", false}};
 
 START_TEST(authority)
 { ck_assert_int_eq(http_is_authority(SLICE(hosts[_i].text)), hosts[_i].good); }
