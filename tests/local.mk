@@ -73,10 +73,13 @@ tests_fuzz_replay_conn_LDADD = $(FUZZ_CONN_LIBS)
 tests_fuzz_replay_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf
 
 if HTTP
-REPLAY_BINARIES += tests/fuzz/replay_http tests/fuzz/replay_http_conn tests/fuzz/replay_http_peer
+REPLAY_BINARIES += \
+	tests/fuzz/replay_http tests/fuzz/replay_http_chunks tests/fuzz/replay_http_conn tests/fuzz/replay_http_peer
 endif
 tests_fuzz_replay_http_SOURCES = tests/fuzz/fuzz_http.c tests/fuzz/replay.c
 tests_fuzz_replay_http_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
+tests_fuzz_replay_http_chunks_SOURCES = tests/fuzz/fuzz_http_chunks.c tests/fuzz/replay.c
+tests_fuzz_replay_http_chunks_LDADD = $(PROTO_LIBS)
 tests_fuzz_replay_http_peer_SOURCES = tests/fuzz/fuzz_http_peer.c tests/fuzz/replay.c
 tests_fuzz_replay_http_peer_LDADD = $(PROTO_LIBS)
 FUZZ_HTTP_CONN = tests/fuzz/fuzz_http_conn.c $(CONN_RIG)
@@ -86,7 +89,8 @@ tests_fuzz_replay_http_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf
 
 if WITH_FUZZER
 if HTTP
-noinst_PROGRAMS += tests/fuzz/fuzz_http tests/fuzz/fuzz_http_conn tests/fuzz/fuzz_http_peer
+noinst_PROGRAMS += \
+	tests/fuzz/fuzz_http tests/fuzz/fuzz_http_chunks tests/fuzz/fuzz_http_conn tests/fuzz/fuzz_http_peer
 endif
 noinst_PROGRAMS += tests/fuzz/fuzz_cgi tests/fuzz/fuzz_conn tests/fuzz/fuzz_fcgi_decode tests/fuzz/fuzz_params
 endif
@@ -98,6 +102,8 @@ tests_fuzz_fuzz_http_conn_LDADD = $(FUZZ_CONN_LIBS)
 tests_fuzz_fuzz_http_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf -fsanitize=fuzzer
 tests_fuzz_fuzz_http_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
 tests_fuzz_fuzz_http_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_http_chunks_LDADD = $(PROTO_LIBS)
+tests_fuzz_fuzz_http_chunks_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_http_peer_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_http_peer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_cgi_LDADD = $(PROTO_LIBS)

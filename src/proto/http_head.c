@@ -324,7 +324,6 @@ static bool is_kept(const struct parsing *p) {
 static void begin_body(struct http_body *body, int64_t length) {
     body->chunked = length < 0;
     body->ended = length == 0;
-    body->in_trailers = false;
     body->framing = 0;
     body->trailers = (struct http_lines){0};
     body->left = length < 0 ? 0 : (uint64_t)length;

@@ -10,6 +10,8 @@ enum http_lines_result http_lines_scan(struct http_lines *lines, const char *dat
     while (pos < end) {
         if (!lines->length && (*pos == ' ' || *pos == '\t'))
             return HTTP_LINES_FOLDED;
+        if (!lines->length && *pos == ':')
+            return HTTP_LINES_NAMELESS;
         const char *feed = memchr(pos, '\n', (size_t)(end - pos));
         if (!feed) {
             lines->length += (size_t)(end - pos);
@@ -31,5 +33,12 @@ enum http_lines_result http_lines_scan(struct http_lines *lines, const char *dat
 }
 
 const char *http_lines_problem(enum http_lines_result result) {
-    return result == HTTP_LINES_FOLDED ? "a line begins with white space" : "a line ends in a bare LF";
+    switch (result) {
+    case HTTP_LINES_FOLDED:
+        return "a line begins with white space";
+    case HTTP_LINES_NAMELESS:
+        return "a field without a name";
+    default:
+        return "a line ends in a bare LF";
+    }
 }

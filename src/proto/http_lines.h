@@ -1,7 +1,8 @@
 /* The lines of a header or trailer section of HTTP/1.1, and its end (RFC 9112, sections 2.2, 5.2 and 7.1.2).
  *
  * A line ends in CR and LF and does not begin with a space or tab. RFC 9112 lets a server be lenient in both; that
- * would be the ground for a proxy and a server to see different requests in the same bytes.
+ * would be the ground for a proxy and a server to see different requests in the same bytes. Nor does a line begin with
+ * a colon: a field has a name (RFC 9110, 5.1), which llhttp does not ask for.
  *
  * Pure: no I/O, no allocation, no lock.
  */
@@ -21,7 +22,8 @@ enum http_lines_result {
     HTTP_LINES_MORE, /* all bytes belong to the section */
     HTTP_LINES_END,  /* *used bytes do; the last two of them are the empty line */
     HTTP_LINES_BARE_LF,
-    HTTP_LINES_FOLDED /* a line begins with a space or tab */
+    HTTP_LINES_FOLDED,  /* a line begins with a space or tab */
+    HTTP_LINES_NAMELESS /* a line begins with a colon */
 };
 
 /* Follows the lines of a section through the next `len` bytes of it, which may be cut anywhere. */

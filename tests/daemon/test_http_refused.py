@@ -45,6 +45,9 @@ SERVED = {
     "upgrade that is not taken": (get(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"), 200),
     "propfind": (b"PROPFIND /hello HTTP/1.1\r\n" + H + b"\r\n", 200),
     "host with the highest port": (get(host=b"Host: a:65535\r\n"), 200),
+    "chunk extensions": (CHUNKED + b"3;a=b;c=d;e\r\nabc\r\n0;f\r\n\r\n", 200),
+    "blanks in chunk extensions": (CHUNKED + b"3 ; a = b\t;\tc\r\nabc\r\n0 ;d\r\n\r\n", 200),
+    "quoted pairs in chunk extensions": (CHUNKED + b'3;a="\\"\\\\";b=";\t\xff"\r\nabc\r\n0\r\n\r\n', 200),
 }
 
 REFUSED = {
@@ -156,11 +159,20 @@ REFUSED = {
     "longer chunk": (CHUNKED + b"3\r\nabcd\r\n0\r\n\r\n", 400),
     "shorter chunk": (CHUNKED + b"5\r\nabc\r\n0\r\n\r\n", 400),
     "empty chunk extension": (CHUNKED + b"3;\r\nabc\r\n0\r\n\r\n", 400),
+    "chunk extension without a name": (CHUNKED + b"3;=\r\nabc\r\n0\r\n\r\n", 400),
+    "chunk extension without a value": (CHUNKED + b"3;a=\r\nabc\r\n0\r\n\r\n", 400),
+    "two semicolons behind a chunk size": (CHUNKED + b"3 ;;a\r\nabc\r\n0\r\n\r\n", 400),
+    "chunk extension with an open quote": (CHUNKED + b'3;a="b\r\nabc\r\n0\r\n\r\n', 400),
+    "blank behind a chunk extension": (CHUNKED + b"3;a \r\nabc\r\n0\r\n\r\n", 400),
+    "bare CR in a chunk extension": (CHUNKED + b"3;a\rb\r\nabc\r\n0\r\n\r\n", 400),
+    "bare LF in quotes": (CHUNKED + b'3;a="\n"\r\nabc\r\n0\r\n\r\n', 400),
+    "chunk size beyond 63 bits": (CHUNKED + b"8000000000000000\r\nabc", 400),
     "bare LF in a chunk extension": (CHUNKED + b"3;a\nb\r\nabc\r\n0\r\n\r\n", 400),
     "control character in a chunk extension": (CHUNKED + b"3;a=\x01\r\nabc\r\n0\r\n\r\n", 400),
     "long chunk extension": (CHUNKED + b"3;" + b"a" * 20000 + b"\r\nabc\r\n0\r\n\r\n", 400),
     "bare LF in trailers": (CHUNKED + b"0\r\nX: y\n\r\n", 400),
     "bare LF behind trailers": (CHUNKED + b"0\r\nX: y\r\n\n", 400),
+    "trailer without a name": (CHUNKED + b"0\r\n: b\r\n\r\n", 400),
     "folded trailer": (CHUNKED + b"0\r\nX: y\r\n z\r\n\r\n", 400),
     "coding in trailers": (CHUNKED + b"0\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
     "long trailers": (CHUNKED + b"0\r\nX: " + b"y" * 20000 + b"\r\n\r\n", 400),
@@ -196,12 +208,17 @@ def test_refused(server, name):
     good(server.ask("/hello"))
 
 
-@pytest.mark.parametrize("name", ["length and chunked", "bare LF behind a field", "tls", "fastcgi"])
+LOGGED = {"length and chunked": "Content-Length", "bare LF behind a field": "bare LF", "tls": "TLS", "fastcgi": "--socket",
+          "version 2.0": "HTTP/1.1", "trailer without a name": "without a name",
+          "chunk extension without a name": "chunk extension", "no chunk size": "chunk size"}
+
+
+@pytest.mark.parametrize("name", LOGGED)
 def test_refusals_are_logged(start, name):
     server = start("hello")
-    texts = {"length and chunked": "Content-Length", "bare LF behind a field": "bare LF", "tls": "TLS", "fastcgi": "--socket"}
-    until(lambda: exchange(server, bytes(REFUSED[name][0])).status == 400
-          and re.search(r"warning: connection \d+: request 1: 400 Bad Request: [^\n]*" + texts[name], server.log()),
+    data, status = REFUSED[name]
+    until(lambda: exchange(server, bytes(data)).status == status
+          and re.search(r"warning: connection \d+: request 1: %d [^\n:]*: [^\n]*%s" % (status, LOGGED[name]), server.log()),
           "the line (one a second)", server.log)
 
 

@@ -25,7 +25,15 @@ static const struct vector {
     {"a: b\r\n c\r\n\r\n", HTTP_LINES_FOLDED, 0, 0},
     {"a: b\r\n\tc\r\n\r\n", HTTP_LINES_FOLDED, 0, 0},
     {"a: b\r\n \r\n\r\n", HTTP_LINES_FOLDED, 0, 0},
+    {":", HTTP_LINES_NAMELESS, 0, 0},
+    {": b\r\n\r\n", HTTP_LINES_NAMELESS, 0, 0},
+    {"a: b\r\n: d\r\n\r\n", HTTP_LINES_NAMELESS, 0, 0},
+    {"a: b\r\n:\r\n\r\n", HTTP_LINES_NAMELESS, 0, 0},
 };
+
+/* By result: a word of what the log says. */
+static const char *const words[] = {
+    [HTTP_LINES_BARE_LF] = "LF", [HTTP_LINES_FOLDED] = "white space", [HTTP_LINES_NAMELESS] = "without a name"};
 
 /* Feeds the text in pieces that end at the two places. */
 static void feed(const struct vector *v, size_t first, size_t second) {
@@ -45,7 +53,7 @@ static void feed(const struct vector *v, size_t first, size_t second) {
         REQUIRE(total == v->used);
         REQUIRE(lines.nlines == v->nlines);
     } else
-        REQUIRE(strstr(http_lines_problem(result), result == HTTP_LINES_FOLDED ? "white space" : "LF"));
+        REQUIRE(strstr(http_lines_problem(result), words[result]));
     guard_fini(&g);
 }
 
