@@ -37,7 +37,8 @@ struct parsing {
     struct slice host, expect, transfer_encoding;
     struct slice length;
     unsigned nhosts, ntransfer_encodings, nlengths, ncontent_types;
-    bool complete, nameless;
+    bool complete;
+    bool close, keep_alive; /* options of Connection */
     uint64_t content_length;
     uint16_t flags; /* of llhttp, which clears them when the request has no body */
     struct http_refusal *refusal;
@@ -67,6 +68,30 @@ static bool is(struct slice s, const char *lower) {
     return ascii_equals_nocase(s.p, lower, s.n);
 }
 
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+static struct slice trim(const char *at, size_t len) {
+    while (len && is_blank(at[len - 1]))
+        len--;
+    return (struct slice){at, len};
+}
+
+/* The options of a Connection field (RFC 9110, 7.6.1). llhttp finds none that stands beside a tab. */
+static void take_connection(struct parsing *p, struct slice value) {
+    const char *at = value.p, *end = value.p + value.n;
+    while (at < end) {
+        const char *comma = memchr(at, ',', (size_t)(end - at)), *stop = comma ? comma : end;
+        while (at < stop && is_blank(*at))
+            at++;
+        struct slice option = trim(at, (size_t)(stop - at));
+        p->close |= option.n == sizeof "close" - 1 && is(option, "close");
+        p->keep_alive |= option.n == sizeof "keep-alive" - 1 && is(option, "keep-alive");
+        at = stop + 1;
+    }
+}
+
 /* Notes what the server itself needs. Returns whether the field becomes an HTTP_* parameter. */
 static bool take_field(struct parsing *p, struct slice name, struct slice value) {
     switch (name.n) {
@@ -80,6 +105,10 @@ static bool take_field(struct parsing *p, struct slice name, struct slice value)
     case sizeof "Expect" - 1:
         if (is(name, "expect"))
             p->expect = value;
+        return true;
+    case sizeof "Connection" - 1:
+        if (is(name, "connection"))
+            take_connection(p, value);
         return true;
     case sizeof "Content-Type" - 1:
         if (!is(name, "content-type"))
@@ -105,19 +134,8 @@ static bool take_field(struct parsing *p, struct slice name, struct slice value)
     }
 }
 
-static struct slice trim(const char *at, size_t len) {
-    while (len && (at[len - 1] == ' ' || at[len - 1] == '\t'))
-        len--;
-    return (struct slice){at, len};
-}
-
-/* Callbacks of llhttp: each span is whole, because the section is. */
-
-static int on_url(llhttp_t *llhttp, const char *at, size_t len) {
-    struct parsing *p = llhttp->data;
-    p->head->target = (struct slice){at, len};
-    return 0;
-}
+/* Callbacks of llhttp: each span is whole, because the section is; of one that run_trimmed cuts, what is behind the cut
+ * is empty. */
 
 static int on_header_field(llhttp_t *llhttp, const char *at, size_t len) {
     struct parsing *p = llhttp->data;
@@ -128,10 +146,12 @@ static int on_header_field(llhttp_t *llhttp, const char *at, size_t len) {
 static int on_header_value(llhttp_t *llhttp, const char *at, size_t len) {
     struct parsing *p = llhttp->data;
     struct slice value = trim(at, len);
+    if (!p->name.n)
+        return 0; /* behind a cut */
     p->head->nfields++;
-    p->nameless |= !p->name.n;
     if (!memchr(p->name.p, '_', p->name.n) && take_field(p, p->name, value))
         put_field(p, p->name, value);
+    p->name.n = 0;
     return 0;
 }
 
@@ -146,7 +166,6 @@ static int on_headers_complete(llhttp_t *llhttp) {
 }
 
 static const llhttp_settings_t settings = {
-    .on_url = on_url,
     .on_header_field = on_header_field,
     .on_header_value = on_header_value,
     .on_headers_complete = on_headers_complete,
@@ -159,64 +178,107 @@ static bool refuse(struct parsing *p, const char *status, const char *why) {
     return false;
 }
 
-/* The end of the request line, without CR and LF. */
-static const char *line_end(const struct parsing *p) {
-    return (const char *)memchr(p->begin, '\n', (size_t)(p->end - p->begin)) - 1;
-}
-
-/* llhttp knows the methods of the registry and some more: another one is no mistake, but nothing that is done here. */
-static bool refuse_method(struct parsing *p) {
-    const char *end = line_end(p), *at = p->begin;
-    while (at < end && http_is_token_char(*at))
-        at++;
-    if (at > p->begin && at < end && *at == ' ')
-        return refuse(p, not_implemented, "unknown method");
-    return refuse(p, bad_request, "the request does not begin with a method");
-}
-
-static bool is_version(const char *at) {
-    return !memcmp(at, "HTTP/", 5) && at[5] >= '0' && at[5] <= '9' && at[6] == '.' && at[7] >= '0' && at[7] <= '9';
-}
-
 enum { VERSION_LEN = sizeof "HTTP/1.1" - 1 };
 
-static bool refuse_version(struct parsing *p) {
-    const char *end = line_end(p);
-    if (end - p->begin > VERSION_LEN && is_version(end - VERSION_LEN))
-        return refuse(p, "505 HTTP Version Not Supported", "only HTTP/1.1 and HTTP/1.0 are spoken");
-    return refuse(p, bad_request, "malformed version");
+static bool is_method(struct slice s, const char *method) {
+    return s.n == strlen(method) && !memcmp(s.p, method, s.n);
 }
 
-static bool check_llhttp(struct parsing *p, llhttp_t *llhttp, llhttp_errno_t error) {
-    switch (error) {
-    case HPE_OK:
-        if (p->nameless)
-            return refuse(p, bad_request, "a field without a name");
-        /* The beginning of HTTP/2 has an empty line in it. */
-        return p->complete || refuse_version(p);
-    case HPE_INVALID_METHOD:
-        return refuse_method(p);
-    case HPE_INVALID_VERSION:
-    case HPE_PAUSED_H2_UPGRADE:
-        return refuse_version(p);
-    default:
-        return refuse(p, bad_request, llhttp_get_error_reason(llhttp));
-    }
+/* Whether these VERSION_LEN bytes are a version (RFC 9112, 2.3). */
+static bool is_version(const char *at) {
+    return !memcmp(at, "HTTP/", 5) && ascii_is_digit(at[5]) && at[6] == '.' && ascii_is_digit(at[7]);
 }
 
-/* RFC 9112, 3: single spaces, and a version. */
-static bool check_line(struct parsing *p, const llhttp_t *llhttp) {
+/* RFC 9110, 2.5: who sends a later minor version of 1 understands 1.1 as well. */
+static bool check_version(struct parsing *p, const char *at) {
     struct http_head *head = p->head;
-    const char *end = line_end(p), *target_end = head->target.p + head->target.n;
-    head->method = (struct slice){p->begin, (size_t)(head->target.p - p->begin) - 1};
-    if (end - target_end != 1 + VERSION_LEN || !is_version(target_end + 1) || memchr(p->begin, ' ', head->method.n))
+    if (at[5] == '1') {
+        head->minor = at[7] != '0';
+        return true;
+    }
+    return refuse(p, "505 HTTP Version Not Supported",
+                  at[5] == '2' && is_method(head->method, "PRI") /* RFC 9113, 3.4 */
+                      ? "the peer speaks HTTP/2, which belongs to a proxy in front"
+                      : "only HTTP/1.1 and HTTP/1.0 are spoken");
+}
+
+/* No blanks and no controls. RFC 3986, 2 has no bytes beyond ASCII either, but clients send them, proxies pass them on,
+ * and none of them ends anything: there is one way to read them. */
+static bool is_target(struct slice s) {
+    for (size_t i = 0; i < s.n; i++) {
+        if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f)
+            return false;
+    }
+    return s.n > 0;
+}
+
+/* RFC 9112, 3: a method, which is any token (RFC 9110, 9.1), a target and a version, with single spaces between. llhttp
+ * does not see this line: it knows the methods of a list only, lets more spaces through, and no byte beyond ASCII. */
+static bool take_line(struct parsing *p, const char *end) {
+    struct http_head *head = p->head;
+    const char *at = p->begin;
+    while (at < end && http_is_token_char(*at))
+        at++;
+    head->method = (struct slice){p->begin, (size_t)(at - p->begin)};
+    if (!head->method.n || at == end || *at++ != ' ')
+        return refuse(p, bad_request, "the request does not begin with a method");
+    if (end - at < VERSION_LEN || !is_version(end - VERSION_LEN))
+        return refuse(p, bad_request, "malformed version");
+    if (end - at < 1 + VERSION_LEN || end[-VERSION_LEN - 1] != ' ')
         return refuse(p, bad_request, "malformed request line");
-    if (llhttp->http_major != 1 || llhttp->http_minor > 1)
-        return refuse_version(p);
-    head->minor = llhttp->http_minor;
-    if (llhttp->method == HTTP_CONNECT)
+    head->target = (struct slice){at, (size_t)(end - at) - VERSION_LEN - 1};
+    if (!is_target(head->target))
+        return refuse(p, bad_request, "no target, or white space or a control character in it");
+    if (is_method(head->method, "CONNECT"))
         return refuse(p, not_implemented, "CONNECT: this is no proxy");
-    return true;
+    return check_version(p, end - VERSION_LEN);
+}
+
+/* As llhttp is behind a request line, ready for fields that say alone what there is of a body, whatever the method and
+ * the version. Made before main begins, and constant then. */
+static llhttp_t behind_line;
+
+__attribute__((constructor)) static void make_behind_line(void) {
+    static const char line[] = "POST / HTTP/1.1\r\n";
+    llhttp_init(&behind_line, HTTP_REQUEST, &settings);
+    llhttp_execute(&behind_line, line, sizeof line - 1);
+}
+
+static void begin_fields(struct parsing *p, llhttp_t *llhttp) {
+    *llhttp = behind_line;
+    llhttp->data = p;
+    p->head->nfields = 0;
+}
+
+/* Runs it on fields without the blanks at the end of each line. */
+static llhttp_errno_t run_trimmed(llhttp_t *llhttp, const char *at, const char *end) {
+    llhttp_errno_t error = HPE_OK;
+    for (const char *line = at; line < end && error == HPE_OK;) {
+        const char *feed = memchr(line, '\n', (size_t)(end - line)), *cr = feed - 1, *stop = cr;
+        while (stop > line && is_blank(stop[-1]))
+            stop--;
+        if (stop < cr) {
+            error = llhttp_execute(llhttp, at, (size_t)(stop - at));
+            at = cr;
+        }
+        line = feed + 1;
+    }
+    return error == HPE_OK ? llhttp_execute(llhttp, at, (size_t)(end - at)) : error;
+}
+
+/* The blanks behind a value are spaces and tabs (RFC 9110, 5.6.3). llhttp knows it, but not of a length and a coding. */
+static bool take_fields(struct parsing *p, llhttp_t *llhttp, const char *at, char *params) {
+    size_t len = (size_t)(p->end - at);
+    begin_fields(p, llhttp);
+    llhttp_errno_t error = llhttp_execute(llhttp, at, len);
+    if ((error == HPE_INVALID_CONTENT_LENGTH || error == HPE_INVALID_TRANSFER_ENCODING) && memchr(at, '\t', len)) {
+        *p = (struct parsing){.head = p->head, .begin = p->begin, .end = p->end, .out = params, .refusal = p->refusal};
+        begin_fields(p, llhttp);
+        error = run_trimmed(llhttp, at, p->end);
+    }
+    if (error != HPE_OK)
+        return refuse(p, bad_request, llhttp_get_error_reason(llhttp));
+    return p->complete || refuse(p, bad_request, "malformed fields");
 }
 
 static bool is_number(struct slice digits, uint64_t number) {
@@ -229,8 +291,8 @@ static bool is_number(struct slice digits, uint64_t number) {
     return digits.n && n == number;
 }
 
-/* RFC 9112, 6.3 and 11.2: the chunks, and the bytes that do not belong to this request, are told by what llhttp has
- * understood; what the fields were found to say here decides all else. Two readings are no reading. */
+/* RFC 9112, 6.3 and 11.2: llhttp says whether the fields are well-formed, and how many bytes Content-Length is; what they
+ * were found to say here decides where the body ends. Two readings are no reading. */
 static bool check_framing(struct parsing *p) {
     bool chunked = p->flags & F_CHUNKED, length = p->flags & F_CONTENT_LENGTH;
     if (chunked == (p->ntransfer_encodings > 0) && length == (p->nlengths > 0) &&
@@ -309,16 +371,14 @@ static bool check_target(struct parsing *p, struct http_target *target) {
     const char *problem = http_target_parse(p->head->target, target);
     if (problem)
         return refuse(p, bad_request, problem);
-    if (target->path.p[0] == '*' && (p->head->method.n != 7 || memcmp(p->head->method.p, "OPTIONS", 7)))
+    if (target->path.p[0] == '*' && !is_method(p->head->method, "OPTIONS"))
         return refuse(p, bad_request, "the target * without the method OPTIONS");
     return true;
 }
 
 /* RFC 9112, 9.3 */
 static bool is_kept(const struct parsing *p) {
-    if (p->flags & F_CONNECTION_CLOSE)
-        return false;
-    return p->head->minor || p->flags & F_CONNECTION_KEEP_ALIVE;
+    return !p->close && (p->head->minor || p->keep_alive);
 }
 
 static void begin_body(struct http_body *body, int64_t length) {
@@ -337,16 +397,14 @@ bool http_parse_head(const char *data, size_t len, struct http_head *head, char 
     struct http_target target;
     struct parsing p = {.head = head, .begin = data, .end = data + len, .out = params, .refusal = refusal};
     *head = (struct http_head){0};
-    llhttp_init(llhttp, HTTP_REQUEST, &settings);
-    llhttp->data = &p;
-    llhttp_errno_t error = llhttp_execute(llhttp, data, len);
+    const char *line_end = memchr(data, '\n', len);
     *nparams = 0;
-    if (!check_llhttp(&p, llhttp, error) || !check_line(&p, llhttp) || !check_length(&p) || !check_framing(&p) ||
-        !check_expect(&p) || !check_target(&p, &target) || !check_host(&p, &target) || !check_content_type(&p) ||
-        !put_line(&p, &target))
+    if (!take_line(&p, line_end - 1) || !take_fields(&p, llhttp, line_end + 1, params) || !check_length(&p) ||
+        !check_framing(&p) || !check_expect(&p) || !check_target(&p, &target) || !check_host(&p, &target) ||
+        !check_content_type(&p) || !put_line(&p, &target))
         return false;
     head->keep_alive = is_kept(&p);
-    head->head_only = llhttp->method == HTTP_HEAD;
+    head->head_only = is_method(head->method, "HEAD");
     *nparams = (size_t)(p.out - params);
     begin_body(body, head->content_length);
     return true;

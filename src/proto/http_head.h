@@ -1,9 +1,10 @@
 /* The header section of an HTTP/1.1 request (RFC 9112, sections 2 to 6): from its bytes to the parameters that FastCGI
  * would have brought, so that everything above deals with one form only.
  *
- * llhttp checks the grammar. What it lets through for the sake of old peers is refused here and in http_lines.h, because
- * a proxy in front may have read the same bytes in another way: folded lines, bare line feeds, more than one space
- * in the request line, a transfer coding besides "chunked".
+ * The request line is read here: any token is a method (RFC 9110, 9.1), any bytes but blanks and controls are a target.
+ * llhttp checks the grammar of the fields. What it lets through for the sake of old peers is refused here and in
+ * http_lines.h, because a proxy in front may have read the same bytes in another way: folded lines, bare line feeds,
+ * fields without a name, a transfer coding besides "chunked".
  *
  * Pure: no I/O, no allocation, no lock. Slices point into the caller's bytes or into constants.
  */
@@ -22,7 +23,7 @@ struct http_head {
     struct slice target; /* as sent */
     struct slice host;   /* of an absolute-form target, which counts more (RFC 9112, 3.2.2), else of the Host field */
     bool has_host;
-    unsigned minor; /* the version is 1.0 or 1.1 */
+    unsigned minor; /* the version is 1.0, or 1.1, for which later ones are taken (RFC 9110, 2.5) */
     unsigned nfields;
     int64_t content_length; /* of the body; 0: there is none; -1: it comes in chunks */
     bool keep_alive;        /* the client can use the connection for another request (RFC 9112, 9.3) */

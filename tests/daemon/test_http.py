@@ -216,10 +216,51 @@ def test_targets(server):
 @pytest.mark.parametrize("path, decoded", [
     ("/a%20b", "/a b"), ("/caf%C3%A9", "/caf\xc3\xa9"), ("/%2F%2f", "///"), ("/a//b/", "/a//b/"), ("/.././a", "/.././a"),
     ("/%25%32%30", "/%20"), ("/~!$&'()*+,;=:@", "/~!$&'()*+,;=:@"), ("/a|b{c}", "/a|b{c}"), ("//host/x", "//host/x"),
+    ("/[]\"<>\\^`{|}", "/[]\"<>\\^`{|}"), ("/\xc3\xa0", "/\xc3\xa0"), ("/%C3\xa0/\xff\x80", "/\xc3\xa0/\xff\x80"),
 ])
 def test_path_is_decoded(start, path, decoded):
     environ = environ_of(start("anypath"), head(path=path))
     assert environ["PATH_INFO"] == decoded and environ["REQUEST_URI"] == path and environ["SCRIPT_NAME"] == ""
+
+
+def test_bytes_beyond_ascii(start):
+    """PEP 3333: native strings with a character for each byte, in the path, the query and the target."""
+    environ = environ_of(start("anypath"), head(path="http://b/\xe0?\xc3\xa0=\xff"))
+    assert [environ[key] for key in ("PATH_INFO", "QUERY_STRING", "REQUEST_URI", "HTTP_HOST")] == [
+        "/\xe0", "\xc3\xa0=\xff", "http://b/\xe0?\xc3\xa0=\xff", "b"]
+
+
+@pytest.mark.parametrize("method", ["QUERY", "CHECKIN", "UPDATE", "X-OWN", "get", "head", "Post", "PRI", "SOURCE", "!#$%&'*+-.^_`|~"])
+def test_any_method(start, method):
+    """It is a token that the server does not look at (RFC 9110, 9.1), and its body is what the fields say."""
+    server = start("anypath")
+    with server.connect() as connection:
+        connection.send(head(path="/a", method=method))
+        environ = {key: value for key, (kind, value) in json.loads(connection.read_response().check().body).items()}
+        assert (environ["REQUEST_METHOD"], environ["PATH_INFO"]) == (method, "/a")
+        for data in (head("Content-Length: 40", path="/a", method=method) + GET[:40],
+                     head("Transfer-Encoding: chunked", path="/a", method=method) + b"28\r\n" + GET[:40] + b"\r\n0\r\n\r\n"):
+            connection.send(data, GET)
+            for expected in (method, "GET"):
+                environ = json.loads(connection.read_response().check().body)
+                assert environ["REQUEST_METHOD"] == ["str", expected]
+
+
+@pytest.mark.parametrize("minor", [2, 9])
+def test_later_minor_version(start, minor):
+    """RFC 9110, 2.5: handled as 1.1, a kept connection and chunks included."""
+    server = start("wsgiapp")
+    with server.connect() as connection:
+        connection.send(head("Transfer-Encoding: chunked", path="/echo", method="POST", version="1.%d" % minor),
+                        b"5\r\nhello\r\n0\r\n\r\n")
+        assert connection.read_response().check().body == b"hello"
+        connection.send(head(path="/environ", version="1.%d" % minor))
+        assert json.loads(connection.read_response().check().body)["SERVER_PROTOCOL"] == ["str", "HTTP/1.1"]
+
+
+def test_options_of_connection_beside_tabs(server):
+    response = exchange(server, head("Connection: x,\tclose\t"))
+    assert response.check().header("Connection") == ["close"]
 
 
 def test_script_name(start):

@@ -208,7 +208,7 @@ def test_proxy_header_of_others(start):
     assert seen(server) == direct(server)
     with server.connect() as connection:
         connection.send(V1, head())
-        assert connection.read_response().status == 501 and connection.at_eof()
+        assert connection.read_response().status == 400 and connection.at_eof()
 
 
 # --- HAProxy

@@ -44,7 +44,17 @@ SERVED = {
     "trailers": (CHUNKED + b"3\r\nabc\r\n0\r\nX: y\r\nZ: w\r\n\r\n", 200),
     "upgrade that is not taken": (get(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"), 200),
     "propfind": (b"PROPFIND /hello HTTP/1.1\r\n" + H + b"\r\n", 200),
+    "unregistered method": (b"BREW /hello HTTP/1.1\r\n" + H + b"\r\n", 200),
+    "method in small letters": (b"get /hello HTTP/1.1\r\n" + H + b"\r\n", 200),
+    "method of all characters": (b"!#$%&'*+-.^_`|~09azAZ /hello HTTP/1.1\r\n" + H + b"\r\n", 200),
+    "method of another protocol": (b"DESCRIBE /hello HTTP/1.1\r\n" + H + b"\r\n", 200),
+    "version 1.2": (get(version=b"HTTP/1.2"), 200),
+    "version 1.9": (get(version=b"HTTP/1.9"), 200),
+    "raw bytes in a query": (get(target=b"/hello?\xc3\xa0\x80\xff"), 200),
     "host with the highest port": (get(host=b"Host: a:65535\r\n"), 200),
+    "tabs around a length": (POST + b"Content-Length:\t3\t\r\n\r\nabc", 200),
+    "blanks around a length": (POST + b"Content-Length: \t 3 \t \r\n\r\nabc", 200),
+    "tabs around a coding": (POST + b"Transfer-Encoding:\tchunked\t\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 200),
     "chunk extensions": (CHUNKED + b"3;a=b;c=d;e\r\nabc\r\n0;f\r\n\r\n", 200),
     "blanks in chunk extensions": (CHUNKED + b"3 ; a = b\t;\tc\r\nabc\r\n0 ;d\r\n\r\n", 200),
     "quoted pairs in chunk extensions": (CHUNKED + b'3;a="\\"\\\\";b=";\t\xff"\r\nabc\r\n0\r\n\r\n', 200),
@@ -122,13 +132,11 @@ REFUSED = {
     "no version": (b"GET /hello \r\n\r\n", 400),
     "version of three digits": (get(version=b"HTTP/1.10"), 400),
     "version in small letters": (get(version=b"http/1.1"), 400),
-    "version 1.2": (get(version=b"HTTP/1.2"), 505),
+    "version 3.0": (get(version=b"HTTP/3.0"), 505),
     "version 2.0": (get(version=b"HTTP/2.0"), 505),
     "version 0.9": (get(version=b"HTTP/0.9"), 505),
     "preface of http 2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     "another protocol": (get(version=b"RTSP/1.0"), 400),
-    "unknown method": (b"BREW /pot HTTP/1.1\r\n" + H + b"\r\n", 501),
-    "method in small letters": (b"get /hello HTTP/1.1\r\n" + H + b"\r\n", 501),
     "strange method": (b"G@T /hello HTTP/1.1\r\n" + H + b"\r\n", 400),
     "connect": (b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 501),
     # Targets.
@@ -141,9 +149,12 @@ REFUSED = {
     "broken encoding": (get(target=b"/hello%4"), 400),
     "wrong encoding": (get(target=b"/hello%zz"), 400),
     "encoded NUL": (get(target=b"/hello%00"), 400),
+    "raw bytes without a slash": (get(target=b"\xc3\xa9"), 400),
+    "raw bytes in a host": (get(target=b"http://\xc3\xa9/hello"), 400),
     "url with a port that is none": (get(target=b"http://a:65536/hello"), 400),
-    "raw bytes": (get(target=b"/caf\xc3\xa9"), 400),
     "NUL": (get(target=b"/hel\0lo"), 400),
+    "DEL": (get(target=b"/hel\x7flo"), 400),
+    "control in a query": (get(target=b"/hello?\x1f"), 400),
     # Chunks.
     "no chunk size": (CHUNKED + b"\r\nabc\r\n0\r\n\r\n", 400),
     "chunk size that is none": (CHUNKED + b"x\r\nabc\r\n0\r\n\r\n", 400),
@@ -181,7 +192,7 @@ REFUSED = {
     "tls": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     "fastcgi": (request(params("/hello")), 400),
     "zeros": (b"\0" * 100, 400),
-    "proxy protocol that nobody asked for": (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + get(), 501),
+    "proxy protocol that nobody asked for": (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + get(), 400),
 }
 
 
@@ -209,7 +220,7 @@ def test_refused(server, name):
 
 
 LOGGED = {"length and chunked": "Content-Length", "bare LF behind a field": "bare LF", "tls": "TLS", "fastcgi": "--socket",
-          "version 2.0": "HTTP/1.1", "trailer without a name": "without a name",
+          "preface of http 2": "HTTP/2,", "version 3.0": "HTTP/1.1", "trailer without a name": "without a name",
           "chunk extension without a name": "chunk extension", "no chunk size": "chunk size"}
 
 

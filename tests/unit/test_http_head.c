@@ -77,6 +77,42 @@ static const struct good {
      "HTTP_CONTENT_TYPX=u\nREQUEST_METHOD=PROPFIND\nSERVER_PROTOCOL=HTTP/1.1\nREQUEST_URI=/\nQUERY_STRING=\n"
      "PATH_INFO=/\n",
      "a", 0, 1, true, false},
+    /* RFC 9110, 2.5: a later minor version is one that speaks 1.1 as well. */
+    {"POST / HTTP/1.2\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+     "HTTP_EXPECT=100-continue\nREQUEST_METHOD=POST\nSERVER_PROTOCOL=HTTP/1.1\nREQUEST_URI=/\nQUERY_STRING=\n"
+     "PATH_INFO=/\n",
+     "a", -1, 1, true, true},
+    {"GET / HTTP/1.9\r\nHost: a\r\nConnection: close\r\n\r\n",
+     "HTTP_CONNECTION=close\nREQUEST_METHOD=GET\nSERVER_PROTOCOL=HTTP/1.1\nREQUEST_URI=/\nQUERY_STRING=\n"
+     "PATH_INFO=/\n",
+     "a", 0, 1, false, false},
+    /* RFC 9110, 5.6.3: optional white space is spaces and tabs, on both sides of every value. */
+    {"POST / HTTP/1.1\r\nX:\t\r\nY: \ty\t \tz \t\r\nContent-Length:\t 5 \t \t\r\nHost:\ta\t\r\n\r\n",
+     "HTTP_X=\nHTTP_Y=y\t \tz\nCONTENT_LENGTH=5\nREQUEST_METHOD=POST\nSERVER_PROTOCOL=HTTP/1.1\nREQUEST_URI=/\n"
+     "QUERY_STRING=\nPATH_INFO=/\n",
+     "a", 5, 1, true, false},
+    {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\t\r\n\r\n",
+     "CONTENT_LENGTH=5\nREQUEST_METHOD=POST\nSERVER_PROTOCOL=HTTP/1.1\nREQUEST_URI=/\nQUERY_STRING=\nPATH_INFO=/\n",
+     "a", 5, 1, true, false},
+    {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\t\r\n\r\n",
+     "CONTENT_LENGTH=0\nREQUEST_METHOD=POST\nSERVER_PROTOCOL=HTTP/1.1\nREQUEST_URI=/\nQUERY_STRING=\nPATH_INFO=/\n",
+     "a", 0, 1, true, false},
+    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\tchunked\t\r\nExpect:\t100-continue\t\r\n\r\n",
+     "HTTP_EXPECT=100-continue\nREQUEST_METHOD=POST\nSERVER_PROTOCOL=HTTP/1.1\nREQUEST_URI=/\nQUERY_STRING=\n"
+     "PATH_INFO=/\n",
+     "a", -1, 1, true, true},
+    {"GET / HTTP/1.1\r\nHost: a\r\nConnection:\tx,\tclose\t,y\r\n\r\n",
+     "HTTP_CONNECTION=x,\tclose\t,y\nREQUEST_METHOD=GET\nSERVER_PROTOCOL=HTTP/1.1\nREQUEST_URI=/\nQUERY_STRING=\n"
+     "PATH_INFO=/\n",
+     "a", 0, 1, false, false},
+    {"GET / HTTP/1.0\r\nConnection: x\r\nConnection: ,keep-alive\t\r\n\r\n",
+     "HTTP_CONNECTION=x\nHTTP_CONNECTION=,keep-alive\nREQUEST_METHOD=GET\nSERVER_PROTOCOL=HTTP/1.0\n"
+     "REQUEST_URI=/\nQUERY_STRING=\nPATH_INFO=/\n",
+     NULL, 0, 0, true, false},
+    {"GET / HTTP/1.1\r\nHost: a\r\nConnection: closed, xclose, \"close\", close x, clos\r\n\r\n",
+     "HTTP_CONNECTION=closed, xclose, \"close\", close x, clos\nREQUEST_METHOD=GET\nSERVER_PROTOCOL=HTTP/1.1\n"
+     "REQUEST_URI=/\nQUERY_STRING=\nPATH_INFO=/\n",
+     "a", 0, 1, true, false},
 };
 
 #define OK "Host: a\r\n\r\n"
@@ -85,9 +121,16 @@ static const struct bad {
     const char *text, *status;
 } bads[] = {
     {"\r\n", "400"},
-    {"BREW / HTTP/1.1\r\n" OK, "501"},
-    {"get / HTTP/1.1\r\n" OK, "501"},
+    {"/ HTTP/1.1\r\n" OK, "400"},
+    {"GET\r\n\r\n", "400"},
+    {"GET \r\n\r\n", "400"},
+    {"GET HTTP/1.1\r\n" OK, "400"},
+    {"GET  HTTP/1.1\r\n" OK, "400"},
+    {"HTTP/1.1\r\n" OK, "400"},
     {"CONNECT a:80 HTTP/1.1\r\n" OK, "501"},
+    {"CONNECT / HTTP/1.1\r\n" OK, "501"},
+    {"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" OK, "400"},
+    {"PROXY TCP4 192.0.2.1 192.0.2.2 1 2 HTTP/1.1\r\n" OK, "400"},
     {"G@T / HTTP/1.1\r\n" OK, "400"},
     {"GET\t/ HTTP/1.1\r\n" OK, "400"},
     {"GET  / HTTP/1.1\r\n" OK, "400"},
@@ -98,7 +141,13 @@ static const struct bad {
     {"GET /\r\n\r\n", "400"},
     {"GET / HTTP/2.0\r\n" OK, "505"},
     {"GET / HTTP/0.9\r\n" OK, "505"},
-    {"GET / HTTP/1.2\r\n" OK, "505"},
+    {"GET / HTTP/3.1\r\n" OK, "505"},
+    {"GET / HTTP/0.1\r\n" OK, "505"},
+    {"GET / HTTP/1.:\r\n" OK, "400"},
+    {"GET / HTTP/1.\r\n" OK, "400"},
+    {"GET / HTTP/1-1\r\n" OK, "400"},
+    {"GET / HTTP1.1\r\n" OK, "400"},
+    {"GET / HTTP/11\r\n" OK, "400"},
     {"PRI * HTTP/2.0\r\n\r\n", "505"},
     {"GET / HTTP/1.x\r\n" OK, "400"},
     {"GET / http/1.1\r\n" OK, "400"},
@@ -114,7 +163,10 @@ static const struct bad {
     {"GET /%0 HTTP/1.1\r\n" OK, "400"},
     {"GET /%zz HTTP/1.1\r\n" OK, "400"},
     {"GET /%00 HTTP/1.1\r\n" OK, "400"},
-    {"GET /\xc3\xa4 HTTP/1.1\r\n" OK, "400"},
+    {"GET \xc3\xa4 HTTP/1.1\r\n" OK, "400"},
+    {"GET http://\xc3\xa4/ HTTP/1.1\r\n" OK, "400"},
+    {"GET http://a:65536/ HTTP/1.1\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n", "400"},
     {"GET / HTTP/1.1\r\n\r\n", "400"},
     {"GET / HTTP/1.1\r\nHost: a\r\n" OK, "400"},
     {"GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", "400"},
@@ -133,6 +185,19 @@ static const struct bad {
     {"GET / HTTP/1.1\r\nContent-Length: +1\r\n" OK, "400"},
     {"GET / HTTP/1.1\r\nContent-Length: 0x1\r\n" OK, "400"},
     {"GET / HTTP/1.1\r\nContent-Length: 1 2\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nContent-Length: 1\t2\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nContent-Length: 1\t,\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nContent-Length:\t\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nContent-Length: 1\x0b\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nContent-Length: 1\t\r\nContent-Length: 1\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nContent-Length: 1\t\r\nTransfer-Encoding: chunked\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nContent-Length: 1\t\r\nX\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nContent-Length: 1\t\r\nX\t\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nContent-Length\t: 1\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\tx\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\t,\tidentity\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nTransfer-Encoding: chun\tked\r\n" OK, "400"},
+    {"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\t\r\nContent-Length: 1\t\r\n" OK, "400"},
     {"GET / HTTP/1.1\r\nContent-Length: 9223372036854775808\r\n" OK, "400"},
     {"GET / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n" OK, "400"},
     {"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n" OK, "400"},
@@ -241,16 +306,161 @@ START_TEST(nul)
 }
 END_TEST
 
-START_TEST(head_method)
+/* The method is any token (RFC 9110, 9.1), and what it means is the application's business: there is a body when a
+ * length says so, and none when the method is HEAD, in capitals, of the answer. */
+static const char *const methods[] = {
+    "GET",      "HEAD",   "POST",     "PUT",      "QUERY",  "CHECKIN",       "UPDATE",
+    "PATCH",    "BREW",   "X",        "get",      "head",   "Head",          "HEADX",
+    "HEA",      "POSTAL", "SOURCE",   "DESCRIBE", "PRI",    "PROPFIND",      "connect",
+    "CONNECTX", "CONNEC", "M-SEARCH", "ACL",      "UNBIND", "GET_PARAMETER", "!#$%&'*+-.^_`|~09azAZ",
+};
+
+START_TEST(method)
 {
-    static const char text[] = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
+    char text[256], shown[2048], wanted[64];
+    const char *m = methods[_i];
     struct http_head head;
     struct http_body body;
     struct http_refusal refusal = {0};
-    char shown[2048];
-    ck_assert(parse(text, sizeof text - 1, &head, shown, &body, &refusal));
-    ck_assert(head.head_only);
-    ck_assert_uint_eq(head.nfields, 1);
+    sprintf(wanted, "REQUEST_METHOD=%s\n", m);
+    for (int version = 0; version < 2; version++) {
+        int n = sprintf(text, "%s /p?q HTTP/1.%d\r\nHost: a\r\n\r\n", m, version);
+        if (!parse(text, (size_t)n, &head, shown, &body, &refusal))
+            ck_abort_msg("%s: %s", m, refusal.why);
+        ck_assert_int_eq(head.head_only, !strcmp(m, "HEAD"));
+        ck_assert_uint_eq(head.nfields, 1);
+        ck_assert(body.ended && head.keep_alive == (version > 0));
+        ck_assert_ptr_eq(strstr(shown, wanted), shown);
+    }
+    int n =
+        sprintf(text, "%s / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", m);
+    ck_assert(parse(text, (size_t)n, &head, shown, &body, &refusal));
+    ck_assert(head.content_length == 5 && !body.ended && !body.chunked && head.keep_alive);
+    n = sprintf(text, "%s / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", m);
+    ck_assert(parse(text, (size_t)n, &head, shown, &body, &refusal));
+    ck_assert(head.content_length == -1 && body.chunked && head.keep_alive);
+}
+END_TEST
+
+START_TEST(long_method)
+{
+    char *text = malloc(30000), *shown = malloc(30000);
+    struct http_head head;
+    struct http_body body;
+    struct http_refusal refusal = {0};
+    memset(text, 'M', 20000);
+    size_t n = 20000 + (size_t)sprintf(text + 20000, " / HTTP/1.1\r\nHost: a\r\n\r\n");
+    ck_assert(parse(text, n, &head, shown, &body, &refusal));
+    ck_assert_uint_eq(head.method.n, 20000);
+    free(text);
+    free(shown);
+}
+END_TEST
+
+/* Every byte but those of a token ends the method, or is refused in it. */
+START_TEST(byte_of_a_method)
+{
+    char text[64], shown[2048];
+    struct http_head head;
+    struct http_body body;
+    struct http_refusal refusal;
+    for (int c = 0; c < 256; c++) {
+        int n = sprintf(text, "AxB / HTTP/1.1\r\nHost: a\r\n\r\n");
+        text[1] = (char)c;
+        if (c == '\n')
+            continue; /* no line any more */
+        bool taken = parse(text, (size_t)n, &head, shown, &body, &refusal);
+        ck_assert_msg(taken == http_is_token_char((char)c), "byte 0x%02x", (unsigned)c);
+        if (!taken)
+            ck_assert_str_eq(refusal.status, "400 Bad Request");
+    }
+}
+END_TEST
+
+/* What nginx 1.22, HAProxy 2.6 and Caddy 2.6 pass on to an HTTP server, byte by byte, in a path and in a query:
+ *     0x00 to 0x20   none of them
+ *     "#"            nginx as it is, Caddy in a path as %23, HAProxy 400
+ *     "%"            in a path in front of two hexadecimal digits; HAProxy any; in a query all of them any
+ *     0x7f           HAProxy
+ *     0x80 to 0xff   nginx as they are, Caddy in a path encoded, HAProxy up to 0xa3
+ *     others         all of them as they are, "<>\^`{|} and " in a path Caddy encoded
+ * Served is what has one meaning: not "#", which is the beginning of what no target has (RFC 9112, 3.2), not a path that
+ * cannot be decoded, no control. */
+START_TEST(byte_of_a_target)
+{
+    char text[64], shown[2048], wanted[64];
+    struct http_head head;
+    struct http_body body;
+    struct http_refusal refusal;
+    for (int c = 0; c < 256; c++) {
+        int at = _i ? 7 : 5;
+        int n = sprintf(text, _i ? "GET /?axb HTTP/1.1\r\nHost: a\r\n\r\n" : "GET /axb HTTP/1.1\r\nHost: a\r\n\r\n");
+        text[at + !_i] = (char)c;
+        if (c == '\n')
+            continue; /* no line any more */
+        bool served = c > 0x20 && c != 0x7f && c != '#' && (_i || c != '%');
+        ck_assert_msg(parse(text, (size_t)n, &head, shown, &body, &refusal) == served, "byte 0x%02x", (unsigned)c);
+        if (!served) {
+            ck_assert_str_eq(refusal.status, "400 Bad Request");
+            continue;
+        }
+        if (_i)
+            sprintf(wanted, "REQUEST_URI=/?a%cb\nQUERY_STRING=a%cb\nPATH_INFO=/\n", c, c);
+        else if (c == '?')
+            strcpy(wanted, "REQUEST_URI=/a?b\nQUERY_STRING=b\nPATH_INFO=/a\n");
+        else
+            sprintf(wanted, "REQUEST_URI=/a%cb\nQUERY_STRING=\nPATH_INFO=/a%cb\n", c, c);
+        ck_assert_msg(strstr(shown, wanted) != NULL, "%s", shown);
+    }
+}
+END_TEST
+
+/* Of all targets that those three pass on: what each part of RFC 3986 becomes here. NULL: refused. */
+static const struct {
+    const char *target, *path, *query;
+} targets[] = {
+    {"/-._~", "/-._~", ""},                /* unreserved */
+    {"/:/?#[]@", NULL, NULL},              /* gen-delims, and a fragment */
+    {"/:/[]@?:/?[]@", "/:/[]@", ":/?[]@"}, /* the same without it */
+    {"/!$&'()*+,;=", "/!$&'()*+,;=", ""},  /* sub-delims */
+    {"/\"<>\\^`{|}", "/\"<>\\^`{|}", ""},  /* none of these: to be encoded, and seldom are */
+    {"/?\"<>\\^`{|}", "/", "\"<>\\^`{|}"},
+    {"/\xc3\xa0?\xc3\xa0", "/\xc3\xa0", "\xc3\xa0"},
+    {"/%c3\xa0", "/\xc3\xa0", ""},
+    {"/\xff\xfe\x80", "/\xff\xfe\x80", ""}, /* no UTF-8 */
+    {"http://a/\xc3\xa0", "/\xc3\xa0", ""},
+    {"/%2f%2F%25%0a%0D%7f%80", "///%\n\r\x7f\x80", ""},
+    {"/?%zz%4%", "/", "%zz%4%"}, /* a query is not decoded */
+    {"/?%00", "/", "%00"},
+    {"/%zz", NULL, NULL},
+    {"/%4", NULL, NULL},
+    {"/%", NULL, NULL},
+    {"/%00", NULL, NULL},
+    {"/a#", NULL, NULL},
+    {"/?a#b", NULL, NULL},
+    {"/a?b?c", "/a", "b?c"},
+    {"//a", "//a", ""},
+    {"/../a/./b/..", "/../a/./b/..", ""},
+    {"?a", NULL, NULL},
+    {"a", NULL, NULL},
+};
+
+START_TEST(target)
+{
+    char text[128], shown[2048], wanted[128];
+    struct http_head head;
+    struct http_body body;
+    struct http_refusal refusal;
+    int n = sprintf(text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", targets[_i].target);
+    bool taken = parse(text, (size_t)n, &head, shown, &body, &refusal);
+    ck_assert_msg(taken == (targets[_i].path != NULL), "%s", targets[_i].target);
+    if (!taken) {
+        ck_assert_str_eq(refusal.status, "400 Bad Request");
+        return;
+    }
+    sprintf(wanted, "REQUEST_URI=%s\nQUERY_STRING=%s\nPATH_INFO=%s\n", targets[_i].target, targets[_i].query,
+            targets[_i].path);
+    ck_assert_msg(strstr(shown, wanted) != NULL, "%s", shown);
 }
 END_TEST
 
@@ -311,7 +521,11 @@ int main(void) {
     tcase_add_loop_test(tc, good, 0, COUNT(goods));
     tcase_add_loop_test(tc, bad, 0, COUNT(bads));
     tcase_add_test(tc, nul);
-    tcase_add_test(tc, head_method);
+    tcase_add_loop_test(tc, method, 0, COUNT(methods));
+    tcase_add_test(tc, long_method);
+    tcase_add_test(tc, byte_of_a_method);
+    tcase_add_loop_test(tc, byte_of_a_target, 0, 2);
+    tcase_add_loop_test(tc, target, 0, COUNT(targets));
     tcase_add_loop_test(tc, room, 0, 3);
     tcase_add_loop_test(tc, lengths, 0, 2);
     tcase_add_test(tc, first_bytes);
