@@ -2,67 +2,14 @@
 
 #include "proto/http_body.h"
 
+#include "base/ascii.h"
 #include "proto/http_head.h"
-
-#include <sys/types.h>
 
 static const char too_much_framing[] = "too many bytes of chunk extensions or trailers";
 
-/* Trailers go through llhttp, which takes them for those of a last chunk. */
-
-static int on_message_complete(llhttp_t *p) {
-    struct http_body *body = p->data;
-    body->ended = true;
-    return HPE_PAUSED;
-}
-
-static const llhttp_settings_t settings = {.on_message_complete = on_message_complete};
-
-void http_body_begin_chunks(struct http_body *body) {
-    body->llhttp.settings = (void *)(uintptr_t)&settings;
-    body->llhttp.data = body;
-    body->state = HTTP_CHUNK_START;
-}
-
-static void begin_trailers(struct http_body *body) {
-    static const char last_chunk[] = "0\r\n";
-    llhttp_execute(&body->llhttp, last_chunk, sizeof last_chunk - 1);
-}
-
-/* Feeds `len` bytes. Returns how many llhttp took before it paused, or -1 with *why. */
-static ssize_t feed(struct http_body *body, const char *data, size_t len, const char **why) {
-    llhttp_errno_t error = llhttp_execute(&body->llhttp, data, len);
-    if (error == HPE_OK)
-        return (ssize_t)len;
-    if (error != HPE_PAUSED) {
-        *why = llhttp_get_error_reason(&body->llhttp);
-        return -1;
-    }
-    return llhttp_get_error_pos(&body->llhttp) - data;
-}
-
-static enum http_body_result decode_trailers(struct http_body *body, const char **pos, const char *end,
-                                             const char **why) {
-    size_t used;
-    enum http_lines_result lines = http_lines_scan(&body->trailers, *pos, (size_t)(end - *pos), &used);
-    if (lines != HTTP_LINES_MORE && lines != HTTP_LINES_END) {
-        *why = http_lines_problem(lines);
-        return HTTP_BODY_BAD;
-    }
-    body->framing += used;
-    if (body->framing > HTTP_FRAMING_MAX) {
-        *why = too_much_framing;
-        return HTTP_BODY_BAD;
-    }
-    ssize_t taken = used ? feed(body, *pos, used, why) : 0;
-    if (taken < 0)
-        return HTTP_BODY_BAD;
-    if ((size_t)taken != used || body->ended != (lines == HTTP_LINES_END)) {
-        *why = "malformed trailers";
-        return HTTP_BODY_BAD;
-    }
-    *pos += used;
-    return body->ended ? HTTP_BODY_END : HTTP_BODY_MORE;
+void http_body_begin(struct http_body *body, int64_t length) {
+    *body = (struct http_body){
+        .chunked = length < 0, .ended = !length, .state = HTTP_CHUNK_START, .left = length < 0 ? 0 : (uint64_t)length};
 }
 
 /* The line of a chunk's size (RFC 9112, 7.1 and 7.1.1):
@@ -71,7 +18,7 @@ static enum http_body_result decode_trailers(struct http_body *body, const char 
  * line finds the same one, because neither CR nor LF is let through within it. */
 
 static int hex_digit(char c) {
-    if (c >= '0' && c <= '9')
+    if (ascii_is_digit(c))
         return c - '0';
     c |= 0x20;
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
@@ -132,6 +79,62 @@ static enum http_chunk_state next_of_line(enum http_chunk_state state, char c) {
     }
 }
 
+/* Trailers (RFC 9112, 7.1.2) are fields, by the same rules: a name and a colon, no folded lines, CR and LF only at the
+ * end of a line. Who sends fields of the framing there (RFC 9110, 6.5.1: must not) hopes that somebody obeys them. */
+
+static const char *const framing_fields[] = {"transfer-encoding", "content-length"};
+
+/* The next byte of a name. */
+static void follow_name(struct http_body *body, char c) {
+    for (unsigned i = 0; i < 2; i++) {
+        /* Behind a difference its bit is gone; the end of the text is one. */
+        if (body->framing_field & 1U << i && framing_fields[i][body->name] != ascii_lower(c))
+            body->framing_field &= ~(1U << i);
+    }
+    body->name++;
+}
+
+static bool is_framing_field(const struct http_body *body) {
+    for (unsigned i = 0; i < 2; i++) {
+        if (body->framing_field & 1U << i && !framing_fields[i][body->name])
+            return true;
+    }
+    return false;
+}
+
+static enum http_chunk_state next_of_trailers(struct http_body *body, char c, const char **why) {
+    switch (body->state) {
+    case HTTP_CHUNK_TRAILER_START:
+        if (c == '\r')
+            return HTTP_CHUNK_LAST_CR;
+        body->name = 0;
+        body->framing_field = 3;
+        *why = c == ':' ? "a trailer without a name" : "a trailer line does not begin with a name";
+        break;
+    case HTTP_CHUNK_TRAILER_NAME:
+        *why = "a malformed name of a trailer";
+        if (c != ':')
+            break;
+        *why = "Transfer-Encoding or Content-Length in the trailers";
+        return is_framing_field(body) ? HTTP_CHUNK_BAD : HTTP_CHUNK_TRAILER_VALUE;
+    case HTTP_CHUNK_TRAILER_VALUE:
+        *why = "a bare LF or another control character in a trailer";
+        if (c == '\r')
+            return HTTP_CHUNK_TRAILER_CR;
+        return is_quotable(c) ? body->state : HTTP_CHUNK_BAD;
+    case HTTP_CHUNK_TRAILER_CR:
+        *why = "a bare CR in a trailer";
+        return c == '\n' ? HTTP_CHUNK_TRAILER_START : HTTP_CHUNK_BAD;
+    default:
+        *why = "a bare CR behind the trailers";
+        return c == '\n' ? HTTP_CHUNK_END : HTTP_CHUNK_BAD;
+    }
+    if (!http_is_token_char(c))
+        return HTTP_CHUNK_BAD;
+    follow_name(body, c);
+    return HTTP_CHUNK_TRAILER_NAME;
+}
+
 /* The next byte that is not data of a chunk. */
 static enum http_chunk_state next(struct http_body *body, char c, const char **why) {
     int digit;
@@ -152,16 +155,19 @@ static enum http_chunk_state next(struct http_body *body, char c, const char **w
         *why = "a bare CR behind a chunk size";
         if (c != '\n')
             return HTTP_CHUNK_BAD;
-        if (body->left)
-            return HTTP_CHUNK_DATA;
-        begin_trailers(body);
-        return HTTP_CHUNK_TRAILERS;
+        return body->left ? HTTP_CHUNK_DATA : HTTP_CHUNK_TRAILER_START;
     case HTTP_CHUNK_DATA_END:
         *why = "a chunk is longer than its size";
         return c == '\r' ? HTTP_CHUNK_DATA_CR : HTTP_CHUNK_BAD;
     case HTTP_CHUNK_DATA_CR:
         *why = "a bare CR behind a chunk";
         return c == '\n' ? HTTP_CHUNK_START : HTTP_CHUNK_BAD;
+    case HTTP_CHUNK_TRAILER_START:
+    case HTTP_CHUNK_TRAILER_NAME:
+    case HTTP_CHUNK_TRAILER_VALUE:
+    case HTTP_CHUNK_TRAILER_CR:
+    case HTTP_CHUNK_LAST_CR:
+        return next_of_trailers(body, c, why);
     default:
         *why = "a malformed chunk extension";
         return next_of_line(body->state, c);
@@ -184,7 +190,7 @@ static enum http_body_result decode_known(struct http_body *body, const char **p
 
 static enum http_body_result decode_chunks(struct http_body *body, const char **pos, const char *end, http_body_fn *put,
                                            void *arg, const char **why) {
-    while (*pos < end && body->state != HTTP_CHUNK_TRAILERS) {
+    while (*pos < end && body->state != HTTP_CHUNK_END) {
         if (body->state == HTTP_CHUNK_DATA) {
             body->framing = 0;
             if (decode_known(body, pos, end, put, arg) == HTTP_BODY_END)
@@ -199,16 +205,15 @@ static enum http_body_result decode_chunks(struct http_body *body, const char **
         if (body->state == HTTP_CHUNK_BAD)
             return HTTP_BODY_BAD;
     }
-    return *pos < end ? decode_trailers(body, pos, end, why) : HTTP_BODY_MORE;
+    return body->state == HTTP_CHUNK_END ? HTTP_BODY_END : HTTP_BODY_MORE;
 }
 
 enum http_body_result http_body_decode(struct http_body *body, const char **pos, const char *end, http_body_fn *put,
                                        void *arg, const char **why) {
     if (body->ended)
         return HTTP_BODY_END;
-    if (body->chunked)
-        return decode_chunks(body, pos, end, put, arg, why);
-    enum http_body_result result = decode_known(body, pos, end, put, arg);
+    enum http_body_result result =
+        body->chunked ? decode_chunks(body, pos, end, put, arg, why) : decode_known(body, pos, end, put, arg);
     body->ended = result == HTTP_BODY_END;
     return result;
 }

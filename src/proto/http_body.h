@@ -1,17 +1,14 @@
 /* The body of an HTTP/1.1 request: its end, by Content-Length or by the chunked coding, which is taken off (RFC 9112,
  * sections 6 and 7.1). Extensions of chunks and trailers are checked and skipped.
  *
- * The framing of chunks is decoded here and not by llhttp, whose releases differ in what they let through around
- * extensions (version 8 refuses legal ones, and takes some that are none). Trailers are fields, so they are llhttp's.
+ * All of it is decoded here and not by llhttp, whose releases differ in what they let through of extensions (version 8
+ * refuses legal ones, and takes some that are none) and of trailers.
  *
  * Pure: no I/O, no allocation, no lock.
  */
 #ifndef WSGI_FCGI_PROTO_HTTP_BODY_H
 #define WSGI_FCGI_PROTO_HTTP_BODY_H
 
-#include "proto/http_lines.h"
-
-#include <llhttp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,19 +37,24 @@ enum http_chunk_state {
     HTTP_CHUNK_DATA,
     HTTP_CHUNK_DATA_END,
     HTTP_CHUNK_DATA_CR,
-    HTTP_CHUNK_TRAILERS,
+    HTTP_CHUNK_TRAILER_START, /* a line of the trailers, or the empty one */
+    HTTP_CHUNK_TRAILER_NAME,
+    HTTP_CHUNK_TRAILER_VALUE, /* behind the colon */
+    HTTP_CHUNK_TRAILER_CR,
+    HTTP_CHUNK_LAST_CR, /* of the empty line */
+    HTTP_CHUNK_END,
     HTTP_CHUNK_BAD
 };
 
 /* Made ready by http_parse_head. */
 struct http_body {
-    llhttp_t llhttp; /* of the trailers */
     bool chunked;
     bool ended;
     enum http_chunk_state state; /* of a chunked body */
     uint64_t left;               /* bytes of the body whose length is known, or of the chunk */
     size_t framing;              /* bytes since the last one of the body */
-    struct http_lines trailers;
+    size_t name;                 /* bytes of the name of the trailer so far */
+    unsigned framing_field;      /* bits: fields of the framing whose name it may still be */
 };
 
 enum http_body_result {
@@ -65,7 +67,7 @@ enum http_body_result {
 enum http_body_result http_body_decode(struct http_body *body, const char **pos, const char *end, http_body_fn *put,
                                        void *arg, const char **why);
 
-/* For http_parse_head: the llhttp of *body has parsed the header section of a chunked request. */
-void http_body_begin_chunks(struct http_body *body);
+/* Makes *body ready for the bytes of a body of this length, -1 when it comes in chunks. */
+void http_body_begin(struct http_body *body, int64_t length);
 
 #endif

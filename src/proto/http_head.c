@@ -5,6 +5,7 @@
 #include "base/ascii.h"
 #include "proto/http_target.h"
 
+#include <llhttp.h>
 #include <string.h>
 
 #define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
@@ -381,31 +382,21 @@ static bool is_kept(const struct parsing *p) {
     return !p->close && (p->head->minor || p->keep_alive);
 }
 
-static void begin_body(struct http_body *body, int64_t length) {
-    body->chunked = length < 0;
-    body->ended = length == 0;
-    body->framing = 0;
-    body->trailers = (struct http_lines){0};
-    body->left = length < 0 ? 0 : (uint64_t)length;
-    if (body->chunked)
-        http_body_begin_chunks(body);
-}
-
 bool http_parse_head(const char *data, size_t len, struct http_head *head, char *params, size_t *nparams,
                      struct http_body *body, struct http_refusal *refusal) {
-    llhttp_t *llhttp = &body->llhttp;
+    llhttp_t llhttp;
     struct http_target target;
     struct parsing p = {.head = head, .begin = data, .end = data + len, .out = params, .refusal = refusal};
     *head = (struct http_head){0};
     const char *line_end = memchr(data, '\n', len);
     *nparams = 0;
-    if (!take_line(&p, line_end - 1) || !take_fields(&p, llhttp, line_end + 1, params) || !check_length(&p) ||
+    if (!take_line(&p, line_end - 1) || !take_fields(&p, &llhttp, line_end + 1, params) || !check_length(&p) ||
         !check_framing(&p) || !check_expect(&p) || !check_target(&p, &target) || !check_host(&p, &target) ||
         !check_content_type(&p) || !put_line(&p, &target))
         return false;
     head->keep_alive = is_kept(&p);
     head->head_only = is_method(head->method, "HEAD");
     *nparams = (size_t)(p.out - params);
-    begin_body(body, head->content_length);
+    http_body_begin(body, head->content_length);
     return true;
 }

@@ -1,4 +1,4 @@
-/* The lines of a header or trailer section of HTTP/1.1, and its end (RFC 9112, sections 2.2, 5.2 and 7.1.2).
+/* The lines of a header section of HTTP/1.1, and its end (RFC 9112, sections 2.2 and 5.2).
  *
  * A line ends in CR and LF and does not begin with a space or tab. RFC 9112 lets a server be lenient in both; that
  * would be the ground for a proxy and a server to see different requests in the same bytes. Nor does a line begin with

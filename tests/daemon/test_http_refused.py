@@ -185,6 +185,7 @@ REFUSED = {
     "bare LF behind trailers": (CHUNKED + b"0\r\nX: y\r\n\n", 400),
     "trailer without a name": (CHUNKED + b"0\r\n: b\r\n\r\n", 400),
     "folded trailer": (CHUNKED + b"0\r\nX: y\r\n z\r\n\r\n", 400),
+    "length in trailers": (CHUNKED + b"0\r\nContent-Length: 5\r\n\r\n", 400),
     "coding in trailers": (CHUNKED + b"0\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
     "long trailers": (CHUNKED + b"0\r\nX: " + b"y" * 20000 + b"\r\n\r\n", 400),
     # Others.

@@ -10,6 +10,7 @@
 #include "proto/cgi.h"
 #include "proto/http_encode.h"
 #include "proto/http_head.h"
+#include "proto/http_lines.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,6 +5,7 @@
 
 #include "unit.h"
 
+#include <llhttp.h>
 #include <stdio.h>
 
 /* What llhttp says at the end of the fields, instead of what it has found. */

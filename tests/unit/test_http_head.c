@@ -2,6 +2,7 @@
 
 #include "proto/http_head.h"
 
+#include "proto/http_lines.h"
 #include "unit.h"
 
 #include <stdio.h>
