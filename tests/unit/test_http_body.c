@@ -100,6 +100,8 @@ static const struct vector {
     {CHUNKED, "5 \n\r\nhello\r\n0\r\n\r\n", "", HTTP_BODY_BAD, 0},
     {CHUNKED, "5;a\x01\r\nhello\r\n0\r\n\r\n", "", HTTP_BODY_BAD, 0},
     {CHUNKED, "5\r\nhello\r\r\n0\r\n\r\n", "hello", HTTP_BODY_BAD, 0},
+    {CHUNKED, "5\r\nhello\rx0\r\n\r\n", "hello", HTTP_BODY_BAD, 0},
+    {CHUNKED, "5\r\nhellox\n0\r\n\r\n", "hello", HTTP_BODY_BAD, 0},
     {CHUNKED, "5\r\nhello\r0\r\n\r\n", "hello", HTTP_BODY_BAD, 0},
     {CHUNKED, "8000000000000000\r\n", "", HTTP_BODY_BAD, 0},
     {CHUNKED, "ffffffffffffffff\r\n", "", HTTP_BODY_BAD, 0},

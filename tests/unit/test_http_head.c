@@ -465,6 +465,20 @@ START_TEST(target)
 }
 END_TEST
 
+/* --limit-param-count counts fields, also where they are read twice for a tab. */
+START_TEST(fields_are_counted_once)
+{
+    static const char *const texts[] = {"GET / HTTP/1.1\r\nHost: a\r\nX_Y: z\r\nContent-Length: 5\r\n\r\n",
+                                        "GET / HTTP/1.1\r\nHost: a\r\nX:\t\r\nContent-Length: 5\t\r\n\r\n"};
+    struct http_head head;
+    struct http_body body;
+    struct http_refusal refusal = {0};
+    char shown[2048];
+    ck_assert(parse(texts[_i], strlen(texts[_i]), &head, shown, &body, &refusal));
+    ck_assert_uint_eq(head.nfields, 3);
+}
+END_TEST
+
 /* The parameters of the most awkward sections fit into what http_params_max says. */
 START_TEST(room)
 {
@@ -527,6 +541,7 @@ int main(void) {
     tcase_add_test(tc, byte_of_a_method);
     tcase_add_loop_test(tc, byte_of_a_target, 0, 2);
     tcase_add_loop_test(tc, target, 0, COUNT(targets));
+    tcase_add_loop_test(tc, fields_are_counted_once, 0, 2);
     tcase_add_loop_test(tc, room, 0, 3);
     tcase_add_loop_test(tc, lengths, 0, 2);
     tcase_add_test(tc, first_bytes);
