@@ -1,13 +1,18 @@
 """wsgi.input against io.BytesIO (PEP 3333, "Input and Error Streams": the semantics of the Library Reference)."""
+import gzip
 import io
 import json
+import pickle
 import random
+import tarfile
 import threading
+import urllib.parse
 
 import pytest
 
 import fcgi
 import rawhttp
+from apps import streams
 from conftest import check_structure
 from daemon import SANITIZED
 from fcgi import params, record
@@ -19,17 +24,8 @@ SEEDS = range(4 if SANITIZED else 12)
 
 
 def expected(body, calls):
-    """What io.BytesIO does, in the form that the application answers."""
-    model, results = io.BytesIO(body), []
-    for name, *args in calls:
-        try:
-            value = list(model) if name == "list" else next(model) if name == "next" else getattr(model, name)(*args)
-        except Exception as error:
-            value = type(error).__name__
-        if isinstance(value, list):
-            value = [line.decode("latin-1") for line in value]
-        results.append(["bytes", value.decode("latin-1")] if isinstance(value, bytes) else value)
-    return results
+    """What the model does, in the form that the application answers."""
+    return streams.results(streams.Input(body), calls)
 
 
 def a_body(chance, size):
@@ -47,9 +43,11 @@ SIZES = [0, 1, 2, 7, 100, 4096, 8191, 8192, 8193, 65535, 65536, 70000, None, -1,
 def some_calls(chance):
     calls = []
     for _ in range(chance.randrange(1, 30)):
-        name = chance.choice(["read", "read", "readline", "readline", "readlines", "next"])
+        name = chance.choice(["read", "read", "readline", "readline", "readlines", "next", "readinto"])
         if name == "next":
             calls.append([name])
+        elif name == "readinto":
+            calls.append([name, chance.choice(["bytearray", "memoryview", "words"]), chance.choice([0, 1, 100, 8193, 70000])])
         elif name == "readlines":
             calls.append([name, chance.choice([1, 10, 5000, 30000])])
         elif name == "read":
@@ -61,7 +59,8 @@ def some_calls(chance):
         calls.append(chance.choice([["read"], ["read", None], ["read", -1], ["read", 1 << 40], ["readlines"],
                                     ["readlines", None], ["readlines", -1], ["readlines", 0], ["list"]]))
         calls += chance.sample([["read"], ["read", 5], ["read", 0], ["readline"], ["readline", 5], ["readlines"],
-                                ["readlines", 5], ["next"], ["list"], ["read", -1]], 5)
+                                ["readlines", 5], ["next"], ["list"], ["read", -1], ["readinto", "bytearray", 5],
+                                ["read1"], ["readinto1", "bytearray", 5]], 5)
     return calls
 
 
@@ -138,8 +137,7 @@ def test_end_at_content_length(server):
     with server.connect() as connection:
         connection.send(fcgi.request(given, body + b"\nbeyond the length\n"))
         response = check_structure(connection.read_response(1))
-    assert json.loads(response.body)[0] == ["bytes", "line\nrest"]
-    assert json.loads(response.body)[1:] == [["bytes", ""], ["bytes", ""], [], []]
+    assert json.loads(response.body) == [["bytes", "line\nrest"], ["bytes", ""], ["bytes", ""], ["list", []], ["list", []]]
 
 
 @pytest.mark.parametrize("prefix", ["", "/validated"])
@@ -150,11 +148,119 @@ def test_errors_stream_takes_every_text(client, server, prefix):
     server.wait_log("errors %s: caf\xe9 \u20ac \U0001f600 \0 lone \\\\udc80\none\ntwo\nab\n" % token)
 
 
-def test_streams_have_no_close(client):
-    """Applications must not close them; these methods there are."""
+METHODS = ["close", "closed", "detach", "fileno", "flush", "isatty", "read", "read1", "readable", "readinto", "readinto1",
+           "readline", "readlines", "seek", "seekable", "tell", "truncate", "writable", "write", "writelines"]
+
+
+def test_methods(client):
+    """wsgi.input has those of a stream of the io module; wsgi.errors cannot be closed."""
     stream, errors = get_json(client, "/stream-attributes")
-    assert stream == ["read", "readline", "readlines"]
+    assert stream == METHODS
     assert {"flush", "write", "writelines"} <= set(errors) and "close" not in errors
+
+
+# --- as a stream of the io module
+
+BODY = b"first\nsecond\nthird"
+ASKED = [["readable"], ["writable"], ["seekable"], ["isatty"], ["flush"], ["closed"], ["fileno"], ["seek", 0], ["seek", 0, 2],
+         ["tell"], ["truncate"], ["truncate", 5], ["write", "x"], ["writelines", []], ["detach"], ["close", 1],
+         ["flush", 1], ["readable", 1], ["readinto"], ["readinto", 1, 2, 3], ["read1", 1, 2], ["read1", "x"],
+         *(["readinto", shape, 5] for shape in streams.SHAPES), *(["readinto1", shape, 5] for shape in streams.SHAPES)]
+
+
+def test_what_is_asked_of_a_stream(client):
+    """No descriptor, nothing to write to, no position: as any such stream of the io module says it."""
+    response = client.ask("/operations", "POST", body=packed(BODY, ASKED + [["read"]]))
+    for call, got, right in zip(ASKED, json.loads(response.body), expected(BODY, ASKED), strict=False):
+        assert got == right, call
+    assert json.loads(response.body) == expected(BODY, ASKED + [["read"]])
+
+
+@pytest.mark.parametrize("how", ["close", "with"])
+def test_closed_input(client, how):
+    """Then every method says so, and close() may be called again."""
+    reading = [["read"], ["readline"], ["readlines"], ["next"], ["list"], ["read1"], ["readinto", "bytes", 5], ["with"]]
+    calls = [["readline"], [how], ["closed"], *ASKED, *reading, ["close"], ["closed"]]
+    response = client.ask("/operations", "POST", body=packed(BODY, calls))
+    for call, got, right in zip(calls, json.loads(response.body), expected(BODY, calls), strict=True):
+        assert got == right, call
+
+
+@pytest.mark.parametrize("size", [0, 10, 300000])
+def test_input_that_was_closed_is_no_business_of_the_server(client, size):
+    for _ in range(2):
+        assert get_json(client, "/closed-input", "POST", body=b"x" * size) == "closed"
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 60000, 300000])
+@pytest.mark.parametrize("name, args, most", [("read1", [], None), ("read1", [7], 7), ("read1", [-1], None),
+                                              ("read1", [None], None), ("read1", [100000], 100000),
+                                              ("readinto1", [9000], 9000)])
+def test_read1_to_the_end(client, size, name, args, most):
+    """At least a byte, at most what is asked for; nothing at the end only."""
+    body = a_body(random.Random(size), size)
+    path = "/read-to-the-end?call=" + urllib.parse.quote(json.dumps([name, *args]))
+    lengths, got = get_json(client, path, "POST", body=body)
+    assert got == body.decode("latin-1")
+    assert lengths[-1] == 0 and all(0 < length <= (most or size) for length in lengths[:-1])
+
+
+UTF8 = "first,1\ncaf\xe9 \u20ac,2\r\n" + "x" * 9000 + ",3\nlast,4"
+
+
+@pytest.mark.parametrize("how, expected", [
+    ("text", UTF8.replace("\r\n", "\n")),
+    ("text lines", UTF8.splitlines(True)),
+    ("text left", ["first,1\n", True, False]),
+    ("text closes", ["first,1\n", True]),
+    ("buffered", UTF8.encode().decode("latin-1")),
+    ("buffered pieces", None),
+    ("text over buffered", UTF8.replace("\r\n", "\n").splitlines(True)),
+    ("codecs", UTF8),
+    ("copyfileobj", UTF8.encode().decode("latin-1")),
+    ("csv", [line.split(",") for line in UTF8.splitlines()]),
+    ("classes", [True, True, False, False]),
+    ("subprocess", "UnsupportedOperation"),
+])
+def test_wrapped(client, how, expected):
+    """The classes of the io module, and what is written for its files, take it as it is."""
+    if how == "buffered pieces":
+        whole = UTF8.encode()
+        peeked, three, line, five, rest = get_json(client, "/wrapped-input?how=" + how.replace(" ", "+"), "POST", body=whole)
+        assert (peeked, three, line, five) == ("fir", "fir", "st,1\n", whole[8:13].decode("latin-1"))
+        assert rest == whole[13:].decode("latin-1")
+        return
+    assert get_json(client, "/wrapped-input?how=" + how.replace(" ", "+"), "POST", body=UTF8.encode()) == expected
+
+
+def test_formats(client):
+    """Compressed, archived, pickled: read as they come."""
+    assert get_json(client, "/wrapped-input?how=gzip", "POST", body=gzip.compress(b"body" * 10000)) == "body" * 10000
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w|gz") as tar:
+        for name in ("one", "two"):
+            tar.addfile(tarfile.TarInfo(name))
+    plain = gzip.decompress(archive.getvalue())
+    assert get_json(client, "/wrapped-input?how=tar", "POST", body=plain) == ["one", "two"]
+    pickled = pickle.dumps([b"x" * 300000, bytearray(200000)], protocol=5)
+    assert get_json(client, "/wrapped-input?how=pickle", "POST", body=pickled) == [300000, 200000]
+
+
+@pytest.mark.parametrize("how, given", [("read1", b"line"), ("readinto1", b"line")])
+def test_what_has_come_is_given_at_once(server, gate, how, given):
+    """read1() and readinto1() wait for nothing beyond the first bytes."""
+    body = b"x" * 70000 + given
+    with server.connect() as connection:
+        given_params = params("/read1-slowly", "POST", "gate=%s&how=%s&skip=70000" % (gate.path, how),
+                              body=body + b"rest")
+        whole = fcgi.request(given_params, body, end=False)
+        connection.send(whole)
+        visitor = gate.arrived()
+        assert visitor.text == given.decode()
+        connection.send(b"rest" if server.speaks_http else record(fcgi.STDIN, 1, b"rest") + record(fcgi.STDIN, 1))
+        visitor.release()
+        response = check_structure(connection.read_response(1))
+    assert response.body == b"rest"
 
 
 def test_errors_stream_refuses_bytes(client):

@@ -3,17 +3,25 @@
 Every path is served a second time below /validated, where wsgiref.validate stands between the server and the
 application.
 """
+import codecs
 import collections
+import csv
 import functools
 import gc
+import gzip
 import io
 import json
 import os
+import pickle
+import shutil
 import signal
+import subprocess
 import sys
+import tarfile
 import threading
 from wsgiref.validate import validator
 
+import streams
 import wsgiapp
 from gateway import knock, visit
 from wsgiapp import Closing, closed, kept, lock, reply, route, text
@@ -53,18 +61,71 @@ def attempt(function, *args, **keywords):
 def operations(environ, start_response, query):
     """Runs the calls that the first line of the body lists on the rest of it."""
     stream = environ["wsgi.input"]
-    results = []
-    for name, *args in json.loads(stream.readline()):
-        if name == "list":
-            value = attempt(list, stream)
-        elif name == "next":
-            value = attempt(next, iter(stream))
+    return reply(start_response, streams.results(stream, json.loads(stream.readline())))
+
+
+# What people do with a stream that has these methods.
+WRAPPED = {
+    "text": lambda stream: io.TextIOWrapper(stream, "utf-8").read(),
+    "text lines": lambda stream: list(io.TextIOWrapper(stream, "utf-8", newline="")),
+    "text left": lambda stream: [(wrapper := io.TextIOWrapper(stream, "utf-8")).readline(), wrapper.detach() is stream,
+                                 stream.closed],
+    "text closes": lambda stream: [io.TextIOWrapper(stream, "utf-8").readline(), stream.closed],
+    "buffered": lambda stream: io.BufferedReader(stream).read(),
+    "buffered pieces": lambda stream: (lambda reader: [reader.peek(3)[:3], reader.read(3), reader.readline(),
+                                                       reader.read1(5), reader.read()])(io.BufferedReader(stream)),
+    "text over buffered": lambda stream: io.TextIOWrapper(io.BufferedReader(stream), "utf-8").readlines(),
+    "codecs": lambda stream: codecs.getreader("utf-8")(stream).read(),
+    "copyfileobj": lambda stream: (lambda out: (shutil.copyfileobj(stream, out), out.getvalue())[1])(io.BytesIO()),
+    "csv": lambda stream: list(csv.reader(io.TextIOWrapper(stream, "utf-8", newline=""))),
+    "classes": lambda stream: [isinstance(stream, kind) for kind in (io.IOBase, io.BufferedIOBase, io.RawIOBase,
+                                                                     io.TextIOBase)],
+    "subprocess": lambda stream: attempt(subprocess.run, ["true"], stdin=stream),
+    "gzip": lambda stream: gzip.GzipFile(fileobj=stream).read(),
+    "tar": lambda stream: [member.name for member in tarfile.open(fileobj=stream, mode="r|")],
+    "pickle": lambda stream: [len(part) for part in pickle.load(stream)],
+}
+
+
+@route
+def wrapped_input(environ, start_response, query):
+    return reply(start_response, streams.text_of(WRAPPED[query["how"]](environ["wsgi.input"])))
+
+
+@route
+def read_to_the_end(environ, start_response, query):
+    """Calls `call` until it gives nothing: how long the pieces were, and all of them."""
+    stream, pieces = environ["wsgi.input"], []
+    name, *args = json.loads(query["call"])
+    while not pieces or pieces[-1]:
+        if name == "read1":
+            pieces.append(stream.read1(*args))
         else:
-            value = attempt(getattr(stream, name), *args)
-        if isinstance(value, list):
-            value = [line.decode("latin-1") for line in value]
-        results.append(value if isinstance(value, (list, str)) else ["bytes", value.decode("latin-1")])
-    return reply(start_response, results)
+            buffer = bytearray(args[0])
+            pieces.append(bytes(buffer[:stream.readinto1(buffer)]))
+    return reply(start_response, [[len(piece) for piece in pieces], b"".join(pieces).decode("latin-1")])
+
+
+@route
+def read1_slowly(environ, start_response, query):
+    """Takes the first `skip` bytes, then what has come behind them, and shows that before it reads on."""
+    stream = environ["wsgi.input"]
+    stream.read(int(query["skip"]))
+    if query["how"] == "read1":
+        piece = stream.read1()
+    else:
+        buffer = bytearray(1000)
+        piece = bytes(buffer[:stream.readinto1(buffer)])
+    visit(query["gate"], piece.decode())
+    start_response("200 OK", PLAIN)
+    return [stream.read()]
+
+
+@route
+def closed_input(environ, start_response, query):
+    """wsgi.input belongs to the application, which may close it."""
+    environ["wsgi.input"].close()
+    return reply(start_response, "closed")
 
 
 @route
