@@ -42,6 +42,7 @@ HTTP_LIBS = $(LLHTTP_LIBS)
 endif
 
 src_librequest_a_SOURCES = \
+	src/request/answer.c src/request/answer.h \
 	src/request/body.c src/request/body.h \
 	src/request/request.c src/request/request.h
 

@@ -9,7 +9,7 @@ UNIT_PROTO += \
 	tests/unit/test_forwarded tests/unit/test_http_body tests/unit/test_http_encode tests/unit/test_http_head \
 	tests/unit/test_http_framing tests/unit/test_http_lines tests/unit/test_http_target tests/unit/test_proxy_header
 endif
-UNIT_REQUEST = tests/unit/test_body tests/unit/test_body_memory tests/unit/test_request
+UNIT_REQUEST = tests/unit/test_answer tests/unit/test_body tests/unit/test_body_memory tests/unit/test_request
 UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_sched_settle \
 	tests/unit/test_sched_loop tests/unit/test_taskstat
 UNIT_CLI = tests/unit/test_options
@@ -34,6 +34,7 @@ tests_unit_test_http_framing_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=llhttp_init
 tests_unit_test_http_lines_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_http_target_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_proxy_header_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_test_answer_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_test_body_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_test_body_memory_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_test_body_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc

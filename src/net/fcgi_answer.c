@@ -3,6 +3,7 @@
 #include "net/fcgi_answer.h"
 
 #include "proto/fcgi_encode.h"
+#include "request/answer.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -39,37 +40,6 @@ static char *put(char *at, const void *data, size_t len) {
     return at + len;
 }
 
-/* The head and the first `len` bytes of the body in one record. "Status" is the last line: HAProxy makes a 302 of every
- * answer in which Location comes behind it. A head that is larger than a record takes several. */
-static int put_head(struct fcgi_request *q, const char *data, size_t len) {
-    struct request *r = &q->r;
-    size_t status = strlen(r->status), head = buf_len(&r->head);
-    size_t total = head + 8 + status + 4 + len;
-    if (total > FCGI_RECORD_MAX) {
-        size_t first = head < FCGI_RECORD_MAX ? head : FCGI_RECORD_MAX;
-        char *at = record_begin(q, FCGI_STDOUT, first);
-        if (!at)
-            return -1;
-        memcpy(at, buf_head(&r->head), first);
-        record_end(q, first);
-        buf_consume(&r->head, first);
-        return put_head(q, data, len);
-    }
-    char *at = record_begin(q, FCGI_STDOUT, total);
-    if (!at)
-        return -1;
-    if (head)
-        at = put(at, buf_head(&r->head), head);
-    at = put(at, "Status: ", 8);
-    at = put(at, r->status, status);
-    at = put(at, "\r\n\r\n", 4);
-    if (len)
-        put(at, data, len);
-    record_end(q, total);
-    r->head_stored = true;
-    return 0;
-}
-
 static int put_data(struct fcgi_request *q, uint8_t type, const char *data, size_t len) {
     while (len) {
         size_t n = len < FCGI_RECORD_MAX ? len : FCGI_RECORD_MAX;
@@ -81,6 +51,59 @@ static int put_data(struct fcgi_request *q, uint8_t type, const char *data, size
         data += n;
         len -= n;
     }
+    return 0;
+}
+
+static char *put_status(char *at, const struct request *r, size_t len) {
+    at = put(at, "Status: ", 8);
+    at = put(at, r->status, len);
+    return put(at, "\r\n", 2);
+}
+
+/* A head that is larger than a record takes several. */
+static int put_long_head(struct fcgi_request *q, bool status_first, const char *data, size_t len) {
+    char line[8 + REQUEST_STATUS_MAX + 2];
+    size_t n = (size_t)(put_status(line, &q->r, strlen(q->r.status)) - line);
+    size_t head = buf_len(&q->r.head), records = head / FCGI_RECORD_MAX + 4;
+    /* All or nothing: then none of these fails. */
+    if (buf_reserve(&q->r.out, n + head + 2 + len + records * (FCGI_RECORD_HEADER + 7)))
+        return -1;
+    if (status_first)
+        put_data(q, FCGI_STDOUT, line, n);
+    put_data(q, FCGI_STDOUT, buf_head(&q->r.head), head);
+    if (!status_first)
+        put_data(q, FCGI_STDOUT, line, n);
+    put_data(q, FCGI_STDOUT, "\r\n", 2);
+    put_data(q, FCGI_STDOUT, data, len);
+    q->r.head_stored = true;
+    return 0;
+}
+
+/* The head and the first `len` bytes of the body in one record. "Status" is its first line, which is all that some clients
+ * look at; but HAProxy makes a 302 of every answer in which Location comes behind it. */
+static int put_head(struct fcgi_request *q, const char *data, size_t len) {
+    struct request *r = &q->r;
+    if (answer_settle_head(r))
+        return -1;
+    bool status_first = !r->located || !memcmp(r->status, "302", 3);
+    size_t status = strlen(r->status), head = buf_len(&r->head);
+    size_t total = head + 8 + status + 4 + len;
+    if (total > FCGI_RECORD_MAX)
+        return put_long_head(q, status_first, data, len);
+    char *at = record_begin(q, FCGI_STDOUT, total);
+    if (!at)
+        return -1;
+    if (status_first)
+        at = put_status(at, r, status);
+    if (head)
+        at = put(at, buf_head(&r->head), head);
+    if (!status_first)
+        at = put_status(at, r, status);
+    at = put(at, "\r\n", 2);
+    if (len)
+        put(at, data, len);
+    record_end(q, total);
+    r->head_stored = true;
     return 0;
 }
 

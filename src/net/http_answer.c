@@ -4,6 +4,7 @@
 
 #include "net/lane_impl.h"
 #include "proto/http_encode.h"
+#include "request/answer.h"
 
 #include <errno.h>
 #include <string.h>
@@ -41,13 +42,9 @@ static struct slice date_now(void) {
     return (struct slice){cache.text, sizeof cache.text};
 }
 
-static bool has_status(const struct request *r, const char *code) {
-    return !memcmp(r->status, code, 3);
-}
-
 /* RFC 9112, 6.3. `length`: the head has a Content-Length. */
 static enum http_framing choose_framing(const struct http_request *q, bool length) {
-    if (q->head_only || has_status(&q->r, "204") || has_status(&q->r, "304"))
+    if (q->head_only || answer_content(q->r.status) != ANSWER_ANY)
         return HTTP_NO_BODY;
     if (length)
         return HTTP_LENGTH;
@@ -65,25 +62,14 @@ static bool may_keep(struct http_request *q) {
     return !atomic_load(&q->owes_continue) && length > 0 && length <= HTTP_DRAIN_MAX;
 }
 
-/* The lines of the application. RFC 9110, 8.6: a 204 has no Content-Length. */
-static char *put_lines(char *at, const struct request *r, const struct http_fields *fields) {
-    struct slice lines = {buf_head(&r->head), buf_len(&r->head)};
-    if (!lines.n)
-        return at;
-    if (!fields->has_length || !has_status(r, "204"))
-        return put_slice(at, lines);
-    struct slice before = {lines.p, (size_t)(fields->length.p - lines.p)};
-    at = put_slice(at, before);
-    const char *rest = fields->length.p + fields->length.n;
-    return put_slice(at, (struct slice){rest, (size_t)(lines.p + lines.n - rest)});
-}
-
 /* Stores the head, with room for `more` bytes behind it. */
 static int put_head(struct http_request *q, size_t more) {
     struct request *r = &q->r;
     const char *server = q->c->conn.lane->config.server_header;
     size_t status = strlen(r->status), nserver = server ? strlen(server) : 0;
     struct http_fields fields;
+    if (answer_settle_head(r))
+        return -1;
     http_scan_fields(&fields, buf_len(&r->head) ? buf_head(&r->head) : "", buf_len(&r->head));
     q->framing = choose_framing(q, fields.has_length);
     q->kept = may_keep(q);
@@ -104,7 +90,8 @@ static int put_head(struct http_request *q, size_t more) {
         at = put_slice(at, date_now());
         at = put_slice(at, LITERAL("\r\n"));
     }
-    at = put_lines(at, r, &fields);
+    if (buf_len(&r->head))
+        at = put_slice(at, (struct slice){buf_head(&r->head), buf_len(&r->head)});
     if (q->framing == HTTP_CHUNKED)
         at = put_slice(at, LITERAL("Transfer-Encoding: chunked\r\n"));
     if (!q->kept)

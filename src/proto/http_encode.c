@@ -61,10 +61,7 @@ void http_scan_fields(struct http_fields *fields, const char *lines, size_t len)
         size_t n = feed ? (size_t)(feed - pos) + 1 : (size_t)(end - pos);
         switch (*pos | 0x20) {
         case 'c':
-            if (begins(pos, n, "content-length:", 15)) {
-                fields->has_length = true;
-                fields->length = (struct slice){pos, n};
-            }
+            fields->has_length |= begins(pos, n, "content-length:", 15);
             break;
         case 'd':
             fields->has_date |= begins(pos, n, "date:", 5);

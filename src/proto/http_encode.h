@@ -5,8 +5,6 @@
 #ifndef WSGI_FCGI_PROTO_HTTP_ENCODE_H
 #define WSGI_FCGI_PROTO_HTTP_ENCODE_H
 
-#include "proto/params.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,7 +25,6 @@ void http_put_date(char *out, time_t seconds);
 /* What the fields of an answer say that the server would say otherwise. */
 struct http_fields {
     bool has_date, has_server, has_length;
-    struct slice length; /* the line of Content-Length, with CR and LF */
 };
 
 /* Looks through lines "Name: value" that each end in CR and LF. */

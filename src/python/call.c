@@ -29,7 +29,7 @@ struct wsgi_call *call_new(struct request *r) {
     call->vectorcall = start_response;
     call->r = r;
     call->users = 0;
-    call->sending = call->called = call->started = call->ended = call->length_set = false;
+    call->sending = call->called = call->started = call->ended = call->length_set = call->beyond = false;
     call->head_only = call->no_body = r->vars.method.n == 4 && !memcmp(r->vars.method.p, "HEAD", 4);
     call->length = call->sent = 0;
     return call;
@@ -104,6 +104,8 @@ bool call_may_send(struct wsgi_call *call) {
 static enum call_sent count_bytes(struct wsgi_call *call, size_t *len) {
     enum call_sent result = CALL_SENT;
     if (call->length_set && call->sent + *len >= call->length) {
+        if (call->sent + *len > call->length && !call->no_body)
+            call->beyond = true;
         result = CALL_FULL;
         *len = (size_t)(call->length - call->sent);
     }

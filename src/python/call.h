@@ -26,7 +26,8 @@ struct wsgi_call {
     bool started;    /* its last call went well: there is a head to send */
     bool ended;      /* the answer is complete, or was given up: nothing can be added to it */
     bool head_only;  /* the request is a HEAD */
-    bool no_body;    /* HEAD, or a 204 or 304: nothing of the body is sent */
+    bool no_body;    /* HEAD, or a status without content: nothing of the body is sent */
+    bool beyond;     /* the body is longer than length */
     bool length_set; /* the application gave a Content-Length */
     uint64_t length; /* it, if length_set */
     uint64_t sent;   /* bytes of the body given to the front end (or left out, for no_body) */

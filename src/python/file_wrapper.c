@@ -160,8 +160,12 @@ static bool flush_written(PyObject *file) {
     return none != NULL;
 }
 
+bool file_wrapper_is(PyObject *iterable) {
+    return Py_IS_TYPE(iterable, file_wrapper_type);
+}
+
 bool file_wrapper_range(PyObject *iterable, struct file_range *range) {
-    if (!Py_IS_TYPE(iterable, file_wrapper_type))
+    if (!file_wrapper_is(iterable))
         return false;
     PyObject *file = ((struct file_wrapper *)iterable)->filelike;
     struct stat st;

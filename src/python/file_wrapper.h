@@ -20,6 +20,9 @@ struct file_range {
     off_t end;
 };
 
+/* Whether the object is a file_wrapper. */
+bool file_wrapper_is(PyObject *iterable);
+
 /* Whether `iterable` is a file_wrapper over an open regular file whose position is known; fills *range with what lies
  * between the position and the end. No exception is set, whatever the wrapped object does. */
 bool file_wrapper_range(PyObject *iterable, struct file_range *range);

@@ -142,6 +142,9 @@ static enum call_sent send_sequence(struct wsgi_call *call, PyObject *result, Py
     /* An empty answer to HEAD says nothing of the length that GET would have. */
     if (call->started && (total || !call->head_only) && call_set_length(call, (uint64_t)total))
         return CALL_FAILED;
+    /* What comes behind a piece that is the last to be sent is seen here only. */
+    if (call->length_set && (uint64_t)total > call->length && !call->no_body)
+        call->beyond = true;
     enum call_sent sent = CALL_SENT;
     for (Py_ssize_t i = 0; sent == CALL_SENT && i < (list ? PyList_GET_SIZE(result) : PyTuple_GET_SIZE(result)); i++) {
         PyObject *item = Py_NewRef(list ? PyList_GET_ITEM(result, i) : PyTuple_GET_ITEM(result, i));
@@ -151,6 +154,12 @@ static enum call_sent send_sequence(struct wsgi_call *call, PyObject *result, Py
         Py_DECREF(item);
     }
     return sent;
+}
+
+/* Whether it is to be awaited or iterated over by asynchronous code only. */
+static bool is_awaitable(PyObject *result) {
+    const PyAsyncMethods *async = Py_TYPE(result)->tp_as_async;
+    return async && (async->am_await || async->am_aiter) && !Py_TYPE(result)->tp_iter;
 }
 
 /* New iterator over what the application returned. What is often returned by mistake gets a message that helps: a
@@ -165,6 +174,11 @@ static PyObject *result_iterator(PyObject *result) {
         return PyErr_Format(PyExc_TypeError,
                             "the application returned a %.100s object, not an iterable of bytes "
                             "objects: put the body, as bytes, into a list",
+                            type);
+    if (is_awaitable(result))
+        return PyErr_Format(PyExc_TypeError,
+                            "the application returned an object of type %.100s, as asynchronous functions and ASGI "
+                            "applications do: wrap it (a2wsgi.ASGIMiddleware), or use an ASGI server",
                             type);
     if (!Py_TYPE(result)->tp_iter && !PySequence_Check(result))
         return PyErr_Format(PyExc_TypeError,
@@ -186,6 +200,9 @@ static enum call_sent send_iterable(struct wsgi_call *call, PyObject *result) {
         Py_DECREF(item);
     }
     Py_XDECREF(iterator);
+    /* PEP 3333, "Optional Platform-Specific File Handling": of a wrapped file only so much is meant. */
+    if (call->beyond && file_wrapper_is(result))
+        call->beyond = false;
     return sent == CALL_SENT && PyErr_Occurred() ? CALL_FAILED : sent;
 }
 
@@ -357,6 +374,20 @@ static enum call_sent send_result(struct wsgi_call *call, PyObject *result) {
     return send_iterable(call, result);
 }
 
+/* Who has announced too little would look for the end of the body in vain. */
+static void tell_beyond(struct wsgi_call *call) {
+    static struct log_limit limit;
+    char text[600], more[LOG_MORE_SIZE];
+    unsigned long long length = call->length;
+    if (!log_limit_due(&limit, more))
+        return;
+    request_text(call->r, text, sizeof text);
+    Py_BEGIN_ALLOW_THREADS
+    log_warning("%s: the application's body is longer than its Content-Length %llu: the rest was left out%s", text,
+                length, more);
+    Py_END_ALLOW_THREADS
+}
+
 /* The answer is complete, as far as the application is concerned. */
 static enum call_sent finish(struct wsgi_call *call) {
     if (!call->started) {
@@ -376,6 +407,8 @@ static enum call_sent finish(struct wsgi_call *call) {
     }
     if (!call->r->head_stored)
         return call_put(call, NULL, 0);
+    if (call->beyond)
+        tell_beyond(call);
     if (call->length_set && call->sent < call->length && !call->no_body) {
         char text[600];
         unsigned long long sent = call->sent, length = call->length;

@@ -22,6 +22,7 @@ void request_reset(struct request *r, struct body_spares *spares) {
     r->status[0] = '\0';
     r->thread = NULL;
     r->head_stored = r->broken_off = false;
+    r->located = false;
     atomic_store_explicit(&r->gone, false, memory_order_relaxed);
     atomic_store_explicit(&r->left, false, memory_order_relaxed);
 }
@@ -40,6 +41,7 @@ int request_answer(struct request *r, const char *status, const char *extra, con
     int n = snprintf(lines, sizeof lines, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n",
                      strlen(text));
     buf_reset(&r->head, REQUEST_KEEP_BYTES);
+    r->located = false;
     snprintf(r->status, sizeof r->status, "%s", status);
     if (buf_append(&r->head, lines, (size_t)n) || (extra && buf_append(&r->head, extra, strlen(extra))))
         return -1;

@@ -62,6 +62,7 @@ struct request {
 
     struct buf head;          /* header lines "Name: value\r\n", in the order of the application */
     char status[128];         /* "200 OK"; empty until the application sets it */
+    bool located;             /* there is a Location among them */
     struct buf out;           /* answer in wire format that was not transmitted yet */
     pthread_mutex_t out_lock; /* held around send, send_file and error of the front end, which threads of the
                                  application may call at the same time; never while waiting for the GIL, and

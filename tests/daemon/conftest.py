@@ -162,5 +162,8 @@ def check_structure(response):
     for record in response.records:
         assert (len(record.content) + len(record.padding)) % 8 == 0, "padded to eight bytes"
         assert not any(record.padding), "padding is zero"
-    assert response.headers and 100 <= response.status < 600, response
+    assert response.headers and 200 <= response.status < 1000, response
+    lengths = [value for name, value in response.headers if name.lower() == "content-length"]
+    right = {204: [], 205: ["0"]}.get(response.status, lengths)
+    assert lengths == right and len(lengths) <= 1 and not (response.status in (204, 205, 304) and response.body), response
     return response

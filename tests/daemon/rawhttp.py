@@ -90,6 +90,8 @@ class Response:
         assert len(self.header("Content-Length") + self.header("Transfer-Encoding")) <= 1, self
         if self.status == 204:
             assert not self.header("Content-Length") and not self.header("Transfer-Encoding"), self
+        if self.status == 205:
+            assert self.header("Content-Length") == ["0"] and not self.header("Transfer-Encoding"), self
         return self
 
     def __repr__(self):

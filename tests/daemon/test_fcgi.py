@@ -81,14 +81,35 @@ def test_nothing_is_sent_unasked(server):
         good(connection.read_response(5), b"12")
 
 
-def test_status_comes_last(server):
-    """HAProxy makes a 302 of every answer in which Location comes behind it."""
-    for headers in ([], [["Location", "/there"]], [["Location", "/there"], ["X-Later", "1"]]):
-        spec = json.dumps({"status": "201 Created", "headers": headers, "chunks": ["made"]})
-        response = check_structure(server.ask("/respond", query="spec=" + urllib.parse.quote(spec)))
-        names = [name for name, value in response.headers]
-        assert names[:len(headers)] == [name for name, value in headers]
-        assert response.headers[-1] == ("Status", "201 Created") and names.count("Status") == 1
+STATUSES = ["200 OK", "201 Created", "204 No Content", "205 Reset Content", "301 Moved Permanently", "302 Found",
+            "302", "303 See Other", "304 Not Modified", "307 Temporary Redirect", "308 Permanent Redirect", "404 Not Found",
+            "502 Bad Gateway"]
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("filling", [0, 100, 65528])
+def test_place_of_the_status(server, status, filling):
+    """The first line, which is all that some clients look at; but behind a Location, as HAProxy makes a 302 of every answer
+    in which that comes behind the status. Also in a head that takes several records."""
+    more = [["X-Later", "v" * (filling // 10)]] * 10 if filling else []
+    for headers in ([], more, [["Location", "/there"]], [*more, ["location", "/there"]], [["LOCATION", "/there"], *more],
+                    [["Locations", "/there"], ["X-Location", "/there"]]):
+        located = any(name.lower() == "location" for name, value in headers)
+        path = "/place-of-status"
+        response = check_structure(server.ask(path, "POST", body=json.dumps([status, headers]).encode()))
+        names = [name for name, value in response.headers if name != "Content-Length"]
+        place = -1 if located and not status.startswith("302") else 0
+        assert response.headers[place] == ("Status", status) and names.count("Status") == 1
+        names.remove("Status")
+        assert names == [name for name, value in headers]
+
+
+def test_status_of_the_servers_own_answers(start):
+    """Those have no Location, whatever the application had set before."""
+    server = start("wsgiapp", "--limit-request-body", "10")
+    for ask in (lambda: server.ask("/located-and-broken"), lambda: server.ask("/echo", "POST", body=b"x" * 11)):
+        response = check_structure(ask())
+        assert response.status in (500, 413) and response.headers[0][0] == "Status"
 
 
 # --- cutting

@@ -70,7 +70,10 @@ MESSAGES = {
     "true": "the application returned an object of type bool, not an iterable of bytes objects",
     "object": "the application returned an object of type object, not an iterable of bytes objects",
     "function": "the application returned an object of type function, not an iterable of bytes objects",
-    "coroutine": "the application returned an object of type coroutine, not an iterable of bytes objects",
+    "coroutine": "the application returned an object of type coroutine, as asynchronous functions and ASGI applications do: wrap it "
+                 "\\(a2wsgi.ASGIMiddleware\\), or use an ASGI server",
+    "async generator": "the application returned an object of type async_generator, as asynchronous functions and ASGI applications ",
+    "awaitable": "the application returned an object of type Awaitable, as asynchronous functions and ASGI applications do",
     "bytearray": "the application's iterable gave bytearray, not bytes",
     "memoryview": "the application's iterable gave memoryview, not bytes",
     "strs": "the application's iterable gave str, not bytes",
@@ -86,8 +89,17 @@ def test_wrong_results_are_named(client, server, kind, generator):
     if generator and "iterable gave" not in MESSAGES[kind]:
         kind = "strs"
     begin = len(server.log())
-    is_500(client, client.ask("/wrong-result?kind=%s%s" % (kind, "&generator=1" if generator else "")))
+    is_500(client, client.ask("/wrong-result?kind=%s%s" % (kind.replace(" ", "+"), "&generator=1" if generator else "")))
     server.wait_log("(?s)^.{%d,}TypeError: %s" % (begin, MESSAGES[kind]))
+
+
+def test_asgi_application_that_is_called(client, server):
+    """Nothing of it runs, and Python does not complain about a coroutine that nobody awaited."""
+    begin = len(server.log())
+    is_500(client, client.ask("/asgi"))
+    server.wait_log("(?s)^.{%d,}TypeError: the application returned an object of type coroutine, as asynchronous" % begin)
+    server.ask("/objects")
+    assert "never awaited" not in server.log()
 
 
 def test_result_that_turns_wrong(client):

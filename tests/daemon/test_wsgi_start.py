@@ -1,6 +1,7 @@
 """start_response(), write(), and when what is sent (PEP 3333, "The start_response() Callable" to "Error Handling")."""
 import json
 import random
+import re
 import urllib.parse
 
 import pytest
@@ -9,7 +10,7 @@ import fcgi
 from conftest import check_structure
 from daemon import until
 from fcgi import params, request
-from test_wsgi import becomes, get_json, header, still_fine, tokens
+from test_wsgi import becomes, get_json, header, spec, still_fine, tokens
 
 OVER_HTTP = True
 APP = "pepapp"
@@ -43,12 +44,101 @@ HOP_BY_HOP = ["Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authoriza
               "Transfer-Encoding", "Upgrade", "Proxy-Connection", "Status"]
 
 
+def hop_spec(name, value="x"):
+    return spec(headers=[["X-Before", "1"], [name, value], ["Content-Length", "4"], ["X-After", "2"]], chunks=["body"])
+
+
 @pytest.mark.parametrize("name", HOP_BY_HOP)
-def test_hop_by_hop_headers(client, name):
-    """They are the web server's: an error, in whatever case they are written."""
-    args = [["200 OK", [[written, "x"]]] for written in (name, name.lower(), name.upper(), name.swapcase())]
-    longer = [["200 OK", [[name + "-X", "x"]]], ["200 OK", [["X-" + name, "x"]]]]
-    assert get_json(client, pep("/refused", args=json.dumps(args + longer))) == ["ValueError"] * 4 + ["taken"] * 2
+def test_hop_by_hop_headers(client, server, name):
+    """They are the web server's, in whatever case they are written: left out, and the rest goes through."""
+    for written in (name, name.lower(), name.upper(), name.swapcase()):
+        response = client.ask(hop_spec(written, "chunked" if name == "Transfer-Encoding" else "x"))
+        assert (response.status, response.body, response.complete) == (200, b"body", True)
+        assert header(response, "X-Before") == ["1"] and header(response, "X-After") == ["2"]
+        assert "x" not in header(response, name) and "chunked" not in header(response, name), response
+    longer = [["X-Pre-" + name, "a"], [name + "-X", "b"]]
+    response = client.ask(spec(headers=longer, chunks=["body"]))
+    assert header(response, longer[0][0]) == ["a"] and header(response, longer[1][0]) == ["b"]
+    server.wait_log("the application's header %s was left out" % name)
+
+
+def test_hop_by_hop_headers_are_told_once(start):
+    """One line for each name: which request it was, and why."""
+    server = start("pepapp")
+    for name in [*HOP_BY_HOP, *map(str.upper, HOP_BY_HOP)]:
+        assert server.ask("/respond", query=hop_spec(name).partition("?")[2]).status == 200
+    several = spec(headers=[[name, "x"] for name in HOP_BY_HOP], chunks=["body"])
+    assert server.ask("/respond", query=several.partition("?")[2]).body == b"body"
+    for name in HOP_BY_HOP:
+        lines = re.findall(r"(?m)^.*the application's header %s was left out.*$" % name, server.log())
+        assert len(lines) == 1, server.log()
+        assert " warning: GET /respond?" in lines[0] and ("RFC 3875" if name == "Status" else "PEP 3333") in lines[0]
+
+
+@pytest.mark.parametrize("kind", ["tuple", "iterator", "generator", "lists", "set", "old", "subclass"])
+def test_headers_of_every_kind(client, kind):
+    """The PEP wants a list of tuples: what else gives pairs is taken as well."""
+    response = client.ask("/headers-as?kind=" + kind)
+    assert (response.status, response.body, response.complete) == (200, b"body", True)
+    assert header(response, "X-One") == ["1"] and header(response, "X-Two") == ["2"]
+
+
+MAPPING = "list\\(headers.items\\(\\)\\)"
+WRONG_HEADERS = {
+    "dict": "TypeError: the headers are of type dict, not a list of \\(name, value\\): give " + MAPPING,
+    "str": "TypeError: the headers are of type str, not a list of \\(name, value\\)",
+    "bytes": "TypeError: the headers are of type bytes, not a list of \\(name, value\\)",
+    "int": "TypeError: the headers are of type int, not a list of \\(name, value\\)",
+    "none": "TypeError: the headers are of type NoneType, not a list of \\(name, value\\)",
+    "mapping": "TypeError: a header must be \\(name, value\\), not 'X-One'; of a mapping give " + MAPPING,
+    "strs": "TypeError: a header must be \\(name, value\\), not 'ab'",
+    "raising": "LookupError: while the headers are made",
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_HEADERS)
+def test_wrong_headers_are_named(client, server, kind):
+    begin = len(server.log())
+    assert client.ask("/headers-as?kind=" + kind).status == 500
+    server.wait_log("(?s)^.{%d,}%s" % (begin, WRONG_HEADERS[kind]))
+    still_fine(client)
+
+
+@pytest.mark.parametrize("how, results, answer", [
+    ("start", ["AssertionError"], (200, b"body", [])),
+    ("replace", ["taken", "AssertionError"], (202, b"body", ["inner"])),
+    ("write", ["taken", "AssertionError"], (202, b"writtenbody", ["inner"])),
+    ("write late", ["taken", "LookupError"], (202, b"writtenbody", ["inner"])),
+])
+def test_headers_whose_making_calls_start_response(client, how, results, answer):
+    """An iterator of headers is code of the application: what it does to the answer comes first."""
+    response = client.ask(pep("/headers-call", how=how))
+    assert json.loads(header(response, "X-Results")[0] if how == "start" else response.body.rpartition(b"|")[2]) == results
+    body = response.body.partition(b"|")[0]
+    assert (response.status, body, header(response, "X-Call")) == answer and response.complete
+
+
+@pytest.mark.parametrize("blanks", [" ", "\t", "   ", " \t \t"])
+def test_blanks_around_values(server, blanks):
+    """They are no part of a value (RFC 9112, 5.1), nor of a reason."""
+    headers = [["X-Both", blanks + "a b\tc" + blanks], ["X-Before", blanks + "a"], ["X-After", "a" + blanks],
+               ["X-Blank", blanks], ["Content-Length", blanks + "4" + blanks]]
+    response = server.ask("/respond", query=spec(status="404 Not  Found" + blanks, headers=headers,
+                                                 chunks=["body"]).partition("?")[2])
+    got = dict(response.headers)
+    assert [got[name] for name, value in headers] == ["a b\tc", "a", "a", "", "4"]
+    assert response.status_line == "404 Not  Found" and response.body == b"body"
+    response = server.ask("/respond", query=spec(status="404" + blanks, chunks=["body"]).partition("?")[2])
+    assert response.status_line.rstrip(" ") == "404" and len(response.status_line) <= 4
+
+
+@pytest.mark.parametrize("status", ["100 Continue", "101 Switching Protocols", "103 Early Hints", "199 x", "100"])
+def test_interim_statuses(client, server, status):
+    """They are no answers: the server's to send, if anybody's."""
+    begin = len(server.log())
+    assert client.ask(spec(status=status, chunks=["body"])).status == 500
+    server.wait_log("(?s)^.{%d,}ValueError: the status '%s' announces an answer and is none: a status of 1xx is not the "
+                    "application's to send" % (begin, status))
 
 
 @pytest.mark.parametrize("args, what", [
@@ -64,7 +154,8 @@ def test_hop_by_hop_headers(client, name):
     (["200 OK", [["X-None", None]]], "TypeError"), (["200 OK", [[None, "x"]]], "TypeError"),
     (["200 OK", ["X-Str"]], "TypeError"), (["200 OK", [["", "x"]]], "ValueError"),
     (["200 OK", [["Content-Length", ""]]], "ValueError"), (["200 OK", [["Content-Length", "-1"]]], "ValueError"),
-    (["200 OK", [["Content-Length", "+1"]]], "ValueError"), (["200 OK", [["Content-Length", " 1"]]], "ValueError"),
+    (["200 OK", [["Content-Length", "+1"]]], "ValueError"), (["200 OK", [["Content-Length", " 1"]]], "taken"),
+    (["200 OK", [["Content-Length", "1 1"]]], "ValueError"), (["200 OK", [["Content-Length", "\xa01"]]], "ValueError"),
     (["200 OK", [["Content-Length", "1,1"]]], "ValueError"), (["200 OK", [["Content-Length", "0x1"]]], "ValueError"),
     (["200 OK", [["Content-Length", "1\xb2"]]], "ValueError"),
     (["200 OK", [["Content-Length", "9" * 30]]], "ValueError"),
@@ -278,6 +369,51 @@ def test_iteration_stops_at_the_length(client, length, asked):
 def test_list_beyond_the_length(client):
     response = client.ask(pep("/length", length=4, chunks="abc,def", kind="list"))
     assert (response.status, response.body, response.complete) == (200, b"abcd", True)
+
+
+@pytest.mark.parametrize("length, chunks, kind, told", [
+    (4, "abc,def", "list", True), (3, "abc,def", "list", True), (0, "abc", "list", True), (2, "abc", "list", True),
+    (6, "abc,def", "list", False), (3, "abc,,", "list", False), (0, ",", "list", False),
+    (4, "abc,def", "generator", True), (2, "abc,def", "generator", True), (0, "abc", "generator", True),
+    (6, "abc,def", "generator", False), (6, "abc,def,", "generator", False),
+    (70000, "a" * 70000, "list", False), (69999, "a" * 70000, "list", True), (69999, "a" * 70000, "generator", True),
+])
+def test_body_beyond_the_length_is_told(start, length, chunks, kind, told):
+    """Which request it was, so that somebody finds out why the end is missing."""
+    server = start("pepapp")
+    response = server.ask("/length", query=urllib.parse.urlencode(
+        {"length": length, "kind": kind, "token": "beyond", "repeat": len(chunks) if len(chunks) > 1000 else 1,
+         "chunks": "a" if len(chunks) > 1000 else chunks}))
+    assert response.status == 200 and response.body == chunks.replace(",", "").encode()[:length] and response.complete
+    line = (r"(?m)^.* warning: GET /length\?.*: the application's body is longer than its Content-Length %d: the rest was "
+            r"left out$" % length)
+    if told:
+        server.wait_log(line)
+    still_there(server)
+    assert len(re.findall(line, server.log())) == int(told)
+
+
+def still_there(server):
+    assert server.ask("/hello").body == b"Hello, world\n"
+
+
+@pytest.mark.parametrize("method, status", [("HEAD", "200 OK"), ("GET", "304 Not Modified"), ("GET", "204 No Content"),
+                                            ("GET", "205 Reset Content")])
+def test_body_that_is_not_sent_is_not_too_long(start, method, status):
+    server = start("pepapp")
+    for kind in ("list", "generator"):
+        query = spec(status=status, headers=[["Content-Length", "1"]], chunks=["abc"], kind=kind).partition("?")[2]
+        assert server.ask("/respond", method, query).status == int(status[:3])
+    still_there(server)
+    assert "longer than" not in server.log()
+
+
+def test_many_bodies_beyond_the_length(start):
+    """No more than a line a second, with the number of those that were left out."""
+    server = start("pepapp")
+    for _ in range(200):
+        server.ask("/length", query="length=1&chunks=abc&kind=list")
+    assert 1 <= server.log().count("longer than its Content-Length") < 100
 
 
 def test_write_beyond_the_length(client, server):

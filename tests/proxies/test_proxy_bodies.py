@@ -130,7 +130,7 @@ def test_head(bench, length):
         assert bench.ask("/hello").body == b"Hello, world\n"
 
 
-@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+@pytest.mark.parametrize("status", ["204 No Content", "205 Reset Content", "304 Not Modified"])
 def test_status_without_body(bench, status):
     for number in range(3):
         response = respond(bench, status=status, headers=[["ETag", '"a"'], ["X-A", "1"]])
@@ -150,6 +150,21 @@ def test_status(bench, status):
     assert response.status == int(status[:3]) and response.body == b"the body", response
     if status[0] == "3":
         assert response.header("Location") == "http://www.example.org/elsewhere?a=1"
+
+
+@pytest.mark.parametrize("status", ["201 Created", "202 Accepted", "300 Multiple Choices", "301 Moved Permanently",
+                                    "302 Found", "302", "303 See Other", "307 Temporary Redirect",
+                                    "308 Permanent Redirect", "404 Not Found"])
+@pytest.mark.parametrize("place", ["alone", "first", "last"])
+def test_location(bench, status, place):
+    """Every answer keeps its status, wherever its Location stands."""
+    headers = {"alone": [], "first": [["X-Later", "1"]], "last": [["X-Before", "1"]]}[place]
+    location = ["Location", "http://www.example.org/elsewhere?a=1"]
+    headers = [*headers, location] if place == "last" else [location, *headers]
+    for chunks in ([], ["the body"]):
+        response = respond(bench, status=status, headers=[*headers, ["Content-Type", "text/plain"]], chunks=chunks)
+        assert (response.status, response.body) == (int(status[:3]), "".join(chunks).encode()), response
+        assert response.header("Location") == location[1]
 
 
 @pytest.mark.parametrize("location", ["/elsewhere?a=1", "elsewhere", "//other.example.org/"])

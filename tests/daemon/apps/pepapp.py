@@ -331,6 +331,13 @@ def wrong_result(environ, start_response, query):
     async def coroutine():
         return [b"body"]
 
+    async def generator():
+        yield b"body"
+
+    class Awaitable:
+        def __await__(self):
+            yield
+
     start_response("200 OK", PLAIN)
     value = {"none": None, "str": "body", "bytes": b"body", "int": 5, "object": object(),
              "bytearray": [bytearray(b"x")], "memoryview": [memoryview(b"x")],
@@ -338,8 +345,18 @@ def wrong_result(environ, start_response, query):
              "mixed": [b"body", "str"], "true": True, "function": lambda: [b""]}
     if query["kind"] == "coroutine":
         value["coroutine"] = coroutine()
+    value["async generator"], value["awaitable"] = generator(), Awaitable()
     result = value[query["kind"]]
     return (item for item in result) if query.get("generator") else result
+
+
+@route
+def asgi(environ, start_response, query):
+    """An ASGI application that is called as a WSGI one."""
+    async def application(scope, receive, send=None):
+        raise RuntimeError("nothing of this runs")
+
+    return application(environ, start_response)
 
 
 @route
@@ -391,6 +408,66 @@ def refused(environ, start_response, query):
     results = [value if isinstance(value, str) else "taken" for value in results]
     start_response("200 OK", PLAIN, (None, None, None))
     return [json.dumps(results).encode()]
+
+
+class OldHeaders:
+    """Headers by __getitem__ alone."""
+
+    def __getitem__(self, index):
+        return PAIRS[index]
+
+
+def raising_headers():
+    yield PAIRS[0]
+    raise LookupError("while the headers are made")
+
+
+PAIRS = [("X-One", "1"), ("X-Two", "2")]
+HEADERS = {
+    "tuple": lambda: tuple(PAIRS), "iterator": lambda: iter(PAIRS), "generator": lambda: (pair for pair in PAIRS),
+    "lists": lambda: [list(pair) for pair in PAIRS], "set": lambda: set(PAIRS), "subclass": lambda: Items(PAIRS),
+    "old": OldHeaders,
+    "dict": lambda: dict(PAIRS), "str": lambda: "X-One: 1", "bytes": lambda: b"X-One: 1", "int": lambda: 5,
+    "none": lambda: None, "mapping": lambda: collections.UserDict(PAIRS), "strs": lambda: ["ab"],
+    "raising": raising_headers,
+}
+
+
+@route
+def headers_as(environ, start_response, query):
+    start_response("200 OK", HEADERS[query["kind"]]())
+    return [b"body"]
+
+
+@route
+def headers_call(environ, start_response, query):
+    """An iterator of headers that calls start_response itself, as `how` says."""
+    results = []
+    try:
+        raise LookupError("trapped")
+    except LookupError:
+        info = sys.exc_info()
+
+    def taken(*args):
+        got = attempt(start_response, *args)
+        results.append(got if isinstance(got, str) else "taken")
+        return got
+
+    def headers():
+        if query["how"] == "start":
+            taken("202 Inner", [("X-Call", "inner")])
+            yield "X-Results", json.dumps(results)
+        else:
+            write = taken("202 Inner", [("X-Call", "inner")], info)
+            if query["how"].startswith("write"):
+                write(b"written")
+        yield "X-Two", "2"
+
+    if query["how"] == "start":
+        start_response("200 OK", headers())
+        return [b"body"]
+    taken("200 OK", headers(), *([info] if query["how"] == "write late" else []))
+    return [b"body|" + json.dumps(results).encode()]
 
 
 @route
@@ -498,7 +575,7 @@ def silent(environ, start_response, query):
 @route
 def length(environ, start_response, query):
     """`length` announced, `chunks` sent, by `kind`; how far the application came is counted."""
-    chunks = [chunk.encode() for chunk in query.get("chunks", "").split(",")]
+    chunks = [chunk.encode() * int(query.get("repeat", 1)) for chunk in query.get("chunks", "").split(",")]
     headers = [*PLAIN, *(("Content-Length", value) for value in query["length"].split(","))]
     write = start_response("200 OK", headers)
     if query["kind"] == "write":

@@ -267,7 +267,7 @@ def file(environ, start_response, query):
                 real_close()
         opened = Reader()
     kept["file"] = opened
-    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    start_response(query.get("status", "200 OK"), [("Content-Type", "application/octet-stream")])
     if "size" in query:
         return environ["wsgi.file_wrapper"](opened, int(query["size"]))
     return environ["wsgi.file_wrapper"](opened)
@@ -401,6 +401,19 @@ def thread_local(environ, start_response, query):
     if "gate" in query:
         visit(query["gate"], "local")
     return reply(start_response, [threading.get_ident(), local.count])
+
+
+@route
+def place_of_status(environ, start_response, query):
+    status, headers = json.load(environ["wsgi.input"])
+    start_response(status, [tuple(header) for header in headers])
+    return []
+
+
+@route
+def located_and_broken(environ, start_response, query):
+    start_response("301 Moved Permanently", [("Location", "/there")])
+    raise RuntimeError("behind a Location")
 
 
 @route
