@@ -160,7 +160,7 @@ static void tell_left_out(struct wsgi_call *call, unsigned names) {
     Py_BEGIN_ALLOW_THREADS
     for (unsigned i = 0; i < FOREIGN_COUNT; i++) {
         if (names >> i & 1)
-            log_warning("%s: the application's header %s was left out, as any further one without a word: %s", text,
+            log_warning("%s: the application's header %s was left out: %s; further ones are, without a line", text,
                         foreign[i].name, foreign[i].why);
     }
     Py_END_ALLOW_THREADS

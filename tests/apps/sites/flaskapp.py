@@ -1,5 +1,8 @@
+import csv
+import io
 import logging
 
+import requests
 from flask import (Flask, Response, abort, jsonify, make_response, redirect, request, send_file, session,
                    stream_with_context, url_for)
 
@@ -39,6 +42,19 @@ def upload():
 @app.route("/digest", methods=["PUT"])
 def digest():
     return jsonify(shared.digest(request.stream))
+
+
+@app.route("/csv", methods=["POST"])
+def rows():
+    """request.stream is wsgi.input itself."""
+    return jsonify(list(csv.reader(io.TextIOWrapper(request.stream, "utf-8", newline=""))))
+
+
+@app.route("/passed-on")
+def passed_on():
+    """The answer of another server, with all its headers."""
+    answer = requests.get(request.args["url"], timeout=30)
+    return answer.content, answer.status_code, list(answer.headers.items())
 
 
 @app.route("/stream")
