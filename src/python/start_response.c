@@ -90,9 +90,7 @@ static bool take_status(struct wsgi_call *call, PyObject *status) {
     }
     /* RFC 9110, 15.2: an interim response, of which the protocol may have several in front of the answer. */
     if (s.p[0] == '1') {
-        PyErr_Format(PyExc_ValueError,
-                     "the status %R announces an answer and is none: a status of 1xx is not the application's to send",
-                     status);
+        PyErr_Format(PyExc_ValueError, "a status of 1xx, such as %R, is not the application's to send", status);
         return false;
     }
     char *out = call->r->status;

@@ -50,6 +50,17 @@ def test_kinds_of_files(client, file, prefix, kind):
         becomes(client, "/wrapped-closed", True)
 
 
+@pytest.mark.parametrize("kind", ["plain", "bytesio", "reader"])
+def test_length_of_a_wrapped_file_is_no_mistake(start, file, kind):
+    """It says how much of the file is meant, however that is sent: the log has nothing to say."""
+    server = start(APP)
+    for length in (0, 10, 8192, 100000):
+        response = server.ask("/wrap", query=wrap(file, kind=kind, length=length).partition("?")[2])
+        whole(response, CONTENT[:length])
+    server.ask("/hello")
+    assert "longer than" not in server.log()
+
+
 @pytest.mark.fastcgi
 def test_full_records(server, file):
     """A file goes out in records of whole blocks, the head in front of the first."""

@@ -140,6 +140,20 @@ def test_end_at_content_length(server):
     assert json.loads(response.body) == [["bytes", "line\nrest"], ["bytes", ""], ["bytes", ""], ["list", []], ["list", []]]
 
 
+@pytest.mark.parametrize("how", ["readinto", "readinto1"])
+def test_buffer_is_held_while_the_body_is_waited_for(server, gate, how):
+    start, rest = b"x" * 70000, b"the rest"
+    given = params("/held-buffer", "POST", "gate=%s&how=%s&skip=%d" % (gate.path, how, len(start)), body=start + rest)
+    with server.connect() as connection:
+        connection.send(fcgi.request(given, start, end=False))
+        visitor = gate.arrived()
+        assert visitor.text == "held"
+        connection.send(rest if server.speaks_http else record(fcgi.STDIN, 1, rest) + record(fcgi.STDIN, 1))
+        visitor.release()
+        response = check_structure(connection.read_response(1))
+    assert json.loads(response.body) == rest.decode()
+
+
 @pytest.mark.parametrize("prefix", ["", "/validated"])
 def test_errors_stream_takes_every_text(client, server, prefix):
     token = next(tokens)

@@ -137,8 +137,8 @@ def test_interim_statuses(client, server, status):
     """They are no answers: the server's to send, if anybody's."""
     begin = len(server.log())
     assert client.ask(spec(status=status, chunks=["body"])).status == 500
-    server.wait_log("(?s)^.{%d,}ValueError: the status '%s' announces an answer and is none: a status of 1xx is not the "
-                    "application's to send" % (begin, status))
+    server.wait_log("(?s)^.{%d,}ValueError: a status of 1xx, such as '%s', is not the application's to send"
+                    % (begin, status))
 
 
 @pytest.mark.parametrize("args, what", [

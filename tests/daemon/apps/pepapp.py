@@ -122,6 +122,20 @@ def read1_slowly(environ, start_response, query):
 
 
 @route
+def held_buffer(environ, start_response, query):
+    """What becomes of a buffer that a thread fills: its memory cannot be taken away meanwhile."""
+    environ["wsgi.input"].read(int(query["skip"]))
+    buffer, counts, held = bytearray(10), [], False
+    reader = threading.Thread(target=lambda: counts.append(getattr(environ["wsgi.input"], query["how"])(buffer)))
+    reader.start()
+    while reader.is_alive() and not held:
+        held = attempt(buffer.append, 0) == "BufferError" or attempt(buffer.pop) == "BufferError"
+    visit(query["gate"], "held" if held else "not held")
+    reader.join()
+    return reply(start_response, bytes(buffer[:counts[0]]).decode())
+
+
+@route
 def closed_input(environ, start_response, query):
     """wsgi.input belongs to the application, which may close it."""
     environ["wsgi.input"].close()
