@@ -168,6 +168,10 @@ static int init_prototype(PyObject *errors, PyObject *file_wrapper, bool multith
         set_new(prototype, key_scheme, PyUnicode_InternFromString("http")) ||
         set_new(prototype, key_role, PyUnicode_InternFromString("RESPONDER")))
         return -1;
+    /* RFC 3875, 4.1.4 and 4.1.17: always there. What the web server sends comes in their place. */
+    if (set_named(prototype, "GATEWAY_INTERFACE", PyUnicode_InternFromString("CGI/1.1")) ||
+        set_named(prototype, "SERVER_SOFTWARE", PyUnicode_InternFromString("wsgi-fcgi/" PACKAGE_VERSION)))
+        return -1;
     if (set_named(prototype, "wsgi.version", Py_BuildValue("(ii)", 1, 0)) ||
         set_named(prototype, "wsgi.errors", Py_NewRef(errors)) ||
         set_named(prototype, "wsgi.file_wrapper", Py_NewRef(file_wrapper)) ||

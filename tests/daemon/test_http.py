@@ -12,6 +12,7 @@ import rawhttp
 from daemon import SANITIZED, traced, until
 from fcgi import params, request
 from test_fcgi import good
+from test_paths import own_name
 from test_wsgi import spec, tokens
 
 HELLO = b"Hello, world\n"
@@ -273,6 +274,11 @@ def test_script_name(start):
 def test_asterisk(start):
     environ = environ_of(start("anypath"), head(path="*", method="OPTIONS"))
     assert (environ["PATH_INFO"], environ["REQUEST_METHOD"]) == ("*", "OPTIONS")
+
+
+def test_server_software(start):
+    environ = environ_of(start("anypath"), head())
+    assert environ["SERVER_SOFTWARE"] == own_name() and environ["GATEWAY_INTERFACE"] == "CGI/1.1"
 
 
 def test_headers_become_parameters(server):

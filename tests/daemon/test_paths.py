@@ -21,6 +21,11 @@ def environ_of(server, given):
     return {key: value for key, (kind, value) in json.loads(response.body).items()}
 
 
+def own_name():
+    """What SERVER_SOFTWARE is when the web server sends none."""
+    return daemon.run("--version").stdout.splitlines()[0].replace(" ", "/")
+
+
 @pytest.fixture(scope="module")
 def server():
     """The application is /environ whatever the path, so that any path can be looked at."""
@@ -170,11 +175,12 @@ def test_parameters_cannot_shadow_the_server(server):
     "REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING",
     "CONTENT_LENGTH"], "")])
 def test_defaults(server, given):
-    """What PEP 3333 requires is there, and nothing that the web server did not send."""
+    """What PEP 3333 and RFC 3875 (4.1.4, 4.1.17) require is there, and nothing else that the web server did not send."""
     environ = environ_of(server, given)
     assert environ["REQUEST_METHOD"] == "GET" and environ["SERVER_PROTOCOL"].startswith("HTTP/1.")
     assert environ["SCRIPT_NAME"] == environ["PATH_INFO"] == environ["QUERY_STRING"] == ""
     assert environ["SERVER_NAME"] and environ["SERVER_PORT"].isdigit()
+    assert environ["GATEWAY_INTERFACE"] == "CGI/1.1" and environ["SERVER_SOFTWARE"] == own_name()
     for name in ("CONTENT_LENGTH", "CONTENT_TYPE", "REMOTE_USER", "HTTP_HOST", "HTTPS", "REQUEST_URI", "PATH"):
         assert name not in environ
 
@@ -182,7 +188,7 @@ def test_defaults(server, given):
 def test_other_parameters_go_through(server):
     """Whatever the administrator sets with fastcgi_param is there, long ones and empty ones as well."""
     given = {"SCRIPT_NAME": "/", "REMOTE_USER": "me", "MY_SETTING": "x" * 4000, "EMPTY": "", "lower_case": "1",
-             "GATEWAY_INTERFACE": "CGI/1.1", "N" * 300: "long name", "LATIN": "\xe9\xff", "SSL_PROTOCOL": "TLSv1.3",
+             "GATEWAY_INTERFACE": "CGI/9", "SERVER_SOFTWARE": "web/1", "N" * 300: "long name", "LATIN": "\xe9\xff", "SSL_PROTOCOL": "TLSv1.3",
              "REQUEST_URI": "/a%20b/../x?c=%20#f", "odd name=": "\t\x01", "PATH_TRANSLATED": "/srv"}
     environ = environ_of(server, given)
     given.pop("SCRIPT_NAME")
