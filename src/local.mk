@@ -14,10 +14,12 @@ src_libbase_a_SOURCES = \
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
 src_libproto_a_SOURCES = \
 	src/proto/cgi.c src/proto/cgi.h \
+	src/proto/cgi_rules.c src/proto/cgi_rules.h \
 	src/proto/decimal.h \
 	src/proto/fcgi_decode.c src/proto/fcgi_decode.h \
 	src/proto/fcgi_encode.c src/proto/fcgi_encode.h \
 	src/proto/fcgi_values.c src/proto/fcgi_values.h \
+	src/proto/http_target.c src/proto/http_target.h \
 	src/proto/params.c src/proto/params.h
 if HTTP
 src_libproto_a_SOURCES += \
@@ -26,7 +28,6 @@ src_libproto_a_SOURCES += \
 	src/proto/http_encode.c src/proto/http_encode.h \
 	src/proto/http_head.c src/proto/http_head.h \
 	src/proto/http_lines.c src/proto/http_lines.h \
-	src/proto/http_target.c src/proto/http_target.h \
 	src/proto/proxy_header.c src/proto/proxy_header.h
 endif
 

@@ -3,11 +3,11 @@
 UNIT_BASE = tests/unit/test_ascii tests/unit/test_buf tests/unit/test_log
 UNIT_PROTO = \
 	tests/unit/test_cgi tests/unit/test_fcgi_decode tests/unit/test_fcgi_encode tests/unit/test_fcgi_values \
-	tests/unit/test_params
+	tests/unit/test_http_target tests/unit/test_params
 if HTTP
 UNIT_PROTO += \
 	tests/unit/test_forwarded tests/unit/test_http_body tests/unit/test_http_encode tests/unit/test_http_head \
-	tests/unit/test_http_framing tests/unit/test_http_lines tests/unit/test_http_target tests/unit/test_proxy_header
+	tests/unit/test_http_framing tests/unit/test_http_lines tests/unit/test_proxy_header
 endif
 UNIT_REQUEST = tests/unit/test_answer tests/unit/test_body tests/unit/test_body_memory tests/unit/test_request
 UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_sched_settle \

@@ -156,9 +156,14 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
     }
     q->head_only = head.head_only;
     q->minor = head.minor;
-    if (http_peer_params(&c->peer, config, &head, params) ||
-        cgi_scan(buf_head(params), buf_len(params), prefix, &c->conn.lane->memo, &q->r.vars) != CGI_OK) {
+    if (http_peer_params(&c->peer, config, &head, params)) {
         conn_close(&c->conn, CONN_NO_MEMORY);
+        return false;
+    }
+    if (cgi_scan(buf_head(params), buf_len(params), prefix, &c->conn.lane->memo, &q->r.vars) != CGI_OK) {
+        q->r.vars = (struct cgi_vars){0};
+        q->input_bad = true;
+        http_request_refuse(q, REFUSED_MALFORMED);
         return false;
     }
     bool last = config->keepalive_requests && c->nbegun >= config->keepalive_requests;

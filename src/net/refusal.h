@@ -13,7 +13,8 @@ struct lane;
 /* Why a request is not given to the application: X(name, status, log level, text). The text ends the log line, and names
  * the option to change, where there is one. */
 #define REFUSALS(X)                                                                                                    \
-    X(REFUSED_MALFORMED, "400 Bad Request", WARNING, "its parameters are malformed")                                   \
+    X(REFUSED_MALFORMED, "400 Bad Request", WARNING,                                                                   \
+      "its parameters are malformed, or its method, its Host or a value is")                                           \
     X(REFUSED_BODY_SHORT, "400 Bad Request", INFO, "its body ended before its CONTENT_LENGTH")                         \
     X(REFUSED_PARAMS_LATE, "408 Request Timeout", WARNING, "its parameters did not come within --header-timeout")      \
     X(REFUSED_HEAD_STALLED, "408 Request Timeout", INFO, "nothing more of its header came within --idle-timeout")      \

@@ -3,13 +3,17 @@
 #include "proto/cgi.h"
 
 #include "base/ascii.h"
+#include "proto/cgi_rules.h"
+#include "proto/http_target.h"
 
 #include <string.h>
 
-/* The variables that the server reads. */
+/* The variables that the server reads, and two kinds of others. */
 enum var {
     VAR_OTHER,
+    VAR_FIELD, /* a header field */
     VAR_CONTENT_LENGTH,
+    VAR_DOCUMENT_URI,
     VAR_HTTPS,
     VAR_HTTP_HOST,
     VAR_PATH_INFO,
@@ -35,7 +39,7 @@ enum var {
 #define EQUALS(slice, text) ((slice).n == sizeof(text) - 1 && IS((slice).p, (text)))
 
 /* The length and one telling byte leave one or two candidates: this runs for every parameter of every request. */
-static enum var find_var(struct slice name) {
+static enum var find_known(struct slice name) {
     const char *p = name.p;
     switch (name.n) {
     case sizeof "HTTPS" - 1:
@@ -61,7 +65,15 @@ static enum var find_var(struct slice name) {
         }
         return VAR_OTHER;
     case sizeof "QUERY_STRING" - 1:
-        return IS(p, "QUERY_STRING") ? VAR_QUERY_STRING : VAR_OTHER;
+        switch (p[0]) {
+        case 'C':
+            return IS(p, "CONTENT_TYPE") ? VAR_FIELD : VAR_OTHER;
+        case 'D':
+            return IS(p, "DOCUMENT_URI") ? VAR_DOCUMENT_URI : VAR_OTHER;
+        case 'Q':
+            return IS(p, "QUERY_STRING") ? VAR_QUERY_STRING : VAR_OTHER;
+        }
+        return VAR_OTHER;
     case sizeof "CONTENT_LENGTH" - 1:
         switch (p[8]) {
         case 'L':
@@ -76,6 +88,32 @@ static enum var find_var(struct slice name) {
         return IS(p, "SERVER_PROTOCOL") ? VAR_SERVER_PROTOCOL : VAR_OTHER;
     }
     return VAR_OTHER;
+}
+
+static enum var find_var(struct slice name) {
+    enum var var = find_known(name);
+    return var == VAR_OTHER && BEGINS(name, "HTTP_") ? VAR_FIELD : var;
+}
+
+/* The rules of cgi_rules.h. */
+static bool is_good(enum var var, struct slice value) {
+    switch (var) {
+    case VAR_FIELD:
+        return cgi_is_field_value(value);
+    case VAR_HTTP_HOST:
+        return http_is_authority(value);
+    case VAR_REQUEST_METHOD:
+        return !value.n || cgi_is_token(value);
+    case VAR_QUERY_STRING:
+    case VAR_REQUEST_URI:
+        return cgi_is_target(value);
+    case VAR_DOCUMENT_URI:
+    case VAR_PATH_INFO:
+    case VAR_SCRIPT_NAME:
+        return !cgi_has_nul(value);
+    default:
+        return true;
+    }
 }
 
 static enum cgi_class classify_header(struct slice name) {
@@ -108,8 +146,8 @@ enum cgi_class cgi_classify(struct slice name) {
     }
     if (BEGINS(name, "HTTP_"))
         return classify_header(name);
-    /* The role is that of BEGIN_REQUEST. */
-    if (BEGINS(name, "wsgi.") || BEGINS(name, "wsgi_fcgi.") || EQUALS(name, "FCGI_ROLE"))
+    /* A pair without a name means nothing. The role is that of BEGIN_REQUEST. */
+    if (!name.n || BEGINS(name, "wsgi.") || BEGINS(name, "wsgi_fcgi.") || EQUALS(name, "FCGI_ROLE"))
         return CGI_DROP;
     return CGI_PASS;
 }
@@ -302,6 +340,7 @@ static uint32_t make_key(const struct cgi_vars *vars) {
 struct scan {
     const char *pos, *end; /* what is left */
     uint32_t npairs, shape;
+    bool bad; /* a value is not what it has to be */
     struct slice raw[VAR_COUNT];
 };
 
@@ -337,6 +376,10 @@ static void scan_known(struct scan *s, const struct cgi_memo *memo) {
         if (p == last || params_next(&pos, s->end, &pair) != PARAMS_PAIR ||
             pair.name.n != (size_t)(p->value - p->name) || memcmp(pair.name.p, memo->params + p->name, pair.name.n))
             break;
+        if (!is_good(p->var, pair.value)) {
+            s->bad = true;
+            break;
+        }
         s->raw[p->var] = pair.value;
         s->pos = pos;
         at = p++->end;
@@ -351,7 +394,7 @@ static enum cgi_result scan_rest(struct scan *s) {
     enum params_result result;
     while ((result = params_next(&s->pos, s->end, &pair)) == PARAMS_PAIR) {
         enum var var = find_var(pair.name);
-        if (var == VAR_OTHER && (!pair.name.n || memchr(pair.name.p, 0, pair.name.n)))
+        if ((var <= VAR_FIELD && cgi_has_nul(pair.name)) || !is_good(var, pair.value))
             return CGI_MALFORMED;
         s->raw[var] = pair.value;
         s->npairs++;
@@ -359,6 +402,10 @@ static enum cgi_result scan_rest(struct scan *s) {
     }
     return result == PARAMS_END ? CGI_OK : CGI_MALFORMED;
 }
+
+/* In place of the bytes of a personal value. A value of blanks is then taken for one that was seen before, and found good;
+ * and good it is, whatever its name. */
+enum { BLANK = ' ' };
 
 /* Parameters that were found good become the memo. */
 static void memo_fill(struct cgi_memo *memo, const char *params, uint32_t len) {
@@ -378,11 +425,11 @@ static void memo_fill(struct cgi_memo *memo, const char *params, uint32_t len) {
             .shape = shape,
         };
         if (cgi_is_personal(pair.name) || cgi_has_query(pair.value))
-            memset(memo->params + (pair.value.p - memo->params), 0, pair.value.n);
+            memset(memo->params + (pair.value.p - memo->params), BLANK, pair.value.n);
     }
     memo->pairs[memo->npairs].read = (uint16_t)memo->npairs;
     for (uint32_t i = memo->npairs; i--;)
-        memo->pairs[i].read = memo->pairs[i].var == VAR_OTHER ? memo->pairs[i + 1].read : (uint16_t)i;
+        memo->pairs[i].read = memo->pairs[i].var <= VAR_FIELD ? memo->pairs[i + 1].read : (uint16_t)i;
 }
 
 static void memo_update(struct cgi_memo *memo, const struct scan *s, bool fits, const char *params, size_t len) {
@@ -400,12 +447,13 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
     s.pos = params;
     s.end = len ? params + len : params;
     s.npairs = s.shape = 0;
+    s.bad = false;
     for (int i = 0; i < VAR_COUNT; i++)
         raw[i] = EMPTY;
     if (memo)
         scan_known(&s, memo);
     bool fits = memo && s.pos == s.end && s.npairs == memo->npairs;
-    if (!fits && scan_rest(&s) != CGI_OK)
+    if (!fits && (s.bad || scan_rest(&s) != CGI_OK))
         return CGI_MALFORMED;
     if (memo)
         memo_update(memo, &s, fits, params, len);

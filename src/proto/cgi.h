@@ -39,7 +39,7 @@ struct cgi_vars {
 
 enum cgi_result {
     CGI_OK,
-    CGI_MALFORMED, /* a pair is cut off, a name is empty or holds a NUL byte */
+    CGI_MALFORMED, /* a pair is cut off, a name holds a NUL byte, or a value breaks the rules of cgi_rules.h */
 };
 
 /* What is to become of a parameter in the WSGI environ. */
@@ -48,7 +48,7 @@ enum cgi_class {
     CGI_HEADER, /* any other HTTP_* header: repeated ones are joined with ", " (RFC 9110, section 5.3) */
     CGI_COOKIE, /* HTTP_COOKIE: joined with "; " (RFC 6265, section 5.4) */
     CGI_DROP,   /* never shown: HTTP_PROXY, HTTP_CONTENT_LENGTH, HTTP_CONTENT_TYPE, HTTP_TRANSFER_ENCODING,
-                   FCGI_ROLE, and all that begins with "wsgi." or "wsgi_fcgi." */
+                   FCGI_ROLE, the empty name, and all that begins with "wsgi." or "wsgi_fcgi." */
     CGI_OWN,    /* set from struct cgi_vars instead: SCRIPT_NAME, PATH_INFO, QUERY_STRING, CONTENT_LENGTH,
                    REQUEST_METHOD, SERVER_NAME, SERVER_PORT, SERVER_PROTOCOL */
 };

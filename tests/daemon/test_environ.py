@@ -57,13 +57,13 @@ def ask(connection, given):
 
 # What each parameter may be; a request has most of them, in this order or another.
 CHOICES = {
-    "QUERY_STRING": ["", "a=1", "a=2", "\0\0\0", "long=" + "x" * 300],
+    "QUERY_STRING": ["", "a=1", "a=2", "   ", "long=" + "x" * 300],
     "REQUEST_METHOD": ["GET", "POST", "PUT", "", "PROPFIND"],
     "CONTENT_TYPE": ["", "text/plain"],
     "CONTENT_LENGTH": ["", "0", "-1", "none"],
     "SCRIPT_NAME": ["/", "/a", "/b", "/a/b/c", "/caf\xc3\xa9", ""],
     "PATH_INFO": ["", "/p", "/q/r"],
-    "REQUEST_URI": ["/", "/a?a=1", "\0" * 6, "/b"],
+    "REQUEST_URI": ["/", "/a?a=1", " " * 6, "/b"],
     "SERVER_PROTOCOL": ["HTTP/1.1", "HTTP/1.0", "HTTP/2.0", ""],
     "GATEWAY_INTERFACE": ["CGI/1.1", "CGI/1.2"],
     "SERVER_NAME": ["localhost", "example.org"],
@@ -73,7 +73,8 @@ CHOICES = {
     "REMOTE_ADDR": ["127.0.0.1", "10.1.2.3", "::1"],
     "REMOTE_PORT": ["1", "40000", "65535"],
     "HTTP_HOST": ["localhost", "example.org", "example.com:8080"],
-    "HTTP_COOKIE": ["a=1", "a=2", "\0\0\0", ""],
+    "HTTP_COOKIE": ["a=1", "a=2", "   ", ""],
+    "SSL_CLIENT_S_DN": ["CN=a", "CN=b", "\0\0\0\0", "    "],
     "HTTP_ACCEPT": ["*/*", "text/html"],
     "HTTP_PROXY": ["http://evil"],
     "HTTP_X_SAME": ["1", "12", "123"],
@@ -136,13 +137,13 @@ def test_repeated_parameter_in_many_requests(server, name):
             assert ask(connection, given) == expected(given), given
 
 
-@pytest.mark.parametrize("name", ["HTTP_HOST", "SERVER_ADDR"])
-def test_server_name_of_another_request(server, name):
+def test_server_name_of_another_request(server):
     """SERVER_NAME may be made of a value that is not kept: zeros in its place are not that of the earlier request."""
+    name = "SERVER_ADDR"
     secret = "alice.example?secret=1"
     base = [(key, CHOICES[key][0]) for key in ("REQUEST_METHOD", "SERVER_PROTOCOL", "SERVER_PORT", "HTTP_ACCEPT")]
     with server.connect() as connection:
-        for value in 20 * [secret] + ["\0" * len(secret)]:
+        for value in 20 * [secret] + ["\0" * len(secret)] + ["\x20" * len(secret)]:
             given = [*base, ("SERVER_NAME", ""), (name, value)]
             environ = ask(connection, given)
             assert (environ["SERVER_NAME"], environ[name]) == (value, value)

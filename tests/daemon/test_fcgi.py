@@ -227,7 +227,7 @@ def test_records_of_unknown_ids_are_ignored(server):
 
 def test_malformed_params(server):
     """A pair that is cut off: an answer that says 400, and the connection goes on."""
-    for bad in (b"\x05", b"\x80", b"\x05\x05abc", b"\xff\xff\xff\xff\xff\xff\xff\xffx", b"\x00\x01x", b"\x03\x00a\0b"):
+    for bad in (b"\x05", b"\x80", b"\x05\x05abc", b"\xff\xff\xff\xff\xff\xff\xff\xffx", b"\x00\x01", b"\x03\x00a\0b"):
         with server.connect() as connection:
             connection.send(begin(keep=True), stream(fcgi.PARAMS, 1, bad), stream(fcgi.STDIN, 1, b""))
             response = connection.read_response(1)

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "../cgi_vars.h"
+#include "proto/cgi_rules.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!v.method.n || !v.server_name.n || !v.server_port.n || !v.protocol.n || v.content_length < -1 ||
         (script.n && (script.p[0] != '/' || script.p[script.n - 1] == '/')) ||
         (prefix.n && (script.n != prefix.n || memcmp(script.p, prefix.p, prefix.n))) ||
-        (v.path_info[1].n && !v.path_info[0].n))
+        (v.path_info[1].n && !v.path_info[0].n) || cgi_has_nul(v.path_info[0]) || !cgi_is_token(v.method) ||
+        !cgi_is_target(v.query) || !cgi_is_target(v.request_uri))
         abort();
     struct params_pair pair;
     uint32_t npairs = 0;

@@ -78,8 +78,9 @@ static void run(const char *data, size_t size, size_t piece, struct buf *log) {
         note(log, &result, sizeof result);
         if (result != HTTP_LINES_END)
             return;
+        /* net/http.c looks at the first byte itself. */
         struct http_body body;
-        if (!parse(head, (size_t)(pos - head), &body, log))
+        if (!http_is_token_char(*head) || !parse(head, (size_t)(pos - head), &body, log))
             return;
         enum http_body_result decoded = body.ended ? HTTP_BODY_END : HTTP_BODY_MORE;
         const char *why = NULL;

@@ -2,6 +2,9 @@
 
 #include "proto/cgi.h"
 
+#include "proto/cgi_rules.h"
+#include "proto/http_target.h"
+
 #include "../cgi_vars.h"
 #include "unit.h"
 
@@ -33,7 +36,7 @@ static enum cgi_result scan_bytes(const char *params, size_t n, struct slice pre
     for (int i = 0; i < 2; i++) {
         struct cgi_vars again;
         ck_assert_int_eq(cgi_scan(params, n, prefix, &memo, &again), plain);
-        ck_assert(plain != CGI_OK || same_vars(vars, &again));
+        ck_assert(plain == CGI_MALFORMED || same_vars(vars, &again));
     }
     return plain;
 }
@@ -187,7 +190,7 @@ static const struct {
     {{"SERVER_PORT=1"}, "localhost", "1"},
     {{"SERVER_PORT=99999999999999999999"}, "localhost", "80"},
     {{"SERVER_PORT=0", "HTTP_HOST=h:0", "REQUEST_SCHEME=https"}, "h", "443"},
-    {{"SERVER_PORT=0", "HTTP_HOST=h:x"}, "h", "80"},
+    {{"SERVER_PORT=0", "HTTP_HOST=h:"}, "h", "80"},
     /* The last one counts. */
     {{"SERVER_NAME=a", "SERVER_PORT=1", "SERVER_NAME=b", "SERVER_PORT=2"}, "b", "2"},
 };
@@ -320,8 +323,9 @@ END_TEST
 START_TEST(similar_names)
 {
     static const char *const names[] = {
-        "CONTENT_LENGTH", "HTTPS",       "HTTP_HOST",   "PATH_INFO",   "QUERY_STRING", "REMOTE_ADDR", "REQUEST_METHOD",
-        "REQUEST_SCHEME", "REQUEST_URI", "SCRIPT_NAME", "SERVER_ADDR", "SERVER_NAME",  "SERVER_PORT", "SERVER_PROTOCOL",
+        "CONTENT_LENGTH", "DOCUMENT_URI", "HTTPS",          "HTTP_HOST",      "PATH_INFO",
+        "QUERY_STRING",   "REMOTE_ADDR",  "REQUEST_METHOD", "REQUEST_SCHEME", "REQUEST_URI",
+        "SCRIPT_NAME",    "SERVER_ADDR",  "SERVER_NAME",    "SERVER_PORT",    "SERVER_PROTOCOL",
     };
     struct cgi_vars none = scan((const char *[PAIRS_MAX]){"X=1"}, "");
     for (int i = 0; i < COUNT(names); i++) {
@@ -353,10 +357,9 @@ static const struct {
 } malformed[] = {
     {{"\1", 1}},
     {{"\5\1HTTPS", 7}},
-    {{"\0\1x", 3}},
-    {{"\0\0", 2}},
-    {{"\5\1HTTPS1\0\0", 10}},
+    {{"\0\1", 2}},
     {{"\3\0A\0B", 5}},
+    {{"\6\0HTTP_\0", 8}},
     {{"\1\0\0", 3}},
     {{"\5\1HTTP\0"
       "1",
@@ -369,6 +372,131 @@ START_TEST(malformed_params)
     struct cgi_vars vars;
     struct slice in = malformed[_i].bytes;
     ck_assert_int_eq(scan_bytes(guard_put(&guard, in.p, in.n), in.n, SLICE(""), &vars), CGI_MALFORMED);
+}
+END_TEST
+
+static const struct {
+    struct slice bytes;
+} nameless[] = {
+    {{"\0\0\4\1NAME1", 9}},
+    {{"\0\1x\4\1NAME1", 10}},
+    {{"\4\1NAME1\0\1\0", 10}},
+    {{"\0\0\0\0", 4}},
+};
+
+START_TEST(pairs_without_a_name)
+{
+    struct cgi_vars vars;
+    struct slice in = nameless[_i].bytes;
+    ck_assert_int_eq(scan_bytes(guard_put(&guard, in.p, in.n), in.n, SLICE(""), &vars), CGI_OK);
+    ck_assert_uint_eq(vars.npairs, 2);
+}
+END_TEST
+
+#define TEXT(text)                                                                                                     \
+    { (text), sizeof(text) - 1 }
+
+static const struct {
+    const char *name;
+    struct slice value;
+    bool good;
+} values[] = {
+    {"REQUEST_METHOD", TEXT("A!#$%&'*+-.^_`|~z9"), true},
+    {"REQUEST_METHOD", TEXT(""), true},
+    {"REQUEST_METHOD", TEXT("G T"), false},
+    {"REQUEST_METHOD", TEXT(" GET"), false},
+    {"REQUEST_METHOD", TEXT("GET/"), false},
+    {"REQUEST_METHOD", TEXT("G\0T"), false},
+    {"REQUEST_METHOD", TEXT("G\xc3\xa9T"), false},
+    {"HTTP_HOST", TEXT(""), true},
+    {"HTTP_HOST", TEXT("a_b.example.org:8080"), true},
+    {"HTTP_HOST", TEXT("[2001:db8::1]:80"), true},
+    {"HTTP_HOST", TEXT("a b"), false},
+    {"HTTP_HOST", TEXT("a/b"), false},
+    {"HTTP_HOST", TEXT("u@h"), false},
+    {"HTTP_HOST", TEXT("h:x"), false},
+    {"HTTP_HOST", TEXT("h\0"), false},
+    {"HTTP_HOST", TEXT("h?q"), false},
+    {"HTTP_X", TEXT("a\tb \x80\xff~"), true},
+    {"HTTP_X", TEXT("long enough for eight\tbytes"), true},
+    {"HTTP_X", TEXT("a\nb"), false},
+    {"HTTP_X", TEXT("a\rb"), false},
+    {"HTTP_X", TEXT("a\0b"), false},
+    {"HTTP_X", TEXT("\x7f"), false},
+    {"HTTP_COOKIE", TEXT("\0\0\0"), false},
+    {"CONTENT_TYPE", TEXT("text/html; charset=\"a\""), true},
+    {"CONTENT_TYPE", TEXT("a\nb"), false},
+    {"REQUEST_URI", TEXT("/\xc3\xa9 ?#|^"), true},
+    {"REQUEST_URI", TEXT("/a\tb"), false},
+    {"REQUEST_URI", TEXT("/a\0b"), false},
+    {"QUERY_STRING", TEXT("a=\xff&b= "), true},
+    {"QUERY_STRING", TEXT("a\nb"), false},
+    {"QUERY_STRING", TEXT("\0"), false},
+    {"SCRIPT_NAME", TEXT("/a\n\x01\x7f"), true},
+    {"SCRIPT_NAME", TEXT("/a\0"), false},
+    {"PATH_INFO", TEXT("/a\n\x01\x7f"), true},
+    {"PATH_INFO", TEXT("/a\0"), false},
+    {"DOCUMENT_URI", TEXT("/a\0"), false},
+    /* The web server's own. */
+    {"SSL_CLIENT_CERT", TEXT("-----\n\tx\n\0"), true},
+    {"REMOTE_USER", TEXT("\x01"), true},
+    {"HTTP", TEXT("\x01"), true},
+    {"XHTTP_X", TEXT("\x01"), true},
+};
+
+/* Whether a value that is not what it has to be comes first, or after others under the same name. */
+START_TEST(rules)
+{
+    static struct cgi_memo memo;
+    struct cgi_vars vars;
+    struct slice name = {values[_i].name, strlen(values[_i].name)};
+    const struct slice before[] = {SLICE(""), SLICE("T"), values[_i].value, values[_i].value};
+    bool host = !strcmp(values[_i].name, "HTTP_HOST");
+    memo = (struct cgi_memo){0};
+    for (int i = 0; i < COUNT(before); i++) {
+        size_t n = params_put(bytes, sizeof bytes, SLICE("HTTP_ACCEPT"), SLICE("x"));
+        n += params_put(bytes + n, sizeof bytes - n, name, before[i]);
+        n += params_put(bytes + n, sizeof bytes - n, SLICE("X"), SLICE("\n"));
+        enum cgi_result result = cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars);
+        ck_assert_int_eq(result, i < 2 || values[_i].good ? CGI_OK : CGI_MALFORMED);
+        ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), NULL, &vars), result);
+        ck_assert(!host || http_is_authority(before[i]) == (result == CGI_OK));
+    }
+}
+END_TEST
+
+/* Zeros in the place of a secret that a memo has left out are none. */
+START_TEST(zeros_like_a_secret)
+{
+    static struct cgi_memo memo;
+    struct cgi_vars vars;
+    memo = (struct cgi_memo){0};
+    for (int i = 0; i < 2; i++) {
+        size_t n = params_put(bytes, sizeof bytes, SLICE("HTTP_COOKIE"), i ? SLICE("\0\0\0") : SLICE("a=1"));
+        ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), i ? CGI_MALFORMED : CGI_OK);
+    }
+}
+END_TEST
+
+/* Each byte, alone and among others. */
+START_TEST(characters)
+{
+    static const char token[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    for (int c = 0; c < 256; c++) {
+        bool control = c < 0x20 || c == 0x7f;
+        for (size_t at = 0; at < 20; at++) {
+            char text[20];
+            memset(text, 'x', sizeof text);
+            text[at] = (char)c;
+            const char *p = guard_put(&guard, text, sizeof text);
+            struct slice s = {p, sizeof text};
+            ck_assert_int_eq(cgi_is_token(s), c && strchr(token, c));
+            ck_assert_int_eq(cgi_is_target(s), !control);
+            ck_assert_int_eq(cgi_is_field_value(s), !control || c == '\t');
+            ck_assert_int_eq(cgi_has_nul(s), !c);
+        }
+    }
+    ck_assert(!cgi_is_token(SLICE("")) && cgi_is_target(SLICE("")) && cgi_is_field_value(SLICE("")));
 }
 END_TEST
 
@@ -617,7 +745,8 @@ static const struct {
     {"HTTP", CGI_PASS},
     {"http_host", CGI_PASS},
     {"path_info", CGI_PASS},
-    {"", CGI_PASS},
+    {"", CGI_DROP},
+    {"DOCUMENT_URI", CGI_PASS},
     {"HTTP_HOST", CGI_PASS},
     {"HTTP_", CGI_HEADER},
     {"HTTP_X", CGI_HEADER},
@@ -663,6 +792,10 @@ int main(void) {
     tcase_add_test(tc, last_one_counts);
     tcase_add_test(tc, similar_names);
     tcase_add_loop_test(tc, malformed_params, 0, COUNT(malformed));
+    tcase_add_loop_test(tc, pairs_without_a_name, 0, COUNT(nameless));
+    tcase_add_loop_test(tc, rules, 0, COUNT(values));
+    tcase_add_test(tc, zeros_like_a_secret);
+    tcase_add_test(tc, characters);
     tcase_add_test(tc, every_truncation);
     tcase_add_loop_test(tc, successive_parameters, 0, COUNT(successive));
     tcase_add_test(tc, truncations_after_the_whole);
