@@ -14,6 +14,7 @@ src_libbase_a_SOURCES = \
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
 src_libproto_a_SOURCES = \
 	src/proto/cgi.c src/proto/cgi.h \
+	src/proto/cgi_paths.c src/proto/cgi_paths.h \
 	src/proto/cgi_rules.c src/proto/cgi_rules.h \
 	src/proto/decimal.h \
 	src/proto/fcgi_decode.c src/proto/fcgi_decode.h \

@@ -72,15 +72,18 @@ static enum refusal params_scan(struct fcgi_request *q) {
     struct slice prefix = {config->script_name, strlen(config->script_name)};
     struct cgi_vars *vars = &q->r.vars;
     const char *params = buf_len(&q->r.params) ? buf_head(&q->r.params) : "";
-    if (cgi_scan(params, buf_len(&q->r.params), prefix, &q->c->conn.lane->memo, vars) != CGI_OK) {
+    enum cgi_result result = cgi_scan(params, buf_len(&q->r.params), prefix, &q->c->conn.lane->memo, vars);
+    if (result == CGI_MALFORMED) {
         *vars = (struct cgi_vars){0};
         return REFUSED_MALFORMED;
     }
     if (vars->npairs > config->limit_param_count)
         return REFUSED_PARAMS_MANY;
-    /* An authorizer gets no STDIN, and is not told of a length (FastCGI 1.0, 6.3). */
+    /* An authorizer gets no STDIN, and is not told of a length (FastCGI 1.0, 6.3). It is asked about other paths. */
     if (q->role == FCGI_AUTHORIZER)
         vars->content_length = -1;
+    else if (result == CGI_OUTSIDE)
+        return REFUSED_OUTSIDE;
     if (config->body.total && vars->content_length > 0 && (uint64_t)vars->content_length > config->body.total)
         return REFUSED_BODY_LARGE;
     return NOT_REFUSED;

@@ -160,7 +160,8 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
         conn_close(&c->conn, CONN_NO_MEMORY);
         return false;
     }
-    if (cgi_scan(buf_head(params), buf_len(params), prefix, &c->conn.lane->memo, &q->r.vars) != CGI_OK) {
+    enum cgi_result result = cgi_scan(buf_head(params), buf_len(params), prefix, &c->conn.lane->memo, &q->r.vars);
+    if (result == CGI_MALFORMED) {
         q->r.vars = (struct cgi_vars){0};
         q->input_bad = true;
         http_request_refuse(q, REFUSED_MALFORMED);
@@ -169,7 +170,7 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
     bool last = config->keepalive_requests && c->nbegun >= config->keepalive_requests;
     atomic_store_explicit(&q->keep, head.keep_alive && !last && !c->closing, memory_order_relaxed);
     body_begin(&q->r.body, head.content_length);
-    q->refusal = check_limits(config, &head);
+    q->refusal = result == CGI_OUTSIDE ? REFUSED_OUTSIDE : check_limits(config, &head);
     atomic_store_explicit(&q->owes_continue, head.expects_continue, memory_order_relaxed);
     return true;
 }

@@ -16,6 +16,8 @@ struct lane;
     X(REFUSED_MALFORMED, "400 Bad Request", WARNING,                                                                   \
       "its parameters are malformed, or its method, its Host or a value is")                                           \
     X(REFUSED_BODY_SHORT, "400 Bad Request", INFO, "its body ended before its CONTENT_LENGTH")                         \
+    X(REFUSED_OUTSIDE, "404 Not Found", INFO,                                                                          \
+      "its path is outside the mount point of the application: see --script-name")                                     \
     X(REFUSED_PARAMS_LATE, "408 Request Timeout", WARNING, "its parameters did not come within --header-timeout")      \
     X(REFUSED_HEAD_STALLED, "408 Request Timeout", INFO, "nothing more of its header came within --idle-timeout")      \
     X(REFUSED_BODY_STALLED, "408 Request Timeout", INFO, "nothing more of its body came within --idle-timeout")        \

@@ -3,6 +3,7 @@
 #include "proto/cgi.h"
 
 #include "base/ascii.h"
+#include "proto/cgi_paths.h"
 #include "proto/cgi_rules.h"
 #include "proto/http_target.h"
 
@@ -32,6 +33,9 @@ enum var {
 
 #define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
 #define EMPTY LITERAL("")
+
+/* The value of what was not sent; its address tells it from one that was sent empty. */
+static const char none[] = "";
 
 /* The caller has made sure that as many bytes are there: the compiler turns these into comparisons of words. */
 #define IS(p, text) (memcmp((p), (text), sizeof(text) - 1) == 0)
@@ -264,51 +268,24 @@ static void set_server(const struct slice *raw, struct cgi_vars *vars) {
         vars->server_port = vars->https ? LITERAL("443") : LITERAL("80");
 }
 
-/* Takes `n` bytes off the front of the path that the two slices make. The path is that long. */
-static void drop_front(struct slice path[2], size_t n) {
-    for (int i = 0; i < 2; i++) {
-        size_t part = n < path[i].n ? n : path[i].n;
-        path[i].p += part;
-        path[i].n -= part;
-        n -= part;
+/* Most requests have one of two forms, for which nothing has to be compared: the path is PATH_INFO, or nginx has sent it as
+ * SCRIPT_NAME and as DOCUMENT_URI. The others are the matter of cgi_paths.c. */
+static enum cgi_result set_paths(const struct slice *raw, struct slice prefix, struct cgi_vars *vars) {
+    struct slice script = raw[VAR_SCRIPT_NAME], info = raw[VAR_PATH_INFO], document = raw[VAR_DOCUMENT_URI];
+    struct slice path = or_else(info, script);
+    if (!prefix.n && path.n && path.p[0] == '/' &&
+        (info.n ? !script.n : script.n == document.n && !memcmp(script.p, document.p, script.n))) {
+        vars->script_name = vars->path_info[1] = EMPTY;
+        vars->path_info[0] = path;
+        vars->path_encoded = false;
+        return CGI_OK;
     }
-}
-
-/* Takes the prefix off the path that the two slices make, when it is there and ends with a segment. */
-static void strip_prefix(struct slice path[2], struct slice prefix) {
-    size_t first = prefix.n < path[0].n ? prefix.n : path[0].n, second = prefix.n - first;
-    if (second > path[1].n || memcmp(path[0].p, prefix.p, first) || memcmp(path[1].p, prefix.p + first, second))
-        return;
-    struct slice rest[2] = {path[0], path[1]};
-    drop_front(rest, prefix.n);
-    struct slice next = or_else(rest[0], rest[1]);
-    if (next.n && next.p[0] != '/')
-        return;
-    path[0] = rest[0];
-    path[1] = rest[1];
-}
-
-static void set_paths(const struct slice *raw, struct slice prefix, struct cgi_vars *vars) {
-    struct slice script = raw[VAR_SCRIPT_NAME], info = raw[VAR_PATH_INFO];
-    if (!info.n) {
-        info = script;
-        script = EMPTY;
-    }
-    /* PEP 3333: SCRIPT_NAME is empty or the path of a mount point; "/" is the proxy's word for none. */
-    if (script.n && (script.p[0] != '/' || (script.n == 1 && info.p[0] == '/')))
-        script = EMPTY;
-    struct slice path[2] = {script, info};
-    if (prefix.n) {
-        strip_prefix(path, prefix);
-        vars->script_name = prefix;
-    } else {
-        while (script.n && script.p[script.n - 1] == '/')
-            script.n--;
-        vars->script_name = script;
-        path[0] = EMPTY;
-    }
-    vars->path_info[0] = or_else(path[0], path[1]);
-    vars->path_info[1] = path[0].n ? path[1] : EMPTY;
+    const struct cgi_paths sent = {.script_name = script,
+                                   .path_info = info,
+                                   .request_uri = raw[VAR_REQUEST_URI],
+                                   .document_uri = document,
+                                   .has_path_info = info.p != none};
+    return cgi_set_paths(&sent, prefix, vars);
 }
 
 /* Enough to tell the resources of an application apart; a bound on what a client can make the server hash. */
@@ -449,7 +426,7 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
     s.npairs = s.shape = 0;
     s.bad = false;
     for (int i = 0; i < VAR_COUNT; i++)
-        raw[i] = EMPTY;
+        raw[i] = (struct slice){none, 0};
     if (memo)
         scan_known(&s, memo);
     bool fits = memo && s.pos == s.end && s.npairs == memo->npairs;
@@ -468,7 +445,7 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
     vars->npairs = s.npairs;
     vars->shape = s.shape;
     set_server(raw, vars);
-    set_paths(raw, prefix, vars);
+    enum cgi_result result = set_paths(raw, prefix, vars);
     vars->key = make_key(vars);
-    return CGI_OK;
+    return result;
 }

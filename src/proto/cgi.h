@@ -30,6 +30,7 @@ struct cgi_vars {
     struct slice protocol;     /* SERVER_PROTOCOL; "HTTP/1.0" when missing or empty (PEP 3333 requires the key) */
     int64_t content_length;    /* -1: unknown, read the body to its end */
     bool https;                /* wsgi.url_scheme is "https" */
+    bool path_encoded;         /* path_info has percent-encoded bytes; http_target_decode decodes them */
     uint32_t npairs;
     uint32_t shape; /* hash of the lengths of all names in their order: the same for requests that have the
                                   same parameters, whatever the values are */
@@ -40,6 +41,7 @@ struct cgi_vars {
 enum cgi_result {
     CGI_OK,
     CGI_MALFORMED, /* a pair is cut off, a name holds a NUL byte, or a value breaks the rules of cgi_rules.h */
+    CGI_OUTSIDE,   /* the path is outside the mount point (cgi_paths.h); all variables are set */
 };
 
 /* What is to become of a parameter in the WSGI environ. */
@@ -89,9 +91,7 @@ struct cgi_memo {
 /* Reads the `len` bytes of a complete PARAMS stream. `prefix` is the mount point of --script-name: "" or "/x" without a
  * trailing slash; it is to live as long as *vars. When a variable comes twice the last one counts.
  *
- * Paths: PATH_INFO that is not empty is trusted; otherwise SCRIPT_NAME is the path and script_name becomes "". With a
- * prefix, SCRIPT_NAME + PATH_INFO is joined, the prefix is taken off at a segment boundary when it is there, and
- * script_name is the prefix in any case.
+ * Paths: see cgi_paths.h.
  * Length: absent, empty, negative, not a number, or beyond 2^63-1 mean -1.
  *
  * `memo` is used and brought up to date, by one scan at a time; what is found does not depend on it. NULL: without. */

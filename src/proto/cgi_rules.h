@@ -5,7 +5,7 @@
  *     REQUEST_METHOD                          a token, or empty (RFC 9110, 9.1 and 5.6.2)
  *     HTTP_HOST                               a name or an address, and maybe a port; or empty (RFC 9110, 7.2)
  *     HTTP_*, CONTENT_TYPE                    no control characters but TAB (RFC 9110, 5.5)
- *     REQUEST_URI, QUERY_STRING               no control characters (RFC 3986, 2)
+ *     REQUEST_URI, QUERY_STRING               no control characters (RFC 3986, 2); "*" only for OPTIONS (RFC 9110, 7.1)
  *     SCRIPT_NAME, PATH_INFO, DOCUMENT_URI    no NUL: they are decoded, and may hold any other byte
  *
  * The web server's own parameters are left alone: a certificate has line ends in it.

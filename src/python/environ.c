@@ -3,6 +3,7 @@
 #include "python/environ.h"
 
 #include "proto/decimal.h"
+#include "proto/http_target.h"
 #include "python/compat.h"
 #include "python/names.h"
 #include "python/plan.h"
@@ -87,7 +88,24 @@ static int add_own(struct making *m, enum own_key which, struct slice value) {
     return add_own_string(m, which, names_value(own[which], value));
 }
 
+/* New reference, or NULL with an exception. */
+static PyObject *decoded_path(struct slice path) {
+    PyObject *text = NULL;
+    char *out = PyMem_Malloc(path.n);
+    if (!out)
+        return PyErr_NoMemory();
+    size_t n = http_target_decode(path, out);
+    if (n != SIZE_MAX)
+        text = native_string_new((struct slice){out, n});
+    else
+        PyErr_SetString(PyExc_ValueError, "the path is badly encoded");
+    PyMem_Free(out);
+    return text;
+}
+
 static int add_path(struct making *m, const struct cgi_vars *vars) {
+    if (vars->path_encoded)
+        return add_own_string(m, OWN_PATH_INFO, decoded_path(vars->path_info[0]));
     if (!vars->path_info[1].n)
         return add_own(m, OWN_PATH_INFO, vars->path_info[0]);
     PyObject *head = native_string_new(vars->path_info[0]), *tail = native_string_new(vars->path_info[1]);

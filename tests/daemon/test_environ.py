@@ -5,6 +5,7 @@ A model of protocol and PEP in a few lines says what each environ has to be.
 import json
 import os
 import random
+from urllib.parse import unquote
 
 import pytest
 
@@ -33,7 +34,14 @@ def expected(given):
         else:
             environ[name] = value
     script, path = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
-    environ["SCRIPT_NAME"], environ["PATH_INFO"] = (script.rstrip("/"), path) if path else ("", script)
+    uri = environ.get("REQUEST_URI", "").partition("?")[0]
+    if path:
+        environ["SCRIPT_NAME"], environ["PATH_INFO"] = script.rstrip("/"), path
+    elif len(script) > 1 and uri.startswith(script + "/"):
+        environ["SCRIPT_NAME"], environ["PATH_INFO"] = script, unquote(uri[len(script):])
+    else:
+        missing = not script and "PATH_INFO" not in environ
+        environ["SCRIPT_NAME"], environ["PATH_INFO"] = "", unquote(uri.strip()) if missing else script
     if not environ.get("CONTENT_LENGTH", "").isdigit():
         environ.pop("CONTENT_LENGTH", None)
     environ.setdefault("QUERY_STRING", "")
@@ -63,7 +71,7 @@ CHOICES = {
     "CONTENT_LENGTH": ["", "0", "-1", "none"],
     "SCRIPT_NAME": ["/", "/a", "/b", "/a/b/c", "/caf\xc3\xa9", ""],
     "PATH_INFO": ["", "/p", "/q/r"],
-    "REQUEST_URI": ["/", "/a?a=1", " " * 6, "/b"],
+    "REQUEST_URI": ["/", "/a?a=1", " " * 6, "/b", "/a/b/c/d", "/b/%2525?a=1", "/a/b?b=2"],
     "SERVER_PROTOCOL": ["HTTP/1.1", "HTTP/1.0", "HTTP/2.0", ""],
     "GATEWAY_INTERFACE": ["CGI/1.1", "CGI/1.2"],
     "SERVER_NAME": ["localhost", "example.org"],

@@ -266,19 +266,35 @@ def test_options_of_connection_beside_tabs(server):
 
 def test_script_name(start):
     server = start("anypath", "--script-name", "/app")
-    for path, info in (("/app/x", "/x"), ("/app", ""), ("/application", "/application"), ("/%61pp/y", "/y")):
+    for path, info in (("/app/x", "/x"), ("/app", ""), ("/app/", "/"), ("/%61pp/y", "/y"), ("//app//x", "//x"),
+                       ("/x/../app/y", "/y"), ("/app/./z", "/./z"), ("http://localhost/app/x", "/x")):
         environ = environ_of(server, head(path=path))
         assert (environ["SCRIPT_NAME"], environ["PATH_INFO"], environ["REQUEST_URI"]) == ("/app", info, path)
+    environ = environ_of(server, head(path="*", method="OPTIONS"))
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"], environ["REQUEST_URI"]) == ("/app", "", "*")
 
 
-def test_asterisk(start):
-    environ = environ_of(start("anypath"), head(path="*", method="OPTIONS"))
-    assert (environ["PATH_INFO"], environ["REQUEST_METHOD"]) == ("*", "OPTIONS")
+def test_outside_the_mount_point(start):
+    """The server's own 404, after which the connection goes on."""
+    server = start("anypath", "--script-name", "/app")
+    with server.connect() as connection:
+        for path in ("/apple", "/", "/app%6ce", "//apple", "/app/../x", "/app/%2e%2e/x", "http://app/x", "/?/app/"):
+            connection.send(head(path=path), head(path="/app/x"))
+            response = connection.read_response()
+            assert (response.status, response.body) == (404, b"404 Not Found\n"), path
+            assert connection.read_response().status == 200, path
+    server.wait_log(r"info: connection \d+: request 1: 404 [^\n]*--script-name: GET /apple")
 
 
 def test_server_software(start):
     environ = environ_of(start("anypath"), head())
     assert environ["SERVER_SOFTWARE"] == own_name() and environ["GATEWAY_INTERFACE"] == "CGI/1.1"
+
+
+def test_asterisk(start):
+    environ = environ_of(start("anypath"), head(path="*", method="OPTIONS"))
+    assert (environ["PATH_INFO"], environ["REQUEST_METHOD"]) == ("", "OPTIONS")
+    assert environ["REQUEST_URI"] == "*"
 
 
 def test_headers_become_parameters(server):

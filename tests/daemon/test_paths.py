@@ -36,7 +36,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def mounted():
-    running = daemon.Daemon("anypath", "--script-name", "/app")
+    running = daemon.Daemon("anypath", "--script-name", "/app", both=daemon.speaks_http())
     yield running
     running.stop()
 
@@ -102,6 +102,140 @@ def test_script_name_option(mounted, script_name, path_info, expected):
     environ = environ_of(mounted, given)
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/app", expected)
     assert environ["REQUEST_URI"] == "/app/a?q=1", "never touched"
+
+
+@pytest.mark.parametrize("given, path_info", [
+    ({"SCRIPT_NAME": "/app/a", "REQUEST_URI": "/app/a"}, "/a"),
+    ({"PATH_INFO": "/a", "REQUEST_URI": "/%61pp/a?q"}, "/a"),
+    ({"PATH_INFO": "/a", "REQUEST_URI": "//app//a"}, "/a"),
+    ({"PATH_INFO": "/a", "REQUEST_URI": "/./app/b/../a"}, "/a"),
+    ({"PATH_INFO": "/a", "REQUEST_URI": "http://localhost/app/a"}, "/a"),
+    ({"PATH_INFO": "//app//a", "REQUEST_URI": "//app//a"}, "//a"),
+    ({"PATH_INFO": "/x/../app/a", "REQUEST_URI": "/x/../app/a"}, "/a"),
+    ({"SCRIPT_NAME": "/app", "PATH_INFO": "/app/a", "REQUEST_URI": "/app/a"}, "/a"),
+    ({"SCRIPT_NAME": "/app/sign-in", "REQUEST_URI": "/private"}, "/sign-in"),  # auth_request, error_page, rewrite
+    ({"PATH_INFO": "/apple"}, "/apple"),
+    ({"REQUEST_URI": "/app/%C3%A9?q"}, "/\xc3\xa9"),
+    ({"REQUEST_METHOD": "OPTIONS", "PATH_INFO": "*", "REQUEST_URI": "*"}, ""),
+])
+def test_inside_the_mount_point(mounted, given, path_info):
+    environ = environ_of(mounted, given)
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/app", path_info)
+    assert environ.get("REQUEST_URI") == given.get("REQUEST_URI"), "never touched"
+
+
+@pytest.mark.parametrize("given", [
+    {"SCRIPT_NAME": "/apple", "REQUEST_URI": "/apple"},
+    {"SCRIPT_NAME": "/app", "PATH_INFO": "le", "REQUEST_URI": "/apple"},
+    {"SCRIPT_NAME": "/app", "PATH_INFO": "/apple", "REQUEST_URI": "/apple"},
+    {"PATH_INFO": "/apple", "REQUEST_URI": "/%61pple?/app/"},
+    {"PATH_INFO": "/x", "REQUEST_URI": "/app/../x", "DOCUMENT_URI": "/x"},
+    {"PATH_INFO": "/app/../x", "REQUEST_URI": "/app/%2e%2e/x"},
+    {"PATH_INFO": "//apple", "REQUEST_URI": "//apple"},
+    {"PATH_INFO": "/x", "REQUEST_URI": "http://app/x"},
+    {"REQUEST_URI": "/apple"},
+])
+def test_outside_the_mount_point(mounted, given):
+    """The server's own 404, after which the connection goes on."""
+    with mounted.connect() as connection:
+        connection.send(fcgi.request({**given, "REQUEST_METHOD": "POST"}, b"x" * 100000, keep=True))
+        response = connection.read_response(1)
+        assert (response.status, response.body) == (404, b"404 Not Found\n") and response.complete
+        connection.send(fcgi.request(params("/app/a"), keep=True))
+        assert connection.read_response(1).status == 200
+
+
+def test_outside_the_mount_point_is_logged(start):
+    server = start("anypath", "--script-name", "/app")
+    assert server.ask("/apple").status == 404
+    server.wait_log(r"info: connection \d+: request 1: 404 [^\n]*--script-name: GET /apple")
+
+
+def test_authorizer_is_asked_about_other_paths(mounted):
+    with mounted.connect() as connection:
+        given = {"SCRIPT_NAME": "/private", "REQUEST_URI": "/private", "REQUEST_METHOD": "GET"}
+        connection.send(fcgi.begin(role=fcgi.AUTHORIZER), fcgi.stream(fcgi.PARAMS, 1, fcgi.pairs(given)))
+        response = connection.read_response(1)
+        assert response.status == 200 and b"AUTHORIZER" in response.body
+
+
+@pytest.mark.parametrize("given, expected", [
+    ({"SCRIPT_NAME": "/app", "REQUEST_URI": "/app/a%20b?q", "DOCUMENT_URI": "/app/a b"}, ("/app", "/a b")),
+    ({"SCRIPT_NAME": "/app", "REQUEST_URI": "/app/", "DOCUMENT_URI": "/app/"}, ("/app", "/")),
+    ({"SCRIPT_NAME": "/app", "REQUEST_URI": "/app/a%20b?q"}, ("/app", "/a b")),
+    ({"SCRIPT_NAME": "/app", "REQUEST_URI": "http://localhost/app/a"}, ("/app", "/a")),
+    ({"SCRIPT_NAME": "/app", "REQUEST_URI": "/apple/a"}, ("", "/app")),
+    ({"SCRIPT_NAME": "/a b", "REQUEST_URI": "/a%20b"}, ("", "/a b")),
+    ({"SCRIPT_NAME": "/a/b", "REQUEST_URI": "/a//b"}, ("", "/a/b")),
+    ({"SCRIPT_NAME": "/a", "REQUEST_URI": "/a/b/../../a", "DOCUMENT_URI": "/a"}, ("", "/a")),
+    ({"SCRIPT_NAME": "/a", "REQUEST_URI": "/a/b/%2e%2e/../a"}, ("", "/a")),
+    ({"SCRIPT_NAME": "/a", "PATH_INFO": "/a", "REQUEST_URI": "/a?q"}, ("", "/a")),
+    ({"SCRIPT_NAME": "/a", "PATH_INFO": "/a", "REQUEST_URI": "/a/a"}, ("/a", "/a")),
+    ({"SCRIPT_NAME": "/a", "PATH_INFO": "/a"}, ("/a", "/a")),
+    ({"REQUEST_URI": "/a%20b/%C3%A9//?q"}, ("", "/a b/\xc3\xa9//")),
+    ({"SCRIPT_NAME": "", "REQUEST_URI": "/a"}, ("", "/a")),
+    ({"SCRIPT_NAME": "", "PATH_INFO": "", "REQUEST_URI": "/app"}, ("", "")),  # Caddy's handle_path has stripped it
+    ({"REQUEST_URI": "/x", "DOCUMENT_URI": "/a%20b"}, ("", "/a%20b")),
+    ({"DOCUMENT_URI": "/a b"}, ("", "/a b")),
+    ({"SCRIPT_NAME": "a/b"}, ("", "/a/b")),
+    ({"PATH_INFO": "a/b"}, ("", "/a/b")),
+    ({"REQUEST_METHOD": "OPTIONS", "SCRIPT_NAME": "*", "REQUEST_URI": "*"}, ("", "")),
+    ({"REQUEST_METHOD": "OPTIONS", "PATH_INFO": "*", "REQUEST_URI": "*"}, ("", "")),
+    ({"REQUEST_METHOD": "OPTIONS", "REQUEST_URI": "*"}, ("", "")),
+])
+def test_paths_and_uris(server, given, expected):
+    """Again on a kept connection: what is remembered of a request makes no difference."""
+    with server.connect() as connection:
+        for _ in range(3):
+            connection.send(fcgi.request(given, keep=True))
+            environ = json.loads(connection.read_response(1).body)
+            assert (environ["SCRIPT_NAME"][1], environ["PATH_INFO"][1]) == expected
+
+
+@pytest.mark.parametrize("uri", ["/%", "/a%0", "/%zz", "/a%00b"])
+def test_path_that_cannot_be_decoded(server, uri):
+    with server.connect() as connection:
+        connection.send(fcgi.request({"REQUEST_URI": uri}))
+        assert connection.read_response(1).status == 400
+
+
+def seen_through(proxy, name, target, method="GET"):
+    response = proxy.ask(name, target, method)
+    if response.status != 200:
+        return response.status
+    environ = {key: value for key, (kind, value) in json.loads(response.body).items()}
+    assert environ["REQUEST_URI"] == target
+    return environ["SCRIPT_NAME"], environ["PATH_INFO"]
+
+
+def test_script_name_set_by_nginx(server):
+    """The recipe that is taught for uWSGI and gunicorn: the last SCRIPT_NAME counts, and there is no PATH_INFO."""
+    import nginx
+    proxy = nginx.Nginx({"plain": (server.path, False, "/app2/")}, more=" fastcgi_param SCRIPT_NAME /app2;")
+    try:
+        for target, path in [("/app2/a/b?q=1", "/a/b"), ("/app2/", "/"), ("//app2/a%20b", "/a b"),
+                             ("/app2/a/../b//c/", "/b/c/"), ("/x/../%61pp2/%C3%A9", "/\xc3\xa9")]:
+            assert seen_through(proxy, "plain", target) == ("/app2", path), target
+    finally:
+        proxy.stop()
+
+
+def test_location_that_matches_by_prefix(mounted):
+    """nginx gives /apple to `location /app`."""
+    import nginx
+    backends = {"plain": (mounted.path, False, "/app"), "kept": (mounted.path, True, "/app")}
+    if mounted.http_address:
+        backends["proxied"] = ("%s:%d" % mounted.http_address, "proxy", "/app")
+    proxy = nginx.Nginx(backends)
+    try:
+        for name in backends:
+            for target in ("/apple", "/app%6ce/x", "//apple", "/x/../apple"):
+                assert seen_through(proxy, name, target) == 404, target
+            for target, path in [("/app", ""), ("/app/x", "/x"), ("/%61pp/x", "/x"), ("//app/x", "/x"),
+                                 ("/y/../app/x", "/x"), ("/app/../app/x/", "/x/")]:
+                assert seen_through(proxy, name, target) == ("/app", path), target
+    finally:
+        proxy.stop()
 
 
 def test_mount_behind_nginx(mounted):

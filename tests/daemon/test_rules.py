@@ -13,6 +13,7 @@ REFUSED = {
     "method with a blank": {"method": "G T"},
     "method that is no token": {"method": "GE(T"},
     "method with a byte beyond ASCII": {"method": "G\xe9T"},
+    "asterisk without OPTIONS": {"REQUEST_URI": "*", "SCRIPT_NAME": "*"},
     "host with a blank": {"HTTP_HOST": "a b"},
     "host with a path": {"HTTP_HOST": "a/b"},
     "host with a user": {"HTTP_HOST": "user@a"},

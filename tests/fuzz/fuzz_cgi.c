@@ -4,6 +4,7 @@
 
 #include "../cgi_vars.h"
 #include "proto/cgi_rules.h"
+#include "proto/http_target.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +20,21 @@ static void check_memo(const char *before, const char *pos, const char *end, str
     (void)cgi_scan(before, (size_t)(pos - before), prefix, &memo, &again);
     for (int i = 0; i < CGI_MEMO_MISSES + 1; i++) {
         if (cgi_scan(pos, (size_t)(end - pos), prefix, &memo, &again) != result ||
-            (result == CGI_OK && !same_vars(v, &again)))
+            (result != CGI_MALFORMED && !same_vars(v, &again)))
             abort();
     }
+}
+
+/* PATH_INFO is empty or begins with a slash, can be decoded, and has no NUL; nor has what else the rules are for. */
+static bool is_path_good(const struct cgi_vars *v) {
+    char out[4096];
+    struct slice path = v->path_info[0];
+    if (path.n > sizeof out)
+        return true;
+    if (v->path_encoded)
+        path = (struct slice){out, http_target_decode(path, out)};
+    return path.n != SIZE_MAX && (!path.n || path.p[0] == '/') && !cgi_has_nul(path) && !cgi_has_nul(v->path_info[1]) &&
+           !(v->path_encoded && v->path_info[1].n);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -34,13 +47,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                *pos = before + (size - 1) * (data[0] / 4) / 64;
     enum cgi_result result = cgi_scan(pos, (size_t)(end - pos), prefix, NULL, &v);
     check_memo(before, pos, end, prefix, result, &v);
-    if (result != CGI_OK)
+    if (result == CGI_MALFORMED)
         return 0;
     script = v.script_name;
     if (!v.method.n || !v.server_name.n || !v.server_port.n || !v.protocol.n || v.content_length < -1 ||
         (script.n && (script.p[0] != '/' || script.p[script.n - 1] == '/')) ||
         (prefix.n && (script.n != prefix.n || memcmp(script.p, prefix.p, prefix.n))) ||
-        (v.path_info[1].n && !v.path_info[0].n) || cgi_has_nul(v.path_info[0]) || !cgi_is_token(v.method) ||
+        (v.path_info[1].n && !v.path_info[0].n) || !is_path_good(&v) || !cgi_is_token(v.method) ||
         !cgi_is_target(v.query) || !cgi_is_target(v.request_uri))
         abort();
     struct params_pair pair;

@@ -35,8 +35,9 @@ static void check_head(const struct http_head *head, const char *params, size_t 
     struct cgi_vars vars;
     assert(cgi_scan(params, len, (struct slice){"", 0}, NULL, &vars) == CGI_OK);
     assert(vars.method.n == head->method.n && !memcmp(vars.method.p, head->method.p, head->method.n));
-    assert(vars.request_uri.n == head->target.n && vars.path_info[0].n && !vars.path_info[1].n);
-    assert(!memchr(vars.path_info[0].p, 0, vars.path_info[0].n) && head->minor <= 1);
+    bool asterisk = head->target.n == 1 && head->target.p[0] == '*';
+    assert(vars.request_uri.n == head->target.n && !vars.path_info[0].n == asterisk && !vars.path_info[1].n);
+    assert((asterisk || !memchr(vars.path_info[0].p, 0, vars.path_info[0].n)) && head->minor <= 1);
     assert(head->content_length > 0 ? vars.content_length == head->content_length : vars.content_length <= 0);
 }
 

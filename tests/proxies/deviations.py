@@ -118,10 +118,11 @@ DEVIATIONS = {
 
     # --- mounts
     ("bare mount", "nginx"): (301, "redirects to /app/, as it does for any location with fastcgi_pass"),
+    ("bare mount", "nginx-prefix"): ("the application", "\"location /app\" has no slash to redirect to"),
     ("bare mount", "caddy"): (200, "\"/app/*\" does not match it; a path that nothing handles gets an empty 200"),
     ("neighbour of a mount", "caddy"): (200, "a path that nothing handles gets an empty 200"),
     ("neighbour of a mount", "haproxy"): (503, "a path that no backend is for gets a 503"),
-    ("neighbour of a mount", "lighttpd"): ("the application", "its mounts are prefixes of the text of the path"),
+    ("neighbour of a mount", "haproxy-prefix"): (404, "\"path_beg /app\" matches it: the server refuses it"),
     ("mount /app/app/x", "caddy-path"): ("/x", "handle_path has stripped /app once when the server does it"),
     ("static files", "haproxy"): (False, "serves no files"),
 }

@@ -152,12 +152,14 @@ TLS = {
 # What the comment about "an application below a path" says: text and what takes its place.
 MOUNT = {
     "nginx": [("    location / {", "    location /app/ {")],
+    "nginx-prefix": [("    location / {", "    location /app {")],
     "caddy": [("\thandle {", "\thandle /app/* {")],
     "caddy-path": [("\thandle {", "\thandle_path /app/* {")],
     "apache": [("    ProxyPass / unix:%s|fcgi://app/ retry" % SOCKET,
                 "    ProxyPass /app unix:%s|fcgi://app/app retry" % SOCKET)],
     "lighttpd": [('= ( "/" =>', '= ( "/app" =>')],
     "haproxy": ["-default_backend app", "+use_backend app if"],
+    "haproxy-prefix": [("    default_backend app", "    use_backend app if { path_beg /app }")],
     "h2o": [("      /:\n", "      /app:\n")],
 }
 

@@ -83,16 +83,20 @@ static const struct {
     {"", "/app/", "/x", "/app", "/x"},
     {"", "/app//", "/x", "/app", "/x"},
     {"", "//", "/x", "", "/x"},
-    {"", "/", "x", "", "x"},
+    {"", "/", "x", "", "/x"},
+    {"", "", "x", "", "/x"},
+    {"", "/app", "x", "/app", "/x"},
     /* It begins with one, or it is no mount point. */
     {"", "app", "/x", "", "/x"},
-    {"", "app", NULL, "", "app"},
+    {"", "app", NULL, "", "/app"},
     /* Kept as sent. */
     {"", "//a//b", NULL, "", "//a//b"},
     {"", "", "//a//b", "", "//a//b"},
-    {"", "*", NULL, "", "*"},
-    {"", "", "*", "", "*"},
     {"", NULL, NULL, "", ""},
+    /* RFC 3875, 4.1.5: empty, or with a slash in front. */
+    {"", "*", NULL, "", ""},
+    {"", "", "*", "", ""},
+    {"", "", "*x", "", "/*x"},
     /* A prefix that is in SCRIPT_NAME (nginx), in PATH_INFO (H2O), in both, or across them (lighttpd). */
     {"/app", "/app/x", NULL, "/app", "/x"},
     {"/app", "", "/app/x", "/app", "/x"},
@@ -116,7 +120,7 @@ static const struct {
     {"/app", "/", "x", "/app", "/x"},
     {"/app", "/a", "/b", "/app", "/a/b"},
     {"/app", NULL, NULL, "/app", ""},
-    {"/app", "*", NULL, "/app", "*"},
+    {"/app", "*", NULL, "/app", ""},
     /* Only whole segments count. */
     {"/app", "/apple", NULL, "/app", "/apple"},
     {"/app", "/app", "le", "/app", "/apple"},
@@ -126,26 +130,215 @@ static const struct {
     {"/one/two", "/one", "/tw", "/one/two", "/one/tw"},
 };
 
+/* A variable that is NULL is not sent. Returns how many pairs there are. */
+static int put_pairs(const char *pairs[PAIRS_MAX], char text[4][256], const char *const values[4]) {
+    static const char *const variables[] = {"SCRIPT_NAME", "PATH_INFO", "REQUEST_URI", "DOCUMENT_URI"};
+    int n = 0;
+    for (int i = 0; i < 4; i++) {
+        if (!values[i])
+            continue;
+        snprintf(text[i], 256, "%s=%s", variables[i], values[i]);
+        pairs[n++] = text[i];
+    }
+    return n;
+}
+
+static void check_path(const struct cgi_vars *vars, const char *script_name, const char *path_info) {
+    char joined[512];
+    check("script_name", vars->script_name, script_name);
+    int len = snprintf(joined, sizeof joined, "%.*s%.*s", (int)vars->path_info[0].n, vars->path_info[0].p,
+                       (int)vars->path_info[1].n, vars->path_info[1].p);
+    size_t n = (size_t)len;
+    if (vars->path_encoded) {
+        n = http_target_decode((struct slice){joined, n}, joined);
+        ck_assert_uint_ne(n, SIZE_MAX);
+    }
+    check("path_info", (struct slice){joined, n}, path_info);
+    ck_assert(vars->path_info[0].n || !vars->path_info[1].n);
+}
+
 START_TEST(path)
 {
-    char script[64], info[64];
-    const char *pairs[PAIRS_MAX] = {NULL};
-    int n = 0;
-    snprintf(script, sizeof script, "SCRIPT_NAME=%s", paths[_i].script ? paths[_i].script : "");
-    snprintf(info, sizeof info, "PATH_INFO=%s", paths[_i].info ? paths[_i].info : "");
-    if (paths[_i].script)
-        pairs[n++] = script;
-    if (paths[_i].info)
-        pairs[n++] = info;
-    pairs[n] = "REQUEST_URI=/as/sent?q";
+    char text[4][256];
+    const char *pairs[PAIRS_MAX] = {NULL}, *const values[4] = {paths[_i].script, paths[_i].info};
+    pairs[put_pairs(pairs, text, values)] = "REQUEST_METHOD=OPTIONS";
     struct cgi_vars vars = scan(pairs, paths[_i].prefix);
-    check("script_name", vars.script_name, paths[_i].script_name);
-    char joined[128];
-    int len = snprintf(joined, sizeof joined, "%.*s%.*s", (int)vars.path_info[0].n, vars.path_info[0].p,
-                       (int)vars.path_info[1].n, vars.path_info[1].p);
-    check("path_info", (struct slice){joined, (size_t)len}, paths[_i].path_info);
-    ck_assert(vars.path_info[0].n || !vars.path_info[1].n);
-    check("request_uri", vars.request_uri, "/as/sent?q");
+    check_path(&vars, paths[_i].script_name, paths[_i].path_info);
+}
+END_TEST
+
+static const struct {
+    const char *prefix;
+    const char *script, *info, *uri, *document; /* as sent; NULL: not sent */
+    const char *script_name, *path_info;        /* NULL: outside the mount point */
+} uris[] = {
+    /* A SCRIPT_NAME that was set on purpose, with nginx, which sends DOCUMENT_URI... */
+    {"", "/app", NULL, "/app/x?q", "/app/x", "/app", "/x"},
+    {"", "/app", "", "/app/x/?q=/app", "/app/x/", "/app", "/x/"},
+    {"", "/app", NULL, "/app/", "/app/", "/app", "/"},
+    {"", "/app/", NULL, "/app/x", "/app/x", "/app", "/x"},
+    {"", "/app", NULL, "/app/caf%C3%A9%25", "/app/caf\xc3\xa9%", "/app", "/caf\xc3\xa9%"},
+    {"", "/app", NULL, "//a/../app//x", "/app/x", "/app", "/x"},
+    {"", "/app", NULL, "/old", "/app/x", "/app", "/x"},
+    {"", "/one/two", NULL, "/one/two/x", "/one/two/x", "/one/two", "/x"},
+    /* ...or without it. */
+    {"", "/app", NULL, "/app/x?q", NULL, "/app", "/x"},
+    {"", "/app", NULL, "/app/x?q", "", "/app", "/x"},
+    {"", "/app", NULL, "/app/", NULL, "/app", "/"},
+    {"", "/app/", NULL, "/app/x", NULL, "/app", "/x"},
+    {"", "/app", NULL, "/app/caf%C3%A9%25", NULL, "/app", "/caf\xc3\xa9%"},
+    {"", "/caf\xc3\xa9", NULL, "/caf%c3%A9/x+y", NULL, "/caf\xc3\xa9", "/x+y"},
+    {"", "/app", NULL, "/app%2Fx", NULL, "/app", "/x"},
+    {"", "/app", NULL, "//app//x", NULL, "/app", "//x"},
+    {"", "/app", NULL, "/./z/../app/x/../y", NULL, "/app", "/x/../y"},
+    {"", "/app", NULL, "/z/%2e%2E/app/x", NULL, "/app", "/x"},
+    {"", "/app", NULL, "/app/../app/x", NULL, "/app", "/x"},
+    {"", "/app", NULL, "/app/x/..", NULL, "/app", "/x/.."},
+    {"", "/app", NULL, "http://example.org:80/app/x?q", NULL, "/app", "/x"},
+    {"", "/app", NULL, "/app/x#f", NULL, "/app", "/x"},
+    /* The whole path, whatever REQUEST_URI has that the web server has resolved. */
+    {"", "/app", NULL, "/app", "/app", "", "/app"},
+    {"", "/app", NULL, "/app?/app/x", NULL, "", "/app"},
+    {"", "/app/", NULL, "/app/", "/app/", "", "/app/"},
+    {"", "/app/", NULL, "/app/", NULL, "", "/app/"},
+    {"", "/app/", NULL, "/app//", NULL, "", "/app/"},
+    {"", "/app/", NULL, "/app/x/..", NULL, "", "/app/"},
+    {"", "/a/b", NULL, "/a//b", NULL, "", "/a/b"},
+    {"", "/a", NULL, "/a/b/..%2F../a", "/a", "", "/a"},
+    {"", "/a", NULL, "/a/b/..%2F../a", NULL, "", "/a"},
+    {"", "/a", NULL, "/a/b/../../a", NULL, "", "/a"},
+    {"", "/a/b/../../a", NULL, "/a/b/../../a", NULL, "", "/a/b/../../a"},
+    {"", "/a/b/../../a", NULL, "/a/b/../../%61", NULL, "", "/a/b/../../a"},
+    {"", "/a//b", NULL, "/a//b%2Fc", NULL, "", "/a//b"},
+    {"", "/a%2Fb", NULL, "/a%2Fb", NULL, "", "/a%2Fb"},
+    {"", "/a b", NULL, "/a%20b?c", NULL, "", "/a b"},
+    {"", "/app", NULL, "/apple", NULL, "", "/app"},
+    {"", "/app", NULL, "/apple/x", "/apple/x", "", "/app"},
+    {"", "/app", NULL, "/other/app/x", NULL, "", "/app"},
+    {"", "/index.py", NULL, "/", "/index.py", "", "/index.py"},
+    {"", "/x", NULL, "http://example.org", NULL, "", "/x"},
+    {"", "/x", NULL, "x://", NULL, "", "/x"},
+    {"", "/x", NULL, "*x/x/y", NULL, "", "/x"},
+    {"", "/x", NULL, "a:b//x/y", NULL, "", "/x"},
+    {"", "/", NULL, "/x", NULL, "", "/"},
+    {"", "//", NULL, "//x", NULL, "", "//"},
+    {"", "x", NULL, "/x/y", NULL, "", "/x"},
+    /* The same in both. */
+    {"", "/x/y", "/x/y", "/x/y?q", NULL, "", "/x/y"},
+    {"", "/x y", "/x y", "/x%20y", NULL, "", "/x y"},
+    {"", "/x", "/x", "//./x", NULL, "", "/x"},
+    {"", "/x", "/x", "http://h/x", NULL, "", "/x"},
+    {"", "/x", "/x", "/x/x", NULL, "/x", "/x"},
+    {"", "/x", "/x", "", NULL, "/x", "/x"},
+    {"", "/x", "/x", "*x", NULL, "/x", "/x"},
+    {"", "/", "/", "/", NULL, "", "/"},
+    {"", "/app", "/x", "/x", NULL, "/app", "/x"},
+    /* Split within a segment. */
+    {"", "/app", "le", "/apple", NULL, NULL, NULL},
+    {"", "/app", "le", "/app/le", NULL, "/app", "/le"},
+    {"", "/app/", "le", "/app/le", NULL, "/app", "/le"},
+    /* Neither. */
+    {"", NULL, NULL, "/a%20b/%C3%A9?q", NULL, "", "/a b/\xc3\xa9"},
+    {"", "", NULL, "/a//b/../c", NULL, "", "/a//b/../c"},
+    {"", "", "", "/app", "", "", ""},
+    {"", NULL, "", "/app", "/app", "", ""},
+    {"", NULL, NULL, "http://example.org/a?b", NULL, "", "/a"},
+    {"", NULL, NULL, "http://example.org?b", NULL, "", "/"},
+    {"", NULL, NULL, "?b", NULL, "", ""},
+    {"", NULL, NULL, "/%61", "/a%62", "", "/a%62"},
+    {"", NULL, NULL, NULL, "/a/b", "", "/a/b"},
+    {"", NULL, NULL, NULL, "a/b", "", "/a/b"},
+    {"", NULL, NULL, "*", NULL, "", ""},
+    {"", "", "*", "*", NULL, "", ""},
+    {"", "*", NULL, "*", "*", "", ""},
+    {"", "*", NULL, "/x", NULL, "", "/*"},
+    /* Mounted: the path that was sent is below the mount point. */
+    {"/app", "/app/x", NULL, "/app/x?q", "/app/x", "/app", "/x"},
+    {"/app", "/app", "/x", "/app/x", NULL, "/app", "/x"},
+    {"/app", "", "/app/x.y", "/app/x.y", NULL, "/app", "/x.y"},
+    {"/app", "", "/app/a..b/...", "/app/a..b/...", NULL, "/app", "/a..b/..."},
+    {"/app", "", "/app/a/../b", "/app/a/../b", NULL, "/app", "/a/../b"},
+    {"/app", "", "//app//x", "//app//x", NULL, "/app", "//x"},
+    {"/app", "", "/./app/x", "/./app/x", NULL, "/app", "/x"},
+    {"/app", "", "/x/../app/", "/x/../app/", NULL, "/app", "/"},
+    {"/app", "", "/app/../app", "/app/../app", NULL, "/app", ""},
+    {"/app", "/a", "pp/x.", "/app/x.", NULL, "/app", "/x."},
+    {"/app", NULL, NULL, "/%61pp/%78", NULL, "/app", "/x"},
+    {"/app", NULL, NULL, "/x", "/app/x", "/app", "/x"},
+    {"/app", "/app", "/app/x", "/app/app/x", NULL, "/app", "/app/x"},
+    /* REQUEST_URI shows that PATH_INFO is the whole path. */
+    {"/app", "/app", "/app/x", "/app/x", NULL, "/app", "/x"},
+    {"/app", "/app", "/app/x", "/%61pp/x?q", NULL, "/app", "/x"},
+    {"/app", "/app", "/apple", "/apple", NULL, NULL, NULL},
+    {"/app", "/app", "/app", "/app", NULL, "/app", ""},
+    {"/app", "/app", "/app", "/app/app", NULL, "/app", "/app"},
+    /* Rewritten by the web server, on purpose. */
+    {"/app", "/app/error", NULL, "/missing", "/app/error", "/app", "/error"},
+    {"/app", "", "/app/x", "/old/x", NULL, "/app", "/x"},
+    /* Taken off by the web server. */
+    {"/app", "", "/x", "/app/x", NULL, "/app", "/x"},
+    {"/app", "/x", NULL, "/app/x", "/x", "/app", "/x"},
+    {"/app", "", "/x", "/%61pp/x", NULL, "/app", "/x"},
+    {"/app", "", "/x", "//app//x", NULL, "/app", "/x"},
+    {"/app", "", "/x", "/./app/x", NULL, "/app", "/x"},
+    {"/app", "", "/x", "/y/%2e./app/x", NULL, "/app", "/x"},
+    {"/app", "", "/x", "/app/y/../x", NULL, "/app", "/x"},
+    {"/app", "", "/", "/app", NULL, "/app", "/"},
+    {"/app", "", "", "/app", "", "/app", ""},
+    {"/app", "", "/", "/app?q", NULL, "/app", "/"},
+    {"/app", "", "/x", "https://example.org/app/x", NULL, "/app", "/x"},
+    {"/app", "", "x", "/app/x", NULL, "/app", "/x"},
+    {"/one/two", "", "/x", "/one//two/x", NULL, "/one/two", "/x"},
+    {"/one/two", "", "/x", "/one/z/../two/x", NULL, "/one/two", "/x"},
+    {"/one/two", "", "/x", "/one/two/../../one/two/x", NULL, "/one/two", "/x"},
+    /* Outside. */
+    {"/app", "/apple", NULL, "/apple", "/apple", NULL, NULL},
+    {"/app", "", "/apple", "/apple", NULL, NULL, NULL},
+    {"/app", "/app", "le", "/apple", NULL, NULL, NULL},
+    {"/app", "", "/apple", "/%61pple", NULL, NULL, NULL},
+    {"/app", "", "/ap", "/ap", NULL, NULL, NULL},
+    {"/app", "", "/", "/", NULL, NULL, NULL},
+    {"/app", "", "/x/app/y", "/x/app/y", NULL, NULL, NULL},
+    {"/app", "/x", NULL, "/app/../x", "/x", NULL, NULL},
+    {"/app", "", "/app/../x", "/app/../x", NULL, NULL, NULL},
+    {"/app", "", "/app/../x", "/app/%2e%2e/x", NULL, NULL, NULL},
+    {"/app", "", "/app/..", "/app/..", NULL, NULL, NULL},
+    {"/app", "", "/app/x/../../y", "/app/x/../../y", NULL, NULL, NULL},
+    {"/app", "", "//x", "//x", NULL, NULL, NULL},
+    {"/app", "", "/apple", "http://example.org/apple", NULL, NULL, NULL},
+    {"/app", "", "/x", "http://app/x", NULL, NULL, NULL},
+    {"/app", "", "/x", "/x?/app/x", NULL, NULL, NULL},
+    {"/app", "", "/x", "/app%3fx", NULL, NULL, NULL},
+    {"/app", "", "/x", "/%2561pp/x", NULL, NULL, NULL},
+    {"/app", NULL, NULL, "/apple", NULL, NULL, NULL},
+    {"/app", "", "", "/apple", NULL, NULL, NULL},
+    {"/one/two", "", "/one", "/one", NULL, NULL, NULL},
+    {"/one/two", "", "/one/twofold", "/one/twofold", NULL, NULL, NULL},
+    {"/one/two", "", "/one/two/../x", "/one/two/../x", NULL, NULL, NULL},
+    /* REQUEST_URI tells nothing, or that there is no path. */
+    {"/app", "", "/apple", NULL, NULL, "/app", "/apple"},
+    {"/app", "", "/apple", "", NULL, "/app", "/apple"},
+    {"/app", "", "/apple", "apple", NULL, "/app", "/apple"},
+    {"/app", "*", NULL, "*", NULL, "/app", ""},
+};
+
+START_TEST(path_and_uris)
+{
+    char text[4][256];
+    const char *const values[4] = {uris[_i].script, uris[_i].info, uris[_i].uri, uris[_i].document};
+    const char *pairs[PAIRS_MAX] = {NULL};
+    pairs[put_pairs(pairs, text, values)] = "REQUEST_METHOD=OPTIONS";
+    size_t n = build(pairs);
+    struct cgi_vars vars;
+    enum cgi_result result =
+        scan_bytes(guard_put(&guard, bytes, n), n, (struct slice){uris[_i].prefix, strlen(uris[_i].prefix)}, &vars);
+    if (!uris[_i].script_name) {
+        ck_assert_int_eq(result, CGI_OUTSIDE);
+        return;
+    }
+    ck_assert_int_eq(result, CGI_OK);
+    check_path(&vars, uris[_i].script_name, uris[_i].path_info);
+    check("request_uri", vars.request_uri, uris[_i].uri ? uris[_i].uri : "");
 }
 END_TEST
 
@@ -429,6 +622,7 @@ static const struct {
     {"REQUEST_URI", TEXT("/\xc3\xa9 ?#|^"), true},
     {"REQUEST_URI", TEXT("/a\tb"), false},
     {"REQUEST_URI", TEXT("/a\0b"), false},
+    {"REQUEST_URI", TEXT("*"), false},
     {"QUERY_STRING", TEXT("a=\xff&b= "), true},
     {"QUERY_STRING", TEXT("a\nb"), false},
     {"QUERY_STRING", TEXT("\0"), false},
@@ -497,6 +691,20 @@ START_TEST(characters)
         }
     }
     ck_assert(!cgi_is_token(SLICE("")) && cgi_is_target(SLICE("")) && cgi_is_field_value(SLICE("")));
+}
+END_TEST
+
+START_TEST(uri_that_cannot_be_decoded)
+{
+    static const char *const bad[] = {"/%", "/a%2", "/%zz", "/%00", "/a%1g/b"};
+    for (int i = 0; i < COUNT(bad); i++) {
+        struct cgi_vars vars;
+        size_t n = params_put(bytes, sizeof bytes, SLICE("REQUEST_URI"), (struct slice){bad[i], strlen(bad[i])});
+        ck_assert_int_eq(scan_bytes(guard_put(&guard, bytes, n), n, SLICE(""), &vars), CGI_MALFORMED);
+        /* Who has a decoded path does not need it. */
+        n += params_put(bytes + n, sizeof bytes - n, SLICE("PATH_INFO"), SLICE("/x"));
+        ck_assert_int_eq(scan_bytes(guard_put(&guard, bytes, n), n, SLICE(""), &vars), CGI_OK);
+    }
 }
 END_TEST
 
@@ -783,6 +991,7 @@ int main(void) {
     TCase *tc = tcase_create("cgi");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, path, 0, COUNT(paths));
+    tcase_add_loop_test(tc, path_and_uris, 0, COUNT(uris));
     tcase_add_loop_test(tc, server, 0, COUNT(servers));
     tcase_add_loop_test(tc, content_length, 0, COUNT(content_lengths));
     tcase_add_loop_test(tc, scheme, 0, COUNT(schemes));
@@ -796,6 +1005,7 @@ int main(void) {
     tcase_add_loop_test(tc, rules, 0, COUNT(values));
     tcase_add_test(tc, zeros_like_a_secret);
     tcase_add_test(tc, characters);
+    tcase_add_test(tc, uri_that_cannot_be_decoded);
     tcase_add_test(tc, every_truncation);
     tcase_add_loop_test(tc, successive_parameters, 0, COUNT(successive));
     tcase_add_test(tc, truncations_after_the_whole);

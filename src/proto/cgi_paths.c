@@ -1,0 +1,312 @@
+#include "config.h"
+
+#include "proto/cgi_paths.h"
+
+#include "base/ascii.h"
+
+#include <string.h>
+
+#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
+#define EMPTY LITERAL("")
+
+static bool same(struct slice a, struct slice b) {
+    return a.n == b.n && (!a.n || !memcmp(a.p, b.p, a.n));
+}
+
+static bool is_asterisk(struct slice s) {
+    return s.n == 1 && s.p[0] == '*';
+}
+
+static int hex_digit(char c) {
+    if (ascii_is_digit(c))
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The byte that the three at `p` encode, or -1. */
+static int decode(const char *p, const char *end) {
+    if (end - p < 3)
+        return -1;
+    int high = hex_digit(p[1]), low = hex_digit(p[2]);
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+/* The text of a path: two slices to be put together, the second of which is empty when it is percent-encoded. */
+struct text {
+    struct slice part[2];
+    bool encoded;
+};
+
+static struct text one(struct slice s, bool encoded) {
+    return (struct text){.part = {s, EMPTY}, .encoded = encoded};
+}
+
+static size_t length(const struct text *t) {
+    return t->part[0].n + t->part[1].n;
+}
+
+/* The decoded byte at *at, which moves on; -1 at the end. What is no encoding stands for itself. */
+static int next_byte(const struct text *t, size_t *at) {
+    if (*at >= length(t))
+        return -1;
+    bool first = *at < t->part[0].n;
+    const char *p = first ? t->part[0].p + *at : t->part[1].p + (*at - t->part[0].n);
+    int byte = t->encoded && *p == '%' ? decode(p, t->part[0].p + t->part[0].n) : -1;
+    *at += byte < 0 ? 1 : 3;
+    return byte < 0 ? (unsigned char)*p : byte;
+}
+
+/* Comparison with a mount point. */
+
+enum where { ELSEWHERE, AT, BELOW };
+
+struct place {
+    enum where where;
+    size_t rest; /* AT, BELOW: where in the text that begins which follows the mount point */
+    bool slash;  /* the path ends with a slash, in its resolved form too */
+};
+
+/* The segments that are left of a path whose dot segments are taken away as they come. */
+struct walk {
+    struct slice mount;
+    size_t matched;       /* bytes of the mount point, whole segments, that the first of them are */
+    size_t common, depth; /* how many these are; how many there are */
+    size_t rest;
+};
+
+/* Where the next segment of the mount point begins. One slash only: to pass over many of them again and again would take
+ * a client's time squared, and a mount point has no empty segments. */
+static size_t next_of_mount(const struct walk *w) {
+    return w->matched + (w->matched < w->mount.n && w->mount.p[w->matched] == '/');
+}
+
+static void pop(struct walk *w) {
+    if (!w->depth || w->depth-- > w->common)
+        return;
+    w->common--;
+    while (w->matched && w->mount.p[--w->matched] != '/')
+        ;
+}
+
+/* Reads a segment and takes account of it. Returns the byte behind it, a slash or -1. */
+static int walk_segment(struct walk *w, const struct text *t, size_t *at, bool *slash) {
+    size_t m = next_of_mount(w), n = 0, before = *at;
+    bool dots = true, equal = w->depth == w->common;
+    int byte;
+    while ((byte = next_byte(t, at)) >= 0 && byte != '/') {
+        equal = equal && m < w->mount.n && (unsigned char)w->mount.p[m++] == byte;
+        dots = dots && byte == '.';
+        n++;
+        before = *at;
+    }
+    *slash = !n || (dots && n <= 2);
+    if (dots && n == 2)
+        pop(w);
+    else if (!*slash && equal && (m == w->mount.n || w->mount.p[m] == '/')) {
+        w->matched = m;
+        w->common = ++w->depth;
+        w->rest = before;
+    } else if (!*slash)
+        w->depth++;
+    return byte;
+}
+
+/* Where the path is, seen from the mount point, which is not empty. Takes time in proportion to the length of both. */
+static struct place find_place(const struct text *t, struct slice mount) {
+    struct walk w = {.mount = mount};
+    struct place place = {.where = ELSEWHERE};
+    size_t at = 0;
+    while (walk_segment(&w, t, &at, &place.slash) >= 0)
+        ;
+    if (w.common && next_of_mount(&w) == mount.n)
+        place.where = w.depth > w.common ? BELOW : AT;
+    place.rest = w.rest;
+    return place;
+}
+
+/* Variables. */
+
+static bool is_scheme_char(char c) {
+    char lower = ascii_lower(c);
+    return (lower >= 'a' && lower <= 'z') || ascii_is_digit(c) || c == '+' || c == '-' || c == '.';
+}
+
+/* The path in a URI, encoded: of "/where?q", or of "http://example.org/where". Empty when it has none. */
+static struct slice uri_path(struct slice uri) {
+    size_t begin = 0;
+    if (uri.n && uri.p[0] != '/') {
+        while (begin < uri.n && is_scheme_char(uri.p[begin]))
+            begin++;
+        if (!begin || uri.n - begin < 3 || memcmp(uri.p + begin, "://", 3))
+            return EMPTY;
+        for (begin += 3; begin < uri.n && !memchr("/?#", uri.p[begin], 3); begin++)
+            ;
+        if (begin == uri.n || uri.p[begin] != '/')
+            return LITERAL("/");
+    }
+    struct slice path = {uri.p + begin, uri.n - begin};
+    for (const char *mark = "?#"; path.n && *mark; mark++) {
+        const char *end = memchr(path.p, *mark, path.n);
+        if (end)
+            path.n = (size_t)(end - path.p);
+    }
+    return path.n ? path : EMPTY;
+}
+
+static struct place place_of_uri(const struct cgi_paths *sent, struct slice mount) {
+    struct text path = one(uri_path(sent->request_uri), true);
+    return length(&path) ? find_place(&path, mount) : (struct place){.where = ELSEWHERE};
+}
+
+/* Whether REQUEST_URI shows that this is the whole path. */
+static bool is_whole(const struct cgi_paths *sent, struct slice path) {
+    return same(uri_path(sent->request_uri), path) || place_of_uri(sent, path).where == AT;
+}
+
+/* Takes `n` bytes off the front of a text. It is that long. */
+static void drop_front(struct text *t, size_t n) {
+    for (int i = 0; i < 2; i++) {
+        size_t part = n < t->part[i].n ? n : t->part[i].n;
+        t->part[i].p += part;
+        t->part[i].n -= part;
+        n -= part;
+    }
+}
+
+/* PATH_INFO. */
+
+static enum cgi_result set_encoded(struct slice path, struct cgi_vars *vars) {
+    vars->path_info[0] = path;
+    vars->path_info[1] = EMPTY;
+    vars->path_encoded = path.n && memchr(path.p, '%', path.n);
+    for (size_t i = 0; vars->path_encoded && i < path.n; i++) {
+        if (path.p[i] == '%' && decode(path.p + i, path.p + path.n) <= 0)
+            return CGI_MALFORMED;
+    }
+    return CGI_OK;
+}
+
+static enum cgi_result set_path(const struct text *t, struct cgi_vars *vars) {
+    struct slice first = t->part[0].n ? t->part[0] : t->part[1];
+    if (t->encoded)
+        return set_encoded(t->part[0], vars);
+    vars->path_encoded = false;
+    vars->path_info[0] = first;
+    vars->path_info[1] = t->part[0].n ? t->part[1] : EMPTY;
+    if (first.n && first.p[0] != '/') {
+        /* Two parts are a SCRIPT_NAME, which begins with a slash, and what follows. */
+        vars->path_info[0] = LITERAL("/");
+        vars->path_info[1] = first;
+    }
+    return CGI_OK;
+}
+
+static enum cgi_result set_asterisk(struct cgi_vars *vars) {
+    vars->path_encoded = false;
+    vars->path_info[0] = vars->path_info[1] = EMPTY;
+    return same(vars->method, LITERAL("OPTIONS")) ? CGI_OK : CGI_MALFORMED;
+}
+
+/* The path of a request whose SCRIPT_NAME and PATH_INFO are empty or missing. */
+static struct text path_of_uris(const struct cgi_paths *sent) {
+    if (sent->has_path_info)
+        return one(EMPTY, false);
+    return sent->document_uri.n ? one(sent->document_uri, false) : one(uri_path(sent->request_uri), true);
+}
+
+static struct slice without_slashes(struct slice s) {
+    while (s.n && s.p[s.n - 1] == '/')
+        s.n--;
+    return s;
+}
+
+/* Whether SCRIPT_NAME, which came alone, is a mount point, and what follows it then. In the whole path no dot segment
+ * and no slash too many is left that REQUEST_URI may have: the client must not choose the mount point. */
+static bool split_script(const struct cgi_paths *sent, struct text *rest) {
+    struct slice script = sent->script_name, mount = without_slashes(script), document = sent->document_uri;
+    if (same(document, script) || !mount.n || mount.p[0] != '/')
+        return false;
+    if (document.n > script.n && !memcmp(document.p, script.p, script.n) &&
+        (mount.n < script.n || document.p[script.n] == '/')) {
+        *rest = one((struct slice){document.p + mount.n, document.n - mount.n}, false);
+        return true;
+    }
+    struct slice path = uri_path(sent->request_uri);
+    if (same(path, script))
+        return false;
+    struct place place = place_of_uri(sent, mount);
+    if (place.where == ELSEWHERE || (place.where == AT && (!place.slash || mount.n < script.n)))
+        return false;
+    *rest = one((struct slice){path.p + place.rest, path.n - place.rest}, true);
+    return true;
+}
+
+static enum cgi_result set_script_alone(const struct cgi_paths *sent, struct cgi_vars *vars) {
+    struct text path = one(sent->script_name, false);
+    vars->script_name = EMPTY;
+    if (!sent->script_name.n)
+        path = path_of_uris(sent);
+    else if (split_script(sent, &path))
+        vars->script_name = without_slashes(sent->script_name);
+    return set_path(&path, vars);
+}
+
+static enum cgi_result set_both(const struct cgi_paths *sent, struct slice script, struct cgi_vars *vars) {
+    struct text info = one(sent->path_info, false);
+    struct slice mount = without_slashes(script);
+    bool elsewhere = false;
+    if (mount.n && same(script, sent->path_info) && is_whole(sent, script))
+        mount = EMPTY;
+    else if (mount.n && mount.n == script.n && sent->path_info.p[0] != '/')
+        /* "/app" and "le": what has been split in the middle of a segment is not below the mount point. */
+        elsewhere = uri_path(sent->request_uri).n && place_of_uri(sent, mount).where == ELSEWHERE;
+    vars->script_name = mount;
+    enum cgi_result result = set_path(&info, vars);
+    return elsewhere ? CGI_OUTSIDE : result;
+}
+
+/* Whether the text is below the prefix as it stands: true for nearly all. */
+static bool begins_plainly(const struct text *t, struct slice prefix) {
+    struct slice s = t->part[0].n ? t->part[0] : t->part[1];
+    if (t->encoded || (t->part[0].n && t->part[1].n) || s.n < prefix.n || memcmp(s.p, prefix.p, prefix.n))
+        return false;
+    return (s.n == prefix.n || s.p[prefix.n] == '/') && !memchr(s.p, '.', s.n);
+}
+
+static enum cgi_result set_mounted(const struct cgi_paths *sent, struct slice script, struct slice prefix,
+                                   struct cgi_vars *vars) {
+    struct text path = {.part = {script, sent->path_info}};
+    vars->script_name = prefix;
+    if (!sent->path_info.n)
+        path = sent->script_name.n ? one(sent->script_name, false) : path_of_uris(sent);
+    else if (script.n && is_whole(sent, sent->path_info))
+        path.part[0] = EMPTY;
+    if (begins_plainly(&path, prefix)) {
+        drop_front(&path, prefix.n);
+        return set_path(&path, vars);
+    }
+    struct place place = find_place(&path, prefix);
+    if (place.where != ELSEWHERE) {
+        drop_front(&path, place.rest);
+        return set_path(&path, vars);
+    }
+    bool outside = uri_path(sent->request_uri).n && place_of_uri(sent, prefix).where == ELSEWHERE;
+    enum cgi_result result = set_path(&path, vars);
+    return result == CGI_OK && outside ? CGI_OUTSIDE : result;
+}
+
+enum cgi_result cgi_set_paths(const struct cgi_paths *sent, struct slice prefix, struct cgi_vars *vars) {
+    struct slice script = sent->script_name, info = sent->path_info, path = info.n ? info : script;
+    if (path.n ? is_asterisk(path) && (!sent->request_uri.n || is_asterisk(sent->request_uri))
+               : is_asterisk(sent->request_uri)) {
+        vars->script_name = prefix;
+        return set_asterisk(vars);
+    }
+    /* PEP 3333: SCRIPT_NAME is empty or the path of a mount point; "/" is the proxy's word for none. */
+    if (script.n && (script.p[0] != '/' || (script.n == 1 && info.n && info.p[0] == '/')))
+        script = EMPTY;
+    if (prefix.n)
+        return set_mounted(sent, script, prefix, vars);
+    return info.n ? set_both(sent, script, vars) : set_script_alone(sent, vars);
+}
