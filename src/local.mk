@@ -52,7 +52,7 @@ src_libsched_a_SOURCES = \
 	src/sched/predict.c src/sched/predict.h \
 	src/sched/sched.c src/sched/sched.h src/sched/sched_impl.h \
 	src/sched/taskstat.c src/sched/taskstat.h \
-	src/sched/watch.c
+	src/sched/waits.c src/sched/watch.c
 
 src_libnet_a_SOURCES = \
 	src/net/access.c src/net/access.h \

@@ -93,11 +93,13 @@ static void turns_wake(struct conn *c) {
 }
 
 /* Waits until it is this thread's turn and there is room, or until nothing can be sent any more. */
-static void turn_wait(struct conn *c, size_t low) {
+static void turn_wait(struct conn *c, struct sched_thread *thread, size_t low) {
     struct conn_turn turn = {.come = PTHREAD_COND_INITIALIZER, .low = low};
     TAILQ_INSERT_TAIL(&c->out_turns, &turn, link);
+    sched_wait_begins(thread);
     while (!c->out_error && (TAILQ_FIRST(&c->out_turns) != &turn || buf_len(&c->out) > low))
         pthread_cond_wait(&turn.come, &c->out_lock);
+    sched_wait_ends(thread);
     TAILQ_REMOVE(&c->out_turns, &turn, link);
     pthread_cond_destroy(&turn.come);
 }
@@ -335,7 +337,7 @@ static void transmit_begin(struct conn *c, struct sched_thread *thread, bool ful
     if (full && TAILQ_EMPTY(&c->out_turns))
         full = !room_made(c, thread, low);
     if ((full || !TAILQ_EMPTY(&c->out_turns)) && !c->out_error && sched_will_block(thread))
-        turn_wait(c, low);
+        turn_wait(c, thread, low);
 }
 
 /* It has done so. The loop sends what was kept, or ends the connection. */

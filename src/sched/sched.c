@@ -83,19 +83,27 @@ static struct sched_thread *thread_start_locked(struct sched *s) {
     return t;
 }
 
+/* One for the loop beside one for each job: those that run without the baton, those that wait for their peers, and the
+ * one that is about to lose it. A job that changes from one kind to the other is counted as both for a moment. */
+static unsigned threads_needed(struct sched *s) {
+    unsigned jobs = atomic_load(&s->nbusy) + atomic_load(&s->nwaits) + 1, least = s->config.threads;
+    unsigned most = least + s->waits_max;
+    return (jobs < least ? least : jobs > most ? most : jobs) + 1;
+}
+
 static struct sched_thread *idle_take_locked(struct sched *s) {
     struct sched_thread *t = LIST_FIRST(&s->idle);
     if (t) {
         LIST_REMOVE(t, idle);
         return t;
     }
-    if (atomic_load(&s->quit) || s->nthreads > s->config.threads)
+    if (atomic_load(&s->quit) || s->nthreads >= threads_needed(s))
         return NULL;
     t = thread_start_locked(s);
     /* The watch tries again at every look: one line says it all. */
     if (!t && !s->start_warned)
         log_error("cannot start thread %u of %u: %s: raise the limit of processes, or lower --threads", s->nthreads + 1,
-                  s->config.threads + 1, strerror(errno));
+                  threads_needed(s), strerror(errno));
     s->start_warned = !t;
     return t;
 }
@@ -182,14 +190,10 @@ bool sched_take_over(struct sched *s, struct sched_thread *from, uint64_t word, 
     return taken;
 }
 
-static bool has_baton(struct sched_thread *t, uint64_t word) {
-    return word_owner(word) == t->index && word_phase(word) == SCHED_APP;
-}
-
 bool sched_goes_on(struct sched_thread *t) {
     struct sched *s = t->s;
     t->going = s->config.thread_pause && !atomic_load_explicit(&s->nbusy, memory_order_relaxed) &&
-               has_baton(t, atomic_load_explicit(&s->word, memory_order_relaxed));
+               sched_has_baton(t, atomic_load_explicit(&s->word, memory_order_relaxed));
     return t->going;
 }
 
@@ -264,7 +268,7 @@ static bool give(struct sched_thread *t, uint64_t word) {
 bool sched_will_block(struct sched_thread *t) {
     struct sched *s = t->s;
     uint64_t word = atomic_load(&s->word);
-    while (has_baton(t, word)) {
+    while (sched_has_baton(t, word)) {
         uint64_t tried = word;
         if (give(t, tried))
             return true;
@@ -348,7 +352,7 @@ static void app_begin(struct sched_thread *t) {
 static bool app_end(struct sched_thread *t) {
     struct sched *s = t->s;
     uint64_t word = atomic_load(&s->word);
-    return has_baton(t, word) &&
+    return sched_has_baton(t, word) &&
            atomic_compare_exchange_strong(&s->word, &word, word_make(word_sequence(word), t->index, SCHED_LOOP));
 }
 
@@ -654,7 +658,8 @@ struct sched *sched_new(const struct sched_config *config) {
     if (!s)
         return NULL;
     s->config = *config;
-    s->threads = calloc(config->threads + 1, sizeof *s->threads);
+    sched_waits_init(s);
+    s->threads = calloc(config->threads + s->waits_max + 1, sizeof *s->threads);
     if (!s->threads) {
         free(s);
         return NULL;
@@ -747,6 +752,7 @@ void sched_get_stats(struct sched *s, struct sched_stats *stats) {
     stats->veterans = s->nveterans;
     pthread_mutex_unlock(&s->lock);
     stats->busy = atomic_load(&s->nbusy);
+    stats->waits = atomic_load(&s->nwaits);
     stats->waiting = atomic_load(&s->nready);
     stats->handed_over = atomic_load(&s->handed_over);
     stats->taken_asleep = atomic_load(&s->taken_asleep);

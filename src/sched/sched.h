@@ -14,9 +14,11 @@
  * it back to LOOP by compare-and-swap; the watch takes the baton by compare-and-swap on the same word, so exactly one
  * of them succeeds. A finished detached job is posted to the owner through a lock-free list and ev_async.
  *
- * At most `threads` jobs run at a time, on at most `threads` + 1 pool threads, so that one is always left for the loop.
- * Threads are started on demand and reused last-in first-out; a thread that never ran a job leaves jobs to an idle one
- * that did, so the number of threads that ever run jobs is the number that ever had to run at the same time.
+ * At most `threads` jobs are run at a time, and there is one pool thread more than jobs have begun, so that one is always
+ * left for the loop. Threads are started on demand and reused last-in first-out; a thread that never ran a job leaves jobs
+ * to an idle one that did, so the number of threads that ever run jobs is the number that ever had to run at the same
+ * time. A job that waits for its peer (sched_wait_begins) keeps its thread, but is none of the `threads`: a peer that
+ * sends or reads slowly, or not at all, takes nothing from the others.
  *
  * The scheduler knows nothing of Python or FastCGI: a job is a few functions and a pointer. Nothing here takes the GIL.
  *
@@ -63,9 +65,12 @@ struct sched_job {
     struct sched *sched;
 };
 
+enum { SCHED_WAITS_MAX = 1024 }; /* each keeps a thread, which is why there is a bound */
+
 struct sched_config {
     struct ev_loop *loop;   /* belongs to the caller, outlives the scheduler */
     unsigned threads;       /* jobs that may run at a time: 1 to 1024 */
+    unsigned waits_max;     /* jobs that may wait for their peers beside them: 0 to SCHED_WAITS_MAX */
     unsigned queue_limit;   /* jobs that may wait for a thread */
     uint64_t queue_timeout; /* nanoseconds a job may wait for a thread; 0: for ever */
     void (*thread_stop)(struct sched_thread *thread, void *user); /* on each pool thread before it ends, or NULL */
@@ -112,6 +117,17 @@ unsigned sched_join(struct sched *s, uint64_t deadline);
  * wait for the loop. Threads that a job started may call it for the job's thread. */
 bool sched_will_block(struct sched_thread *thread);
 
+/* Called by a job around its wait for its peer (input, room for output), which may take as long as the peer likes, after
+ * sched_will_block: meanwhile it is none of `threads`, and another job may be started in its place. Afterwards it goes on
+ * at once, although more than `threads` jobs may run then for a while, and none is started until fewer do: a job that has
+ * begun may hold a lock that those which were started meanwhile wait for, so that it must not wait for one of them to end.
+ *
+ * Nothing changes for a job whose thread has the baton; when waits_max jobs wait already (the log says so, once); with a
+ * single thread, whose jobs may rely on it that no other one begins before they end; and for other threads than the
+ * job's own, which is then doing something else; and for NULL. sched_wait_ends knows; neither waits for anything. */
+void sched_wait_begins(struct sched_thread *thread);
+void sched_wait_ends(struct sched_thread *thread);
+
 /* Called by a job that waits for something that the loop must bring, before sched_will_block: when its thread has the
  * baton and no other job is ready, runs the loop until something has happened, whatever that is, and returns true: the
  * job looks again. That is what the loop would do anyway, and no other thread has to be woken, neither for the loop nor
@@ -142,7 +158,8 @@ void sched_thread_set_user(struct sched_thread *thread, void *user);
 struct sched_stats {
     unsigned threads;         /* pool threads that were started and have not ended */
     unsigned veterans;        /* those that ever ran a job */
-    unsigned busy;            /* those that run a job without the baton */
+    unsigned busy;            /* those that run a job without the baton, and do not wait for its peer */
+    unsigned waits;           /* those that wait for the peer of their job */
     unsigned waiting;         /* jobs in the ready queue */
     uint64_t handed_over;     /* jobs that ran detached from the start */
     uint64_t taken_asleep;    /* batons taken from a job that slept */

@@ -1,4 +1,4 @@
-/* What sched.c and watch.c share. Private to sched/. */
+/* What sched.c, waits.c and watch.c share. Private to sched/. */
 #ifndef WSGI_FCGI_SCHED_SCHED_IMPL_H
 #define WSGI_FCGI_SCHED_SCHED_IMPL_H
 
@@ -58,6 +58,7 @@ struct sched_thread {
     atomic_uint taken;               /* enum sched_reason: how it lost the baton during that job, if it did */
     atomic_bool lock_wait;           /* between sched_lock_wait and sched_lock_taken */
     bool going;                      /* thread_pause is owed */
+    bool waits;                      /* between sched_wait_begins and sched_wait_ends, and counted */
     bool measured;
     uint64_t started; /* when the job began; later by the time that does not count (uncounted_begin) */
     long switches;    /* voluntary context switches before the job, and in that time */
@@ -77,8 +78,12 @@ struct sched {
     _Atomic uint64_t word;
     atomic_bool quit;
     atomic_bool watch_parked; /* the watch sleeps without a time-out */
-    atomic_uint computing; /* 1 + index of a thread that lost the baton by SCHED_COMPUTING and still holds the queue */
-    atomic_uint nbusy;     /* threads that run a job without the baton */
+    atomic_uint computing;  /* 1 + index of a thread that lost the baton by SCHED_COMPUTING and still holds the queue */
+    atomic_uint nbusy;      /* threads that run a job without the baton, and do not wait for its peer */
+    atomic_uint nwaits;     /* those that wait */
+    unsigned waits_max;     /* as in config; 0 with a single thread */
+    atomic_bool waits_full; /* was reached, and said */
+    struct sched_note waits_full_note;
 
     /* The owner's: */
     TAILQ_HEAD(sched_queue, sched_job) ready;
@@ -100,7 +105,7 @@ struct sched {
     pthread_mutex_t lock; /* guards what follows; never taken by a job that runs inline and keeps the baton */
     pthread_cond_t thread_ended;
     LIST_HEAD(, sched_thread) idle;
-    struct sched_thread **threads; /* config.threads + 1 pointers; filled up to `nthreads` */
+    struct sched_thread **threads; /* config.threads + waits_max + 1 pointers; filled up to `nthreads` */
     atomic_uint nthreads;
     unsigned nveterans, nalive;
     bool stat_warned, start_warned;
@@ -108,6 +113,14 @@ struct sched {
 
     struct predict predict;
 };
+
+/* Whether it runs a job inline, under this word. */
+static inline bool sched_has_baton(const struct sched_thread *t, uint64_t word) {
+    return word_owner(word) == t->index && word_phase(word) == SCHED_APP;
+}
+
+/* Prepares what sched_wait_begins and sched_wait_ends need. */
+void sched_waits_init(struct sched *s);
 
 /* Takes the baton from `from`, which runs a job inline under `word`, and gives it to an idle thread. Any thread.
  * Returns false when no thread is to be had, or when `from` or another taker was faster. */

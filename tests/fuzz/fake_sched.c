@@ -95,6 +95,17 @@ bool sched_will_block(struct sched_thread *thread) {
     return false;
 }
 
+/* For the same reason none does. */
+void sched_wait_begins(struct sched_thread *thread) {
+    (void)thread;
+    abort();
+}
+
+void sched_wait_ends(struct sched_thread *thread) {
+    (void)thread;
+    abort();
+}
+
 void fake_sched_call_notes(struct sched *s) {
     struct sched_note *note = s->notes;
     s->notes = NULL;

@@ -654,6 +654,11 @@ static void stress_body(struct task *task) {
         sched_lock_taken(task->thread);
     } else if (kind == 4)
         sched_run_loop(task->thread);
+    else if (kind == 5 && sched_will_block(task->thread)) {
+        sched_wait_begins(task->thread);
+        usleep(100);
+        sched_wait_ends(task->thread);
+    }
 }
 
 static void stress_submit(struct task *task) {
@@ -689,6 +694,7 @@ START_TEST(test_stress)
 {
     ev_timer timer;
     config.queue_limit = STRESS_TASKS;
+    config.waits_max = 4;
     start_watched(8);
     sem_init(&stress_done, 0, 0);
     for (int i = 0; i < STRESS_TASKS; i++) {
