@@ -74,6 +74,7 @@ if HTTP
 src_libnet_a_SOURCES += \
 	src/net/http.c src/net/http.h \
 	src/net/http_answer.c src/net/http_answer.h \
+	src/net/http_pace.c src/net/http_pace.h \
 	src/net/http_peer.c src/net/http_peer.h \
 	src/net/http_request.c src/net/http_request.h
 endif

@@ -161,7 +161,7 @@ static const struct option_row rows[] = {
      .offset = FIELD(min_body_rate),
      .fallback = "100",
      .http = true,
-     .help = "bytes per second at which a request body has to come, after the time of --header-timeout; 0: any"},
+     .help = "bytes per second at which a request body has to come, in each period of --header-timeout; 0: any"},
 
     {.name = "threads",
      .letter = 't',
@@ -254,7 +254,9 @@ static const struct option_row rows[] = {
      .max = DAY_MS,
      .offset = FIELD(header_timeout),
      .fallback = "30",
-     .help = "answer a request with 408 when its parameters are not complete after this long; 0: never"},
+     .help =
+         "answer a request with 408 when its parameters are not complete after this long, or its body has not begun "
+         "to come so long behind them (HTTP); 0: never"},
     {.name = "max-connections",
      .arg = "N",
      .group = OPTION_GROUP_LIMITS,

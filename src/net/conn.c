@@ -480,7 +480,7 @@ void conn_watch(struct conn *c) {
 }
 
 void conn_pause(struct conn *c) {
-    c->paused = true;
+    c->paused = c->was_paused = true;
     ev_io_stop(c->lane->loop, &c->read_io);
 }
 

@@ -103,6 +103,7 @@ struct conn {
     bool lost;       /* nothing can be sent any more */
     bool left;       /* CLOSED: by its peer */
     bool paused;     /* not read from for the time being */
+    bool was_paused; /* at some time since the front end took it back */
     bool used;       /* something was received */
     bool corked;     /* output is collected */
     bool linger;     /* FLUSHING: then shut down and linger instead of closing */

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "net/http_answer.h"
+#include "net/http_pace.h"
 #include "net/http_request.h"
 #include "net/lane_impl.h"
 
@@ -209,6 +210,7 @@ static void take_body(void *arg, const char *data, size_t len) {
     struct http_request *q = arg;
     struct http_conn *c = q->c;
     const struct lane_config *config = config_of(c);
+    q->came += len;
     if (c->state == HTTP_DRAIN_STATE) {
         q->dropped += len;
         return;
@@ -228,6 +230,7 @@ static void take_body(void *arg, const char *data, size_t len) {
 /* The rest of the body does not come, or not as it should. Reading it ends with `error`. */
 static void cut_body(struct http_request *q, int error, enum refusal why) {
     struct http_conn *c = q->c;
+    http_pace_ends(q);
     q->input_bad = true;
     atomic_store(&q->keep, false);
     if (c->state == HTTP_BODY_STATE || (c->state == HTTP_JOB_STATE && sched_cancel(c->conn.lane->sched, &q->r.job))) {
@@ -240,6 +243,7 @@ static void cut_body(struct http_request *q, int error, enum refusal why) {
 
 static void malformed_body(struct http_request *q, const char *why) {
     struct http_conn *c = q->c;
+    http_pace_ends(q);
     q->input_bad = true;
     atomic_store(&q->keep, false);
     if (c->state == HTTP_BODY_STATE)
@@ -251,25 +255,28 @@ static void malformed_body(struct http_request *q, const char *why) {
         conn_close(&c->conn, CONN_DRAINED);
 }
 
-/* A body that comes by drops would hold its connection for ever: the idle time sees each of them. Some time is given to
- * get going, that of a header. */
-static bool too_slow(struct http_request *q) {
-    const struct lane_config *config = config_of(q->c);
-    ev_tstamp now = ev_now(q->c->conn.lane->loop);
-    if (config->min_body_rate <= 0)
-        return false;
-    if (q->body_began_at <= 0)
-        q->body_began_at = now;
-    double received = (double)(q->r.body.received + q->dropped);
-    return now > q->body_began_at + config->header_timeout + received / config->min_body_rate;
+/* The end of a window of time in which the peer was to send some of the body. */
+static void body_late(struct lane_wait *wait) {
+    struct http_request *q = http_pace_request(wait);
+    enum refusal why = http_pace_look(q);
+    if (!why)
+        http_pace_begins(q, body_late);
+    else if (q->c->state == HTTP_DRAIN_STATE)
+        conn_close(&q->c->conn, CONN_DRAINED);
+    else
+        cut_body(q, ETIMEDOUT, why);
 }
 
 static bool feed_body(struct http_conn *c, const char **pos, const char *end) {
     struct http_request *q = c->q;
     const char *why = NULL;
+    if (q->wire.ended)
+        return false;
     if (q->input_bad)
         *pos = end;
-    if (q->wire.ended || *pos == end)
+    else if (*pos == end)
+        http_pace_begins(q, body_late);
+    if (*pos == end)
         return false;
     enum http_body_result result = http_body_decode(&q->wire, pos, end, take_body, q, &why);
     if (result == HTTP_BODY_BAD) {
@@ -280,15 +287,13 @@ static bool feed_body(struct http_conn *c, const char **pos, const char *end) {
         if (result == HTTP_BODY_END) {
             http_request_release(q);
             http_conn_become_idle(c);
-        } else if (q->dropped > HTTP_DRAIN_MAX || too_slow(q))
+        } else if (q->dropped > HTTP_DRAIN_MAX)
             conn_close(&c->conn, CONN_DRAINED);
         return true;
     }
-    if (result == HTTP_BODY_END)
+    if (result == HTTP_BODY_END) {
+        http_pace_ends(q);
         body_end(&q->r.body);
-    else if (!q->input_bad && too_slow(q)) {
-        cut_body(q, ETIMEDOUT, REFUSED_BODY_SLOW);
-        return false;
     }
     http_request_maybe_start(q);
     return true;
@@ -403,6 +408,7 @@ static void on_half_closed(struct conn *conn) {
 
 /* A request whose rest does not come, so that nothing can be behind it. */
 static void gone_in_body(struct http_request *q) {
+    http_pace_ends(q);
     q->input_bad = true;
     body_cut(&q->r.body, ECONNRESET);
 }

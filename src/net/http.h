@@ -43,7 +43,12 @@ struct http_request {
     bool input_bad;       /* the rest of the connection's input cannot be understood, or is not to be read */
     enum refusal refusal; /* decided before it starts */
     uint64_t dropped;     /* HTTP_DRAIN_STATE: bytes of the body */
-    ev_tstamp body_began_at;
+
+    uint64_t came;         /* bytes of the body */
+    uint64_t came_before;  /* the window of http_pace.h began */
+    struct lane_wait pace; /* for the end of that window */
+    bool paced;            /* there is one */
+    bool pace_excused;     /* in which the peer waited for "100 Continue" */
 
     atomic_bool keep;          /* the connection may go on after this request */
     atomic_bool owes_continue; /* the client waits for "100 Continue" before it sends the body */

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "net/http_answer.h"
+#include "net/http_pace.h"
 #include "net/lane_impl.h"
 
 #include <errno.h>
@@ -37,7 +38,8 @@ struct http_request *http_request_new(struct http_conn *c) {
     q->minor = 1;
     q->refusal = NOT_REFUSED;
     q->dropped = 0;
-    q->body_began_at = 0;
+    q->came = 0;
+    q->paced = false;
     q->r.vars = (struct cgi_vars){0};
     q->r.authorizer = false;
     atomic_store_explicit(&q->keep, !c->closing, memory_order_relaxed);
@@ -57,6 +59,7 @@ void http_request_free(struct http_request *q) {
 void http_request_release(struct http_request *q) {
     struct http_conn *c = q->c;
     struct lane *lane = c->conn.lane;
+    http_pace_ends(q);
     c->q = NULL;
     lane_count_add(&lane->nrequests, -1);
     lane_body_ends(lane, &q->r.body);

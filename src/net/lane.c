@@ -18,8 +18,9 @@
 #include <unistd.h>
 
 enum {
-    ACCEPT_BATCH = 64,    /* connections accepted before the others get a turn */
-    FULL_LOG_SECONDS = 10 /* between two lines that say the same */
+    ACCEPT_BATCH = 64,       /* connections accepted before the others get a turn */
+    FULL_LOG_SECONDS = 10,   /* between two lines that say the same */
+    BODY_WINDOW_SECONDS = 30 /* without --header-timeout */
 };
 static const ev_tstamp ACCEPT_PAUSE = 0.5; /* seconds without descriptors before accept is tried again */
 
@@ -261,6 +262,7 @@ static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
     if (TAILQ_EMPTY(&lane->lingering))
         ev_timer_stop(loop, &lane->linger_timer);
     waits_watch(loop, &lane->headers);
+    waits_watch(loop, &lane->bodies);
 }
 
 /* The end. */
@@ -364,6 +366,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     TAILQ_INIT(&lane->unsent);
     TAILQ_INIT(&lane->unwatched);
     waits_init(&lane->headers, config->header_timeout);
+    waits_init(&lane->bodies, config->header_timeout > 0 ? config->header_timeout : BODY_WINDOW_SECONDS);
     atomic_flag_clear(&lane->stop_posted);
     atomic_flag_clear(&lane->abort_posted);
     lane->accepting = calloc(listeners->count, sizeof *lane->accepting);

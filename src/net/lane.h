@@ -45,7 +45,7 @@ struct lane_config {
     const struct access_list *forwarded; /* peers whose word about the client counts; outlives the lane; NULL: none */
     bool forwarded_rfc7239;              /* they say it in Forwarded, not in X-Forwarded-* */
     bool proxy_protocol;                 /* their connections begin with a header of the PROXY protocol */
-    double min_body_rate;                /* bytes per second that a body must come at; 0: any */
+    double min_body_rate;                /* bytes per second that a body must come at (http_pace.h); 0: any */
 
     int wake_fd; /* see struct sched_config */
 };

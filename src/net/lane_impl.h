@@ -46,6 +46,7 @@ struct lane {
     TAILQ_HEAD(, conn) unsent;         /* whose output waits for the peer, by conn.out_at */
     TAILQ_HEAD(, conn) unwatched;      /* open ones whose descriptor libev does not know yet */
     struct lane_waits headers;         /* for the ends of header sections: --header-timeout */
+    struct lane_waits bodies;          /* for the ends of the windows of http_pace.h */
     ev_timer idle_timer;
     ev_timer linger_timer;
     ev_timer stop_timer;

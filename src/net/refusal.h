@@ -20,6 +20,7 @@ struct lane;
       "its path is outside the mount point of the application: see --script-name")                                     \
     X(REFUSED_PARAMS_LATE, "408 Request Timeout", WARNING, "its parameters did not come within --header-timeout")      \
     X(REFUSED_HEAD_STALLED, "408 Request Timeout", INFO, "nothing more of its header came within --idle-timeout")      \
+    X(REFUSED_BODY_LATE, "408 Request Timeout", INFO, "nothing of its body came within --header-timeout")              \
     X(REFUSED_BODY_STALLED, "408 Request Timeout", INFO, "nothing more of its body came within --idle-timeout")        \
     X(REFUSED_BODY_SLOW, "408 Request Timeout", INFO, "its body comes at less than --min-body-rate")                   \
     X(REFUSED_BODY_LARGE, "413 Content Too Large", WARNING, "its body is larger than --limit-request-body")            \

@@ -368,24 +368,6 @@ def test_application_that_gives_up_on_such_a_body(start):
         assert response.status == 408 and response.header("Connection") == ["close"] and connection.at_eof()
 
 
-def test_body_rate(start):
-    server = start("wsgiapp", "--header-timeout", "0.2", "--min-body-rate", "1000")
-    with server.connect() as connection:
-        connection.send(head("Content-Length: 100000", path="/echo", method="POST"))
-        while not select.select([connection.sock], [], [], 0.02)[0]:
-            connection.send(b"x")
-        assert connection.read_response().check().status == 408 and connection.at_eof()
-    server.wait_log("408 [^\n]*--min-body-rate: POST /echo")
-    for option in (["--min-body-rate", "0"], []):
-        slow = start("wsgiapp", "--header-timeout", "0.2", *option)
-        with slow.connect() as connection:
-            connection.send(head("Content-Length: 200", path="/echo", method="POST"))
-            for _ in range(200):
-                connection.send(b"x")
-                select.select([connection.sock], [], [], 0.002)
-            assert connection.read_response().check().body == b"x" * 200
-
-
 def test_flood_of_continuing_peers(start):
     """Chunks without end of a body that nobody reads are dropped, and then the connection is."""
     server = start("wsgiapp")

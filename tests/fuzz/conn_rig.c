@@ -108,14 +108,18 @@ static void fire(ev_timer *timer) {
     ev_invoke(rig.lane->loop, timer, EV_TIMER);
 }
 
+void rig_late(struct lane_waits *waits) {
+    struct lane_wait *wait;
+    TAILQ_FOREACH(wait, &waits->list, link) {
+        wait->began_at -= RIG_LONG;
+    }
+    fire(&waits->timer);
+}
+
 void rig_idle(void) {
     struct conn *c;
-    struct lane_wait *wait;
     if (rig_next() & 1) {
-        TAILQ_FOREACH(wait, &rig.lane->headers.list, link) {
-            wait->began_at -= RIG_LONG;
-        }
-        fire(&rig.lane->headers.timer);
+        rig_late(&rig.lane->headers);
         return;
     }
     TAILQ_FOREACH(c, &rig.lane->conns, link) {

@@ -63,6 +63,7 @@ static unsigned check_conn(struct conn *conn) {
     assert(!c->waiting || c->state == HTTP_PROXY_STATE || c->state == HTTP_IDLE_STATE || c->state == HTTP_HEAD_STATE);
     assert((q != NULL) == (c->state == HTTP_BODY_STATE || c->state == HTTP_JOB_STATE || c->state == HTTP_DRAIN_STATE));
     assert(c->state != HTTP_HEAD_STATE || c->waiting);
+    assert(!q || !q->paced || (!q->wire.ended && !q->input_bad));
     if (c->state == HTTP_BODY_STATE)
         assert(!q->wire.ended && !q->refusal && q->r.body.received < REQUEST_BODY_START);
     if (c->state == HTTP_DRAIN_STATE)
@@ -86,11 +87,7 @@ static void check_answered(struct conn *conn) {
 
 /* The bodies that come began a long time ago. */
 static void step_slow(void) {
-    struct conn *c;
-    TAILQ_FOREACH(c, &rig.lane->conns, link) {
-        if (http_of(c)->q && http_of(c)->q->body_began_at > 0)
-            http_of(c)->q->body_began_at -= RIG_LONG;
-    }
+    rig_late(&rig.lane->bodies);
 }
 
 /* Peers. */
