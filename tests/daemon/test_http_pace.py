@@ -86,7 +86,8 @@ def test_body_that_stands_still_under_a_call(start, gate):
     """The application reads what is there, and then an error."""
     server = start("faultapp", *SHORT)
     with server.connect() as connection:
-        connection.send(head("Content-Length: 1000000", path="/read-error?gate=" + gate.path, method="POST"), b"x" * 70000)
+        connection.send(head("Content-Length: 1000000", path="/read-error?gate=" + gate.path, method="POST"),
+                        b"x" * 70000)
         gate.arrived().release()
         assert gate.arrived().text == "raised TimeoutError"
         ends(connection)
