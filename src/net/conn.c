@@ -492,6 +492,35 @@ void conn_resume(struct conn *c) {
     c->paused = false;
 }
 
+/* Rest. */
+
+void conn_set_rest(struct conn *c, enum conn_rest rest) {
+    struct lane *lane = c->lane;
+    if (c->rest == rest)
+        return;
+    if (c->rest)
+        TAILQ_REMOVE(&lane->rests[c->rest], c, rest_link);
+    c->rest = rest;
+    if (!rest)
+        return;
+    TAILQ_INSERT_TAIL(&lane->rests[rest], c, rest_link);
+    lane_conn_rests(lane);
+}
+
+bool conn_gives_way(struct conn *c) {
+    enum conn_rest before = c->rest;
+    conn_ref(c);
+    if (!c->paused)
+        conn_read(c);
+    if (c->rest == before && conn_blocked(c))
+        conn_set_rest(c, CONN_BUSY); /* until the peer has taken that */
+    else if (c->rest == before)
+        conn_close(c, CONN_MADE_ROOM);
+    bool closed = c->state == CONN_CLOSED;
+    conn_unref(c);
+    return closed;
+}
+
 /* Life. */
 
 void conn_alloc_init(struct conn *c) {
@@ -514,6 +543,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const st
     c->watched = c->read_ended = c->paused = c->linger = c->used = false;
     c->lost = c->left = false;
     c->is_unix = is_unix;
+    c->rest = CONN_BUSY;
     c->drained = 0;
     c->out_at = 0;
     c->out_noted = c->out_held = c->corked = false;
@@ -546,6 +576,7 @@ void conn_unref(struct conn *c) {
 void conn_finish(struct conn *c, enum conn_reason reason, bool linger) {
     if (c->state != CONN_OPEN)
         return;
+    conn_set_rest(c, CONN_BUSY);
     c->state = CONN_FLUSHING;
     c->flush_reason = reason;
     c->linger = linger;
@@ -569,6 +600,7 @@ void conn_close(struct conn *c, enum conn_reason reason) {
     if (c->state == CONN_CLOSED)
         return;
     log_reason(c, reason);
+    conn_set_rest(c, CONN_BUSY);
     TAILQ_REMOVE(list_of(c), c, link);
     c->state = CONN_CLOSED;
     TAILQ_INSERT_TAIL(&lane->closed, c, link);

@@ -32,6 +32,7 @@ struct conn;
     X(CONN_EOF, DEBUG, "closed by the peer")                                                                           \
     X(CONN_RESET, DEBUG, "reset by the peer")                                                                          \
     X(CONN_IDLE, DEBUG, "idle for longer than --idle-timeout")                                                         \
+    X(CONN_MADE_ROOM, DEBUG, "closed for a new one, as it was idle or had but half a header")                          \
     X(CONN_STOPPING, DEBUG, "the server stops")                                                                        \
     X(CONN_DRAINED, DEBUG, "the peer did not end its side in time")                                                    \
     X(CONN_BROKEN_OFF, DEBUG, "ended early, so that a cut answer is seen")                                             \
@@ -83,6 +84,14 @@ enum conn_state {
     CONN_CLOSED     /* no descriptor any more */
 };
 
+/* Which connections are closed first when others need their place (conn_gives_way). */
+enum conn_rest {
+    CONN_BUSY,    /* a request is in work, or output waits for the peer: not at all */
+    CONN_RESTING, /* nothing of a request has come */
+    CONN_BEGUN,   /* a request has begun to come, but its header is not complete */
+    CONN_REST_COUNT
+};
+
 /* A thread that waits for room in conn.out. */
 struct conn_turn {
     pthread_cond_t come;
@@ -108,6 +117,8 @@ struct conn {
     bool corked;     /* output is collected */
     bool linger;     /* FLUSHING: then shut down and linger instead of closing */
     enum conn_reason flush_reason;
+    enum conn_rest rest;
+    TAILQ_ENTRY(conn) rest_link;
     ev_tstamp active_at;
     uint64_t drained; /* bytes dropped when it was to end */
     ev_tstamp linger_since;
@@ -160,6 +171,13 @@ bool conn_is_lost(struct conn *c);
 /* Stops reading, until conn_resume: what the peer sends waits in the socket, and its end is not noticed. */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
+
+/* The front end says how it stands with the connection, whenever that may have changed. */
+void conn_set_rest(struct conn *c, enum conn_rest rest);
+
+/* Closes a connection that rests or has begun for another one. What it has sent by now is read first: when that makes it
+ * busy, it stays. Returns whether it was closed; if not, it does not stand any more as it did. */
+bool conn_gives_way(struct conn *c);
 
 /* Something has happened on the connection that the idle time counts from. */
 void conn_touch(struct conn *c);

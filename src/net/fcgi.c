@@ -264,6 +264,27 @@ static void expire_stalled(struct fcgi_conn *c) {
 
 /* What the connection asks of the front end. */
 
+static enum conn_rest rest_of(const struct fcgi_conn *c) {
+    const struct fcgi_request *q;
+    if (c->conn.state != CONN_OPEN)
+        return CONN_BUSY;
+    if (!c->nrequests && fcgi_decoder_idle(&c->decoder))
+        return CONN_RESTING;
+    TAILQ_FOREACH(q, &c->requests, link) {
+        if (q->state != FCGI_PARAMS_STATE)
+            return CONN_BUSY;
+    }
+    return CONN_BEGUN;
+}
+
+void fcgi_conn_tell_rest(struct fcgi_conn *c) {
+    conn_set_rest(&c->conn, rest_of(c));
+}
+
+static void on_drained(struct conn *conn) {
+    fcgi_conn_tell_rest(conn_of(conn));
+}
+
 static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
     struct fcgi_conn *c = conn_of(conn);
     const uint8_t *end = data + len;
@@ -280,6 +301,7 @@ static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
         expire_stalled(c);
     if (conn->state == CONN_OPEN && c->closing && !c->nrequests && fcgi_decoder_idle(&c->decoder))
         conn_finish(conn, CONN_DONE, true);
+    fcgi_conn_tell_rest(c);
     return conn->state == CONN_OPEN;
 }
 
@@ -388,6 +410,7 @@ static const struct conn_ops fcgi_conn_ops = {
     .half_closed = on_half_closed,
     .idle = on_idle,
     .complete = on_complete,
+    .drained = on_drained,
     .stop = on_stop,
     .end = on_end,
     .free = on_free,
@@ -423,6 +446,7 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
     conn_init(&c->conn, lane, fd, l->is_unix, &fcgi_conn_ops);
     conn_ref(&c->conn);
     conn_read(&c->conn);
+    fcgi_conn_tell_rest(c);
     /* A request that came whole, on a connection that ends with it, needs no watcher: it is answered before the loop
      * runs again, or else the loop starts to watch (lane.c). */
     if (c->conn.state == CONN_OPEN && !on_complete(&c->conn))

@@ -46,4 +46,7 @@ void fcgi_request_free(struct fcgi_request *q);
 /* Ends the connection when its last request was answered and it is not to be kept. */
 void fcgi_conn_after_request(struct fcgi_conn *c);
 
+/* Calls conn_set_rest. */
+void fcgi_conn_tell_rest(struct fcgi_conn *c);
+
 #endif

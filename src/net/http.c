@@ -348,7 +348,18 @@ static void input_ends(struct http_conn *c) {
         cut_body(c->q, ECONNABORTED, REFUSED_BODY_SHORT);
 }
 
-void http_conn_go_on(struct http_conn *c) {
+/* How it stands with the connection, for when others need its place. */
+static void tell_rest(struct http_conn *c) {
+    bool empty = !buf_len(&c->in);
+    enum conn_rest rest = CONN_BUSY;
+    if (c->conn.state == CONN_OPEN && (c->state == HTTP_IDLE_STATE || c->state == HTTP_PROXY_STATE))
+        rest = empty ? CONN_RESTING : owes_output(c) ? CONN_BUSY : CONN_BEGUN;
+    else if (c->conn.state == CONN_OPEN && c->state == HTTP_HEAD_STATE)
+        rest = CONN_BEGUN;
+    conn_set_rest(&c->conn, rest);
+}
+
+static void go_on(struct http_conn *c) {
     if (!http_conn_works(c) || c->state == HTTP_ENDED_STATE)
         return;
     if (buf_len(&c->in))
@@ -360,9 +371,14 @@ void http_conn_go_on(struct http_conn *c) {
         conn_resume(&c->conn);
 }
 
+void http_conn_go_on(struct http_conn *c) {
+    go_on(c);
+    tell_rest(c);
+}
+
 /* What the connection asks of the front end. */
 
-static bool on_input(struct conn *conn, const uint8_t *bytes, size_t len) {
+static bool take_input(struct conn *conn, const uint8_t *bytes, size_t len) {
     struct http_conn *c = conn_of(conn);
     const char *data = (const char *)bytes;
     size_t used = 0;
@@ -381,6 +397,12 @@ static bool on_input(struct conn *conn, const uint8_t *bytes, size_t len) {
     if (conn->state == CONN_OPEN && c->state != HTTP_HEAD_STATE && buf_len(&c->in) >= PIPELINE_MAX)
         conn_pause(conn);
     return conn->state == CONN_OPEN;
+}
+
+static bool on_input(struct conn *conn, const uint8_t *bytes, size_t len) {
+    bool open = take_input(conn, bytes, len);
+    tell_rest(conn_of(conn));
+    return open;
 }
 
 static void on_lost(struct conn *conn) {
@@ -562,6 +584,7 @@ static void http_accept(struct lane *lane, int fd, const struct listener *l, con
     conn_init(&c->conn, lane, fd, l->is_unix, &http_conn_ops);
     conn_ref(&c->conn);
     conn_read(&c->conn);
+    tell_rest(c);
     if (c->conn.state == CONN_OPEN) {
         if (!c->q && !c->nbegun)
             wait_begins(c);

@@ -12,14 +12,16 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-    ACCEPT_BATCH = 64,       /* connections accepted before the others get a turn */
-    FULL_LOG_SECONDS = 10,   /* between two lines that say the same */
+    ROOM_TRIES = 256,      /* connections that turn out to be busy when one is to be closed, before others get a turn */
+    ACCEPT_BATCH = 64,     /* connections accepted before the others get a turn */
+    FULL_LOG_SECONDS = 10, /* between two lines that say the same */
     BODY_WINDOW_SECONDS = 30 /* without --header-timeout */
 };
 static const ev_tstamp ACCEPT_PAUSE = 0.5; /* seconds without descriptors before accept is tried again */
@@ -51,13 +53,19 @@ static void accept_pause_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     accept_start(w->data);
 }
 
-/* The limit is reached: further connections wait in the backlog until others end. */
+static bool log_due(struct lane *lane, ev_tstamp *logged_at) {
+    ev_tstamp now = ev_now(lane->loop);
+    if (*logged_at > 0 && *logged_at + FULL_LOG_SECONDS > now)
+        return false;
+    *logged_at = now;
+    return true;
+}
+
+/* The limit is reached, and all are busy: further connections wait in the backlog until that changes. */
 static void accept_full(struct lane *lane) {
-    if (lane->full_logged_at + FULL_LOG_SECONDS <= ev_now(lane->loop)) {
-        lane->full_logged_at = ev_now(lane->loop);
-        log_warning("%u connections are open (--max-connections): others wait until one ends",
+    if (log_due(lane, &lane->full_logged_at))
+        log_warning("%u connections are open (--max-connections), and all are busy: others wait until one ends",
                     lane->config.max_connections);
-    }
     accept_stop(lane);
     lane->accept_paused = true;
 }
@@ -75,16 +83,104 @@ static void accept_pause(struct lane *lane, int error) {
     ev_timer_start(lane->loop, &lane->accept_pause);
 }
 
+/* Making room. */
+
+static void log_made_room(struct lane *lane, int error) {
+    if (!log_due(lane, &lane->closed_logged_at))
+        return;
+    if (error)
+        log_warning("cannot accept connections: %s: idle ones are closed for them; raise the limit of open files "
+                    "(ulimit -n)",
+                    strerror(error));
+    else
+        log_warning("%u connections are open (--max-connections): idle ones are closed for new ones",
+                    lane->config.max_connections);
+}
+
+/* The next one to be closed for another: those that are over but for the peer's end of them, then those that rest, those
+ * that have sent half a header, and of each kind that which has done so for longest. */
+static struct conn *first_to_go(struct lane *lane) {
+    struct conn *c = TAILQ_FIRST(&lane->lingering);
+    if (!c)
+        c = TAILQ_FIRST(&lane->rests[CONN_RESTING]);
+    return c ? c : TAILQ_FIRST(&lane->rests[CONN_BEGUN]);
+}
+
+enum room { ROOM_NONE, ROOM_LATER, ROOM_MADE };
+
+/* Closes a connection for another one. `error`: why that is needed, or 0 for --max-connections. */
+static enum room make_room(struct lane *lane, int error) {
+    struct conn *c;
+    /* Each that is not closed has a request for the application now, or the rest of its header is to come. */
+    for (int tries = 0; (c = first_to_go(lane)); tries++) {
+        if (tries == ROOM_TRIES)
+            return ROOM_LATER;
+        if (c->state == CONN_LINGERING)
+            conn_close(c, CONN_MADE_ROOM);
+        else if (!conn_gives_way(c))
+            continue;
+        log_made_room(lane, error);
+        return ROOM_MADE;
+    }
+    return ROOM_NONE;
+}
+
+/* accept4(2) says EMFILE, and the limit is reached, also when nobody waits. */
+static bool somebody_waits(const struct lane_listener *l) {
+    struct pollfd p = {.fd = l->listener->fd, .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
+}
+
+/* Whether there is room for one more under --max-connections. */
+static bool has_room(struct lane_listener *l) {
+    struct lane *lane = l->lane;
+    if (atomic_load_explicit(&lane->nconns, memory_order_relaxed) < lane->config.max_connections)
+        return true;
+    if (!somebody_waits(l))
+        return false;
+    enum room room = make_room(lane, 0);
+    if (room == ROOM_NONE && !lane->stopping)
+        accept_full(lane);
+    return room == ROOM_MADE;
+}
+
+static int accept_from(const struct lane_listener *l, struct sockaddr_storage *peer, socklen_t *len) {
+    *len = sizeof *peer;
+    return accept4(l->listener->fd, (struct sockaddr *)peer, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+static bool is_out_of_files(int error) {
+    return error == EMFILE || error == ENFILE;
+}
+
+/* The same when descriptors are short: then one more has to be had first. */
+static int accept_with_room(struct lane_listener *l, struct sockaddr_storage *peer, socklen_t *len) {
+    int fd = accept_from(l, peer, len), error = errno;
+    if (fd >= 0 || !is_out_of_files(error))
+        return fd;
+    if (!somebody_waits(l)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    switch (make_room(l->lane, error)) {
+    case ROOM_MADE:
+        return accept_from(l, peer, len);
+    case ROOM_LATER:
+        errno = EAGAIN;
+        return -1;
+    default:
+        errno = error;
+        return -1;
+    }
+}
+
 /* Returns false when nothing more is to be had now. */
 static bool accept_one(struct lane_listener *l) {
-    if (atomic_load_explicit(&l->lane->nconns, memory_order_relaxed) >= l->lane->config.max_connections) {
-        if (!l->lane->stopping)
-            accept_full(l->lane);
-        return false;
-    }
     struct sockaddr_storage peer = {0};
-    socklen_t len = sizeof peer;
-    int fd = accept4(l->listener->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    socklen_t len;
+    if (!has_room(l))
+        return false;
+    int fd = accept_with_room(l, &peer, &len);
     struct access *rules = l->lane->config.access;
     if (fd >= 0 && rules && !access_check(rules, l->listener, fd, (struct sockaddr *)&peer, len)) {
         close(fd);
@@ -97,13 +193,6 @@ static bool accept_one(struct lane_listener *l) {
         return true;
     }
     switch (errno) {
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case ENOBUFS:
-        if (!l->lane->stopping)
-            accept_pause(l->lane, errno);
-        return false;
     case EAGAIN:
 #if EWOULDBLOCK != EAGAIN
     case EWOULDBLOCK:
@@ -114,7 +203,7 @@ static bool accept_one(struct lane_listener *l) {
     case EPROTO:
     case EPERM:
         return true; /* this connection is gone, the next may be good (accept(2), "Error handling") */
-    default:
+    default:         /* EMFILE, ENFILE, ENOMEM, ENOBUFS */
         if (!l->lane->stopping)
             accept_pause(l->lane, errno);
         return false;
@@ -126,6 +215,11 @@ static void accept_cb(struct ev_loop *loop, ev_io *w, int revents) {
     (void)revents;
     for (int i = 0; i < ACCEPT_BATCH && accept_one(w->data); i++)
         ;
+}
+
+void lane_conn_rests(struct lane *lane) {
+    if (lane->accept_paused)
+        accept_start(lane);
 }
 
 void lane_conn_closed(struct lane *lane) {
@@ -363,6 +457,8 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     TAILQ_INIT(&lane->conns);
     TAILQ_INIT(&lane->lingering);
     TAILQ_INIT(&lane->closed);
+    for (int i = 0; i < CONN_REST_COUNT; i++)
+        TAILQ_INIT(&lane->rests[i]);
     TAILQ_INIT(&lane->unsent);
     TAILQ_INIT(&lane->unwatched);
     waits_init(&lane->headers, config->header_timeout);

@@ -38,15 +38,18 @@ struct lane {
     struct lane_listener *accepting; /* one per listener */
     ev_timer accept_pause;
     bool accept_paused;
-    ev_tstamp full_logged_at;
+    ev_tstamp full_logged_at;   /* that others have to wait, */
+    ev_tstamp closed_logged_at; /* or that idle ones are closed for them */
 
     TAILQ_HEAD(conn_list, conn) conns; /* least recently active first */
     struct conn_list lingering;        /* those in CONN_LINGERING, in the same order */
     struct conn_list closed;           /* those in CONN_CLOSED, whose requests are not all over */
     TAILQ_HEAD(, conn) unsent;         /* whose output waits for the peer, by conn.out_at */
-    TAILQ_HEAD(, conn) unwatched;      /* open ones whose descriptor libev does not know yet */
-    struct lane_waits headers;         /* for the ends of header sections: --header-timeout */
-    struct lane_waits bodies;          /* for the ends of the windows of http_pace.h */
+    struct conn_list
+        rests[CONN_REST_COUNT];   /* by conn.rest, in the order in which they came to it; not the busy ones */
+    TAILQ_HEAD(, conn) unwatched; /* open ones whose descriptor libev does not know yet */
+    struct lane_waits headers;    /* for the ends of header sections: --header-timeout */
+    struct lane_waits bodies;     /* for the ends of the windows of http_pace.h */
     ev_timer idle_timer;
     ev_timer linger_timer;
     ev_timer stop_timer;
@@ -87,6 +90,9 @@ static inline void lane_body_ends(struct lane *lane, const struct body *body) {
 
 /* A connection has ended, so descriptors or memory are free again. */
 void lane_conn_closed(struct lane *lane);
+
+/* A connection may be closed for another one now. */
+void lane_conn_rests(struct lane *lane);
 
 /* A connection began to linger. */
 void lane_lingers(struct lane *lane);

@@ -25,9 +25,9 @@
 
 enum {
     REQUESTS_PER_CONNECTION = 128,
-    CONNECTIONS_MAX = 65535,
-    FINALIZE_SECONDS = 10, /* that the interpreter may take to end beyond --graceful-timeout */
-    JOIN_NS = 1000000000   /* for threads that have nothing left to do */
+    CONNECTIONS_MAX = 65535, /* unless --max-connections says more */
+    FINALIZE_SECONDS = 10,   /* that the interpreter may take to end beyond --graceful-timeout */
+    JOIN_NS = 1000000000     /* for threads that have nothing left to do */
 };
 
 static int flush_output(void) {
@@ -217,10 +217,29 @@ static bool on_wake_while_stopping(void *arg) {
     return false;
 }
 
-/* The rest of the descriptors is for the application's own files and connections. */
+/* Three quarters of the descriptors are for connections, the rest for the application's own files and connections. */
+
+/* The usual soft limit, 1,024, is there for programs that use select(2), and a single client can have as many connections.
+ * No more is taken than connections need: in containers the hard limit may be a thousand million, and programs that the
+ * application starts inherit the limit, of which some close all descriptors up to it. */
+static void raise_files(const struct options *o) {
+    rlim_t connections = o->max_connections > CONNECTIONS_MAX ? o->max_connections : CONNECTIONS_MAX;
+    rlim_t wanted = connections / 3 * 4 + 4;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= wanted || limit.rlim_cur >= limit.rlim_max)
+        return;
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit))
+        log_debug("cannot raise the limit of open files above %llu: %s", (unsigned long long)before, strerror(errno));
+    else
+        log_debug("the limit of open files is %llu now, instead of %llu", (unsigned long long)limit.rlim_cur,
+                  (unsigned long long)before);
+}
+
 static unsigned default_connections(void) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > CONNECTIONS_MAX)
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 4 * 3 > CONNECTIONS_MAX)
         return CONNECTIONS_MAX;
     return limit.rlim_cur < 8 ? 1 : (unsigned)(limit.rlim_cur / 4 * 3);
 }
@@ -387,6 +406,7 @@ int serve(struct options *o, const char *program) {
     struct server server = {.o = o};
     char cwd[PATH_MAX];
     resolve_paths(o);
+    raise_files(o);
     int status = check_directories(o, cwd);
     if (!status)
         status = check_addresses(o);
