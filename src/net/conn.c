@@ -494,17 +494,16 @@ void conn_resume(struct conn *c) {
 
 /* Rest. */
 
-void conn_set_rest(struct conn *c, enum conn_rest rest) {
+void conn_change_rest(struct conn *c, enum conn_rest rest) {
     struct lane *lane = c->lane;
-    if (c->rest == rest)
-        return;
     if (c->rest)
         TAILQ_REMOVE(&lane->rests[c->rest], c, rest_link);
     c->rest = rest;
     if (!rest)
         return;
     TAILQ_INSERT_TAIL(&lane->rests[rest], c, rest_link);
-    lane_conn_rests(lane);
+    if (lane->accept_paused)
+        lane_accept_again(lane);
 }
 
 bool conn_gives_way(struct conn *c) {

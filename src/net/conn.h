@@ -173,7 +173,11 @@ void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
 
 /* The front end says how it stands with the connection, whenever that may have changed. */
-void conn_set_rest(struct conn *c, enum conn_rest rest);
+void conn_change_rest(struct conn *c, enum conn_rest rest);
+static inline void conn_set_rest(struct conn *c, enum conn_rest rest) {
+    if (c->rest != rest)
+        conn_change_rest(c, rest);
+}
 
 /* Closes a connection that rests or has begun for another one. What it has sent by now is read first: when that makes it
  * busy, it stays. Returns whether it was closed; if not, it does not stand any more as it did. */

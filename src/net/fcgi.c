@@ -268,7 +268,7 @@ static enum conn_rest rest_of(const struct fcgi_conn *c) {
     const struct fcgi_request *q;
     if (c->conn.state != CONN_OPEN)
         return CONN_BUSY;
-    if (!c->nrequests && fcgi_decoder_idle(&c->decoder))
+    if (TAILQ_EMPTY(&c->requests) && fcgi_decoder_idle(&c->decoder))
         return CONN_RESTING;
     TAILQ_FOREACH(q, &c->requests, link) {
         if (q->state != FCGI_PARAMS_STATE)
@@ -301,7 +301,8 @@ static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
         expire_stalled(c);
     if (conn->state == CONN_OPEN && c->closing && !c->nrequests && fcgi_decoder_idle(&c->decoder))
         conn_finish(conn, CONN_DONE, true);
-    fcgi_conn_tell_rest(c);
+    else
+        fcgi_conn_tell_rest(c);
     return conn->state == CONN_OPEN;
 }
 
@@ -446,7 +447,8 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
     conn_init(&c->conn, lane, fd, l->is_unix, &fcgi_conn_ops);
     conn_ref(&c->conn);
     conn_read(&c->conn);
-    fcgi_conn_tell_rest(c);
+    if (!c->conn.used)
+        fcgi_conn_tell_rest(c);
     /* A request that came whole, on a connection that ends with it, needs no watcher: it is answered before the loop
      * runs again, or else the loop starts to watch (lane.c). */
     if (c->conn.state == CONN_OPEN && !on_complete(&c->conn))

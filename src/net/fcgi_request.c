@@ -109,7 +109,8 @@ static void release_held(struct fcgi_conn *c, uint16_t id);
 void fcgi_conn_after_request(struct fcgi_conn *c) {
     if (c->closing && !c->nrequests)
         conn_finish(&c->conn, CONN_DONE, c->unread || !fcgi_decoder_idle(&c->decoder));
-    fcgi_conn_tell_rest(c);
+    else
+        fcgi_conn_tell_rest(c);
 }
 
 /* A peer that multiplexes could keep a server that stops from ever having no request of it. "Cannot multiplex" behind a

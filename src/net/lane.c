@@ -217,9 +217,8 @@ static void accept_cb(struct ev_loop *loop, ev_io *w, int revents) {
         ;
 }
 
-void lane_conn_rests(struct lane *lane) {
-    if (lane->accept_paused)
-        accept_start(lane);
+void lane_accept_again(struct lane *lane) {
+    accept_start(lane);
 }
 
 void lane_conn_closed(struct lane *lane) {

@@ -91,8 +91,8 @@ static inline void lane_body_ends(struct lane *lane, const struct body *body) {
 /* A connection has ended, so descriptors or memory are free again. */
 void lane_conn_closed(struct lane *lane);
 
-/* A connection may be closed for another one now. */
-void lane_conn_rests(struct lane *lane);
+/* Ends a pause in accepting: something may be had now. */
+void lane_accept_again(struct lane *lane);
 
 /* A connection began to linger. */
 void lane_lingers(struct lane *lane);
