@@ -67,6 +67,7 @@ struct request *rig_next_running(void) {
 /* What holds between any two steps. */
 
 static unsigned check_conn(struct conn *conn, enum conn_state lowest, enum conn_state highest) {
+    assert(conn->rest == CONN_BUSY || conn->state == CONN_OPEN);
     assert(conn->state >= lowest && conn->state <= highest && conn->fd >= 0);
     return rig.front->check_conn(conn);
 }
@@ -87,6 +88,11 @@ static void check_lane(void) {
         waits--;
     }
     assert(!waits && open == rig.lane->nconns && open <= rig.lane->nlive);
+    for (int rest = CONN_RESTING; rest < CONN_REST_COUNT; rest++) {
+        TAILQ_FOREACH(c, &rig.lane->rests[rest], rest_link) {
+            assert((int)c->rest == rest && c->state == CONN_OPEN);
+        }
+    }
 }
 
 /* The loop. */
@@ -116,10 +122,25 @@ void rig_late(struct lane_waits *waits) {
     fire(&waits->timer);
 }
 
+/* The place of a connection is needed. */
+static void give_way(enum conn_rest rest) {
+    struct conn *c = TAILQ_FIRST(&rig.lane->rests[rest]);
+    if (!c)
+        return;
+    conn_ref(c);
+    assert(conn_gives_way(c) == (c->state == CONN_CLOSED) && c->rest != rest);
+    conn_unref(c);
+}
+
 void rig_idle(void) {
     struct conn *c;
-    if (rig_next() & 1) {
+    uint8_t which = rig_next();
+    if (which & 1) {
         rig_late(&rig.lane->headers);
+        return;
+    }
+    if ((which & 6) == 6) {
+        give_way(which & 8 ? CONN_BEGUN : CONN_RESTING);
         return;
     }
     TAILQ_FOREACH(c, &rig.lane->conns, link) {

@@ -78,22 +78,22 @@ int rig_read(void);
 
 /* Steps that are the same for all. */
 
-void rig_connect(void);      /* flags: as TCP, little room to send */
-void rig_choose(void);       /* which peer acts from now on */
-void rig_bytes(void);        /* length, bytes */
-void rig_pieces(void);       /* size of the pieces in which peers send from now on; 0: whole */
-void rig_hold(void);         /* from now on, or no longer, the loop runs only when asked to */
-void rig_loop(void);         /* the loop runs */
-void rig_half_close(void);   /* the peer sends nothing more */
-void rig_close(void);        /* the peer goes away */
-void rig_receive(void);      /* length */
-void rig_job(void);          /* the request that waits longest gets a thread */
-void rig_expire(void);       /* or has waited too long */
-void rig_put(void);          /* which request, length */
-void rig_transmit(void);     /* which request, length */
-void rig_break_off(void);    /* which request */
-void rig_return(void);       /* which request */
-void rig_idle(void);         /* the idle time-out passes, or that of headers */
+void rig_connect(void);    /* flags: as TCP, little room to send */
+void rig_choose(void);     /* which peer acts from now on */
+void rig_bytes(void);      /* length, bytes */
+void rig_pieces(void);     /* size of the pieces in which peers send from now on; 0: whole */
+void rig_hold(void);       /* from now on, or no longer, the loop runs only when asked to */
+void rig_loop(void);       /* the loop runs */
+void rig_half_close(void); /* the peer sends nothing more */
+void rig_close(void);      /* the peer goes away */
+void rig_receive(void);    /* length */
+void rig_job(void);        /* the request that waits longest gets a thread */
+void rig_expire(void);     /* or has waited too long */
+void rig_put(void);        /* which request, length */
+void rig_transmit(void);   /* which request, length */
+void rig_break_off(void);  /* which request */
+void rig_return(void);     /* which request */
+void rig_idle(void);       /* the idle time-out passes, or that of headers, or a place is needed */
 void rig_late(struct lane_waits *waits);
 void rig_linger(void);       /* the time passes that a connection may linger */
 void rig_stop(void);         /* the lane stops */

@@ -50,6 +50,9 @@ static unsigned check_conn(struct conn *conn) {
     assert(requests == c->nrequests && conn->refs == requests + 1);
     assert(conn->state == CONN_OPEN || !requests);
     assert(requests <= 2 * rig.lane->config.limit_requests);
+    assert(conn->rest != CONN_RESTING || (!requests && fcgi_decoder_idle(&c->decoder)));
+    assert(conn->rest != CONN_BEGUN || requests == incomplete);
+    assert(conn->rest != CONN_BUSY || conn->state != CONN_OPEN || requests > incomplete || conn_blocked(conn));
     return incomplete;
 }
 

@@ -63,6 +63,9 @@ static unsigned check_conn(struct conn *conn) {
     assert(!c->waiting || c->state == HTTP_PROXY_STATE || c->state == HTTP_IDLE_STATE || c->state == HTTP_HEAD_STATE);
     assert((q != NULL) == (c->state == HTTP_BODY_STATE || c->state == HTTP_JOB_STATE || c->state == HTTP_DRAIN_STATE));
     assert(c->state != HTTP_HEAD_STATE || c->waiting);
+    assert(conn->rest != CONN_BUSY || conn->state != CONN_OPEN || q || conn_blocked(conn));
+    assert(conn->rest != CONN_BEGUN || !q);
+    assert(conn->rest != CONN_RESTING || (!q && !buf_len(&c->in)));
     assert(!q || !q->paced || (!q->wire.ended && !q->input_bad));
     if (c->state == HTTP_BODY_STATE)
         assert(!q->wire.ended && !q->refusal && q->r.body.received < REQUEST_BODY_START);
