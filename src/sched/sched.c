@@ -115,6 +115,19 @@ static struct sched_thread *idle_take(struct sched *s) {
     return t;
 }
 
+/* Whether there will be a thread for the loop beside one more job. `threads` jobs are run in any case. Those that wait for
+ * their peers come on top of them, and should there be no more threads, the job has to wait, not the loop. */
+static bool has_spare(struct sched *s) {
+    if (atomic_load(&s->nbusy) + atomic_load(&s->nwaits) < s->config.threads)
+        return true;
+    pthread_mutex_lock(&s->lock);
+    struct sched_thread *t = idle_take_locked(s);
+    if (t)
+        LIST_INSERT_HEAD(&s->idle, t, idle);
+    pthread_mutex_unlock(&s->lock);
+    return t != NULL;
+}
+
 static struct sched_thread *idle_take_veteran(struct sched *s) {
     pthread_mutex_lock(&s->lock);
     struct sched_thread *t;
@@ -462,7 +475,8 @@ static struct sched_job *ready_first(struct sched *s) {
     struct sched_job *job = ready_expire(s, s->now);
     if (!job)
         return NULL;
-    bool held = s->hold_job && atomic_load(&s->computing), runs = !held && atomic_load(&s->nbusy) < s->config.threads;
+    bool held = s->hold_job && atomic_load(&s->computing);
+    bool runs = !held && atomic_load(&s->nbusy) < s->config.threads && has_spare(s);
     if (!runs || TAILQ_NEXT(job, link))
         ready_stamp(s, s->now);
     if (!runs) {

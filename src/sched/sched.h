@@ -18,7 +18,8 @@
  * left for the loop. Threads are started on demand and reused last-in first-out; a thread that never ran a job leaves jobs
  * to an idle one that did, so the number of threads that ever run jobs is the number that ever had to run at the same
  * time. A job that waits for its peer (sched_wait_begins) keeps its thread, but is none of the `threads`: a peer that
- * sends or reads slowly, or not at all, takes nothing from the others.
+ * sends or reads slowly, or not at all, takes nothing from the others. Where no further thread can be had, no job is
+ * started while `threads` of them have begun.
  *
  * The scheduler knows nothing of Python or FastCGI: a job is a few functions and a pointer. Nothing here takes the GIL.
  *

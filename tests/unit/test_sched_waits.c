@@ -2,6 +2,7 @@
 
 #include "sched/sched.h"
 
+#include "no_threads.h"
 #include "sched_rig.h"
 
 /* Jobs that wait for their peers are none of `threads`. */
@@ -211,6 +212,32 @@ START_TEST(test_too_many)
 }
 END_TEST
 
+/* A system that has no more threads: a further job waits, the loop goes on. */
+START_TEST(test_no_thread)
+{
+    struct task waiting[3];
+    config.waits_max = MANY;
+    config.queue_limit = 1;
+    start(2);
+    begin_all(waiting, 2);
+    ping();
+    log_catch();
+    forbid_threads(true);
+    task_init(&waiting[2], 1, peer_body);
+    submit(&waiting[2]);
+    ping();
+    forbid_threads(false);
+    int lines = log_lines();
+    ck_assert_int_eq(lines, 1);
+    ck_assert_int_eq(atomic_load(&waiting[2].runs), 0);
+    end(&waiting[0]);
+    end(&waiting[2]);
+    ck_assert(waiting[2].gave);
+    end(&waiting[1]);
+    finish();
+}
+END_TEST
+
 static void *foreign_main(void *arg) {
     struct task *task = arg;
     sched_wait_begins(task->thread);
@@ -293,6 +320,7 @@ int main(void) {
     tcase_add_test(c, test_goes_on_at_once);
     tcase_add_test(c, test_single_thread);
     tcase_add_test(c, test_too_many);
+    tcase_add_test(c, test_no_thread);
     tcase_add_test(c, test_not_the_thread_of_the_job);
     tcase_add_test(c, test_with_the_baton);
     tcase_add_test(c, test_quit);
