@@ -1,9 +1,9 @@
 /* Whether the body of a request comes fast enough.
  *
- * Its first byte has the time W of --header-timeout, from the end of the header section on. From then on time is cut into
- * windows of the same length, and in each of them --min-body-rate times W bytes have to come, whatever came before: who
- * sends much at first has no credit for the time after it. A timer looks at the end of each window, so that a body that
- * stands still is noticed, and nothing is done for a byte that comes.
+ * Its first byte has the time W of --header-timeout, from the end of the header section on. In each of the windows of the
+ * same length that follow, --min-body-rate times W bytes have to come, whatever came before: who sends much at first has no
+ * credit for the time after it. A timer looks at the end of each window, so that a body that stands still is noticed, and
+ * nothing is done for a byte that comes.
  *
  * A window in which the peer was kept from sending, because its connection was paused or the "100 Continue" that it asks
  * for was not sent, does not count. Without --header-timeout the first byte has all the time of --idle-timeout, and a
