@@ -56,7 +56,7 @@ static inline struct slice without_last_blanks(struct slice s) {
 }
 
 /* Without the blanks around it, which are no part of a field's value (RFC 9110, 5.5). */
-static inline struct slice trimmed(struct slice s) {
+static struct slice trimmed(struct slice s) {
     s = without_last_blanks(s);
     while (s.n && is_blank(*s.p)) {
         s.p++;
@@ -212,20 +212,26 @@ static bool put_header(struct buf *head, struct slice name, struct slice value) 
 
 static bool take_header(struct wsgi_call *call, PyObject *item, unsigned *left_out) {
     struct slice name, value;
-    bool tuple = PyTuple_Check(item);
-    if ((!tuple && !PyList_Check(item)) || Py_SIZE(item) != 2) {
+    PyObject *first, *second;
+    if (PyTuple_Check(item) && PyTuple_GET_SIZE(item) == 2) {
+        first = PyTuple_GET_ITEM(item, 0);
+        second = PyTuple_GET_ITEM(item, 1);
+    } else if (PyList_Check(item) && PyList_GET_SIZE(item) == 2) {
+        first = PyList_GET_ITEM(item, 0);
+        second = PyList_GET_ITEM(item, 1);
+    } else {
         PyErr_Format(PyExc_TypeError, "a header must be (name, value), not %R%s", item,
                      PyUnicode_Check(item) ? "; of a mapping give list(headers.items())" : "");
         return false;
     }
-    if (!native_string(tuple ? PyTuple_GET_ITEM(item, 0) : PyList_GET_ITEM(item, 0), "a header name", &name) ||
-        !native_string(tuple ? PyTuple_GET_ITEM(item, 1) : PyList_GET_ITEM(item, 1), "a header value", &value))
+    if (!native_string(first, "a header name", &name) || !native_string(second, "a header value", &value))
         return false;
     if (!name.n || !only(TOKEN, name) || !only(VALUE, value)) {
         PyErr_Format(PyExc_ValueError, "the header %R has a character that headers must not have", item);
         return false;
     }
-    value = trimmed(value);
+    if (value.n && (is_blank(*value.p) || is_blank(value.p[value.n - 1])))
+        value = trimmed(value);
     if (name.n < 20 && known_lengths >> name.n & 1 && !take_known(call, name, value, left_out))
         return !PyErr_Occurred();
     return put_header(&call->r->head, name, value);
@@ -299,7 +305,7 @@ static bool take_arguments(PyObject *const *args, size_t nargsf, PyObject *names
 }
 
 /* Whether the call may set the answer now; otherwise an exception is set. `before`: it was set before. */
-static bool may_start(const struct wsgi_call *call, PyObject *exc_info, bool before) {
+static inline bool may_start(const struct wsgi_call *call, PyObject *exc_info, bool before) {
     if (!call->r || call->ended)
         PyErr_SetString(PyExc_RuntimeError, "start_response() after the answer has ended");
     else if (exc_info && (call->sending || call->r->head_stored))
