@@ -2,6 +2,7 @@
 
 #include "proto/http_head.h"
 
+#include "proto/cgi_rules.h"
 #include "proto/http_lines.h"
 #include "unit.h"
 
@@ -372,6 +373,8 @@ START_TEST(byte_of_a_method)
             continue; /* no line any more */
         bool taken = parse(text, (size_t)n, &head, shown, &body, &refusal);
         ck_assert_msg(taken == http_is_token_char((char)c), "byte 0x%02x", (unsigned)c);
+        /* FastCGI takes the same methods. */
+        ck_assert_msg(taken == cgi_is_token((struct slice){&(char){(char)c}, 1}), "byte 0x%02x", (unsigned)c);
         if (!taken)
             ck_assert_str_eq(refusal.status, "400 Bad Request");
     }
