@@ -20,11 +20,11 @@ src_libproto_a_SOURCES = \
 	src/proto/fcgi_decode.c src/proto/fcgi_decode.h \
 	src/proto/fcgi_encode.c src/proto/fcgi_encode.h \
 	src/proto/fcgi_values.c src/proto/fcgi_values.h \
+	src/proto/forwarded.c src/proto/forwarded.h \
 	src/proto/http_target.c src/proto/http_target.h \
 	src/proto/params.c src/proto/params.h
 if HTTP
 src_libproto_a_SOURCES += \
-	src/proto/forwarded.c src/proto/forwarded.h \
 	src/proto/http_body.c src/proto/http_body.h \
 	src/proto/http_encode.c src/proto/http_encode.h \
 	src/proto/http_head.c src/proto/http_head.h \
@@ -65,6 +65,7 @@ src_libnet_a_SOURCES = \
 	src/net/id.h \
 	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
 	src/net/listener.c src/net/listener.h \
+	src/net/peer.c src/net/peer.h \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/abandon.c src/net/abandon.h \
 	src/net/socket_file.c src/net/socket_file.h \

@@ -3,17 +3,17 @@
 UNIT_BASE = tests/unit/test_ascii tests/unit/test_buf tests/unit/test_log
 UNIT_PROTO = \
 	tests/unit/test_cgi tests/unit/test_fcgi_decode tests/unit/test_fcgi_encode tests/unit/test_fcgi_values \
-	tests/unit/test_http_target tests/unit/test_params
+	tests/unit/test_forwarded tests/unit/test_http_target tests/unit/test_params
 if HTTP
 UNIT_PROTO += \
-	tests/unit/test_forwarded tests/unit/test_http_body tests/unit/test_http_encode tests/unit/test_http_head \
+	tests/unit/test_http_body tests/unit/test_http_encode tests/unit/test_http_head \
 	tests/unit/test_http_framing tests/unit/test_http_lines tests/unit/test_proxy_header
 endif
 UNIT_REQUEST = tests/unit/test_answer tests/unit/test_body tests/unit/test_body_memory tests/unit/test_request
 UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_sched_settle \
 	tests/unit/test_sched_loop tests/unit/test_sched_waits tests/unit/test_taskstat
 UNIT_CLI = tests/unit/test_options
-UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn tests/unit/test_listener
+UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn tests/unit/test_listener tests/unit/test_peer
 UNIT_BENCH = tests/unit/test_histogram
 UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_NET) $(UNIT_BENCH)
 
@@ -52,6 +52,7 @@ tests_unit_test_address_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_conn_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile
 tests_unit_test_listener_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_test_peer_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_histogram_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/contrib/bench
 tests_unit_test_histogram_LDADD = $(CHECK_LIBS)
 

@@ -68,6 +68,7 @@ static const struct option_row rows[] = {
      .max = 0777,
      .offset = FIELD(socket_mode),
      .fallback = "0660",
+     .need = OPTION_NEEDS_FILE,
      .help = "permissions of Unix socket files, octal"},
     {.name = "socket-owner",
      .arg = "USER",
@@ -75,6 +76,7 @@ static const struct option_row rows[] = {
      .parse = value_parse_string,
      .offset = FIELD(socket_owner),
      .otherwise = "the server's user",
+     .need = OPTION_NEEDS_FILE,
      .help = "owner of Unix socket files"},
     {.name = "socket-group",
      .arg = "GROUP",
@@ -82,6 +84,7 @@ static const struct option_row rows[] = {
      .parse = value_parse_string,
      .offset = FIELD(socket_group),
      .otherwise = "the server's group",
+     .need = OPTION_NEEDS_FILE,
      .help = "group of Unix socket files"},
     {.name = "backlog",
      .arg = "N",
@@ -91,6 +94,7 @@ static const struct option_row rows[] = {
      .max = 65535,
      .offset = FIELD(backlog),
      .fallback = "511",
+     .need = OPTION_NEEDS_OWN_SOCKET,
      .help = "connections that may wait to be accepted, per socket"},
     {.name = "allow",
      .arg = "ADDR",
@@ -98,6 +102,7 @@ static const struct option_row rows[] = {
      .parse = value_parse_list,
      .offset = FIELD(allow),
      .otherwise = "$FCGI_WEB_SERVER_ADDRS, else 127.0.0.0/8 and ::1",
+     .need = OPTION_NEEDS_TCP,
      .help = "TCP peer that may connect: an address, a network (10.0.0.0/8) or any; may be repeated"},
     {.name = "allow-uid",
      .arg = "USER",
@@ -105,6 +110,7 @@ static const struct option_row rows[] = {
      .parse = value_parse_list,
      .offset = FIELD(allow_uid),
      .otherwise = "every user",
+     .need = OPTION_NEEDS_UNIX,
      .help = "user that may connect to Unix sockets; may be repeated"},
     {.name = "allow-gid",
      .arg = "GROUP",
@@ -112,7 +118,25 @@ static const struct option_row rows[] = {
      .parse = value_parse_list,
      .offset = FIELD(allow_gid),
      .otherwise = "every group",
+     .need = OPTION_NEEDS_UNIX,
      .help = "group whose users may connect to Unix sockets; may be repeated"},
+    {.name = "forwarded-allow",
+     .arg = "ADDR",
+     .group = OPTION_GROUP_SOCKETS,
+     .parse = value_parse_list,
+     .offset = FIELD(forwarded_allow),
+     .otherwise = "none",
+     .help = "proxy whose word about the client counts: an address, a network, any, or unix for peers of Unix "
+             "sockets; over FastCGI the web server and the proxy in front of it; may be repeated"},
+    {.name = "forwarded-fields",
+     .arg = "KIND",
+     .group = OPTION_GROUP_SOCKETS,
+     .parse = value_parse_fields,
+     .offset = FIELD(forwarded_fields),
+     .fallback = "x-forwarded",
+     .need = OPTION_NEEDS_FORWARDED,
+     .help = "what these proxies set: x-forwarded (X-Forwarded-For, -Proto, -Host, -Port, -Prefix), x-real-ip "
+             "(X-Real-IP in place of X-Forwarded-For) or forwarded (RFC 7239)"},
 
     {.name = "http",
      .arg = "ADDR",
@@ -129,29 +153,14 @@ static const struct option_row rows[] = {
      .offset = FIELD(server_header),
      .fallback = "wsgi-fcgi",
      .http = true,
+     .need = OPTION_NEEDS_HTTP,
      .help = "value of the Server field of answers; none: no such field"},
-    {.name = "forwarded-allow",
-     .arg = "ADDR",
-     .group = OPTION_GROUP_HTTP,
-     .parse = value_parse_list,
-     .offset = FIELD(forwarded_allow),
-     .otherwise = "none",
-     .http = true,
-     .help = "proxy whose word about the client counts: an address, a network, any, or unix for peers of Unix "
-             "sockets; may be repeated"},
-    {.name = "forwarded-fields",
-     .arg = "KIND",
-     .group = OPTION_GROUP_HTTP,
-     .parse = value_parse_fields,
-     .offset = FIELD(forwarded_rfc7239),
-     .fallback = "x-forwarded",
-     .http = true,
-     .help = "what these proxies set: x-forwarded (X-Forwarded-For, -Proto, -Host) or forwarded (RFC 7239)"},
     {.name = "proxy-protocol",
      .group = OPTION_GROUP_HTTP,
      .parse = value_parse_flag,
      .offset = FIELD(proxy_protocol),
      .http = true,
+     .need = OPTION_NEEDS_HTTP,
      .help = "their connections begin with a header of the PROXY protocol, version 1 or 2"},
     {.name = "min-body-rate",
      .arg = "SIZE",
@@ -161,6 +170,7 @@ static const struct option_row rows[] = {
      .offset = FIELD(min_body_rate),
      .fallback = "100",
      .http = true,
+     .need = OPTION_NEEDS_HTTP,
      .help = "bytes per second at which a request body has to come, in each period of --header-timeout; 0: any"},
 
     {.name = "threads",
@@ -296,6 +306,7 @@ static const struct option_row rows[] = {
      .parse = value_parse_stderr,
      .offset = FIELD(app_stderr),
      .fallback = "log",
+     .need = OPTION_NEEDS_FASTCGI,
      .help = "where wsgi.errors goes: log, fastcgi (to the web server) or both"},
 
     {.name = "version",
@@ -308,6 +319,7 @@ static const struct option_row rows[] = {
 };
 
 enum { ROW_COUNT = sizeof(rows) / sizeof(rows[0]), LONG_BASE = 256, SHOWN_SIZE = 100 };
+_Static_assert((int)ROW_COUNT <= (int)OPTIONS_MAX, "one bit of options.given each");
 
 static char *field_of(struct options *o, const struct option_row *row) {
     return (char *)o + row->offset;
@@ -358,6 +370,8 @@ static int apply(struct options *o, const struct option_row *row, const char *te
     int status = row->parse(row, text, field_of(o, row), reason);
     if (status)
         log_error("--%s: %s", row->name, reason);
+    else if (!row->fallback || strcmp(text, row->fallback) != 0)
+        o->given |= UINT64_C(1) << (row - rows);
     return status ? status : -1;
 }
 
@@ -517,6 +531,22 @@ int options_parse(struct options *o, int argc, char **argv) {
             return status;
     }
     return o->version ? -1 : take_application(o, argv + optind);
+}
+
+void options_warn(const struct options *o, unsigned have) {
+    static const char *const lacks[] = {
+        [OPTION_NEEDS_FILE] = "no socket file is made",
+        [OPTION_NEEDS_OWN_SOCKET] = "all sockets were made by the parent process",
+        [OPTION_NEEDS_TCP] = "it is for TCP, and no TCP socket listens: see --socket-mode and --allow-uid",
+        [OPTION_NEEDS_UNIX] = "it is for Unix sockets, and none listens: see --allow",
+        [OPTION_NEEDS_HTTP] = "no socket speaks HTTP: see --http",
+        [OPTION_NEEDS_FASTCGI] = "no socket speaks FastCGI: see --socket",
+        [OPTION_NEEDS_FORWARDED] = "no proxy is named with --forwarded-allow",
+    };
+    for (int i = 0; i < ROW_COUNT; i++) {
+        if (o->given >> i & 1 && rows[i].need && !(have >> rows[i].need & 1))
+            log_warning("--%s has no effect: %s", rows[i].name, lacks[rows[i].need]);
+    }
 }
 
 void options_fini(struct options *o) {

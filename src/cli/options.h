@@ -18,6 +18,8 @@ struct options_list {
     size_t count;
 };
 
+enum { OPTIONS_MAX = 64 };
+
 struct options {
     /* MODULE:CALLABLE as given; NULL only together with `version`. */
     const char *application;
@@ -36,10 +38,11 @@ struct options {
     struct options_list allow_uid; /* names or numbers of users */
     struct options_list allow_gid; /* names or numbers of groups */
 
+    struct options_list forwarded_allow;
+    unsigned forwarded_fields; /* one of OPTION_FIELDS_* of cli/value.h */
+
     struct options_list http;  /* addresses */
     const char *server_header; /* NULL: none */
-    struct options_list forwarded_allow;
-    bool forwarded_rfc7239;
     bool proxy_protocol;
     uint64_t min_body_rate; /* bytes per second; 0: any */
 
@@ -61,6 +64,8 @@ struct options {
     enum log_level log_level;
     unsigned app_stderr; /* OPTION_STDERR_LOG and OPTION_STDERR_FASTCGI of cli/value.h */
 
+    uint64_t given; /* which rows of the table were given on the command line another value than their default */
+
     bool version; /* the caller prints the version (it needs Python for that) and ends */
 };
 
@@ -69,6 +74,10 @@ struct options {
  * standard output, EX_USAGE after one line was printed on standard error, EX_OSERR when memory ran out or standard
  * output could not be written. The caller calls options_fini in every case. argv is permuted (operands go last). */
 int options_parse(struct options *o, int argc, char **argv);
+
+/* Logs a warning about each option that was given and has no effect. `have` has the bit 1 << OPTION_NEEDS_* for all that
+ * is there. */
+void options_warn(const struct options *o, unsigned have);
 
 /* Frees the lists. The struct must have gone through options_parse. */
 void options_fini(struct options *o);

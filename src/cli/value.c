@@ -205,10 +205,15 @@ int value_parse_field(const struct option_row *row, const char *text, void *fiel
 
 int value_parse_fields(const struct option_row *row, const char *text, void *field,
                        char reason[static VALUE_REASON_SIZE]) {
+    static const char *const names[] = {[OPTION_FIELDS_X_FORWARDED] = "x-forwarded",
+                                        [OPTION_FIELDS_X_REAL_IP] = "x-real-ip",
+                                        [OPTION_FIELDS_FORWARDED] = "forwarded"};
     (void)row;
-    bool rfc7239 = !strcmp(text, "forwarded");
-    if (!rfc7239 && strcmp(text, "x-forwarded"))
-        return refuse(text, reason, "is not x-forwarded or forwarded");
-    *(bool *)field = rfc7239;
-    return 0;
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!strcmp(text, names[i])) {
+            *(unsigned *)field = i;
+            return 0;
+        }
+    }
+    return refuse(text, reason, "is not x-forwarded, x-real-ip or forwarded");
 }

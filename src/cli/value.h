@@ -25,6 +25,18 @@ struct option_row;
 typedef int value_parse_fn(const struct option_row *row, const char *text, void *field,
                            char reason[static VALUE_REASON_SIZE]);
 
+/* What an option is about: it has no effect where that is missing. */
+enum option_need {
+    OPTION_NEEDS_NOTHING,
+    OPTION_NEEDS_FILE,       /* a Unix socket with a path that the server makes */
+    OPTION_NEEDS_OWN_SOCKET, /* one that the server makes */
+    OPTION_NEEDS_TCP,
+    OPTION_NEEDS_UNIX,
+    OPTION_NEEDS_HTTP,
+    OPTION_NEEDS_FASTCGI,
+    OPTION_NEEDS_FORWARDED, /* proxies that are trusted */
+};
+
 struct option_row {
     const char *name;      /* without the dashes */
     const char *arg;       /* name of the argument; NULL: a flag */
@@ -38,6 +50,7 @@ struct option_row {
     enum option_group group;
     char letter; /* 0: none */
     bool http;   /* only for --enable-http of configure */
+    enum option_need need;
 };
 
 value_parse_fn value_parse_flag;    /* bool; text is ignored */
@@ -51,8 +64,9 @@ value_parse_fn value_parse_seconds; /* double */
 value_parse_fn value_parse_level;   /* enum log_level */
 value_parse_fn value_parse_stderr;  /* unsigned, a set of OPTION_STDERR_* */
 value_parse_fn value_parse_field;   /* const char *, the value of a header field; NULL for "none" */
-value_parse_fn value_parse_fields;  /* bool, false for "x-forwarded", true for "forwarded" */
+value_parse_fn value_parse_fields;  /* unsigned, one of OPTION_FIELDS_* */
 
+enum { OPTION_FIELDS_X_FORWARDED, OPTION_FIELDS_X_REAL_IP, OPTION_FIELDS_FORWARDED };
 enum { OPTION_STDERR_LOG = 1, OPTION_STDERR_FASTCGI = 2 };
 
 #endif

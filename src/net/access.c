@@ -324,20 +324,13 @@ static bool is_loopback(const struct listener *l) {
 }
 
 void access_warn(const struct access *a, const struct listener *list, size_t count) {
-    bool has_unix = false, has_tcp = false;
     for (size_t i = 0; i < count; i++) {
-        has_unix |= list[i].is_unix;
-        has_tcp |= !list[i].is_unix;
         if (!list[i].is_unix && a->source == ACCESS_DEFAULT && !is_loopback(&list[i]))
             log_warning("%s: only peers from 127.0.0.0/8 and ::1 may connect: %s", list[i].text,
                         list[i].protocol == LISTENER_HTTP
                             ? "name the clients with --allow, or let all in with --allow any"
                             : "name the web server with --allow");
     }
-    if (!has_tcp && a->source == ACCESS_OPTION)
-        log_warning("--allow is for TCP, and no TCP socket listens: see --socket-mode and --allow-uid");
-    if (!has_unix && has_user_rules(a))
-        log_warning("--allow-uid and --allow-gid are for Unix sockets, and none listens: see --allow");
 }
 
 /* Accepted peers. */

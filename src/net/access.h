@@ -62,7 +62,7 @@ int access_init(struct access *a, const struct access_settings *settings);
 void access_fini(struct access *a);
 
 /* Logs what one would otherwise learn from refused connections or never: a TCP socket that is open to other machines
- * while the default keeps them out, and rules that no listener asks for. */
+ * while the default keeps them out. */
 void access_warn(const struct access *a, const struct listener *list, size_t count);
 
 /* Tells whether the peer of connection `fd`, accepted on *l from `sa`, may stay. When not, at most one info line per

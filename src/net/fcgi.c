@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "net/fcgi_request.h"
 #include "net/lane_impl.h"
+#include "net/peer.h"
 #include "proto/fcgi_encode.h"
 
 #include <errno.h>
@@ -67,15 +68,36 @@ static void on_params(struct fcgi_request *q, const struct fcgi_event *e) {
         q->refusal = REFUSED_NO_MEMORY;
 }
 
+/* Scans the parameters of a web server whose word about the client counts. Refuses the request when there is no memory.
+ * Kept out of the way of all others. */
+static __attribute__((noinline)) enum cgi_result scan_forwarded(struct fcgi_request *q, struct slice prefix) {
+    const struct lane_config *config = &q->c->conn.lane->config;
+    struct buf *params = &q->r.params;
+    struct peer_said said;
+    if (peer_fastcgi_params(&said, config, params)) {
+        q->refusal = REFUSED_NO_MEMORY;
+        return CGI_MALFORMED;
+    }
+    const char *pairs = buf_len(params) ? buf_head(params) : "";
+    enum cgi_result result = cgi_scan(pairs, buf_len(params), prefix, &q->c->conn.lane->memo, &q->r.vars);
+    if (result != CGI_MALFORMED)
+        peer_set_prefix(&said, params, &q->r.vars.script_name);
+    return result;
+}
+
 static enum refusal params_scan(struct fcgi_request *q) {
     const struct lane_config *config = &q->c->conn.lane->config;
     struct slice prefix = {config->script_name, strlen(config->script_name)};
     struct cgi_vars *vars = &q->r.vars;
     const char *params = buf_len(&q->r.params) ? buf_head(&q->r.params) : "";
-    enum cgi_result result = cgi_scan(params, buf_len(&q->r.params), prefix, &q->c->conn.lane->memo, vars);
+    enum cgi_result result;
+    if (q->c->trusted)
+        result = scan_forwarded(q, prefix);
+    else
+        result = cgi_scan(params, buf_len(&q->r.params), prefix, &q->c->conn.lane->memo, vars);
     if (result == CGI_MALFORMED) {
         *vars = (struct cgi_vars){0};
-        return REFUSED_MALFORMED;
+        return q->refusal ? q->refusal : REFUSED_MALFORMED;
     }
     if (vars->npairs > config->limit_param_count)
         return REFUSED_PARAMS_MANY;
@@ -421,8 +443,6 @@ static const struct conn_ops fcgi_conn_ops = {
 
 static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, const struct sockaddr *peer,
                         socklen_t len) {
-    (void)peer;
-    (void)len;
     struct fcgi_conn *c = LIST_FIRST(&lane->fcgi_pool.conns);
     if (c) {
         LIST_REMOVE(c, free);
@@ -441,6 +461,7 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
     c->closing = lane->stopping;
     c->nrequests = c->nbegun = 0;
     c->unread = false;
+    c->trusted = peer_connection_is_trusted(&lane->config, l->is_unix, peer, len);
     c->stalls_looked_at = 0;
     TAILQ_INIT(&c->requests);
     lane->nlive++;

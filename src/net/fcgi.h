@@ -53,6 +53,7 @@ struct fcgi_conn {
     unsigned nbegun; /* requests so far */
     ev_tstamp stalls_looked_at;
     bool unread;  /* STDIN of a request was not read to its end: a plain close could be a reset */
+    bool trusted; /* what it passes on about the client counts (peer.h) */
     bool closing; /* a request without FCGI_KEEP_CONN came, or the server stops: ends after the open requests */
     LIST_ENTRY(fcgi_conn) free;
 };

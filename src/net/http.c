@@ -144,6 +144,7 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
     struct slice prefix = {config->script_name, strlen(config->script_name)};
     struct http_head head;
     struct http_refusal refusal;
+    struct peer_said said;
     q->wire.ended = true;
     body_begin(&q->r.body, 0);
     if (buf_reserve(params, http_params_max(len) + HTTP_PEER_PARAMS_MAX)) {
@@ -157,7 +158,7 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
     }
     q->head_only = head.head_only;
     q->minor = head.minor;
-    if (http_peer_params(&c->peer, config, &head, params)) {
+    if (http_peer_params(&c->peer, config, &head, params, &said)) {
         conn_close(&c->conn, CONN_NO_MEMORY);
         return false;
     }
@@ -168,6 +169,8 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
         http_request_refuse(q, REFUSED_MALFORMED);
         return false;
     }
+    if (c->peer.trusted)
+        peer_set_prefix(&said, params, &q->r.vars.script_name);
     bool last = config->keepalive_requests && c->nbegun >= config->keepalive_requests;
     atomic_store_explicit(&q->keep, head.keep_alive && !last && !c->closing, memory_order_relaxed);
     body_begin(&q->r.body, head.content_length);

@@ -1,5 +1,5 @@
 /* Who a request over HTTP/1.1 came from: the peer of the connection or, when proxies that are trusted say so, somebody
- * behind it (the PROXY protocol; X-Forwarded-*; RFC 7239).
+ * behind it (the PROXY protocol; the fields of peer.h).
  *
  * Threads: owner only.
  */
@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 #include "net/lane.h"
-#include "proto/forwarded.h"
+#include "net/peer.h"
 #include "proto/http_head.h"
 #include "proto/proxy_header.h"
 
@@ -31,8 +31,9 @@ void http_peer_init(struct http_peer *peer, const struct lane_config *config, in
 void http_peer_proxied(struct http_peer *peer, const struct lane_config *config, const struct proxy_header *header);
 
 /* Appends to the parameters of a request: SERVER_ADDR, SERVER_PORT, REMOTE_ADDR, REMOTE_PORT, HTTP_HOST and HTTPS, as
- * far as they are known. Fields of proxies that are not trusted are not looked at. Returns 0, or -1 with ENOMEM. */
+ * far as they are known. Fields of proxies that are not trusted are not looked at; of a trusted peer *said tells what was
+ * found there, for peer_set_prefix. Returns 0, or -1 with ENOMEM. */
 int http_peer_params(const struct http_peer *peer, const struct lane_config *config, const struct http_head *head,
-                     struct buf *params);
+                     struct buf *params, struct peer_said *said);
 
 #endif

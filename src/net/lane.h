@@ -8,6 +8,7 @@
 
 #include "net/access.h"
 #include "net/listener.h"
+#include "proto/forwarded.h"
 #include "request/request.h"
 #include "sched/sched.h"
 
@@ -40,12 +41,13 @@ struct lane_config {
     struct access *access;   /* who may connect; outlives the lane; NULL: everybody */
     bool drop_abandoned;     /* what waits for a thread is not called when its client has left */
 
-    /* Of HTTP/1.1. */
-    const char *server_header;           /* value of the Server field; NULL: none */
     const struct access_list *forwarded; /* peers whose word about the client counts; outlives the lane; NULL: none */
-    bool forwarded_rfc7239;              /* they say it in Forwarded, not in X-Forwarded-* */
-    bool proxy_protocol;                 /* their connections begin with a header of the PROXY protocol */
-    double min_body_rate;                /* bytes per second that a body must come at (http_pace.h); 0: any */
+    enum forwarded_kind forwarded_kind;  /* in which fields they say it */
+
+    /* Of HTTP/1.1. */
+    const char *server_header; /* value of the Server field; NULL: none */
+    bool proxy_protocol;       /* their connections begin with a header of the PROXY protocol */
+    double min_body_rate;      /* bytes per second that a body must come at (http_pace.h); 0: any */
 
     int wake_fd; /* see struct sched_config */
 };

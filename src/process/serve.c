@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cli/value.h"
 #include "net/lane.h"
+#include "net/peer.h"
 #include "process/signals.h"
 #include "python/interp.h"
 #include "python/pysignal.h"
@@ -245,6 +246,9 @@ static unsigned default_connections(void) {
 }
 
 static int make_lane(struct server *server) {
+    static const enum forwarded_kind kinds[] = {[OPTION_FIELDS_X_FORWARDED] = FORWARDED_X,
+                                                [OPTION_FIELDS_X_REAL_IP] = FORWARDED_X_REAL_IP,
+                                                [OPTION_FIELDS_FORWARDED] = FORWARDED_RFC7239};
     const struct options *o = server->o;
     struct lane_config config = {
         .run = wsgi_run,
@@ -264,9 +268,9 @@ static int make_lane(struct server *server) {
         .script_name = o->script_name,
         .access = &server->access,
         .drop_abandoned = o->drop_abandoned,
-        .server_header = o->server_header,
         .forwarded = o->forwarded_allow.count ? &server->forwarded : NULL,
-        .forwarded_rfc7239 = o->forwarded_rfc7239,
+        .forwarded_kind = kinds[o->forwarded_fields],
+        .server_header = o->server_header,
         .proxy_protocol = o->proxy_protocol,
         .min_body_rate = (double)o->min_body_rate,
         .wake_fd = signals_wake_fd(),
@@ -388,6 +392,22 @@ static int print_check(const struct options *o, const char *cwd) {
     return flush_output();
 }
 
+/* Of what was given, that which has no effect. */
+static void warn(const struct server *server) {
+    const struct listener_set *set = &server->listeners;
+    unsigned have = server->o->forwarded_allow.count ? 1u << OPTION_NEEDS_FORWARDED : 0;
+    for (size_t i = 0; i < set->count; i++) {
+        const struct listener *l = &set->items[i];
+        have |= 1u << (l->is_unix ? OPTION_NEEDS_UNIX : OPTION_NEEDS_TCP);
+        have |= 1u << (l->protocol == LISTENER_HTTP ? OPTION_NEEDS_HTTP : OPTION_NEEDS_FASTCGI);
+        have |= l->path ? 1u << OPTION_NEEDS_FILE : 0;
+        have |= l->inherited ? 0 : 1u << OPTION_NEEDS_OWN_SOCKET;
+    }
+    options_warn(server->o, have);
+    access_warn(&server->access, set->items, set->count);
+    peer_warn(&server->forwarded, set->items, set->count);
+}
+
 static int serve_loaded(struct server *server, const char *cwd) {
     if (server->o->check)
         return print_check(server->o, cwd);
@@ -396,7 +416,7 @@ static int serve_loaded(struct server *server, const char *cwd) {
         status = make_lane(server);
     if (status)
         return status;
-    access_warn(&server->access, server->listeners.items, server->listeners.count);
+    warn(server);
     signals_install(&server->listeners, pysignal_is_handled(SIGTERM), pysignal_is_handled(SIGINT));
     pysignal_set_wakeup(signals_wake_fd());
     return run(server);

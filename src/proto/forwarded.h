@@ -1,4 +1,4 @@
-/* What proxies say about the client in header fields: X-Forwarded-For and its kin, and Forwarded (RFC 7239).
+/* What proxies say about the client in header fields: X-Forwarded-For and its kin, X-Real-IP, Forwarded (RFC 7239).
  *
  * Pure: no I/O, no allocation, no lock. Slices point into the caller's bytes.
  */
@@ -17,6 +17,13 @@ union peer_address {
     struct sockaddr sa; /* sa_family is AF_INET or AF_INET6 */
     struct sockaddr_in in;
     struct sockaddr_in6 in6;
+};
+
+/* In which fields proxies speak of the client. */
+enum forwarded_kind {
+    FORWARDED_X,         /* X-Forwarded-For and its kin */
+    FORWARDED_X_REAL_IP, /* X-Real-IP for the address, and X-Forwarded-* for all else */
+    FORWARDED_RFC7239    /* Forwarded */
 };
 
 enum { FORWARDED_HOPS = 32 /* nearest ones that are looked at */ };

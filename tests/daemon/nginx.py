@@ -71,6 +71,7 @@ PROXY = """\
             proxy_set_header X-Forwarded-For $remote_addr;
             proxy_set_header X-Forwarded-Proto $scheme;
             proxy_set_header X-Forwarded-Host $http_host;
+            proxy_set_header X-Forwarded-Prefix "";
             {more}
         }}
     }}

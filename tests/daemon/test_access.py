@@ -251,7 +251,7 @@ def test_own_user_is_not_root(start):
 
 def test_users_are_not_for_tcp(start):
     server, port = tcp(start, "--allow-uid", "12346")
-    assert re.search("warning: --allow-uid and --allow-gid are for Unix sockets", server.log())
+    assert re.search("warning: --allow-uid has no effect: it is for Unix sockets", server.log())
     assert is_served(connect(port))
 
 

@@ -392,7 +392,7 @@ def test_wrong_options():
             (["--http", ":0", "--forwarded-allow", "10.0.0.0/33"], "--forwarded-allow"),
             (["--http", ":0", "--forwarded-allow", "host"], "--forwarded-allow"),
             (["--http", ":0", "--proxy-protocol"], "--forwarded-allow"),
-            (["--http", ":0", "--forwarded-fields", "x"], "x-forwarded or forwarded"),
+            (["--http", ":0", "--forwarded-fields", "x"], "x-forwarded, x-real-ip or forwarded"),
             (["--http", ":0", "--server-header", "a\nb"], "--server-header"),
             (["--http", ":0", "--min-body-rate", "x"], "--min-body-rate")):
         done = run(*args, "hello")

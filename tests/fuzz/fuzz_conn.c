@@ -134,6 +134,11 @@ static void make_params(uint16_t id) {
     n += put_pair(pairs + n, "SCRIPT_NAME", "/a/b");
     n += put_pair(pairs + n, "REQUEST_URI", "/a/b?c=\xff\n");
     n += put_pair(pairs + n, "HTTP_HOST", "localhost");
+    if (rig.lane->config.forwarded) {
+        n += put_pair(pairs + n, "REMOTE_ADDR", byte & 4 ? "10.0.0.1" : "unix:");
+        n += put_pair(pairs + n, "HTTP_X_FORWARDED_PREFIX", "/p");
+        n += put_pair(pairs + n, "HTTP_X_FORWARDED_FOR", "192.0.2.7");
+    }
     if (content_length)
         n += put_pair(pairs + n, "CONTENT_LENGTH", content_length);
     make_stream(FCGI_PARAMS, id, pairs, n);
@@ -241,10 +246,16 @@ static void (*const steps[])(void) = {
     rig_abort,         rig_pieces,     rig_hold,   rig_loop,    step_request, /* a whole request in one piece: id and flags, method and CONTENT_LENGTH, length of the body */
 };
 
+static void configure(struct lane_config *config, uint8_t choice) {
+    static const struct access_list trusted = {.any = true, .unix_peers = true};
+    config->forwarded = choice & 128 ? &trusted : NULL;
+}
+
 static const struct rig_front fcgi = {
     .steps = steps,
     .nsteps = sizeof steps / sizeof *steps,
     .lengths = {0, 1, 7, 8, 100, 1000, 4096, 8192, 8193, 65528, 65529, 140000},
+    .configure = configure,
     .accept = accept_fcgi,
     .sent = sent,
     .received = received,

@@ -167,7 +167,7 @@ static void configure(struct lane_config *config, uint8_t choice) {
     static const struct access_list trusted = {.unix_peers = true, .nets = &loopback, .nnets = 1};
     config->server_header = choice & 4 ? "fuzz" : NULL;
     config->forwarded = choice & 128 ? &trusted : NULL;
-    config->forwarded_rfc7239 = choice & 4;
+    config->forwarded_kind = choice & 4 ? FORWARDED_RFC7239 : FORWARDED_X;
     config->proxy_protocol = (choice & 160) == 160;
     config->min_body_rate = choice & 64 ? 100 : 0;
 }

@@ -356,10 +356,10 @@ static const struct {
     {"127.0.0.1", NULL, NULL, "0.0.0.0", NULL},
     {NULL, "10.0.0.1", NULL, "0.0.0.0", NULL},
     {NULL, NULL, NULL, NULL, NULL},
-    {"10.0.0.1", NULL, NULL, NULL, "--allow is for TCP, and no TCP socket listens"},
+    {"10.0.0.1", NULL, NULL, NULL, NULL},
     {NULL, "10.0.0.1", NULL, NULL, NULL},
     {NULL, NULL, "0", NULL, NULL},
-    {NULL, NULL, "0", "127.0.0.1", "--allow-uid and --allow-gid are for Unix sockets, and none listens"},
+    {NULL, NULL, "0", "127.0.0.1", NULL},
 };
 
 /* Trusted proxies: the peers of Unix sockets are a set of their own, which "any" does not include. */

@@ -2,6 +2,8 @@
 
 #include "cli/options.h"
 
+#include "cli/value.h"
+
 #include "unit.h"
 
 #include <fcntl.h>
@@ -269,6 +271,7 @@ static const struct {
     {"--idle-timeout 1.2.3 a", "is not a number of seconds"},
     {"--idle-timeout 86401 a", "is not a number of seconds"},
     {"--queue-timeout 0 a", "--queue-timeout: \"0\" is not a number of seconds from 0.001 to 86400"},
+    {"--forwarded-fields x a", "--forwarded-fields: \"x\" is not x-forwarded, x-real-ip or forwarded"},
     {"--log-level loud a", "--log-level: \"loud\" is not error, warning, info or debug"},
     {"--script-name app a", "--script-name: \"app\" does not start with \"/\""},
     {"--script-name /app/ a", "ends with \"/\": write it without"},
@@ -293,6 +296,68 @@ START_TEST(test_refused)
 { check_refused(refused[_i].args, refused[_i].complaint); }
 END_TEST
 
+#define HAVE(need) (1u << OPTION_NEEDS_##need)
+
+static const struct {
+    const char *args;
+    unsigned have;
+    const char *said; /* lines between newlines; "" nothing */
+} useless[] = {
+    {"a", 0, ""},
+    {"--chdir / --threads 7 --idle-timeout 3 a", 0, ""},
+    {"--socket-mode 0600 --backlog 7 a", HAVE(FILE) | HAVE(OWN_SOCKET), ""},
+    {"--socket-mode 0600 --backlog 7 a", HAVE(TCP),
+     "--socket-mode has no effect: no socket file is made\n"
+     "--backlog has no effect: all sockets were made by the parent process\n"},
+    /* What is the default anyhow changes nothing anywhere. */
+    {"--socket-mode 0660 --app-stderr log --forwarded-fields x-forwarded a", 0, ""},
+    {"--socket-owner 0 --socket-owner 1 a", 0, "--socket-owner has no effect: no socket file is made\n"},
+    {"--allow any a", HAVE(UNIX),
+     "--allow has no effect: it is for TCP, and no TCP socket listens: see --socket-mode and --allow-uid\n"},
+    {"--allow-uid 0 --allow-gid 0 a", HAVE(TCP),
+     "--allow-uid has no effect: it is for Unix sockets, and none listens: see --allow\n"
+     "--allow-gid has no effect: it is for Unix sockets, and none listens: see --allow\n"},
+    {"--allow-uid 0 --allow any a", HAVE(TCP) | HAVE(UNIX), ""},
+    {"--app-stderr both a", HAVE(HTTP), "--app-stderr has no effect: no socket speaks FastCGI: see --socket\n"},
+    {"--app-stderr both a", HAVE(FASTCGI), ""},
+    {"--forwarded-fields forwarded a", 0,
+     "--forwarded-fields has no effect: no proxy is named with --forwarded-allow\n"},
+    {"--forwarded-fields x-real-ip a", HAVE(FORWARDED), ""},
+};
+
+START_TEST(test_useless)
+{
+    char expected[1024] = "", text[512];
+    check_accepted(useless[_i].args);
+    snprintf(text, sizeof text, "%s", useless[_i].said);
+    for (char *rest = text, *line; (line = strsep(&rest, "\n")) && *line;)
+        snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "wsgi-fcgi: warning: %s\n", line);
+    FILE *file = tmpfile();
+    int saved = dup(STDERR_FILENO);
+    ck_assert_int_eq(dup2(fileno(file), STDERR_FILENO), STDERR_FILENO);
+    options_warn(&parsed, useless[_i].have);
+    ck_assert_int_eq(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+    close(saved);
+    rewind(file);
+    output[fread(output, 1, sizeof output - 1, file)] = '\0';
+    fclose(file);
+    ck_assert_str_eq(output, expected);
+    options_fini(&parsed);
+}
+END_TEST
+
+START_TEST(test_fields)
+{
+    static const char *const names[] = {"x-forwarded", "x-real-ip", "forwarded"};
+    static const unsigned values[] = {OPTION_FIELDS_X_FORWARDED, OPTION_FIELDS_X_REAL_IP, OPTION_FIELDS_FORWARDED};
+    char args[64];
+    snprintf(args, sizeof args, "--forwarded-fields %s a", names[_i]);
+    check_accepted(args);
+    ck_assert_uint_eq(parsed.forwarded_fields, values[_i]);
+    options_fini(&parsed);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("options");
     TCase *tc = tcase_create("options");
@@ -304,6 +369,8 @@ int main(void) {
     tcase_add_test(tc, test_help);
     tcase_add_test(tc, test_help_unwritable);
     tcase_add_loop_test(tc, test_refused, 0, COUNT(refused));
+    tcase_add_loop_test(tc, test_useless, 0, COUNT(useless));
+    tcase_add_loop_test(tc, test_fields, 0, 3);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }
