@@ -140,6 +140,7 @@ END_TEST
 
 int main(void) {
     TCase *tcase = tcase_create("ascii");
+    tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, letters);
     tcase_add_test(tcase, same);
     tcase_add_test(tcase, same_everywhere);

@@ -78,7 +78,7 @@ START_TEST(appended_element_decides)
 {
     static const char *const elements[] = {"for=9.9.9.9;proto=http;host=good",
                                            "host=\"good\";for=\"9.9.9.9\" ; proto=http;by=\"a\\\\\\\",;=\""};
-    enum { DEPTH = 5 };
+    enum { DEPTH = 4 };
     for (int k = 0; k < COUNT(elements); k++) {
         int at[DEPTH] = {0};
         for (int depth = 0; depth < DEPTH;) {
@@ -212,6 +212,7 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("forwarded");
     TCase *tc = tcase_create("forwarded");
+    tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, items, 0, COUNT(lists));
     tcase_add_test(tc, items_without_quotes);
     tcase_add_test(tc, nearest_are_kept);
