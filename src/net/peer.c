@@ -23,9 +23,9 @@ bool peer_is_trusted(const struct lane_config *config, const struct sockaddr *sa
 bool peer_connection_is_trusted(const struct lane_config *config, bool is_unix, const struct sockaddr *sa,
                                 socklen_t len) {
     struct sockaddr_storage address = {.ss_family = AF_UNIX};
-    if (!config->forwarded)
+    if (!config->forwarded || (!is_unix && (!len || len > sizeof address)))
         return false;
-    if (!is_unix && len <= sizeof address)
+    if (!is_unix)
         memcpy(&address, sa, len);
     return peer_is_trusted(config, (const struct sockaddr *)&address);
 }

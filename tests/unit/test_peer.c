@@ -149,6 +149,7 @@ START_TEST(connections)
     ck_assert(peer_connection_is_trusted(&config, true, any, 2));
     ck_assert(peer_connection_is_trusted(&config, true, any, 0));
     ck_assert(!peer_connection_is_trusted(&nobody, true, any, 2));
+    ck_assert(!peer_connection_is_trusted(&config, false, NULL, 0));
     in->sin_family = AF_INET;
     inet_pton(AF_INET, "10.9.9.9", &in->sin_addr);
     ck_assert(peer_connection_is_trusted(&config, false, any, sizeof *in));
