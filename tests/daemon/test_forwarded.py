@@ -157,7 +157,7 @@ def test_port(trusting, port, becomes):
 @pytest.mark.parametrize("prefix, becomes", [
     ("/p", "/p"), ("/p/", "/p"), ("/p/q//", "/p/q"), ("/evil, /p", "/p"), ("/caf\xc3\xa9", "/caf\xc3\xa9"), ("/", ""),
     ("", ""), ("p", ""), ("//evil.example/p", ""), ("/p?q", ""), ("/p#f", ""), ("/p q", ""), ("http://a/p", ""),
-    ("/\\evil", ""), ("/p\x01", ""), ("/" + "x" * 254, "/" + "x" * 254), ("/" + "x" * 255, "")])
+    ("/\\evil", ""), ("/" + "x" * 254, "/" + "x" * 254), ("/" + "x" * 255, "")])
 def test_prefix(trusting, start, prefix, becomes):
     """In front of SCRIPT_NAME; and nothing that would make a URL of another kind."""
     assert seen(trusting, {"X-Forwarded-Prefix": prefix})[5:] == [becomes, "/a"]
