@@ -27,6 +27,7 @@ struct options {
     struct options_list pythonpath;
     const char *venv;        /* --venv, else VIRTUAL_ENV, else NULL */
     const char *script_name; /* "" or "/prefix" without a slash at its end; never NULL */
+    bool stream_body;        /* call the application before the body of a request is there */
     bool check;
 
     struct options_list sockets; /* empty: descriptor 0 is the listening socket */

@@ -158,6 +158,19 @@ static void on_stdin_end(struct fcgi_request *q) {
     }
 }
 
+/* A CONTENT_LENGTH without a body: the web server has told of that of a request whose body it has kept (nginx: auth_request
+ * with "fastcgi_pass_request_body off", error_page 413). The body of this request is empty, and its true length is told: an
+ * application that was promised more would wait for it, or take the request for a broken one. */
+static void on_stdin_nothing(struct fcgi_request *q) {
+    struct body *b = &q->r.body;
+    bool waits = q->state == FCGI_BODY_STATE || q->state == FCGI_JOB_STATE;
+    if (!waits || q->stdin_ended || q->refusal || b->expected <= 0 || b->received || b->complete)
+        return;
+    body_begin_empty(b);
+    if (q->state == FCGI_BODY_STATE || q->r.job.queued) /* else the application was told already (--stream-body) */
+        q->r.vars.content_length = 0;
+}
+
 /* FastCGI 1.0, 5.4: the application ends the request as soon as it can; the id stays in use until END_REQUEST. What has
  * come whole is called nevertheless. */
 static void on_abort(struct fcgi_request *q) {
@@ -209,6 +222,7 @@ static enum conn_reason on_request_event(struct fcgi_conn *c, const struct fcgi_
     case FCGI_EVENT_STDIN:
         return on_stdin(q, e);
     case FCGI_EVENT_STDIN_END:
+        on_stdin_nothing(q);
         on_stdin_end(q);
         break;
     default:

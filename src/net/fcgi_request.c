@@ -196,6 +196,7 @@ static void job_submit(struct fcgi_request *q) {
     fcgi_request_set_state(q, FCGI_JOB_STATE);
     q->r.job.key = q->r.vars.key;
     q->r.job.group = q->c;
+    request_tell_length(&q->r, q->c->conn.lane->config.stream_body);
     if (!sched_submit(q->c->conn.lane->sched, &q->r.job))
         request_refuse(q, REFUSED_QUEUE_FULL);
 }
@@ -225,7 +226,7 @@ void fcgi_request_start(struct fcgi_request *q) {
 void fcgi_request_maybe_start(struct fcgi_request *q) {
     if (q->state != FCGI_BODY_STATE)
         return;
-    if (!q->refusal && !q->r.body.complete && q->r.body.received < REQUEST_BODY_START)
+    if (!q->refusal && !request_has_enough(&q->r, q->c->conn.lane->config.stream_body))
         return;
     fcgi_request_set_state(q, FCGI_HELD_STATE);
     if (!fcgi_request_is_held(q))

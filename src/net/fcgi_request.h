@@ -20,7 +20,7 @@ struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id);
 /* Whether an earlier request with the same id is not answered yet. */
 bool fcgi_request_is_held(const struct fcgi_request *q);
 
-/* Starts it, when it has what it needs: all of its body, or a good piece of it. */
+/* Starts it, when it has what it needs (request_has_enough). */
 void fcgi_request_maybe_start(struct fcgi_request *q);
 
 /* Answers it, or submits it to the scheduler. */

@@ -179,6 +179,13 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
     return true;
 }
 
+static void begin_body(struct http_request *q, bool waits) {
+    if (waits)
+        http_send_continue(q);
+    else
+        atomic_store_explicit(&q->owes_continue, false, memory_order_relaxed);
+}
+
 static bool feed_head(struct http_conn *c, const char **pos, const char *end) {
     const char *data = *pos;
     size_t used = 0;
@@ -203,8 +210,12 @@ static bool feed_head(struct http_conn *c, const char **pos, const char *end) {
     }
     *pos += c->scanned;
     c->state = HTTP_BODY_STATE;
-    if (take_head(q, data, c->scanned))
+    if (take_head(q, data, c->scanned)) {
         http_request_maybe_start(q);
+        /* All of the body is to come first. Who has sent some of it does not wait (RFC 9110, 10.1.1). */
+        if (c->state == HTTP_BODY_STATE && atomic_load_explicit(&q->owes_continue, memory_order_relaxed))
+            begin_body(q, *pos == end);
+    }
     return true;
 }
 

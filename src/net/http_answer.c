@@ -170,11 +170,17 @@ static int http_error(struct request *r, const char *text, size_t len) {
     return -1;
 }
 
+static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+void http_send_continue(struct http_request *q) {
+    if (atomic_exchange(&q->owes_continue, false))
+        conn_output(&q->c->conn, go_on, sizeof go_on - 1);
+}
+
 /* RFC 9110, 10.1.1: the client may send its body now. Behind an answer the word would be one about the next request. */
 static void http_body_wanted(struct request *r) {
-    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
     struct http_request *q = request_of(r);
-    struct iovec piece = {(void *)(uintptr_t)text, sizeof text - 1};
+    struct iovec piece = {(void *)(uintptr_t)go_on, sizeof go_on - 1};
     if (atomic_exchange(&q->owes_continue, false) && !r->head_stored)
         conn_transmit(&q->c->conn, r->thread, &piece, 1); /* an error shows when the answer is sent */
 }

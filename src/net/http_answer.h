@@ -8,6 +8,9 @@ enum { HTTP_DRAIN_MAX = 262144 /* bytes of a body that is no longer wanted which
 
 extern const struct frontend_ops http_frontend;
 
+/* Tells a client that waits for it to send the body, before the application is called. Owner only. */
+void http_send_continue(struct http_request *q);
+
 /* Stores what ends the answer behind it. Returns 0, or -1 with errno ENOMEM. */
 int http_put_end(struct http_request *q);
 

@@ -193,6 +193,7 @@ static void job_submit(struct http_request *q) {
     }
     q->c->state = HTTP_JOB_STATE;
     q->r.job.key = q->r.vars.key;
+    request_tell_length(&q->r, q->c->conn.lane->config.stream_body);
     if (!sched_submit(q->c->conn.lane->sched, &q->r.job))
         http_request_refuse(q, REFUSED_QUEUE_FULL);
 }
@@ -248,12 +249,19 @@ static void job_expired(struct sched_job *job) {
 
 static const struct sched_job_ops http_job_ops = {.run = job_run, .settle = job_settle, .expired = job_expired};
 
+/* Bodies. */
+
+/* Whether the application decides if the client is to send the body (RFC 9110, 10.1.1), since it reads it while it comes.
+ * What is taken whole first holds no thread meanwhile. */
+static bool asks_application(const struct http_request *q) {
+    return atomic_load_explicit(&q->owes_continue, memory_order_relaxed) && q->r.body.expected > REQUEST_BODY_START;
+}
+
 void http_request_maybe_start(struct http_request *q) {
     if (q->c->state != HTTP_BODY_STATE)
         return;
     if (q->refusal)
         http_request_refuse(q, q->refusal);
-    else if (q->r.body.complete || q->r.body.received >= REQUEST_BODY_START ||
-             atomic_load_explicit(&q->owes_continue, memory_order_relaxed))
+    else if (request_has_enough(&q->r, q->c->conn.lane->config.stream_body) || asks_application(q))
         job_submit(q);
 }

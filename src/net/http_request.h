@@ -11,8 +11,8 @@
 /* New request in work on the connection. Returns NULL when there is no memory. */
 struct http_request *http_request_new(struct http_conn *c);
 
-/* Starts it, when it has what it needs: all of its body, or a good piece of it, or a client that waits to be told to
- * send it. */
+/* Starts it, when it has what it needs (request_has_enough), or a client that waits to be told to send a long body, which
+ * the application decides. Tells the client, when all is to come first. */
 void http_request_maybe_start(struct http_request *q);
 
 /* Answers it without the application, with a line in the log. The connection ends with it when something of its body is

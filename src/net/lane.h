@@ -37,6 +37,7 @@ struct lane_config {
     unsigned limit_param_count;
     unsigned limit_requests; /* open requests on one connection */
     struct body_limits body; /* `spares`: the lane's own */
+    bool stream_body;        /* call the application as soon as the header of a request is there */
     const char *script_name; /* mount point, "" or "/x"; outlives the lane */
     struct access *access;   /* who may connect; outlives the lane; NULL: everybody */
     bool drop_abandoned;     /* what waits for a thread is not called when its client has left */

@@ -265,6 +265,7 @@ static int make_lane(struct server *server) {
         .limit_param_count = o->limit_param_count,
         .limit_requests = REQUESTS_PER_CONNECTION,
         .body = {.memory = o->body_memory, .total = o->limit_request_body, .spool_dir = o->spool_dir},
+        .stream_body = o->stream_body,
         .script_name = o->script_name,
         .access = &server->access,
         .drop_abandoned = o->drop_abandoned,

@@ -172,6 +172,13 @@ void body_abort(struct body *b, int error) {
     pthread_mutex_unlock(&b->lock);
 }
 
+void body_begin_empty(struct body *b) {
+    pthread_mutex_lock(&b->lock);
+    b->expected = 0;
+    finish(b, 0);
+    pthread_mutex_unlock(&b->lock);
+}
+
 void body_cut(struct body *b, int error) {
     pthread_mutex_lock(&b->lock);
     if (!b->complete)

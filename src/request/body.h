@@ -80,6 +80,9 @@ void body_end(struct body *b);
 /* Nothing more will come, and what is unread does not count: the reader gets `error`. Writer. */
 void body_abort(struct body *b, int error);
 
+/* It was announced, but nothing of it came or will come: it is one of no bytes, as if that had been said. Writer. */
+void body_begin_empty(struct body *b);
+
 /* Nothing more will come: the reader gets what is there, then `error`. Writer. */
 void body_cut(struct body *b, int error);
 

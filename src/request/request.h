@@ -78,7 +78,8 @@ enum {
     REQUEST_STATUS_MAX = 127,   /* bytes of a status line that are taken */
     REQUEST_FILE_BLOCK = 61440, /* bytes of a file that are sent at a time: a FastCGI record without padding, and 16
                                    pages at most wherever they begin, which sendfile(2) moves in one go */
-    REQUEST_BODY_START = 65536  /* so much of a body must be there, or all of it, before a request is started */
+    REQUEST_BODY_START = 65536  /* so much of a body of known length must be there, or all of it, before a request is
+                                   started; a longer one is read by the application while it comes */
 };
 
 /* Prepares a zeroed or recycled request. */
@@ -87,6 +88,21 @@ void request_init(struct request *r);
 /* Makes it ready for the next one. `spares`: where the memory of a long body may go, or NULL. Owner only. */
 void request_reset(struct request *r, struct body_spares *spares);
 void request_fini(struct request *r);
+
+/* Whether enough of the body is there for the application to be called. Most frameworks read nothing when there is no
+ * CONTENT_LENGTH (Django, for one), so that a body of unknown length is taken whole first. `stream`: the application wants
+ * to be called before (--stream-body). Owner only. */
+static inline bool request_has_enough(const struct request *r, bool stream) {
+    const struct body *b = &r->body;
+    return b->complete || stream || (b->expected >= 0 && b->received >= REQUEST_BODY_START);
+}
+
+/* The application is about to be called: a length that was not announced is known now, unless `stream`. A request without
+ * a body has none, as without a CONTENT_LENGTH (RFC 3875, 4.1.2). Owner only. */
+static inline void request_tell_length(struct request *r, bool stream) {
+    if (r->vars.content_length < 0 && r->body.received && !stream)
+        r->vars.content_length = (int64_t)r->body.received;
+}
 
 /* Stores a whole short answer of the server's own ("503 Service Unavailable" and the like) in the front end's wire
  * format. `extra` is NULL or further header lines, each with its "\r\n". Returns 0, or -1 with errno ENOMEM. */

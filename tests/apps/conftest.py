@@ -49,10 +49,14 @@ def environment():
     return {}
 
 
+def serve(request, static, environment, *options):
+    return served.serve(request.module.APP, *getattr(request.module, "OPTIONS", []), *options, STATIC=static, **environment)
+
+
 @pytest.fixture(scope="module")
 def server(request, static, environment):
     """The application that the module names as APP, with its OPTIONS."""
-    running = served.serve(request.module.APP, *getattr(request.module, "OPTIONS", []), STATIC=static, **environment)
+    running = serve(request, static, environment)
     yield running
     running.stop()
 
@@ -70,6 +74,16 @@ def unbuffered(server):
     running = served.proxy(server, "fastcgi_request_buffering off;")
     yield served.Site(server, running, "kept")
     running.stop()
+
+
+@pytest.fixture(scope="module")
+def streaming(request, static, environment):
+    """The same, and over HTTP, of a server that calls the application before the body is there."""
+    server = serve(request, static, environment, "--stream-body")
+    proxy = served.proxy(server, "fastcgi_request_buffering off;")
+    yield [served.Site(server, proxy, name) for name in ("kept", "http") if name in proxy.ports]
+    proxy.stop()
+    server.stop()
 
 
 @pytest.fixture(scope="module", params=served.ways() if "WSGI_FCGI" in os.environ else ["plain"])

@@ -59,6 +59,14 @@ def server(request, protocol):
 
 
 @pytest.fixture(scope="module")
+def streaming(request, protocol):
+    """The same that calls the application before the body is there."""
+    running = daemons.Daemon(getattr(request.module, "APP", "wsgiapp"), "--stream-body", protocol=protocol)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
 def nginx(server):
     """nginx before it, with and without kept connections, and by HTTP."""
     backends = {"nginx": (server.path, False, "/"), "kept": (server.path, True, "/")}

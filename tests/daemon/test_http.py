@@ -351,17 +351,65 @@ def test_chunked_body(server, size, total):
 
 
 def test_continue(server, gate):
-    """It is sent when the application first reads, once."""
+    """Of a body that is read while it comes it is sent when the application first reads, once."""
+    body = b"x" * 65537
     with server.connect() as connection:
-        connection.send(head("Expect: 100-continue", "Content-Length: 5", path="/hash?gate=" + gate.path, method="POST"))
+        connection.send(head("Expect: 100-continue", "Content-Length: 65537", path="/hash?gate=" + gate.path, method="POST"))
         visitor = gate.arrived()
         assert not select.select([connection.sock], [], [], 0)[0], "nothing was read yet"
         visitor.release()
         assert connection._read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-        connection.send(b"12345", GET)
+        connection.send(body, GET)
         response = connection.read_response().check()
-        assert json.loads(response.body)[0] == 5 and response.interim == []
+        assert json.loads(response.body)[0] == len(body) and response.interim == []
         assert connection.read_response().check().body == HELLO
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 5", "Content-Length: 65536", "Transfer-Encoding: chunked"])
+def test_continue_at_once(server, length):
+    """What is taken whole first is asked for before the application is called."""
+    token = next(tokens)
+    body = b"x" * int(length.partition(": ")[2]) if "Length" in length else b"x" * 70000
+    with server.connect() as connection:
+        connection.send(head("Expect: 100-continue", length, path="/told?token=" + token, method="POST"))
+        assert connection._read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert json.loads(server.ask("/state", query="token=" + token).body)["calls"] == 0
+        connection.send(body if "Length" in length else rawhttp.chunked(body), GET)
+        response = connection.read_response().check()
+        assert json.loads(response.body)[:2] == [str(len(body)), len(body)] and response.interim == []
+        assert connection.read_response().check().body == HELLO
+
+
+def test_peers_that_never_go_on_hold_no_thread(start):
+    server = start("wsgiapp", "--threads", "2", "--queue-limit", "1", "--idle-timeout", "1")
+    peers = [server.connect() for _ in range(40)]
+    for number, peer in enumerate(peers):
+        length = "Transfer-Encoding: chunked" if number % 2 else "Content-Length: 10"
+        peer.send(head("Expect: 100-continue", length, path="/echo", method="POST"))
+        assert peer._read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    for _ in range(5):
+        good(server.ask("/hello"))
+    for peer in peers:
+        assert peer.read_response().check().status == 408 and peer.at_eof()
+        peer.close()
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 5", "Transfer-Encoding: chunked"])
+def test_continue_when_a_stream_is_read(start, gate, length):
+    """With --stream-body the application decides, whatever the length is."""
+    server = start("wsgiapp", "--stream-body")
+    with server.connect() as connection:
+        connection.send(head("Expect: 100-continue", length, path="/hash?gate=" + gate.path, method="POST"))
+        visitor = gate.arrived()
+        assert not select.select([connection.sock], [], [], 0)[0], "nothing was read yet"
+        visitor.release()
+        assert connection._read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.send(b"12345" if "Length" in length else rawhttp.chunked(b"12345"))
+        assert json.loads(connection.read_response().check().body)[0] == 5
+    with server.connect() as connection:
+        connection.send(head("Expect: 100-continue", length, path="/hello", method="POST"))
+        response = connection.read_response().check()
+        assert response.body == HELLO and response.interim == [] and connection.at_eof()
 
 
 def test_continue_that_nobody_waits_for(server):
@@ -373,13 +421,12 @@ def test_continue_that_nobody_waits_for(server):
 
 
 def test_no_continue_when_the_body_is_not_read(server):
-    for length in ("Content-Length: 5", "Content-Length: 5000000", "Transfer-Encoding: chunked"):
-        with server.connect() as connection:
-            connection.send(head("Expect: 100-continue", length, path="/hello", method="POST"))
-            response = connection.read_response().check()
-            assert response.body == HELLO and response.interim == []
-            # Nobody knows whether the body will come: the connection cannot be used again.
-            assert response.header("Connection") == ["close"] and connection.at_eof()
+    with server.connect() as connection:
+        connection.send(head("Expect: 100-continue", "Content-Length: 5000000", path="/hello", method="POST"))
+        response = connection.read_response().check()
+        assert response.body == HELLO and response.interim == []
+        # Nobody knows whether the body will come: the connection cannot be used again.
+        assert response.header("Connection") == ["close"] and connection.at_eof()
 
 
 def test_expectation_of_http_1_0_means_nothing(server):

@@ -295,7 +295,7 @@ def test_body_limit(start):
 
 def test_malformed_body_of_a_running_request(start, gate):
     """The application reads an error, and the connection ends with its answer."""
-    server = start("faultapp")
+    server = start("faultapp", "--stream-body")
     with server.connect() as connection:
         connection.send(head("Transfer-Encoding: chunked", path="/read-error?gate=" + gate.path, method="POST"),
                         rawhttp.chunked(b"x" * 70000, last=b""))
@@ -368,9 +368,10 @@ def test_application_that_gives_up_on_such_a_body(start):
         assert response.status == 408 and response.header("Connection") == ["close"] and connection.at_eof()
 
 
-def test_flood_of_continuing_peers(start):
+@pytest.mark.parametrize("options", [["--stream-body"], ["--limit-request-body", "20M"]])
+def test_flood_of_continuing_peers(start, options):
     """Chunks without end of a body that nobody reads are dropped, and then the connection is."""
-    server = start("wsgiapp")
+    server = start("wsgiapp", *options)
     with server.connect() as connection:
         connection.send(head("Transfer-Encoding: chunked", method="POST"))
         sent, chunk = 0, b"10000\r\n" + b"x" * 65536 + b"\r\n"

@@ -35,7 +35,7 @@ def test_body_limit(start):
 @pytest.mark.fastcgi
 def test_body_limit_while_the_application_runs(start, gate):
     """It cannot be answered by the server any more: the application reads an error, and the log says why."""
-    server = start("faultapp", "--limit-request-body", "100K")
+    server = start("faultapp", "--limit-request-body", "100K", "--stream-body")
     given = pairs(params("/read-or-fail", "POST", "gate=" + gate.path, CONTENT_LENGTH=""))
     with server.connect() as connection:
         connection.send(begin(), stream(fcgi.PARAMS, 1, given), record(fcgi.STDIN, 1, b"x" * 65535),

@@ -425,6 +425,7 @@ static void begin(uint8_t choice) {
         .limit_params = 300,
         .limit_param_count = 20,
         .limit_requests = 4,
+        .stream_body = choice & 128,
         .body = {.memory = 8192, .total = 200000, .spool_dir = choice & 32 ? "/nonexistent" : "/tmp"},
         .script_name = choice & 64 ? "/a" : "",
     };

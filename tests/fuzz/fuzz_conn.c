@@ -29,7 +29,7 @@ static void check_request(const struct fcgi_request *q, bool has_earlier) {
     assert(q->state != FCGI_ENDED_STATE);
     assert((q->state == FCGI_HELD_STATE) <= has_earlier);
     if (q->state == FCGI_BODY_STATE)
-        assert(!q->refusal && !q->r.body.complete && !q->stdin_ended && q->r.body.received < REQUEST_BODY_START);
+        assert(!q->refusal && !q->stdin_ended && !request_has_enough(&q->r, rig.lane->config.stream_body));
     if (q->state == FCGI_STDIN_STATE)
         assert(!q->stdin_ended && q->keep_conn);
     if (q->state != FCGI_JOB_STATE)

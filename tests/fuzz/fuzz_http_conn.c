@@ -68,7 +68,7 @@ static unsigned check_conn(struct conn *conn) {
     assert(conn->rest != CONN_RESTING || (!q && !buf_len(&c->in)));
     assert(!q || !q->paced || (!q->wire.ended && !q->input_bad));
     if (c->state == HTTP_BODY_STATE)
-        assert(!q->wire.ended && !q->refusal && q->r.body.received < REQUEST_BODY_START);
+        assert(!q->wire.ended && !q->refusal && !request_has_enough(&q->r, rig.lane->config.stream_body));
     if (c->state == HTTP_DRAIN_STATE)
         assert(!q->wire.ended && q->kept);
     if (q && c->state != HTTP_JOB_STATE)

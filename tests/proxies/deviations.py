@@ -81,6 +81,8 @@ DEVIATIONS = {
     ("chunked body of 70000", "lighttpd-streaming"): ({200, 411}, NO_LENGTH),
     ("chunked body of 5242880", "lighttpd-streaming"): ({200, 411}, NO_LENGTH),
     ("early answer to a chunked body", "lighttpd-streaming"): (411, NO_LENGTH),
+    ("slow chunked upload", "lighttpd-streaming"): (411, NO_LENGTH),
+    ("size of a slow chunked upload", "haproxy"): (10000, CHUNKED),
 
     # --- answers
     ("length of a download", "apache"): (None, "drops Content-Length and sends the body chunked"),

@@ -36,6 +36,59 @@ def test_body(bench, size, chunked):
         assert json.loads(response.body) == digest(BIG[:size])
 
 
+@pytest.mark.parametrize("size", [0, 1, 5000, 70000, len(BIG)])
+def test_length_is_told(bench, size):
+    """However the proxy passes a chunked body on, the application learns its length: most read nothing without."""
+    response = bench.ask("/told", "POST", BIG[:size], chunked=True)
+    right = expected("chunked body of %d" % size, bench, 200)
+    assert response.status in (right if isinstance(right, set) else {right}), response
+    if response.status == 200:
+        length, *rest = json.loads(response.body)
+        assert rest == digest(BIG[:size]) and length in ([str(size)] if size else [None, "", "0"])
+
+
+def begin_chunked(bench, path, pieces):
+    connection = bench.proxy.connection()
+    connection.putrequest("POST", path)
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    for piece in pieces:
+        connection.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+    return connection
+
+
+def test_chunked_upload_that_comes_slowly(bench, gate):
+    """The application is called when all of it is there, and not before."""
+    size = expected("size of a slow chunked upload", bench, 300000)
+    connection = begin_chunked(bench, "/told?gate=" + quote(gate.path), [BIG[:1], BIG[1:1000], BIG[1000:size]])
+    try:
+        if expected("slow chunked upload", bench, 200) != 200:
+            assert connection.getresponse().status == expected("slow chunked upload", bench, 200)
+            return
+        assert bench.ask("/hello").status == 200 and gate.nobody()
+        for number in range(100):
+            connection.send(b"1\r\n%c\r\n" % BIG[size + number])
+        assert bench.ask("/hello").status == 200 and gate.nobody()
+        connection.send(b"0\r\n\r\n")
+        visitor = gate.arrived()
+        assert visitor.text == "told %d" % (size + 100)
+        visitor.release()
+        assert json.loads(connection.getresponse().read()) == [str(size + 100)] + digest(BIG[:size + 100])
+    finally:
+        connection.close()
+
+
+def test_chunked_upload_that_is_cut_off(bench, gate):
+    """Its client goes away in the middle: no call."""
+    size = expected("size of a slow chunked upload", bench, 300000)
+    connection = begin_chunked(bench, "/told?gate=" + quote(gate.path), [BIG[:1000], BIG[1000:size]])
+    assert bench.ask("/hello").status == 200
+    connection.close()
+    for _ in range(20):
+        assert bench.ask("/hello").status == 200
+    assert gate.nobody()
+
+
 def test_no_body(bench):
     response = bench.ask("/hash", "POST", None, {"Content-Length": "0"})
     assert json.loads(response.body) == digest(b"")

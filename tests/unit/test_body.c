@@ -288,6 +288,18 @@ START_TEST(test_no_space)
 }
 END_TEST
 
+START_TEST(test_announced_and_empty)
+{
+    body_begin(&body, 5);
+    body_begin_empty(&body);
+    ck_assert(body_complete(&body));
+    ck_assert(!body_short(&body));
+    body_end(&body);
+    ck_assert_int_eq(take_all(100), 0);
+    ck_assert_str_eq(taken, "");
+}
+END_TEST
+
 static void replace_spool(int fd) {
     ck_assert_int_ge(fd, 0);
     ck_assert_int_ge(dup2(fd, body.spool), 0);
@@ -566,6 +578,7 @@ int main(void) {
     tcase_add_test(c, test_no_such_directory);
     tcase_add_test(c, test_directory_name_too_long);
     tcase_add_test(c, test_no_space);
+    tcase_add_test(c, test_announced_and_empty);
     tcase_add_test(c, test_unreadable_file);
     tcase_add_test(c, test_truncated_file);
     tcase_add_test(c, test_file_that_cannot_be_truncated);

@@ -164,6 +164,30 @@ def hash(environ, start_response, query):
 
 
 @route
+def told(environ, start_response, query):
+    """What CONTENT_LENGTH says (null: nothing), and length and SHA-256 of what there is; the gate opens before that is read."""
+    length = environ.get("CONTENT_LENGTH")
+    if "gate" in query:
+        visit(query["gate"], "told %s" % length)
+    body = environ["wsgi.input"].read()
+    return reply(start_response, [length, len(body), hashlib.sha256(body).hexdigest()])
+
+
+@route
+def talk(environ, start_response, query):
+    """An answer to each line of the body, before the next one is read."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return (b"heard " + line for line in environ["wsgi.input"])
+
+
+@route
+def allow(environ, start_response, query):
+    """For auth_request of nginx: yes, when the body that the web server keeps to itself is neither promised nor there."""
+    empty = environ.get("CONTENT_LENGTH") == "0" and environ["wsgi.input"].read() == b""
+    return text(start_response, b"", "204 No Content" if empty else "403 Forbidden")
+
+
+@route
 def read(environ, start_response, query):
     """Runs calls of wsgi.input as `ops` lists them, such as [["read", 3], ["readline"], ["iter"]]."""
     stream, results = environ["wsgi.input"], []
