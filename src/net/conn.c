@@ -316,9 +316,28 @@ static void out_note_cb(struct sched_note *note) {
     struct conn *c = (struct conn *)(void *)((char *)note - offsetof(struct conn, out_note));
     conn_ref(c);
     pthread_mutex_lock(&c->out_lock);
-    c->out_noted = false;
+    bool room = c->room_noted;
+    c->out_noted = c->room_noted = false;
     output_unlock(c);
+    if (room && c->state == CONN_OPEN)
+        c->ops->room(c);
     conn_unref(c);
+}
+
+/* The lock is held. */
+static void post_note(struct conn *c) {
+    if (c->out_noted)
+        return;
+    c->out_noted = true;
+    c->out_note.call = out_note_cb;
+    sched_post(c->lane->sched, &c->out_note);
+}
+
+void conn_note_room(struct conn *c) {
+    pthread_mutex_lock(&c->out_lock);
+    c->room_noted = true;
+    post_note(c);
+    pthread_mutex_unlock(&c->out_lock);
 }
 
 /* Runs the loop, as long as it may, until no more than `low` bytes are left. Returns false when they still are. */
@@ -344,11 +363,8 @@ static void transmit_begin(struct conn *c, struct sched_thread *thread, bool ful
 static int transmit_end(struct conn *c) {
     turns_wake(c);
     int failed = c->out_error ? -1 : 0;
-    if ((failed || buf_len(&c->out)) && !c->out_noted) {
-        c->out_noted = true;
-        c->out_note.call = out_note_cb;
-        sched_post(c->lane->sched, &c->out_note);
-    }
+    if (failed || buf_len(&c->out))
+        post_note(c);
     pthread_mutex_unlock(&c->out_lock);
     if (failed)
         errno = EPIPE;
@@ -545,7 +561,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const st
     c->rest = CONN_BUSY;
     c->drained = 0;
     c->out_at = 0;
-    c->out_noted = c->out_held = c->corked = false;
+    c->out_noted = c->room_noted = c->out_held = c->corked = false;
     c->out_error = 0;
     ev_io_init(&c->read_io, read_cb, fd, EV_READ);
     ev_io_init(&c->write_io, write_cb, fd, EV_WRITE);

@@ -8,7 +8,7 @@
  * reset, a failing write, and on a Unix socket POLLHUP are the signs of that. What was received until then, here or in the
  * socket, is input like any other.
  *
- * Threads: owner only, except for conn_transmit and conn_transmit_file.
+ * Threads: owner only, except for conn_transmit, conn_transmit_file and conn_note_room.
  */
 #ifndef WSGI_FCGI_NET_CONN_H
 #define WSGI_FCGI_NET_CONN_H
@@ -68,6 +68,8 @@ struct conn_ops {
     bool (*complete)(struct conn *c);
     /* The peer has taken all that waited for it. May be NULL. */
     void (*drained)(struct conn *c);
+    /* A reader has made room for more of its body (conn_note_room). */
+    void (*room)(struct conn *c);
     /* The lane stops: what has arrived is read, and the connection ends after its open requests. One on which nothing
      * ever arrived stays open for a request. */
     void (*stop)(struct conn *c);
@@ -135,6 +137,7 @@ struct conn {
     bool out_held;                               /* `out` was empty when it was corked: nothing of it was tried */
     int out_error;                               /* errno after which nothing can be sent any more; 0: none */
     bool out_noted;                              /* out_note is posted */
+    bool room_noted;                             /* and is about room, too */
     struct sched_note out_note;
 };
 
@@ -182,6 +185,9 @@ static inline void conn_set_rest(struct conn *c, enum conn_rest rest) {
 /* Closes a connection that rests or has begun for another one. What it has sent by now is read first: when that makes it
  * busy, it stays. Returns whether it was closed; if not, it does not stand any more as it did. */
 bool conn_gives_way(struct conn *c);
+
+/* Lets the owner call ops->room, while the connection is open. Any thread that holds a request of the connection. */
+void conn_note_room(struct conn *c);
 
 /* Something has happened on the connection that the idle time counts from. */
 void conn_touch(struct conn *c);

@@ -135,13 +135,24 @@ static enum conn_reason on_stdin(struct fcgi_request *q, const struct fcgi_event
         return (q->dropped += e->len) > CONN_DROP_MAX ? CONN_DRAINED : CONN_DONE;
     if (q->state == FCGI_PARAMS_STATE || q->refusal)
         return CONN_DONE;
-    enum body_status status = body_append(&q->r.body, &c->lane->config.body, e->data, e->len);
-    if (status != BODY_OK) {
-        q->refusal = status == BODY_TOO_LARGE ? REFUSED_BODY_LARGE : REFUSED_NO_SPOOL;
-        if (q->state == FCGI_JOB_STATE)
-            refusal_log(c->lane, q->refusal, c->number, q->id, &q->r, true);
+    q->r.body.has_reader = q->state == FCGI_JOB_STATE && (!q->r.job.queued || sched_has_threads(c->lane->sched));
+    switch (body_append(&q->r.body, &c->lane->config.body, e->data, e->len)) {
+    case BODY_OK:
+        fcgi_request_unhold(q); /* it is complete */
+        fcgi_request_maybe_start(q);
+        break;
+    case BODY_HELD:
+        fcgi_request_hold(q);
+        break;
+    case BODY_TOO_LARGE:
+        q->refusal = REFUSED_BODY_LARGE;
+        fcgi_request_body_failed(q);
+        break;
+    case BODY_FAILED:
+        q->refusal = REFUSED_NO_SPOOL;
+        fcgi_request_body_failed(q);
+        break;
     }
-    fcgi_request_maybe_start(q);
     return CONN_DONE;
 }
 
@@ -153,6 +164,7 @@ static void on_stdin_end(struct fcgi_request *q) {
     if (q->state == FCGI_STDIN_STATE)
         fcgi_request_end(q, 0);
     else if (q->state != FCGI_PARAMS_STATE) {
+        fcgi_request_unhold(q);
         body_end(&q->r.body);
         fcgi_request_maybe_start(q);
     }
@@ -387,9 +399,46 @@ static void on_half_closed(struct conn *conn) {
     fcgi_conn_after_request(c);
 }
 
+/* A reader has come to what was held of its body. */
+static void on_room(struct conn *conn) {
+    struct fcgi_conn *c = conn_of(conn);
+    struct fcgi_request *q;
+    TAILQ_FOREACH(q, &c->requests, link) {
+        if (q->held && !body_is_held(&q->r.body, &q->held_taken))
+            fcgi_request_unhold(q);
+    }
+}
+
+/* The connection is paused for bodies that wait for their readers. The peer is not to blame; but who has read nothing for
+ * so long does not hold up the other requests of the connection any more, and gives the room on the disk to others. */
+static void expire_held(struct fcgi_conn *c) {
+    struct fcgi_request *q;
+    TAILQ_FOREACH(q, &c->requests, link) {
+        uint64_t before = q->held_taken;
+        if (q->held && body_is_held(&q->r.body, &q->held_taken) && q->held_taken == before)
+            q->refusal = REFUSED_NO_SPOOL;
+    }
+    /* Ending one request may start or end others: look from the beginning again. */
+    do {
+        TAILQ_FOREACH(q, &c->requests, link) {
+            if (q->held && q->refusal)
+                break;
+        }
+        if (q) {
+            body_give_up_held(&q->r.body);
+            fcgi_request_unhold(q);
+            fcgi_request_body_failed(q);
+        }
+    } while (q && c->conn.state == CONN_OPEN);
+}
+
 static enum conn_reason on_idle(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
     struct fcgi_request *q;
+    if (c->nheld) {
+        expire_held(c);
+        return CONN_DONE;
+    }
     if (!c->nrequests)
         return fcgi_decoder_idle(&c->decoder) ? CONN_IDLE : CONN_SLOW_REQUEST;
     TAILQ_FOREACH(q, &c->requests, link) {
@@ -429,7 +478,8 @@ static void on_stop(struct conn *conn) {
         return;
     c->closing = true;
     conn_ref(conn);
-    conn_read(conn);
+    if (!conn->paused)
+        conn_read(conn);
     if (conn->used && !c->nrequests && fcgi_decoder_idle(&c->decoder))
         conn_finish(conn, CONN_STOPPING, false);
     conn_unref(conn);
@@ -448,6 +498,7 @@ static const struct conn_ops fcgi_conn_ops = {
     .idle = on_idle,
     .complete = on_complete,
     .drained = on_drained,
+    .room = on_room,
     .stop = on_stop,
     .end = on_end,
     .free = on_free,
@@ -473,7 +524,7 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
     c->decoder = (struct fcgi_decoder){0};
     c->values = (struct fcgi_values){0};
     c->closing = lane->stopping;
-    c->nrequests = c->nbegun = 0;
+    c->nrequests = c->nbegun = c->nheld = 0;
     c->unread = false;
     c->trusted = peer_connection_is_trusted(&lane->config, l->is_unix, peer, len);
     c->stalls_looked_at = 0;

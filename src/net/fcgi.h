@@ -34,6 +34,8 @@ struct fcgi_request {
     bool stdin_read;              /* its empty record came: the peer sends nothing more for this request */
     bool stderr_used;             /* STDERR records were stored or sent */
     bool aborted;                 /* ABORT_REQUEST came */
+    bool held;                    /* its body is: the connection is paused until the application reads */
+    uint64_t held_taken;          /* bytes that it had read at the last look at that */
     ev_tstamp stdin_at;           /* when something of STDIN came last, or the parameters ended */
     uint64_t dropped;             /* FCGI_STDIN_STATE: bytes of STDIN */
     struct lane_wait params_wait; /* while in FCGI_PARAMS_STATE */
@@ -51,6 +53,7 @@ struct fcgi_conn {
     TAILQ_HEAD(fcgi_requests, fcgi_request) requests; /* open ones, oldest first */
     unsigned nrequests;
     unsigned nbegun; /* requests so far */
+    unsigned nheld;  /* requests whose body is held */
     ev_tstamp stalls_looked_at;
     bool unread;  /* STDIN of a request was not read to its end: a plain close could be a reset */
     bool trusted; /* what it passes on about the client counts (peer.h) */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 static const struct sched_job_ops fcgi_job_ops;
+static void body_room(struct body *body);
 
 static struct fcgi_request *request_of_job(struct sched_job *job) {
     return (struct fcgi_request *)(void *)((char *)job - offsetof(struct fcgi_request, r.job));
@@ -42,13 +43,14 @@ struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_eve
         request_init(&q->r);
         q->r.frontend = &fcgi_frontend;
         q->r.job.ops = &fcgi_job_ops;
+        q->r.body.room = body_room;
     }
     q->c = c;
     q->state = FCGI_PARAMS_STATE;
     q->id = begin->id;
     q->role = begin->role;
     q->keep_conn = begin->keep_conn;
-    q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = false;
+    q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = q->held = false;
     q->refusal = NOT_REFUSED;
     q->dropped = 0; /* r.vars is set when the parameters end, in whichever way */
     q->r.authorizer = begin->role == FCGI_AUTHORIZER;
@@ -77,6 +79,7 @@ void fcgi_request_release(struct fcgi_request *q) {
     struct fcgi_conn *c = q->c;
     struct lane *lane = c->conn.lane;
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    fcgi_request_unhold(q);
     c->unread |= !q->stdin_read;
     TAILQ_REMOVE(&c->requests, q, link);
     c->nrequests--;
@@ -146,6 +149,7 @@ static void request_answered(struct fcgi_request *q) {
         return;
     }
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    fcgi_request_unhold(q);
     lane_body_ends(c->conn.lane, &q->r.body);
     body_abort(&q->r.body, ECONNRESET);
     conn_ref(&c->conn);
@@ -313,8 +317,54 @@ static void job_expired(struct sched_job *job) {
 
 static const struct sched_job_ops fcgi_job_ops = {.run = job_run, .settle = job_settle, .expired = job_expired};
 
+/* Bodies that cannot be kept. */
+
+void fcgi_request_hold(struct fcgi_request *q) {
+    struct fcgi_conn *c = q->c;
+    if (q->held)
+        return;
+    q->held = true;
+    body_is_held(&q->r.body, &q->held_taken);
+    c->nheld++;
+    conn_pause(&c->conn);
+    refusal_log_held(c->conn.lane, c->conn.number, q->id, &q->r);
+}
+
+/* The time in which nothing was read from the connection is not one in which nothing came. */
+void fcgi_request_unhold(struct fcgi_request *q) {
+    struct fcgi_conn *c = q->c;
+    struct fcgi_request *p;
+    if (!q->held)
+        return;
+    q->held = false;
+    if (--c->nheld || c->conn.state == CONN_CLOSED)
+        return;
+    TAILQ_FOREACH(p, &c->requests, link) {
+        p->stdin_at = ev_now(c->conn.lane->loop);
+    }
+    conn_touch(&c->conn);
+    conn_resume(&c->conn);
+}
+
+static void body_room(struct body *body) {
+    struct fcgi_request *q = (struct fcgi_request *)(void *)((char *)body - offsetof(struct fcgi_request, r.body));
+    conn_note_room(&q->c->conn);
+}
+
+void fcgi_request_body_failed(struct fcgi_request *q) {
+    struct conn *c = &q->c->conn;
+    if (q->state == FCGI_JOB_STATE && !sched_cancel(c->lane->sched, &q->r.job)) {
+        refusal_log(c->lane, q->refusal, c->number, q->id, &q->r, true);
+        return;
+    }
+    if (q->state == FCGI_JOB_STATE)
+        fcgi_request_set_state(q, FCGI_BODY_STATE);
+    fcgi_request_maybe_start(q);
+}
+
 void fcgi_request_gone(struct fcgi_request *q) {
     atomic_store(&q->r.gone, true);
+    fcgi_request_unhold(q);
     body_cut(&q->r.body, ECONNRESET);
 }
 

@@ -219,6 +219,19 @@ static bool feed_head(struct http_conn *c, const char **pos, const char *end) {
     return true;
 }
 
+/* Nothing more of the body can be taken: it is answered (http_request_maybe_start), unless the application runs and reads
+ * an error. */
+static void body_failed(struct http_request *q, enum refusal why) {
+    struct http_conn *c = q->c;
+    q->refusal = why;
+    if (c->state == HTTP_JOB_STATE && sched_cancel(c->conn.lane->sched, &q->r.job))
+        c->state = HTTP_BODY_STATE;
+    else if (c->state == HTTP_JOB_STATE)
+        refusal_log(c->conn.lane, why, c->conn.number, c->nbegun, &q->r, true);
+    /* What still comes of it is read for nothing: the peer may send all before it reads. */
+    atomic_store(&q->keep, false);
+}
+
 /* http_body_decode hands these bytes on. */
 static void take_body(void *arg, const char *data, size_t len) {
     struct http_request *q = arg;
@@ -231,14 +244,21 @@ static void take_body(void *arg, const char *data, size_t len) {
     }
     if (q->r.body.complete)
         return;
-    enum body_status status = body_append(&q->r.body, &config->body, data, len);
-    if (status == BODY_OK)
-        return;
-    q->refusal = status == BODY_TOO_LARGE ? REFUSED_BODY_LARGE : REFUSED_NO_SPOOL;
-    if (c->state == HTTP_JOB_STATE)
-        refusal_log(c->conn.lane, q->refusal, c->conn.number, c->nbegun, &q->r, true);
-    /* What still comes of it is read for nothing: the peer may send all before it reads. */
-    atomic_store(&q->keep, false);
+    q->r.body.has_reader = c->state == HTTP_JOB_STATE && (!q->r.job.queued || sched_has_threads(c->conn.lane->sched));
+    switch (body_append(&q->r.body, &config->body, data, len)) {
+    case BODY_OK:
+        http_request_unhold(q); /* it is complete */
+        break;
+    case BODY_HELD:
+        http_request_hold(q);
+        break;
+    case BODY_TOO_LARGE:
+        body_failed(q, REFUSED_BODY_LARGE);
+        break;
+    case BODY_FAILED:
+        body_failed(q, REFUSED_NO_SPOOL);
+        break;
+    }
 }
 
 /* The rest of the body does not come, or not as it should. Reading it ends with `error`. */
@@ -307,6 +327,7 @@ static bool feed_body(struct http_conn *c, const char **pos, const char *end) {
     }
     if (result == HTTP_BODY_END) {
         http_pace_ends(q);
+        http_request_unhold(q);
         body_end(&q->r.body);
     }
     http_request_maybe_start(q);
@@ -380,7 +401,7 @@ static void go_on(struct http_conn *c) {
         feed_kept(c);
     if (http_conn_works(c) && c->conn.read_ended)
         input_ends(c);
-    if (c->conn.state == CONN_OPEN && c->conn.paused &&
+    if (c->conn.state == CONN_OPEN && c->conn.paused && !(c->q && c->q->held) &&
         (c->state == HTTP_HEAD_STATE || buf_len(&c->in) < PIPELINE_MAX)) /* a head has a bound of its own */
         conn_resume(&c->conn);
 }
@@ -445,6 +466,7 @@ static void on_half_closed(struct conn *conn) {
 /* A request whose rest does not come, so that nothing can be behind it. */
 static void gone_in_body(struct http_request *q) {
     http_pace_ends(q);
+    http_request_unhold(q);
     q->input_bad = true;
     body_cut(&q->r.body, ECONNRESET);
 }
@@ -475,9 +497,32 @@ static void on_drained(struct conn *conn) {
     http_conn_go_on(conn_of(conn));
 }
 
+/* The reader has come to what was held of the body. */
+static void on_room(struct conn *conn) {
+    struct http_request *q = conn_of(conn)->q;
+    if (q && q->held && !body_is_held(&q->r.body, &q->held_taken))
+        http_request_unhold(q);
+}
+
+/* The body waits for its reader, not for the peer. Who has read nothing for so long gives the room on the disk to
+ * others. */
+static void held_idle(struct http_request *q) {
+    uint64_t before = q->held_taken;
+    if (!body_is_held(&q->r.body, &q->held_taken) || q->held_taken != before)
+        return;
+    body_give_up_held(&q->r.body);
+    http_request_unhold(q);
+    body_failed(q, REFUSED_NO_SPOOL);
+    http_request_maybe_start(q);
+}
+
 static enum conn_reason on_idle(struct conn *conn) {
     struct http_conn *c = conn_of(conn);
     struct http_request *q = c->q;
+    if (q && q->held) {
+        held_idle(q);
+        return CONN_DONE;
+    }
     switch (c->state) {
     case HTTP_IDLE_STATE:
         return CONN_IDLE;
@@ -560,6 +605,7 @@ static const struct conn_ops http_conn_ops = {
     .idle = on_idle,
     .complete = on_complete,
     .drained = on_drained,
+    .room = on_room,
     .stop = on_stop,
     .end = on_end,
     .free = on_free,

@@ -50,6 +50,9 @@ struct http_request {
     bool paced;            /* there is one */
     bool pace_excused;     /* in which the peer waited for "100 Continue" */
 
+    bool held;           /* the body is: the connection is paused until the application reads */
+    uint64_t held_taken; /* bytes that it had read at the last look at that */
+
     atomic_bool keep;          /* the connection may go on after this request */
     atomic_bool owes_continue; /* the client waits for "100 Continue" before it sends the body */
     enum http_framing framing; /* of the answer, once r.head_stored */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 static const struct sched_job_ops http_job_ops;
+static void body_room(struct body *body);
 
 static struct http_request *request_of_job(struct sched_job *job) {
     return (struct http_request *)(void *)((char *)job - offsetof(struct http_request, r.job));
@@ -32,9 +33,10 @@ struct http_request *http_request_new(struct http_conn *c) {
         request_init(&q->r);
         q->r.frontend = &http_frontend;
         q->r.job.ops = &http_job_ops;
+        q->r.body.room = body_room;
     }
     q->c = c;
-    q->head_only = q->input_bad = q->kept = false;
+    q->head_only = q->input_bad = q->kept = q->held = false;
     q->minor = 1;
     q->refusal = NOT_REFUSED;
     q->dropped = 0;
@@ -60,6 +62,7 @@ void http_request_release(struct http_request *q) {
     struct http_conn *c = q->c;
     struct lane *lane = c->conn.lane;
     http_pace_ends(q);
+    http_request_unhold(q);
     c->q = NULL;
     lane_count_add(&lane->nrequests, -1);
     lane_body_ends(lane, &q->r.body);
@@ -130,6 +133,7 @@ static void request_answered(struct http_request *q) {
     bool kept = q->kept && !q->input_bad && http_conn_works(c);
     if (kept && unread && !c->conn.read_ended) {
         buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
+        http_request_unhold(q);
         lane_body_ends(c->conn.lane, &q->r.body);
         body_abort(&q->r.body, ECONNRESET);
         c->state = HTTP_DRAIN_STATE;
@@ -250,6 +254,33 @@ static void job_expired(struct sched_job *job) {
 static const struct sched_job_ops http_job_ops = {.run = job_run, .settle = job_settle, .expired = job_expired};
 
 /* Bodies. */
+
+void http_request_hold(struct http_request *q) {
+    struct conn *c = &q->c->conn;
+    if (q->held)
+        return;
+    q->held = true;
+    body_is_held(&q->r.body, &q->held_taken);
+    conn_pause(c);
+    refusal_log_held(c->lane, c->number, q->c->nbegun, &q->r);
+}
+
+/* The idle time begins anew; a window of http_pace.h in which the connection was paused does not count. */
+void http_request_unhold(struct http_request *q) {
+    struct conn *c = &q->c->conn;
+    if (!q->held)
+        return;
+    q->held = false;
+    if (c->state == CONN_CLOSED)
+        return;
+    conn_touch(c);
+    conn_resume(c);
+}
+
+static void body_room(struct body *body) {
+    struct http_request *q = (struct http_request *)(void *)((char *)body - offsetof(struct http_request, r.body));
+    conn_note_room(&q->c->conn);
+}
 
 /* Whether the application decides if the client is to send the body (RFC 9110, 10.1.1), since it reads it while it comes.
  * What is taken whole first holds no thread meanwhile. */

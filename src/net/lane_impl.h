@@ -58,7 +58,7 @@ struct lane {
     struct log_limit refusal_limits[REFUSAL_COUNT];
     struct log_limit reason_limits[CONN_REASON_COUNT]; /* enum conn_reason */
     struct log_limit drop_limits[DROP_COUNT];
-    struct log_limit role_limit, accept_limit;
+    struct log_limit role_limit, accept_limit, held_limit;
     atomic_uint nconns, nrequests;
     unsigned nlive; /* connections whose memory is in use */
 

@@ -35,6 +35,16 @@ void refusal_log(struct lane *lane, enum refusal why, unsigned long long connect
                named ? request_text(r, text, sizeof text) : "", more);
 }
 
+void refusal_log_held(struct lane *lane, unsigned long long connection, unsigned id, struct request *r) {
+    char more[LOG_MORE_SIZE], text[600];
+    if (!log_limit_due(&lane->held_limit, more))
+        return;
+    sched_pause(lane->sched);
+    log_warning("connection %llu: request %u: its body waits until the application reads it, since it cannot be kept: "
+                "see --spool-dir: %s: %s%s",
+                connection, id, strerror(r->body.held_error), request_text(r, text, sizeof text), more);
+}
+
 int refusal_answer(struct request *r, enum refusal why) {
     const char *status = refusals[why].status;
     char text[REQUEST_STATUS_MAX + 2];

@@ -50,6 +50,10 @@ const char *refusal_status(enum refusal why);
 void refusal_log(struct lane *lane, enum refusal why, unsigned long long connection, unsigned id, struct request *r,
                  bool runs);
 
+/* Logs that the peer of such a request has to wait with the rest of its body, which is only kept in memory, for the
+ * application to read it: at most one line a second. */
+void refusal_log_held(struct lane *lane, unsigned long long connection, unsigned id, struct request *r);
+
 /* Stores the answer, with Retry-After when it makes sense to come again. Returns 0, or -1 with errno ENOMEM. */
 int refusal_answer(struct request *r, enum refusal why);
 

@@ -82,12 +82,11 @@ static void log_exception(struct wsgi_call *call, const char *what) {
 
 /* An application that read a body to its bad end is not at fault; the same answers are given before it is started. */
 static const char *failure_status(struct request *r) {
+    if (body_unspooled(&r->body))
+        return "507 Insufficient Storage"; /* whatever the file's error is: ENOSPC, EDQUOT, EIO, EFBIG by a limit */
     switch (body_error(&r->body)) {
     case EFBIG:
         return "413 Content Too Large";
-    case ENOSPC:
-    case EDQUOT:
-        return "507 Insufficient Storage";
     case ETIMEDOUT:
         return "408 Request Timeout";
     case EPROTO:

@@ -26,14 +26,16 @@ static void spool_close(struct body *b) {
 void body_fini(struct body *b) {
     spool_close(b);
     buf_fini(&b->memory);
+    buf_fini(&b->held);
     pthread_cond_destroy(&b->changed);
     pthread_mutex_destroy(&b->lock);
 }
 
 void body_begin(struct body *b, int64_t expected) {
     b->expected = expected;
-    b->received = 0;
-    b->error = 0;
+    b->received = b->taken = 0;
+    b->error = b->held_error = 0;
+    b->has_reader = b->unspooled = false;
     b->complete = expected == 0;
 }
 
@@ -67,6 +69,8 @@ void body_reset(struct body *b, struct body_spares *spares) {
     if (b->memory.size > BODY_KEEP_BYTES)
         spare_put(spares, &b->memory);
     b->memory.start = b->memory.end = 0;
+    if (b->held.data)
+        buf_fini(&b->held);
 }
 
 static void finish(struct body *b, int error) {
@@ -126,6 +130,22 @@ static int memory_append(struct body *b, const struct body_limits *limits, const
     return buf_append(memory, data, len);
 }
 
+/* Into the file, or behind what is there when it cannot take all. What is held is moved only by the reader: until then
+ * everything goes behind it. */
+static int file_append(struct body *b, const struct body_limits *limits, const char *data, size_t len) {
+    if (!buf_len(&b->held)) {
+        off_t before = b->spool_end;
+        if (!spool_write(b, limits->spool_dir, data, len))
+            return 0;
+        if (!b->has_reader)
+            return -1;
+        b->held_error = errno;
+        data += b->spool_end - before;
+        len -= (size_t)(b->spool_end - before);
+    }
+    return buf_append(&b->held, data, len);
+}
+
 static enum body_status append_locked(struct body *b, const struct body_limits *limits, const char *data, size_t len) {
     if (b->complete)
         return BODY_OK;
@@ -135,10 +155,11 @@ static enum body_status append_locked(struct body *b, const struct body_limits *
         finish(b, EFBIG);
         return BODY_TOO_LARGE;
     }
-    bool spooled = b->spool_end > b->spool_start;
-    int failed = spooled || buf_len(&b->memory) + len > limits->memory ? spool_write(b, limits->spool_dir, data, len)
-                                                                       : memory_append(b, limits, data, len);
+    bool behind = b->spool_end > b->spool_start || buf_len(&b->held);
+    int failed = behind || buf_len(&b->memory) + len > limits->memory ? file_append(b, limits, data, len)
+                                                                      : memory_append(b, limits, data, len);
     if (failed) {
+        b->unspooled = true;
         finish(b, errno);
         return BODY_FAILED;
     }
@@ -147,7 +168,7 @@ static enum body_status append_locked(struct body *b, const struct body_limits *
         finish(b, 0);
     else if (b->readers)
         pthread_cond_broadcast(&b->changed);
-    return BODY_OK;
+    return buf_len(&b->held) && !b->complete ? BODY_HELD : BODY_OK;
 }
 
 enum body_status body_append(struct body *b, const struct body_limits *limits, const void *data, size_t len) {
@@ -164,12 +185,39 @@ void body_end(struct body *b) {
     pthread_mutex_unlock(&b->lock);
 }
 
-void body_abort(struct body *b, int error) {
-    pthread_mutex_lock(&b->lock);
+static void discard_locked(struct body *b, int error) {
     buf_reset(&b->memory, 0);
+    buf_reset(&b->held, 0);
     spool_close(b);
     finish(b, error);
+}
+
+void body_abort(struct body *b, int error) {
+    pthread_mutex_lock(&b->lock);
+    discard_locked(b, error);
     pthread_mutex_unlock(&b->lock);
+}
+
+bool body_is_held(struct body *b, uint64_t *taken) {
+    pthread_mutex_lock(&b->lock);
+    bool held = buf_len(&b->held) > 0;
+    *taken = b->taken;
+    pthread_mutex_unlock(&b->lock);
+    return held;
+}
+
+void body_give_up_held(struct body *b) {
+    pthread_mutex_lock(&b->lock);
+    b->unspooled = true;
+    discard_locked(b, b->held_error);
+    pthread_mutex_unlock(&b->lock);
+}
+
+bool body_unspooled(struct body *b) {
+    pthread_mutex_lock(&b->lock);
+    bool unspooled = b->unspooled;
+    pthread_mutex_unlock(&b->lock);
+    return unspooled;
 }
 
 void body_begin_empty(struct body *b) {
@@ -211,6 +259,16 @@ bool body_short(const struct body *b) {
     return b->expected > 0 && b->received < (uint64_t)b->expected;
 }
 
+/* The reader has come to what is held: that is now what is kept in memory, and the file is empty. */
+static bool held_to_memory(struct body *b) {
+    if (!buf_len(&b->held) || buf_len(&b->memory) || b->spool_end > b->spool_start)
+        return false;
+    buf_fini(&b->memory);
+    b->memory = b->held;
+    b->held = (struct buf){0};
+    return true;
+}
+
 static ssize_t read_locked(struct body *b, void *out, size_t len) {
     size_t n = buf_len(&b->memory);
     if (!len)
@@ -219,6 +277,7 @@ static ssize_t read_locked(struct body *b, void *out, size_t len) {
         n = n < len ? n : len;
         memcpy(out, buf_head(&b->memory), n);
         buf_consume(&b->memory, n);
+        b->taken += n;
         return (ssize_t)n;
     }
     if (b->spool_end > b->spool_start) {
@@ -234,6 +293,7 @@ static ssize_t read_locked(struct body *b, void *out, size_t len) {
             return -1;
         }
         b->spool_start += got;
+        b->taken += (uint64_t)got;
         /* The reader has caught up: give the disk space back, and go on in memory. */
         if (b->spool_start == b->spool_end) {
             b->spool_start = b->spool_end = 0;
@@ -250,15 +310,20 @@ static ssize_t read_locked(struct body *b, void *out, size_t len) {
 
 ssize_t body_read(struct body *b, void *out, size_t len) {
     pthread_mutex_lock(&b->lock);
+    bool room = held_to_memory(b);
     ssize_t n = read_locked(b, out, len);
+    int error = errno;
     pthread_mutex_unlock(&b->lock);
+    if (room && b->room)
+        b->room(b);
+    errno = error;
     return n;
 }
 
 void body_wait(struct body *b) {
     pthread_mutex_lock(&b->lock);
     b->readers++;
-    while (!b->complete && !buf_len(&b->memory) && b->spool_end == b->spool_start)
+    while (!b->complete && !buf_len(&b->memory) && b->spool_end == b->spool_start && !buf_len(&b->held))
         pthread_cond_wait(&b->changed, &b->lock);
     b->readers--;
     pthread_mutex_unlock(&b->lock);

@@ -2,6 +2,8 @@
  *
  * Unread bytes are kept in memory up to a bound; what comes beyond is appended to an unlinked temporary file until the
  * reader has caught up. The writer never waits, so a connection can always be read from, whatever the application does.
+ * Only when the file cannot take them, and a reader is there that will make room, the bytes at hand are held in memory,
+ * and the writer is to bring no more until that has read what came before (BODY_HELD).
  *
  * When the length is known, exactly that many bytes are given to the reader and the rest is dropped (PEP 3333, "Input
  * and Error Streams": a server simulates the end of file there).
@@ -48,6 +50,13 @@ struct body {
     int spool;         /* descriptor of the file, or -1 */
     off_t spool_start; /* unread bytes in the file: from here */
     off_t spool_end;   /* to here */
+    struct buf held;   /* unread bytes that came after those in the file, which could not take them */
+    int held_error;    /* why: errno of the file */
+    bool unspooled;    /* `error` is that of the file, or of memory */
+    bool has_reader;   /* the writer's: its call runs, or is about to: what the file cannot take is held, no error */
+    uint64_t taken;    /* bytes read so far */
+    /* What was held is being read, so that more may come; NULL: nobody asks. Called by the reader, without the lock. */
+    void (*room)(struct body *b);
     int64_t expected;  /* CONTENT_LENGTH, or -1 */
     uint64_t received; /* bytes taken so far */
     int error;         /* errno that reading ends with; 0: a clean end */
@@ -57,8 +66,10 @@ struct body {
 
 enum body_status {
     BODY_OK,
+    BODY_HELD,      /* taken, but no more should come before body_is_held says that there is room */
     BODY_TOO_LARGE, /* beyond body_limits.total; the reader gets EFBIG */
-    BODY_FAILED     /* no memory, or the temporary file cannot be written; the reader gets that errno */
+    BODY_FAILED     /* no memory, or the temporary file cannot be written and there is no reader; who reads gets that
+                       errno */
 };
 
 void body_init(struct body *b);
@@ -73,6 +84,16 @@ void body_reset(struct body *b, struct body_spares *spares);
 
 /* Takes bytes from the peer. After an error status the body is complete and takes no more. Writer. */
 enum body_status body_append(struct body *b, const struct body_limits *limits, const void *data, size_t len);
+
+/* Whether bytes are held for want of a file that takes them. *taken: bytes that were read so far. Any thread. */
+bool body_is_held(struct body *b, uint64_t *taken);
+
+/* Nobody reads what is held: nothing more will come, and the reader gets the error of the file, without what is there, so
+ * that its space is free for others. Writer. */
+void body_give_up_held(struct body *b);
+
+/* Whether reading ends with an error because neither the file nor memory could take the body. Any thread. */
+bool body_unspooled(struct body *b);
 
 /* The peer has sent everything. With fewer bytes than expected the reader gets those, then ECONNABORTED. Writer. */
 void body_end(struct body *b);

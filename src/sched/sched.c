@@ -397,10 +397,17 @@ static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job,
 
 /* The ready queue. */
 
-bool sched_submit(struct sched *s, struct sched_job *job) {
+static unsigned free_threads(const struct sched *s) {
     unsigned busy = atomic_load(&s->nbusy) + s->job_runs_loop;
-    unsigned idle = busy < s->config.threads ? s->config.threads - busy : 0;
-    if (s->nready >= s->config.queue_limit + idle)
+    return busy < s->config.threads ? s->config.threads - busy : 0;
+}
+
+bool sched_has_threads(const struct sched *s) {
+    return s->nready <= free_threads(s);
+}
+
+bool sched_submit(struct sched *s, struct sched_job *job) {
+    if (s->nready >= s->config.queue_limit + free_threads(s))
         return false;
     job->sched = s;
     job->done.call = job_done;

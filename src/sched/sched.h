@@ -96,6 +96,9 @@ int sched_start(struct sched *s);
  * each thread that is free): the job was not taken. */
 bool sched_submit(struct sched *s, struct sched_job *job);
 
+/* Whether a thread is free for every job that waits: these only wait for the owner to come to them. Owner only. */
+bool sched_has_threads(const struct sched *s);
+
 /* Whether another job of the same group is settled right after this one. Owner only, from `settle`. */
 bool sched_settles_more(const struct sched *s, const struct sched_job *job);
 

@@ -1,5 +1,4 @@
 """Faults of peers and of the machine: each hits the request or the connection that it belongs to, and nothing stays."""
-import errno
 import fcntl
 import hashlib
 import json
@@ -301,45 +300,3 @@ def test_out_of_descriptors(start, limit):
         good(server.ask("/hello"))
     assert len(re.findall(line, server.log())) <= 2 + time.monotonic() - began, "one line a second"
     before.same()
-
-
-@pytest.fixture
-def small_disk(start, tmp_path, protocol):
-    """A server that has 1 MiB for request bodies, on a file system that only it sees."""
-    spool = tmp_path / "spool"
-    spool.mkdir()
-    path = str(tmp_path / "app.sock")
-    script = 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"'
-    unshare = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
-    return start(APP, socket=path, command=[
-        *unshare, "sh", "-c", script, str(spool), daemons.binary(), daemons.OPTIONS[protocol], path, "--spool-dir", str(spool),
-        "--body-memory", "64K", APP])
-
-
-def test_spool_disk_full(small_disk, gate):
-    """The request whose body does not fit fails, whether it is running (its reading) or not (507); no other does."""
-    server = small_disk
-    before = Footprint(server)
-    first, second = os.urandom(900 * 1024), os.urandom(3 * MIB)
-    with server.connect() as connection, server.connect() as other, server.connect() as third:
-        connection.send(request(params("/hash", "POST", "gate=" + gate.path, body=first), first))
-        holding = gate.arrived()
-        other.send(request(params("/read-or-fail", "POST", "gate=" + gate.path, body=second), second, keep=True))
-        reading = gate.arrived()
-        server.wait_log("507 .*the application runs.*--spool-dir: No space left on device: POST /read-or-fail")
-        # The rest of the disk is taken by now: what has not started yet is refused.
-        third.send(request(params("/hello", "POST", body=second), second, keep=True))
-        refused = check_structure(third.read_response(1))
-        assert refused.status == 507
-        # Over HTTP the connection ends with a body that was not read.
-        good((server if server.speaks_http else third).ask("/hello"))
-        reading.release()
-        failed = check_structure(other.read_response(1))
-        assert (failed.status, json.loads(failed.body)) == (507, ["failed", errno.ENOSPC])
-        good((server if server.speaks_http else other).ask("/hello"))
-        holding.release()
-        assert json.loads(connection.read_response(1).body) == [len(first), hashlib.sha256(first).hexdigest()]
-    with server.connect() as connection:
-        connection.send(request(params("/hash", "POST", body=first), first))
-        assert json.loads(connection.read_response(1).body) == [len(first), hashlib.sha256(first).hexdigest()]
-    before.same(threads=3)

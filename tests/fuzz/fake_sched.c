@@ -53,6 +53,10 @@ bool sched_submit(struct sched *s, struct sched_job *job) {
     return true;
 }
 
+bool sched_has_threads(const struct sched *s) {
+    return s->busy + s->waiting <= s->config.threads;
+}
+
 static void take(struct sched *s, struct sched_job *job) {
     TAILQ_REMOVE(&s->queue, job, link);
     job->queued = false;

@@ -30,6 +30,8 @@ static void check_request(const struct fcgi_request *q, bool has_earlier) {
     assert((q->state == FCGI_HELD_STATE) <= has_earlier);
     if (q->state == FCGI_BODY_STATE)
         assert(!q->refusal && !q->stdin_ended && !request_has_enough(&q->r, rig.lane->config.stream_body));
+    if (q->held)
+        assert(q->state == FCGI_JOB_STATE && !q->r.body.complete);
     if (q->state == FCGI_STDIN_STATE)
         assert(!q->stdin_ended && q->keep_conn);
     if (q->state != FCGI_JOB_STATE)
@@ -39,16 +41,18 @@ static void check_request(const struct fcgi_request *q, bool has_earlier) {
 static unsigned check_conn(struct conn *conn) {
     const struct fcgi_conn *c = fcgi_of(conn);
     struct fcgi_request *q, *earlier;
-    unsigned requests = 0, incomplete = 0;
+    unsigned requests = 0, incomplete = 0, held = 0;
     TAILQ_FOREACH(q, &c->requests, link) {
         for (earlier = TAILQ_FIRST(&c->requests); earlier != q && earlier->id != q->id;)
             earlier = TAILQ_NEXT(earlier, link);
         check_request(q, earlier != q);
         incomplete += q->state == FCGI_PARAMS_STATE;
+        held += q->held;
         requests++;
     }
     assert(requests == c->nrequests && conn->refs == requests + 1);
     assert(conn->state == CONN_OPEN || !requests);
+    assert(held == c->nheld && conn->paused == (held > 0));
     assert(requests <= 2 * rig.lane->config.limit_requests);
     assert(conn->rest != CONN_RESTING || (!requests && fcgi_decoder_idle(&c->decoder)));
     assert(conn->rest != CONN_BEGUN || requests == incomplete);

@@ -69,6 +69,8 @@ static unsigned check_conn(struct conn *conn) {
     assert(!q || !q->paced || (!q->wire.ended && !q->input_bad));
     if (c->state == HTTP_BODY_STATE)
         assert(!q->wire.ended && !q->refusal && !request_has_enough(&q->r, rig.lane->config.stream_body));
+    if (q && q->held)
+        assert(c->state == HTTP_JOB_STATE && conn->paused && !q->r.body.complete);
     if (c->state == HTTP_DRAIN_STATE)
         assert(!q->wire.ended && q->kept);
     if (q && c->state != HTTP_JOB_STATE)

@@ -288,6 +288,135 @@ START_TEST(test_no_space)
 }
 END_TEST
 
+/* With a reader the writer waits for it, instead of failing: the order stays, also where a piece was cut by the file. */
+static struct rlimit file_limit;
+
+static void limit_files(rlim_t bytes) {
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &file_limit), 0);
+    struct rlimit small = {.rlim_cur = bytes, .rlim_max = file_limit.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+}
+
+static unsigned rooms;
+
+static void count_room(struct body *b) {
+    uint64_t ignored;
+    ck_assert(!body_is_held(b, &ignored)); /* which locks: the lock is not held here */
+    rooms++;
+}
+
+static void put_held(const char *text) {
+    ck_assert_int_eq(body_append(&body, &limits, text, strlen(text)), BODY_HELD);
+}
+
+START_TEST(test_held)
+{
+    static const char all[] = "abcd0123456789xyzmore";
+    uint64_t read_so_far;
+    limits.memory = 4;
+    rooms = 0;
+    body.room = count_room;
+    body.has_reader = true;
+    limit_files(12);
+    put("abcd");
+    put("0123456789");
+    put_held("xyz");
+    put_held("more");
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &file_limit), 0);
+    /* Once something is held all goes behind it, whatever the file could take by now. */
+    put_held("!");
+    ck_assert(!body_complete(&body));
+    ck_assert_int_eq(body_error(&body), 0);
+    for (size_t n = 0; n < 16; n++) {
+        char byte;
+        ck_assert(body_is_held(&body, &read_so_far));
+        ck_assert_uint_eq(read_so_far, n);
+        ck_assert_int_eq(body_read(&body, &byte, 1), 1);
+        ck_assert_int_eq(byte, all[n]);
+        ck_assert_uint_eq(rooms, 0);
+    }
+    ck_assert_int_eq(take_all(3), EAGAIN);
+    ck_assert_str_eq(taken, "zmore!");
+    ck_assert_uint_eq(rooms, 1);
+    ck_assert(!body_is_held(&body, &read_so_far));
+    ck_assert_uint_eq(read_so_far, 22);
+    put("on");
+    body_end(&body);
+    ck_assert_int_eq(take_all(100), 0);
+    ck_assert_str_eq(taken, "on");
+}
+END_TEST
+
+START_TEST(test_held_without_a_file)
+{
+    limits.spool_dir = "/nonexistent/directory";
+    body.has_reader = true;
+    put("in memory");
+    put_held("0123456789");
+    ck_assert_int_eq(body.held_error, ENOENT);
+    ck_assert_int_eq(take_all(4), EAGAIN);
+    ck_assert_str_eq(taken, "in memory0123456789");
+    put("again");
+    ck_assert_int_eq(take_all(100), EAGAIN);
+}
+END_TEST
+
+START_TEST(test_held_and_complete)
+{
+    limits.memory = 0;
+    limits.spool_dir = "/nonexistent/directory";
+    body_begin(&body, 6);
+    body.has_reader = true;
+    put_held("abc");
+    put("def"); /* nothing more comes, so nobody has to wait */
+    ck_assert(body_complete(&body));
+    ck_assert_int_eq(take_all(100), 0);
+    ck_assert_str_eq(taken, "abcdef");
+}
+END_TEST
+
+START_TEST(test_held_is_over)
+{
+    uint64_t ignored;
+    limits.memory = 0;
+    limits.spool_dir = "/nonexistent/directory";
+    body.has_reader = true;
+    put_held("abc");
+    if (_i == 0) {
+        body_give_up_held(&body);
+        ck_assert_int_eq(take_all(100), ENOENT);
+    } else if (_i == 1) {
+        body_abort(&body, ECONNRESET);
+        ck_assert_int_eq(take_all(100), ECONNRESET);
+    } else {
+        body_reset(&body, NULL);
+        body_begin(&body, -1);
+        ck_assert_int_eq(take_all(100), EAGAIN);
+    }
+    ck_assert_str_eq(taken, "");
+    ck_assert_int_eq(body_unspooled(&body), _i == 0);
+    ck_assert(!body_is_held(&body, &ignored));
+}
+END_TEST
+
+/* Nobody reads yet: an error, of the file whatever errno it has. */
+START_TEST(test_not_held)
+{
+    limits.memory = 0;
+    limits.spool_dir = "/nonexistent/directory";
+    ck_assert_int_eq(body_append(&body, &limits, "abc", 3), BODY_FAILED);
+    ck_assert(body_unspooled(&body));
+    body_reset(&body, NULL);
+    body_begin(&body, -1);
+    ck_assert(!body_unspooled(&body));
+    limits.total = 2;
+    ck_assert_int_eq(body_append(&body, &limits, "abc", 3), BODY_TOO_LARGE);
+    ck_assert(!body_unspooled(&body));
+    limits.total = 0;
+}
+END_TEST
+
 START_TEST(test_announced_and_empty)
 {
     body_begin(&body, 5);
@@ -578,6 +707,11 @@ int main(void) {
     tcase_add_test(c, test_no_such_directory);
     tcase_add_test(c, test_directory_name_too_long);
     tcase_add_test(c, test_no_space);
+    tcase_add_test(c, test_held);
+    tcase_add_test(c, test_held_without_a_file);
+    tcase_add_test(c, test_held_and_complete);
+    tcase_add_loop_test(c, test_held_is_over, 0, 3);
+    tcase_add_test(c, test_not_held);
     tcase_add_test(c, test_announced_and_empty);
     tcase_add_test(c, test_unreadable_file);
     tcase_add_test(c, test_truncated_file);

@@ -51,12 +51,15 @@ END_TEST
 struct crowd {
     struct task *tasks;
     int count, accepted;
+    int with_thread; /* those behind which there was a free thread for each job that waited */
 };
 
 static void submit_crowd_cb(void *arg) {
     struct crowd *crowd = arg;
-    for (int i = 0; i < crowd->count; i++)
+    for (int i = 0; i < crowd->count; i++) {
         crowd->accepted += sched_submit(sched, &crowd->tasks[i].job);
+        crowd->with_thread += sched_has_threads(sched);
+    }
 }
 
 START_TEST(test_queue_limit)
@@ -72,13 +75,15 @@ START_TEST(test_queue_limit)
     /* A free thread can take one. */
     on_owner(submit_crowd_cb, &crowd);
     ck_assert_int_eq(crowd.accepted, LIMIT + 1);
+    ck_assert_int_eq(crowd.with_thread, 1);
     for (int i = 0; i < LIMIT + 1; i++)
         sem_wait(&tasks[i].settled);
     submit(&sleeper);
     sem_wait(&sleeper.started);
-    crowd.accepted = 0;
+    crowd.accepted = crowd.with_thread = 0;
     on_owner(submit_crowd_cb, &crowd);
     ck_assert_int_eq(crowd.accepted, LIMIT);
+    ck_assert_int_eq(crowd.with_thread, 0);
     sem_post(&sleeper.go);
     for (int i = 0; i < LIMIT; i++)
         sem_wait(&tasks[i].settled);
