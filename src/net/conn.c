@@ -17,6 +17,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+enum {
+    PART_TURNS = 4 /* of the loop, before the end of a peer that parts is looked for */
+};
+
 static const struct {
     enum log_level level;
     const char *text;
@@ -116,28 +120,48 @@ static void flush_locked(struct conn *c) {
     turns_wake(c);
 }
 
-/* Lists of connections are ordered by activity, so that one timer for each list is enough. */
-static struct conn_list *list_of(struct conn *c) {
-    return c->state == CONN_LINGERING ? &c->lane->lingering : &c->lane->conns;
+static struct lane_waits *lingerers(const struct conn *c) {
+    return c->end == CONN_END_DRAIN ? &c->lane->draining : &c->lane->parting;
 }
 
+/* Lists of connections are ordered by activity, so that one timer for each list is enough. */
 void conn_touch(struct conn *c) {
+    if (c->state == CONN_LINGERING) {
+        lane_wait_again(c->lane, lingerers(c), &c->linger);
+        return;
+    }
     c->active_at = ev_now(c->lane->loop);
     if (c->state != CONN_CLOSED && TAILQ_NEXT(c, link)) {
-        TAILQ_REMOVE(list_of(c), c, link);
-        TAILQ_INSERT_TAIL(list_of(c), c, link);
+        TAILQ_REMOVE(&c->lane->conns, c, link);
+        TAILQ_INSERT_TAIL(&c->lane->conns, c, link);
     }
+}
+
+static struct conn *conn_of_linger(struct lane_wait *wait) {
+    return (struct conn *)(void *)((char *)wait - offsetof(struct conn, linger));
+}
+
+/* Whether the loop, or the watcher that is not there, is what is late: a look tells. */
+static void linger_late(struct lane_wait *wait) {
+    struct conn *c = conn_of_linger(wait);
+    ev_tstamp since = wait->began_at;
+    conn_ref(c);
+    conn_read(c);
+    if (c->state == CONN_LINGERING && wait->began_at <= since)
+        conn_close(c, CONN_DRAINED);
+    conn_watch(c);
+    conn_unref(c);
 }
 
 static void linger(struct conn *c) {
     struct lane *lane = c->lane;
     shutdown(c->fd, SHUT_WR);
-    TAILQ_REMOVE(list_of(c), c, link);
+    c->rested = 0;
+    TAILQ_REMOVE(&lane->conns, c, link);
+    TAILQ_INSERT_TAIL(&lane->lingering, c, link);
     c->state = CONN_LINGERING;
-    c->active_at = c->linger_since = ev_now(lane->loop);
-    TAILQ_INSERT_TAIL(list_of(c), c, link);
-    lane_lingers(lane);
-    conn_watch(c);
+    c->linger_since = ev_now(lane->loop);
+    lane_wait_begins(lane, lingerers(c), &c->linger, linger_late);
 }
 
 /* The time that the peer has to take something begins, or begins anew; what it sends meanwhile does not count. */
@@ -209,7 +233,7 @@ static void output_settle(struct conn *c, int error, bool waiting) {
     ev_io_stop(c->lane->loop, &c->write_io);
     if (c->state != CONN_FLUSHING)
         return;
-    if (!c->linger || c->read_ended)
+    if (c->end == CONN_END_CLOSE || c->read_ended)
         conn_close(c, c->flush_reason);
     else
         linger(c);
@@ -451,9 +475,16 @@ static void read_eof(struct conn *c) {
         conn_close(c, c->state == CONN_LINGERING ? CONN_DONE : CONN_EOF);
 }
 
+uint64_t conn_drop_max(const struct conn *c) {
+    uint64_t body = c->lane->config.body.total;
+    return body > CONN_DROP_MAX ? body : CONN_DROP_MAX;
+}
+
+/* Nobody wants these bytes. Who sends them gets to its answer, if it comes to an end some day. */
 static void drop_input(struct conn *c, size_t len) {
     c->drained += len;
-    if (c->drained > CONN_DROP_MAX)
+    ev_tstamp most = CONN_DROP_SECONDS + (double)c->drained / CONN_DROP_PACE;
+    if (c->drained > conn_drop_max(c) || (c->state == CONN_LINGERING && ev_now(c->lane->loop) > c->linger_since + most))
         conn_close(c, CONN_DRAINED);
 }
 
@@ -493,6 +524,31 @@ void conn_watch(struct conn *c) {
     TAILQ_REMOVE(&c->lane->unwatched, c, unwatched_link);
     if (!c->paused)
         ev_io_start(c->lane->loop, &c->read_io);
+}
+
+/* To watch a descriptor takes a system call, and to hear of its end another one. Most peers that part have ended their
+ * side a few turns of the loop later, so that a look then is all it takes. Should there be no such turns, linger_late
+ * looks; a lane that stops does not wait for either. */
+void conn_settle(struct conn *c) {
+    if (c->state == CONN_LINGERING && c->end == CONN_END_PART && c->rested < PART_TURNS && !c->lane->stopping) {
+        c->rested++;
+        return;
+    }
+    conn_ref(c);
+    if (c->state == CONN_LINGERING)
+        conn_read(c);
+    conn_watch(c);
+    conn_unref(c);
+}
+
+struct conn *conn_first_lingering(const struct lane_waits *waits) {
+    struct lane_wait *oldest = TAILQ_FIRST(&waits->list);
+    return oldest ? conn_of_linger(oldest) : NULL;
+}
+
+bool conn_readable(const struct conn *c) {
+    int n = 0;
+    return !ioctl(c->fd, FIONREAD, &n) && n > 0;
 }
 
 void conn_pause(struct conn *c) {
@@ -555,7 +611,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const st
     c->fd = fd;
     c->state = CONN_OPEN;
     c->refs = 1;
-    c->watched = c->read_ended = c->paused = c->linger = c->used = false;
+    c->watched = c->read_ended = c->paused = c->used = false;
     c->lost = c->left = false;
     c->is_unix = is_unix;
     c->rest = CONN_BUSY;
@@ -588,13 +644,13 @@ void conn_unref(struct conn *c) {
     c->ops->free(c);
 }
 
-void conn_finish(struct conn *c, enum conn_reason reason, bool linger) {
+void conn_finish(struct conn *c, enum conn_reason reason, enum conn_end end) {
     if (c->state != CONN_OPEN)
         return;
     conn_set_rest(c, CONN_BUSY);
     c->state = CONN_FLUSHING;
     c->flush_reason = reason;
-    c->linger = linger;
+    c->end = end;
     if (!conn_blocked(c))
         output_settle(c, false, false);
 }
@@ -616,7 +672,11 @@ void conn_close(struct conn *c, enum conn_reason reason) {
         return;
     log_reason(c, reason);
     conn_set_rest(c, CONN_BUSY);
-    TAILQ_REMOVE(list_of(c), c, link);
+    if (c->state == CONN_LINGERING) {
+        lane_wait_ends(lingerers(c), &c->linger);
+        TAILQ_REMOVE(&lane->lingering, c, link);
+    } else
+        TAILQ_REMOVE(&lane->conns, c, link);
     c->state = CONN_CLOSED;
     TAILQ_INSERT_TAIL(&lane->closed, c, link);
     c->lost = true;

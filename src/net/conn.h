@@ -14,6 +14,7 @@
 #define WSGI_FCGI_NET_CONN_H
 
 #include "base/buf.h"
+#include "net/wait.h"
 #include "sched/sched.h"
 
 #include <ev.h>
@@ -24,6 +25,7 @@
 #include <sys/uio.h>
 
 struct lane;
+struct lane_waits;
 struct conn;
 
 /* Why a connection ended: X(name, log level, text). */
@@ -94,6 +96,15 @@ enum conn_rest {
     CONN_REST_COUNT
 };
 
+/* How a connection ends when its output is sent. While the peer may still be sending, a plain close would be a reset, or
+ * a failing write, on its side, and the answer lost with it. */
+enum conn_end {
+    CONN_END_CLOSE, /* at once: the peer may begin another request, and is to see that this one cannot be served */
+    CONN_END_PART,  /* half-close first: the peer has sent its requests, but not every client ends with the last byte of
+                       one (an empty record, an empty line) */
+    CONN_END_DRAIN  /* the same: the peer is in the middle of one, and may send all of it before it reads */
+};
+
 /* A thread that waits for room in conn.out. */
 struct conn_turn {
     pthread_cond_t come;
@@ -110,21 +121,23 @@ struct conn {
     unsigned refs;
     bool watched; /* libev knows the descriptor, or must not */
     bool is_unix;
-    bool read_ended; /* the peer has ended its side */
-    bool lost;       /* nothing can be sent any more */
-    bool left;       /* CLOSED: by its peer */
-    bool paused;     /* not read from for the time being */
-    bool was_paused; /* at some time since the front end took it back */
-    bool used;       /* something was received */
-    bool corked;     /* output is collected */
-    bool linger;     /* FLUSHING: then shut down and linger instead of closing */
+    bool read_ended;   /* the peer has ended its side */
+    bool lost;         /* nothing can be sent any more */
+    bool left;         /* CLOSED: by its peer */
+    bool paused;       /* not read from for the time being */
+    bool was_paused;   /* at some time since the front end took it back */
+    bool used;         /* something was received */
+    bool corked;       /* output is collected */
+    enum conn_end end; /* FLUSHING: what follows */
     enum conn_reason flush_reason;
     enum conn_rest rest;
     TAILQ_ENTRY(conn) rest_link;
     ev_tstamp active_at;
     uint64_t drained; /* bytes dropped when it was to end */
     ev_tstamp linger_since;
-    ev_tstamp out_at; /* when the peer last took something, while output waits; 0: none waits */
+    struct lane_wait linger; /* LINGERING: for the peer's next byte, or its end */
+    unsigned rested;         /* LINGERING: turns of the loop before it is looked at */
+    ev_tstamp out_at;        /* when the peer last took something, while output waits; 0: none waits */
     TAILQ_ENTRY(conn) out_link;
     int unsent; /* what the peer had to take yet of what was sent, at the last look at it (SIOCOUTQ) */
     ev_io read_io, write_io;
@@ -142,14 +155,20 @@ struct conn {
 };
 
 enum {
-    CONN_OUT_HIGH = 131072,   /* a thread that has more to send than fits below this waits... */
-    CONN_OUT_LOW = 32768,     /* ...until so little is left; one that has a part of a file, until nothing is */
-    CONN_CORK_MAX = 16384,    /* so much is collected while a connection is corked */
-    CONN_OUT_MAX = 16 << 20,  /* more than this waits only when a peer sends requests and reads no answers */
-    CONN_DROP_MAX = 64 << 20, /* bytes that are read for nothing, so that a peer gets to its answer */
-    CONN_LINGER_SECONDS = 5,  /* without a byte of them */
-    CONN_LINGER_MAX = 60      /* seconds in all */
+    CONN_OUT_HIGH = 131072,  /* a thread that has more to send than fits below this waits... */
+    CONN_OUT_LOW = 32768,    /* ...until so little is left; one that has a part of a file, until nothing is */
+    CONN_CORK_MAX = 16384,   /* so much is collected while a connection is corked */
+    CONN_OUT_MAX = 16 << 20, /* more than this waits only when a peer sends requests and reads no answers */
+    CONN_DROP_MAX = 1 << 30, /* bytes that are read for nothing, so that a peer gets to its answer; more than that when
+                                 a body may be larger */
+    CONN_DROP_PACE = 10240,  /* bytes per second that have to come of them after the first... */
+    CONN_DROP_SECONDS = 60,  /* ...seconds of a connection that lingers */
+    CONN_DRAIN_SECONDS = 5,  /* without a byte: CONN_END_DRAIN */
+    CONN_PART_SECONDS = 1    /* and CONN_END_PART */
 };
+
+/* How many bytes are read for nothing. */
+uint64_t conn_drop_max(const struct conn *c);
 
 /* Prepares a zeroed or recycled connection for an accepted, non-blocking descriptor. It holds one reference of its own
  * until it is closed. */
@@ -167,6 +186,9 @@ void conn_read(struct conn *c);
 
 /* Lets libev watch the descriptor. */
 void conn_watch(struct conn *c);
+
+/* The same, before the loop waits, for one that is not watched yet. */
+void conn_settle(struct conn *c);
 
 /* Whether nothing can be sent any more, as far as is known by now; conn.lost follows. */
 bool conn_is_lost(struct conn *c);
@@ -200,12 +222,17 @@ void conn_output(struct conn *c, const void *data, size_t len);
 void conn_cork(struct conn *c);
 void conn_uncork(struct conn *c);
 
-/* Ends the connection when everything is sent; by half-closing first if `linger` (the peer may still be sending: a
- * plain close would turn into a reset and lose the answer). */
-void conn_finish(struct conn *c, enum conn_reason reason, bool linger);
+/* Ends the connection when everything is sent, in the way that `end` says. */
+void conn_finish(struct conn *c, enum conn_reason reason, enum conn_end end);
 
 /* Ends it now. */
 void conn_close(struct conn *c, enum conn_reason reason);
+
+/* Of those that linger, in one of the two lists of the lane, the one whose peer has been silent for longest, or NULL. */
+struct conn *conn_first_lingering(const struct lane_waits *waits);
+
+/* Whether something has come that was not read yet. */
+bool conn_readable(const struct conn *c);
 
 /* How many bytes of output wait for the peer, and whether any do. */
 size_t conn_waiting(struct conn *c);

@@ -42,7 +42,7 @@ static enum conn_reason on_begin(struct fcgi_conn *c, const struct fcgi_event *e
         fcgi_put_end_request(record, e->id, 0, FCGI_UNKNOWN_ROLE);
         conn_output(&c->conn, record, sizeof record);
         if (!e->keep_conn)
-            c->closing = true;
+            c->closing = c->not_kept = true;
         return CONN_DONE;
     }
     bool full = c->nrequests >= c->conn.lane->config.limit_requests;
@@ -54,6 +54,7 @@ static enum conn_reason on_begin(struct fcgi_conn *c, const struct fcgi_event *e
     if (full)
         q->refusal = REFUSED_CONN_FULL;
     unsigned most = c->conn.lane->config.keepalive_requests;
+    c->not_kept |= !e->keep_conn;
     if (!e->keep_conn || (most && c->nbegun >= most))
         c->closing = true;
     return CONN_DONE;
@@ -128,11 +129,23 @@ static void on_params_end(struct fcgi_request *q) {
     fcgi_request_maybe_start(q);
 }
 
+/* Nobody wants it, but the peer is to get to its answer. */
+static enum conn_reason drop_stdin(struct fcgi_request *q, size_t len) {
+    q->dropped += len;
+    if (q->dropped <= conn_drop_max(&q->c->conn))
+        fcgi_request_stdin_goes_on(q);
+    else if (q->c->nrequests > 1)
+        fcgi_request_stdin_given_up(q);
+    else
+        return CONN_DRAINED;
+    return CONN_DONE;
+}
+
 static enum conn_reason on_stdin(struct fcgi_request *q, const struct fcgi_event *e) {
     struct conn *c = &q->c->conn;
     q->stdin_at = ev_now(c->lane->loop);
     if (q->state == FCGI_STDIN_STATE)
-        return (q->dropped += e->len) > CONN_DROP_MAX ? CONN_DRAINED : CONN_DONE;
+        return drop_stdin(q, e->len);
     if (q->state == FCGI_PARAMS_STATE || q->refusal)
         return CONN_DONE;
     q->r.body.has_reader = q->state == FCGI_JOB_STATE && (!q->r.job.queued || sched_has_threads(c->lane->sched));
@@ -216,14 +229,17 @@ static enum conn_reason manage(struct fcgi_conn *c, const uint8_t *record, size_
 static enum conn_reason on_values_end(struct fcgi_conn *c) {
     uint8_t record[FCGI_VALUES_RESULT_MAX];
     struct lane *lane = c->conn.lane;
+    c->asked = true;
     size_t n = fcgi_values_result(&c->values, record, lane->config.max_connections, lane->config.limit_requests, true);
     return manage(c, record, n);
 }
 
 static enum conn_reason on_request_event(struct fcgi_conn *c, const struct fcgi_event *e) {
     struct fcgi_request *q = fcgi_request_find(c, e->id);
-    if (!q)
+    if (!q) {
+        c->goes_on |= c->given_up && e->type == FCGI_EVENT_STDIN;
         return CONN_DONE; /* FastCGI 1.0, 3.3: records of ids that are not active are ignored */
+    }
     switch (e->type) {
     case FCGI_EVENT_PARAMS:
         on_params(q, e);
@@ -270,10 +286,9 @@ static bool is_stalled(const struct fcgi_request *q, ev_tstamp before) {
     switch (q->state) {
     case FCGI_BODY_STATE:
     case FCGI_JOB_STATE:
-    case FCGI_STDIN_STATE:
         return !q->stdin_ended && q->stdin_at <= before;
     default:
-        return false; /* parameters have a time of their own */
+        return false; /* parameters have a time of their own, and what is answered has too */
     }
 }
 
@@ -282,9 +297,7 @@ static bool is_stalled(const struct fcgi_request *q, ev_tstamp before) {
 static void request_stalled(struct fcgi_request *q) {
     struct conn *c = &q->c->conn;
     q->stdin_ended = true;
-    if (q->state == FCGI_STDIN_STATE)
-        fcgi_request_end(q, 0);
-    else if (q->state == FCGI_BODY_STATE) {
+    if (q->state == FCGI_BODY_STATE) {
         q->refusal = REFUSED_BODY_STALLED;
         fcgi_request_maybe_start(q);
     } else if (!body_complete(&q->r.body)) {
@@ -329,10 +342,6 @@ void fcgi_conn_tell_rest(struct fcgi_conn *c) {
     conn_set_rest(&c->conn, rest_of(c));
 }
 
-static void on_drained(struct conn *conn) {
-    fcgi_conn_tell_rest(conn_of(conn));
-}
-
 static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
     struct fcgi_conn *c = conn_of(conn);
     const uint8_t *end = data + len;
@@ -348,7 +357,7 @@ static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
     if (conn->state == CONN_OPEN)
         expire_stalled(c);
     if (conn->state == CONN_OPEN && c->closing && !c->nrequests && fcgi_decoder_idle(&c->decoder))
-        conn_finish(conn, CONN_DONE, true);
+        conn_finish(conn, CONN_DONE, CONN_END_DRAIN);
     else
         fcgi_conn_tell_rest(c);
     return conn->state == CONN_OPEN;
@@ -364,6 +373,7 @@ static void on_lost(struct conn *conn) {
 static void on_gone(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
     struct fcgi_request *q;
+    fcgi_conn_ending_over(c);
     fcgi_conn_cut(c);
     TAILQ_FOREACH(q, &c->requests, link) {
         if (q->state != FCGI_ENDED_STATE)
@@ -442,8 +452,7 @@ static enum conn_reason on_idle(struct conn *conn) {
     if (!c->nrequests)
         return fcgi_decoder_idle(&c->decoder) ? CONN_IDLE : CONN_SLOW_REQUEST;
     TAILQ_FOREACH(q, &c->requests, link) {
-        if (q->state == FCGI_PARAMS_STATE || q->state == FCGI_STDIN_STATE ||
-            (!q->stdin_ended && !body_complete(&q->r.body)))
+        if (q->state == FCGI_PARAMS_STATE || (!q->stdin_ended && !body_complete(&q->r.body)))
             return CONN_SLOW_REQUEST;
     }
     return CONN_DONE;
@@ -453,6 +462,17 @@ static bool on_complete(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
     struct fcgi_request *only = TAILQ_FIRST(&c->requests);
     return c->closing && c->nrequests == 1 && only->stdin_read;
+}
+
+/* What was answered meanwhile, and is not read to its end, has had no time to be. */
+static void on_drained(struct conn *conn) {
+    struct fcgi_conn *c = conn_of(conn);
+    struct fcgi_request *q;
+    TAILQ_FOREACH(q, &c->requests, link) {
+        if (q->state == FCGI_STDIN_STATE)
+            fcgi_request_stdin_goes_on(q);
+    }
+    fcgi_conn_tell_rest(c);
 }
 
 static void conn_free(struct fcgi_conn *c) {
@@ -481,7 +501,7 @@ static void on_stop(struct conn *conn) {
     if (!conn->paused)
         conn_read(conn);
     if (conn->used && !c->nrequests && fcgi_decoder_idle(&c->decoder))
-        conn_finish(conn, CONN_STOPPING, false);
+        conn_finish(conn, CONN_STOPPING, CONN_END_CLOSE);
     conn_unref(conn);
 }
 
@@ -525,7 +545,7 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
     c->values = (struct fcgi_values){0};
     c->closing = lane->stopping;
     c->nrequests = c->nbegun = c->nheld = 0;
-    c->unread = false;
+    c->asked = c->unread = c->not_kept = c->given_up = c->goes_on = c->ending = false;
     c->trusted = peer_connection_is_trusted(&lane->config, l->is_unix, peer, len);
     c->stalls_looked_at = 0;
     TAILQ_INIT(&c->requests);

@@ -19,7 +19,7 @@ enum fcgi_request_state {
     FCGI_BODY_STATE,   /* STDIN comes, not enough of it to start */
     FCGI_HELD_STATE,   /* could start, but an earlier request has the same id */
     FCGI_JOB_STATE,    /* submitted: waits for a thread or runs */
-    FCGI_STDIN_STATE,  /* answered, END_REQUEST waits for the end of STDIN */
+    FCGI_STDIN_STATE,  /* answered, END_REQUEST waits for the end of STDIN, or for the peer to fall silent */
     FCGI_ENDED_STATE   /* being answered and released, by the function that set this state */
 };
 
@@ -30,16 +30,17 @@ struct fcgi_request {
     uint16_t id;
     uint16_t role;
     bool keep_conn;
-    bool stdin_ended;             /* nothing more of STDIN is waited for */
-    bool stdin_read;              /* its empty record came: the peer sends nothing more for this request */
-    bool stderr_used;             /* STDERR records were stored or sent */
-    bool aborted;                 /* ABORT_REQUEST came */
-    bool held;                    /* its body is: the connection is paused until the application reads */
-    uint64_t held_taken;          /* bytes that it had read at the last look at that */
-    ev_tstamp stdin_at;           /* when something of STDIN came last, or the parameters ended */
-    uint64_t dropped;             /* FCGI_STDIN_STATE: bytes of STDIN */
-    struct lane_wait params_wait; /* while in FCGI_PARAMS_STATE */
-    enum refusal refusal;         /* decided before it starts */
+    bool stdin_ended;         /* nothing more of STDIN is waited for */
+    bool stdin_read;          /* its empty record came: the peer sends nothing more for this request */
+    bool stderr_used;         /* STDERR records were stored or sent */
+    bool aborted;             /* ABORT_REQUEST came */
+    bool held;                /* its body is: the connection is paused until the application reads */
+    uint64_t held_taken;      /* bytes that it had read at the last look at that */
+    ev_tstamp stdin_at;       /* when something of STDIN came last, or the parameters ended */
+    uint64_t dropped;         /* FCGI_STDIN_STATE: bytes of STDIN */
+    struct lane_wait wait;    /* FCGI_PARAMS_STATE: for the rest of them; FCGI_STDIN_STATE: for more of it */
+    struct lane_waits *waits; /* in which `wait` is; NULL: in none */
+    enum refusal refusal;     /* decided before it starts */
     union {
         TAILQ_ENTRY(fcgi_request) link;
         LIST_ENTRY(fcgi_request) free;
@@ -55,9 +56,15 @@ struct fcgi_conn {
     unsigned nbegun; /* requests so far */
     unsigned nheld;  /* requests whose body is held */
     ev_tstamp stalls_looked_at;
-    bool unread;  /* STDIN of a request was not read to its end: a plain close could be a reset */
-    bool trusted; /* what it passes on about the client counts (peer.h) */
-    bool closing; /* a request without FCGI_KEEP_CONN came, or the server stops: ends after the open requests */
+    bool unread;   /* STDIN of a request was not read to its end: a plain close could be a reset */
+    bool trusted;  /* what it passes on about the client counts (peer.h) */
+    bool closing;  /* ends after the open requests: `not_kept`, it has had its number of them, or the server stops */
+    bool not_kept; /* a request without FCGI_KEEP_CONN came: the peer knows that it ends */
+    bool asked;    /* the peer has asked GET_VALUES: it multiplexes */
+    bool given_up; /* a body was not waited for any longer: ends when it has had no request for a moment */
+    bool goes_on;  /* more of it came all the same */
+    bool ending;   /* and has none now */
+    struct lane_wait ending_wait; /* while `ending`: for a request */
     LIST_ENTRY(fcgi_conn) free;
 };
 

@@ -10,6 +10,10 @@
 #include <fastcgi.h>
 #include <stdlib.h>
 
+enum {
+    UNDER_WAY = 256 << 10 /* bytes; what two Unix sockets hold, generously */
+};
+
 static const struct sched_job_ops fcgi_job_ops;
 static void body_room(struct body *body);
 
@@ -17,8 +21,12 @@ static struct fcgi_request *request_of_job(struct sched_job *job) {
     return (struct fcgi_request *)(void *)((char *)job - offsetof(struct fcgi_request, r.job));
 }
 
+static struct fcgi_request *request_of_wait(struct lane_wait *wait) {
+    return (struct fcgi_request *)(void *)((char *)wait - offsetof(struct fcgi_request, wait));
+}
+
 static void params_late(struct lane_wait *wait) {
-    struct fcgi_request *q = (struct fcgi_request *)(void *)((char *)wait - offsetof(struct fcgi_request, params_wait));
+    struct fcgi_request *q = request_of_wait(wait);
     /* What still comes for this id belongs to no request, and is ignored. */
     q->keep_conn = false;
     q->refusal = REFUSED_PARAMS_LATE;
@@ -54,7 +62,10 @@ struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_eve
     q->refusal = NOT_REFUSED;
     q->dropped = 0; /* r.vars is set when the parameters end, in whichever way */
     q->r.authorizer = begin->role == FCGI_AUTHORIZER;
-    lane_wait_begins(lane, &lane->headers, &q->params_wait, params_late);
+    if (c->ending)
+        fcgi_conn_ending_over(c);
+    lane_wait_begins(lane, &lane->headers, &q->wait, params_late);
+    q->waits = &lane->headers;
     TAILQ_INSERT_TAIL(&c->requests, q, link);
     c->nrequests++;
     c->nbegun++;
@@ -69,8 +80,9 @@ void fcgi_request_free(struct fcgi_request *q) {
 }
 
 void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state) {
-    if (q->state == FCGI_PARAMS_STATE)
-        lane_wait_ends(&q->c->conn.lane->headers, &q->params_wait);
+    if (q->waits)
+        lane_wait_ends(q->waits, &q->wait);
+    q->waits = NULL;
     q->state = state;
 }
 
@@ -107,13 +119,41 @@ struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id) {
 
 static void release_held(struct fcgi_conn *c, uint16_t id);
 
+void fcgi_conn_ending_over(struct fcgi_conn *c) {
+    if (c->ending)
+        lane_wait_ends(&c->conn.lane->stall, &c->ending_wait);
+    c->ending = false;
+}
+
+static void ending_late(struct lane_wait *wait) {
+    struct fcgi_conn *c = (struct fcgi_conn *)(void *)((char *)wait - offsetof(struct fcgi_conn, ending_wait));
+    fcgi_conn_ending_over(c);
+    c->closing = true;
+    conn_finish(&c->conn, CONN_DONE, c->goes_on || conn_readable(&c->conn) ? CONN_END_DRAIN : CONN_END_CLOSE);
+}
+
+/* A peer may be sending another request, which would be lost when the connection ended now. HAProxy 2.6, when it
+ * multiplexes, goes on to use a connection on which a body was not sent to its end, and never notices that it has ended:
+ * the next client has a 502. Such a peer asks GET_VALUES first; for it the connection stays until --idle-timeout. */
+static void ending_begins(struct fcgi_conn *c) {
+    if (c->asked || c->ending || c->conn.state != CONN_OPEN)
+        return;
+    lane_wait_begins(c->conn.lane, &c->conn.lane->stall, &c->ending_wait, ending_late);
+    c->ending = true;
+}
+
 /* Ends the connection when its last request was answered and it is not to be kept. STDIN that was not read to its end
- * would turn a plain close into a reset (FastCGI 1.0, 5.1 has no early end for the web server's side). */
+ * would turn a plain close into a reset (FastCGI 1.0, 5.1 has no early end for the web server's side). A peer that means
+ * to keep it may be sending its next request: that must fail, and not seem to have arrived. */
 void fcgi_conn_after_request(struct fcgi_conn *c) {
-    if (c->closing && !c->nrequests)
-        conn_finish(&c->conn, CONN_DONE, c->unread || !fcgi_decoder_idle(&c->decoder));
-    else
+    if (c->given_up && !c->closing && !c->nrequests)
+        ending_begins(c);
+    if (!c->closing || c->nrequests)
         fcgi_conn_tell_rest(c);
+    else if (c->unread || !fcgi_decoder_idle(&c->decoder))
+        conn_finish(&c->conn, CONN_DONE, CONN_END_DRAIN);
+    else
+        conn_finish(&c->conn, CONN_DONE, c->not_kept ? CONN_END_PART : CONN_END_CLOSE);
 }
 
 /* A peer that multiplexes could keep a server that stops from ever having no request of it. "Cannot multiplex" behind a
@@ -140,8 +180,46 @@ void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
     conn_unref(&c->conn);
 }
 
-/* The answer is complete. On a kept connection END_REQUEST waits until STDIN was read to its end: proxies take the
- * records that come later for those of the next request. */
+/* The answer is out, and nothing of STDIN has come for a while. */
+static void stdin_silent(struct lane_wait *wait) {
+    struct fcgi_request *q = request_of_wait(wait);
+    struct fcgi_conn *c = q->c;
+    if (conn_blocked(&c->conn)) {
+        /* A peer that takes nothing may send nothing for that reason (fcgi_request_stdin_goes_on comes when it did). */
+        lane_wait_ends(q->waits, wait);
+        q->waits = NULL;
+    } else if (c->conn.paused || conn_readable(&c->conn))
+        lane_wait_again(c->conn.lane, q->waits, wait); /* the loop does not read, or was late, not the peer */
+    else
+        fcgi_request_stdin_given_up(q);
+}
+
+void fcgi_request_stdin_goes_on(struct fcgi_request *q) {
+    struct lane *lane = q->c->conn.lane;
+    struct lane_waits *waits = q->dropped > UNDER_WAY ? &lane->stall : &lane->silence;
+    if (q->waits == waits) {
+        lane_wait_again(lane, waits, &q->wait);
+        return;
+    }
+    if (q->waits)
+        lane_wait_ends(q->waits, &q->wait);
+    lane_wait_begins(lane, waits, &q->wait, stdin_silent);
+    q->waits = waits;
+}
+
+void fcgi_request_stdin_given_up(struct fcgi_request *q) {
+    log_debug("connection %llu: request %u: answered, and the rest of its body does not come", q->c->conn.number,
+              q->id);
+    q->c->given_up = true;
+    q->stdin_ended = true;
+    fcgi_request_end(q, 0);
+}
+
+/* The answer is complete. On a kept connection END_REQUEST waits until STDIN was read to its end: H2O and HAProxy take
+ * the records that come later for those of the next request. nginx sends nothing more of it once it has the head of the
+ * answer, and waits for END_REQUEST: it comes when the peer has fallen silent. Who has sent more than can have been under
+ * way before the answer means to send it all, and has more time: H2O 2.2 on a busy machine pauses, and ends itself by a
+ * failing assertion when END_REQUEST comes then. */
 static void request_answered(struct fcgi_request *q) {
     struct fcgi_conn *c = q->c;
     if (q->stdin_ended || !q->keep_conn || c->conn.state != CONN_OPEN || c->conn.read_ended) {
@@ -157,7 +235,9 @@ static void request_answered(struct fcgi_request *q) {
         conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
     buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
     fcgi_request_set_state(q, FCGI_STDIN_STATE);
-    if (c->conn.state != CONN_OPEN)
+    if (c->conn.state == CONN_OPEN)
+        fcgi_request_stdin_goes_on(q);
+    else
         fcgi_request_release(q);
     conn_unref(&c->conn);
 }
@@ -277,7 +357,7 @@ static void request_break_off(struct fcgi_request *q) {
     if (buf_len(&q->r.out))
         conn_output(c, buf_head(&q->r.out), buf_len(&q->r.out));
     q->c->unread |= !q->stdin_read;
-    conn_finish(c, CONN_BROKEN_OFF, q->c->unread);
+    conn_finish(c, CONN_BROKEN_OFF, q->c->unread ? CONN_END_DRAIN : CONN_END_PART);
     fcgi_request_release(q);
     conn_unref(c);
 }

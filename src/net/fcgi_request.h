@@ -26,6 +26,13 @@ void fcgi_request_maybe_start(struct fcgi_request *q);
 /* Answers it, or submits it to the scheduler. */
 void fcgi_request_start(struct fcgi_request *q);
 
+/* FCGI_STDIN_STATE: something of STDIN came, or the peer has taken all that waited for it; it has time to send more. */
+void fcgi_request_stdin_goes_on(struct fcgi_request *q);
+
+/* FCGI_STDIN_STATE: the rest of STDIN is not waited for any longer, and what comes of it is that of an id that is not
+ * active. Ends the request, and the connection a moment later or after the others. */
+void fcgi_request_stdin_given_up(struct fcgi_request *q);
+
 /* Sends what is stored of the answer and END_REQUEST behind it, and ends the request. */
 void fcgi_request_end(struct fcgi_request *q, uint32_t app_status);
 
@@ -57,5 +64,8 @@ void fcgi_conn_after_request(struct fcgi_conn *c);
 
 /* Calls conn_set_rest. */
 void fcgi_conn_tell_rest(struct fcgi_conn *c);
+
+/* The connection has something to do again, or is gone. */
+void fcgi_conn_ending_over(struct fcgi_conn *c);
 
 #endif

@@ -9,8 +9,8 @@
 #define WSGI_FCGI_NET_FRONTEND_H
 
 #include "net/listener.h"
+#include "net/wait.h"
 
-#include <ev.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 
@@ -22,13 +22,6 @@ struct frontend {
     void (*accept)(struct lane *lane, int fd, const struct listener *l, const struct sockaddr *peer, socklen_t len);
     /* Frees what is left in the front end's pool of a lane that ends. */
     void (*free_pool)(struct lane *lane);
-};
-
-/* Something that is to happen within a time, or else is `late`: see lane_wait_begins. */
-struct lane_wait {
-    ev_tstamp began_at;
-    void (*late)(struct lane_wait *wait);
-    TAILQ_ENTRY(lane_wait) link;
 };
 
 /* Connections and requests of a front end that are kept for reuse. */

@@ -378,7 +378,7 @@ static void input_ends(struct http_conn *c) {
         return; /* on_drained goes on */
     if (!c->q) {
         wait_ends(c);
-        http_conn_finish(c, CONN_EOF, false);
+        http_conn_finish(c, CONN_EOF, CONN_END_CLOSE);
     } else if (!c->q->wire.ended && !c->q->input_bad)
         cut_body(c->q, ECONNABORTED, REFUSED_BODY_SHORT);
 }
@@ -568,7 +568,7 @@ static void on_stop(struct conn *conn) {
         if (c->q)
             atomic_store(&c->q->keep, false);
         if (c->nbegun && c->state == HTTP_IDLE_STATE)
-            http_conn_finish(c, CONN_STOPPING, false);
+            http_conn_finish(c, CONN_STOPPING, CONN_END_CLOSE);
     }
     conn_unref(conn);
 }

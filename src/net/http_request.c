@@ -77,10 +77,10 @@ void http_request_release(struct http_request *q) {
 
 /* Answers. */
 
-void http_conn_finish(struct http_conn *c, enum conn_reason reason, bool unread) {
+void http_conn_finish(struct http_conn *c, enum conn_reason reason, enum conn_end end) {
     c->state = HTTP_ENDED_STATE;
     conn_resume(&c->conn);
-    conn_finish(&c->conn, reason, unread || buf_len(&c->in));
+    conn_finish(&c->conn, reason, buf_len(&c->in) ? CONN_END_DRAIN : end);
     buf_reset(&c->in, 0);
 }
 
@@ -88,7 +88,7 @@ void http_conn_become_idle(struct http_conn *c) {
     c->state = HTTP_IDLE_STATE;
     c->skipped_line = false;
     if (c->closing || (c->conn.read_ended && !buf_len(&c->in)))
-        http_conn_finish(c, CONN_DONE, false);
+        http_conn_finish(c, CONN_DONE, CONN_END_CLOSE);
     else if (ev_now(c->conn.lane->loop) > c->conn.active_at + 1)
         conn_touch(&c->conn);
 }
@@ -110,7 +110,7 @@ static void request_unanswered(struct http_request *q, enum conn_reason reason) 
     if (goes_on)
         http_conn_become_idle(c);
     else
-        http_conn_finish(c, reason, unread);
+        http_conn_finish(c, reason, unread ? CONN_END_DRAIN : CONN_END_PART);
 }
 
 void http_request_drop(struct http_request *q, enum drop why) {
@@ -142,7 +142,7 @@ static void request_answered(struct http_request *q) {
         if (kept)
             http_conn_become_idle(c);
         else
-            http_conn_finish(c, CONN_DONE, unread);
+            http_conn_finish(c, CONN_DONE, unread ? CONN_END_DRAIN : CONN_END_PART);
     }
     conn_unref(&c->conn);
 }
@@ -221,7 +221,7 @@ static void request_break_off(struct http_request *q) {
     else {
         bool unread = !q->wire.ended;
         http_request_release(q);
-        http_conn_finish(c, CONN_BROKEN_OFF, unread);
+        http_conn_finish(c, CONN_BROKEN_OFF, unread ? CONN_END_DRAIN : CONN_END_PART);
     }
     conn_unref(&c->conn);
 }

@@ -22,9 +22,12 @@ enum {
     ROOM_TRIES = 256,      /* connections that turn out to be busy when one is to be closed, before others get a turn */
     ACCEPT_BATCH = 64,     /* connections accepted before the others get a turn */
     FULL_LOG_SECONDS = 10, /* between two lines that say the same */
-    BODY_WINDOW_SECONDS = 30 /* without --header-timeout */
+    BODY_WINDOW_SECONDS = 30, /* without --header-timeout */
+    STOP_SECONDS = 5          /* for which connections without a request stay open when the lane stops */
 };
 static const ev_tstamp ACCEPT_PAUSE = 0.5; /* seconds without descriptors before accept is tried again */
+static const ev_tstamp SILENCE = 0.05;     /* seconds; a peer that means to send more of a body does so in less */
+static const ev_tstamp STALL = 0.5;        /* unless it has too much else to do */
 
 static const struct frontend *const frontends[] = {
     [LISTENER_FASTCGI] = &fcgi_protocol,
@@ -98,12 +101,15 @@ static void log_made_room(struct lane *lane, int error) {
 }
 
 /* The next one to be closed for another: those that are over but for the peer's end of them, then those that rest, those
- * that have sent half a header, and of each kind that which has done so for longest. */
+ * that have sent half a header, those whose peer goes on sending what nobody wants, and of each kind that which has done
+ * so for longest. */
 static struct conn *first_to_go(struct lane *lane) {
-    struct conn *c = TAILQ_FIRST(&lane->lingering);
+    struct conn *c = conn_first_lingering(&lane->parting);
     if (!c)
         c = TAILQ_FIRST(&lane->rests[CONN_RESTING]);
-    return c ? c : TAILQ_FIRST(&lane->rests[CONN_BEGUN]);
+    if (!c)
+        c = TAILQ_FIRST(&lane->rests[CONN_BEGUN]);
+    return c ? c : conn_first_lingering(&lane->draining);
 }
 
 enum room { ROOM_NONE, ROOM_LATER, ROOM_MADE };
@@ -115,11 +121,13 @@ static enum room make_room(struct lane *lane, int error) {
     for (int tries = 0; (c = first_to_go(lane)); tries++) {
         if (tries == ROOM_TRIES)
             return ROOM_LATER;
+        bool over = c->state == CONN_LINGERING && c->end == CONN_END_PART;
         if (c->state == CONN_LINGERING)
             conn_close(c, CONN_MADE_ROOM);
         else if (!conn_gives_way(c))
             continue;
-        log_made_room(lane, error);
+        if (!over) /* it costs nobody anything */
+            log_made_room(lane, error);
         return ROOM_MADE;
     }
     return ROOM_NONE;
@@ -268,30 +276,6 @@ static void idle_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     idle_timer_start(lane);
 }
 
-static void linger_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
-    (void)revents;
-    struct lane *lane = w->data;
-    struct conn *c;
-    struct conn *next;
-    for (c = TAILQ_FIRST(&lane->lingering); c; c = next) {
-        next = TAILQ_NEXT(c, link);
-        if (c->active_at + CONN_LINGER_SECONDS <= ev_now(loop) || c->linger_since + CONN_LINGER_MAX <= ev_now(loop))
-            conn_close(c, CONN_DRAINED);
-    }
-    c = TAILQ_FIRST(&lane->lingering);
-    if (c) {
-        ev_timer_set(w, c->active_at + CONN_LINGER_SECONDS - ev_now(loop), 0.);
-        ev_timer_start(loop, w);
-    }
-}
-
-void lane_lingers(struct lane *lane) {
-    if (!ev_is_active(&lane->linger_timer)) {
-        ev_timer_set(&lane->linger_timer, CONN_LINGER_SECONDS, 0.);
-        ev_timer_start(lane->loop, &lane->linger_timer);
-    }
-}
-
 /* Waits: one timer for each list of them, due when its oldest is. */
 
 static void waits_timer_start(struct ev_loop *loop, struct lane_waits *waits, ev_tstamp due) {
@@ -322,11 +306,12 @@ static void waits_init(struct lane_waits *waits, ev_tstamp after) {
 }
 
 /* Before the loop waits. */
-static void waits_watch(struct ev_loop *loop, struct lane_waits *waits) {
+static inline void waits_watch(struct ev_loop *loop, struct lane_waits *waits) {
     struct lane_wait *oldest = TAILQ_FIRST(&waits->list);
-    if (!oldest)
+    bool active = ev_is_active(&waits->timer);
+    if (!oldest && active)
         ev_timer_stop(loop, &waits->timer);
-    else if (waits->after > 0 && !ev_is_active(&waits->timer))
+    else if (oldest && waits->after > 0 && !active)
         waits_timer_start(loop, waits, oldest->began_at + waits->after);
 }
 
@@ -341,21 +326,33 @@ void lane_wait_ends(struct lane_waits *waits, struct lane_wait *wait) {
     TAILQ_REMOVE(&waits->list, wait, link);
 }
 
+void lane_wait_again(struct lane *lane, struct lane_waits *waits, struct lane_wait *wait) {
+    wait->began_at = ev_now(lane->loop);
+    if (TAILQ_NEXT(wait, link)) {
+        TAILQ_REMOVE(&waits->list, wait, link);
+        TAILQ_INSERT_TAIL(&waits->list, wait, link);
+    }
+}
+
 /* Before the loop waits: whatever is open by now is watched, and somebody has to notice when it is idle for too long. */
 static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
     (void)revents;
     struct lane *lane = w->data;
-    struct conn *c;
-    while ((c = TAILQ_FIRST(&lane->unwatched)))
-        conn_watch(c);
+    struct conn *c, *next;
+    for (c = TAILQ_FIRST(&lane->unwatched); c; c = next) {
+        next = TAILQ_NEXT(c, unwatched_link);
+        conn_settle(c);
+    }
     if (TAILQ_EMPTY(&lane->conns))
         ev_timer_stop(loop, &lane->idle_timer);
     else if (!ev_is_active(&lane->idle_timer))
         idle_timer_start(lane);
-    if (TAILQ_EMPTY(&lane->lingering))
-        ev_timer_stop(loop, &lane->linger_timer);
     waits_watch(loop, &lane->headers);
     waits_watch(loop, &lane->bodies);
+    waits_watch(loop, &lane->silence);
+    waits_watch(loop, &lane->stall);
+    waits_watch(loop, &lane->draining);
+    waits_watch(loop, &lane->parting);
 }
 
 /* The end. */
@@ -462,6 +459,10 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     TAILQ_INIT(&lane->unwatched);
     waits_init(&lane->headers, config->header_timeout);
     waits_init(&lane->bodies, config->header_timeout > 0 ? config->header_timeout : BODY_WINDOW_SECONDS);
+    waits_init(&lane->silence, SILENCE);
+    waits_init(&lane->stall, STALL);
+    waits_init(&lane->draining, CONN_DRAIN_SECONDS);
+    waits_init(&lane->parting, CONN_PART_SECONDS);
     atomic_flag_clear(&lane->stop_posted);
     atomic_flag_clear(&lane->abort_posted);
     lane->accepting = calloc(listeners->count, sizeof *lane->accepting);
@@ -489,11 +490,10 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     }
     ev_timer_init(&lane->accept_pause, accept_pause_cb, 0., 0.);
     ev_timer_init(&lane->idle_timer, idle_timer_cb, 0., 0.);
-    ev_timer_init(&lane->linger_timer, linger_timer_cb, 0., 0.);
-    ev_timer_init(&lane->stop_timer, stop_timer_cb, CONN_LINGER_SECONDS, 0.);
+    ev_timer_init(&lane->stop_timer, stop_timer_cb, STOP_SECONDS, 0.);
     ev_prepare_init(&lane->prepare, prepare_cb);
     lane->accept_pause.data = lane->idle_timer.data = lane->prepare.data = lane;
-    lane->linger_timer.data = lane->stop_timer.data = lane;
+    lane->stop_timer.data = lane;
     ev_prepare_start(lane->loop, &lane->prepare);
     return lane;
 }

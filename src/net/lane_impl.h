@@ -42,7 +42,7 @@ struct lane {
     ev_tstamp closed_logged_at; /* or that idle ones are closed for them */
 
     TAILQ_HEAD(conn_list, conn) conns; /* least recently active first */
-    struct conn_list lingering;        /* those in CONN_LINGERING, in the same order */
+    struct conn_list lingering;        /* those in CONN_LINGERING */
     struct conn_list closed;           /* those in CONN_CLOSED, whose requests are not all over */
     TAILQ_HEAD(, conn) unsent;         /* whose output waits for the peer, by conn.out_at */
     struct conn_list
@@ -50,8 +50,11 @@ struct lane {
     TAILQ_HEAD(, conn) unwatched; /* open ones whose descriptor libev does not know yet */
     struct lane_waits headers;    /* for the ends of header sections: --header-timeout */
     struct lane_waits bodies;     /* for the ends of the windows of http_pace.h */
+    struct lane_waits silence;    /* for more of a body whose request is answered... */
+    struct lane_waits stall;      /* ...from a peer that has gone on sending it (fcgi_request.c) */
+    struct lane_waits draining;   /* of those that linger, after CONN_END_DRAIN... */
+    struct lane_waits parting;    /* ...and CONN_END_PART */
     ev_timer idle_timer;
-    ev_timer linger_timer;
     ev_timer stop_timer;
     ev_prepare prepare;
     unsigned long long next_conn;
@@ -94,14 +97,14 @@ void lane_conn_closed(struct lane *lane);
 /* Ends a pause in accepting: something may be had now. */
 void lane_accept_again(struct lane *lane);
 
-/* A connection began to linger. */
-void lane_lingers(struct lane *lane);
-
 /* Something is to happen within the time of this list of the lane's, or `late` is called, which must end the wait;
  * lane_wait_ends says that it has happened, or that it is not waited for any more. */
 void lane_wait_begins(struct lane *lane, struct lane_waits *waits, struct lane_wait *wait,
                       void (*late)(struct lane_wait *wait));
 void lane_wait_ends(struct lane_waits *waits, struct lane_wait *wait);
+
+/* It has happened, and is to happen again: the time begins anew. */
+void lane_wait_again(struct lane *lane, struct lane_waits *waits, struct lane_wait *wait);
 
 /* Ends the scheduler when the lane stops and the last connection and request are gone. */
 void lane_check_stopped(struct lane *lane);

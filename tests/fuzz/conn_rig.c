@@ -73,6 +73,8 @@ static unsigned check_conn(struct conn *conn, enum conn_state lowest, enum conn_
 }
 
 static void check_lane(void) {
+    struct lane_waits *const lists[] = {&rig.lane->headers, &rig.lane->silence, &rig.lane->stall, &rig.lane->draining,
+                                        &rig.lane->parting};
     struct conn *c;
     struct lane_wait *wait;
     unsigned open = 0, waits = 0;
@@ -81,11 +83,13 @@ static void check_lane(void) {
         open++;
     }
     TAILQ_FOREACH(c, &rig.lane->lingering, link) {
-        check_conn(c, CONN_LINGERING, CONN_LINGERING);
+        waits += 1 + check_conn(c, CONN_LINGERING, CONN_LINGERING);
         open++;
     }
-    TAILQ_FOREACH(wait, &rig.lane->headers.list, link) {
-        waits--;
+    for (unsigned i = 0; i < sizeof lists / sizeof *lists; i++) {
+        TAILQ_FOREACH(wait, &lists[i]->list, link) {
+            waits--;
+        }
     }
     assert(!waits && open == rig.lane->nconns && open <= rig.lane->nlive);
     for (int rest = CONN_RESTING; rest < CONN_REST_COUNT; rest++) {
@@ -135,8 +139,10 @@ static void give_way(enum conn_rest rest) {
 void rig_idle(void) {
     struct conn *c;
     uint8_t which = rig_next();
-    if (which & 1) {
-        rig_late(&rig.lane->headers);
+    if (which & 1 || which & 128) {
+        rig_late(which & 1 ? &rig.lane->headers : &rig.lane->silence);
+        if (which & 128)
+            rig_late(&rig.lane->stall);
         return;
     }
     if ((which & 6) == 6) {
@@ -150,11 +156,8 @@ void rig_idle(void) {
 }
 
 void rig_linger(void) {
-    struct conn *c;
-    TAILQ_FOREACH(c, &rig.lane->lingering, link) {
-        c->active_at -= RIG_LONG;
-    }
-    fire(&rig.lane->linger_timer);
+    rig_late(&rig.lane->draining);
+    rig_late(&rig.lane->parting);
 }
 
 void rig_stop(void) {
@@ -433,6 +436,7 @@ static void begin(uint8_t choice) {
         rig.front->configure(&config, choice);
     rig.lane = lane_new(&config, &none);
     assert(rig.lane && !lane_start(rig.lane));
+    rig.lane->silence.after = rig.lane->stall.after = 60; /* passes in rig_idle only, however slow the machine is */
     for (size_t i = 0; i < RIG_PEERS; i++)
         rig.peers[i].fd = -1;
 }

@@ -28,7 +28,7 @@ struct rig_front {
     void (*accept)(unsigned peer, int fd, bool is_unix);
     void (*sent)(unsigned peer, const uint8_t *data, size_t len); /* or NULL */
     void (*received)(unsigned peer, const uint8_t *data, size_t len);
-    unsigned (*check_conn)(struct conn *conn); /* between two steps; returns how many of lane.waits are its own */
+    unsigned (*check_conn)(struct conn *conn); /* between two steps; returns how many waits of the lane are its own */
     void (*check_answered)(struct conn *conn); /* when all is done that can be without further input */
 };
 
@@ -93,7 +93,7 @@ void rig_put(void);        /* which request, length */
 void rig_transmit(void);   /* which request, length */
 void rig_break_off(void);  /* which request */
 void rig_return(void);     /* which request */
-void rig_idle(void);       /* the idle time-out passes, or that of headers, or a place is needed */
+void rig_idle(void);       /* the idle time-out passes, that of headers or of bodies, or a place is needed */
 void rig_late(struct lane_waits *waits);
 void rig_linger(void);       /* the time passes that a connection may linger */
 void rig_stop(void);         /* the lane stops */

@@ -38,26 +38,37 @@ static void check_request(const struct fcgi_request *q, bool has_earlier) {
         assert(!q->r.job.queued && !q->r.thread);
 }
 
+/* Who waits for a peer that may do nothing waits with a time, or for output to be taken, which has one. */
+static void check_wait(struct conn *conn, const struct fcgi_request *q) {
+    if (q->state == FCGI_STDIN_STATE)
+        assert(q->waits == &rig.lane->silence || q->waits == &rig.lane->stall || conn_blocked(conn));
+    else
+        assert(q->waits == (q->state == FCGI_PARAMS_STATE ? &rig.lane->headers : NULL));
+}
+
 static unsigned check_conn(struct conn *conn) {
     const struct fcgi_conn *c = fcgi_of(conn);
     struct fcgi_request *q, *earlier;
-    unsigned requests = 0, incomplete = 0, held = 0;
+    unsigned requests = 0, incomplete = 0, held = 0, waits = c->ending;
     TAILQ_FOREACH(q, &c->requests, link) {
         for (earlier = TAILQ_FIRST(&c->requests); earlier != q && earlier->id != q->id;)
             earlier = TAILQ_NEXT(earlier, link);
         check_request(q, earlier != q);
         incomplete += q->state == FCGI_PARAMS_STATE;
         held += q->held;
+        check_wait(conn, q);
+        waits += q->waits != NULL;
         requests++;
     }
     assert(requests == c->nrequests && conn->refs == requests + 1);
     assert(conn->state == CONN_OPEN || !requests);
     assert(held == c->nheld && conn->paused == (held > 0));
+    assert(!c->ending || (c->given_up && !requests));
     assert(requests <= 2 * rig.lane->config.limit_requests);
     assert(conn->rest != CONN_RESTING || (!requests && fcgi_decoder_idle(&c->decoder)));
     assert(conn->rest != CONN_BEGUN || requests == incomplete);
     assert(conn->rest != CONN_BUSY || conn->state != CONN_OPEN || requests > incomplete || conn_blocked(conn));
-    return incomplete;
+    return waits;
 }
 
 static void check_answered(struct conn *conn) {

@@ -9,14 +9,17 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Bench:
-    """A proxy and the server behind it; with `relayed` a relay between them, which sees their connections."""
+    """A proxy and the server behind it; with `relayed` a relay between them, which sees their connections; with `tcp` they
+    speak over TCP."""
 
-    def __init__(self, variant, *options, relayed=False, socket_path=None, **more):
+    def __init__(self, variant, *options, relayed=False, socket_path=None, tcp=False, **more):
         self.servers = []
         self.relay = None
-        self.options, self.socket_path = options, socket_path
+        self.options, self.socket_path = options + ("-s", "127.0.0.1:0") * tcp, socket_path
         self.server = self.start_server()
         try:
+            if tcp:
+                more["tcp"] = int(self.server.wait_log(r"listening on 127\.0\.0\.1:(\d+)").group(1))
             if relayed:
                 self.relay = Relay(self.server.path)
             self.proxy = proxies.Proxy(variant, (self.relay or self.server).path if not socket_path else socket_path,

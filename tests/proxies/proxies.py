@@ -39,6 +39,8 @@ error_log {dir}/log info;
 events {{ worker_connections 1024; }}
 http {{
     access_log off;
+    sendfile on;
+    tcp_nopush on;
     client_body_temp_path {dir}/body;
     fastcgi_temp_path {dir}/fastcgi;
     proxy_temp_path {dir}/proxy;
@@ -163,6 +165,16 @@ MOUNT = {
     "h2o": [("      /:\n", "      /app:\n")],
 }
 
+# The address of a server on TCP in place of the socket's.
+TCP = {
+    "nginx": ("server unix:%s;" % SOCKET, "server 127.0.0.1:%d;"),
+    "caddy": ("reverse_proxy unix/%s {" % SOCKET, "reverse_proxy 127.0.0.1:%d {"),
+    "apache": ("unix:%s|fcgi://app/ " % SOCKET, "fcgi://127.0.0.1:%d/ "),
+    "lighttpd": ('"socket" => "%s"' % SOCKET, '"host" => "127.0.0.1", "port" => %d'),
+    "haproxy": ("unix@%s" % SOCKET, "127.0.0.1:%d"),
+    "h2o": ("type: unix\n          port: %s" % SOCKET, "type: tcp\n          host: 127.0.0.1\n          port: %d"),
+}
+
 # What makes a proxy write FCGI_STDERR into its log, where it does not do so anyway.
 STDERR = {"caddy": ["+capture_stderr"], "haproxy": ["+log-stderr global"]}
 
@@ -276,17 +288,19 @@ class Response:
 class Proxy:
     """A running proxy in front of the server at `socket_path`."""
 
-    def __init__(self, variant, socket_path, mount=None, tls=False, stderr=False, main=""):
-        """`main` is put behind KINDS[...]["main"]."""
+    def __init__(self, variant, socket_path, mount=None, tls=False, stderr=False, main="", changes=(), tcp=None):
+        """`main` is put behind KINDS[...]["main"], and `changes` are made besides those of the variant. `tcp` is a port
+        of the server, to be asked there."""
         self.variant, self.main = variant, main
         self.kind, self.changes = VARIANTS[variant]
+        self.changes = self.changes + list(changes)
         if stderr:
             self.changes = self.changes + STDERR.get(self.kind, [])
         if mount:
             self.changes = self.changes + MOUNT[mount]
         if tls:
             self.changes = self.changes + TLS[self.kind]
-        self.tls = tls
+        self.tls, self.tcp = tls, tcp
         self.socket_path = socket_path
         self.dir = tempfile.mkdtemp(prefix="wsgi-fcgi-%s." % self.kind)
         os.chmod(self.dir, 0o777)
@@ -324,6 +338,10 @@ class Proxy:
             text = file.read()
         for change in self.changes:
             text = switch(text, change)
+        if self.tcp:
+            old, new = TCP[self.kind]
+            assert old in text, "%s is not in %s" % (old, kind["file"])
+            text = text.replace(old, new % self.tcp)
         for old, new in {**kind["listen"], **CERTIFICATE, SOCKET: self.socket_path,
                          STATIC: self.dir + "/static"}.items():
             assert old.format() in text or STATIC == old or old in CERTIFICATE, "%s is not in %s" % (old, kind["file"])

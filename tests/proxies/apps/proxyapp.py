@@ -29,6 +29,16 @@ def slow_echo(environ, start_response, query):
 
 
 @route
+def redirect_soon(environ, start_response, query):
+    """Computes for a moment, as any view does, and reads nothing of the body: the proxy sends until there is no room."""
+    end = time.monotonic() + 0.002
+    while time.monotonic() < end:
+        pass
+    start_response("302 Found", [("Location", "http://www.example.org/")])
+    return iter([b"elsewhere"])
+
+
+@route
 def upload(environ, start_response, query):
     """Tells the gate when the first bytes of the body are there; answers with the length of all."""
     length = len(environ["wsgi.input"].read(1000))

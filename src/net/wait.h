@@ -1,0 +1,14 @@
+/* Something that is to happen within a time: lane_wait_begins in net/lane_impl.h. */
+#ifndef WSGI_FCGI_NET_WAIT_H
+#define WSGI_FCGI_NET_WAIT_H
+
+#include <ev.h>
+#include <sys/queue.h>
+
+struct lane_wait {
+    ev_tstamp began_at;
+    void (*late)(struct lane_wait *wait); /* it has not happened */
+    TAILQ_ENTRY(lane_wait) link;
+};
+
+#endif
