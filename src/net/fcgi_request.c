@@ -411,11 +411,9 @@ void fcgi_request_hold(struct fcgi_request *q) {
 }
 
 /* The time in which nothing was read from the connection is not one in which nothing came. */
-void fcgi_request_unhold(struct fcgi_request *q) {
+void fcgi_request_let_go(struct fcgi_request *q) {
     struct fcgi_conn *c = q->c;
     struct fcgi_request *p;
-    if (!q->held)
-        return;
     q->held = false;
     if (--c->nheld || c->conn.state == CONN_CLOSED)
         return;

@@ -39,7 +39,11 @@ void fcgi_request_end(struct fcgi_request *q, uint32_t app_status);
 /* What comes of its body is held in memory, since it cannot be kept, until the application reads: nothing more is read
  * from the connection, until that is over for all of its requests. */
 void fcgi_request_hold(struct fcgi_request *q);
-void fcgi_request_unhold(struct fcgi_request *q);
+void fcgi_request_let_go(struct fcgi_request *q);
+static inline void fcgi_request_unhold(struct fcgi_request *q) {
+    if (q->held)
+        fcgi_request_let_go(q);
+}
 
 /* Nothing more of the body can be taken (q->refusal says why): it is answered, unless the application runs and reads an
  * error. */
