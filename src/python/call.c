@@ -6,6 +6,7 @@
 #include "python/child.h"
 #include "python/compat.h"
 #include "python/spare.h"
+#include "request/answer.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -65,6 +66,12 @@ static void set_sending_error(void) {
     PyErr_SetString(PyExc_RuntimeError, "another thread is sending a part of this answer");
 }
 
+/* Of an answer whose body is not sent. That of a status without content is nobody's: for a 304 it would be taken for the
+ * length of the answer that it stands for (RFC 9110, 8.6). */
+static bool may_tell_length(const struct wsgi_call *call) {
+    return call->head_only && answer_content(call->r->status) == ANSWER_ANY;
+}
+
 int call_set_length(struct wsgi_call *call, uint64_t length) {
     char digits[DECIMAL_MAX];
     /* The head belongs to the thread that sends it. */
@@ -72,7 +79,7 @@ int call_set_length(struct wsgi_call *call, uint64_t length) {
         set_sending_error();
         return -1;
     }
-    if (call->length_set || !call->r || call->r->head_stored || (call->no_body && !call->head_only))
+    if (call->length_set || !call->r || call->r->head_stored || (call->no_body && !may_tell_length(call)))
         return 0;
     struct buf *head = &call->r->head;
     struct slice number = decimal(digits, length);
