@@ -147,14 +147,16 @@ static void request_answered(struct http_request *q) {
     conn_unref(&c->conn);
 }
 
-/* The log lines of what is malformed: at most one a second. */
+/* The log lines of what is malformed: at most one a second. Where it is the body, the head says which request it is. */
 void http_log_malformed(struct http_request *q, const char *status, const char *why) {
     struct http_conn *c = q->c;
-    char more[LOG_MORE_SIZE];
+    bool named = q->r.vars.method.n > 0;
+    char more[LOG_MORE_SIZE], text[600];
     if (!log_limit_due(&c->conn.lane->refusal_limits[REFUSED_MALFORMED], more))
         return;
     sched_pause(c->conn.lane->sched);
-    log_warning("connection %llu: request %u: %s: %s%s", c->conn.number, c->nbegun, status, why, more);
+    log_warning("connection %llu: request %u: %s: %s%s%s%s", c->conn.number, c->nbegun, status, why, named ? ": " : "",
+                named ? request_text(&q->r, text, sizeof text) : "", more);
 }
 
 /* The answer of the server's own was stored, or failed to be. */

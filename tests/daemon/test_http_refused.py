@@ -245,6 +245,20 @@ def test_hundred_malformed_in_a_row_leave_nothing(server):
     before.same(threads=2)
 
 
+@pytest.mark.parametrize("options", [[], ["--stream-body"]])
+def test_request_of_a_malformed_body_is_named(start, options):
+    """Who reads the log finds out which upload it was, whether the application runs or not."""
+    server = start("wsgiapp", *options)
+
+    def told():  # there is at most a line a second about what is malformed
+        with server.connect() as connection:
+            connection.send(head("Transfer-Encoding: chunked", path="/echo?\xe9", method="PUT"), b"3\r\nabcd\r\n")
+            assert connection.read_response().status == 400 and connection.at_eof()
+        return re.search(r"warning: connection \d+: request 1: 400 Bad Request: a chunk is longer than its size: "
+                         r"PUT /echo\?\\xe9( \(and|\n)", server.log())
+    until(told, "a line about the request")
+
+
 # --- limits
 
 def refused(server, status, *data, text, ends=True):
