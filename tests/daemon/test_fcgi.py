@@ -112,6 +112,12 @@ def test_status_of_the_servers_own_answers(start):
         assert response.status in (500, 413) and response.headers[0][0] == "Status"
 
 
+def test_status_of_an_answer_that_replaces_another(server):
+    """The Location of the one that is not sent does not count."""
+    response = check_structure(server.ask("/located-and-replaced"))
+    assert [name for name, value in response.headers] == ["Status", "X-Own", "Content-Length"]
+
+
 # --- cutting
 
 def a_request(padding=None):

@@ -441,6 +441,16 @@ def located_and_broken(environ, start_response, query):
 
 
 @route
+def located_and_replaced(environ, start_response, query):
+    start_response("301 Moved Permanently", [("Location", "/there")])
+    try:
+        raise RuntimeError("behind a Location")
+    except RuntimeError:
+        start_response("500 Broken", [("X-Own", "page")], sys.exc_info())
+    return [b"own page"]
+
+
+@route
 def keep(environ, start_response, query):
     """Keeps everything of this request beyond its end."""
     kept.update(environ=environ, start_response=start_response, input=environ["wsgi.input"],
