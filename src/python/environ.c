@@ -78,10 +78,14 @@ static int add_own_string(struct making *m, enum own_key which, PyObject *value)
     return set_new(m->env, own[which]->key, value);
 }
 
+static bool is_text(PyObject *string, struct slice value) {
+    return (size_t)PyUnicode_GET_LENGTH(string) == value.n &&
+           (!value.n || !memcmp(PyUnicode_1BYTE_DATA(string), value.p, value.n));
+}
+
 static int add_own(struct making *m, enum own_key which, struct slice value) {
     PyObject *planned = m->planned[which];
-    if (planned && (size_t)PyUnicode_GET_LENGTH(planned) == value.n &&
-        (!value.n || !memcmp(PyUnicode_1BYTE_DATA(planned), value.p, value.n))) {
+    if (planned && is_text(planned, value)) {
         m->values[which] = planned;
         return 0;
     }
@@ -160,6 +164,9 @@ PyObject *environ_new(struct wsgi_call *call) {
     bool complete = false;
     m.env = plan_environ(params, vars, m.planned, &complete);
     bool planned = m.env != NULL;
+    /* Parameters that are the same may mean another one: a prefix in front of it counts when its sender is believed. */
+    if (complete && !is_text(m.planned[OWN_SCRIPT_NAME], vars->script_name))
+        complete = false;
     if (!m.env && PyErr_Occurred())
         return NULL;
     if (!m.env)

@@ -32,7 +32,8 @@ enum own_key {
 
 /* New environ for these parameters, without what is set for each request; or NULL: without an exception when there is no
  * plan for them, else with one. own[key] becomes what the new environ holds for that key, or NULL; borrowed. *complete
- * becomes whether all of these are right already, since the parameters are the same byte for byte. */
+ * becomes whether all of these are right already, since the parameters are the same byte for byte; but SCRIPT_NAME may
+ * have got another prefix than theirs (net/peer.h). */
 PyObject *plan_environ(const struct buf *params, const struct cgi_vars *vars, PyObject *own[static OWN_COUNT],
                        bool *complete);
 

@@ -171,6 +171,18 @@ def test_prefix_and_script_name(start):
     assert seen(server, path="/app/b")[5:] == ["/app", "/b"]
 
 
+def test_prefix_of_who_is_believed_alone(start):
+    """The same parameters, byte for byte, mean another thing on a connection of somebody else."""
+    port = free_port()
+    server = start(APP, *ALLOW, "--socket", "127.0.0.1:%d" % port)
+    given = params("/a", headers={"X-Forwarded-Prefix": "/p"}, REMOTE_ADDR=BALANCER)
+    for address, script_name in [(server.path, "/p"), (("127.0.0.1", port), ""), (server.path, "/p")]:
+        with server.connect(address) as connection:
+            for _ in range(3):
+                connection.send(fcgi.request(given, keep=True))
+                assert json.loads(connection.read_response(1).body)["SCRIPT_NAME"][1] == script_name
+
+
 def test_strange_hosts(trusting):
     for host in ("evil/path", "x" * 300, "a b", ""):
         assert seen(trusting, {"X-Forwarded-Host": host})[2:5] == ["localhost", "localhost", "80"]
