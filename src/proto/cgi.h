@@ -30,7 +30,7 @@ struct cgi_vars {
     struct slice protocol;     /* SERVER_PROTOCOL; "HTTP/1.0" when missing or empty (PEP 3333 requires the key) */
     int64_t content_length;    /* -1: unknown, read the body to its end */
     bool https;                /* wsgi.url_scheme is "https" */
-    bool path_encoded;         /* path_info has percent-encoded bytes; http_target_decode decodes them */
+    bool path_encoded;         /* path_info has percent-encoded bytes; http_target_decode decodes each part */
     uint32_t npairs;
     uint32_t shape; /* hash of the lengths of all names in their order: the same for requests that have the
                                   same parameters, whatever the values are */

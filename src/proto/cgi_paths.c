@@ -132,6 +132,16 @@ static bool is_scheme_char(char c) {
     return (lower >= 'a' && lower <= 'z') || ascii_is_digit(c) || c == '+' || c == '-' || c == '.';
 }
 
+/* What stands before the query and the fragment. */
+static struct slice before_marks(struct slice s) {
+    for (const char *mark = "?#"; s.n && *mark; mark++) {
+        const char *end = memchr(s.p, *mark, s.n);
+        if (end)
+            s.n = (size_t)(end - s.p);
+    }
+    return s.n ? s : EMPTY;
+}
+
 /* The path in a URI, encoded: of "/where?q", or of "http://example.org/where". Empty when it has none. */
 static struct slice uri_path(struct slice uri) {
     size_t begin = 0;
@@ -145,13 +155,7 @@ static struct slice uri_path(struct slice uri) {
         if (begin == uri.n || uri.p[begin] != '/')
             return LITERAL("/");
     }
-    struct slice path = {uri.p + begin, uri.n - begin};
-    for (const char *mark = "?#"; path.n && *mark; mark++) {
-        const char *end = memchr(path.p, *mark, path.n);
-        if (end)
-            path.n = (size_t)(end - path.p);
-    }
-    return path.n ? path : EMPTY;
+    return before_marks((struct slice){uri.p + begin, uri.n - begin});
 }
 
 static struct place place_of_uri(const struct cgi_paths *sent, struct slice mount) {
@@ -176,30 +180,26 @@ static void drop_front(struct text *t, size_t n) {
 
 /* PATH_INFO. */
 
-static enum cgi_result set_encoded(struct slice path, struct cgi_vars *vars) {
-    vars->path_info[0] = path;
-    vars->path_info[1] = EMPTY;
-    vars->path_encoded = path.n && memchr(path.p, '%', path.n);
-    for (size_t i = 0; vars->path_encoded && i < path.n; i++) {
-        if (path.p[i] == '%' && decode(path.p + i, path.p + path.n) <= 0)
-            return CGI_MALFORMED;
+static bool can_be_decoded(struct slice s) {
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '%' && decode(s.p + i, s.p + s.n) <= 0)
+            return false;
     }
-    return CGI_OK;
+    return true;
 }
 
 static enum cgi_result set_path(const struct text *t, struct cgi_vars *vars) {
     struct slice first = t->part[0].n ? t->part[0] : t->part[1];
-    if (t->encoded)
-        return set_encoded(t->part[0], vars);
-    vars->path_encoded = false;
+    vars->path_encoded = t->encoded && first.n && memchr(first.p, '%', first.n);
     vars->path_info[0] = first;
     vars->path_info[1] = t->part[0].n ? t->part[1] : EMPTY;
-    if (first.n && first.p[0] != '/') {
+    size_t at = 0;
+    if (first.n && next_byte(t, &at) != '/') {
         /* Two parts are a SCRIPT_NAME, which begins with a slash, and what follows. */
         vars->path_info[0] = LITERAL("/");
         vars->path_info[1] = first;
     }
-    return CGI_OK;
+    return vars->path_encoded && !can_be_decoded(first) ? CGI_MALFORMED : CGI_OK;
 }
 
 static enum cgi_result set_asterisk(struct cgi_vars *vars) {
@@ -212,7 +212,10 @@ static enum cgi_result set_asterisk(struct cgi_vars *vars) {
 static struct text path_of_uris(const struct cgi_paths *sent) {
     if (sent->has_path_info)
         return one(EMPTY, false);
-    return sent->document_uri.n ? one(sent->document_uri, false) : one(uri_path(sent->request_uri), true);
+    if (sent->document_uri.n)
+        return one(sent->document_uri, false);
+    struct slice path = uri_path(sent->request_uri);
+    return one(path.n ? path : before_marks(sent->request_uri), true);
 }
 
 static struct slice without_slashes(struct slice s) {
@@ -225,15 +228,16 @@ static struct slice without_slashes(struct slice s) {
  * and no slash too many is left that REQUEST_URI may have: the client must not choose the mount point. */
 static bool split_script(const struct cgi_paths *sent, struct text *rest) {
     struct slice script = sent->script_name, mount = without_slashes(script), document = sent->document_uri;
-    if (same(document, script) || !mount.n || mount.p[0] != '/')
+    if (same(document, script) || script.p[0] != '/')
         return false;
     if (document.n > script.n && !memcmp(document.p, script.p, script.n) &&
         (mount.n < script.n || document.p[script.n] == '/')) {
         *rest = one((struct slice){document.p + mount.n, document.n - mount.n}, false);
         return true;
     }
+    /* All is below "/", so that REQUEST_URI tells nothing: the path may have been rewritten to it. */
     struct slice path = uri_path(sent->request_uri);
-    if (same(path, script))
+    if (!mount.n || same(path, script))
         return false;
     struct place place = place_of_uri(sent, mount);
     if (place.where == ELSEWHERE || (place.where == AT && (!place.slash || mount.n < script.n)))

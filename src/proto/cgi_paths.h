@@ -8,6 +8,7 @@
  *   - SCRIPT_NAME alone is the path (nginx, Apache, HAProxy), unless DOCUMENT_URI or the path of REQUEST_URI goes on
  *     behind it: then it was set on purpose, and what follows is PATH_INFO (nginx: "fastcgi_param SCRIPT_NAME /app;"). A
  *     bare "/app" cannot be told from the path of nginx's stock configuration: PATH_INFO has it.
+ *     "/" is taken for a mount point when DOCUMENT_URI goes on behind it.
  *   - No PATH_INFO, and no SCRIPT_NAME or an empty one: the path is that of DOCUMENT_URI, which is decoded, or of
  *     REQUEST_URI, which is not. A PATH_INFO that was sent empty is the path: Caddy has taken all of it off.
  *

@@ -93,14 +93,14 @@ static int add_own(struct making *m, enum own_key which, struct slice value) {
 }
 
 /* New reference, or NULL with an exception. */
-static PyObject *decoded_path(struct slice path) {
+static PyObject *decoded_path(const struct slice path[static 2]) {
     PyObject *text = NULL;
-    char *out = PyMem_Malloc(path.n);
+    char *out = PyMem_Malloc(path[0].n + path[1].n);
     if (!out)
         return PyErr_NoMemory();
-    size_t n = http_target_decode(path, out);
-    if (n != SIZE_MAX)
-        text = native_string_new((struct slice){out, n});
+    size_t n = http_target_decode(path[0], out), more = n != SIZE_MAX ? http_target_decode(path[1], out + n) : SIZE_MAX;
+    if (more != SIZE_MAX)
+        text = native_string_new((struct slice){out, n + more});
     else
         PyErr_SetString(PyExc_ValueError, "the path is badly encoded");
     PyMem_Free(out);
@@ -109,7 +109,7 @@ static PyObject *decoded_path(struct slice path) {
 
 static int add_path(struct making *m, const struct cgi_vars *vars) {
     if (vars->path_encoded)
-        return add_own_string(m, OWN_PATH_INFO, decoded_path(vars->path_info[0]));
+        return add_own_string(m, OWN_PATH_INFO, decoded_path(vars->path_info));
     if (!vars->path_info[1].n)
         return add_own(m, OWN_PATH_INFO, vars->path_info[0]);
     PyObject *head = native_string_new(vars->path_info[0]), *tail = native_string_new(vars->path_info[1]);

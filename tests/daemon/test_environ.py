@@ -41,7 +41,8 @@ def expected(given):
         environ["SCRIPT_NAME"], environ["PATH_INFO"] = script, unquote(uri[len(script):])
     else:
         missing = not script and "PATH_INFO" not in environ
-        environ["SCRIPT_NAME"], environ["PATH_INFO"] = "", unquote(uri.strip()) if missing else script
+        slash = "/" if uri and uri[0] != "/" else ""
+        environ["SCRIPT_NAME"], environ["PATH_INFO"] = "", slash + unquote(uri) if missing else script
     if not environ.get("CONTENT_LENGTH", "").isdigit():
         environ.pop("CONTENT_LENGTH", None)
     environ.setdefault("QUERY_STRING", "")

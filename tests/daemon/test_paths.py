@@ -176,6 +176,8 @@ def test_authorizer_is_asked_about_other_paths(mounted):
     ({"SCRIPT_NAME": "", "REQUEST_URI": "/a"}, ("", "/a")),
     ({"SCRIPT_NAME": "", "PATH_INFO": "", "REQUEST_URI": "/app"}, ("", "")),  # Caddy's handle_path has stripped it
     ({"REQUEST_URI": "/x", "DOCUMENT_URI": "/a%20b"}, ("", "/a%20b")),
+    ({"REQUEST_URI": "a%20b?q"}, ("", "/a b")),
+    ({"SCRIPT_NAME": "/", "REQUEST_URI": "/a", "DOCUMENT_URI": "/a"}, ("", "/a")),
     ({"DOCUMENT_URI": "/a b"}, ("", "/a b")),
     ({"SCRIPT_NAME": "a/b"}, ("", "/a/b")),
     ({"PATH_INFO": "a/b"}, ("", "/a/b")),

@@ -28,13 +28,16 @@ static void check_memo(const char *before, const char *pos, const char *end, str
 /* PATH_INFO is empty or begins with a slash, can be decoded, and has no NUL; nor has what else the rules are for. */
 static bool is_path_good(const struct cgi_vars *v) {
     char out[4096];
-    struct slice path = v->path_info[0];
-    if (path.n > sizeof out)
-        return true;
-    if (v->path_encoded)
-        path = (struct slice){out, http_target_decode(path, out)};
-    return path.n != SIZE_MAX && (!path.n || path.p[0] == '/') && !cgi_has_nul(path) && !cgi_has_nul(v->path_info[1]) &&
-           !(v->path_encoded && v->path_info[1].n);
+    for (int i = 0; i < 2; i++) {
+        struct slice part = v->path_info[i];
+        if (part.n > sizeof out)
+            return true;
+        if (v->path_encoded)
+            part = (struct slice){out, http_target_decode(part, out)};
+        if (part.n == SIZE_MAX || cgi_has_nul(part) || (!i && part.n && part.p[0] != '/'))
+            return false;
+    }
+    return true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
