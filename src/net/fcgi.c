@@ -97,7 +97,7 @@ static enum refusal params_scan(struct fcgi_request *q) {
     else
         result = cgi_scan(params, buf_len(&q->r.params), prefix, &q->c->conn.lane->memo, vars);
     if (result == CGI_MALFORMED) {
-        *vars = (struct cgi_vars){0};
+        *vars = (struct cgi_vars){.bad = vars->bad};
         return q->refusal ? q->refusal : REFUSED_MALFORMED;
     }
     if (vars->npairs > config->limit_param_count)

@@ -164,7 +164,7 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
     }
     enum cgi_result result = cgi_scan(buf_head(params), buf_len(params), prefix, &c->conn.lane->memo, &q->r.vars);
     if (result == CGI_MALFORMED) {
-        q->r.vars = (struct cgi_vars){0};
+        q->r.vars = (struct cgi_vars){.bad = q->r.vars.bad};
         q->input_bad = true;
         http_request_refuse(q, REFUSED_MALFORMED);
         return false;

@@ -21,18 +21,28 @@ const char *refusal_status(enum refusal why) {
     return refusals[why].status;
 }
 
+/* What there is to say besides the text, from a colon on; *out is "" when there is nothing. */
+static void put_detail(char *out, size_t size, enum refusal why, struct request *r) {
+    char name[128];
+    int error = why == REFUSED_NO_SPOOL ? body_error(&r->body) : 0;
+    out[0] = '\0';
+    if (error)
+        snprintf(out, size, ": %s", strerror(error));
+    else if (why == REFUSED_MALFORMED && r->vars.bad.n)
+        snprintf(out, size, ": %s", log_escape(name, sizeof name, r->vars.bad.p, r->vars.bad.n));
+}
+
 void refusal_log(struct lane *lane, enum refusal why, unsigned long long connection, unsigned id, struct request *r,
                  bool runs) {
-    char more[LOG_MORE_SIZE], text[600];
+    char more[LOG_MORE_SIZE], text[600], detail[160];
     if (!log_limit_due(&lane->refusal_limits[why], more))
         return;
     sched_pause(lane->sched);
-    int error = why == REFUSED_NO_SPOOL ? body_error(&r->body) : 0;
+    put_detail(detail, sizeof detail, why, r);
     bool named = r->vars.method.n > 0;
-    log_printf(refusals[why].level, "connection %llu: request %u: %s%s: %s%s%s%s%s%s", connection, id,
+    log_printf(refusals[why].level, "connection %llu: request %u: %s%s: %s%s%s%s%s", connection, id,
                refusals[why].status, runs ? " (the application runs, and reads an error)" : "", refusals[why].text,
-               error ? ": " : "", error ? strerror(error) : "", named ? ": " : "",
-               named ? request_text(r, text, sizeof text) : "", more);
+               detail, named ? ": " : "", named ? request_text(r, text, sizeof text) : "", more);
 }
 
 void refusal_log_held(struct lane *lane, unsigned long long connection, unsigned id, struct request *r) {

@@ -13,8 +13,7 @@ struct lane;
 /* Why a request is not given to the application: X(name, status, log level, text). The text ends the log line, and names
  * the option to change, where there is one. */
 #define REFUSALS(X)                                                                                                    \
-    X(REFUSED_MALFORMED, "400 Bad Request", WARNING,                                                                   \
-      "its parameters are malformed, or its method, its Host or a value is")                                           \
+    X(REFUSED_MALFORMED, "400 Bad Request", WARNING, "its parameters are malformed")                                   \
     X(REFUSED_BODY_SHORT, "400 Bad Request", INFO, "its body ended before its CONTENT_LENGTH")                         \
     X(REFUSED_OUTSIDE, "404 Not Found", INFO,                                                                          \
       "its path is outside the mount point of the application: see --script-name")                                     \

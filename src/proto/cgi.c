@@ -317,7 +317,7 @@ static uint32_t make_key(const struct cgi_vars *vars) {
 struct scan {
     const char *pos, *end; /* what is left */
     uint32_t npairs, shape;
-    bool bad; /* a value is not what it has to be */
+    struct slice bad; /* the name whose value is not what it has to be, if any */
     struct slice raw[VAR_COUNT];
 };
 
@@ -354,7 +354,7 @@ static void scan_known(struct scan *s, const struct cgi_memo *memo) {
             pair.name.n != (size_t)(p->value - p->name) || memcmp(pair.name.p, memo->params + p->name, pair.name.n))
             break;
         if (!is_good(p->var, pair.value)) {
-            s->bad = true;
+            s->bad = pair.name;
             break;
         }
         s->raw[p->var] = pair.value;
@@ -371,8 +371,10 @@ static enum cgi_result scan_rest(struct scan *s) {
     enum params_result result;
     while ((result = params_next(&s->pos, s->end, &pair)) == PARAMS_PAIR) {
         enum var var = find_var(pair.name);
-        if ((var <= VAR_FIELD && cgi_has_nul(pair.name)) || !is_good(var, pair.value))
+        if ((var <= VAR_FIELD && cgi_has_nul(pair.name)) || !is_good(var, pair.value)) {
+            s->bad = pair.name;
             return CGI_MALFORMED;
+        }
         s->raw[var] = pair.value;
         s->npairs++;
         s->shape = add_shape(s->shape, pair.name);
@@ -424,14 +426,16 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
     s.pos = params;
     s.end = len ? params + len : params;
     s.npairs = s.shape = 0;
-    s.bad = false;
+    s.bad = EMPTY;
     for (int i = 0; i < VAR_COUNT; i++)
         raw[i] = (struct slice){none, 0};
     if (memo)
         scan_known(&s, memo);
     bool fits = memo && s.pos == s.end && s.npairs == memo->npairs;
-    if (!fits && (s.bad || scan_rest(&s) != CGI_OK))
+    if (!fits && (s.bad.n || scan_rest(&s) != CGI_OK)) {
+        vars->bad = s.bad;
         return CGI_MALFORMED;
+    }
     if (memo)
         memo_update(memo, &s, fits, params, len);
     /* Member by member: all are set, here and below, so that none has to be zeroed. */
@@ -446,6 +450,8 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
     vars->shape = s.shape;
     set_server(raw, vars);
     enum cgi_result result = set_paths(raw, prefix, vars);
+    if (result == CGI_MALFORMED)
+        vars->bad = raw[VAR_REQUEST_URI].n ? LITERAL("REQUEST_URI") : LITERAL("PATH_INFO");
     vars->key = make_key(vars);
     return result;
 }

@@ -32,15 +32,17 @@ struct cgi_vars {
     bool https;                /* wsgi.url_scheme is "https" */
     bool path_encoded;         /* path_info has percent-encoded bytes; http_target_decode decodes each part */
     uint32_t npairs;
-    uint32_t shape; /* hash of the lengths of all names in their order: the same for requests that have the
+    uint32_t shape;   /* hash of the lengths of all names in their order: the same for requests that have the
                                   same parameters, whatever the values are */
-    uint32_t key;   /* hash of the method and the first two segments of the path (its first 64 bytes at most):
+    uint32_t key;     /* hash of the method and the first two segments of the path (its first 64 bytes at most):
                                   requests that behave alike */
+    struct slice bad; /* with CGI_MALFORMED only: the name of the parameter that is; empty when the pairs are */
 };
 
 enum cgi_result {
     CGI_OK,
-    CGI_MALFORMED, /* a pair is cut off, a name holds a NUL byte, or a value breaks the rules of cgi_rules.h */
+    CGI_MALFORMED, /* a pair is cut off, a name holds a NUL byte, or a value breaks the rules of cgi_rules.h: only `bad`
+                      is set */
     CGI_OUTSIDE,   /* the path is outside the mount point (cgi_paths.h); all variables are set */
 };
 

@@ -58,6 +58,24 @@ def test_served(server, case):
 
 
 @pytest.mark.fastcgi
+@pytest.mark.parametrize("name, bad, good", [
+    ("HTTP_HOST", "a b", "a"), ("REQUEST_METHOD", "G T", "GET"), ("HTTP_X", "a\0b", "ab"), ("QUERY_STRING", "\t", ""),
+    ("PATH_INFO", "/\0", "/"), ("REQUEST_URI", "*", "/"), ("PATH_INFO", "*", "/"), ("HTTP_\n\0", "a", None)])
+def test_log_names_the_parameter(start, name, bad, good):
+    """Not what is in it, which may be a secret. Again where others with these names were served."""
+    for values in ([bad], [good, bad]):
+        if None in values:
+            continue
+        server = start(APP)
+        with server.connect() as connection:
+            for value in values:
+                connection.send(fcgi.request({name: value}, keep=True))
+                assert connection.read_response(1).status == (400 if value == bad else 200)
+        server.wait_log(r"request 1: 400 Bad Request: its parameters are malformed: %s\n" %
+                        name.replace("\n\0", r"\\x0a\\x00"))
+
+
+@pytest.mark.fastcgi
 def test_whatever_came_before(server):
     """What is refused is refused when the rest of the parameters, or as many other bytes, have just been served."""
     good = fcgi.params("/a", query="a=1", headers={"Cookie": "a=1", "X": "abc"})
