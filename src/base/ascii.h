@@ -27,7 +27,15 @@ static inline char ascii_lower(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
-/* The same of eight letters at a time: bit 7 of a byte's sum tells whether it is beyond a limit, and a carry cannot reach
+/* The value of a hexadecimal digit, or -1. */
+static inline int ascii_hex_digit(char c) {
+    if (ascii_is_digit(c))
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The letters in lower case of eight bytes at a time: bit 7 of a byte's sum tells whether it is beyond a limit, and a carry cannot reach
  * the next byte. */
 static inline uint64_t ascii_lower_word(uint64_t word) {
     const uint64_t each = UINT64_C(0x0101010101010101), low = word & 0x7f * each;

@@ -36,7 +36,7 @@ void http_peer_init(struct http_peer *peer, const struct lane_config *config, in
     peer->address = (struct sockaddr_storage){.ss_family = AF_UNIX};
     if (!is_unix && len <= sizeof peer->address)
         memcpy(&peer->address, sa, len);
-    peer->trusted = peer_is_trusted(config, (const struct sockaddr *)&peer->address);
+    peer->trusted = peer_connection_is_trusted(config, is_unix, sa, len);
     bool known = !is_unix && !getsockname(fd, (struct sockaddr *)&own, &own_len);
     make_params(peer, known ? (const struct sockaddr *)&own : NULL);
 }

@@ -17,18 +17,11 @@ static bool is_asterisk(struct slice s) {
     return s.n == 1 && s.p[0] == '*';
 }
 
-static int hex_digit(char c) {
-    if (ascii_is_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte that the three at `p` encode, or -1. */
 static int decode(const char *p, const char *end) {
     if (end - p < 3)
         return -1;
-    int high = hex_digit(p[1]), low = hex_digit(p[2]);
+    int high = ascii_hex_digit(p[1]), low = ascii_hex_digit(p[2]);
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 

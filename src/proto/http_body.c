@@ -17,13 +17,6 @@ void http_body_begin(struct http_body *body, int64_t length) {
  * What extensions mean is nobody's business here, but where they end is: a proxy in front that looks for the end of the
  * line finds the same one, because neither CR nor LF is let through within it. */
 
-static int hex_digit(char c) {
-    if (ascii_is_digit(c))
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool is_blank(char c) {
     return c == ' ' || c == '\t';
 }
@@ -142,7 +135,7 @@ static enum http_chunk_state next(struct http_body *body, char c, const char **w
     case HTTP_CHUNK_START:
     case HTTP_CHUNK_SIZE:
         *why = "malformed chunk size";
-        digit = hex_digit(c);
+        digit = ascii_hex_digit(c);
         if (digit < 0)
             return body->state == HTTP_CHUNK_SIZE ? next_of_line(body->state, c) : HTTP_CHUNK_BAD;
         if (body->left > INT64_MAX >> 4) {

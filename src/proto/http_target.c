@@ -8,13 +8,6 @@
 
 #define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
 
-static int hex_digit(char c) {
-    if (ascii_is_digit(c))
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* RFC 3986, 3.2.3: digits, or none. */
 static bool is_port(struct slice s) {
     unsigned port = 0;
@@ -106,7 +99,7 @@ size_t http_target_decode(struct slice path, char *out) {
             break;
         if (end - percent < 3)
             return SIZE_MAX;
-        int high = hex_digit(percent[1]), low = hex_digit(percent[2]);
+        int high = ascii_hex_digit(percent[1]), low = ascii_hex_digit(percent[2]);
         if (high < 0 || low < 0 || !(high | low))
             return SIZE_MAX;
         *o++ = (char)(high << 4 | low);

@@ -11,10 +11,13 @@ static bool equals(const char *a, const char *b) {
 
 START_TEST(letters)
 {
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
     for (int c = -128; c < 128; c++) {
         bool upper = c >= 'A' && c <= 'Z';
         ck_assert_int_eq(ascii_lower((char)c), upper ? c + 32 : c);
         ck_assert_int_eq(ascii_is_digit((char)c), c && strchr("0123456789", c) != NULL);
+        const char *digit = c ? strchr(digits, c) : NULL;
+        ck_assert_int_eq(ascii_hex_digit((char)c), digit ? (digit - digits) % 16 : -1);
         ck_assert_int_eq(ascii_is_space((char)c), c && strchr(" \t\n\v\f\r", c) != NULL);
     }
 }
