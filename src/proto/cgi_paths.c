@@ -271,6 +271,16 @@ static bool begins_plainly(const struct text *t, struct slice prefix) {
     return (s.n == prefix.n || s.p[prefix.n] == '/') && !memchr(s.p, '.', s.n);
 }
 
+/* Whether REQUEST_URI is the mount point and this path behind it, which begins like it again: "/app/app/x" and "/app/x". */
+static bool is_taken_off(const struct cgi_paths *sent, const struct text *t, struct slice prefix) {
+    struct slice uri = uri_path(sent->request_uri), path = t->part[0].n ? t->part[0] : t->part[1];
+    if (t->encoded || length(t) > path.n || uri.n < path.n + prefix.n)
+        return false;
+    struct place place = place_of_uri(sent, prefix);
+    struct text rest = one((struct slice){uri.p + place.rest, uri.n - place.rest}, true);
+    return place.where == BELOW && find_place(&rest, path).where == AT;
+}
+
 static enum cgi_result set_mounted(const struct cgi_paths *sent, struct slice script, struct slice prefix,
                                    struct cgi_vars *vars) {
     struct text path = {.part = {script, sent->path_info}};
@@ -279,6 +289,8 @@ static enum cgi_result set_mounted(const struct cgi_paths *sent, struct slice sc
         path = sent->script_name.n ? one(sent->script_name, false) : path_of_uris(sent);
     else if (script.n && is_whole(sent, sent->path_info))
         path.part[0] = EMPTY;
+    if (is_taken_off(sent, &path, prefix))
+        return set_path(&path, vars);
     if (begins_plainly(&path, prefix)) {
         drop_front(&path, prefix.n);
         return set_path(&path, vars);

@@ -14,8 +14,9 @@
  *
  * With --script-name, SCRIPT_NAME is that, and what PATH_INFO is depends on where the path is that the web server sends
  * (SCRIPT_NAME and PATH_INFO joined, or as above; PATH_INFO alone when REQUEST_URI shows that it is the whole path):
- *   - at the mount point or below it: the rest. REQUEST_URI is not asked: it may be another one when the web server has
+ *   - at the mount point or below it: the rest, whatever REQUEST_URI is: it may be another one when the web server has
  *     rewritten the path, in a redirect of its own (error_page, index) or for auth_request, and that it did so on purpose.
+ *     But all of it when REQUEST_URI is the mount point and that path: "/app/x" of "/app/app/x".
  *   - elsewhere, and the path of REQUEST_URI is at or below it: all of it; the web server has taken the prefix off.
  *   - elsewhere, and so is REQUEST_URI: CGI_OUTSIDE. A location of nginx or HAProxy that matches the text "/app" lets
  *     "/apple" through.

@@ -108,6 +108,7 @@ def test_script_name_option(mounted, script_name, path_info, expected):
     ({"SCRIPT_NAME": "/app/a", "REQUEST_URI": "/app/a"}, "/a"),
     ({"PATH_INFO": "/a", "REQUEST_URI": "/%61pp/a?q"}, "/a"),
     ({"PATH_INFO": "/a", "REQUEST_URI": "//app//a"}, "/a"),
+    ({"PATH_INFO": "/app/a", "REQUEST_URI": "/app/app/a"}, "/app/a"),  # Caddy's handle_path has stripped it
     ({"PATH_INFO": "/a", "REQUEST_URI": "/./app/b/../a"}, "/a"),
     ({"PATH_INFO": "/a", "REQUEST_URI": "http://localhost/app/a"}, "/a"),
     ({"PATH_INFO": "//app//a", "REQUEST_URI": "//app//a"}, "//a"),

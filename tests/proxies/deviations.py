@@ -132,7 +132,6 @@ DEVIATIONS = {
     ("neighbour of a mount", "caddy"): (200, "a path that nothing handles gets an empty 200"),
     ("neighbour of a mount", "haproxy"): (503, "a path that no backend is for gets a 503"),
     ("neighbour of a mount", "haproxy-prefix"): (404, "\"path_beg /app\" matches it: the server refuses it"),
-    ("mount /app/app/x", "caddy-path"): ("/x", "handle_path has stripped /app once when the server does it"),
     ("static files", "haproxy"): (False, "serves no files"),
 }
 

@@ -300,6 +300,15 @@ static const struct {
     {"/app", "", "/x", "https://example.org/app/x", NULL, "/app", "/x"},
     {"/app", "", "x", "/app/x", NULL, "/app", "/x"},
     {"/one/two", "", "/x", "/one//two/x", NULL, "/one/two", "/x"},
+    /* And what is left looks as if it had not. */
+    {"/app", "", "/app/x", "/app/app/x?q", NULL, "/app", "/app/x"},
+    {"/app", "", "/app/x y", "//%61pp/./app/x%20y", NULL, "/app", "/app/x y"},
+    {"/app", "", "/app", "/app/app", NULL, "/app", "/app"},
+    {"/app", "", "/app/", "/app/app/", NULL, "/app", "/app/"},
+    {"/app", "/app/x", NULL, "/app/app/x", "/app/x", "/app", "/app/x"},
+    {"/app", "", "/app/x", "/app/other/app/x", NULL, "/app", "/x"},
+    {"/app", "", "/app/x", "/app/app/xy", NULL, "/app", "/x"},
+    {"/app", "", "/app/app/x", "/app/app/x", NULL, "/app", "/app/x"},
     {"/one/two", "", "/x", "/one/z/../two/x", NULL, "/one/two", "/x"},
     {"/one/two", "", "/x", "/one/two/../../one/two/x", NULL, "/one/two", "/x"},
     /* Outside. */
