@@ -218,8 +218,6 @@ static bool on_wake_while_stopping(void *arg) {
     return false;
 }
 
-/* Three quarters of the descriptors are for connections, the rest for the application's own files and connections. */
-
 /* The usual soft limit, 1,024, is there for programs that use select(2), and a single client can have as many connections.
  * No more is taken than connections need: in containers the hard limit may be a thousand million, and programs that the
  * application starts inherit the limit, of which some close all descriptors up to it. */
@@ -238,6 +236,7 @@ static void raise_files(const struct options *o) {
                   (unsigned long long)before);
 }
 
+/* Three quarters of the descriptors are for connections, the rest for the application's own files and connections. */
 static unsigned default_connections(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 4 * 3 > CONNECTIONS_MAX)

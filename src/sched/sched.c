@@ -69,6 +69,7 @@ static struct sched_thread *thread_start_locked(struct sched *s) {
     t->s = s;
     t->index = atomic_load_explicit(&s->nthreads, memory_order_relaxed);
     atomic_init(&t->stat_fd, -1);
+    atomic_init(&t->tid, 0);
     sem_init(&t->wake, 0, 0);
     s->threads[t->index] = t;
     int error = pthread_create(&t->id, NULL, thread_main, t);
@@ -634,18 +635,21 @@ static void baton_received(struct sched_thread *t) {
 }
 
 static void thread_stat_open(struct sched_thread *t) {
-    int fd = taskstat_open_self();
+    struct sched *s = t->s;
+    atomic_store(&t->tid, (int)gettid());
+    if (t->index > s->config.threads)
+        return;
+    int fd = taskstat_open_self(), error = errno;
     atomic_store(&t->stat_fd, fd);
     if (fd >= 0)
         return;
-    struct sched *s = t->s;
     pthread_mutex_lock(&s->lock);
     bool warn = !s->stat_warned;
     s->stat_warned = true;
     pthread_mutex_unlock(&s->lock);
     if (warn)
         log_warning("cannot open /proc/thread-self/stat: %s: blocked requests are noticed late; mount /proc here",
-                    strerror(errno));
+                    strerror(error));
 }
 
 static void *thread_main(void *arg) {

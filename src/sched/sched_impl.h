@@ -50,7 +50,10 @@ struct sched_thread {
     unsigned index;
     pthread_t id;
     sem_t wake;
-    atomic_int stat_fd; /* of taskstat_open_self; -1 when there is none */
+    /* Of taskstat_open_self; -1 when there is none. Only the first threads have one: those beyond `threads` are there while
+     * jobs wait for their peers, and must not take the descriptors that connections need. */
+    atomic_int stat_fd;
+    atomic_int tid; /* of gettid; 0: not yet known */
     void *user;
     bool veteran; /* ran a job at least once; changed under s->lock */
 
@@ -118,6 +121,9 @@ struct sched {
 static inline bool sched_has_baton(const struct sched_thread *t, uint64_t word) {
     return word_owner(word) == t->index && word_phase(word) == SCHED_APP;
 }
+
+/* Whether it sleeps in the kernel; false when that cannot be told. Any thread. */
+bool sched_is_asleep(struct sched_thread *t);
 
 /* Prepares what sched_wait_begins and sched_wait_ends need. */
 void sched_waits_init(struct sched *s);

@@ -3,11 +3,22 @@
 #include "sched/taskstat.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 int taskstat_open_self(void) {
     return open("/proc/thread-self/stat", O_RDONLY | O_CLOEXEC);
+}
+
+char taskstat_state_of(pid_t tid) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char state = taskstat_state(fd);
+    if (fd >= 0)
+        close(fd);
+    return state;
 }
 
 char taskstat_state(int fd) {

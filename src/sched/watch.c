@@ -19,6 +19,16 @@ struct watch {
     unsigned quiet; /* looks in a row without a call */
 };
 
+bool sched_is_asleep(struct sched_thread *t) {
+    int fd = atomic_load(&t->stat_fd), tid = atomic_load(&t->tid);
+    char state = 0;
+    if (fd >= 0)
+        state = taskstat_state(fd);
+    else if (tid)
+        state = taskstat_state_of(tid);
+    return taskstat_is_asleep(state);
+}
+
 static void look_at_call(struct sched *s, struct watch *w, uint64_t word) {
     if (word != w->word) {
         w->word = word;
@@ -27,8 +37,7 @@ static void look_at_call(struct sched *s, struct watch *w, uint64_t word) {
     }
     w->same++;
     struct sched_thread *t = s->threads[word_owner(word)];
-    bool asleep = taskstat_is_asleep(taskstat_state(atomic_load(&t->stat_fd)));
-    if (asleep && !atomic_load_explicit(&t->lock_wait, memory_order_relaxed))
+    if (sched_is_asleep(t) && !atomic_load_explicit(&t->lock_wait, memory_order_relaxed))
         sched_take_over(s, t, word, SCHED_ASLEEP);
     else if (w->same >= COMPUTE_TICKS)
         sched_take_over(s, t, word, SCHED_COMPUTING);
@@ -37,8 +46,7 @@ static void look_at_call(struct sched *s, struct watch *w, uint64_t word) {
 /* A job that computed, lost the loop and sleeps now has let go of the interpreter: nothing has to wait for it. */
 static void look_at_computing(struct sched *s, unsigned computing) {
     struct sched_thread *t = s->threads[computing - 1];
-    if (atomic_load_explicit(&t->lock_wait, memory_order_relaxed) ||
-        !taskstat_is_asleep(taskstat_state(atomic_load(&t->stat_fd))))
+    if (atomic_load_explicit(&t->lock_wait, memory_order_relaxed) || !sched_is_asleep(t))
         return;
     if (atomic_compare_exchange_strong(&s->computing, &computing, 0))
         ev_async_send(s->config.loop, &s->async);

@@ -12,6 +12,7 @@ import daemon as daemons
 import fcgi
 from daemon import until
 from fcgi import begin, pairs, params, record, request, stream
+from test_faults import limit_files
 from test_fcgi import good
 from test_http import head
 from test_wsgi import tokens
@@ -166,6 +167,20 @@ def test_slow_senders_end(start, protocol, gate, connect, kind):
     server.wait_log(kind.line)
     all_raise(kind, gate)
     others_are_served(server)
+
+
+def test_their_threads_take_no_descriptors(start, protocol, gate, connect):
+    """However many calls wait, connections find the descriptors that --max-connections reckons with."""
+    server = start("wsgiapp", "-t", THREADS, *NEVER, preexec_fn=limit_files(100))
+    kind = SENDERS["begun" if protocol == "http" else "stdin begun"]
+    for _ in range(60):
+        kind.send(connect(server), protocol, "gate=" + gate.path)
+        gate.arrived().release()
+    others_are_served(server)
+    assert "Too many open files" not in server.log()
+    connect.close()
+    for _ in range(60):
+        assert gate.arrived().text == "raised ConnectionResetError"
 
 
 # --- slow readers: of an iterable, a list, and a file

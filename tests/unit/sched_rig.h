@@ -112,7 +112,7 @@ static inline void give_and_sleep_body(struct task *task) {
 /* Until its thread sleeps in the body. */
 static inline void wait_asleep(struct task *task) {
     sem_wait(&task->started);
-    while (!taskstat_is_asleep(taskstat_state(atomic_load(&task->thread->stat_fd))))
+    while (!sched_is_asleep(task->thread))
         sched_yield();
 }
 

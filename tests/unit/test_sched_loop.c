@@ -334,7 +334,7 @@ START_TEST(test_no_sign_of_blocking)
     slot = predict_slot(&sched->predict, 1);
     atomic_store(&slot->measure, PREDICT_MEASURE_CALLS);
     begin(&task, wait_body, 1);
-    while (!taskstat_is_asleep(taskstat_state(atomic_load(&task.thread->stat_fd))))
+    while (!sched_is_asleep(task.thread))
         sched_yield();
     on_owner(bring, &task);
     sem_wait(&task.settled);

@@ -15,6 +15,7 @@ struct sleeper {
     pthread_t id;
     const char *name;
     int fd;
+    pid_t tid;
     sem_t opened, go;
 };
 
@@ -22,6 +23,7 @@ static void *sleeper_main(void *arg) {
     struct sleeper *s = arg;
     if (s->name)
         prctl(PR_SET_NAME, s->name);
+    s->tid = gettid();
     s->fd = taskstat_open_self();
     sem_post(&s->opened);
     sem_wait(&s->go);
@@ -49,7 +51,7 @@ START_TEST(test_who_asks_is_running)
     int fd = taskstat_open_self();
     ck_assert_int_ge(fd, 0);
     for (int i = 0; i < 100; i++)
-        REQUIRE(taskstat_state(fd) == 'R');
+        REQUIRE(taskstat_state(fd) == 'R' && taskstat_state_of(gettid()) == 'R');
     close(fd);
 }
 END_TEST
@@ -61,11 +63,12 @@ START_TEST(test_asleep)
 {
     struct sleeper s;
     sleeper_start(&s, names[_i]);
-    while (!taskstat_is_asleep(taskstat_state(s.fd)))
+    while (!taskstat_is_asleep(taskstat_state(s.fd)) || !taskstat_is_asleep(taskstat_state_of(s.tid)))
         sched_yield();
     int fd = s.fd;
+    pid_t tid = s.tid;
     sleeper_end(&s);
-    while (taskstat_state(fd)) /* pthread_join returns a little before the kernel is done with the thread */
+    while (taskstat_state(fd) || taskstat_state_of(tid)) /* pthread_join returns before the kernel is done with it */
         sched_yield();
     close(fd);
 }
@@ -73,6 +76,7 @@ END_TEST
 
 static void *spin_main(void *arg) {
     struct sleeper *s = arg;
+    s->tid = gettid();
     s->fd = taskstat_open_self();
     sem_post(&s->opened);
     while (sem_trywait(&s->go))
@@ -136,8 +140,10 @@ START_TEST(test_no_descriptor)
     none.rlim_max = old.rlim_max;
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
     int fd = taskstat_open_self(), error = errno;
+    char state = taskstat_state_of(gettid());
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
     ck_assert_int_eq(fd, -1);
+    ck_assert_int_eq(state, 0);
     ck_assert_int_eq(error, EMFILE);
 }
 END_TEST
