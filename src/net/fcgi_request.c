@@ -27,6 +27,10 @@ static struct fcgi_request *request_of_wait(struct lane_wait *wait) {
 
 static void params_late(struct lane_wait *wait) {
     struct fcgi_request *q = request_of_wait(wait);
+    if (q->c->nheld) { /* nothing is read from the peer */
+        lane_wait_again(q->c->conn.lane, q->waits, wait);
+        return;
+    }
     /* What still comes for this id belongs to no request, and is ignored. */
     q->keep_conn = false;
     q->refusal = REFUSED_PARAMS_LATE;
@@ -419,6 +423,8 @@ void fcgi_request_let_go(struct fcgi_request *q) {
         return;
     TAILQ_FOREACH(p, &c->requests, link) {
         p->stdin_at = ev_now(c->conn.lane->loop);
+        if (p->state == FCGI_PARAMS_STATE)
+            lane_wait_again(c->conn.lane, p->waits, &p->wait);
     }
     conn_touch(&c->conn);
     conn_resume(&c->conn);

@@ -24,6 +24,7 @@ APP = "faultapp"
 MIB = 1 << 20
 BODY = os.urandom(3 * MIB)
 DIGEST = [len(BODY), hashlib.sha256(BODY).hexdigest()]
+PAUSES = "every=%d&gate=%%s" % MIB
 WAITS = "its body waits until the application reads it.*--spool-dir: No space left on device: POST /%s"
 
 
@@ -101,7 +102,7 @@ def test_those_that_wait_for_a_thread(small_disk, gate):
     """One runs, and gets its body; seven do not, and are refused without a call."""
     server = small_disk("--threads", 1)
     token = next(tokens)
-    with upload(server, "/pauses", "every=%d&gate=%s" % (MIB, gate.path)) as running:
+    with upload(server, "/pauses", PAUSES % gate.path) as running:
         visitor = gate.arrived()
         server.wait_log(WAITS % "pauses")
         with contextlib.ExitStack() as stack:
@@ -119,7 +120,7 @@ def test_those_that_wait_for_a_thread(small_disk, gate):
 def test_reader_that_waits_for_something_else(small_disk, gate):
     """It has begun to read, and does other things for longer than any time that a peer has."""
     server = small_disk("--header-timeout", "2", *(["--min-body-rate", "1M"] if daemon.speaks_http() else []))
-    with upload(server, "/pauses", "every=%d&gate=%s" % (MIB, gate.path)) as connection:
+    with upload(server, "/pauses", PAUSES % gate.path) as connection:
         gate.arrived().release()
         visitor = gate.arrived()
         server.wait_log(WAITS % "pauses")
@@ -236,6 +237,31 @@ def test_multiplexed_requests_wait_for_the_reader(small_disk, gate):
         good(connection.read_response(2))
         assert json.loads(answer(connection).body) == DIGEST
         sender.join()
+
+
+@pytest.mark.fastcgi
+def test_header_behind_a_body_that_waits(small_disk, gate):
+    """While nothing is read from a connection no time runs for what is to come on it."""
+    server = small_disk("--header-timeout", "1")
+    given = pairs(params("/hello"))
+    with server.connect() as connection:
+        connection.send(begin(2, keep=True), record(fcgi.PARAMS, 2, given[:10]))
+        parts = [begin(1, keep=True), stream(fcgi.PARAMS, 1, pairs(params("/pauses", "POST", PAUSES % gate.path, body=BODY))),
+                 stream(fcgi.STDIN, 1, BODY), record(fcgi.PARAMS, 2, given[10:]), record(fcgi.PARAMS, 2),
+                 record(fcgi.STDIN, 2)]
+        sender = threading.Thread(target=lambda: connection.send(*parts))
+        sender.start()
+        visitor = gate.arrived()
+        server.wait_log(WAITS % "pauses")
+        end = time.monotonic() + 2.5
+        until(lambda: time.monotonic() > end, "the time of a header to pass")
+        visitor.release()
+        for _ in range(3):
+            gate.arrived().release()
+        good(connection.read_response(2))
+        assert json.loads(answer(connection).body) == DIGEST
+        sender.join()
+    assert "408" not in server.log()
 
 
 @pytest.mark.fastcgi
