@@ -188,11 +188,11 @@ static void on_stdin_end(struct fcgi_request *q) {
  * application that was promised more would wait for it, or take the request for a broken one. */
 static void on_stdin_nothing(struct fcgi_request *q) {
     struct body *b = &q->r.body;
-    bool waits = q->state == FCGI_BODY_STATE || q->state == FCGI_JOB_STATE;
-    if (!waits || q->stdin_ended || q->refusal || b->expected <= 0 || b->received || b->complete)
+    bool called = q->state == FCGI_JOB_STATE, waits = q->state == FCGI_BODY_STATE || q->state == FCGI_HELD_STATE;
+    if (!(called || waits) || q->stdin_ended || q->refusal || b->expected <= 0 || b->received || b->complete)
         return;
     body_begin_empty(b);
-    if (q->state == FCGI_BODY_STATE || q->r.job.queued) /* else the application was told already (--stream-body) */
+    if (waits || q->r.job.queued) /* else the application was told already (--stream-body) */
         q->r.vars.content_length = 0;
 }
 

@@ -244,6 +244,21 @@ def test_stream_of_a_length_without_body(streaming, gate):
 
 
 @pytest.mark.fastcgi
+def test_length_without_body_behind_another(streaming, gate):
+    """It waits for one with the same id, and is not called before its STDIN ends."""
+    with streaming.connect() as connection:
+        connection.send(request(params("/gate", query="gate=" + gate.path), keep=True),
+                        begin(keep=True), stream(fcgi.PARAMS, 1, pairs(params("/told", "POST", CONTENT_LENGTH="5"))),
+                        record(fcgi.STDIN, 1))
+        visitor = gate.arrived()
+        settle(streaming)
+        visitor.release()
+        assert check_structure(connection.read_response(1)).status == 200
+        response = check_structure(connection.read_response(1))
+        assert response.status == 200 and json.loads(response.body) == told(0, b"")
+
+
+@pytest.mark.fastcgi
 def test_stdin_that_ends_with_the_connection(streaming, gate):
     """That is no body that was kept from us, but one that does not come."""
     given = params("/read-error", "POST", "gate=" + gate.path, CONTENT_LENGTH="5")
