@@ -63,16 +63,34 @@ void wsgi_fini(void) {
 
 /* Errors. */
 
-/* Logs the pending exception. That of an application that writes to, or reads from, a peer that went away is no fault
- * and gets a line without a traceback. */
+/* Whether the pending exception is the error that reading the body of this request ends with, and the peer's doing.
+ * Frameworks raise subclasses of OSError with the same arguments (Django: UnreadablePostError). */
+static bool is_of_body(struct request *r) {
+    int error = body_error(&r->body);
+    if (!error || body_unspooled(&r->body) || !PyErr_ExceptionMatches(PyExc_OSError))
+        return false;
+    PyObject *raised = compat_err_take(), *number = PyObject_GetAttrString(raised, "errno");
+    bool same = number && PyLong_Check(number) && PyLong_AsLong(number) == error;
+    Py_XDECREF(number);
+    PyErr_Clear(); /* of what looking at it raised */
+    compat_err_restore(raised);
+    return same;
+}
+
+/* Logs the pending exception. That of an application that writes to a peer that went away, or reads from one that did not
+ * send its body as it should (which has a line of its own), is no fault and gets a line without a traceback. */
 static void log_exception(struct wsgi_call *call, const char *what) {
     char text[600], line[700];
     request_text(call->r, text, sizeof text);
-    bool left = atomic_load(&call->r->gone) || atomic_load(&call->r->left);
-    if (left && PyErr_ExceptionMatches(PyExc_ConnectionError)) {
+    const char *fault = NULL;
+    if ((atomic_load(&call->r->gone) || atomic_load(&call->r->left)) && PyErr_ExceptionMatches(PyExc_ConnectionError))
+        fault = "the client went away";
+    else if (is_of_body(call->r))
+        fault = "the application could not read the body";
+    if (fault) {
         PyErr_Clear();
         Py_BEGIN_ALLOW_THREADS
-        log_info("%s: the client went away", text);
+        log_info("%s: %s", text, fault);
         Py_END_ALLOW_THREADS
         return;
     }

@@ -166,6 +166,24 @@ def test_long_body_is_read_while_it_comes(server, gate, size, called):
             assert state(server, token)["calls"] == 0
 
 
+@pytest.mark.parametrize("way", ["short", "stalls", "grows too large"])
+def test_bad_end_is_no_fault_of_the_application(start, gate, way):
+    """What it raises for want of its body is a line without a traceback, so that no peer fills the log with them."""
+    server = start(APP, "--stream-body", "--limit-request-body", "150K", *["--idle-timeout", "0.5"] * (way == "stalls"))
+    with server.connect() as connection:
+        given = unknown("/read-error", "gate=" + gate.path)
+        connection.send(request(given, BODY[:100000], end=False))
+        gate.arrived().release()
+        if way == "short":
+            connection.sock.shutdown(socket.SHUT_WR)
+        elif way == "grows too large":
+            connection.send(piece(server, BODY[:60000]))
+        assert gate.arrived().text.startswith("raised ")
+    server.wait_log("POST /read-error.*: (the application could not read the body|the client went away)")
+    settle(server)
+    assert "Traceback" not in server.log()
+
+
 # --- --stream-body
 
 @pytest.mark.parametrize("length", [None, 5, 200000])
