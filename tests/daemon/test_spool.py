@@ -48,7 +48,7 @@ def upload(server, path, query, body=BODY):
         def send():
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.send(request(params(path, "POST", query, body=body), body, keep=True))
-        sender = threading.Thread(target=send)
+        connection.sender = sender = threading.Thread(target=send)
         sender.start()
         try:
             yield connection
@@ -69,6 +69,8 @@ def test_spool_disk_full(small_disk, gate):
     first = BODY[:900 * 1024]
     with upload(server, "/hash", "gate=" + gate.path, first) as connection:
         holding = gate.arrived()
+        connection.sender.join()  # all of it has its place, before others want one
+        settle(server)
         with upload(server, "/read-or-fail", "gate=" + gate.path) as other:
             reading = gate.arrived()
             server.wait_log(WAITS % "read-or-fail")

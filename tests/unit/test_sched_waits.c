@@ -80,6 +80,29 @@ START_TEST(test_threads_are_used_again)
 }
 END_TEST
 
+/* Of the threads beyond `threads`, which have no descriptor of their state, too. A busy machine may keep one awake. */
+START_TEST(test_sleepers_are_noticed)
+{
+    struct task waiting[MANY], sleeper;
+    config.waits_max = MANY;
+    config.queue_limit = 1;
+    start_watched(2);
+    begin_all(waiting, MANY);
+    for (unsigned key = 2; key < 50 && !get_stats().taken_asleep; key++) {
+        task_init(&sleeper, key, sleep_body);
+        submit(&sleeper);
+        sem_wait(&sleeper.started);
+        ping();
+        ck_assert_uint_gt(sleeper.thread->index, 2);
+        sem_post(&sleeper.go);
+        sem_wait(&sleeper.settled);
+    }
+    ck_assert_uint_ge(get_stats().taken_asleep, 1);
+    end_all(waiting, MANY);
+    finish();
+}
+END_TEST
+
 /* It lets a job run that found all threads busy, though nothing else happens. */
 START_TEST(test_frees_its_thread)
 {
@@ -315,6 +338,7 @@ int main(void) {
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_others_run);
     tcase_add_test(c, test_threads_are_used_again);
+    tcase_add_test(c, test_sleepers_are_noticed);
     tcase_add_test(c, test_frees_its_thread);
     tcase_add_test(c, test_wakes_the_loop);
     tcase_add_test(c, test_goes_on_at_once);
