@@ -363,10 +363,12 @@ static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
     return conn->state == CONN_OPEN;
 }
 
-static void on_lost(struct conn *conn) {
+/* Tells the applications of all open requests. */
+static void tell_all(struct conn *conn) {
     struct fcgi_request *q;
-    TAILQ_FOREACH(q, &conn_of(conn)->requests, link)
-    abandon_tell(conn, &q->r);
+    TAILQ_FOREACH(q, &conn_of(conn)->requests, link) {
+        abandon_tell(conn, &q->r);
+    }
 }
 
 /* Requests of which not everything came are dropped. The others are told, and end by themselves. */
@@ -404,8 +406,7 @@ static void on_half_closed(struct conn *conn) {
         if (q)
             stdin_cut(q);
     } while (q);
-    TAILQ_FOREACH(q, &c->requests, link)
-    abandon_tell(conn, &q->r);
+    tell_all(conn);
     fcgi_conn_after_request(c);
 }
 
@@ -512,7 +513,7 @@ static void on_end(struct conn *conn) {
 
 static const struct conn_ops fcgi_conn_ops = {
     .input = on_input,
-    .lost = on_lost,
+    .lost = tell_all,
     .gone = on_gone,
     .half_closed = on_half_closed,
     .idle = on_idle,
