@@ -23,6 +23,14 @@ static inline bool ascii_is_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+/* Whether names of methods, fields and parameters may have it (RFC 9110, 5.6.2: tchar). */
+static inline bool ascii_is_token_char(char c) {
+    /* Bit n of word w: the character 64 * w + n. ! # $ % & ' * + - . 0-9 A-Z ^ _ ` a-z | ~ */
+    static const uint64_t chars[2] = {UINT64_C(0x03ff6cfa00000000), UINT64_C(0x57ffffffc7fffffe)};
+    unsigned char n = (unsigned char)c;
+    return n < 128 && (chars[n / 64] >> (n % 64) & 1);
+}
+
 static inline char ascii_lower(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }

@@ -2,16 +2,14 @@
 
 #include "proto/cgi_rules.h"
 
+#include "base/ascii.h"
+
 #include <stdint.h>
 #include <string.h>
 
-/* Bit n of word w: the character 64 * w + n. ! # $ % & ' * + - . 0-9 A-Z ^ _ ` a-z | ~ */
-static const uint64_t token_chars[2] = {0x03ff6cfa00000000u, 0x57ffffffc7fffffeu};
-
 bool cgi_is_token(struct slice s) {
     for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c >= 128 || !(token_chars[c / 64] >> (c % 64) & 1))
+        if (!ascii_is_token_char(s.p[i]))
             return false;
     }
     return s.n > 0;

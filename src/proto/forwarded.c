@@ -27,11 +27,6 @@ static struct slice trim(struct slice s) {
     return trim_end(s);
 }
 
-/* RFC 9110, 5.6.2 */
-static bool is_token_char(char c) {
-    return c > ' ' && c < 0x7f && !strchr("\"(),/:;<=>?@[\\]{}", c);
-}
-
 /* Of a value without quotes. Addresses and hosts are often written without those that RFC 7239 asks for. */
 static bool is_plain_char(char c) {
     return c > ' ' && c < 0x7f && !strchr("\"\\,;", c);
@@ -74,12 +69,12 @@ static bool read_pair(struct slice s, struct pair *pair) {
             return false;
         begin = equals = quote - 1;
         pair->value = (struct slice){s.p + quote + 1, s.n - quote - 2};
-        while (begin && is_token_char(s.p[begin - 1]))
+        while (begin && ascii_is_token_char(s.p[begin - 1]))
             begin--;
     } else {
         while (begin && is_plain_char(s.p[begin - 1]))
             begin--;
-        for (equals = begin; equals < s.n && is_token_char(s.p[equals]);)
+        for (equals = begin; equals < s.n && ascii_is_token_char(s.p[equals]);)
             equals++;
         if (equals == s.n ? begin < s.n : s.p[equals] != '=')
             return false;

@@ -12,10 +12,8 @@ enum { TOKEN = 1, VALUE = 2 };
 static unsigned char allowed[256];
 
 void start_response_init(void) {
-    static const char others[] = "!#$%&'*+-.^_`|~";
     for (int c = 0; c < 256; c++) {
-        bool token =
-            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr(others, c));
+        bool token = ascii_is_token_char((char)c);
         bool value = (c >= 0x20 && c != 0x7f) || c == '\t';
         allowed[c] = (unsigned char)((token ? TOKEN : 0) | (value ? VALUE : 0));
     }

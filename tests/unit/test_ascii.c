@@ -99,6 +99,14 @@ static const struct {
     {"2000000000000000000000", 8, -1, 0},
 };
 
+START_TEST(token)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    for (int c = 0; c < 256; c++)
+        ck_assert_msg(ascii_is_token_char((char)c) == (c && strchr(others, c) != NULL), "byte 0x%02x", (unsigned)c);
+}
+END_TEST
+
 START_TEST(number)
 {
     uint64_t n = 0;
@@ -145,6 +153,7 @@ int main(void) {
     TCase *tcase = tcase_create("ascii");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, letters);
+    tcase_add_test(tcase, token);
     tcase_add_test(tcase, same);
     tcase_add_test(tcase, same_everywhere);
     tcase_add_test(tcase, same_strings);
