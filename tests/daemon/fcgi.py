@@ -181,9 +181,11 @@ def connect(address, timeout=PATIENCE):
     if isinstance(address, tuple):
         return socket.create_connection(address, timeout)
     sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(timeout)
+    # Python's own time-out makes the socket non-blocking, and then a full backlog is an error (EAGAIN) and no wait.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", PATIENCE, 0))
     try:
         sock.connect("\0" + address[1:] if address.startswith("@") else address)
+        sock.settimeout(timeout)
     except BaseException:
         sock.close()
         raise
