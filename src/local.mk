@@ -8,6 +8,7 @@ src_libbase_a_SOURCES = \
 	src/base/ascii.c src/base/ascii.h \
 	src/base/buf.c src/base/buf.h \
 	src/base/clock.h src/base/pread.h \
+	src/base/descriptors.c src/base/descriptors.h \
 	src/base/log.c src/base/log.h
 
 # Links alone: nothing but libc. Of base/ it uses what is inline and pure, ascii.h.
@@ -65,6 +66,7 @@ src_libnet_a_SOURCES = \
 	src/net/id.h \
 	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
 	src/net/listener.c src/net/listener.h \
+	src/net/loop.c src/net/loop.h \
 	src/net/peer.c src/net/peer.h \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/abandon.c src/net/abandon.h \

@@ -1,6 +1,6 @@
 # Unit tests: one program per module, which links the layer of its module and nothing above.
 
-UNIT_BASE = tests/unit/test_ascii tests/unit/test_buf tests/unit/test_log
+UNIT_BASE = tests/unit/test_ascii tests/unit/test_buf tests/unit/test_descriptors tests/unit/test_log
 UNIT_PROTO = \
 	tests/unit/test_cgi tests/unit/test_fcgi_decode tests/unit/test_fcgi_encode tests/unit/test_fcgi_values \
 	tests/unit/test_forwarded tests/unit/test_http_target tests/unit/test_params
@@ -20,6 +20,7 @@ UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI
 
 tests_unit_test_ascii_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_test_descriptors_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)

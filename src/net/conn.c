@@ -2,6 +2,7 @@
 
 #include "net/conn.h"
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "base/pread.h"
 #include "net/lane_impl.h"
@@ -690,7 +691,7 @@ void conn_close(struct conn *c, enum conn_reason reason) {
         c->out_error = EPIPE;
     buf_reset(&c->out, REQUEST_KEEP_BYTES);
     turns_wake(c);
-    close(c->fd);
+    descriptors_close(c->fd);
     c->fd = -1;
     pthread_mutex_unlock(&c->out_lock);
     c->ops->gone(c);

@@ -2,6 +2,7 @@
 
 #include "net/fcgi.h"
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "net/fcgi_request.h"
 #include "net/lane_impl.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     QUESTIONS_MAX = 1 << 20, /* bytes that may wait for a peer beyond its answers when it asks about the server */
@@ -537,7 +537,7 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
         c = calloc(1, sizeof *c);
         if (!c) {
             log_error("cannot accept a connection: out of memory");
-            close(fd);
+            descriptors_close(fd);
             return;
         }
         conn_alloc_init(&c->conn);

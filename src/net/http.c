@@ -2,6 +2,7 @@
 
 #include "net/http.h"
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "net/http_answer.h"
 #include "net/http_pace.h"
@@ -11,7 +12,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     PIPELINE_MAX = 65536 /* bytes behind the request in work that are kept; what comes then waits in the socket */
@@ -631,7 +631,7 @@ static void http_accept(struct lane *lane, int fd, const struct listener *l, con
     struct http_conn *c = http_conn_new(lane);
     if (!c) {
         log_error("cannot accept a connection: out of memory");
-        close(fd);
+        descriptors_close(fd);
         return;
     }
     http_peer_init(&c->peer, &lane->config, fd, l->is_unix, peer, len);

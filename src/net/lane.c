@@ -2,12 +2,14 @@
 
 #include "net/lane.h"
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "net/fcgi.h"
 #if WSGI_FCGI_HTTP
 #include "net/http.h"
 #endif
 #include "net/lane_impl.h"
+#include "net/loop.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -154,7 +156,11 @@ static bool has_room(struct lane_listener *l) {
 
 static int accept_from(const struct lane_listener *l, struct sockaddr_storage *peer, socklen_t *len) {
     *len = sizeof *peer;
-    return accept4(l->listener->fd, (struct sockaddr *)peer, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    descriptors_lock();
+    int fd = accept4(l->listener->fd, (struct sockaddr *)peer, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    fd = descriptors_adopt(fd);
+    descriptors_unlock();
+    return fd;
 }
 
 static bool is_out_of_files(int error) {
@@ -191,7 +197,7 @@ static bool accept_one(struct lane_listener *l) {
     int fd = accept_with_room(l, &peer, &len);
     struct access *rules = l->lane->config.access;
     if (fd >= 0 && rules && !access_check(rules, l->listener, fd, (struct sockaddr *)&peer, len)) {
-        close(fd);
+        descriptors_close(fd);
         return true;
     }
     if (fd >= 0) {
@@ -445,8 +451,10 @@ void lane_abort(struct lane *lane) {
 
 struct lane *lane_new(const struct lane_config *config, struct listener_set *listeners) {
     struct lane *lane = calloc(1, sizeof *lane);
-    if (!lane)
+    if (!lane) {
+        loop_free(config->loop);
         return NULL;
+    }
     lane->config = *config;
     lane->config.body.spares = &lane->body_spares;
     lane->listeners = listeners;
@@ -466,7 +474,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     atomic_flag_clear(&lane->stop_posted);
     atomic_flag_clear(&lane->abort_posted);
     lane->accepting = calloc(listeners->count, sizeof *lane->accepting);
-    lane->loop = ev_loop_new(EVFLAG_AUTO);
+    lane->loop = config->loop ? config->loop : loop_new();
     struct sched_config sched = {
         .loop = lane->loop,
         .threads = config->threads,
@@ -519,8 +527,7 @@ void lane_free(struct lane *lane) {
     for (size_t i = 0; i < sizeof frontends / sizeof *frontends; i++)
         frontends[i]->free_pool(lane);
     body_spares_fini(&lane->body_spares);
-    if (lane->loop)
-        ev_loop_destroy(lane->loop);
+    loop_free(lane->loop);
     free(lane->accepting);
     free(lane);
 }

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct ev_loop;
 struct lane;
 
 struct lane_config {
@@ -51,6 +52,8 @@ struct lane_config {
     double min_body_rate;      /* bytes per second that a body must come at (http_pace.h); 0: any */
 
     int wake_fd; /* see struct sched_config */
+
+    struct ev_loop *loop; /* of loop_new, and then the lane's, also if there is none; NULL: one is made, see there */
 };
 
 /* Makes a lane that accepts on `listeners`, which it closes when it stops; the caller keeps the array. Returns NULL

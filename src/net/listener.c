@@ -2,6 +2,7 @@
 
 #include "net/listener.h"
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "net/socket_file.h"
 
@@ -45,15 +46,15 @@ static bool is_absent(int error) {
 /* Makes a listening TCP or abstract socket. Returns the descriptor, or -1 with errno. */
 static int listen_at(const struct address *a, unsigned backlog) {
     const int on = 1, v6only = !a->any;
-    int fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    descriptors_lock();
+    int fd = descriptors_adopt(socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    descriptors_unlock();
     if (fd < 0)
         return -1;
     if ((a->kind == ADDRESS_TCP && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on))) ||
         (a->sa.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only))) ||
         bind(fd, (const struct sockaddr *)&a->sa, a->len) || listen(fd, (int)backlog)) {
-        int error = errno;
-        close(fd);
-        errno = error;
+        descriptors_close(fd);
         return -1;
     }
     return fd;
@@ -113,9 +114,19 @@ static const char *adopt(struct listener *l, int fd) {
     return NULL;
 }
 
+/* From now on it is the server's, whoever made it. */
+static const char *keep(struct listener *l) {
+    descriptors_lock();
+    l->fd = descriptors_adopt(l->fd);
+    descriptors_unlock();
+    return l->fd >= 0 ? NULL : "cannot be kept: there is no memory";
+}
+
 /* Moves the listener away from descriptor 0, which programs started by the application read as standard input. */
 static const char *leave_stdin(struct listener *l) {
-    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    descriptors_lock();
+    int fd = descriptors_adopt(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    descriptors_unlock();
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     bool moved = fd >= 0 && null >= 0 && dup2(null, STDIN_FILENO) == STDIN_FILENO;
     if (null >= 0)
@@ -123,7 +134,7 @@ static const char *leave_stdin(struct listener *l) {
     if (moved)
         l->fd = fd;
     else if (fd >= 0)
-        close(fd);
+        descriptors_close(fd);
     return moved ? NULL : "cannot be replaced by /dev/null";
 }
 
@@ -135,8 +146,8 @@ static int open_fd(struct listener_set *set, int fd) {
             problem = "was given twice";
     if (!problem)
         problem = adopt(&l, fd);
-    if (!problem && fd == STDIN_FILENO)
-        problem = leave_stdin(&l);
+    if (!problem)
+        problem = fd == STDIN_FILENO ? leave_stdin(&l) : keep(&l);
     if (!problem)
         return append(set, &l);
     log_error("descriptor %d %s: it has to be a listening stream socket, opened by the parent process", fd, problem);
@@ -208,7 +219,7 @@ int listener_open_stdin(struct listener_set *set) {
 void listener_stop(struct listener *l) {
     socket_file_unlink(l);
     if (l->fd >= 0)
-        close(l->fd);
+        descriptors_close(l->fd);
     l->fd = -1;
 }
 

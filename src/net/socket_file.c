@@ -2,6 +2,7 @@
 
 #include "net/socket_file.h"
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "net/id.h"
 
@@ -117,7 +118,9 @@ static int complain_dir(const struct attempt *t, int error) {
 
 static int open_dir(struct attempt *t) {
     char *name = strndup(t->path, dir_len(t));
-    t->dir = name ? open(name, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    descriptors_lock();
+    t->dir = name ? descriptors_adopt(open(name, O_PATH | O_DIRECTORY | O_CLOEXEC)) : -1;
+    descriptors_unlock();
     int error = errno;
     free(name);
     return t->dir >= 0 ? 0 : complain_dir(t, error);
@@ -135,9 +138,17 @@ static int complain_in_use(const struct attempt *t, int probe) {
     return EX_UNAVAILABLE;
 }
 
+/* New socket, or -1 with errno. */
+static int make_socket(void) {
+    descriptors_lock();
+    int fd = descriptors_adopt(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    descriptors_unlock();
+    return fd;
+}
+
 /* Finds out by connecting whether anybody listens on the socket file that is there. Returns 0 when nobody does. */
 static int probe_live(const struct attempt *t) {
-    int status, probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int status, probe = make_socket();
     int error = probe < 0 || connect(probe, (const struct sockaddr *)&t->address->sa, t->address->len) ? errno : 0;
     switch (error) {
     case ECONNREFUSED:
@@ -163,7 +174,7 @@ static int probe_live(const struct attempt *t) {
         status = EX_OSERR;
     }
     if (probe >= 0)
-        close(probe);
+        descriptors_close(probe);
     return status;
 }
 
@@ -220,7 +231,7 @@ static int make_temp_name(struct attempt *t) {
 }
 
 static int bind_temp(struct attempt *t) {
-    t->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    t->fd = make_socket();
     if (t->fd < 0)
         return complain_create(t, errno);
     for (int i = 0; i < OPEN_TRIES; i++) {
@@ -277,7 +288,9 @@ static int publish(struct attempt *t, const struct stat *stale) {
  * on without the lock after two seconds, since whoever may read the directory can hold it. */
 static void lock_dir(struct attempt *t) {
     const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
-    t->lock = openat(t->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    descriptors_lock();
+    t->lock = descriptors_adopt(openat(t->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    descriptors_unlock();
     for (int i = 0; t->lock >= 0 && i < LOCK_TRIES; i++) {
         if (flock(t->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
             return;
@@ -327,11 +340,11 @@ int socket_file_open(struct listener *l, const struct address *a, const struct l
     if (t.temp)
         unlinkat(t.dir, t.temp, 0);
     if (t.fd >= 0)
-        close(t.fd);
+        descriptors_close(t.fd);
     if (t.lock >= 0)
-        close(t.lock);
+        descriptors_close(t.lock);
     if (t.dir >= 0)
-        close(t.dir);
+        descriptors_close(t.dir);
     free(t.path);
     return status;
 }

@@ -4,9 +4,11 @@
 
 #include "base/ascii.h"
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "cli/value.h"
 #include "net/lane.h"
+#include "net/loop.h"
 #include "net/peer.h"
 #include "process/signals.h"
 #include "python/interp.h"
@@ -190,6 +192,7 @@ struct server {
     struct listener_set listeners;
     struct access access;
     struct access_list forwarded;
+    struct ev_loop *loop; /* until the lane has it */
     struct lane *lane;
     bool signal_pending; /* for a handler of the application */
     bool exit_wanted;    /* by such a handler */
@@ -244,6 +247,11 @@ static unsigned default_connections(void) {
     return limit.rlim_cur < 8 ? 1 : (unsigned)(limit.rlim_cur / 4 * 3);
 }
 
+static int complain_loop(void) {
+    log_error("cannot prepare the event loop: %s", strerror(errno));
+    return EX_OSERR;
+}
+
 static int make_lane(struct server *server) {
     static const enum forwarded_kind kinds[] = {[OPTION_FIELDS_X_FORWARDED] = FORWARDED_X,
                                                 [OPTION_FIELDS_X_REAL_IP] = FORWARDED_X_REAL_IP,
@@ -274,12 +282,11 @@ static int make_lane(struct server *server) {
         .proxy_protocol = o->proxy_protocol,
         .min_body_rate = (double)o->min_body_rate,
         .wake_fd = signals_wake_fd(),
+        .loop = server->loop,
     };
+    server->loop = NULL;
     server->lane = lane_new(&config, &server->listeners);
-    if (server->lane)
-        return 0;
-    log_error("cannot prepare the event loop: %s", strerror(errno));
-    return EX_OSERR;
+    return server->lane ? 0 : complain_loop();
 }
 
 static void log_ready(const struct server *server) {
@@ -435,12 +442,14 @@ int serve(struct options *o, const char *program) {
     if (!status)
         status = access_list_init(&server.forwarded, "--forwarded-allow", o->forwarded_allow.items,
                                   o->forwarded_allow.count);
-    if (!status && signals_open()) {
+    if (!status && (descriptors_init() || signals_open())) {
         log_error("cannot make a pipe: %s", strerror(errno));
         status = EX_OSERR;
     }
     if (!status)
         status = open_inherited(o, &server.listeners);
+    if (!status && !(server.loop = loop_new()))
+        status = complain_loop();
     if (!status)
         status = load(o, program, cwd);
     if (!status) {
@@ -450,6 +459,7 @@ int serve(struct options *o, const char *program) {
         status = end_python(status);
     }
     lane_free(server.lane);
+    loop_free(server.loop);
     access_fini(&server.access);
     access_list_fini(&server.forwarded);
     listener_close_all(&server.listeners);

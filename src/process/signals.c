@@ -2,6 +2,8 @@
 
 #include "process/signals.h"
 
+#include "base/descriptors.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -16,7 +18,14 @@ static bool chain[2];
 static pid_t server_pid;
 
 int signals_open(void) {
-    return pipe2(wake_pipe, O_NONBLOCK | O_CLOEXEC);
+    int pair[2];
+    descriptors_lock();
+    if (!pipe2(pair, O_NONBLOCK | O_CLOEXEC)) {
+        wake_pipe[0] = descriptors_adopt(pair[0]);
+        wake_pipe[1] = descriptors_adopt(pair[1]);
+    }
+    descriptors_unlock();
+    return wake_pipe[0] >= 0 && wake_pipe[1] >= 0 ? 0 : -1;
 }
 
 int signals_wake_fd(void) {

@@ -8,19 +8,59 @@
 #include "python/interp.h"
 
 static PyThreadState *main_state;
+static int wakeup_fd = -1;
 
-void pysignal_set_wakeup(int fd) {
+/* signal.set_wakeup_fd. New reference to the number before, or NULL with an exception. */
+static PyObject *set_wakeup(int fd) {
     PyObject *module = PyImport_ImportModule("signal");
     PyObject *function = module ? PyObject_GetAttrString(module, "set_wakeup_fd") : NULL;
     PyObject *args = Py_BuildValue("(i)", fd), *keywords = Py_BuildValue("{s:O}", "warn_on_full_buffer", Py_False);
     PyObject *old = function && args && keywords ? PyObject_Call(function, args, keywords) : NULL;
-    if (!old)
-        interp_print_error("signal handlers of the application will run late");
-    Py_XDECREF(old);
     Py_XDECREF(keywords);
     Py_XDECREF(args);
     Py_XDECREF(function);
     Py_XDECREF(module);
+    return old;
+}
+
+/* In a child of fork the descriptor is closed: its number may soon be that of another file. */
+static PyObject *forked(PyObject *self, PyObject *unused) {
+    (void)self;
+    (void)unused;
+    PyObject *old = wakeup_fd < 0 ? NULL : set_wakeup(-1), *again = NULL;
+    int fd = old ? (int)PyLong_AsLong(old) : -1;
+    if (fd != wakeup_fd)
+        again = set_wakeup(fd); /* it is the application's own */
+    wakeup_fd = -1;
+    Py_XDECREF(again);
+    Py_XDECREF(old);
+    PyErr_Clear();
+    Py_RETURN_NONE;
+}
+
+static int register_forked(void) {
+    static PyMethodDef method = {"forked", forked, METH_NOARGS, NULL};
+    PyObject *os = PyImport_ImportModule("os"), *function = PyCFunction_New(&method, NULL), *result = NULL;
+    PyObject *args = PyTuple_New(0), *keywords = function ? Py_BuildValue("{s:O}", "after_in_child", function) : NULL;
+    PyObject *at_fork = os ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
+    if (at_fork && args && keywords)
+        result = PyObject_Call(at_fork, args, keywords);
+    Py_XDECREF(at_fork);
+    Py_XDECREF(keywords);
+    Py_XDECREF(args);
+    Py_XDECREF(function);
+    Py_XDECREF(os);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+void pysignal_set_wakeup(int fd) {
+    PyObject *old = register_forked() ? NULL : set_wakeup(fd);
+    if (old)
+        wakeup_fd = fd;
+    else
+        interp_print_error("signal handlers of the application will run late");
+    Py_XDECREF(old);
 }
 
 bool pysignal_is_handled(int number) {

@@ -8,7 +8,8 @@
 
 #include <stdbool.h>
 
-/* Lets Python write a byte to `fd` (non-blocking) when a signal arrives that the application handles. GIL held. */
+/* Lets Python write a byte to `fd` (non-blocking) when a signal arrives that the application handles. Not in a
+ * child that the application forks. GIL held. */
 void pysignal_set_wakeup(int fd);
 
 /* Whether the application, and not Python itself, handles the signal. GIL held. */

@@ -2,6 +2,8 @@
 
 #include "request/body.h"
 
+#include "base/descriptors.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,7 +20,7 @@ void body_init(struct body *b) {
 
 static void spool_close(struct body *b) {
     if (b->spool >= 0)
-        close(b->spool);
+        descriptors_close(b->spool);
     b->spool = -1;
     b->spool_start = b->spool_end = 0;
 }
@@ -97,8 +99,13 @@ static int spool_open(const char *dir) {
 }
 
 static int spool_write(struct body *b, const char *dir, const char *data, size_t len) {
-    if (b->spool < 0 && (b->spool = spool_open(dir)) < 0)
-        return -1;
+    if (b->spool < 0) {
+        descriptors_lock();
+        b->spool = descriptors_adopt(spool_open(dir));
+        descriptors_unlock();
+        if (b->spool < 0)
+            return -1;
+    }
     while (len) {
         ssize_t n = pwrite(b->spool, data, len, b->spool_end);
         if (n < 0 && errno == EINTR)

@@ -3,6 +3,7 @@
 #include "sched/sched.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "sched/sched_impl.h"
 #include "sched/taskstat.h"
@@ -721,7 +722,7 @@ void sched_free(struct sched *s) {
         pthread_join(t->id, NULL);
         sem_destroy(&t->wake);
         if (t->stat_fd >= 0)
-            close(t->stat_fd);
+            descriptors_close(t->stat_fd);
         free(t);
     }
     pthread_cond_destroy(&s->thread_ended);

@@ -2,22 +2,31 @@
 
 #include "sched/taskstat.h"
 
+#include "base/descriptors.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+static int open_stat(const char *path) {
+    descriptors_lock();
+    int fd = descriptors_adopt(open(path, O_RDONLY | O_CLOEXEC));
+    descriptors_unlock();
+    return fd;
+}
+
 int taskstat_open_self(void) {
-    return open("/proc/thread-self/stat", O_RDONLY | O_CLOEXEC);
+    return open_stat("/proc/thread-self/stat");
 }
 
 char taskstat_state_of(pid_t tid) {
     char path[64];
     snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)tid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open_stat(path);
     char state = taskstat_state(fd);
     if (fd >= 0)
-        close(fd);
+        descriptors_close(fd);
     return state;
 }
 

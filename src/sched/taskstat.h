@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 /* Opens the state of the calling thread. Returns a descriptor that others may ask with taskstat_state, or -1 with
- * errno (no /proc in this root directory, for instance). Close it with close(2). */
+ * errno (no /proc in this root directory, for instance). Close it with descriptors_close. */
 int taskstat_open_self(void);
 
 /* The state letter of the thread behind `fd` now: 'R' running or runnable, 'S' and 'D' asleep in the kernel; 0 when it

@@ -1,0 +1,102 @@
+#include "config.h"
+
+#include "net/loop.h"
+
+#include "base/descriptors.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+/* New descriptors have the lowest numbers that are free, so that libev's few are among these. */
+enum { WINDOW = 64 };
+
+/* What libev has open; the loop's user data. */
+struct made {
+    int first;
+    uint64_t set; /* bit N: the number first + N */
+};
+
+static bool is_open(int fd) {
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+static uint64_t open_from(int first) {
+    uint64_t set = 0;
+    for (int i = 0; i < WINDOW; i++)
+        set |= (uint64_t)is_open(first + i) << i;
+    return set;
+}
+
+static void async_cb(struct ev_loop *loop, ev_async *w, int revents) {
+    (void)loop;
+    (void)w;
+    (void)revents;
+}
+
+/* libev makes what wakes a loop when it is first wanted, and keeps it. */
+static void make_wakeup(struct ev_loop *loop) {
+    ev_async async;
+    ev_async_init(&async, async_cb);
+    ev_async_start(loop, &async);
+    ev_async_stop(loop, &async);
+}
+
+static void forget(const struct made *made) {
+    for (int i = 0; i < WINDOW; i++) {
+        if (made->set >> i & 1)
+            descriptors_forget(made->first + i);
+    }
+}
+
+static int note(const struct made *made) {
+    for (int i = 0; i < WINDOW; i++) {
+        if (made->set >> i & 1 && descriptors_note(made->first + i)) {
+            forget(made);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static struct ev_loop *make(struct made *made) {
+    while (is_open(made->first))
+        made->first++;
+    uint64_t before = open_from(made->first);
+    struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+    if (!loop)
+        return NULL;
+    make_wakeup(loop);
+    made->set = open_from(made->first) & ~before;
+    if (note(made)) {
+        ev_loop_destroy(loop);
+        errno = ENOMEM;
+        return NULL;
+    }
+    ev_set_userdata(loop, made);
+    return loop;
+}
+
+struct ev_loop *loop_new(void) {
+    struct made *made = calloc(1, sizeof *made);
+    if (!made)
+        return NULL;
+    descriptors_lock();
+    struct ev_loop *loop = make(made);
+    descriptors_unlock();
+    if (!loop)
+        free(made);
+    return loop;
+}
+
+void loop_free(struct ev_loop *loop) {
+    if (!loop)
+        return;
+    struct made *made = ev_userdata(loop);
+    descriptors_lock();
+    forget(made);
+    ev_loop_destroy(loop);
+    descriptors_unlock();
+    free(made);
+}

@@ -1,0 +1,153 @@
+#include "config.h"
+
+#include "base/descriptors.h"
+
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+
+enum { NUMBERS = 4096, FORKS = 200, HIGH = 1000 };
+
+static bool is_open(int fd) {
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+static int count_open(void) {
+    int n = 0;
+    for (int fd = 0; fd < NUMBERS; fd++)
+        n += is_open(fd);
+    return n;
+}
+
+static int own_null(void) {
+    descriptors_lock();
+    int fd = descriptors_adopt(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    descriptors_unlock();
+    return fd;
+}
+
+/* A descriptor of the server's with this number. */
+static void own_at(int number) {
+    descriptors_lock();
+    ck_assert_int_eq(descriptors_note(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, number)), 0);
+    descriptors_unlock();
+    ck_assert(is_open(number));
+}
+
+/* Runs `check` in a child, and the child of that; it exits with the number of the check that fails first. */
+static void in_child(int (*check)(void)) {
+    int status;
+    pid_t child = fork();
+    if (!child)
+        _exit(check());
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "status %#x in the child", (unsigned)status);
+}
+
+START_TEST(kept_in_order)
+{
+    int fd = own_null(), other = open("/dev/null", O_RDONLY);
+    ck_assert(descriptors_is_own(fd));
+    ck_assert(!descriptors_is_own(other));
+    ck_assert(!descriptors_is_own(NUMBERS * 1000));
+    errno = EILSEQ;
+    descriptors_close(fd);
+    ck_assert_int_eq(errno, EILSEQ);
+    ck_assert(!is_open(fd));
+    ck_assert(!descriptors_is_own(fd));
+    close(other);
+}
+END_TEST
+
+START_TEST(error_is_passed_on)
+{
+    descriptors_lock();
+    int fd = descriptors_adopt(open("/nonexistent", O_RDONLY));
+    descriptors_unlock();
+    ck_assert_int_eq(fd, -1);
+    ck_assert_int_eq(errno, ENOENT);
+}
+END_TEST
+
+static int own, given_up, foreign;
+
+static int check_child(void) {
+    if (is_open(own))
+        return 1;
+    for (int i = 0; i < 5; i++)
+        if (is_open(HIGH + i))
+            return 2;
+    if (!is_open(foreign) || !is_open(given_up))
+        return 3;
+    if (dup2(foreign, own) != own)
+        return 4;
+    descriptors_close(own); /* what was the server's number is the child's now */
+    if (!is_open(own) || descriptors_is_own(own))
+        return 5;
+    pid_t child = fork();
+    int status;
+    if (!child)
+        _exit(is_open(own) && is_open(foreign) ? 0 : 6);
+    return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 7;
+}
+
+START_TEST(child_closes_them)
+{
+    ck_assert_int_eq(descriptors_init(), 0);
+    foreign = open("/dev/null", O_RDONLY);
+    given_up = own_null();
+    descriptors_lock();
+    descriptors_forget(given_up);
+    descriptors_unlock();
+    own = own_null();
+    for (int i = 0; i < 5; i++)
+        if (i != 3)
+            own_at(HIGH + i);
+    in_child(check_child);
+    ck_assert(is_open(own) && descriptors_is_own(own));
+    in_child(check_child);
+}
+END_TEST
+
+static atomic_bool over;
+
+static void *open_and_close(void *unused) {
+    (void)unused;
+    while (!atomic_load(&over))
+        descriptors_close(own_null());
+    return NULL;
+}
+
+static int baseline;
+
+static int check_count(void) {
+    return count_open() != baseline;
+}
+
+START_TEST(fork_meets_none_in_the_making)
+{
+    pthread_t thread;
+    ck_assert_int_eq(descriptors_init(), 0);
+    baseline = count_open();
+    ck_assert_int_eq(pthread_create(&thread, NULL, open_and_close, NULL), 0);
+    for (int i = 0; i < FORKS; i++)
+        in_child(check_count);
+    atomic_store(&over, true);
+    pthread_join(thread, NULL);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("descriptors");
+    TCase *tc = tcase_create("descriptors");
+    tcase_add_test(tc, kept_in_order);
+    tcase_add_test(tc, error_is_passed_on);
+    tcase_add_test(tc, child_closes_them);
+    tcase_add_test(tc, fork_meets_none_in_the_making);
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}
