@@ -667,10 +667,19 @@ static void log_reason(struct conn *c, enum conn_reason reason) {
         log_printf(reasons[reason].level, "connection %llu: %s%s", c->number, reasons[reason].text, more);
 }
 
+/* Whoever has the descriptor too, such as a child that was made without the handlers of pthread_atfork(3), must not keep the
+ * end from the peer. One that has ended both sides, or is gone, waits for nothing. */
+static bool peer_awaits_end(const struct conn *c, enum conn_reason reason) {
+    if (c->state == CONN_LINGERING)
+        return reason != CONN_DONE;
+    return c->state != CONN_OPEN || (reason != CONN_EOF && reason != CONN_RESET);
+}
+
 void conn_close(struct conn *c, enum conn_reason reason) {
     struct lane *lane = c->lane;
     if (c->state == CONN_CLOSED)
         return;
+    bool tell = peer_awaits_end(c, reason);
     log_reason(c, reason);
     conn_set_rest(c, CONN_BUSY);
     if (c->state == CONN_LINGERING) {
@@ -691,6 +700,8 @@ void conn_close(struct conn *c, enum conn_reason reason) {
         c->out_error = EPIPE;
     buf_reset(&c->out, REQUEST_KEEP_BYTES);
     turns_wake(c);
+    if (tell)
+        shutdown(c->fd, SHUT_RDWR);
     descriptors_close(c->fd);
     c->fd = -1;
     pthread_mutex_unlock(&c->out_lock);

@@ -157,7 +157,7 @@ static int open_fd(struct listener_set *set, int fd) {
 /* `optional`: it is no error when the machine lacks the address, nothing is appended then. */
 static int open_one(struct listener_set *set, const struct address *a, const struct listener_settings *settings,
                     bool optional) {
-    struct listener l = {.fd = -1};
+    struct listener l = {.fd = -1, .pid = getpid()};
     int status;
     if (a->kind == ADDRESS_FD)
         return open_fd(set, a->fd);
@@ -218,6 +218,10 @@ int listener_open_stdin(struct listener_set *set) {
 
 void listener_stop(struct listener *l) {
     socket_file_unlink(l);
+    /* What a child holds that was made without the handlers of pthread_atfork(3) must not go on to take connections. That of a
+     * parent process may be wanted again. */
+    if (l->fd >= 0 && l->pid == getpid())
+        shutdown(l->fd, SHUT_RDWR);
     if (l->fd >= 0)
         descriptors_close(l->fd);
     l->fd = -1;
