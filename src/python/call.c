@@ -195,7 +195,7 @@ static PyObject *connected_call(PyObject *self, PyObject *const *args, size_t na
     struct wsgi_call *call = ((struct bound *)self)->call;
     if (!no_arguments("client_connected", 0, nargsf, names))
         return NULL;
-    return PyBool_FromLong(call->r && !atomic_load_explicit(&call->r->gone, memory_order_relaxed) &&
+    return PyBool_FromLong(call->r && !child_is() && !atomic_load_explicit(&call->r->gone, memory_order_relaxed) &&
                            !atomic_load_explicit(&call->r->left, memory_order_relaxed));
 }
 

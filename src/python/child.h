@@ -8,14 +8,15 @@
 
 #include <stdbool.h>
 
-extern bool child_forked;
+extern const volatile char *child_mark;
 
-/* Takes note of forks from now on. Call once. Returns 0, or -1 without an exception when there is no memory. */
+/* Takes note of forks from now on, whoever makes them. Call once. Returns 0, or -1 without an exception when there is no
+ * memory. */
 int child_init(void);
 
 /* Whether this process is such a child. Any thread, GIL not needed. */
 static inline bool child_is(void) {
-    return child_forked;
+    return !*child_mark;
 }
 
 /* Ends the child as python3 ends a program whose last statement was reached: SystemExit gives the status, any other

@@ -15,8 +15,10 @@
 
 enum { LINE_MAX_BYTES = 8192, LINE_KEEP_BYTES = 1024 };
 
-/* The calling thread's incomplete line. A thread's own, so neither a lock nor the GIL guards it. */
+/* The calling thread's incomplete line. A thread's own, so neither a lock nor the GIL guards it. In a child that is
+ * forked, what was begun before is the parent's to end. */
 static _Thread_local struct buf line;
+static _Thread_local bool line_in_child;
 static pthread_key_t line_key;
 static bool line_key_valid;
 static pthread_once_t line_key_once = PTHREAD_ONCE_INIT;
@@ -62,8 +64,16 @@ static void line_append(const char *p, size_t n) {
     emit(p, n);
 }
 
+static void line_forget_parents(void) {
+    if (child_is() && !line_in_child) {
+        line_in_child = true;
+        buf_reset(&line, LINE_KEEP_BYTES);
+    }
+}
+
 /* Passes complete lines on and keeps the rest. */
 static void text_write(const char *p, size_t n) {
+    line_forget_parents();
     const char *lf = memrchr(p, '\n', n);
     size_t complete = lf ? (size_t)(lf - p) + 1 : 0;
     if (complete && !buf_len(&line)) {
@@ -88,6 +98,7 @@ void errors_begin_request(struct request *r) {
 }
 
 void errors_end_request(void) {
+    line_forget_parents();
     if (buf_len(&line)) {
         Py_BEGIN_ALLOW_THREADS
         line_write(&line);
@@ -140,6 +151,7 @@ static PyObject *errors_writelines(PyObject *self, PyObject *lines) {
 static PyObject *errors_flush(PyObject *self, PyObject *unused) {
     (void)self;
     (void)unused;
+    line_forget_parents();
     if (buf_len(&line)) {
         Py_BEGIN_ALLOW_THREADS
         line_write(&line);

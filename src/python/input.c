@@ -52,9 +52,7 @@ static Py_ssize_t fill(struct input *in, char *out, size_t len) {
     if (!r || !len)
         return 0;
     ssize_t n = body_read(&r->body, out, len);
-    if (n < 0 && errno == EAGAIN && child_is())
-        errno = ECONNRESET; /* nobody here reads from the peer */
-    else if (n < 0 && errno == EAGAIN) {
+    if (n < 0 && errno == EAGAIN) {
         PyThreadState *state = call_enter(in->call);
         n = request_read(r, out, len);
         int error = errno;
@@ -169,6 +167,18 @@ static bool is_open(const struct input *in) {
     return !in->closed;
 }
 
+/* Also whether this process may read: in a child the body is the parent's. Its lock may be held by a thread that is not
+ * there, and its file has one length for both. */
+static bool may_read(const struct input *in) {
+    if (!is_open(in))
+        return false;
+    if (!child_is())
+        return true;
+    errno = ECONNRESET;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return false;
+}
+
 /* The optional size argument of the methods that read: absent, None and negative mean no bound. */
 static bool take_size(struct input *in, PyObject *const *args, Py_ssize_t nargs, const char *name, Py_ssize_t *size) {
     *size = -1;
@@ -181,7 +191,7 @@ static bool take_size(struct input *in, PyObject *const *args, Py_ssize_t nargs,
         if (*size == -1 && PyErr_Occurred())
             return false;
     }
-    return is_open(in);
+    return may_read(in);
 }
 
 static PyObject *input_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
@@ -215,7 +225,7 @@ static PyObject *read_into(PyObject *self, PyObject *arg, const char *form,
     struct input *in = (struct input *)self;
     if (!PyArg_Parse(arg, form, &view))
         return NULL;
-    Py_ssize_t n = !is_open(in) ? -1 : view.len ? take(in, view.buf, (size_t)view.len) : 0;
+    Py_ssize_t n = !may_read(in) ? -1 : view.len ? take(in, view.buf, (size_t)view.len) : 0;
     PyBuffer_Release(&view);
     return n < 0 ? NULL : PyLong_FromSsize_t(n);
 }
@@ -254,7 +264,7 @@ static PyObject *input_readlines(PyObject *self, PyObject *const *args, Py_ssize
 }
 
 static PyObject *input_next(PyObject *self) {
-    PyObject *line = is_open((struct input *)self) ? read_line((struct input *)self, -1) : NULL;
+    PyObject *line = may_read((struct input *)self) ? read_line((struct input *)self, -1) : NULL;
     if (line && !PyBytes_GET_SIZE(line))
         Py_CLEAR(line); /* without an exception this ends the iteration */
     return line;

@@ -4,6 +4,7 @@
 
 #include "python/pysignal.h"
 
+#include "python/child.h"
 #include "python/compat.h"
 #include "python/interp.h"
 
@@ -88,6 +89,8 @@ bool pysignal_run(void) {
         } else
             interp_print_error("a signal handler of the application raised an exception");
     }
+    if (child_is())
+        child_end();
     pysignal_release_gil();
     return end;
 }

@@ -33,13 +33,23 @@ int wsgi_init(const char *spec, bool multithread, unsigned destinations) {
     int status = EX_SOFTWARE;
     PyObject *errors = NULL, *file_wrapper = NULL;
     errors_set_destinations(destinations);
+    if (child_init()) {
+        log_error("out of memory");
+        return EX_OSERR;
+    }
     application = app_load(spec, &status);
+    if (child_is()) {
+        log_error(
+            "the application forked while it was loaded, and its child went on: it ends here; put wsgi-fcgi itself "
+            "into the background instead");
+        child_end();
+    }
     if (!application)
         return status;
     errors = errors_new();
     file_wrapper = file_wrapper_init();
     name_close = PyUnicode_InternFromString("close");
-    if (name_close && errors && file_wrapper && !child_init() && !call_init() && !input_init() &&
+    if (name_close && errors && file_wrapper && !call_init() && !input_init() &&
         !environ_init(errors, file_wrapper, multithread))
         status = 0;
     else {
@@ -471,10 +481,10 @@ static void call_application(struct wsgi_call *call) {
     call->ended = true;
     if (result)
         close_result(call, result);
-    if (child_is())
-        child_end();
     Py_XDECREF(result);
     Py_XDECREF(env);
+    if (child_is())
+        child_end();
 }
 
 /* Threads. */
