@@ -108,7 +108,7 @@ AC_DEFUN([WF_PYTHON_TRY], [
 AC_DEFUN([WF_CHECK_LIBEV], [
     AC_CHECK_HEADER([ev.h], [wf_found=yes], [wf_found=no])
     AS_IF([test $wf_found = yes],
-        [AC_CHECK_LIB([ev], [ev_run], [AC_SUBST([LIBEV_LIBS], [-lev])], [wf_found=no])])
+        [AC_CHECK_LIB([ev], [ev_run], [LIBEV_LIBS=-lev], [wf_found=no])])
     AS_IF([test $wf_found = no], [WF_MISSING([libev 4 (ev.h, -lev)], [libev-dev])])
 ])
 
@@ -159,4 +159,72 @@ AC_DEFUN([WF_CHECK_CHECK], [
 AC_DEFUN([WF_HEADER_AND_LIBRARY], [
     AC_CHECK_HEADER([$2], [wf_found=yes], [wf_found=no])
     AS_IF([test $wf_found = yes], [AC_CHECK_LIB([$3], [$4], [$1_LIBS="-l$3 $5"], [wf_found=no], [$5])])
+])
+
+# WF_PRIVATE_LIBRARIES: extensions of the application, which may bring along a libev or llhttp of their own, must not find
+# those of the server (src/dl/dl.h says why).
+AC_DEFUN([WF_PRIVATE_LIBRARIES], [
+    AC_CHECK_TOOL([READELF], [readelf])
+    wf_load=no
+    WF_PRIVATE_LIBRARY([ev], [EV], [$LIBEV_LIBS], [ev_run])
+    WF_PRIVATE_LIBRARY([fcgi], [FCGI], [$FCGI_LIBS], [OS_IsFcgi])
+    AS_IF([test "$enable_http" = yes && test -z "$LLHTTP_SOURCES"],
+        [WF_PRIVATE_LIBRARY([llhttp], [LLHTTP], [$LLHTTP_LIBS], [llhttp_execute])])
+    AM_CONDITIONAL([LOAD_EV], [test -n "$EV_SONAME"])
+    AM_CONDITIONAL([LOAD_FCGI], [test -n "$FCGI_SONAME"])
+    AM_CONDITIONAL([LOAD_LLHTTP], [test -n "$LLHTTP_SONAME"])
+    AM_CONDITIONAL([LOAD], [test $wf_load = yes])
+    AS_IF([test $wf_load = yes], [AC_SEARCH_LIBS([dlopen], [dl])])
+])
+
+# WF_PRIVATE_LIBRARY(NAME, PREFIX, LIBRARIES, FUNCTION): PRIVATE_PREFIX_LIBS links the archive; when there is none,
+# PREFIX_SONAME is what to load.
+AC_DEFUN([WF_PRIVATE_LIBRARY], [
+    AC_MSG_CHECKING([how extensions do not find lib$1])
+    $2_SONAME=
+    PRIVATE_$2_LIBS=
+    for wf_word in $3; do
+        AS_IF([test "x$wf_word" = "x-l$1"], [wf_word=-l:lib$1.a])
+        PRIVATE_$2_LIBS="${PRIVATE_$2_LIBS:+$PRIVATE_$2_LIBS }$wf_word"
+    done
+    wf_linked=no
+    AS_IF([test "$enable_static_libs" != no], [
+        # Archives do not say what they need themselves: libev needs floor().
+        WF_LINKED([$1], [$4], [$PRIVATE_$2_LIBS])
+        AS_IF([test $wf_linked = no], [
+            PRIVATE_$2_LIBS="$PRIVATE_$2_LIBS -lm"
+            WF_LINKED([$1], [$4], [$PRIVATE_$2_LIBS])
+        ])
+    ])
+    AS_IF([test $wf_linked = no], [WF_LINKED([$1], [$4], [$3])])
+    AS_IF([test $wf_linked = no],
+        [AC_MSG_RESULT([not at all])
+         AC_MSG_ERROR([a program with $3 does not link; config.log says why])],
+    [test -n "$wf_soname"],
+        [AC_MSG_RESULT([loaded at start: $wf_soname])
+         $2_SONAME=$wf_soname
+         PRIVATE_$2_LIBS=
+         AC_DEFINE_UNQUOTED([$2_SONAME], ["$wf_soname"], [What lib$1 is loaded from.])
+         wf_load=yes],
+        [AC_MSG_RESULT([linked: $PRIVATE_$2_LIBS])])
+    AC_SUBST([PRIVATE_$2_LIBS])
+])
+
+# WF_LINKED(NAME, FUNCTION, LIBRARIES): whether a program that calls FUNCTION links, in wf_linked, and the name of the
+# shared library that it needs then, or nothing, in wf_soname.
+AC_DEFUN([WF_LINKED], [
+    wf_saved_cflags=$CFLAGS
+    wf_saved_ldflags=$LDFLAGS
+    wf_saved_libs=$LIBS
+    CFLAGS="$CFLAGS $HARDEN_CFLAGS $INSTRUMENT_CFLAGS"
+    LDFLAGS="$LDFLAGS $HARDEN_LDFLAGS"
+    LIBS="$3 $LIBS"
+    wf_soname=
+    AC_LINK_IFELSE([AC_LANG_CALL([], [$2])],
+        [wf_linked=yes
+         wf_soname=`$READELF -d conftest$ac_exeext | tr -d '@<:@@:>@' | sed -n 's/.*(NEEDED).* \(lib$1\.so.*\)/\1/p'`],
+        [wf_linked=no])
+    CFLAGS=$wf_saved_cflags
+    LDFLAGS=$wf_saved_ldflags
+    LIBS=$wf_saved_libs
 ])

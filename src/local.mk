@@ -33,15 +33,37 @@ src_libproto_a_SOURCES += \
 	src/proto/proxy_header.c src/proto/proxy_header.h
 endif
 
+# Libraries of others, of which extensions of the application must not find anything: archives, or loaded by src/dl.
+EV_LIBS = $(PRIVATE_EV_LIBS)
+FASTCGI_LIBS = $(PRIVATE_FCGI_LIBS)
+HTTP_LIBS = $(PRIVATE_LLHTTP_LIBS)
+if LOAD
+noinst_LIBRARIES += src/libdl.a
+src_libdl_a_SOURCES = src/dl/dl.c src/dl/dl.h
+endif
+if LOAD_EV
+noinst_LIBRARIES += src/libloadev.a
+src_libloadev_a_SOURCES = src/dl/ev.c
+EV_LIBS += src/libloadev.a src/libdl.a
+endif
+if LOAD_FCGI
+noinst_LIBRARIES += src/libloadfcgi.a
+src_libloadfcgi_a_SOURCES = src/dl/fcgi.c
+FASTCGI_LIBS += src/libloadfcgi.a src/libdl.a
+endif
+if LOAD_LLHTTP
+noinst_LIBRARIES += src/libloadllhttp.a
+src_libloadllhttp_a_SOURCES = src/dl/llhttp.c
+HTTP_LIBS += src/libloadllhttp.a src/libdl.a
+endif
+
 # Code of others: without our warnings. Strict mode is what HTTP says, without what old peers get wrong.
 if COMPILE_LLHTTP
 noinst_LIBRARIES += src/libllhttp.a
 src_libllhttp_a_CPPFLAGS = $(LLHTTP_CFLAGS) -I$(LLHTTP_SOURCES) -DLLHTTP_STRICT_MODE=1
-src_libllhttp_a_CFLAGS = -w $(HARDEN_CFLAGS) $(INSTRUMENT_CFLAGS)
+src_libllhttp_a_CFLAGS = -w $(HARDEN_CFLAGS) $(HIDE_CFLAGS) $(INSTRUMENT_CFLAGS)
 src_libllhttp_a_SOURCES = src/llhttp/api.c src/llhttp/http.c src/llhttp/llhttp.c
-HTTP_LIBS = src/libllhttp.a
-else
-HTTP_LIBS = $(LLHTTP_LIBS)
+HTTP_LIBS += src/libllhttp.a
 endif
 
 src_librequest_a_SOURCES = \
@@ -114,10 +136,10 @@ src_libprocess_a_SOURCES = \
 # What a program of each layer links, from the top down.
 BASE_LIBS = src/libbase.a
 PROTO_LIBS = src/libproto.a $(HTTP_LIBS)
-REQUEST_LIBS = src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(LIBEV_LIBS)
-SCHED_LIBS = src/libsched.a $(BASE_LIBS) $(LIBEV_LIBS)
+REQUEST_LIBS = src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS)
+SCHED_LIBS = src/libsched.a $(BASE_LIBS) $(EV_LIBS)
 CLI_LIBS = src/libcli.a $(BASE_LIBS)
-NET_LIBS = src/libnet.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(LIBEV_LIBS) $(FCGI_LIBS)
+NET_LIBS = src/libnet.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
 
 bin_PROGRAMS += wsgi-fcgi
 wsgi_fcgi_SOURCES = src/main.c

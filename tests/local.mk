@@ -73,7 +73,7 @@ tests_fuzz_replay_params_LDADD = $(PROTO_LIBS)
 # A whole connection: fake_sched.c stands in for libsched.a, and log lines are put together but not written.
 CONN_RIG = tests/fuzz/conn_rig.c tests/fuzz/conn_rig.h tests/fuzz/fake_sched.c tests/fuzz/fake_sched.h
 FUZZ_CONN = tests/fuzz/fuzz_conn.c tests/fuzz/peer.c tests/fuzz/peer.h $(CONN_RIG)
-FUZZ_CONN_LIBS = src/libnet.a src/librequest.a $(PROTO_LIBS) $(BASE_LIBS) $(LIBEV_LIBS) $(FCGI_LIBS)
+FUZZ_CONN_LIBS = src/libnet.a src/librequest.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
 tests_fuzz_replay_conn_SOURCES = $(FUZZ_CONN) tests/fuzz/replay.c
 tests_fuzz_replay_conn_LDADD = $(FUZZ_CONN_LIBS)
 tests_fuzz_replay_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf
@@ -119,7 +119,7 @@ tests_fuzz_fuzz_fcgi_decode_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_params_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_params_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
-SCRIPT_TESTS = tests/check-corpus tests/check-locale tests/check-man
+SCRIPT_TESTS = tests/check-corpus tests/check-locale tests/check-man tests/check-symbols
 
 if HAVE_CHECK
 check_PROGRAMS += $(UNIT_TESTS) $(REPLAY_BINARIES)
