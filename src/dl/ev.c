@@ -11,6 +11,8 @@
     VALUE(unsigned, ev_recommended_backends, (void), ())                                                               \
     VALUE(struct ev_loop *, ev_loop_new, (unsigned flags), (flags))                                                    \
     NOTHING(void, ev_loop_destroy, (struct ev_loop *loop), (loop))                                                     \
+    NOTHING(void, ev_set_userdata, (struct ev_loop *loop, void *data), (loop, data))                                   \
+    VALUE(void *, ev_userdata, (struct ev_loop *loop), (loop))                                                         \
     VALUE(int, ev_run, (struct ev_loop *loop, int flags), (loop, flags))                                               \
     NOTHING(void, ev_break, (struct ev_loop *loop, int how), (loop, how))                                              \
     VALUE(ev_tstamp, ev_now, (struct ev_loop *loop), (loop))                                                           \

@@ -7,7 +7,7 @@
 #include <errno.h>
 
 /* AddressSanitizer ends the process when malloc is asked for too much, unless it is told not to. */
-const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void) {
     return "allocator_may_return_null=1";
 }
