@@ -127,6 +127,7 @@ src_libpyapp_a_SOURCES = \
 	src/python/spare.h \
 	src/python/pysignal.c src/python/pysignal.h \
 	src/python/start_response.c \
+	src/python/thread.c src/python/thread.h \
 	src/python/wsgi.c src/python/wsgi.h
 
 src_libprocess_a_SOURCES = \

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* What is not zero in the server. The system wipes it in every child (Linux 4.14), also in one that was made by a system
@@ -17,11 +18,16 @@ static volatile char plain_mark = 1;
 static volatile char *mark = &plain_mark;
 const volatile char *child_mark = &plain_mark;
 
+static char program[16];
+
+/* The thread that has forked is the only one of a child, whose name is therefore that of its process. */
 static void forked_cb(void) {
     *mark = 0;
+    (void)prctl(PR_SET_NAME, program);
 }
 
 int child_init(void) {
+    (void)prctl(PR_GET_NAME, program);
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
     void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page != MAP_FAILED && !madvise(page, size, MADV_WIPEONFORK)) {

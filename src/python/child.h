@@ -10,8 +10,8 @@
 
 extern const volatile char *child_mark;
 
-/* Takes note of forks from now on, whoever makes them. Call once. Returns 0, or -1 without an exception when there is no
- * memory. */
+/* Takes note of forks from now on, whoever makes them. Main thread, once. Returns 0, or -1 without an exception when there
+ * is no memory. */
 int child_init(void);
 
 /* Whether this process is such a child. Any thread, GIL not needed. */

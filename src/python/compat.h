@@ -174,6 +174,14 @@ static inline int compat_str_ready(PyObject *s) {
 #endif
 }
 
+/* Whether a fork on a thread that Python did not start may leave a child without a main thread (until 3.13, which is
+ * CPython's gh-102512). */
+#if PY_VERSION_HEX < 0x030d0000
+#define COMPAT_FORK_LEAVES_DUMMY 1
+#else
+#define COMPAT_FORK_LEAVES_DUMMY 0
+#endif
+
 /* Py_IsFinalizing (3.13). Any thread, GIL not needed. */
 static inline bool compat_is_finalizing(void) {
 #if PY_VERSION_HEX >= 0x030d0000

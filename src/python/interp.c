@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "python/compat.h"
 #include "python/errors.h"
+#include "python/thread.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -279,8 +280,9 @@ int interp_start(const struct interp_config *c) {
     PyStatus status = initialize(c, program_name);
     if (PyStatus_Exception(status))
         return report_status(status, python);
-    if (prepend_paths(c) || line_buffer_stdout()) {
-        interp_print_error("cannot set up sys.path and sys.stdout");
+    /* Before the application's directories are searched: the module is that of Python. */
+    if (thread_init() || prepend_paths(c) || line_buffer_stdout()) {
+        interp_print_error("cannot set up threading, sys.path and sys.stdout");
         return EX_SOFTWARE;
     }
     return 0;

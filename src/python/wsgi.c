@@ -12,6 +12,7 @@
 #include "python/errors.h"
 #include "python/file_wrapper.h"
 #include "python/interp.h"
+#include "python/thread.h"
 
 #include <errno.h>
 #include <linux/magic.h>
@@ -506,6 +507,8 @@ static void attach(struct sched_thread *thread) {
         call_thread = thread;
     }
     sched_lock_taken(thread);
+    if (!state)
+        thread_introduce(thread);
 }
 
 void wsgi_run(struct request *r, void *user) {

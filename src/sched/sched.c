@@ -9,6 +9,7 @@
 #include "sched/taskstat.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -653,9 +654,17 @@ static void thread_stat_open(struct sched_thread *t) {
                     strerror(error));
 }
 
+/* An index has 16 bits (word_make). */
+void sched_thread_name(const struct sched_thread *t, char out[static SCHED_NAME_SIZE]) {
+    snprintf(out, SCHED_NAME_SIZE, "wsgi-fcgi-%hu", (unsigned short)(t->index + 1));
+}
+
 static void *thread_main(void *arg) {
     struct sched_thread *t = arg;
     struct sched *s = t->s;
+    char name[SCHED_NAME_SIZE];
+    sched_thread_name(t, name);
+    pthread_setname_np(pthread_self(), name);
     thread_stat_open(t);
     for (bool again = true; again;) {
         while (sem_wait(&t->wake))

@@ -154,6 +154,11 @@ bool sched_goes_on(struct sched_thread *thread);
  * the next job, as thread_pause does. Cheap when there is nothing. Owner only. */
 void sched_pause(struct sched *s);
 
+/* The name of a thread, for the system (`top -H`) and for the layers above: "wsgi-fcgi-1" and so on, in the order in which
+ * they were started. */
+enum { SCHED_NAME_SIZE = 16 }; /* what the system takes, with the end */
+void sched_thread_name(const struct sched_thread *thread, char out[static SCHED_NAME_SIZE]);
+
 /* A pointer of the job's layer, kept with a thread between its jobs; NULL at first. */
 void *sched_thread_user(const struct sched_thread *thread);
 void sched_thread_set_user(struct sched_thread *thread, void *user);

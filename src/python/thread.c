@@ -1,0 +1,102 @@
+#include "config.h"
+
+#include <Python.h>
+
+#include "python/thread.h"
+
+#include "python/compat.h"
+#include "python/interp.h"
+#include "sched/sched.h"
+
+#include <stdbool.h>
+
+static PyObject *threading;
+
+#if COMPAT_FORK_LEAVES_DUMMY
+/* In a child, after what threading does itself. A thread that Python did not start is a _DummyThread to it, and so would be
+ * the main thread of the child, whose end then fails: multiprocessing gives the exit status 1. As Python 3.13 does. */
+static PyObject *make_main_thread(PyObject *self, PyObject *unused) {
+    (void)self;
+    (void)unused;
+    PyObject *main = PyObject_CallMethod(threading, "main_thread", NULL);
+    PyObject *dummy = PyObject_GetAttrString(threading, "_DummyThread");
+    PyObject *type = PyObject_GetAttrString(threading, "_MainThread"), *name = PyUnicode_FromString("MainThread");
+    if (main && dummy && type && name && (PyObject *)Py_TYPE(main) == dummy &&
+        !PyObject_SetAttrString(main, "__class__", type) && !PyObject_SetAttrString(main, "_name", name) &&
+        !PyObject_SetAttrString(main, "_daemonic", Py_False))
+        Py_XDECREF(PyObject_CallMethod(main, "_set_tstate_lock", NULL));
+    Py_XDECREF(main);
+    Py_XDECREF(dummy);
+    Py_XDECREF(type);
+    Py_XDECREF(name);
+    PyErr_Clear(); /* of a threading that is not Python's own: then it is not known what to do */
+    Py_RETURN_NONE;
+}
+
+/* Behind that of threading itself, as functions for children run in the order in which they were registered. */
+static int register_child(void) {
+    static PyMethodDef method = {"make_main_thread", make_main_thread, METH_NOARGS, NULL};
+    PyObject *function = PyCFunction_New(&method, NULL), *os = PyImport_ImportModule("os"), *result = NULL;
+    PyObject *none = PyTuple_New(0), *keywords = function ? Py_BuildValue("{s:O}", "after_in_child", function) : NULL;
+    PyObject *reg = os ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
+    if (reg && none && keywords)
+        result = PyObject_Call(reg, none, keywords);
+    Py_XDECREF(reg);
+    Py_XDECREF(keywords);
+    Py_XDECREF(none);
+    Py_XDECREF(os);
+    Py_XDECREF(function);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+#endif
+
+int thread_init(void) {
+    threading = PyImport_ImportModule("threading");
+#if COMPAT_FORK_LEAVES_DUMMY
+    if (threading && register_child())
+        return -1;
+#endif
+    return threading ? 0 : -1;
+}
+
+/* By the public way: current_thread() makes the object of a thread that Python did not start. */
+static int set_name(const struct sched_thread *thread) {
+    char text[SCHED_NAME_SIZE];
+    sched_thread_name(thread, text);
+    PyObject *self = PyObject_CallMethod(threading, "current_thread", NULL), *name = PyUnicode_FromString(text);
+    int failed = self && name ? PyObject_SetAttrString(self, "name", name) : -1;
+    Py_XDECREF(self);
+    Py_XDECREF(name);
+    return failed;
+}
+
+/* What threading calls in a thread that it starts. Consumes `hook`. */
+static int apply(const char *function, PyObject *hook) {
+    PyObject *sys = hook != Py_None ? PyImport_ImportModule("sys") : NULL;
+    PyObject *result = sys ? PyObject_CallMethod(sys, function, "(O)", hook) : NULL;
+    bool failed = hook != Py_None && !result;
+    Py_XDECREF(sys);
+    Py_XDECREF(result);
+    Py_DECREF(hook);
+    return failed ? -1 : 0;
+}
+
+/* Both are asked for before either applies, lest it sees that. */
+static int set_hooks(void) {
+    PyObject *trace = PyObject_CallMethod(threading, "gettrace", NULL);
+    PyObject *profile = trace ? PyObject_CallMethod(threading, "getprofile", NULL) : NULL;
+    if (!profile) {
+        Py_XDECREF(trace);
+        return -1;
+    }
+    int failed = apply("settrace", trace);
+    return apply("setprofile", profile) || failed ? -1 : 0;
+}
+
+void thread_introduce(const struct sched_thread *thread) {
+    if (set_name(thread))
+        interp_print_error("cannot name a thread as the system does");
+    if (set_hooks())
+        interp_print_error("what was given to threading.settrace() and setprofile() does not see a thread's requests");
+}
