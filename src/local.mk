@@ -132,7 +132,8 @@ src_libpyapp_a_SOURCES = \
 
 src_libprocess_a_SOURCES = \
 	src/process/serve.c src/process/serve.h \
-	src/process/signals.c src/process/signals.h
+	src/process/signals.c src/process/signals.h \
+	src/process/standard_files.c src/process/standard_files.h
 
 # What a program of each layer links, from the top down.
 BASE_LIBS = src/libbase.a

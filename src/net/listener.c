@@ -122,13 +122,14 @@ static const char *keep(struct listener *l) {
     return l->fd >= 0 ? NULL : "cannot be kept: there is no memory";
 }
 
-/* Moves the listener away from descriptor 0, which programs started by the application read as standard input. */
-static const char *leave_stdin(struct listener *l) {
+/* Moves the listener away from descriptors 0 to 2, which the application, and programs that it starts, read and write as
+ * standard input, output and error. */
+static const char *leave_standard_file(struct listener *l) {
     descriptors_lock();
-    int fd = descriptors_adopt(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    int fd = descriptors_adopt(fcntl(l->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
     descriptors_unlock();
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    bool moved = fd >= 0 && null >= 0 && dup2(null, STDIN_FILENO) == STDIN_FILENO;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    bool moved = fd >= 0 && null >= 0 && dup2(null, l->fd) == l->fd;
     if (null >= 0)
         close(null);
     if (moved)
@@ -147,7 +148,7 @@ static int open_fd(struct listener_set *set, int fd) {
     if (!problem)
         problem = adopt(&l, fd);
     if (!problem)
-        problem = fd == STDIN_FILENO ? leave_stdin(&l) : keep(&l);
+        problem = fd <= STDERR_FILENO ? leave_standard_file(&l) : keep(&l);
     if (!problem)
         return append(set, &l);
     log_error("descriptor %d %s: it has to be a listening stream socket, opened by the parent process", fd, problem);

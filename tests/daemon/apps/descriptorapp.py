@@ -1,0 +1,22 @@
+"""Says what descriptors there are, and does to them what applications do."""
+import json
+import os
+import sys
+
+
+def standard(environ):
+    """Prints, and says what the first three descriptors are."""
+    print("printed")
+    print("complained", file=sys.stderr)
+    os.write(1, b"written\n")
+    os.write(2, b"written\n")
+    return {"files": [os.readlink("/proc/self/fd/%d" % number) for number in range(3)], "input": sys.stdin.read()}
+
+
+ROUTES = {"/standard": standard}
+
+
+def application(environ, start_response):
+    body = json.dumps(ROUTES[environ["PATH_INFO"]](environ)).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
