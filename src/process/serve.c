@@ -5,6 +5,7 @@
 #include "base/ascii.h"
 #include "base/clock.h"
 #include "base/descriptors.h"
+#include "base/fdtable.h"
 #include "base/log.h"
 #include "cli/value.h"
 #include "net/lane.h"
@@ -239,9 +240,12 @@ static void raise_files(const struct options *o) {
                   (unsigned long long)before);
 }
 
-/* Three quarters of the descriptors are for connections, the rest for the application's own files and connections. */
-static unsigned default_connections(void) {
+/* Unless told otherwise: three quarters of the descriptors are for connections, the rest for the application's own files
+ * and connections. */
+static unsigned max_connections(const struct options *o) {
     struct rlimit limit;
+    if (o->max_connections)
+        return o->max_connections;
     if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 4 * 3 > CONNECTIONS_MAX)
         return CONNECTIONS_MAX;
     return limit.rlim_cur < 8 ? 1 : (unsigned)(limit.rlim_cur / 4 * 3);
@@ -266,7 +270,7 @@ static int make_lane(struct server *server) {
         .queue_timeout = o->queue_timeout,
         .idle_timeout = o->idle_timeout,
         .header_timeout = o->header_timeout,
-        .max_connections = o->max_connections ? o->max_connections : default_connections(),
+        .max_connections = max_connections(o),
         .keepalive_requests = o->keepalive_requests,
         .limit_params = o->limit_params,
         .limit_param_count = o->limit_param_count,
@@ -434,6 +438,7 @@ int serve(struct options *o, const char *program) {
     char cwd[PATH_MAX];
     resolve_paths(o);
     raise_files(o);
+    fdtable_prepare(max_connections(o));
     int status = check_directories(o, cwd);
     if (!status)
         status = check_addresses(o);
