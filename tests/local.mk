@@ -14,7 +14,7 @@ UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched
 	tests/unit/test_sched_loop tests/unit/test_sched_waits tests/unit/test_taskstat
 UNIT_CLI = tests/unit/test_options
 UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn tests/unit/test_fcgi_early \
-	tests/unit/test_listener tests/unit/test_peer
+	tests/unit/test_listener tests/unit/test_peer tests/unit/test_socket_file
 UNIT_BENCH = tests/unit/test_histogram
 UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_NET) $(UNIT_BENCH)
 
@@ -56,6 +56,8 @@ tests_unit_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=
 tests_unit_test_fcgi_early_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_listener_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_peer_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_test_socket_file_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_test_socket_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=listen
 tests_unit_test_histogram_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/contrib/bench
 tests_unit_test_histogram_LDADD = $(CHECK_LIBS)
 

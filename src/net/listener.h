@@ -40,8 +40,8 @@ struct listener_settings {
     enum listener_protocol protocol;
 };
 
-/* Makes (or, for fd:N, takes over) the listening sockets of one address and appends them to *set. A Unix socket appears
- * under its path only when it has its final mode and owner and accepts connections; a stale socket file is replaced, a
+/* Makes (or, for fd:N, takes over) the listening sockets of one address and appends them to *set. A Unix socket accepts
+ * connections only when its file has its final mode and owner; a stale socket file is replaced, a
  * live one and anything that is no socket is left alone and refused.
  * A relative path means the current directory of this call.
  * Returns 0; or, after one log_error line that says what to do, a sysexits status, with *set unchanged:

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -23,11 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OPEN_TRIES = 8, RANDOM_LETTERS = 6, LOCK_TRIES = 200, LOCK_PAUSE_NS = 10 * 1000 * 1000 };
+enum { OPEN_TRIES = 8, LOCK_TRIES = 200, LOCK_PAUSE_NS = 10 * 1000 * 1000 };
 
-/* What is needed between looking at the path and publishing the new socket there. The socket is bound under a hidden
- * name in the same directory and renamed when it has its mode and owner and listens, so that nobody ever meets it with
- * wider permissions than asked for or refusing connections. (The kernel goes on showing the hidden name, in ss(8).) */
+/* What is needed between looking at the path and listening there. */
 struct attempt {
     const struct address *address;
     const struct listener_settings *settings;
@@ -39,9 +36,8 @@ struct attempt {
     int dir;  /* the directory of `path` */
     int lock; /* the same, open for flock(2), or -1 */
     int fd;
-    struct sockaddr_un temp_address;
-    const char *temp; /* the hidden name, relative to `dir`: the tail of temp_address */
-    struct stat st;   /* of the new socket file */
+    bool bound;     /* `fd` has made its file */
+    struct stat st; /* of that */
 };
 
 static const char *own_name(void) {
@@ -208,84 +204,80 @@ static int complain_create(const struct attempt *t, int error) {
     }
 }
 
-static int make_temp_name(struct attempt *t) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
-    char *out = t->temp_address.sun_path, random[RANDOM_LETTERS + 1] = "";
-    const size_t size = sizeof(t->temp_address.sun_path);
-    if (getrandom(random, RANDOM_LETTERS, 0) != RANDOM_LETTERS)
-        return -1;
-    for (int i = 0; i < RANDOM_LETTERS; i++)
-        random[i] = letters[random[i] & 31];
-    t->temp_address.sun_family = AF_UNIX;
-    const int prefix = (int)(t->base - t->path);
-    int n = snprintf(out, size, "%.*s.%s.%s", prefix, t->path, t->base, random);
-    if (n < (int)size) {
-        t->temp = out + prefix;
-        return 0;
-    }
-    /* The path fits sun_path and the longer hidden one does not: take the way round through the open directory. */
-    n = snprintf(out, size, "/proc/self/fd/%d/", t->dir);
-    t->temp = out + n;
-    snprintf(out + n, size - (size_t)n, ".%s", random);
-    return 0;
-}
-
-static int bind_temp(struct attempt *t) {
+/* Makes the socket, and its file with it. The absolute path is what ss(8) and lsof(8) will show, as long as it fits: one
+ * that was given in a shorter form may not. Until owner and mode are right nobody can connect, since it does not listen. */
+static int bind_socket(struct attempt *t) {
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    const size_t len = strlen(t->path);
+    const bool fits = len < sizeof(sun.sun_path);
+    if (fits)
+        memcpy(sun.sun_path, t->path, len);
     t->fd = make_socket();
-    if (t->fd < 0)
-        return complain_create(t, errno);
-    for (int i = 0; i < OPEN_TRIES; i++) {
-        if (make_temp_name(t) == 0 &&
-            bind(t->fd, (const struct sockaddr *)&t->temp_address, sizeof(t->temp_address)) == 0)
-            return 0;
-        if (errno != EADDRINUSE)
-            break;
-    }
-    int error = errno;
-    t->temp = NULL;
-    return complain_create(t, error);
+    if (t->fd < 0 || (fits ? bind(t->fd, (const struct sockaddr *)&sun, sizeof(sun))
+                           : bind(t->fd, (const struct sockaddr *)&t->address->sa, t->address->len)))
+        return -1;
+    t->bound = true;
+    return fstatat(t->dir, t->base, &t->st, AT_SYMLINK_NOFOLLOW);
 }
 
-/* Gives the socket its owner and mode, then lets it accept. */
-static int finish_temp(struct attempt *t) {
+/* What the umask has taken away. The kernel, or glibc by way of /proc, leaves a link alone that somebody who may write the
+ * directory has put there since. */
+static int set_mode(const struct attempt *t) {
+    const mode_t mode = t->settings->mode;
+    if ((t->st.st_mode & 07777) == mode || fchmodat(t->dir, t->base, mode, AT_SYMLINK_NOFOLLOW) == 0)
+        return 0;
+    return errno == EOPNOTSUPP ? fchmodat(t->dir, t->base, mode, 0) : -1;
+}
+
+/* Gives the file its owner and mode, then lets the socket accept. Returns as put does. */
+static int finish(struct attempt *t) {
     if ((t->uid != (uid_t)-1 || t->gid != (gid_t)-1) &&
-        fchownat(t->dir, t->temp, t->uid, t->gid, AT_SYMLINK_NOFOLLOW)) {
+        fchownat(t->dir, t->base, t->uid, t->gid, AT_SYMLINK_NOFOLLOW)) {
         if (errno != EPERM)
-            return complain_create(t, errno);
+            return -1;
         log_error("no permission to give %s to another %s: run as root%s", t->shown,
                   t->uid != (uid_t)-1 ? "owner" : "group",
                   t->uid != (uid_t)-1 ? "" : ", or as a member of the --socket-group");
         return EX_NOPERM;
     }
-    if (fchmodat(t->dir, t->temp, t->settings->mode, 0) || fstatat(t->dir, t->temp, &t->st, AT_SYMLINK_NOFOLLOW) ||
-        listen(t->fd, (int)t->settings->backlog))
-        return complain_create(t, errno);
-    return 0;
+    return set_mode(t) ? -1 : listen(t->fd, (int)t->settings->backlog);
 }
 
-/* Moves the socket to its path, where there must be nothing, or the stale socket that was looked at: a server that has
- * started there since is not replaced. Returns 0, or -1 with errno (EEXIST, ENOENT: look again). */
-static int publish(struct attempt *t, const struct stat *stale) {
+static bool is_at_path(const struct attempt *t, const struct stat *file) {
     struct stat st;
-    if (renameat2(t->dir, t->temp, t->dir, t->base, stale ? RENAME_EXCHANGE : RENAME_NOREPLACE)) {
-        if (errno != EINVAL || renameat(t->dir, t->temp, t->dir, t->base)) /* EINVAL: unknown to the file system */
-            return -1;
-        stale = NULL;
-    }
-    if (stale && fstatat(t->dir, t->temp, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        if (st.st_dev != stale->st_dev || st.st_ino != stale->st_ino) {
-            renameat2(t->dir, t->temp, t->dir, t->base, RENAME_EXCHANGE);
-            errno = EEXIST;
-            return -1;
-        }
-        unlinkat(t->dir, t->temp, 0);
-    }
-    t->temp = NULL;
-    return 0;
+    return fstatat(t->dir, t->base, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == file->st_dev &&
+           st.st_ino == file->st_ino;
 }
 
-/* Keeps several servers that start at the same moment from replacing each other's socket for the same stale one. Goes
- * on without the lock after two seconds, since whoever may read the directory can hold it. */
+/* Gives up what was made. */
+static void undo(struct attempt *t) {
+    if (t->bound && is_at_path(t, &t->st))
+        unlinkat(t->dir, t->base, 0);
+    if (t->fd >= 0)
+        descriptors_close(t->fd);
+    t->bound = false;
+    t->fd = -1;
+}
+
+/* Puts the socket at the path, where there is nothing, or the dead socket `stale`. Returns 0, the status after a
+ * complaint, or -1 with errno (EADDRINUSE: look again). */
+static int put(struct attempt *t, const struct stat *stale) {
+    if (stale && is_at_path(t, stale) && unlinkat(t->dir, t->base, 0) && errno != ENOENT)
+        return -1;
+    int status = bind_socket(t);
+    if (!status)
+        status = finish(t);
+    if (!status && is_at_path(t, &t->st))
+        return 0;
+    /* Who goes on without the lock may have taken it for a dead one before it listened. */
+    int error = t->bound && (!status || errno == ENOENT) ? EADDRINUSE : errno;
+    undo(t);
+    errno = error;
+    return status ? status : -1;
+}
+
+/* Keeps servers that start at the same moment apart: a socket that does not listen yet looks like a dead one. Goes on
+ * without the lock after two seconds, since whoever may read the directory can hold it. */
 static void lock_dir(struct attempt *t) {
     const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
     descriptors_lock();
@@ -299,23 +291,20 @@ static void lock_dir(struct attempt *t) {
 }
 
 static int replace(struct attempt *t) {
-    bool locked = false;
     for (int i = 0; i < OPEN_TRIES; i++) {
         bool stale;
         struct stat st;
         int status = look(t, &stale, &st);
-        if (!status && stale && !locked) {
-            lock_dir(t);
-            locked = true;
-            continue;
-        }
-        if (!status && !t->temp && !(status = bind_temp(t)))
-            status = finish_temp(t);
         if (status)
             return status;
-        if (publish(t, stale ? &st : NULL) == 0)
-            return 0;
-        if (errno != EEXIST && errno != ENOENT)
+        if (i == 0) { /* who is refused need not wait */
+            lock_dir(t);
+            continue;
+        }
+        status = put(t, stale ? &st : NULL);
+        if (status >= 0)
+            return status;
+        if (errno != EADDRINUSE)
             break;
     }
     return complain_create(t, errno);
@@ -334,13 +323,8 @@ int socket_file_open(struct listener *l, const struct address *a, const struct l
         *l = (struct listener){
             .fd = t.fd, .is_unix = true, .path = t.path, .dev = t.st.st_dev, .ino = t.st.st_ino, .pid = getpid()};
         memcpy(l->text, t.shown, sizeof(l->text));
-        t.fd = -1;
         t.path = NULL;
     }
-    if (t.temp)
-        unlinkat(t.dir, t.temp, 0);
-    if (t.fd >= 0)
-        descriptors_close(t.fd);
     if (t.lock >= 0)
         descriptors_close(t.lock);
     if (t.dir >= 0)

@@ -1,4 +1,4 @@
-/* The file of a listening Unix socket: made whole before it is seen, removed only while it is ours. */
+/* The file of a listening Unix socket: accepts nobody before it is whole, removed only while it is ours. */
 #ifndef WSGI_FCGI_NET_SOCKET_FILE_H
 #define WSGI_FCGI_NET_SOCKET_FILE_H
 

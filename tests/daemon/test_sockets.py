@@ -85,6 +85,13 @@ def test_abstract(start):
     hello(start("wsgiapp", socket=name).address)
 
 
+def test_name_that_tools_show(start):
+    """ss(8), lsof(8) and whoever else asks the kernel who listens at a path."""
+    server = start("wsgiapp")
+    with open("/proc/net/unix") as table:
+        assert server.path in [line.split()[-1] for line in table]
+
+
 def test_relative_path(start, directory):
     """It counts from where the server was started, whatever --chdir says."""
     path = os.path.join(directory, "relative.sock")

@@ -73,7 +73,7 @@ static void check_refuses(const char *address, int status, const char *complaint
     ck_assert_uint_eq(set.count, count);
 }
 
-/* Only what the test put there may be in the directory: no hidden file is left behind. */
+/* Only what the test put there may be in the directory: nothing is left behind. */
 static void check_entries(int expected) {
     char command[96];
     snprintf(command, sizeof(command), "test $(ls -A %s | wc -l) = %d", dir, expected);
@@ -333,7 +333,7 @@ START_TEST(test_child_does_not_unlink)
 }
 END_TEST
 
-/* From the path that just leaves room for the hidden name on, to the longest one there is. */
+/* Up to the longest one there is. */
 START_TEST(test_long_path)
 {
     struct sockaddr_un sun;
