@@ -2,6 +2,8 @@
 
 #include "base/descriptors.h"
 
+#include "base/fdtable.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -100,12 +102,20 @@ int descriptors_note(int fd) {
     return 0;
 }
 
-int descriptors_adopt(int fd) {
-    if (fd < 0 || !descriptors_note(fd))
+static int adopt(int fd) {
+    if (!descriptors_note(fd))
         return fd;
     close(fd);
     errno = ENOMEM;
     return -1;
+}
+
+int descriptors_adopt(int fd) {
+    return fd < 0 ? -1 : adopt(fdtable_raise(fd));
+}
+
+int descriptors_adopt_connection(int fd) {
+    return fd < 0 ? -1 : adopt(fdtable_raise_connection(fd));
 }
 
 void descriptors_forget(int fd) {

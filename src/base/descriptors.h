@@ -20,9 +20,12 @@ int descriptors_init(void);
 void descriptors_lock(void);
 void descriptors_unlock(void);
 
-/* Makes `fd` the server's; -1 is passed on, with its errno. Returns the number that it has from now on, or -1 with errno
- * ENOMEM, and `fd` is closed. The lock is held. */
+/* Makes `fd` the server's; -1 is passed on, with its errno. Returns the number that it has from now on, which is another one
+ * (base/fdtable.h), or -1 with errno ENOMEM, and `fd` is closed. The lock is held. */
 int descriptors_adopt(int fd);
+
+/* The same for one that was accepted, which keeps its number when that is low. */
+int descriptors_adopt_connection(int fd);
 
 /* Takes note of a descriptor that belongs to a library, and has to keep its number. Returns 0, or -1 with errno ENOMEM. The
  * lock is held. */

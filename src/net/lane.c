@@ -158,7 +158,7 @@ static int accept_from(const struct lane_listener *l, struct sockaddr_storage *p
     *len = sizeof *peer;
     descriptors_lock();
     int fd = accept4(l->listener->fd, (struct sockaddr *)peer, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    fd = descriptors_adopt(fd);
+    fd = descriptors_adopt_connection(fd);
     descriptors_unlock();
     return fd;
 }

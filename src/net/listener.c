@@ -109,7 +109,7 @@ static const char *adopt(struct listener *l, int fd) {
         return "is a socket that does not listen";
     if ((flags = fcntl(fd, F_GETFL)) < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
         return "cannot be made non-blocking";
-    *l = (struct listener){.fd = fd, .inherited = true};
+    *l = (struct listener){.fd = fd, .inherited = true, .given = fd};
     name_socket(l);
     return NULL;
 }
@@ -143,7 +143,7 @@ static int open_fd(struct listener_set *set, int fd) {
     struct listener l;
     const char *problem = NULL;
     for (size_t i = 0; i < set->count; i++)
-        if (set->items[i].fd == fd)
+        if (set->items[i].inherited && set->items[i].given == fd)
             problem = "was given twice";
     if (!problem)
         problem = adopt(&l, fd);

@@ -17,7 +17,8 @@ enum listener_protocol { LISTENER_FASTCGI, LISTENER_HTTP };
 struct listener {
     int fd;         /* non-blocking, close-on-exec; -1 once closed */
     bool is_unix;   /* AF_UNIX, abstract ones too: TCP options do not apply */
-    bool inherited; /* handed over by a parent process (fd:N, descriptor 0) */
+    bool inherited; /* handed over by a parent process (fd:N, descriptor 0)... */
+    int given;      /* ...under this number */
     enum listener_protocol protocol;
     char *path; /* absolute path of the socket file this listener made and has to remove, or NULL */
     dev_t dev;  /* the file made at `path`: a file there that is another one is not removed */

@@ -3,6 +3,7 @@
 #include "net/loop.h"
 
 #include "base/descriptors.h"
+#include "base/fdtable.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -83,7 +84,9 @@ struct ev_loop *loop_new(void) {
     if (!made)
         return NULL;
     descriptors_lock();
+    fdtable_occupy();
     struct ev_loop *loop = make(made);
+    fdtable_release();
     descriptors_unlock();
     if (!loop)
         free(made);
