@@ -169,10 +169,14 @@ TEST_ENVIRONMENT = \
 	WSGI_FCGI_REFERENCE='$(abs_top_builddir)/tests/daemon/reference$(EXEEXT)'
 PYTEST_ARGUMENTS = -m pytest -p no:cacheprovider $(PYTEST_FLAGS)
 RUN_PYTEST = $(TEST_ENVIRONMENT) $(TEST_PYTHON) $(PYTEST_ARGUMENTS)
+# The tests wait most of the time: several processes share the modules where pytest-xdist is there. Of two options -n
+# the last one counts, so that PYTEST_FLAGS='-n 0' makes it one process.
+PYTEST_PARALLEL = `$(TEST_PYTHON) -c 'import xdist' 2>/dev/null && printf %s '-n auto --dist loadfile'`
+RUN_PYTEST_PARALLEL = $(TEST_ENVIRONMENT) $(TEST_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_PARALLEL) $(PYTEST_FLAGS)
 
 .PHONY: check-daemon check-proxies check-apps apps-venv
 check-daemon: wsgi-fcgi$(EXEEXT) tests/daemon/reference$(EXEEXT)
-	$(RUN_PYTEST) '$(top_srcdir)/tests/daemon'
+	$(RUN_PYTEST_PARALLEL) '$(top_srcdir)/tests/daemon'
 
 # The suite behind the six front proxies, with the configurations of contrib/proxies.
 

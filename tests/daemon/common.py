@@ -1,4 +1,5 @@
 """What the conftest.py of this suite and those of tests/proxies and tests/apps share; each imports it by name."""
+import os
 import signal
 
 import pytest
@@ -16,6 +17,12 @@ def pytest_configure(config):
         daemons.binary()
     except AssertionError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """How many processes share the modules, with pytest-xdist: for each processor one that works and one that waits."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -10,7 +10,8 @@ import daemon as daemons  # noqa: E402
 import fcgi  # noqa: E402
 import nginx as nginxes  # noqa: E402
 import rawhttp  # noqa: E402
-from common import gate, pytest_configure, pytest_runtest_makereport  # noqa: E402,F401
+from common import (  # noqa: E402,F401
+    gate, pytest_configure, pytest_runtest_makereport, pytest_xdist_auto_num_workers)
 
 
 # Of a program that does not speak HTTP there is nothing to test.

@@ -8,6 +8,7 @@ import tempfile
 
 from daemon import until
 from fcgi import PATIENCE
+from ports import free_port
 
 CONFIG = """\
 {user}
@@ -101,12 +102,6 @@ class HTTPResponse:
 
     def __repr__(self):
         return "<HTTPResponse %d %r %r complete=%r>" % (self.status, self.headers, self.body[:2000], self.complete)
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Nginx:

@@ -11,8 +11,9 @@ import fcgi
 import rawhttp
 from daemon import run, until
 from fcgi import PATIENCE
+from ports import free_port
 from test_cli import refused
-from test_sockets import free_port, hello, wire
+from test_sockets import hello, wire
 
 OVER_HTTP = True
 EX_USAGE, EX_NOUSER = 64, 67

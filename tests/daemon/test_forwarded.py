@@ -9,7 +9,8 @@ import pytest
 import daemon as daemons
 import fcgi
 from fcgi import params
-from nginx import Nginx, free_port
+from nginx import Nginx
+from ports import free_port
 
 APP = "anypath"
 BALANCER = "10.0.0.1"

@@ -9,7 +9,7 @@ import pytest
 
 import rawhttp
 from daemon import Daemon, until
-from nginx import free_port
+from ports import free_port
 from test_http import HELLO, environ_of, head, protocol  # noqa: F401
 
 APP = "anypath"

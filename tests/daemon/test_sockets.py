@@ -14,6 +14,7 @@ import daemon
 import fcgi
 import rawhttp
 from daemon import run
+from ports import free_port
 from test_cli import refused
 
 EX_USAGE, EX_NOUSER, EX_NOHOST, EX_UNAVAILABLE, EX_CANTCREAT, EX_NOPERM, EX_CONFIG = 64, 67, 68, 69, 73, 77, 78
@@ -40,12 +41,6 @@ def wire(protocol):
 def hello(address):
     response = wire.client.ask(address, "/hello")
     assert (response.status, response.body) == (200, b"Hello, world\n")
-
-
-def free_port(family=socket.AF_INET, host="127.0.0.1"):
-    with socket.socket(family) as sock:
-        sock.bind((host, 0))
-        return sock.getsockname()[1]
 
 
 # --- forms

@@ -19,6 +19,7 @@ import threading
 from daemon import until
 from deviations import DEFECTS
 from fcgi import PATIENCE
+from ports import free_port
 
 CONTRIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "contrib", "proxies")
 ROOT = os.getuid() == 0
@@ -207,12 +208,6 @@ def switch(text, change):
     text, count = re.subn(pattern % re.escape(start), new, text, flags=re.M)
     assert count == 1, "%r fits %d lines" % (change, count)
     return text
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def make_certificate(directory):
