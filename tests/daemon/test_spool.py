@@ -24,6 +24,7 @@ APP = "faultapp"
 MIB = 1 << 20
 BODY = os.urandom(3 * MIB)
 DIGEST = [len(BODY), hashlib.sha256(BODY).hexdigest()]
+CALLED_AT = 70000  # a request of known length of which so many bytes are there has been called
 PAUSES = "every=%d&gate=%%s" % MIB
 WAITS = "its body waits until the application reads it.*--spool-dir: No space left on device: POST /%s"
 
@@ -42,17 +43,26 @@ def small_disk(start, tmp_path, protocol):
 
 
 @contextlib.contextmanager
-def upload(server, path, query, body=BODY):
-    """A connection on which a thread sends the body, as fast as the server takes it."""
+def upload(server, path, query, body=BODY, go=None):
+    """A connection on which a thread sends the body, as fast as the server takes it. With `go` only so much of it is sent
+    that the application is called, and the rest when this event is set."""
     with server.connect() as connection:
+        whole = connection.wire(request(params(path, "POST", query, body=body), body, keep=True))
+        begun = CALLED_AT if go else 0
+        connection.send(whole[:begun])
+
         def send():
+            if go:
+                go.wait()
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                connection.send(request(params(path, "POST", query, body=body), body, keep=True))
+                connection.send(whole[begun:])
         connection.sender = sender = threading.Thread(target=send)
         sender.start()
         try:
             yield connection
         finally:
+            if go:
+                go.set()
             with contextlib.suppress(OSError):
                 connection.sock.shutdown(2)
             sender.join()
@@ -90,11 +100,17 @@ def test_spool_disk_full(small_disk, gate):
     before.same(threads=3)
 
 
-def test_many_are_read_at_once(small_disk):
-    """Eight of 3 MiB with room for a third of one: all of them arrive."""
+def test_many_are_read_at_once(small_disk, gate):
+    """Eight of 3 MiB with room for a third of one: all of them arrive, once all of them have been called."""
     server = small_disk()
+    go = threading.Event()
     with contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(upload(server, "/hash", "")) for _ in range(8)]
+        connections = [stack.enter_context(upload(server, "/hash", "gate=" + gate.path, go=go)) for _ in range(8)]
+        visitors = [gate.arrived() for _ in connections]
+        go.set()
+        server.wait_log(WAITS % "hash")
+        for visitor in visitors:
+            visitor.release()
         for connection in connections:
             response = answer(connection)
             assert response.status == 200 and json.loads(response.body) == DIGEST
