@@ -51,6 +51,11 @@ int fdtable_raise(int fd) {
     return raised < 0 ? fd : raised;
 }
 
+int fdtable_duplicate(int fd) {
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, first);
+    return copy < 0 && first ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : copy;
+}
+
 int fdtable_raise_connection(int fd) {
     return fd > STDERR_FILENO && (fd < FDTABLE_LOW || first < FDTABLE_FIRST) ? fd : fdtable_raise(fd);
 }

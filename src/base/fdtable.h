@@ -29,7 +29,11 @@ void fdtable_prepare(unsigned connections);
  * when no other one is free. errno is left alone. */
 int fdtable_raise(int fd);
 
-/* The same for a connection that was accepted: moves it when numbers have risen, or when it has that of standard input,
+/* Another close-on-exec descriptor of what `fd` names, where the server's stand if there is room. Returns its number, or -1
+ * with errno as dup(2). */
+int fdtable_duplicate(int fd);
+
+/* The same as fdtable_raise for a connection that was accepted: moves it when numbers have risen, or when it has that of standard input,
  * output or error, which the application must have closed. */
 int fdtable_raise_connection(int fd);
 

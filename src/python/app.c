@@ -231,7 +231,7 @@ static void report_not_found(const struct spec *s, size_t parent) {
                   s->module, (int)parent, s->module, (int)parent, s->module, s->module + parent + 1);
         return;
     }
-    PyObject *path = PySys_GetObject("path"); /* borrowed */
+    PyObject *path = compat_sys_get("path");
     PyObject *modules = path && PyList_Check(path) ? modules_in_first_directory(path) : NULL;
     char similar[LIST_SIZE], dir[LIST_SIZE], text[LIST_SIZE + 32];
     list_similar(similar, sizeof similar, "", s->module, modules);
@@ -241,9 +241,12 @@ static void report_not_found(const struct spec *s, size_t parent) {
         "were searched:",
         (int)strcspn(s->module, "."), s->module, similar[0] ? " (did you mean " : "", similar, similar[0] ? "?)" : "");
     for (Py_ssize_t i = 0; path && PyList_Check(path) && i < PyList_GET_SIZE(path); i++) {
-        int len = snprintf(text, sizeof text, "  %s\n", text_of(PyList_GET_ITEM(path, i), dir, sizeof dir));
+        PyObject *item = Py_NewRef(PyList_GET_ITEM(path, i));
+        int len = snprintf(text, sizeof text, "  %s\n", text_of(item, dir, sizeof dir));
         log_text(text, (size_t)len);
+        Py_DECREF(item);
     }
+    Py_XDECREF(path);
 }
 
 /* New reference, or NULL with *status after printing. */

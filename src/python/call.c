@@ -174,8 +174,9 @@ static PyObject *write_call(PyObject *self, PyObject *const *args, size_t nargsf
     if (!PyBytes_Check(args[0]))
         return PyErr_Format(PyExc_TypeError, "write() argument must be bytes, not %.100s", Py_TYPE(args[0])->tp_name);
     size_t len = (size_t)PyBytes_GET_SIZE(args[0]);
-    /* A write beyond Content-Length is an error (PEP 3333, "Handling the Content-Length Header"). */
-    if (call->r && call->length_set && call->sent + len > call->length && !call->no_body)
+    /* A write beyond Content-Length is an error (PEP 3333, "Handling the Content-Length Header"). How much was sent is not
+     * known while another thread sends, which is an error of its own. */
+    if (call->r && !call->sending && call->length_set && call->sent + len > call->length && !call->no_body)
         return PyErr_Format(PyExc_ValueError, "write() of more bytes than Content-Length %llu allows",
                             (unsigned long long)call->length);
     switch (call_send(call, PyBytes_AS_STRING(args[0]), len)) {

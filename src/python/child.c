@@ -59,9 +59,10 @@ static int exit_status(PyObject *exc) {
 }
 
 static void flush(const char *name) {
-    PyObject *file = PySys_GetObject(name);
+    PyObject *file = compat_sys_get(name);
     PyObject *none = file && file != Py_None ? PyObject_CallMethod(file, "flush", NULL) : NULL;
     Py_XDECREF(none);
+    Py_XDECREF(file);
     PyErr_Clear();
 }
 

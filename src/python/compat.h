@@ -144,6 +144,11 @@ static inline int compat_getattr_optional(PyObject *obj, const char *name, PyObj
     return has;
 }
 
+/* sys.NAME: new reference, or NULL without an exception. PySys_GetObject lends what Python code may replace. */
+static inline PyObject *compat_sys_get(const char *name) {
+    return Py_XNewRef(PySys_GetObject(name));
+}
+
 /* PyDict_GetItemRef (3.13). Returns 1 with a new reference in *out, 0 with NULL, -1 with NULL and an exception. */
 static inline int compat_dict_get(PyObject *dict, PyObject *key, PyObject **out) {
 #if PY_VERSION_HEX >= 0x030d0000

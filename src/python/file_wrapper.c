@@ -2,6 +2,8 @@
 
 #include "python/file_wrapper.h"
 
+#include "base/descriptors.h"
+#include "base/fdtable.h"
 #include "python/compat.h"
 
 #include <stddef.h>
@@ -160,6 +162,19 @@ static bool flush_written(PyObject *file) {
     return none != NULL;
 }
 
+/* The server's own descriptor of what a plain file is open on, or -1. Whether it is plain is asked again, as code of the
+ * application may have run since; none does from there to the copy. The object's own number may become that of another
+ * file at any time later. */
+static int duplicate(PyObject *file) {
+    long long fd = is_plain_file(file) ? call_number(file, "fileno") : -1;
+    if (fd < 0 || fd > INT_MAX)
+        return -1;
+    descriptors_lock();
+    int copy = descriptors_adopt(fdtable_duplicate((int)fd));
+    descriptors_unlock();
+    return copy;
+}
+
 bool file_wrapper_is(PyObject *iterable) {
     return Py_IS_TYPE(iterable, file_wrapper_type);
 }
@@ -172,10 +187,19 @@ bool file_wrapper_range(PyObject *iterable, struct file_range *range) {
     if (!is_plain_file(file) || !flush_written(file))
         return false;
     /* tell() is the object's own notion of its position: it may have read ahead of it. */
-    long long fd = call_number(file, "fileno"), position = call_number(file, "tell");
-    if (fd < 0 || fd > INT_MAX || position < 0 || fstat((int)fd, &st) || !S_ISREG(st.st_mode))
+    long long position = call_number(file, "tell");
+    range->fd = position < 0 ? -1 : duplicate(file);
+    if (range->fd < 0)
         return false;
-    *range =
-        (struct file_range){.fd = (int)fd, .start = position, .end = st.st_size > position ? st.st_size : position};
+    if (fstat(range->fd, &st) || !S_ISREG(st.st_mode)) {
+        file_range_close(range);
+        return false;
+    }
+    range->start = position;
+    range->end = st.st_size > position ? st.st_size : position;
     return true;
+}
+
+void file_range_close(struct file_range *range) {
+    descriptors_close(range->fd);
 }

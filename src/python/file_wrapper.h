@@ -15,7 +15,7 @@ PyObject *file_wrapper_init(void);
 
 /* What is behind a file wrapper, when it can be read without Python. */
 struct file_range {
-    int fd; /* belongs to the wrapped object */
+    int fd; /* the server's own: the application may close its one, whose number is then that of another file */
     off_t start;
     off_t end;
 };
@@ -24,7 +24,11 @@ struct file_range {
 bool file_wrapper_is(PyObject *iterable);
 
 /* Whether `iterable` is a file_wrapper over an open regular file whose position is known; fills *range with what lies
- * between the position and the end. No exception is set, whatever the wrapped object does. */
+ * between the position and the end, which the caller ends with file_range_close. No exception is set, whatever the
+ * wrapped object does. Runs code of the application. */
 bool file_wrapper_range(PyObject *iterable, struct file_range *range);
+
+/* Closes its descriptor. */
+void file_range_close(struct file_range *range);
 
 #endif

@@ -201,31 +201,30 @@ static int report_status(PyStatus status, const char *python) {
 
 /* Puts the directories of the command line at the front of sys.path. Returns 0, or -1 with an exception. */
 static int prepend_paths(const struct interp_config *c) {
-    PyObject *path = PySys_GetObject("path"); /* borrowed */
-    if (!path || !PyList_Check(path)) {
+    PyObject *path = compat_sys_get("path");
+    int failed = !path || !PyList_Check(path);
+    if (failed)
         PyErr_SetString(PyExc_RuntimeError, "sys.path is no list");
-        return -1;
-    }
     Py_ssize_t at = 0;
-    for (size_t i = 0; i <= c->npythonpath; i++) {
+    for (size_t i = 0; !failed && i <= c->npythonpath; i++) {
         const char *dir = i ? c->pythonpath[i - 1] : c->chdir;
         if (!dir)
             continue;
         PyObject *item = PyUnicode_DecodeFSDefault(dir);
-        int failed = !item || PyList_Insert(path, at++, item);
+        failed = !item || PyList_Insert(path, at++, item);
         Py_XDECREF(item);
-        if (failed)
-            return -1;
     }
-    return 0;
+    Py_XDECREF(path);
+    return failed ? -1 : 0;
 }
 
 /* Returns 0, or -1 with an exception. Leaves a stream alone that is none (descriptor 1 is closed) or no TextIOWrapper
  * (sitecustomize replaced it). */
 static int line_buffer_stdout(void) {
-    PyObject *out = PySys_GetObject("stdout"); /* borrowed */
+    PyObject *out = compat_sys_get("stdout");
     PyObject *method = NULL, *none = NULL, *options = NULL, *result = NULL;
     int has = out ? compat_getattr_optional(out, "reconfigure", &method) : 0;
+    Py_XDECREF(out);
     if (has <= 0)
         return has;
     none = PyTuple_New(0);
@@ -293,10 +292,10 @@ void interp_describe(char *out, size_t size) {
     int n = snprintf(out, size, "Python %.*s%s", (int)strcspn(version, " "), version, COMPAT_BUILD_NAME);
     if (!Py_IsInitialized() || n < 0 || (size_t)n >= size)
         return;
-    PyObject *executable = PySys_GetObject("executable"); /* borrowed */
-    if (!executable || !PyUnicode_Check(executable) || !PyUnicode_GetLength(executable))
-        return;
-    PyObject *bytes = PyUnicode_EncodeFSDefault(executable);
+    PyObject *executable = compat_sys_get("executable");
+    bool named = executable && PyUnicode_Check(executable) && PyUnicode_GetLength(executable);
+    PyObject *bytes = named ? PyUnicode_EncodeFSDefault(executable) : NULL;
+    Py_XDECREF(executable);
     char text[512];
     if (bytes)
         snprintf(out + n, size - (size_t)n, " (%s)",
@@ -312,13 +311,11 @@ int interp_stop(void) {
 }
 
 static void flush_stream(const char *name) {
-    PyObject *stream = PySys_GetObject(name); /* borrowed */
-    if (!stream || stream == Py_None)
-        return;
-    PyObject *result = PyObject_CallMethod(stream, "flush", NULL);
-    if (!result)
-        PyErr_Clear();
+    PyObject *stream = compat_sys_get(name);
+    PyObject *result = stream && stream != Py_None ? PyObject_CallMethod(stream, "flush", NULL) : NULL;
+    PyErr_Clear();
     Py_XDECREF(result);
+    Py_XDECREF(stream);
 }
 
 void interp_run_atexit(void) {

@@ -28,7 +28,10 @@ static bool native_string(PyObject *s, const char *what, struct slice *out) {
     if (compat_str_ready(s))
         return false;
     if (PyUnicode_KIND(s) != PyUnicode_1BYTE_KIND) {
-        PyErr_Format(PyExc_ValueError, "%s %R has a character beyond latin-1", what, s);
+        /* The code of a subclass may take it out of where it was found. */
+        PyObject *held = Py_NewRef(s);
+        PyErr_Format(PyExc_ValueError, "%s %R has a character beyond latin-1", what, held);
+        Py_DECREF(held);
         return false;
     }
     *out = (struct slice){(const char *)PyUnicode_1BYTE_DATA(s), (size_t)PyUnicode_GET_LENGTH(s)};

@@ -129,11 +129,12 @@ static const char *failure_status(struct request *r) {
 static void fail(struct wsgi_call *call) {
     struct request *r = call->r;
     const char *status = failure_status(r);
+    /* What a thread of the application is still sending has begun, and is that thread's to look at. */
     if (PyErr_Occurred())
-        log_exception(call, r->head_stored ? "the application raised an exception within its answer, which is cut off"
-                                           : "the application raised an exception");
-    /* What a thread of the application is still sending belongs to it. */
-    if (r->head_stored || call->sending || request_answer(r, status, NULL, status + 4))
+        log_exception(call, call->sending || r->head_stored
+                                ? "the application raised an exception within its answer, which is cut off"
+                                : "the application raised an exception");
+    if (call->sending || r->head_stored || request_answer(r, status, NULL, status + 4))
         r->broken_off = true;
 }
 
@@ -146,11 +147,20 @@ static bool check_bytes(PyObject *item) {
     return false;
 }
 
+/* Of an exact list or tuple; the item is borrowed. */
+static Py_ssize_t sequence_size(PyObject *sequence) {
+    return PyList_CheckExact(sequence) ? PyList_GET_SIZE(sequence) : PyTuple_GET_SIZE(sequence);
+}
+
+static PyObject *sequence_item(PyObject *sequence, Py_ssize_t i) {
+    return PyList_CheckExact(sequence) ? PyList_GET_ITEM(sequence, i) : PyTuple_GET_ITEM(sequence, i);
+}
+
 /* What a sequence holds in bytes, or -1 when that cannot be told without running code of the application. */
 static Py_ssize_t sequence_bytes(PyObject *result) {
-    Py_ssize_t total = 0, n = PyList_CheckExact(result) ? PyList_GET_SIZE(result) : PyTuple_GET_SIZE(result);
+    Py_ssize_t total = 0, n = sequence_size(result);
     for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *item = PyList_CheckExact(result) ? PyList_GET_ITEM(result, i) : PyTuple_GET_ITEM(result, i);
+        PyObject *item = sequence_item(result, i);
         if (!PyBytes_Check(item))
             return -1;
         total += PyBytes_GET_SIZE(item);
@@ -158,15 +168,21 @@ static Py_ssize_t sequence_bytes(PyObject *result) {
     return total;
 }
 
-/* Whether a piece is stored to travel with the next ones, or with the end. */
+/* Whether a piece is stored to travel with the next ones, or with the end. What is stored belongs to the thread that
+ * sends. */
 static bool may_wait(const struct wsgi_call *call, Py_ssize_t total, size_t len) {
-    return total <= WHOLE_MAX || (len <= SHORT_MAX && buf_len(&call->r->out) + len < WHOLE_MAX);
+    return total <= WHOLE_MAX || (len <= SHORT_MAX && !call->sending && buf_len(&call->r->out) + len < WHOLE_MAX);
+}
+
+static enum call_sent send_item(struct wsgi_call *call, Py_ssize_t total, PyObject *item) {
+    const char *data = PyBytes_AS_STRING(item);
+    size_t len = (size_t)PyBytes_GET_SIZE(item);
+    return may_wait(call, total, len) ? call_put(call, data, len) : call_send(call, data, len);
 }
 
 /* A list or tuple of bytes: the length is known (PEP 3333, "Handling the Content-Length Header"), and there is nothing
  * to wait for between the pieces: a short answer leaves in one piece, and so do the short pieces of a long one. */
 static enum call_sent send_sequence(struct wsgi_call *call, PyObject *result, Py_ssize_t total) {
-    bool list = PyList_CheckExact(result);
     /* An empty answer to HEAD says nothing of the length that GET would have. */
     if (call->started && (total || !call->head_only) && call_set_length(call, (uint64_t)total))
         return CALL_FAILED;
@@ -174,11 +190,10 @@ static enum call_sent send_sequence(struct wsgi_call *call, PyObject *result, Py
     if (call->length_set && (uint64_t)total > call->length && !call->no_body)
         call->beyond = true;
     enum call_sent sent = CALL_SENT;
-    for (Py_ssize_t i = 0; sent == CALL_SENT && i < (list ? PyList_GET_SIZE(result) : PyTuple_GET_SIZE(result)); i++) {
-        PyObject *item = Py_NewRef(list ? PyList_GET_ITEM(result, i) : PyTuple_GET_ITEM(result, i));
-        const char *data = PyBytes_AS_STRING(item);
-        size_t len = (size_t)PyBytes_GET_SIZE(item);
-        sent = may_wait(call, total, len) ? call_put(call, data, len) : call_send(call, data, len);
+    /* While one is sent, another thread may change a list. */
+    for (Py_ssize_t i = 0; sent == CALL_SENT && i < sequence_size(result); i++) {
+        PyObject *item = Py_NewRef(sequence_item(result, i));
+        sent = check_bytes(item) ? send_item(call, total, item) : CALL_FAILED;
         Py_DECREF(item);
     }
     return sent;
@@ -193,26 +208,25 @@ static bool is_awaitable(PyObject *result) {
 /* New iterator over what the application returned. What is often returned by mistake gets a message that helps: a
  * string is iterable, but not over bytes objects. */
 static PyObject *result_iterator(PyObject *result) {
-    const char *type = Py_TYPE(result)->tp_name;
     bool string = PyBytes_Check(result) || PyUnicode_Check(result);
     if (result == Py_None)
         return PyErr_Format(PyExc_TypeError, "the application returned None, not an iterable of bytes objects: does it "
                                              "lack a return?");
-    if (string && PyObject_Size(result))
+    if (string && PyObject_Size(result)) /* runs code of a subclass, which may change its name */
         return PyErr_Format(PyExc_TypeError,
                             "the application returned a %.100s object, not an iterable of bytes "
                             "objects: put the body, as bytes, into a list",
-                            type);
+                            Py_TYPE(result)->tp_name);
     if (is_awaitable(result))
         return PyErr_Format(PyExc_TypeError,
                             "the application returned an object of type %.100s, as asynchronous functions and ASGI "
                             "applications do: wrap it (a2wsgi.ASGIMiddleware), or use an ASGI server",
-                            type);
+                            Py_TYPE(result)->tp_name);
     if (!Py_TYPE(result)->tp_iter && !PySequence_Check(result))
         return PyErr_Format(PyExc_TypeError,
                             "the application returned an object of type %.100s, not an iterable of "
                             "bytes objects",
-                            type);
+                            Py_TYPE(result)->tp_name);
     return PyObject_GetIter(result);
 }
 
@@ -397,8 +411,11 @@ static enum call_sent send_result(struct wsgi_call *call, PyObject *result) {
         Py_ssize_t total = sequence_bytes(result);
         if (total >= 0 && !call->sent)
             return send_sequence(call, result, total);
-    } else if (call->started && !call->sending && file_wrapper_range(result, &range))
-        return send_file_wrapper(call, result, range);
+    } else if (call->started && !call->sending && file_wrapper_range(result, &range)) {
+        enum call_sent sent = send_file_wrapper(call, result, range);
+        file_range_close(&range);
+        return sent;
+    }
     return send_iterable(call, result);
 }
 
@@ -435,6 +452,7 @@ static enum call_sent finish(struct wsgi_call *call) {
     }
     if (!call->r->head_stored)
         return call_put(call, NULL, 0);
+    call->ended = true; /* before the GIL is released: no thread is to begin to send */
     if (call->beyond)
         tell_beyond(call);
     if (call->length_set && call->sent < call->length && !call->no_body) {
