@@ -149,6 +149,11 @@ static inline PyObject *compat_sys_get(const char *name) {
     return Py_XNewRef(PySys_GetObject(name));
 }
 
+/* What PyThreadState_SetAsyncExc has set for a thread, and is not raised yet: borrowed, or NULL. */
+static inline PyObject *compat_async_exc(const PyThreadState *state) {
+    return state->async_exc;
+}
+
 /* PyDict_GetItemRef (3.13). Returns 1 with a new reference in *out, 0 with NULL, -1 with NULL and an exception. */
 static inline int compat_dict_get(PyObject *dict, PyObject *key, PyObject **out) {
 #if PY_VERSION_HEX >= 0x030d0000

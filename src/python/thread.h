@@ -5,7 +5,10 @@
 #ifndef WSGI_FCGI_PYTHON_THREAD_H
 #define WSGI_FCGI_PYTHON_THREAD_H
 
-struct sched_thread;
+#include "python/compat.h"
+#include "request/request.h"
+
+#include <stdbool.h>
 
 /* Imports `threading`, so that its main thread is this one, whichever thread of the application asks for the module
  * first, and sees to it that a child of fork has a main thread. Main thread, before any other has run Python code. Returns
@@ -16,5 +19,16 @@ int thread_init(void);
  * (sched_thread_name), and what threading.settrace() and threading.setprofile() have set applies to it, as it does to a
  * thread that Python starts. What goes wrong is logged. */
 void thread_introduce(const struct sched_thread *thread);
+
+/* Drops what is pending as thread_drop_late says, with a line. Something is. */
+void thread_drop_async_exc(const struct request *r, bool its_own);
+
+/* Where no code of the application runs that an exception set by PyThreadState_SetAsyncExc can be meant for: one that is
+ * pending for the calling thread is dropped, with a line, as it would be raised in close() or in another request. `r`: the
+ * thread runs it, or is about to; `its_own`: the exception came in its time. */
+static inline void thread_drop_late(const struct request *r, bool its_own) {
+    if (compat_async_exc(sched_thread_user(r->thread)))
+        thread_drop_async_exc(r, its_own);
+}
 
 #endif

@@ -495,9 +495,12 @@ static void call_application(struct wsgi_call *call) {
         child_end();
     if (sent == CALL_SENT || sent == CALL_FULL)
         sent = finish(call);
+    /* What comes from here on is neither for the log nor for close(). */
+    thread_drop_late(call->r, true);
     if (sent == CALL_FAILED)
         fail(call);
     call->ended = true;
+    thread_drop_late(call->r, true);
     if (result)
         close_result(call, result);
     Py_XDECREF(result);
@@ -533,10 +536,12 @@ void wsgi_run(struct request *r, void *user) {
     (void)user;
     errors_begin_request(r);
     attach(r->thread);
+    thread_drop_late(r, false);
     struct wsgi_call *call = call_new(r);
     if (call) {
         call_application(call);
         call_end(call);
+        thread_drop_late(r, true);
         Py_DECREF((PyObject *)call);
     } else {
         PyErr_Clear();

@@ -1,4 +1,4 @@
-"""What an application changes while the server uses it."""
+"""What an application changes while the server uses it, and what it leaves pending for a thread."""
 import json
 import socket
 
@@ -81,3 +81,59 @@ def test_header_goes_while_it_is_shown(start):
     assert server.ask("/header-that-goes").status == 500
     server.wait_log("(?s)Traceback.*(TypeError|ValueError)")
     assert server.ask("/innocent").status == 200
+
+
+# --- PyThreadState_SetAsyncExc
+
+BEFORE = r"warning: GET /late\S+: the exception Late, which PyThreadState_SetAsyncExc\(\) had set .* was dropped"
+BETWEEN = r"warning: the exception Late, which PyThreadState_SetAsyncExc\(\) had set .* was dropped"
+
+
+def innocents(server):
+    """One more than there are threads for --threads 1."""
+    for _ in range(3):
+        response = server.ask("/innocent")
+        assert (response.status, response.body, response.complete) == (200, b"innocent", True), server.log()
+
+
+@pytest.mark.parametrize("kind", ["end", "close"])
+def test_exception_that_comes_when_the_answer_has_ended(start, kind):
+    """It is neither for close() nor for the next request of the thread. A timeout that is a moment late sets it."""
+    server = start(APP, "-t", 1)
+    for count in range(1, 4):
+        response = server.ask("/late-exception", query="kind=" + kind)
+        assert (response.status, response.body, response.complete) == (200, b"body", True), server.log()
+        assert kind == "end" or server.ask("/closed").body == b"%d" % count
+    innocents(server)
+    server.wait_log(BEFORE)
+    assert "Traceback" not in server.log()
+
+
+def test_exception_that_comes_behind_another(start):
+    """What the request failed by is what the log tells."""
+    server = start(APP, "-t", 1)
+    assert server.ask("/late-exception", query="kind=failure").status == 500
+    server.wait_log(r"\nValueError: invalid literal for int\(\)")
+    innocents(server)
+
+
+def test_exception_that_comes_between_requests(start, gate):
+    server = start(APP, "-t", 1)
+    innocents(server)
+    assert server.ask("/late-for-all", query="gate=" + gate.path).body == b"ended"
+    gate.arrived().release()
+    done = gate.arrived()
+    done.release()
+    assert set(json.loads(done.text)) == {1}
+    innocents(server)
+    server.wait_log(BETWEEN)
+    assert "Traceback" not in server.log()
+
+
+def test_exception_that_comes_in_time(start):
+    """It ends the request that it is for."""
+    server = start(APP, "-t", 1)
+    assert server.ask("/late-exception", query="kind=time").status == 500
+    server.wait_log(r"(?s)Traceback.*changeapp\.Late")
+    assert server.ask("/closed").body == b"1"
+    assert "dropped" not in server.log()

@@ -1,4 +1,7 @@
-"""What changes while the server uses it."""
+"""What changes while the server uses it: objects under its hands, and exceptions for a thread that come late."""
+import ctypes
+import functools
+import itertools
 import json
 import os
 import tempfile
@@ -93,6 +96,67 @@ def header_that_goes(environ, start_response, query):
     pair += [Name("X-\u20ac"), "value"]
     start_response("200 OK", [pair])
     return [b"never"]
+
+
+class Late(BaseException):
+    """What a library for time-outs raises in a thread."""
+
+
+def raise_in(ident):
+    """A call that sets Late for a thread, without a step of Python after it; it gives 1."""
+    return functools.partial(ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(ident), ctypes.py_object(Late))
+
+
+def late_end():
+    """An iterator over nothing that leaves Late pending for this thread."""
+    return iter(raise_in(threading.get_ident()), 1)
+
+
+class Result:
+    closed = 0
+
+    def __init__(self, items):
+        self.items = items
+
+    def __iter__(self):
+        return self.items
+
+    def close(self):
+        for _ in range(3):
+            pass
+        Result.closed += 1
+
+
+@route
+def late_exception(environ, start_response, query):
+    kind = query["kind"]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if kind == "end":
+        return itertools.chain([b"body"], late_end())
+    if kind == "close":
+        return Result(itertools.chain([b"body"], late_end()))
+    if kind == "failure":
+        return itertools.chain(late_end(), map(int, ["body"]))
+    return Result(in_time())
+
+
+def in_time():
+    raise_in(threading.get_ident())()
+    yield b"body"
+
+
+@route
+def closed(environ, start_response, query):
+    return reply(start_response, Result.closed)
+
+
+@route
+def late_for_all(environ, start_response, query):
+    """Sets Late in all threads that run calls, when this call has ended."""
+    names = [thread for thread in threading.enumerate() if thread.name.startswith("wsgi-fcgi-")]
+    assert threading.current_thread() in names
+    meanwhile(lambda: [raise_in(thread.ident)() for thread in names], query["gate"])
+    return text(start_response, b"ended")
 
 
 @route
