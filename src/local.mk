@@ -10,9 +10,10 @@ src_libbase_a_SOURCES = \
 	src/base/clock.h src/base/pread.h \
 	src/base/descriptors.c src/base/descriptors.h \
 	src/base/fdtable.c src/base/fdtable.h \
+	src/base/hash.c src/base/hash.h \
 	src/base/log.c src/base/log.h
 
-# Links alone: nothing but libc. Of base/ it uses what is inline and pure, ascii.h.
+# Links alone: nothing but libc. Of base/ it uses what is inline and pure, in ascii.h and hash.h.
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
 src_libproto_a_SOURCES = \
 	src/proto/cgi.c src/proto/cgi.h \

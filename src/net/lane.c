@@ -3,6 +3,7 @@
 #include "net/lane.h"
 
 #include "base/descriptors.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "net/fcgi.h"
 #if WSGI_FCGI_HTTP
@@ -457,6 +458,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     }
     lane->config = *config;
     lane->config.body.spares = &lane->body_spares;
+    lane->memo.seed = hash_seed();
     lane->listeners = listeners;
     TAILQ_INIT(&lane->conns);
     TAILQ_INIT(&lane->lingering);

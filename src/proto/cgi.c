@@ -3,6 +3,7 @@
 #include "proto/cgi.h"
 
 #include "base/ascii.h"
+#include "base/hash.h"
 #include "proto/cgi_paths.h"
 #include "proto/cgi_rules.h"
 #include "proto/http_target.h"
@@ -291,39 +292,36 @@ static enum cgi_result set_paths(const struct slice *raw, struct slice prefix, s
 /* Enough to tell the resources of an application apart; a bound on what a client can make the server hash. */
 enum { KEY_BYTES = 64 };
 
-static inline uint32_t hash_byte(uint32_t h, char c) {
-    return (h ^ (uint8_t)c) * 16777619u; /* FNV-1a */
+static inline size_t key_bytes(size_t n) {
+    return n < KEY_BYTES ? n : KEY_BYTES;
 }
 
 /* Of the path counts what stands before its third slash. */
-static uint32_t make_key(const struct cgi_vars *vars) {
-    uint32_t h = 2166136261u;
-    int slashes = 0;
-    size_t left = KEY_BYTES;
-    for (size_t i = 0; i < vars->method.n && i < KEY_BYTES; i++)
-        h = hash_byte(h, vars->method.p[i]);
-    h = hash_byte(h, ' ');
-    for (int part = 0; part < 2; part++)
-        for (size_t i = 0; i < vars->path_info[part].n && left; i++, left--) {
-            char c = vars->path_info[part].p[i];
-            if (c == '/' && ++slashes == 3)
-                return h;
-            h = hash_byte(h, c);
-        }
-    return h;
+static uint32_t make_key(const struct cgi_vars *vars, uint64_t seed) {
+    struct slice path = vars->path_info[0], tail = vars->path_info[1];
+    char joined[2 * KEY_BYTES];
+    size_t n = key_bytes(path.n);
+    if (tail.n) {
+        memcpy(joined, path.p, n);
+        memcpy(joined + n, tail.p, key_bytes(tail.n));
+        path = (struct slice){joined, n + key_bytes(tail.n)};
+    }
+    n = 0;
+    for (int slashes = 0; n < key_bytes(path.n); n++) {
+        if (path.p[n] == '/' && ++slashes == 3)
+            break;
+    }
+    return (uint32_t)hash_bytes(hash_bytes(seed, vars->method.p, key_bytes(vars->method.n)), path.p, n);
 }
 
 /* A scan under way. */
 struct scan {
     const char *pos, *end; /* what is left */
-    uint32_t npairs, shape;
+    uint32_t npairs;
+    uint64_t shape;
     struct slice bad; /* the name whose value is not what it has to be, if any */
     struct slice raw[VAR_COUNT];
 };
-
-static uint32_t add_shape(uint32_t shape, struct slice name) {
-    return shape * 31 + (uint32_t)name.n;
-}
 
 /* Passes over the pairs of the memo, from the one at *p, of which all bytes come again. */
 static inline void pass_same(struct scan *s, const struct cgi_memo *memo, const struct cgi_memo_pair **p, uint32_t at) {
@@ -362,7 +360,8 @@ static void scan_known(struct scan *s, const struct cgi_memo *memo) {
         at = p++->end;
     }
     s->npairs = (uint32_t)(p - memo->pairs);
-    s->shape = s->npairs ? p[-1].shape : 0;
+    if (s->npairs)
+        s->shape = p[-1].shape;
 }
 
 /* Scans what is left. */
@@ -377,7 +376,7 @@ static enum cgi_result scan_rest(struct scan *s) {
         }
         s->raw[var] = pair.value;
         s->npairs++;
-        s->shape = add_shape(s->shape, pair.name);
+        s->shape = hash_bytes(s->shape, pair.name.p, pair.name.n);
     }
     return result == PARAMS_END ? CGI_OK : CGI_MALFORMED;
 }
@@ -393,9 +392,9 @@ static void memo_fill(struct cgi_memo *memo, const char *params, uint32_t len) {
     memo->npairs = memo->misses = 0;
     const char *pos = memo->params, *end = pos + len;
     struct params_pair pair;
-    uint32_t shape = 0;
+    uint64_t shape = memo->seed;
     while (params_next(&pos, end, &pair) == PARAMS_PAIR) {
-        shape = add_shape(shape, pair.name);
+        shape = hash_bytes(shape, pair.name.p, pair.name.n);
         memo->pairs[memo->npairs++] = (struct cgi_memo_pair){
             .name = (uint16_t)(pair.name.p - memo->params),
             .value = (uint16_t)(pair.value.p - memo->params),
@@ -414,9 +413,12 @@ static void memo_fill(struct cgi_memo *memo, const char *params, uint32_t len) {
 static void memo_update(struct cgi_memo *memo, const struct scan *s, bool fits, const char *params, size_t len) {
     if (fits)
         memo->misses = 0;
-    else if (s->npairs && s->npairs <= CGI_MEMO_PAIRS && len <= CGI_MEMO_BYTES &&
-             (!memo->npairs || ++memo->misses >= CGI_MEMO_MISSES))
+    else if (!s->npairs || s->npairs > CGI_MEMO_PAIRS || len > CGI_MEMO_BYTES)
+        return;
+    else if (!memo->npairs || (memo->misses >= CGI_MEMO_MISSES && memo->rival == s->shape))
         memo_fill(memo, params, (uint32_t)len);
+    else if (++memo->misses % CGI_MEMO_MISSES == 0)
+        memo->rival = s->shape;
 }
 
 enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, struct cgi_memo *memo,
@@ -425,7 +427,8 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
     struct slice *raw = s.raw;
     s.pos = params;
     s.end = len ? params + len : params;
-    s.npairs = s.shape = 0;
+    s.npairs = 0;
+    s.shape = memo ? memo->seed : 0;
     s.bad = EMPTY;
     for (int i = 0; i < VAR_COUNT; i++)
         raw[i] = (struct slice){none, 0};
@@ -452,6 +455,6 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
     enum cgi_result result = set_paths(raw, prefix, vars);
     if (result == CGI_MALFORMED)
         vars->bad = raw[VAR_REQUEST_URI].n ? LITERAL("REQUEST_URI") : LITERAL("PATH_INFO");
-    vars->key = make_key(vars);
+    vars->key = make_key(vars, memo ? memo->seed : 0);
     return result;
 }

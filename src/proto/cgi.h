@@ -32,10 +32,10 @@ struct cgi_vars {
     bool https;                /* wsgi.url_scheme is "https" */
     bool path_encoded;         /* path_info has percent-encoded bytes; http_target_decode decodes each part */
     uint32_t npairs;
-    uint32_t shape;   /* hash of the lengths of all names in their order: the same for requests that have the
-                                  same parameters, whatever the values are */
-    uint32_t key;     /* hash of the method and the first two segments of the path (its first 64 bytes at most):
-                                  requests that behave alike */
+    uint32_t key;   /* hash of the method and the first two segments of the path (its first 64 bytes at most): requests
+                       that behave alike */
+    uint64_t shape; /* hash of all names in their order: the same for requests that have the same parameters, whatever
+                       the values are */
     struct slice bad; /* with CGI_MALFORMED only: the name of the parameter that is; empty when the pairs are */
 };
 
@@ -75,17 +75,21 @@ static inline bool cgi_has_query(struct slice value) {
 enum {
     CGI_MEMO_PAIRS = 100,  /* parameters with more pairs, or... */
     CGI_MEMO_BYTES = 8192, /* ...more bytes are scanned without a memo */
-    CGI_MEMO_MISSES = 8    /* so many parameters in succession that do not fit replace it */
+    CGI_MEMO_MISSES = 8    /* after so many in succession that do not fit, the names of the last one become the rival */
 };
 
-/* What an earlier scan has found, and the bytes in which it did, with zeros for personal values. All zeros: nothing yet. */
+/* What an earlier scan has found, and the bytes in which it did, with blanks for personal values. All zeros but for `seed`:
+ * nothing yet. When nothing fits for a while it is replaced by what comes twice: who sends other names with each request
+ * never gets it, and who sends the same ones only when that is most of what comes. */
 struct cgi_memo {
+    uint64_t seed; /* the key of all hashes (base/hash.h), so that nobody can choose what they are */
     uint32_t npairs, nbytes, misses;
+    uint64_t rival; /* the shape that takes the place of this one when it comes again */
     struct cgi_memo_pair {
         uint16_t name, value, end; /* where these begin in `params`, and where the pair ends */
         uint16_t var;              /* which of the variables that the server reads, if any */
         uint16_t read;             /* the first pair from this one on whose variable it reads, or npairs */
-        uint32_t shape;            /* of the pairs up to this one */
+        uint64_t shape;            /* of the pairs up to this one */
     } pairs[CGI_MEMO_PAIRS + 1];   /* of the one behind the last only `read` counts */
     char params[CGI_MEMO_BYTES];
 };
@@ -96,7 +100,8 @@ struct cgi_memo {
  * Paths: see cgi_paths.h.
  * Length: absent, empty, negative, not a number, or beyond 2^63-1 mean -1.
  *
- * `memo` is used and brought up to date, by one scan at a time; what is found does not depend on it. NULL: without. */
+ * `memo` is used and brought up to date, by one scan at a time; but for the hashes, whose key it has, what is found does
+ * not depend on it. NULL: without, and with a key that all know. */
 enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, struct cgi_memo *memo,
                          struct cgi_vars *vars);
 

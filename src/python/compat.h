@@ -38,6 +38,13 @@
 /* File name of this version's interpreter, such as "python3.11" or "python3.14t". */
 #define COMPAT_PYTHON_NAME "python" COMPAT_STR(PY_MAJOR_VERSION) "." COMPAT_STR(PY_MINOR_VERSION) COMPAT_ABI_THREADS
 
+/* Whether a string that was interned once may never be freed: in releases of 3.12, and in free-threaded builds. */
+#define COMPAT_INTERNED_STAY (PY_VERSION_HEX < 0x030d0000 && PY_VERSION_HEX >= 0x030c0000)
+#ifdef Py_GIL_DISABLED
+#undef COMPAT_INTERNED_STAY
+#define COMPAT_INTERNED_STAY 1
+#endif
+
 /* Switches the GIL on where a build can do without; PYTHON_GIL=0 in the environment would override it. */
 static inline void compat_config_gil(PyConfig *config) {
 #ifdef Py_GIL_DISABLED

@@ -48,17 +48,14 @@ static int set_parameter(PyObject *env, PyObject *key, enum cgi_class class, PyO
 }
 
 static int add_pair(PyObject *env, const struct params_pair *pair) {
-    struct name *name = names_find(pair->name);
-    if (!name && PyErr_Occurred())
-        return -1;
-    enum cgi_class class = name ? name->class : cgi_classify(pair->name);
-    if (class == CGI_DROP || class == CGI_OWN)
-        return 0;
-    PyObject *key = name ? Py_NewRef(name->key) : native_string_new(pair->name);
-    PyObject *value = name ? names_value(name, pair->value) : native_string_new(pair->value);
-    int failed = key && value ? set_parameter(env, key, class, value) : -1;
-    Py_XDECREF(key);
-    Py_XDECREF(value);
+    struct name *name = names_get(pair->name);
+    int failed = name ? 0 : -1;
+    if (name && name->class != CGI_DROP && name->class != CGI_OWN) {
+        PyObject *value = names_value(name, pair->value);
+        failed = value ? set_parameter(env, name->key, name->class, value) : -1;
+        Py_XDECREF(value);
+    }
+    names_put(name);
     return failed;
 }
 
@@ -209,10 +206,12 @@ static int init_prototype(PyObject *errors, PyObject *file_wrapper, bool multith
 }
 
 int environ_init(PyObject *errors, PyObject *file_wrapper, bool multithread) {
+    names_init();
     for (unsigned i = 0; i < OWN_COUNT; i++) {
-        own[i] = names_find((struct slice){own_names[i], strlen(own_names[i])});
+        own[i] = names_get((struct slice){own_names[i], strlen(own_names[i])});
         if (!own[i])
             return -1;
+        names_intern(own[i]);
     }
     key_input = PyUnicode_InternFromString("wsgi.input");
     key_connected = PyUnicode_InternFromString("wsgi_fcgi.client_connected");

@@ -2,49 +2,86 @@
 
 #include "python/names.h"
 
+#include "base/hash.h"
+#include "python/compat.h"
+
 #include <string.h>
 
-static struct name slots[NAMES_SLOTS];
-static unsigned used;
+/* A name is in one set only, in the order of success: a name that is found changes places with the one before it, and a
+ * new one takes the last place. */
+enum { WAYS = 8, SETS = NAMES_MAX / WAYS };
 
-/* The first and the last eight bytes tell almost all names apart; the rest is left to the comparison. */
-static uint32_t hash(struct slice s) {
-    uint64_t head = 0, tail = 0;
-    size_t n = s.n < 8 ? s.n : 8;
-    memcpy(&head, s.p, n);
-    memcpy(&tail, s.p + s.n - n, n);
-    uint64_t h = (head ^ (tail << 1 | tail >> 63) ^ s.n) * 0x9e3779b97f4a7c15u;
-    return (uint32_t)(h >> 32);
+static struct name *table[SETS][WAYS];
+static uint64_t seed;
+
+void names_init(void) {
+    seed = hash_seed();
 }
 
-static struct name *fill_slot(struct name *slot, struct slice text) {
+void names_put(struct name *name) {
+    if (!name || --name->refs)
+        return;
+    Py_DECREF(name->key);
+    Py_XDECREF(name->value);
+    PyMem_Free(name);
+}
+
+void names_intern(struct name *name) {
+    static unsigned stay;
+    if (name->interned || (COMPAT_INTERNED_STAY && stay == NAMES_INTERNED_MAX))
+        return;
+    stay += COMPAT_INTERNED_STAY;
+    PyUnicode_InternInPlace(&name->key);
+    name->text = (const char *)PyUnicode_1BYTE_DATA(name->key);
+    name->interned = true;
+}
+
+static struct name *name_new(struct slice text) {
     PyObject *key = native_string_new(text);
-    if (!key)
-        return NULL;
-    PyUnicode_InternInPlace(&key);
-    *slot = (struct name){
-        .key = key,
-        .text = (const char *)PyUnicode_1BYTE_DATA(key),
+    struct name *name = key ? PyMem_Malloc(sizeof *name) : NULL;
+    if (!name) {
+        Py_XDECREF(key);
+        return key ? (struct name *)PyErr_NoMemory() : NULL;
+    }
+    *name = (struct name){
+        .refs = 1,
         .length = (uint32_t)text.n,
+        .text = (const char *)PyUnicode_1BYTE_DATA(key),
+        .key = key,
         .class = cgi_classify(text),
+        .personal = cgi_is_personal(text),
     };
-    slot->personal = cgi_is_personal(text);
-    used++;
-    return slot;
+    return name;
 }
 
-struct name *names_find(struct slice text) {
-    if (text.n > NAMES_LENGTH_MAX || !text.n)
-        return NULL;
-    uint32_t h = hash(text);
-    for (unsigned i = 0; i < NAMES_PROBES; i++) {
-        struct name *slot = &slots[(h + i) % NAMES_SLOTS];
-        if (!slot->key)
-            return used < NAMES_MAX ? fill_slot(slot, text) : NULL;
-        if (slot->length == text.n && !memcmp(slot->text, text.p, text.n))
-            return slot;
+static struct name *found(struct name **set, unsigned i) {
+    struct name *name = set[i];
+    if (i) {
+        set[i] = set[i - 1];
+        set[i - 1] = name;
     }
-    return NULL;
+    names_intern(name);
+    name->refs++;
+    return name;
+}
+
+struct name *names_get(struct slice text) {
+    if (text.n > NAMES_LENGTH_MAX)
+        return name_new(text);
+    struct name **set = table[hash_bytes(seed, text.p, text.n) % SETS];
+    unsigned i = 0;
+    for (; i < WAYS && set[i]; i++) {
+        if (set[i]->length == text.n && !memcmp(set[i]->text, text.p, text.n))
+            return found(set, i);
+    }
+    struct name *name = name_new(text);
+    if (!name)
+        return NULL;
+    i = i < WAYS ? i : WAYS - 1;
+    names_put(set[i]);
+    set[i] = name;
+    name->refs++;
+    return name;
 }
 
 PyObject *names_value(struct name *name, struct slice value) {

@@ -1,7 +1,10 @@
-/* A cache from parameter names to interned Python strings, with the value that each had last.
+/* Parameter names as Python strings, each with the value that it had last.
  *
- * Bounded: NAMES_MAX names of at most NAMES_LENGTH_MAX bytes, and values of at most NAMES_VALUE_MAX bytes; what is
- * beyond is made anew each time. All functions: GIL held.
+ * A table remembers NAMES_MAX names of at most NAMES_LENGTH_MAX bytes. It is small and forgets: a new name takes the place
+ * of one that was seldom asked for, and what nobody asks for twice does not stay, so that a peer which sends other names
+ * with each request pays for them alone. A name that somebody holds a reference to lives on when the table has forgotten it.
+ *
+ * All functions: GIL held. None runs code of the application.
  */
 #ifndef WSGI_FCGI_PYTHON_NAMES_H
 #define WSGI_FCGI_PYTHON_NAMES_H
@@ -13,20 +16,35 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { NAMES_SLOTS = 1024, NAMES_MAX = 512, NAMES_LENGTH_MAX = 64, NAMES_VALUE_MAX = 256, NAMES_PROBES = 8 };
-
-struct name {
-    PyObject *key; /* interned; NULL: a free slot */
-    const char *text;
-    uint32_t length;
-    enum cgi_class class;
-    bool personal;   /* its values are not kept (cgi.h) */
-    PyObject *value; /* the last one, or NULL */
+enum {
+    NAMES_MAX = 256,
+    NAMES_LENGTH_MAX = 64,    /* a longer name is made anew each time */
+    NAMES_VALUE_MAX = 256,    /* bytes of a value that is kept */
+    NAMES_INTERNED_MAX = 4096 /* where COMPAT_INTERNED_STAY: so many are interned in the life of the process */
 };
 
-/* The entry of a name, made when it is new; NULL without an exception when the cache is full, NULL with one when there
- * is no memory. The entry stays valid for the life of the process. */
-struct name *names_find(struct slice text);
+struct name {
+    unsigned refs;
+    uint32_t length;
+    const char *text; /* of `key` */
+    PyObject *key;
+    PyObject *value; /* the last one, or NULL */
+    enum cgi_class class;
+    bool personal; /* its values are not kept (cgi.h) */
+    bool interned; /* `key` is, so that what the application looks up is the same object: from the second request on */
+};
+
+/* Once, before all others. */
+void names_init(void);
+
+/* New reference to a name, for names_put; NULL with an exception. */
+struct name *names_get(struct slice text);
+
+/* Gives a reference back; NULL: does nothing. */
+void names_put(struct name *name);
+
+/* Interns its string at once. */
+void names_intern(struct name *name);
 
 /* New reference to the string of a value (latin-1), the same object as last time when the bytes are the same. */
 PyObject *names_value(struct name *name, struct slice value);

@@ -28,6 +28,12 @@ def test_allocations(measured, recorded, words):
     assert said is None if words is None else words in said
 
 
+@pytest.mark.parametrize("measured,words", [(1030, None), (500, None), (1031, "3.1 % more than the 1000 without them")])
+def test_after_strangers(measured, words):
+    said = guard.judge_after_strangers(measured, 1000)
+    assert said is None if words is None else words in said
+
+
 def test_count_is_the_difference_of_two_runs():
     """Start-up, 5,000 here, is in both and so in neither."""
     asked = []

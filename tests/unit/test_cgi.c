@@ -873,11 +873,53 @@ START_TEST(memo_follows)
 {
     struct cgi_memo memo = {0};
     struct cgi_vars vars;
-    for (int i = 0; i < 2 * CGI_MEMO_MISSES; i++) {
+    for (int i = 0; i <= 2 * CGI_MEMO_MISSES; i++) {
         size_t n = build(successive[i == 0 || i == CGI_MEMO_MISSES - 1 ? 0 : 10]);
         ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
-        ck_assert_uint_eq(memo.npairs, i < 2 * CGI_MEMO_MISSES - 1 ? 6 : 1);
+        ck_assert_uint_eq(memo.npairs, i < 2 * CGI_MEMO_MISSES ? 6 : 1);
     }
+}
+END_TEST
+
+/* Names that never come again do not become the memo, however many there are; what comes again and again does. */
+START_TEST(memo_of_what_comes_again)
+{
+    struct cgi_memo memo = {.seed = 1};
+    struct cgi_vars vars;
+    size_t n = build(successive[0]);
+    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+    for (int i = 0; i < 20 * CGI_MEMO_MISSES; i++) {
+        char name[16];
+        int length = snprintf(name, sizeof name, "HTTP_X_%04d", i);
+        n = params_put(bytes, sizeof bytes, (struct slice){name, (size_t)length}, SLICE("x"));
+        ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+        ck_assert_uint_eq(memo.npairs, 6);
+    }
+    for (int i = 0; i <= CGI_MEMO_MISSES; i++) {
+        n = build(successive[10]);
+        ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+    }
+    ck_assert_uint_eq(memo.npairs, 1);
+}
+END_TEST
+
+static struct cgi_vars scan_with_seed(uint64_t seed, const char *const pairs[]) {
+    static struct cgi_memo memo;
+    struct cgi_vars vars;
+    memo = (struct cgi_memo){.seed = seed};
+    size_t n = build(pairs);
+    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+    return vars;
+}
+
+/* Both hashes depend on the key, so that nobody can choose what falls together; and the shape on all of each name. */
+START_TEST(hashes)
+{
+    static const char *const pairs[PAIRS_MAX] = {"REQUEST_METHOD=GET", "PATH_INFO=/a", "HTTP_X_A=1"};
+    static const char *const others[PAIRS_MAX] = {"REQUEST_METHOD=GET", "PATH_INFO=/a", "HTTP_X_B=1"};
+    struct cgi_vars one = scan_with_seed(1, pairs), two = scan_with_seed(2, pairs), other = scan_with_seed(1, others);
+    ck_assert(one.shape != two.shape && one.key != two.key);
+    ck_assert(one.shape != other.shape && one.key == other.key);
 }
 END_TEST
 
@@ -1032,6 +1074,8 @@ int main(void) {
     tcase_add_loop_test(tc, personal_names, 0, COUNT(names));
     tcase_add_loop_test(tc, memo_without_secrets, 0, COUNT(secrets));
     tcase_add_test(tc, memo_follows);
+    tcase_add_test(tc, memo_of_what_comes_again);
+    tcase_add_test(tc, hashes);
     tcase_add_loop_test(tc, too_much_for_a_memo, 0, 2);
     tcase_add_test(tc, keys);
     tcase_add_test(tc, keys_of_long_paths);

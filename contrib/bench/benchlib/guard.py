@@ -10,10 +10,12 @@ import os
 import platform
 import re
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 
+from . import strangers
 from .setup import compiler_flags
 
 BENCH = Path(__file__).resolve().parent.parent
@@ -22,6 +24,7 @@ SLACK = 0.03  # of instructions
 ALLOCATION_SLACK = 0.01  # calls for each request: pools that grow once
 INSTRUCTION_REQUESTS = 5000
 ALLOCATION_REQUESTS = 10000
+STRANGE_NAMES = 100000
 START_SECONDS = 60
 LOAD_SECONDS = 120
 STOP_SECONDS = 60
@@ -63,8 +66,8 @@ def environment(more):
             "PYTHONDONTWRITEBYTECODE": "1", **more}  # fmt: skip
 
 
-def serve(build, directory, count, mode, before=(), variables=None):
-    """Runs the server for so many requests of one client, one after the other."""
+def serve(build, directory, count, mode, before=(), variables=None, strange_names=0):
+    """Runs the server for so many requests of one client, one after the other, behind so many names of strangers."""
     path = directory / "guard.sock"
     log = directory / "guard.log"
     command = [*before, str(build / "wsgi-fcgi"), "--socket", str(path), "--chdir", str(BENCH / "apps"),
@@ -73,6 +76,7 @@ def serve(build, directory, count, mode, before=(), variables=None):
     with open(log, "wb") as out, subprocess.Popen(command, env=surroundings, stdout=out, stderr=out) as p:
         try:
             wait_for_socket(p, path, log)
+            strangers.send(path, strange_names)
             run([str(build / "contrib/bench/fcgi-load"), "--socket", str(path), "--clients", "1", "--requests",
                  str(count), "--max-time", str(LOAD_SECONDS), *MODES[mode]])  # fmt: skip
             p.send_signal(signal.SIGTERM)
@@ -83,18 +87,25 @@ def serve(build, directory, count, mode, before=(), variables=None):
     return log.read_text(errors="replace")
 
 
+def takes_connections(path):
+    """Its file is there a moment before it listens."""
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(str(path)) == 0
+
+
 def wait_for_socket(process, path, log):
     deadline = time.monotonic() + START_SECONDS
-    while not path.exists():
+    while not takes_connections(path):
         if process.poll() is not None or time.monotonic() > deadline:
             raise GuardError(f"the server did not start\n{log.read_text(errors='replace')}")
         time.sleep(0.01)
 
 
-def instructions(build, directory, mode):
+def instructions(build, directory, mode, strange_names=0):
     def total(count):
         before = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={directory}/callgrind.out"]
-        found = re.search(r"Collected : (\d+)", serve(build, directory, count, mode, before))
+        found = re.search(r"Collected : (\d+)", serve(build, directory, count, mode, before,
+                                                              strange_names=strange_names))
         if not found:
             raise GuardError("callgrind did not say what it collected")
         return int(found.group(1))
@@ -137,6 +148,13 @@ def judge_instructions(measured, recorded):
     if change > 0:
         return f"{change * 100:.1f} % more than the budget of {recorded:.0f}"
     return f"{-change * 100:.1f} % less than the budget of {recorded:.0f}: record the gain, so that it stays"
+
+
+def judge_after_strangers(measured, before):
+    """None when requests cost no more than without them, but for the slack, else what is to be said."""
+    if measured <= before * (1 + SLACK):
+        return None
+    return f"{(measured / before - 1) * 100:.1f} % more than the {before:.0f} without them: they cost others something"
 
 
 def judge_allocations(measured, recorded):
