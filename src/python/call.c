@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <unistd.h>
 
 /* write and client_connected: a call object and what calling it does. */
 struct bound {
@@ -39,13 +38,18 @@ struct wsgi_call *call_new(struct request *r) {
 void call_end(struct wsgi_call *call) {
     struct request *r = call->r;
     call->r = NULL;
-    while (call->users) {
-        atomic_store(&r->gone, true);
-        body_abort(&r->body, ECONNRESET);
-        Py_BEGIN_ALLOW_THREADS
-        usleep(1000);
-        Py_END_ALLOW_THREADS
-    }
+    if (!call->users)
+        return;
+    sem_t last;
+    sem_init(&last, 0, 0);
+    call->last = &last;
+    atomic_store(&r->gone, true);
+    body_abandon(&r->body);
+    Py_BEGIN_ALLOW_THREADS
+    while (sem_wait(&last))
+        ; /* EINTR */
+    Py_END_ALLOW_THREADS
+    sem_destroy(&last);
 }
 
 PyThreadState *call_enter(struct wsgi_call *call) {
@@ -59,7 +63,8 @@ void call_leave(struct wsgi_call *call, PyThreadState *state) {
     PyEval_RestoreThread(state);
     if (call_thread)
         sched_lock_taken(call_thread);
-    call->users--;
+    if (!--call->users && !call->r)
+        sem_post(call->last);
 }
 
 static void set_sending_error(void) {

@@ -13,6 +13,7 @@
 
 #include "request/request.h"
 
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ struct wsgi_call {
     vectorcallfunc vectorcall;
     struct request *r;
     unsigned users;  /* threads that use `r` without the GIL right now */
+    sem_t *last;     /* where the last of them says that it has left, once `r` is NULL */
     bool sending;    /* a thread is inside call_send */
     bool called;     /* start_response was called, whether that went well or not */
     bool started;    /* its last call went well: there is a head to send */

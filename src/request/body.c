@@ -37,7 +37,7 @@ void body_begin(struct body *b, int64_t expected) {
     b->expected = expected;
     b->received = b->taken = 0;
     b->error = b->held_error = 0;
-    b->has_reader = b->unspooled = false;
+    b->has_reader = b->unspooled = b->abandoned = false;
     b->complete = expected == 0;
 }
 
@@ -205,6 +205,13 @@ void body_abort(struct body *b, int error) {
     pthread_mutex_unlock(&b->lock);
 }
 
+void body_abandon(struct body *b) {
+    pthread_mutex_lock(&b->lock);
+    b->abandoned = true;
+    pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+}
+
 bool body_is_held(struct body *b, uint64_t *taken) {
     pthread_mutex_lock(&b->lock);
     bool held = buf_len(&b->held) > 0;
@@ -317,8 +324,9 @@ static ssize_t read_locked(struct body *b, void *out, size_t len) {
 
 ssize_t body_read(struct body *b, void *out, size_t len) {
     pthread_mutex_lock(&b->lock);
-    bool room = held_to_memory(b);
-    ssize_t n = read_locked(b, out, len);
+    bool room = !b->abandoned && held_to_memory(b);
+    errno = ECONNRESET;
+    ssize_t n = b->abandoned ? -1 : read_locked(b, out, len);
     int error = errno;
     pthread_mutex_unlock(&b->lock);
     if (room && b->room)
@@ -330,7 +338,8 @@ ssize_t body_read(struct body *b, void *out, size_t len) {
 void body_wait(struct body *b) {
     pthread_mutex_lock(&b->lock);
     b->readers++;
-    while (!b->complete && !buf_len(&b->memory) && b->spool_end == b->spool_start && !buf_len(&b->held))
+    while (!b->complete && !b->abandoned && !buf_len(&b->memory) && b->spool_end == b->spool_start &&
+           !buf_len(&b->held))
         pthread_cond_wait(&b->changed, &b->lock);
     b->readers--;
     pthread_mutex_unlock(&b->lock);

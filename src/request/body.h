@@ -61,6 +61,7 @@ struct body {
     uint64_t received; /* bytes taken so far */
     int error;         /* errno that reading ends with; 0: a clean end */
     bool complete;     /* nothing more will come */
+    bool abandoned;    /* nobody is to read any more */
     unsigned readers;  /* waiting */
 };
 
@@ -103,6 +104,10 @@ void body_abort(struct body *b, int error);
 
 /* It was announced, but nothing of it came or will come: it is one of no bytes, as if that had been said. Writer. */
 void body_begin_empty(struct body *b);
+
+/* The call has ended: who still reads or waits gets ECONNRESET, now and later. The writer goes on as it was, and what is
+ * there stays until body_reset. Any thread. */
+void body_abandon(struct body *b);
 
 /* Nothing more will come: the reader gets what is there, then `error`. Writer. */
 void body_cut(struct body *b, int error);

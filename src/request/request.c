@@ -52,7 +52,8 @@ int request_send(struct request *r, const char *data, size_t len) {
     if (request_is_gone(r))
         return -1;
     pthread_mutex_lock(&r->out_lock);
-    int failed = r->frontend->send(r, data, len), error = errno;
+    /* Again, for one that has waited for its turn. */
+    int failed = request_is_gone(r) ? -1 : r->frontend->send(r, data, len), error = errno;
     pthread_mutex_unlock(&r->out_lock);
     errno = error;
     return failed;
@@ -62,7 +63,7 @@ ssize_t request_send_file(struct request *r, int fd, off_t offset) {
     if (request_is_gone(r))
         return -1;
     pthread_mutex_lock(&r->out_lock);
-    ssize_t n = r->frontend->send_file(r, fd, offset);
+    ssize_t n = request_is_gone(r) ? -1 : r->frontend->send_file(r, fd, offset);
     int error = errno;
     pthread_mutex_unlock(&r->out_lock);
     errno = error;

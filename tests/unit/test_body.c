@@ -655,6 +655,26 @@ static void *writer_main(void *arg) {
     return NULL;
 }
 
+/* The end of a call ends reading, not the body: that is the writer's. */
+START_TEST(test_abandoned)
+{
+    struct reader reader;
+    body_begin(&body, 100);
+    readers_start(&reader, 1);
+    body_abandon(&body);
+    ck_assert_int_eq(pthread_join(reader.id, NULL), 0);
+    ck_assert_int_eq(reader.error, ECONNRESET);
+    ck_assert(!body_complete(&body));
+    ck_assert_int_eq(body_append(&body, &limits, "some", 4), BODY_OK);
+    ck_assert_int_eq(take_all(100), ECONNRESET);
+    body_reset(&body, NULL);
+    body_begin(&body, 4);
+    ck_assert_int_eq(body_append(&body, &limits, "more", 4), BODY_OK);
+    ck_assert_int_eq(take_all(100), 0);
+    ck_assert_str_eq(taken, "more");
+}
+END_TEST
+
 /* Sizes that let the reader fall behind and catch up, again and again; with and without a known length. */
 START_TEST(test_stream)
 {
@@ -720,6 +740,7 @@ int main(void) {
     tcase_add_test(c, test_tmpfile_error_that_counts);
     tcase_add_test(c, test_no_memory);
     tcase_add_loop_test(c, test_wake_up, 0, WAKES);
+    tcase_add_test(c, test_abandoned);
     tcase_add_test(c, test_all_readers_wake);
     tcase_add_loop_test(c, test_stream, 0, 2);
     return unit_run(suite);
