@@ -76,6 +76,7 @@ static struct sched_thread *thread_start_locked(struct sched *s) {
     s->threads[t->index] = t;
     int error = pthread_create(&t->id, NULL, thread_main, t);
     if (error) {
+        s->threads[t->index] = NULL;
         sem_destroy(&t->wake);
         free(t);
         errno = error;
