@@ -38,6 +38,7 @@ struct http_request *http_request_new(struct http_conn *c) {
     q->c = c;
     q->head_only = q->input_bad = q->kept = q->held = false;
     q->minor = 1;
+    q->framing = HTTP_NO_BODY; /* also where there is no memory for a head */
     q->refusal = NOT_REFUSED;
     q->dropped = 0;
     q->came = 0;
