@@ -215,6 +215,7 @@ static void on_abort(struct fcgi_request *q) {
         abandon_log(lane, DROPPED_WAITING, q->c->conn.number, q->id, &q->r);
     if (fcgi_request_is_held(q)) {
         fcgi_request_set_state(q, FCGI_HELD_STATE);
+        lane_body_ends(lane, &q->r.body);
         body_abort(&q->r.body, ECONNRESET);
     } else
         fcgi_request_end(q, 0);
@@ -302,6 +303,7 @@ static void request_stalled(struct fcgi_request *q) {
         fcgi_request_maybe_start(q);
     } else if (!body_complete(&q->r.body)) {
         refusal_log(c->lane, REFUSED_BODY_STALLED, c->number, q->id, &q->r, true);
+        lane_body_ends(c->lane, &q->r.body);
         body_abort(&q->r.body, ETIMEDOUT);
     }
 }
@@ -436,6 +438,7 @@ static void expire_held(struct fcgi_conn *c) {
                 break;
         }
         if (q) {
+            lane_body_ends(c->conn.lane, &q->r.body);
             body_give_up_held(&q->r.body);
             fcgi_request_unhold(q);
             fcgi_request_body_failed(q);

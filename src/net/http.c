@@ -372,8 +372,11 @@ static void feed_kept(struct http_conn *c) {
 
 /* Nothing more comes than what is there by now. */
 static void input_ends(struct http_conn *c) {
-    if (c->state == HTTP_DRAIN_STATE)
+    if (c->state == HTTP_DRAIN_STATE) { /* what is left belongs to a body that was cut off */
         http_request_release(c->q);
+        http_conn_finish(c, CONN_EOF, CONN_END_CLOSE);
+        return;
+    }
     if (!c->q && owes_output(c) && buf_len(&c->in))
         return; /* on_drained goes on */
     if (!c->q) {
@@ -510,6 +513,7 @@ static void held_idle(struct http_request *q) {
     uint64_t before = q->held_taken;
     if (!body_is_held(&q->r.body, &q->held_taken) || q->held_taken != before)
         return;
+    lane_body_ends(q->c->conn.lane, &q->r.body);
     body_give_up_held(&q->r.body);
     http_request_unhold(q);
     body_failed(q, REFUSED_NO_SPOOL);
