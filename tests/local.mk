@@ -1,6 +1,7 @@
 # Unit tests: one program per module, which links the layer of its module and nothing above.
 
-UNIT_BASE = tests/unit/test_ascii tests/unit/test_buf tests/unit/test_descriptors tests/unit/test_log
+UNIT_BASE = tests/unit/test_ascii tests/unit/test_buf tests/unit/test_descriptors tests/unit/test_hash \
+	tests/unit/test_log
 UNIT_PROTO = \
 	tests/unit/test_cgi tests/unit/test_fcgi_decode tests/unit/test_fcgi_encode tests/unit/test_fcgi_values \
 	tests/unit/test_forwarded tests/unit/test_http_target tests/unit/test_params
@@ -15,12 +16,14 @@ UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched
 UNIT_CLI = tests/unit/test_options
 UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn tests/unit/test_fcgi_early \
 	tests/unit/test_listener tests/unit/test_peer tests/unit/test_socket_file
+UNIT_PYAPP = tests/unit/test_names
 UNIT_BENCH = tests/unit/test_histogram
-UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_NET) $(UNIT_BENCH)
+UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_NET) $(UNIT_PYAPP) $(UNIT_BENCH)
 
 tests_unit_test_ascii_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_descriptors_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_test_hash_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
@@ -58,6 +61,8 @@ tests_unit_test_listener_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_peer_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_socket_file_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_socket_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=listen
+tests_unit_test_names_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
+tests_unit_test_names_LDADD = src/libpyapp.a $(PROTO_LIBS) $(BASE_LIBS) $(PYTHON_LIBS) $(CHECK_LIBS)
 tests_unit_test_histogram_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/contrib/bench
 tests_unit_test_histogram_LDADD = $(CHECK_LIBS)
 

@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-/* A name is in one set only, in the order of success: a name that is found changes places with the one before it, and a
- * new one takes the last place. */
+/* A name is in one set only, in the order of success: a name that is found changes places with the one before it, a new
+ * one comes in the middle, and the last one goes. */
 enum { WAYS = 8, SETS = NAMES_MAX / WAYS };
 
 static struct name *table[SETS][WAYS];
@@ -77,9 +77,10 @@ struct name *names_get(struct slice text) {
     struct name *name = name_new(text);
     if (!name)
         return NULL;
-    i = i < WAYS ? i : WAYS - 1;
-    names_put(set[i]);
-    set[i] = name;
+    unsigned last = i < WAYS ? i : WAYS - 1, at = last < WAYS / 2 ? last : WAYS / 2;
+    names_put(set[last]);
+    memmove(set + at + 1, set + at, (last - at) * sizeof *set);
+    set[at] = name;
     name->refs++;
     return name;
 }
