@@ -119,6 +119,7 @@ src_libpyapp_a_SOURCES = \
 	src/python/call.c src/python/call.h \
 	src/python/child.c src/python/child.h \
 	src/python/compat.h \
+	src/python/end_calls.c src/python/end_calls.h \
 	src/python/environ.c src/python/environ.h \
 	src/python/errors.c src/python/errors.h \
 	src/python/file_wrapper.c src/python/file_wrapper.h \

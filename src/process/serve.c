@@ -195,21 +195,24 @@ struct server {
     struct access_list forwarded;
     struct ev_loop *loop; /* until the lane has it */
     struct lane *lane;
-    bool signal_pending; /* for a handler of the application */
-    bool exit_wanted;    /* by such a handler */
+    unsigned signals; /* for handlers of the application: what signals_drain said */
+    bool exit_wanted; /* by such a handler, */
+    int exit_status;  /* with this status */
 };
 
-/* May wait for the GIL, and with it for the application: not while something else can still be done first. */
+/* May wait for the GIL, and with it for the application: not while something else can still be done first. What the
+ * application does at SIGTERM is left for the end, as it may be to end the process: then all others wait with it. */
 static void run_signal_handlers(struct server *server) {
-    if (server->signal_pending)
-        server->exit_wanted |= pysignal_run();
-    server->signal_pending = false;
+    if (!server->signals || server->signals & SIGNALS_PYTHON_TERM)
+        return;
+    server->exit_wanted |= pysignal_run(server->signals & SIGNALS_PYTHON_INT, &server->exit_status);
+    server->signals = 0;
 }
 
 static bool on_wake(void *arg) {
     struct server *server = arg;
-    server->signal_pending |= signals_drain();
-    if (signals_stop())
+    server->signals |= signals_drain();
+    if (signals_stop() || server->signals & SIGNALS_PYTHON_TERM)
         return true;
     run_signal_handlers(server);
     return server->exit_wanted;
@@ -217,7 +220,7 @@ static bool on_wake(void *arg) {
 
 static bool on_wake_while_stopping(void *arg) {
     struct server *server = arg;
-    server->signal_pending |= signals_drain();
+    server->signals |= signals_drain();
     run_signal_handlers(server);
     return false;
 }
@@ -313,20 +316,24 @@ static unsigned wait_stopped(struct server *server, uint64_t deadline) {
     return requests ? requests : sched_join(sched, clock_ns() + JOIN_NS);
 }
 
+static const char *stop_reason(const struct server *server) {
+    if (signals_stop())
+        return sigabbrev_np(signals_stop());
+    return server->exit_wanted ? "the application's signal handler" : "TERM, by _thread.interrupt_main";
+}
+
 /* Returns whether something of the application is still running and has to be left behind. */
 static bool stop(struct server *server) {
     double seconds = server->o->graceful_timeout;
     char shown[ASCII_SECONDS_SIZE];
     uint64_t deadline = clock_ns() + (uint64_t)(seconds * 1e9);
     unsigned connections, requests;
-    int number = signals_stop();
     ascii_put_seconds(shown, seconds);
     lane_stop(server->lane);
     /* The interpreter may be stuck with the GIL held: an end comes in any case. */
-    signals_exit_after((unsigned)seconds + FINALIZE_SECONDS, 0);
+    signals_exit_after((unsigned)seconds + FINALIZE_SECONDS, server->exit_status);
     lane_count(server->lane, &connections, &requests);
-    log_info("stopping (%s): %u requests in work get up to %s seconds",
-             number ? sigabbrev_np(number) : "the application's signal handler", requests, shown);
+    log_info("stopping (%s): %u requests in work get up to %s seconds", stop_reason(server), requests, shown);
     run_signal_handlers(server);
     if (!wait_stopped(server, deadline))
         return false;
@@ -349,14 +356,16 @@ static int run(struct server *server) {
     }
     sched_watch(sched, signals_read_fd(), 0, on_wake, server);
     bool left = stop(server);
-    signals_exit_after(FINALIZE_SECONDS, 0);
+    signals_exit_after(FINALIZE_SECONDS, server->exit_status);
     pysignal_acquire_gil();
+    pysignal_run_last(signals_chain, &server->exit_status);
     if (left) {
+        signals_exit_after(FINALIZE_SECONDS, server->exit_status);
         interp_run_atexit();
         listener_unlink_all(server->listeners.items, server->listeners.count);
-        _exit(0);
+        _exit(server->exit_status);
     }
-    return 0;
+    return server->exit_status;
 }
 
 /* Python joins the application's own threads, runs atexit, and may hang in either: an end with `status` comes in any
@@ -422,14 +431,16 @@ static void warn(const struct server *server) {
 static int serve_loaded(struct server *server, const char *cwd) {
     if (server->o->check)
         return print_check(server->o, cwd);
+    /* Before there is a socket that clients, and supervisors, can see. */
+    signals_install(pysignal_is_handled(SIGTERM), pysignal_is_handled(SIGINT));
+    pysignal_set_wakeup(signals_wake_fd());
     int status = open_others(server->o, &server->listeners);
+    signals_set_sockets(&server->listeners);
     if (!status)
         status = make_lane(server);
     if (status)
         return status;
     warn(server);
-    signals_install(&server->listeners, pysignal_is_handled(SIGTERM), pysignal_is_handled(SIGINT));
-    pysignal_set_wakeup(signals_wake_fd());
     return run(server);
 }
 
@@ -461,6 +472,7 @@ int serve(struct options *o, const char *program) {
         status = serve_loaded(&server, cwd);
         wsgi_fini();
         listener_unlink_all(server.listeners.items, server.listeners.count);
+        signals_set_sockets(NULL);
         status = end_python(status);
     }
     lane_free(server.lane);

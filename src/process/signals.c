@@ -2,20 +2,34 @@
 
 #include "process/signals.h"
 
+#include "base/clock.h"
 #include "base/descriptors.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 static int wake_pipe[2] = {-1, -1};
-static const struct listener_set *sockets;
-static volatile sig_atomic_t stop_signal, stop_count, late_status;
-static struct sigaction before[2]; /* of SIGTERM, of SIGINT */
+static const struct listener_set *volatile sockets;
+static volatile sig_atomic_t stop_signal, stop_count;
+static const int numbers[2] = {SIGTERM, SIGINT};
+static struct sigaction before[2]; /* of each of them */
 static bool chain[2];
+static volatile sig_atomic_t unchained[2]; /* have come, and the application's handler was not told */
 static pid_t server_pid;
+
+/* The end that comes in any case. */
+static struct late {
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* by CLOCK_MONOTONIC */
+    uint64_t at;            /* clock_ns */
+    int status;
+    bool started; /* the thread is there */
+} late = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 int signals_open(void) {
     int pair[2];
@@ -40,15 +54,21 @@ int signals_stop(void) {
     return stop_signal;
 }
 
-bool signals_drain(void) {
+unsigned signals_drain(void) {
     char bytes[256];
     ssize_t n;
-    bool python = false;
+    unsigned seen = 0;
     while ((n = read(wake_pipe[0], bytes, sizeof bytes)) > 0) {
-        for (ssize_t i = 0; i < n; i++)
-            python |= bytes[i] != 0;
+        for (ssize_t i = 0; i < n; i++) {
+            if (bytes[i])
+                seen |= SIGNALS_PYTHON;
+            if (bytes[i] == SIGTERM)
+                seen |= SIGNALS_PYTHON_TERM;
+            if (bytes[i] == SIGINT)
+                seen |= SIGNALS_PYTHON_INT;
+        }
     }
-    return python;
+    return seen;
 }
 
 static void say(const char *text) {
@@ -71,55 +91,117 @@ static void act_in_child(int number, int which) {
     raise(number);
 }
 
-static void stop_handler(int number) {
+/* Sent by the application itself: kill(2), raise(3), sigqueue(3). */
+static bool is_own(const siginfo_t *info) {
+    return info->si_code <= 0 && info->si_pid == server_pid;
+}
+
+static void stop_handler(int number, siginfo_t *info, void *context) {
     int error = errno;
     int which = number == SIGINT;
+    (void)context;
     if (getpid() != server_pid) {
         act_in_child(number, which);
         errno = error;
         return;
     }
-    if (stop_count++) {
+    if (!is_own(info) && stop_count++) {
         say("wsgi-fcgi: second signal: ending at once\n");
-        listener_unlink_all(sockets->items, sockets->count);
+        if (sockets)
+            listener_unlink_all(sockets->items, sockets->count);
         _exit(128 + number);
     }
-    stop_signal = number;
-    if (chain[which])
-        before[which].sa_handler(number);
+    unchained[which] = 1;
+    if (!stop_signal)
+        stop_signal = number;
     ssize_t n = write(wake_pipe[1], "", 1);
     (void)n; /* a full pipe wakes the main thread as well */
     errno = error;
 }
 
-static void exit_handler(int number) {
-    (void)number;
-    say("wsgi-fcgi: the interpreter did not end in time: ending without it\n");
-    _exit(late_status);
-}
-
-static void install(int number, void (*handler)(int), struct sigaction *old) {
-    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+static void install_stop(int which, bool chained) {
+    struct sigaction action = {.sa_sigaction = stop_handler, .sa_flags = SA_RESTART | SA_SIGINFO};
     sigemptyset(&action.sa_mask);
     sigaddset(&action.sa_mask, SIGTERM);
     sigaddset(&action.sa_mask, SIGINT);
-    sigaction(number, &action, old);
-}
-
-static void install_stop(int number, int which, bool chained) {
-    install(number, stop_handler, &before[which]);
+    sigaction(numbers[which], NULL, &before[which]);
     chain[which] = chained && is_function(&before[which]);
+    sigaction(numbers[which], &action, NULL);
 }
 
-void signals_install(const struct listener_set *listeners, bool chain_term, bool chain_int) {
-    sockets = listeners;
+void signals_install(bool chain_term, bool chain_int) {
     server_pid = getpid();
-    install_stop(SIGTERM, 0, chain_term);
-    install_stop(SIGINT, 1, chain_int);
+    install_stop(0, chain_term);
+    install_stop(1, chain_int);
+}
+
+void signals_set_sockets(const struct listener_set *listeners) {
+    sockets = listeners;
+}
+
+bool signals_chain(void) {
+    bool any = false;
+    for (int which = 0; which < 2; which++) {
+        if (!unchained[which])
+            continue;
+        unchained[which] = 0;
+        if (chain[which])
+            before[which].sa_handler(numbers[which]);
+        any |= chain[which];
+    }
+    return any;
+}
+
+/* The deadline. */
+
+static struct timespec late_time(void) {
+    return (struct timespec){.tv_sec = (time_t)(late.at / 1000000000), .tv_nsec = (long)(late.at % 1000000000)};
+}
+
+static void *late_run(void *unused) {
+    (void)unused;
+    pthread_mutex_lock(&late.lock);
+    while (clock_ns() < late.at) {
+        struct timespec until = late_time();
+        pthread_cond_timedwait(&late.changed, &late.lock, &until);
+    }
+    say("wsgi-fcgi: the interpreter did not end in time: ending without it\n");
+    _exit(late.status);
+}
+
+/* Of all signals this thread takes those of the server alone. */
+static int late_start(void) {
+    sigset_t others, mask;
+    pthread_condattr_t attr;
+    pthread_t thread;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&late.changed, &attr);
+    pthread_condattr_destroy(&attr);
+    sigfillset(&others);
+    sigdelset(&others, SIGTERM);
+    sigdelset(&others, SIGINT);
+    pthread_sigmask(SIG_SETMASK, &others, &mask);
+    int error = pthread_create(&thread, NULL, late_run, NULL);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    if (!error) {
+        pthread_setname_np(thread, "wsgi-fcgi-end");
+        pthread_detach(thread);
+    }
+    return error;
 }
 
 void signals_exit_after(unsigned seconds, int status) {
-    late_status = status;
-    install(SIGALRM, exit_handler, NULL);
-    alarm(seconds);
+    int error = 0;
+    pthread_mutex_lock(&late.lock);
+    late.at = clock_ns() + (uint64_t)seconds * 1000000000;
+    late.status = status;
+    if (late.started)
+        pthread_cond_signal(&late.changed);
+    else
+        late.started = !(error = late_start());
+    pthread_mutex_unlock(&late.lock);
+    if (error)
+        log_warning("cannot start a thread: %s: nothing ends the server should the application not end",
+                    strerror(error));
 }

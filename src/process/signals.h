@@ -17,19 +17,35 @@ int signals_open(void);
 int signals_wake_fd(void);
 int signals_read_fd(void);
 
-/* Takes SIGTERM and SIGINT from now on. The first one sets signals_stop; the second removes the socket files of
- * `listeners`, which must stay valid, and ends the process at once. What `chain_term` and `chain_int` say was installed
- * by the application before is called as well. In children that the application forks the signals do what they did
- * before. */
-void signals_install(const struct listener_set *listeners, bool chain_term, bool chain_int);
+/* Takes SIGTERM and SIGINT from now on. The first one that comes from outside, or from the application itself
+ * (raise(3), kill(2)), sets signals_stop; another one from outside removes the socket files (signals_set_sockets) and ends
+ * the process at once. What `chain_term` and `chain_int` say was installed by the application before is not called until
+ * signals_chain. In children that the application forks the signals do what they did before. */
+void signals_install(bool chain_term, bool chain_int);
+
+/* Whose socket files go at a second signal. They must stay valid, where they are, until it is called again; NULL: none. */
+void signals_set_sockets(const struct listener_set *listeners);
+
+/* Calls what the application had installed (in C; Python's own then takes note of the signal) for those of the two
+ * signals that have come since the last call. Returns whether there was any. */
+bool signals_chain(void);
 
 /* The number of the signal that asked for an end, or 0. */
 int signals_stop(void);
 
-/* Empties the pipe. Returns whether Python wrote to it: it writes the number of a signal, all others write zeros. */
-bool signals_drain(void);
+enum {
+    SIGNALS_PYTHON = 1,      /* a handler in Python is to be called */
+    SIGNALS_PYTHON_TERM = 2, /* for SIGTERM, */
+    SIGNALS_PYTHON_INT = 4   /* for SIGINT: as none of them reaches Python by itself, something has called
+                                PyErr_SetInterruptEx (_thread.interrupt_main) */
+};
 
-/* Ends the process with this status after so many seconds, whatever it is doing then. */
+/* Empties the pipe. Returns what Python wrote to it: it writes the number of a signal, all others write zeros. */
+unsigned signals_drain(void);
+
+/* Ends the process with this status after so many seconds, whatever it is doing then: on a thread, which the first call
+ * starts. No signal and no timer is used that an application may want for itself. A later call takes the place of an
+ * earlier one. */
 void signals_exit_after(unsigned seconds, int status);
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "python/child.h"
 
-#include "python/compat.h"
 #include "python/errors.h"
+#include "python/interp.h"
 
 #include <pthread.h>
 #include <sys/mman.h>
@@ -39,25 +39,6 @@ int child_init(void) {
     return pthread_atfork(NULL, NULL, forked_cb) ? -1 : 0;
 }
 
-static int exit_status(PyObject *exc) {
-    PyObject *code = NULL;
-    int status = 1;
-    if (!PyErr_GivenExceptionMatches(exc, PyExc_SystemExit)) {
-        compat_err_display(exc);
-        return status;
-    }
-    (void)compat_getattr_optional(exc, "code", &code);
-    if (!code || code == Py_None)
-        status = 0;
-    else if (PyLong_Check(code))
-        status = (int)PyLong_AsLong(code);
-    else
-        PySys_FormatStderr("%S\n", code);
-    Py_XDECREF(code);
-    PyErr_Clear();
-    return status;
-}
-
 static void flush(const char *name) {
     PyObject *file = compat_sys_get(name);
     PyObject *none = file && file != Py_None ? PyObject_CallMethod(file, "flush", NULL) : NULL;
@@ -68,8 +49,7 @@ static void flush(const char *name) {
 
 /* By _exit: what atexit functions and finalizers of the server's process would do is for that process to do. */
 _Noreturn void child_end(void) {
-    PyObject *exc = compat_err_take();
-    int status = exc ? exit_status(exc) : 0;
+    int status = interp_take_exit_status();
     flush("stdout");
     flush("stderr");
     errors_end_request();

@@ -330,6 +330,28 @@ void interp_run_atexit(void) {
     errors_end_request();
 }
 
+int interp_take_exit_status(void) {
+    PyObject *exc = compat_err_take(), *code = NULL;
+    int status = exc ? 1 : 0;
+    if (exc && !PyErr_GivenExceptionMatches(exc, PyExc_SystemExit)) {
+        compat_err_display(exc);
+        Py_DECREF(exc);
+        return status;
+    }
+    if (exc)
+        (void)compat_getattr_optional(exc, "code", &code);
+    if (!code || code == Py_None)
+        status = 0;
+    else if (PyLong_Check(code))
+        status = (int)PyLong_AsLong(code);
+    else
+        PySys_FormatStderr("%S\n", code);
+    Py_XDECREF(code);
+    Py_XDECREF(exc);
+    PyErr_Clear();
+    return status;
+}
+
 /* The text of `exc` as the traceback module formats it: bytes, new reference, or NULL without an exception. */
 static PyObject *format_exception(PyObject *exc) {
     PyObject *bytes = NULL, *text = NULL, *lines = NULL, *empty = NULL;

@@ -1,6 +1,6 @@
 /* The embedded interpreter: its start, its end, and how an exception becomes lines of the log.
  *
- * Threads: interp_start, interp_stop and interp_run_atexit are called by the main thread; interp_print_error by any.
+ * Threads: interp_start, interp_stop and interp_run_atexit are called by the main thread; the others by any.
  * Errors of the start are printed (log_error) as what is wrong and what to do; the caller only exits with the status.
  */
 #ifndef WSGI_FCGI_PYTHON_INTERP_H
@@ -44,6 +44,10 @@ int interp_stop(void);
 /* For an end with application threads that are stuck in Python: runs atexit's functions and flushes sys.stdout and
  * sys.stderr, joins and frees nothing. The caller then calls _exit. GIL held, before and after. */
 void interp_run_atexit(void);
+
+/* Takes the pending exception, if there is one, and returns the status with which python3 ends because of it: that of a
+ * SystemExit, or 1 for another one, which it prints as python3 does; 0 without one. GIL held, before and after. */
+int interp_take_exit_status(void);
 
 /* Prints the pending exception as one error line `what` and its traceback, and clears it. GIL held, exception set.
  * Never exits the process, whatever the exception is (SystemExit, KeyboardInterrupt), and prints at least its type

@@ -4,8 +4,10 @@
 
 #include "python/pysignal.h"
 
+#include "base/log.h"
 #include "python/child.h"
 #include "python/compat.h"
+#include "python/end_calls.h"
 #include "python/interp.h"
 
 static PyThreadState *main_state;
@@ -79,20 +81,50 @@ bool pysignal_is_handled(int number) {
     return handled;
 }
 
-bool pysignal_run(void) {
+static void tell_interrupt(void) {
+    Py_BEGIN_ALLOW_THREADS
+    log_warning(
+        "the application has interrupted the main thread (_thread.interrupt_main), which runs none of its code: "
+        "nothing was done; to stop the server, send it SIGTERM");
+    Py_END_ALLOW_THREADS
+}
+
+static bool run_handlers(bool interrupted, int *status) {
     bool end = false;
-    pysignal_acquire_gil();
+    end_calls_replace();
     while (PyErr_CheckSignals()) {
-        if (PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-            PyErr_Clear();
+        if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
+            int wanted = interp_take_exit_status();
+            if (!*status)
+                *status = wanted;
             end = true;
+        } else if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+            PyErr_Clear();
+            if (interrupted)
+                tell_interrupt();
+            end |= !interrupted;
         } else
             interp_print_error("a signal handler of the application raised an exception");
+        if (child_is())
+            child_end();
     }
     if (child_is())
         child_end();
+    end_calls_put_back();
+    return end;
+}
+
+bool pysignal_run(bool interrupted, int *status) {
+    pysignal_acquire_gil();
+    bool end = run_handlers(interrupted, status);
     pysignal_release_gil();
     return end;
+}
+
+void pysignal_run_last(bool (*trip)(void), int *status) {
+    do
+        (void)run_handlers(false, status);
+    while (trip());
 }
 
 void pysignal_release_gil(void) {

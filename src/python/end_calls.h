@@ -1,0 +1,17 @@
+/* How the application's handlers of signals end the process, as they mean to: most set the signal back to what it does by
+ * default, and raise it again (signal.raise_signal, os.kill), or call os._exit. Both would cut the requests in work, and let
+ * neither threads be joined nor functions of atexit come. While handlers run they raise SystemExit instead, so that the end
+ * is that of sys.exit: status 0, or that of os._exit.
+ *
+ * The functions are replaced in their modules for that, for the main thread alone, and not in a child that it forks. What an
+ * application has taken from there before ("from os import kill") stays what it is.
+ *
+ * Threads: the main thread, GIL held. No exception is left.
+ */
+#ifndef WSGI_FCGI_PYTHON_END_CALLS_H
+#define WSGI_FCGI_PYTHON_END_CALLS_H
+
+void end_calls_replace(void);
+void end_calls_put_back(void);
+
+#endif

@@ -1,0 +1,91 @@
+"""Signals that end the process, and what applications do at them. `GATE` in the environment is where it reports, `HANDLE`
+names the signals that it handles, and `HOW` how its handler ends."""
+import _thread
+import os
+import signal
+import sys
+import threading
+
+import wsgiapp
+from gateway import visit
+from signalapp import report
+from wsgiapp import reply, route
+
+running = set()
+
+
+def again(number):
+    """The usual way to chain, as ddtrace does it."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+
+
+def kill(number):
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def other(number):
+    """Ends by the other signal."""
+    os.kill(os.getpid(), signal.SIGTERM if number == signal.SIGINT else signal.SIGINT)
+
+
+def interrupt(number):
+    raise KeyboardInterrupt
+
+
+def chained(number):
+    before[number](number, None)
+
+
+HOW = {"again": again, "kill": kill, "_exit": lambda number: os._exit(3), "exit": lambda number: sys.exit(4),
+       "return": lambda number: None, "other": other, "interrupt": interrupt, "chained": chained}
+
+
+def handler(number, frame):
+    report("%s with %d in work" % (signal.Signals(number).name, len(running)))
+    HOW[os.environ["HOW"]](number)
+
+
+before = {}
+for name in os.environ.get("HANDLE", "").split():
+    number = signal.Signals[name]
+    before[number] = signal.signal(number, lambda number, frame: again(number))
+    before[number] = signal.signal(number, handler)
+ticks = threading.Semaphore(0)
+signal.signal(signal.SIGALRM, lambda number, frame: ticks.release())
+
+
+@route
+def ticking(environ, start_response, query):
+    """Waits at the gate, and then for several ticks of a timer of its own."""
+    visit(query["gate"])
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    for _ in range(5):
+        ticks.acquire()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return reply(start_response, "ticked")
+
+
+@route
+def does(environ, start_response, query):
+    """Calls something that is like a signal, and then waits at the gate."""
+    what, number = query["what"], getattr(signal, query.get("number", "SIGTERM"))
+    if what == "raise":
+        signal.raise_signal(number)
+        signal.raise_signal(number)
+    elif what == "kill":
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+    else:
+        _thread.interrupt_main(number)
+    visit(query["gate"])
+    return reply(start_response, "done")
+
+
+def application(environ, start_response):
+    running.add(id(environ))
+    try:
+        return wsgiapp.application(environ, start_response)
+    finally:
+        running.discard(id(environ))
