@@ -154,6 +154,11 @@ static void linger_late(struct lane_wait *wait) {
     conn_unref(c);
 }
 
+void conn_end_silent(struct conn *c, ev_tstamp seconds) {
+    if (c->linger.began_at + seconds <= ev_now(c->lane->loop))
+        linger_late(&c->linger);
+}
+
 static void linger(struct conn *c) {
     struct lane *lane = c->lane;
     shutdown(c->fd, SHUT_WR);
@@ -579,7 +584,7 @@ void conn_change_rest(struct conn *c, enum conn_rest rest) {
         lane_accept_again(lane);
 }
 
-bool conn_gives_way(struct conn *c) {
+bool conn_gives_way(struct conn *c, enum conn_reason reason) {
     enum conn_rest before = c->rest;
     conn_ref(c);
     if (!c->paused)
@@ -587,7 +592,7 @@ bool conn_gives_way(struct conn *c) {
     if (c->rest == before && conn_blocked(c))
         conn_set_rest(c, CONN_BUSY); /* until the peer has taken that */
     else if (c->rest == before)
-        conn_close(c, CONN_MADE_ROOM);
+        conn_close(c, reason);
     bool closed = c->state == CONN_CLOSED;
     conn_unref(c);
     return closed;

@@ -72,10 +72,11 @@ struct conn_ops {
     void (*drained)(struct conn *c);
     /* A reader has made room for more of its body (conn_note_room). */
     void (*room)(struct conn *c);
-    /* The lane stops: what has arrived is read, and the connection ends after its open requests. One on which nothing
-     * ever arrived stays open for a request. */
+    /* The lane stops: what has arrived is read, and the connection ends after its open requests. One that rests is left to
+     * the lane. */
     void (*stop)(struct conn *c);
-    /* Ends the connection now if it has no request. */
+    /* The lane has been stopping for a while: an open connection that neither rests nor is paused does not wait any longer
+     * for what its peer is slow to send. */
     void (*end)(struct conn *c);
     /* Gives the memory back. */
     void (*free)(struct conn *c);
@@ -164,7 +165,8 @@ enum {
     CONN_DROP_PACE = 10240,  /* bytes per second that have to come of them after the first... */
     CONN_DROP_SECONDS = 60,  /* ...seconds of a connection that lingers */
     CONN_DRAIN_SECONDS = 5,  /* without a byte: CONN_END_DRAIN */
-    CONN_PART_SECONDS = 1    /* and CONN_END_PART */
+    CONN_PART_SECONDS = 1,   /* and CONN_END_PART */
+    CONN_STOP_SECONDS = 3    /* without a byte, when the lane stops: of a body for which nothing has been called yet */
 };
 
 /* How many bytes are read for nothing. */
@@ -204,9 +206,9 @@ static inline void conn_set_rest(struct conn *c, enum conn_rest rest) {
         conn_change_rest(c, rest);
 }
 
-/* Closes a connection that rests or has begun for another one. What it has sent by now is read first: when that makes it
+/* Closes a connection that rests or has begun, for another one or as the lane stops. What it has sent by now is read first: when that makes it
  * busy, it stays. Returns whether it was closed; if not, it does not stand any more as it did. */
-bool conn_gives_way(struct conn *c);
+bool conn_gives_way(struct conn *c, enum conn_reason reason);
 
 /* Lets the owner call ops->room, while the connection is open. Any thread that holds a request of the connection. */
 void conn_note_room(struct conn *c);
@@ -227,6 +229,9 @@ void conn_finish(struct conn *c, enum conn_reason reason, enum conn_end end);
 
 /* Ends it now. */
 void conn_close(struct conn *c, enum conn_reason reason);
+
+/* Ends one that lingers when its peer has sent nothing for so long. */
+void conn_end_silent(struct conn *c, ev_tstamp seconds);
 
 /* Of those that linger, in one of the two lists of the lane, the one whose peer has been silent for longest, or NULL. */
 struct conn *conn_first_lingering(const struct lane_waits *waits);

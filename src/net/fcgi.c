@@ -283,10 +283,11 @@ static enum conn_reason on_event(struct fcgi_conn *c, const struct fcgi_event *e
 
 /* Requests whose body stalls while others on the same connection are busy, which keeps that from being idle. */
 
-static bool is_stalled(const struct fcgi_request *q, ev_tstamp before) {
+static bool is_stalled(const struct fcgi_request *q, ev_tstamp before, bool called) {
     switch (q->state) {
-    case FCGI_BODY_STATE:
     case FCGI_JOB_STATE:
+        return called && !q->stdin_ended && q->stdin_at <= before;
+    case FCGI_BODY_STATE:
         return !q->stdin_ended && q->stdin_at <= before;
     default:
         return false; /* parameters have a time of their own, and what is answered has too */
@@ -308,21 +309,29 @@ static void request_stalled(struct fcgi_request *q) {
     }
 }
 
-static void expire_stalled(struct fcgi_conn *c) {
-    ev_tstamp now = ev_now(c->conn.lane->loop), before = now - c->conn.lane->config.idle_timeout;
+/* One whose body has stalled for so long, also of a call that runs (`called`), or NULL. */
+static struct fcgi_request *find_stalled(const struct fcgi_conn *c, ev_tstamp seconds, bool called) {
+    ev_tstamp before = ev_now(c->conn.lane->loop) - seconds;
     struct fcgi_request *q;
-    if (c->nrequests < 2 || c->conn.lane->config.idle_timeout <= 0 || c->stalls_looked_at + 1 > now)
+    TAILQ_FOREACH(q, &c->requests, link) {
+        if (is_stalled(q, before, called))
+            return q;
+    }
+    return NULL;
+}
+
+static void end_stalled(struct fcgi_conn *c, ev_tstamp seconds, bool called) {
+    struct fcgi_request *q;
+    while (c->conn.state == CONN_OPEN && (q = find_stalled(c, seconds, called)))
+        request_stalled(q); /* may start or end others */
+}
+
+static void expire_stalled(struct fcgi_conn *c) {
+    ev_tstamp now = ev_now(c->conn.lane->loop), seconds = c->conn.lane->config.idle_timeout;
+    if (c->nrequests < 2 || seconds <= 0 || c->stalls_looked_at + 1 > now)
         return;
     c->stalls_looked_at = now;
-    /* Ending one request may start or end others: look from the beginning again. */
-    do {
-        TAILQ_FOREACH(q, &c->requests, link) {
-            if (is_stalled(q, before))
-                break;
-        }
-        if (q)
-            request_stalled(q);
-    } while (q && c->conn.state == CONN_OPEN);
+    end_stalled(c, seconds, true);
 }
 
 /* What the connection asks of the front end. */
@@ -510,8 +519,10 @@ static void on_stop(struct conn *conn) {
 }
 
 static void on_end(struct conn *conn) {
-    if (!conn_of(conn)->nrequests && conn->state != CONN_FLUSHING)
-        conn_close(conn, CONN_STOPPING);
+    struct fcgi_conn *c = conn_of(conn);
+    if (find_stalled(c, CONN_STOP_SECONDS, false) && !conn->read_ended)
+        conn_read(conn);
+    end_stalled(c, CONN_STOP_SECONDS, false);
 }
 
 static const struct conn_ops fcgi_conn_ops = {

@@ -577,9 +577,25 @@ static void on_stop(struct conn *conn) {
     conn_unref(conn);
 }
 
+/* Whether the lane, which stops, has waited long enough for more of a body. */
+static bool is_stalled(const struct http_conn *c) {
+    ev_tstamp silent = ev_now(c->conn.lane->loop) - c->conn.active_at;
+    if (c->conn.state != CONN_OPEN)
+        return false;
+    return (c->state == HTTP_BODY_STATE && silent >= CONN_STOP_SECONDS && !c->q->wire.ended && !c->q->input_bad) ||
+           (c->state == HTTP_DRAIN_STATE && silent >= CONN_PART_SECONDS);
+}
+
 static void on_end(struct conn *conn) {
-    if (!conn_of(conn)->q && conn->state != CONN_FLUSHING)
-        conn_close(conn, CONN_STOPPING);
+    struct http_conn *c = conn_of(conn);
+    if (is_stalled(c) && !conn->read_ended)
+        conn_read(conn);
+    if (!is_stalled(c))
+        return;
+    if (c->state == HTTP_DRAIN_STATE)
+        conn_close(conn, CONN_DRAINED);
+    else
+        cut_body(c->q, ETIMEDOUT, REFUSED_BODY_STALLED);
 }
 
 static void conn_free(struct http_conn *c) {

@@ -25,12 +25,18 @@ enum {
     ROOM_TRIES = 256,      /* connections that turn out to be busy when one is to be closed, before others get a turn */
     ACCEPT_BATCH = 64,     /* connections accepted before the others get a turn */
     FULL_LOG_SECONDS = 10, /* between two lines that say the same */
-    BODY_WINDOW_SECONDS = 30, /* without --header-timeout */
-    STOP_SECONDS = 5          /* for which connections without a request stay open when the lane stops */
+    BODY_WINDOW_SECONDS = 30 /* without --header-timeout */
 };
 static const ev_tstamp ACCEPT_PAUSE = 0.5; /* seconds without descriptors before accept is tried again */
 static const ev_tstamp SILENCE = 0.05;     /* seconds; a peer that means to send more of a body does so in less */
 static const ev_tstamp STALL = 0.5;        /* unless it has too much else to do */
+
+/* Seconds, when the lane stops. */
+static const ev_tstamp STOP_LOOK = 0.1;   /* between looks at what is left */
+static const ev_tstamp STOP_FRESH = 0.25; /* after it was accepted: the peer's first request is on its way, */
+static const ev_tstamp STOP_HEAD = 1;     /* after the beginning of the stop: or the rest of a header, */
+static const ev_tstamp STOP_SILENCE =
+    0.5; /* or the end of its side, when it sends nothing more; of a connection that ends */
 
 static const struct frontend *const frontends[] = {
     [LISTENER_FASTCGI] = &fcgi_protocol,
@@ -127,7 +133,7 @@ static enum room make_room(struct lane *lane, int error) {
         bool over = c->state == CONN_LINGERING && c->end == CONN_END_PART;
         if (c->state == CONN_LINGERING)
             conn_close(c, CONN_MADE_ROOM);
-        else if (!conn_gives_way(c))
+        else if (!conn_gives_way(c, CONN_MADE_ROOM))
             continue;
         if (!over) /* it costs nobody anything */
             log_made_room(lane, error);
@@ -379,17 +385,46 @@ static void each_conn(struct lane *lane, void (*visit)(struct conn *c)) {
     }
 }
 
+/* A peer that has just connected is about to send its request. One that has connected earlier and sent nothing (a browser's
+ * connection in reserve, a health check) may never do so. */
+static bool is_fresh(const struct conn *c) {
+    return !c->used && c->active_at + STOP_FRESH > ev_now(c->lane->loop);
+}
+
 static void stop_one(struct conn *c) {
+    conn_ref(c);
     c->ops->stop(c);
+    if (c->state == CONN_OPEN && c->rest == CONN_RESTING && !is_fresh(c) && !conn_blocked(c))
+        conn_close(c, CONN_STOPPING);
+    conn_unref(c);
+}
+
+static bool is_to_end(const struct conn *c) {
+    switch (c->rest) {
+    case CONN_RESTING:
+        return !is_fresh(c);
+    case CONN_BEGUN:
+        return c->lane->stopped_at + STOP_HEAD <= ev_now(c->lane->loop);
+    default:
+        return false;
+    }
 }
 
 static void end_one(struct conn *c) {
-    c->ops->end(c);
+    conn_ref(c);
+    if (c->state == CONN_LINGERING)
+        conn_end_silent(c, STOP_SILENCE);
+    else if (c->state == CONN_OPEN && is_to_end(c))
+        (void)conn_gives_way(c, CONN_STOPPING);
+    else if (c->state == CONN_OPEN && !c->paused)
+        c->ops->end(c);
+    conn_unref(c);
 }
 
 static void stop_cb(struct sched_note *note) {
     struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, stop_note));
     lane->stopping = true;
+    lane->stopped_at = ev_now(lane->loop);
     accept_stop(lane);
     ev_timer_stop(lane->loop, &lane->accept_pause);
     lane->accept_paused = false;
@@ -404,7 +439,7 @@ static void stop_cb(struct sched_note *note) {
     lane_check_stopped(lane);
 }
 
-/* Connections without a request have had their time. */
+/* Whether connections without a whole request have had their time. */
 static void stop_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)loop;
     (void)revents;
@@ -500,7 +535,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     }
     ev_timer_init(&lane->accept_pause, accept_pause_cb, 0., 0.);
     ev_timer_init(&lane->idle_timer, idle_timer_cb, 0., 0.);
-    ev_timer_init(&lane->stop_timer, stop_timer_cb, STOP_SECONDS, 0.);
+    ev_timer_init(&lane->stop_timer, stop_timer_cb, STOP_LOOK, STOP_LOOK);
     ev_prepare_init(&lane->prepare, prepare_cb);
     lane->accept_pause.data = lane->idle_timer.data = lane->prepare.data = lane;
     lane->stop_timer.data = lane;

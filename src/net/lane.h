@@ -64,8 +64,8 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
 int lane_start(struct lane *lane);
 
 /* Begins a graceful end: what waits to be accepted is accepted, the listeners are closed, connections end after their
- * requests (those without one after a short while, so that a request which is on its way still gets in), and the
- * scheduler quits when the last one is gone. Any thread; may be called again. */
+ * requests (at once without one, but for those that have just been made, and after a short while with a part of one: what
+ * is on its way still gets in), and the scheduler quits when the last one is gone. Any thread; may be called again. */
 void lane_stop(struct lane *lane);
 
 /* Ends every connection now, after lane_stop: running requests are told that their peer is gone. Any thread. */

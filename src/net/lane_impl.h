@@ -71,6 +71,7 @@ struct lane {
     struct body_spares body_spares; /* of all front ends */
 
     bool stopping;
+    ev_tstamp stopped_at; /* when that began */
     bool aborting;        /* nothing more is called */
     bool listening_ended; /* nothing more will be accepted */
     bool quit;

@@ -216,25 +216,6 @@ def test_relative_socket_with_chdir(start, tmp_path, prefix):
     assert not os.path.exists(path) and not os.path.exists(os.path.join(APPS, "app.sock"))
 
 
-def test_connections_that_have_sent_nothing_when_the_server_stops(start):
-    """A proxy that had just connected lost its request: what had not sent anything yet was closed at once."""
-    server = start(APP)
-    good(server.ask("/hello"))
-    before = Footprint(server).fds
-    fresh = [server.connect() for _ in range(50)]
-    # The connection with which the start was waited for may have been counted before.
-    until(lambda: server.fds() >= before + 49, "all to be accepted", server.log)
-    server.signal(signal.SIGTERM)
-    until(lambda: refuses(server), "new connections to be refused", server.log)
-    for number, connection in enumerate(fresh):
-        connection.send(request(params("/hello"), keep=number % 2 == 0))
-    for connection in fresh:
-        good(connection.read_response(1))
-        assert connection.at_eof()
-        connection.close()
-    assert server.wait_exit() == 0
-
-
 def test_second_signal_while_the_interpreter_is_held(start, gate):
     """The end waited for the interpreter lock."""
     server = start(APP, "--graceful-timeout", "1000")

@@ -132,7 +132,7 @@ static void give_way(enum conn_rest rest) {
     if (!c)
         return;
     conn_ref(c);
-    assert(conn_gives_way(c) == (c->state == CONN_CLOSED) && c->rest != rest);
+    assert(conn_gives_way(c, CONN_MADE_ROOM) == (c->state == CONN_CLOSED) && c->rest != rest);
     conn_unref(c);
 }
 
