@@ -172,18 +172,23 @@ static int parse_tcp(const char *text, struct address **list, size_t *count, cha
     return parse_host(host, bracketed ? AF_INET6 : AF_UNSPEC, colon + 1, list, count, reason);
 }
 
+const char *address_path(const char *text) {
+    if (strncmp(text, "unix:", 5) == 0)
+        return text + 5;
+    return text[0] != '@' && strncmp(text, "fd:", 3) != 0 && strchr(text, '/') ? text : NULL;
+}
+
 int address_parse(const char *text, struct address **list, size_t *count, char reason[static ADDRESS_REASON_SIZE]) {
     *list = NULL;
     *count = 0;
+    const char *path = address_path(text);
     int status;
-    if (strncmp(text, "unix:", 5) == 0)
-        status = parse_unix(text + 5, false, list, reason);
+    if (path)
+        status = parse_unix(path, false, list, reason);
     else if (text[0] == '@')
         status = parse_unix(text + 1, true, list, reason);
     else if (strncmp(text, "fd:", 3) == 0)
         status = parse_fd(text + 3, list, reason);
-    else if (strchr(text, '/'))
-        status = parse_unix(text, false, list, reason);
     else
         status = parse_tcp(text, list, count, reason);
     if (*list && !*count)

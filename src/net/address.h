@@ -1,6 +1,6 @@
 /* Addresses of listening sockets, as text and as socket addresses.
  *
- *     /path ./path unix:path   Unix socket file           *:PORT :PORT   every address of the machine
+ *     /path dir/path unix:path Unix socket file           *:PORT :PORT   every address of the machine
  *     @name                    abstract Unix socket       fd:N           descriptor that was handed over
  *     HOST:PORT [IPV6]:PORT    TCP, name or number; port 0 lets the system choose a free one
  */
@@ -31,6 +31,9 @@ struct address {
  * Returns 0; or a sysexits status (EX_USAGE: not an address, EX_NOHOST: unknown host, EX_OSERR, EX_TEMPFAIL) with the
  * reason, one line without the address itself, in `reason`, *list NULL and *count 0. */
 int address_parse(const char *text, struct address **list, size_t *count, char reason[static ADDRESS_REASON_SIZE]);
+
+/* The path in `text` when that names a file, as address_parse reads it; otherwise NULL. Any thread. */
+const char *address_path(const char *text);
 
 /* Writes a socket address as one would give it to address_parse; "unnamed Unix socket" for a peer without a name.
  * Bytes that are not printable are escaped. Returns `out`. Thread-safe, does not look names up. */

@@ -8,6 +8,7 @@
 #include "base/fdtable.h"
 #include "base/log.h"
 #include "cli/value.h"
+#include "net/address.h"
 #include "net/lane.h"
 #include "net/loop.h"
 #include "net/peer.h"
@@ -50,29 +51,30 @@ int serve_print_version(void) {
 }
 
 /* Relative paths of options mean the directory in which the program was started, whatever --chdir says. Returns `path`
- * made absolute, in memory that lives as long as the process. */
+ * made absolute, in memory that lives as long as the process: that of the environment may be overwritten by the
+ * application (setproctitle). */
 static const char *from_start(const char *path) {
     static struct made {
         struct made *next;
         char text[];
     } * all;
     static char start[PATH_MAX];
-    if (!path || path[0] == '/' || (!start[0] && !getcwd(start, sizeof start)))
+    if (!path || !path[0] || (!start[0] && !getcwd(start, sizeof start)))
         return path;
-    size_t size = strlen(start) + strlen(path) + 2;
+    const char *directory = path[0] == '/' ? "" : start, *slash = path[0] == '/' ? "" : "/";
+    size_t size = strlen(directory) + strlen(path) + 2;
     struct made *made = malloc(sizeof *made + size);
     if (!made)
         return path;
-    snprintf(made->text, size, "%s/%s", start, path);
+    snprintf(made->text, size, "%s%s%s", directory, slash, path);
     made->next = all;
     all = made;
     return made->text;
 }
 
 static const char *address_from_start(const char *address) {
-    if (!strncmp(address, "unix:", 5))
-        return from_start(address + 5);
-    return !strncmp(address, "./", 2) || !strncmp(address, "../", 3) ? from_start(address) : address;
+    const char *path = address_path(address);
+    return path && path[0] ? from_start(path) : address;
 }
 
 static void resolve_paths(struct options *o) {
@@ -381,11 +383,11 @@ static unsigned errors_destinations(const struct options *o) {
            (o->app_stderr & OPTION_STDERR_FASTCGI ? WSGI_ERRORS_PEER : 0);
 }
 
-static int load(const struct options *o, const char *program, const char *cwd) {
+static int load(const struct options *o, char *const *argv, const char *cwd) {
     const char *environment = getenv("VIRTUAL_ENV");
     bool venv_from_env = o->venv && environment && !strcmp(from_start(environment), o->venv);
     struct interp_config config = {
-        .program = program,
+        .argv = argv,
         .venv = o->venv,
         .venv_from_env = venv_from_env,
         .chdir = cwd,
@@ -444,7 +446,7 @@ static int serve_loaded(struct server *server, const char *cwd) {
     return run(server);
 }
 
-int serve(struct options *o, const char *program) {
+int serve(struct options *o, char *const *argv) {
     struct server server = {.o = o};
     char cwd[PATH_MAX];
     resolve_paths(o);
@@ -467,7 +469,7 @@ int serve(struct options *o, const char *program) {
     if (!status && !(server.loop = loop_new()))
         status = complain_loop();
     if (!status)
-        status = load(o, program, cwd);
+        status = load(o, argv, cwd);
     if (!status) {
         status = serve_loaded(&server, cwd);
         wsgi_fini();

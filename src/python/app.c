@@ -195,11 +195,11 @@ static void list_similar(char *out, size_t size, const char *prefix, const char 
     PyErr_Clear();
 }
 
-/* The names of the modules in sys.path's first directory: a list, or NULL without an exception. */
-static PyObject *modules_in_first_directory(PyObject *path) {
-    PyObject *names = PyList_New(0), *first = PyList_GetSlice(path, 0, 1), *iterator = NULL, *item;
+/* The names of the modules in the current directory, which is that of --chdir: a list, or NULL without an exception. */
+static PyObject *modules_here(void) {
+    PyObject *names = PyList_New(0), *here = Py_BuildValue("[s]", "."), *iterator = NULL, *item;
     PyObject *pkgutil = PyImport_ImportModule("pkgutil");
-    PyObject *found = pkgutil && first ? PyObject_CallMethod(pkgutil, "iter_modules", "O", first) : NULL;
+    PyObject *found = pkgutil && here ? PyObject_CallMethod(pkgutil, "iter_modules", "O", here) : NULL;
     if (found)
         iterator = PyObject_GetIter(found);
     while (names && iterator && (item = PyIter_Next(iterator))) {
@@ -212,7 +212,7 @@ static PyObject *modules_in_first_directory(PyObject *path) {
     Py_XDECREF(iterator);
     Py_XDECREF(found);
     Py_XDECREF(pkgutil);
-    Py_XDECREF(first);
+    Py_XDECREF(here);
     PyErr_Clear();
     return names;
 }
@@ -232,7 +232,7 @@ static void report_not_found(const struct spec *s, size_t parent) {
         return;
     }
     PyObject *path = compat_sys_get("path");
-    PyObject *modules = path && PyList_Check(path) ? modules_in_first_directory(path) : NULL;
+    PyObject *modules = modules_here();
     char similar[LIST_SIZE], dir[LIST_SIZE], text[LIST_SIZE + 32];
     list_similar(similar, sizeof similar, "", s->module, modules);
     Py_XDECREF(modules);

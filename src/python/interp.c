@@ -207,7 +207,7 @@ static int prepend_paths(const struct interp_config *c) {
         PyErr_SetString(PyExc_RuntimeError, "sys.path is no list");
     Py_ssize_t at = 0;
     for (size_t i = 0; !failed && i <= c->npythonpath; i++) {
-        const char *dir = i ? c->pythonpath[i - 1] : c->chdir;
+        const char *dir = i < c->npythonpath ? c->pythonpath[i] : c->chdir;
         if (!dir)
             continue;
         PyObject *item = PyUnicode_DecodeFSDefault(dir);
@@ -238,20 +238,31 @@ static int line_buffer_stdout(void) {
     return result ? 0 : -1;
 }
 
+/* sys.orig_argv, when Python knows how to decode it (PyConfig_SetBytesArgv was called). */
+static PyStatus set_command_line(PyConfig *config, char *const *argv) {
+    PyStatus status = PyStatus_Ok();
+    for (; !PyStatus_Exception(status) && *argv; argv++) {
+        wchar_t *word = Py_DecodeLocale(*argv, NULL);
+        status = word ? PyWideStringList_Append(&config->orig_argv, word) : PyStatus_NoMemory();
+        PyMem_RawFree(word);
+    }
+    return status;
+}
+
 static PyStatus initialize(const struct interp_config *c, const char *program_name) {
     PyConfig config;
     PyConfig_InitPythonConfig(&config);
     config.parse_argv = 0;
     config.install_signal_handlers = 1;
     compat_config_gil(&config);
-    char *argv[] = {strdup(c->program ? c->program : "wsgi-fcgi")};
-    PyStatus status = argv[0] ? PyConfig_SetBytesArgv(&config, 1, argv) : PyStatus_NoMemory();
+    PyStatus status = PyConfig_SetBytesArgv(&config, 1, c->argv);
+    if (!PyStatus_Exception(status))
+        status = set_command_line(&config, c->argv);
     if (!PyStatus_Exception(status))
         status = PyConfig_SetBytesString(&config, &config.program_name, program_name);
     if (!PyStatus_Exception(status))
         status = Py_InitializeFromConfig(&config);
     PyConfig_Clear(&config);
-    free(argv[0]);
     return status;
 }
 

@@ -10,17 +10,18 @@
 #include <stddef.h>
 
 struct interp_config {
-    const char *program;           /* argv[0] of the server; becomes sys.argv[0] */
+    char *const *argv;             /* the command line of the server, at least one word, with a NULL behind */
     const char *venv;              /* directory of the virtual environment; NULL: none */
     bool venv_from_env;            /* `venv` came from VIRTUAL_ENV, not from --venv: errors name the right one */
-    const char *chdir;             /* absolute directory to put first on sys.path; NULL: none. Not changed to. */
-    const char *const *pythonpath; /* directories to put behind it, in this order */
+    const char *chdir;             /* absolute directory to put on sys.path; NULL: none. Not changed to. */
+    const char *const *pythonpath; /* directories to put in front of it, in this order */
     size_t npythonpath;
 };
 
 /* Starts Python as `python3` would, environment variables (PYTHONPATH, PYTHONDEVMODE, ...) included, with
- *   - sys.path: `chdir`, the directories of `pythonpath`, then what Python itself puts there;
- *   - sys.argv: [program] alone, so that an application that parses its arguments when imported sees none;
+ *   - sys.path: the directories of `pythonpath`, `chdir`, then what Python itself puts there;
+ *   - sys.argv: the first word of `argv` alone, so that an application that parses its arguments when imported sees
+ *     none; sys.orig_argv: all of it, which is what setproctitle looks for in memory;
  *   - sys.executable: a real Python, DIR/bin/python of a virtual environment, so that what runs it (subprocess,
  *     multiprocessing) starts Python and not a second server;
  *   - a plain __main__ module;

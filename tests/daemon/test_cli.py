@@ -196,7 +196,7 @@ def test_order_of_sys_path(start, tmp_path):
     server = start("forms:paths", "--chdir", tmp_path / "one", "--pythonpath", tmp_path / "two", "--pythonpath", APPS,
                    cwd="/", env={"PYTHONPATH": tmp_path / "three"})
     path = body(server).split("\n")[2:]
-    assert path[:4] == [str(tmp_path / "one"), str(tmp_path / "two"), APPS, str(tmp_path / "three")]
+    assert path[:4] == [str(tmp_path / "two"), APPS, str(tmp_path / "one"), str(tmp_path / "three")]
 
 
 def test_relative_directories(start, tmp_path):
@@ -204,7 +204,7 @@ def test_relative_directories(start, tmp_path):
     (tmp_path / "one").mkdir()
     assert body(start("forms", "--chdir", os.path.basename(APPS), cwd=os.path.dirname(APPS))) == "forms:application"
     path = body(start("forms:paths", "--chdir", APPS, "--pythonpath", "one", cwd=tmp_path)).split("\n")[2:]
-    assert path[:2] == [APPS, str(tmp_path / "one")]
+    assert path[:2] == [str(tmp_path / "one"), APPS]
 
 
 @pytest.fixture(scope="module")

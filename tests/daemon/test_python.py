@@ -48,19 +48,25 @@ def test_interpreter(start, env):
 
 
 def test_search_path(start, tmp_path):
-    """--chdir, --pythonpath, then what python3 has; PYTHONPATH as well."""
+    """--pythonpath, --chdir, then what python3 has; PYTHONPATH as well."""
     env = {"PYTHONPATH": str(tmp_path / "from-environment")}
     server = start(APP, "--pythonpath", tmp_path / "option", env=env)
     ours, theirs = view(server, "search_path"), plain(server, "search_path", **env)
     assert theirs[0] == ""  # python3 -c: the current directory
-    assert ours == [APPS, str(tmp_path / "option"), *theirs[1:]]
+    assert ours == [str(tmp_path / "option"), APPS, *theirs[1:]]
+
+
+def cmdline(server):
+    with open("/proc/%d/cmdline" % server.pid, "rb") as file:
+        return file.read().split(b"\0")[:-1]
 
 
 def test_arguments(start):
-    """An application that parses its arguments sees none."""
-    server = start("wsgiapp")
-    argv = json.loads(server.ask("/identity").body)["argv"]
-    assert argv == [daemon.binary()]
+    """An application that parses its arguments sees none; tools see what the system shows."""
+    server = start("wsgiapp", "--chdir", APPS, "--pythonpath", "caf\udce9")
+    told = json.loads(server.ask("/identity").body)
+    assert told["argv"] == [daemon.binary()]
+    assert [os.fsencode(word) for word in told["orig_argv"]] == cmdline(server)
 
 
 @pytest.mark.parametrize("name", ["threads", "coroutines", "context_variables", "signals", "plain_fork", "programs"])

@@ -206,10 +206,11 @@ def test_loop_goes_on_while_the_interpreter_is_held(server, gate):
 
 # --- start and stop
 
-@pytest.mark.parametrize("prefix", ["./", "unix:"])
+@pytest.mark.parametrize("prefix", ["./", "unix:", "run/", "run/../", "unix:run/"])
 def test_relative_socket_with_chdir(start, tmp_path, prefix):
     """The socket was made in the directory of --chdir instead of the one in which the server was started."""
-    path = str(tmp_path / "app.sock")
+    (tmp_path / "run").mkdir()
+    path = str(tmp_path / prefix.removeprefix("unix:") / "app.sock")
     server = start(APP, "--chdir", APPS, socket=prefix + "app.sock", address=path, cwd=str(tmp_path))
     good(server.ask("/hello"))
     server.stop()

@@ -496,5 +496,5 @@ def child_fds(environ, start_response, query):
 
 @route
 def identity(environ, start_response, query):
-    return reply(start_response, {"pid": os.getpid(), "argv": sys.argv, "executable": sys.executable,
+    return reply(start_response, {"pid": os.getpid(), "argv": sys.argv, "orig_argv": sys.orig_argv, "executable": sys.executable,
                                   "sigint": signal.getsignal(signal.SIGINT) is not None})
