@@ -8,9 +8,19 @@
 #include "python/interp.h"
 #include "sched/sched.h"
 
+#include <signal.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { ALTERNATE_SIZE = 1 << 16 }; /* of which faulthandler takes a few KiB, and the system what its registers need */
 
 static PyObject *threading;
+
+/* The stack for handlers of signals that take one of their own, below which there is a page that nobody may touch. */
+static _Thread_local char *alternate;
+static _Thread_local size_t alternate_size;
 
 #if COMPAT_FORK_LEAVES_DUMMY
 /* In a child, after what threading does itself. A thread that Python did not start is a _DummyThread to it, and so would be
@@ -118,7 +128,40 @@ void thread_drop_async_exc(const struct request *r, bool its_own) {
         compat_err_restore(raised);
 }
 
+/* faulthandler gives such a stack to the main thread only: on others it could not say that the stack has run over. A
+ * sanitizer's, or another's, is left in its place. */
+static void set_alternate_stack(void) {
+    stack_t stack;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    long least = sysconf(_SC_SIGSTKSZ);
+    if (sigaltstack(NULL, &stack) || !(stack.ss_flags & SS_DISABLE))
+        return;
+    size_t size = least > ALTERNATE_SIZE ? ((size_t)least + page - 1) / page * page : ALTERNATE_SIZE;
+    char *area = mmap(NULL, page + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (area == MAP_FAILED)
+        return;
+    stack = (stack_t){.ss_sp = area + page, .ss_size = size};
+    if (mprotect(area, page, PROT_NONE) || sigaltstack(&stack, NULL)) {
+        munmap(area, page + size);
+        return;
+    }
+    alternate = area;
+    alternate_size = page + size;
+}
+
+void thread_leave(void) {
+    stack_t stack;
+    if (!alternate || sigaltstack(NULL, &stack))
+        return;
+    /* The application may have put another one in its place. */
+    bool mine = (char *)stack.ss_sp > alternate && (char *)stack.ss_sp < alternate + alternate_size;
+    if (!mine || !sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL))
+        munmap(alternate, alternate_size);
+    alternate = NULL;
+}
+
 void thread_introduce(const struct sched_thread *thread) {
+    set_alternate_stack();
     if (set_name(thread))
         interp_print_error("cannot name a thread as the system does");
     if (set_hooks())

@@ -1,6 +1,6 @@
 /* The scheduler's threads, as Python and its tools see them.
  *
- * All functions: GIL held. None leaves an exception of its own; one that is pending stays.
+ * All functions: GIL held, unless they say otherwise. None leaves an exception of its own; one that is pending stays.
  */
 #ifndef WSGI_FCGI_PYTHON_THREAD_H
 #define WSGI_FCGI_PYTHON_THREAD_H
@@ -15,9 +15,13 @@
  * 0, or -1 with an exception. */
 int thread_init(void);
 
+/* At the end of a scheduler's thread, which is the calling one: frees what thread_introduce has taken. Without the GIL. */
+void thread_leave(void);
+
 /* Before the first call on a scheduler's thread, which is the calling one: its name in Python becomes that of the system
  * (sched_thread_name), and what threading.settrace() and threading.setprofile() have set applies to it, as it does to a
- * thread that Python starts. What goes wrong is logged. */
+ * thread that Python starts. It also gets an alternate stack for signal handlers (sigaltstack(2)), on which faulthandler
+ * runs when the stack of a call has run over, whenever the application enables that. What goes wrong is logged. */
 void thread_introduce(const struct sched_thread *thread);
 
 /* Drops what is pending as thread_drop_late says, with a line. Something is. */

@@ -566,8 +566,9 @@ void wsgi_thread_pause(struct sched_thread *thread, void *user) {
 void wsgi_thread_stop(struct sched_thread *thread, void *user) {
     (void)user;
     PyThreadState *state = sched_thread_user(thread);
-    if (!state || compat_is_finalizing())
-        return;
-    PyEval_RestoreThread(state);
-    PyGILState_Release(PyGILState_UNLOCKED);
+    if (state && !compat_is_finalizing()) {
+        PyEval_RestoreThread(state);
+        PyGILState_Release(PyGILState_UNLOCKED);
+    }
+    thread_leave();
 }

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 
@@ -277,6 +278,35 @@ def test_fault_handler_on_demand(start):
     server.wait_log(r"(Current thread|Thread) 0x[0-9a-f]+ .*\(most recent call first\):")
     assert view(server, "faults") is False
     server.wait_log(r'Timeout \(0:00:00.01\d*\)!\n(.*\n)*.*File ".*pythonapp.py", line \d+ in faults')
+
+
+@pytest.fixture(scope="module")
+def recursion(tmp_path_factory):
+    """A library with a function that calls itself without end."""
+    directory = tmp_path_factory.mktemp("recursion")
+    source, library = str(directory / "recursion.c"), str(directory / "recursion.so")
+    with open(source, "w") as file:
+        file.write("int recurse(int n);\n"
+                   "int recurse(int n) { volatile char page[1000]; page[0] = 1; return recurse(n + 1) + page[0]; }\n")
+    subprocess.run([*shlex.split(os.environ.get("CC", "cc")), "-O0", "-w", "-fPIC", "-shared", "-o", library, source],
+                   check=True)
+    return library
+
+
+@pytest.mark.parametrize("enabled", ["start", "view"])
+def test_fault_handler_when_the_stack_runs_over(recursion, enabled):
+    env = {"EXTENSION": recursion, **({"PYTHONFAULTHANDLER": "1"} if enabled == "start" else {})}
+    server = daemon.Daemon(APP, env=env)
+    try:
+        with server.connect() as connection:
+            connection.send(request(params("/overflow")))
+            assert connection.read_response(1).broken
+        status = server.wait_exit()
+        assert status == -signal.SIGSEGV or (SANITIZED and status != 0)
+        assert re.search(r'Fatal Python error: Segmentation fault\n(.*\n)*.*File ".*pythonapp.py", line \d+ in overflow',
+                         server.log()), server.log()[-2000:]
+    finally:
+        server.kill()
 
 
 def test_fault_handler_at_a_crash():

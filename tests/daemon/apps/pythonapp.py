@@ -267,6 +267,15 @@ def crash():
     ctypes.string_at(0)
 
 
+def overflow():
+    """Of the stack of the view's thread, in C, with faulthandler enabled on another one or from the start."""
+    enabling = threading.Thread(target=faulthandler.enable)
+    if not faulthandler.is_enabled():
+        enabling.start()
+        enabling.join()
+    ctypes.CDLL(os.environ["EXTENSION"]).recurse(0)
+
+
 def background():
     """What is left running at the exit, as the environment says."""
     def daemon_thread():
