@@ -266,6 +266,25 @@ static PyStatus initialize(const struct interp_config *c, const char *program_na
     return status;
 }
 
+/* __main__ is like that of a program which consists of a directory: it has a file, and its own name stands in its
+ * __spec__, by which a spawned child of multiprocessing knows that there is nothing to import again. Without a file it would
+ * be taken for an interactive session (python-dotenv). Returns 0, or -1 with an exception. */
+static int describe_main(const char *argv0) {
+    char path[PATH_SIZE];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+    PyObject *file =
+        n > 0 && (size_t)n < sizeof path ? PyUnicode_DecodeFSDefaultAndSize(path, n) : PyUnicode_DecodeFSDefault(argv0);
+    PyObject *main = PyImport_AddModule("__main__"); /* borrowed */
+    PyObject *machinery = main && file ? PyImport_ImportModule("importlib.machinery") : NULL;
+    PyObject *spec = machinery ? PyObject_CallMethod(machinery, "ModuleSpec", "sO", "__main__", Py_None) : NULL;
+    int failed = !spec || PyObject_SetAttrString(spec, "origin", file) ||
+                 PyObject_SetAttrString(main, "__file__", file) || PyObject_SetAttrString(main, "__spec__", spec);
+    Py_XDECREF(spec);
+    Py_XDECREF(machinery);
+    Py_XDECREF(file);
+    return failed ? -1 : 0;
+}
+
 int interp_start(const struct interp_config *c) {
     char python[PATH_SIZE], program[PATH_SIZE];
     if (!find_python(python, sizeof python))
@@ -291,8 +310,8 @@ int interp_start(const struct interp_config *c) {
     if (PyStatus_Exception(status))
         return report_status(status, python);
     /* Before the application's directories are searched: the module is that of Python. */
-    if (thread_init() || prepend_paths(c) || line_buffer_stdout()) {
-        interp_print_error("cannot set up threading, sys.path and sys.stdout");
+    if (thread_init() || describe_main(c->argv[0]) || prepend_paths(c) || line_buffer_stdout()) {
+        interp_print_error("cannot set up threading, __main__, sys.path and sys.stdout");
         return EX_SOFTWARE;
     }
     return 0;

@@ -57,6 +57,12 @@ def test_search_path(start, tmp_path):
     assert ours == [str(tmp_path / "option"), APPS, *theirs[1:]]
 
 
+def test_main_module(server):
+    """A program's, and no interactive session; what spawns a child finds nothing to import again."""
+    name, file, spec, origin = view(server, "main_module")
+    assert [name, spec] == ["__main__", "__main__"] and file == origin == os.readlink("/proc/%d/exe" % server.pid)
+
+
 def cmdline(server):
     with open("/proc/%d/cmdline" % server.pid, "rb") as file:
         return file.read().split(b"\0")[:-1]

@@ -37,7 +37,7 @@ def interpreter():
         "version": sys.version, "flags": {name: getattr(sys.flags, name) for name in dir(sys.flags)
                                             if not name.startswith(("_", "n_")) and name not in ("count", "index")},
         "encodings": [sys.getdefaultencoding(), sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()],
-        "main": [main.__name__, main.__spec__ is None, main.__package__, type(main).__name__],
+        "main": [main.__name__, main.__package__, type(main).__name__],
         "warnings": [len(sys.warnoptions), len(sys._xoptions)],
         "hooks": [sys.excepthook is sys.__excepthook__, threading.excepthook is threading.__excepthook__,
                   sys.unraisablehook is sys.__unraisablehook__, sys.gettrace() is None, sys.getprofile() is None],
@@ -49,6 +49,11 @@ def interpreter():
         "dont_write_bytecode": sys.dont_write_bytecode, "hash": os.environ.get("PYTHONHASHSEED") and hash("text"),
         "locale": __import__("locale").setlocale(__import__("locale").LC_CTYPE),
     }
+
+
+def main_module():
+    main = sys.modules["__main__"]
+    return [main.__name__, main.__file__, main.__spec__.name, main.__spec__.origin]
 
 
 def search_path():
