@@ -107,6 +107,22 @@ void errors_end_request(void) {
     current = NULL;
 }
 
+/* What is written to `buffer`: bytes as they are. Another thread may change them meanwhile, not free them. */
+static PyObject *buffer_write(PyObject *self, PyObject *data) {
+    (void)self;
+    Py_buffer view;
+    if (PyUnicode_Check(data))
+        return PyErr_Format(PyExc_TypeError, "a bytes-like object is required, not 'str'");
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE))
+        return NULL;
+    Py_ssize_t n = view.len;
+    Py_BEGIN_ALLOW_THREADS
+    text_write(view.buf, (size_t)n);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&view);
+    return PyLong_FromSsize_t(n);
+}
+
 static PyObject *errors_write(PyObject *self, PyObject *text) {
     (void)self;
     if (!PyUnicode_Check(text))
@@ -130,13 +146,13 @@ static PyObject *errors_write(PyObject *self, PyObject *text) {
     return PyLong_FromSsize_t(PyUnicode_GET_LENGTH(text));
 }
 
-static PyObject *errors_writelines(PyObject *self, PyObject *lines) {
+static PyObject *write_lines(PyObject *self, PyObject *lines, PyCFunction write_line) {
     PyObject *iterator = PyObject_GetIter(lines);
     if (!iterator)
         return NULL;
     PyObject *item;
     while ((item = PyIter_Next(iterator))) {
-        PyObject *result = errors_write(self, item);
+        PyObject *result = write_line(self, item);
         Py_DECREF(item);
         if (!result)
             break;
@@ -146,6 +162,14 @@ static PyObject *errors_writelines(PyObject *self, PyObject *lines) {
     if (PyErr_Occurred())
         return NULL;
     Py_RETURN_NONE;
+}
+
+static PyObject *errors_writelines(PyObject *self, PyObject *lines) {
+    return write_lines(self, lines, errors_write);
+}
+
+static PyObject *buffer_writelines(PyObject *self, PyObject *lines) {
+    return write_lines(self, lines, buffer_write);
 }
 
 static PyObject *errors_flush(PyObject *self, PyObject *unused) {
@@ -158,6 +182,35 @@ static PyObject *errors_flush(PyObject *self, PyObject *unused) {
         Py_END_ALLOW_THREADS
     }
     Py_RETURN_NONE;
+}
+
+/* As it is all requests', the stream stays open when one of them is done with it. */
+static PyObject *errors_enter(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return Py_NewRef(self);
+}
+
+/* There is nothing to choose, and the encoding is that of the log; what was written before is written out, as by others. */
+static PyObject *errors_reconfigure(PyObject *self, PyObject *args, PyObject *keywords) {
+    static char encoding[] = "encoding", errors[] = "errors", newline[] = "newline", buffering[] = "line_buffering",
+                through[] = "write_through", *names[] = {encoding, errors, newline, buffering, through, NULL};
+    PyObject *value[5];
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$OOOOO:reconfigure", names, &value[0], &value[1], &value[2],
+                                     &value[3], &value[4]))
+        return NULL;
+    return errors_flush(self, NULL);
+}
+
+static PyObject *errors_unsupported(PyObject *self, PyObject *args) {
+    (void)self;
+    (void)args;
+    PyObject *io = PyImport_ImportModule("io");
+    PyObject *type = io ? PyObject_GetAttrString(io, "UnsupportedOperation") : NULL;
+    if (type)
+        PyErr_SetString(type, "wsgi.errors is for writing only, and belongs to the server");
+    Py_XDECREF(type);
+    Py_XDECREF(io);
+    return NULL;
 }
 
 /* Where the log goes, for what wants a descriptor (faulthandler, subprocess). */
@@ -194,35 +247,70 @@ static PyObject *errors_repr(PyObject *self) {
     return PyUnicode_FromString("<wsgi.errors of wsgi-fcgi>");
 }
 
+static PyObject *errors_get_none(PyObject *self, void *unused) {
+    (void)self;
+    (void)unused;
+    Py_RETURN_NONE;
+}
+
+struct stream {
+    PyObject_HEAD
+    PyObject *buffer; /* NULL in what is one itself */
+};
+
+static PyObject *errors_get_buffer(PyObject *self, void *unused) {
+    (void)unused;
+    return Py_NewRef(((struct stream *)self)->buffer);
+}
+
 static void errors_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(((struct stream *)self)->buffer);
     type->tp_free(self);
     Py_DECREF(type);
 }
+
+#define SHARED_METHODS                                                                                                 \
+    {"flush", errors_flush, METH_NOARGS, NULL}, {"close", errors_flush, METH_NOARGS, NULL},                            \
+        {"fileno", errors_fileno, METH_NOARGS, NULL}, {"isatty", errors_false, METH_NOARGS, NULL},                     \
+        {"readable", errors_false, METH_NOARGS, NULL}, {"seekable", errors_false, METH_NOARGS, NULL},                  \
+        {"writable", errors_true, METH_NOARGS, NULL}, {"__enter__", errors_enter, METH_NOARGS, NULL},                  \
+        {"__exit__", errors_flush, METH_VARARGS, NULL}, {"detach", errors_unsupported, METH_VARARGS, NULL},            \
+        {"read", errors_unsupported, METH_VARARGS, NULL}, {"readline", errors_unsupported, METH_VARARGS, NULL},        \
+        {"readlines", errors_unsupported, METH_VARARGS, NULL}, {"seek", errors_unsupported, METH_VARARGS, NULL},       \
+        {"tell", errors_unsupported, METH_VARARGS, NULL}, {"truncate", errors_unsupported, METH_VARARGS, NULL}, {      \
+        NULL, NULL, 0, NULL                                                                                            \
+    }
 
 /* write, writelines and flush are what PEP 3333 asks for; the rest is what users of a text stream look at. */
 static PyMethodDef errors_methods[] = {
     {"write", errors_write, METH_O, NULL},
     {"writelines", errors_writelines, METH_O, NULL},
-    {"flush", errors_flush, METH_NOARGS, NULL},
-    {"fileno", errors_fileno, METH_NOARGS, NULL},
-    {"isatty", errors_false, METH_NOARGS, NULL},
-    {"readable", errors_false, METH_NOARGS, NULL},
-    {"seekable", errors_false, METH_NOARGS, NULL},
-    {"writable", errors_true, METH_NOARGS, NULL},
-    {NULL, NULL, 0, NULL},
+    {"reconfigure", (PyCFunction)(void (*)(void))errors_reconfigure, METH_VARARGS | METH_KEYWORDS, NULL},
+    SHARED_METHODS,
+};
+
+static PyMethodDef buffer_methods[] = {
+    {"write", buffer_write, METH_O, NULL},
+    {"writelines", buffer_writelines, METH_O, NULL},
+    SHARED_METHODS,
 };
 
 static char utf8_text[] = "utf-8", backslashreplace_text[] = "backslashreplace", name_text[] = "<wsgi.errors>",
-            mode_text[] = "w";
+            mode_text[] = "w", binary_text[] = "wb";
 
 static PyGetSetDef errors_getset[] = {
-    {"encoding", errors_get_str, NULL, NULL, utf8_text},
-    {"errors", errors_get_str, NULL, NULL, backslashreplace_text},
+    {"encoding", errors_get_str, NULL, NULL, utf8_text},  {"errors", errors_get_str, NULL, NULL, backslashreplace_text},
+    {"name", errors_get_str, NULL, NULL, name_text},      {"mode", errors_get_str, NULL, NULL, mode_text},
+    {"closed", errors_get_bool, NULL, NULL, NULL},        {"line_buffering", errors_get_bool, NULL, NULL, mode_text},
+    {"write_through", errors_get_bool, NULL, NULL, NULL}, {"newlines", errors_get_none, NULL, NULL, NULL},
+    {"buffer", errors_get_buffer, NULL, NULL, NULL},      {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyGetSetDef buffer_getset[] = {
     {"name", errors_get_str, NULL, NULL, name_text},
-    {"mode", errors_get_str, NULL, NULL, mode_text},
+    {"mode", errors_get_str, NULL, NULL, binary_text},
     {"closed", errors_get_bool, NULL, NULL, NULL},
-    {"line_buffering", errors_get_bool, NULL, NULL, mode_text},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -236,18 +324,47 @@ static PyType_Slot errors_slots[] = {
 
 static PyType_Spec errors_spec = {
     .name = "wsgi_fcgi.ErrorStream",
-    .basicsize = sizeof(PyObject),
+    .basicsize = sizeof(struct stream),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = errors_slots,
 };
 
+static PyType_Slot buffer_slots[] = {
+    COMPAT_SLOT(Py_tp_dealloc, errors_dealloc),
+    COMPAT_SLOT(Py_tp_repr, errors_repr),
+    {Py_tp_methods, buffer_methods},
+    {Py_tp_getset, buffer_getset},
+    {0, NULL},
+};
+
+static PyType_Spec buffer_spec = {
+    .name = "wsgi_fcgi.ErrorBuffer",
+    .basicsize = sizeof(struct stream),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = buffer_slots,
+};
+
+/* A new stream of a type of its own, which isinstance() takes for one of `base` of the io module. */
+static PyObject *stream_new(PyType_Spec *spec, const char *base) {
+    PyObject *type = PyType_FromSpec(spec), *io = type ? PyImport_ImportModule("io") : NULL;
+    PyObject *abstract = io ? PyObject_GetAttrString(io, base) : NULL;
+    PyObject *registered = abstract ? PyObject_CallMethod(abstract, "register", "O", type) : NULL, *self = NULL;
+    if (registered)
+        self = ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0);
+    Py_XDECREF(registered);
+    Py_XDECREF(abstract);
+    Py_XDECREF(io);
+    Py_XDECREF(type);
+    return self;
+}
+
 PyObject *errors_new(void) {
     (void)pthread_once(&line_key_once, line_key_create);
-    PyObject *type = PyType_FromSpec(&errors_spec);
-    if (!type)
-        return NULL;
-    PyTypeObject *t = (PyTypeObject *)type;
-    PyObject *self = t->tp_alloc(t, 0);
-    Py_DECREF(type);
+    PyObject *buffer = stream_new(&buffer_spec, "BufferedIOBase");
+    PyObject *self = buffer ? stream_new(&errors_spec, "TextIOBase") : NULL;
+    if (self)
+        ((struct stream *)self)->buffer = buffer;
+    else
+        Py_XDECREF(buffer);
     return self;
 }

@@ -3,6 +3,10 @@
  * One object serves all requests and threads. Lines go to the log as they are, encoded as UTF-8; what UTF-8 cannot
  * encode (lone surrogates) becomes backslash escapes. A line that is not complete yet is kept for its thread, up to
  * 8 KiB, so that print(..., file=environ["wsgi.errors"]) does not mix with what other threads write.
+ *
+ * It has what io.TextIOWrapper has, `buffer` for bytes included, and isinstance() says that it is an io.TextIOBase. As it
+ * is everybody's, close() and the end of a with statement only write out what is there; what reads, moves or detaches
+ * raises io.UnsupportedOperation.
  */
 #ifndef WSGI_FCGI_PYTHON_ERRORS_H
 #define WSGI_FCGI_PYTHON_ERRORS_H

@@ -46,6 +46,12 @@ def test_main_module(running):
     assert told(running, "main") == ["__main__", daemon.binary(), "__main__"]
 
 
+def test_echo(running):
+    """click writes text and bytes to wsgi.errors."""
+    told(running, "main")
+    running.wait_log("(?m)^echoed bytes\nechoed text$")
+
+
 def test_spawn(running):
     """A child is Python, without a second server and without a main module of its own."""
     assert told(running, "spawn") == [[daemon.binary()], 0]

@@ -168,10 +168,21 @@ METHODS = ["close", "closed", "detach", "fileno", "flush", "isatty", "read", "re
 
 
 def test_methods(client):
-    """wsgi.input has those of a stream of the io module; wsgi.errors cannot be closed."""
+    """Both have those of a stream of the io module."""
     stream, errors = get_json(client, "/stream-attributes")
     assert stream == METHODS
-    assert {"flush", "write", "writelines"} <= set(errors) and "close" not in errors
+    assert {"flush", "write", "writelines"} <= set(errors) and "buffer" in errors
+
+
+def test_errors_stream_as_one_of_io(client, server):
+    token = next(tokens)
+    told = get_json(client, "/errors-as-io?token=" + token)
+    assert told[:9] == [True, True, False, False, None, False, True, "utf-8", "wb"]
+    assert told[9:] == [None, None, "TypeError", "TypeError", [], True]
+    server.wait_log("(?m)^in parts %s, one two$" % token)
+    server.wait_log("(?m)^logged %s$" % token)
+    server.wait_log("(?m)^redirected %s$" % token)
+    server.wait_log(r'File ".*pepapp.py", line \d+ in errors_as_io')
 
 
 # --- as a stream of the io module

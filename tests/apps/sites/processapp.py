@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import sys
 
+import click
 import dotenv
 import setproctitle
 
@@ -38,8 +39,15 @@ def main():
     return [module.__name__, module.__file__, module.__spec__.name]
 
 
+def echo(errors):
+    """Bytes go to the stream behind that for text."""
+    click.echo(b"echoed bytes", file=errors)
+    click.echo("echoed text", file=errors)
+
+
 def app(environ, start_response):
     body = environ["wsgi.input"].read()
+    echo(environ["wsgi.errors"])
     value = globals()[environ["PATH_INFO"].lstrip("/")]() if not body else len(body)
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(value).encode()]

@@ -5,12 +5,15 @@ application.
 """
 import codecs
 import collections
+import contextlib
 import csv
+import faulthandler
 import functools
 import gc
 import gzip
 import io
 import json
+import logging
 import os
 import pickle
 import shutil
@@ -165,6 +168,30 @@ def errors_stream(environ, start_response, query):
     if "wrong" in query:
         results += [attempt(stream.write, b"bytes"), attempt(stream.write), attempt(stream.writelines, [b"bytes"])]
     return reply(start_response, results)
+
+
+@route
+def errors_as_io(environ, start_response, query):
+    """What users of a text stream of the io module do with it."""
+    stream, token = environ["wsgi.errors"], query["token"]
+    with stream as entered, stream.buffer as buffer:
+        entered.write("in parts ")
+        buffer.write(memoryview(b"%s, " % token.encode()))
+        buffer.writelines([b"one ", bytearray(b"two\n")])
+    stream.close()
+    handler = logging.StreamHandler(stream)
+    handler.handle(logging.makeLogRecord({"msg": "logged " + token}))
+    with contextlib.redirect_stderr(stream):
+        print("redirected " + token, file=sys.stderr)
+    faulthandler.dump_traceback(stream, all_threads=False)
+    return reply(start_response, [
+        isinstance(stream, io.TextIOBase), isinstance(stream.buffer, io.BufferedIOBase), stream.closed, buffer.closed,
+        stream.newlines, stream.write_through, stream.line_buffering, stream.encoding, buffer.mode,
+        attempt(stream.reconfigure), attempt(stream.reconfigure, line_buffering=True),
+        attempt(stream.reconfigure, other=1), attempt(buffer.write, "text"),
+        sorted(name for name in set(dir(io.TextIOWrapper)) - set(dir(stream)) if not name.startswith("_")),
+        {attempt(getattr(stream, name)) for name in ("detach", "read", "readline", "readlines", "seek", "tell", "truncate")}
+        == {"UnsupportedOperation"}])
 
 
 # --- the result
