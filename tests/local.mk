@@ -162,6 +162,13 @@ AM_TESTS_ENVIRONMENT = \
 
 EXTRA_PROGRAMS += tests/daemon/reference
 tests_daemon_reference_LDADD = $(FCGI_LIBS)
+
+# A library to preload: without what the flags of programs add, as contrib/bench/malloc-count.so.
+tests/daemon/tamper.so: tests/daemon/tamper.c config.h
+	@$(MKDIR_P) tests/daemon
+	$(AM_V_CCLD)$(CC) -I. $(CPPFLAGS) -D_GNU_SOURCE -std=c11 $(WARN_CFLAGS) $(CFLAGS) -fPIC -shared -o $@ \
+		'$(srcdir)/tests/daemon/tamper.c'
+
 if WITH_SANITIZER
 DAEMON_TEST_ENVIRONMENT = $(SANITIZER_ENVIRONMENT) WSGI_FCGI_SANITIZED=1
 else
@@ -171,7 +178,8 @@ endif
 TEST_ENVIRONMENT = \
 	$(DAEMON_TEST_ENVIRONMENT) PYTHONDONTWRITEBYTECODE=1 \
 	WSGI_FCGI='$(abs_top_builddir)/wsgi-fcgi$(EXEEXT)' \
-	WSGI_FCGI_REFERENCE='$(abs_top_builddir)/tests/daemon/reference$(EXEEXT)'
+	WSGI_FCGI_REFERENCE='$(abs_top_builddir)/tests/daemon/reference$(EXEEXT)' \
+	WSGI_FCGI_TAMPER='$(abs_top_builddir)/tests/daemon/tamper.so'
 PYTEST_ARGUMENTS = -m pytest -p no:cacheprovider $(PYTEST_FLAGS)
 RUN_PYTEST = $(TEST_ENVIRONMENT) $(TEST_PYTHON) $(PYTEST_ARGUMENTS)
 # The tests wait most of the time: several processes share the modules where pytest-xdist is there. Of two options -n
@@ -180,7 +188,7 @@ PYTEST_PARALLEL = `$(TEST_PYTHON) -c 'import xdist' 2>/dev/null && printf %s '-n
 RUN_PYTEST_PARALLEL = $(TEST_ENVIRONMENT) $(TEST_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_PARALLEL) $(PYTEST_FLAGS)
 
 .PHONY: check-daemon check-proxies check-apps apps-venv
-check-daemon: wsgi-fcgi$(EXEEXT) tests/daemon/reference$(EXEEXT)
+check-daemon: wsgi-fcgi$(EXEEXT) tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
 	$(RUN_PYTEST_PARALLEL) '$(top_srcdir)/tests/daemon'
 
 # The suite behind the six front proxies, with the configurations of contrib/proxies.
@@ -209,7 +217,7 @@ apps-venv:
 distclean-local:
 	rm -rf '$(abs_top_builddir)/apps-venv'
 
-CLEANFILES += tests/daemon/reference$(EXEEXT)
+CLEANFILES += tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
 
 noinst_HEADERS = tests/cgi_vars.h tests/unit/no_threads.h tests/unit/sched_rig.h tests/unit/unit.h
 EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/fuzz/corpus tests/daemon tests/proxies

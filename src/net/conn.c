@@ -131,7 +131,7 @@ void conn_touch(struct conn *c) {
         lane_wait_again(c->lane, lingerers(c), &c->linger);
         return;
     }
-    c->active_at = ev_now(c->lane->loop);
+    c->active_at = lane_now(c->lane);
     if (c->state != CONN_CLOSED && TAILQ_NEXT(c, link)) {
         TAILQ_REMOVE(&c->lane->conns, c, link);
         TAILQ_INSERT_TAIL(&c->lane->conns, c, link);
@@ -155,7 +155,7 @@ static void linger_late(struct lane_wait *wait) {
 }
 
 void conn_end_silent(struct conn *c, ev_tstamp seconds) {
-    if (c->linger.began_at + seconds <= ev_now(c->lane->loop))
+    if (c->linger.began_at + seconds <= lane_now(c->lane))
         linger_late(&c->linger);
 }
 
@@ -166,7 +166,7 @@ static void linger(struct conn *c) {
     TAILQ_REMOVE(&lane->conns, c, link);
     TAILQ_INSERT_TAIL(&lane->lingering, c, link);
     c->state = CONN_LINGERING;
-    c->linger_since = ev_now(lane->loop);
+    c->linger_since = lane_now(lane);
     lane_wait_begins(lane, lingerers(c), &c->linger, linger_late);
 }
 
@@ -174,7 +174,7 @@ static void linger(struct conn *c) {
 static void out_touch(struct conn *c) {
     if (c->out_at > 0)
         TAILQ_REMOVE(&c->lane->unsent, c, out_link);
-    c->out_at = ev_now(c->lane->loop);
+    c->out_at = lane_now(c->lane);
     TAILQ_INSERT_TAIL(&c->lane->unsent, c, out_link);
 }
 
@@ -490,7 +490,7 @@ uint64_t conn_drop_max(const struct conn *c) {
 static void drop_input(struct conn *c, size_t len) {
     c->drained += len;
     ev_tstamp most = CONN_DROP_SECONDS + (double)c->drained / CONN_DROP_PACE;
-    if (c->drained > conn_drop_max(c) || (c->state == CONN_LINGERING && ev_now(c->lane->loop) > c->linger_since + most))
+    if (c->drained > conn_drop_max(c) || (c->state == CONN_LINGERING && lane_now(c->lane) > c->linger_since + most))
         conn_close(c, CONN_DRAINED);
 }
 
@@ -628,7 +628,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const st
     ev_io_init(&c->read_io, read_cb, fd, EV_READ);
     ev_io_init(&c->write_io, write_cb, fd, EV_WRITE);
     c->read_io.data = c->write_io.data = c;
-    c->active_at = ev_now(lane->loop);
+    c->active_at = lane_now(lane);
     TAILQ_INSERT_TAIL(&lane->conns, c, link);
     TAILQ_INSERT_TAIL(&lane->unwatched, c, unwatched_link);
     lane_count_add(&lane->nconns, 1);

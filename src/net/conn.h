@@ -133,8 +133,8 @@ struct conn {
     enum conn_reason flush_reason;
     enum conn_rest rest;
     TAILQ_ENTRY(conn) rest_link;
-    ev_tstamp active_at;
-    uint64_t drained; /* bytes dropped when it was to end */
+    ev_tstamp active_at; /* lane_now, as all times here */
+    uint64_t drained;    /* bytes dropped when it was to end */
     ev_tstamp linger_since;
     struct lane_wait linger; /* LINGERING: for the peer's next byte, or its end */
     unsigned rested;         /* LINGERING: turns of the loop before it is looked at */

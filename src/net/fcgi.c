@@ -116,7 +116,7 @@ static void on_params_end(struct fcgi_request *q) {
     if (q->state != FCGI_PARAMS_STATE)
         return;
     fcgi_request_set_state(q, FCGI_BODY_STATE);
-    q->stdin_at = ev_now(q->c->conn.lane->loop);
+    q->stdin_at = lane_now(q->c->conn.lane);
     if (q->refusal)
         q->r.vars = (struct cgi_vars){0};
     else
@@ -143,7 +143,7 @@ static enum conn_reason drop_stdin(struct fcgi_request *q, size_t len) {
 
 static enum conn_reason on_stdin(struct fcgi_request *q, const struct fcgi_event *e) {
     struct conn *c = &q->c->conn;
-    q->stdin_at = ev_now(c->lane->loop);
+    q->stdin_at = lane_now(c->lane);
     if (q->state == FCGI_STDIN_STATE)
         return drop_stdin(q, e->len);
     if (q->state == FCGI_PARAMS_STATE || q->refusal)
@@ -311,7 +311,7 @@ static void request_stalled(struct fcgi_request *q) {
 
 /* One whose body has stalled for so long, also of a call that runs (`called`), or NULL. */
 static struct fcgi_request *find_stalled(const struct fcgi_conn *c, ev_tstamp seconds, bool called) {
-    ev_tstamp before = ev_now(c->conn.lane->loop) - seconds;
+    ev_tstamp before = lane_now(c->conn.lane) - seconds;
     struct fcgi_request *q;
     TAILQ_FOREACH(q, &c->requests, link) {
         if (is_stalled(q, before, called))
@@ -327,7 +327,7 @@ static void end_stalled(struct fcgi_conn *c, ev_tstamp seconds, bool called) {
 }
 
 static void expire_stalled(struct fcgi_conn *c) {
-    ev_tstamp now = ev_now(c->conn.lane->loop), seconds = c->conn.lane->config.idle_timeout;
+    ev_tstamp now = lane_now(c->conn.lane), seconds = c->conn.lane->config.idle_timeout;
     if (c->nrequests < 2 || seconds <= 0 || c->stalls_looked_at + 1 > now)
         return;
     c->stalls_looked_at = now;

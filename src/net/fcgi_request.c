@@ -422,7 +422,7 @@ void fcgi_request_let_go(struct fcgi_request *q) {
     if (--c->nheld || c->conn.state == CONN_CLOSED)
         return;
     TAILQ_FOREACH(p, &c->requests, link) {
-        p->stdin_at = ev_now(c->conn.lane->loop);
+        p->stdin_at = lane_now(c->conn.lane);
         if (p->state == FCGI_PARAMS_STATE)
             lane_wait_again(c->conn.lane, p->waits, &p->wait);
     }

@@ -579,7 +579,7 @@ static void on_stop(struct conn *conn) {
 
 /* Whether the lane, which stops, has waited long enough for more of a body. */
 static bool is_stalled(const struct http_conn *c) {
-    ev_tstamp silent = ev_now(c->conn.lane->loop) - c->conn.active_at;
+    ev_tstamp silent = lane_now(c->conn.lane) - c->conn.active_at;
     if (c->conn.state != CONN_OPEN)
         return false;
     return (c->state == HTTP_BODY_STATE && silent >= CONN_STOP_SECONDS && !c->q->wire.ended && !c->q->input_bad) ||

@@ -90,7 +90,7 @@ void http_conn_become_idle(struct http_conn *c) {
     c->skipped_line = false;
     if (c->closing || (c->conn.read_ended && !buf_len(&c->in)))
         http_conn_finish(c, CONN_DONE, CONN_END_CLOSE);
-    else if (ev_now(c->conn.lane->loop) > c->conn.active_at + 1)
+    else if (lane_now(c->conn.lane) > c->conn.active_at + 1)
         conn_touch(&c->conn);
 }
 

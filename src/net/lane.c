@@ -2,6 +2,7 @@
 
 #include "net/lane.h"
 
+#include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -45,6 +46,16 @@ static const struct frontend *const frontends[] = {
 #endif
 };
 
+/* The time. */
+
+/* Before all other callbacks of a turn of the loop, but the scheduler's own. */
+static void check_cb(struct ev_loop *loop, ev_check *w, int revents) {
+    (void)loop;
+    (void)revents;
+    struct lane *lane = w->data;
+    lane->now = (double)sched_polled(lane->sched) / 1e9;
+}
+
 /* Accepting. */
 
 static void accept_start(struct lane *lane) {
@@ -66,7 +77,7 @@ static void accept_pause_cb(struct ev_loop *loop, ev_timer *w, int revents) {
 }
 
 static bool log_due(struct lane *lane, ev_tstamp *logged_at) {
-    ev_tstamp now = ev_now(lane->loop);
+    ev_tstamp now = lane_now(lane);
     if (*logged_at > 0 && *logged_at + FULL_LOG_SECONDS > now)
         return false;
     *logged_at = now;
@@ -273,45 +284,49 @@ static void idle_timer_start(struct lane *lane) {
         return;
     struct conn *slowest = TAILQ_FIRST(&lane->unsent);
     ev_tstamp since = slowest && slowest->out_at < oldest->active_at ? slowest->out_at : oldest->active_at;
-    ev_tstamp after = since + lane->config.idle_timeout - ev_now(lane->loop);
+    ev_tstamp after = since + lane->config.idle_timeout - lane_now(lane);
     ev_timer_set(&lane->idle_timer, after > 0.001 ? after : 0.001, 0.);
     ev_timer_start(lane->loop, &lane->idle_timer);
 }
 
 static void idle_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
+    (void)loop;
     (void)revents;
     struct lane *lane = w->data;
     struct conn *c;
-    while ((c = TAILQ_FIRST(&lane->unsent)) && c->out_at + lane->config.idle_timeout <= ev_now(loop))
+    while ((c = TAILQ_FIRST(&lane->unsent)) && c->out_at + lane->config.idle_timeout <= lane_now(lane))
         conn_output_late(c); /* holds threads up, whatever it sends meanwhile */
-    while ((c = TAILQ_FIRST(&lane->conns)) && c->active_at + lane->config.idle_timeout <= ev_now(loop))
+    while ((c = TAILQ_FIRST(&lane->conns)) && c->active_at + lane->config.idle_timeout <= lane_now(lane))
         idle_close(c);
     idle_timer_start(lane);
 }
 
 /* Waits: one timer for each list of them, due when its oldest is. */
 
-static void waits_timer_start(struct ev_loop *loop, struct lane_waits *waits, ev_tstamp due) {
-    ev_tstamp after = due - ev_now(loop);
+static void waits_timer_start(struct lane *lane, struct lane_waits *waits, ev_tstamp due) {
+    ev_tstamp after = due - lane_now(lane);
     ev_timer_set(&waits->timer, after > 0.001 ? after : 0.001, 0.);
-    ev_timer_start(loop, &waits->timer);
+    ev_timer_start(lane->loop, &waits->timer);
 }
 
 static void waits_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)revents;
+    (void)loop;
     struct lane_waits *waits = w->data;
+    struct lane *lane = waits->lane;
     struct lane_wait *oldest;
     while ((oldest = TAILQ_FIRST(&waits->list))) {
         ev_tstamp due = oldest->began_at + waits->after;
-        if (due > ev_now(loop)) {
-            waits_timer_start(loop, waits, due);
+        if (due > lane_now(lane)) {
+            waits_timer_start(lane, waits, due);
             return;
         }
         oldest->late(oldest);
     }
 }
 
-static void waits_init(struct lane_waits *waits, ev_tstamp after) {
+static void waits_init(struct lane *lane, struct lane_waits *waits, ev_tstamp after) {
+    waits->lane = lane;
     TAILQ_INIT(&waits->list);
     waits->after = after;
     ev_timer_init(&waits->timer, waits_timer_cb, 0., 0.);
@@ -319,18 +334,18 @@ static void waits_init(struct lane_waits *waits, ev_tstamp after) {
 }
 
 /* Before the loop waits. */
-static inline void waits_watch(struct ev_loop *loop, struct lane_waits *waits) {
+static inline void waits_watch(struct lane *lane, struct lane_waits *waits) {
     struct lane_wait *oldest = TAILQ_FIRST(&waits->list);
     bool active = ev_is_active(&waits->timer);
     if (!oldest && active)
-        ev_timer_stop(loop, &waits->timer);
+        ev_timer_stop(lane->loop, &waits->timer);
     else if (oldest && waits->after > 0 && !active)
-        waits_timer_start(loop, waits, oldest->began_at + waits->after);
+        waits_timer_start(lane, waits, oldest->began_at + waits->after);
 }
 
 void lane_wait_begins(struct lane *lane, struct lane_waits *waits, struct lane_wait *wait,
                       void (*late)(struct lane_wait *wait)) {
-    wait->began_at = ev_now(lane->loop);
+    wait->began_at = lane_now(lane);
     wait->late = late;
     TAILQ_INSERT_TAIL(&waits->list, wait, link);
 }
@@ -340,7 +355,7 @@ void lane_wait_ends(struct lane_waits *waits, struct lane_wait *wait) {
 }
 
 void lane_wait_again(struct lane *lane, struct lane_waits *waits, struct lane_wait *wait) {
-    wait->began_at = ev_now(lane->loop);
+    wait->began_at = lane_now(lane);
     if (TAILQ_NEXT(wait, link)) {
         TAILQ_REMOVE(&waits->list, wait, link);
         TAILQ_INSERT_TAIL(&waits->list, wait, link);
@@ -360,12 +375,12 @@ static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
         ev_timer_stop(loop, &lane->idle_timer);
     else if (!ev_is_active(&lane->idle_timer))
         idle_timer_start(lane);
-    waits_watch(loop, &lane->headers);
-    waits_watch(loop, &lane->bodies);
-    waits_watch(loop, &lane->silence);
-    waits_watch(loop, &lane->stall);
-    waits_watch(loop, &lane->draining);
-    waits_watch(loop, &lane->parting);
+    waits_watch(lane, &lane->headers);
+    waits_watch(lane, &lane->bodies);
+    waits_watch(lane, &lane->silence);
+    waits_watch(lane, &lane->stall);
+    waits_watch(lane, &lane->draining);
+    waits_watch(lane, &lane->parting);
 }
 
 /* The end. */
@@ -388,7 +403,7 @@ static void each_conn(struct lane *lane, void (*visit)(struct conn *c)) {
 /* A peer that has just connected is about to send its request. One that has connected earlier and sent nothing (a browser's
  * connection in reserve, a health check) may never do so. */
 static bool is_fresh(const struct conn *c) {
-    return !c->used && c->active_at + STOP_FRESH > ev_now(c->lane->loop);
+    return !c->used && c->active_at + STOP_FRESH > lane_now(c->lane);
 }
 
 static void stop_one(struct conn *c) {
@@ -404,7 +419,7 @@ static bool is_to_end(const struct conn *c) {
     case CONN_RESTING:
         return !is_fresh(c);
     case CONN_BEGUN:
-        return c->lane->stopped_at + STOP_HEAD <= ev_now(c->lane->loop);
+        return c->lane->stopped_at + STOP_HEAD <= lane_now(c->lane);
     default:
         return false;
     }
@@ -424,7 +439,7 @@ static void end_one(struct conn *c) {
 static void stop_cb(struct sched_note *note) {
     struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, stop_note));
     lane->stopping = true;
-    lane->stopped_at = ev_now(lane->loop);
+    lane->stopped_at = lane_now(lane);
     accept_stop(lane);
     ev_timer_stop(lane->loop, &lane->accept_pause);
     lane->accept_paused = false;
@@ -502,12 +517,12 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
         TAILQ_INIT(&lane->rests[i]);
     TAILQ_INIT(&lane->unsent);
     TAILQ_INIT(&lane->unwatched);
-    waits_init(&lane->headers, config->header_timeout);
-    waits_init(&lane->bodies, config->header_timeout > 0 ? config->header_timeout : BODY_WINDOW_SECONDS);
-    waits_init(&lane->silence, SILENCE);
-    waits_init(&lane->stall, STALL);
-    waits_init(&lane->draining, CONN_DRAIN_SECONDS);
-    waits_init(&lane->parting, CONN_PART_SECONDS);
+    waits_init(lane, &lane->headers, config->header_timeout);
+    waits_init(lane, &lane->bodies, config->header_timeout > 0 ? config->header_timeout : BODY_WINDOW_SECONDS);
+    waits_init(lane, &lane->silence, SILENCE);
+    waits_init(lane, &lane->stall, STALL);
+    waits_init(lane, &lane->draining, CONN_DRAIN_SECONDS);
+    waits_init(lane, &lane->parting, CONN_PART_SECONDS);
     atomic_flag_clear(&lane->stop_posted);
     atomic_flag_clear(&lane->abort_posted);
     lane->accepting = calloc(listeners->count, sizeof *lane->accepting);
@@ -527,6 +542,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
         lane_free(lane);
         return NULL;
     }
+    lane->now = (double)clock_ns() / 1e9;
     for (size_t i = 0; i < listeners->count; i++) {
         struct lane_listener *l = &lane->accepting[i];
         *l = (struct lane_listener){.lane = lane, .listener = &listeners->items[i]};
@@ -537,9 +553,12 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     ev_timer_init(&lane->idle_timer, idle_timer_cb, 0., 0.);
     ev_timer_init(&lane->stop_timer, stop_timer_cb, STOP_LOOK, STOP_LOOK);
     ev_prepare_init(&lane->prepare, prepare_cb);
-    lane->accept_pause.data = lane->idle_timer.data = lane->prepare.data = lane;
+    ev_check_init(&lane->check, check_cb);
+    ev_set_priority(&lane->check, SCHED_CHECK_PRIORITY - 1);
+    lane->accept_pause.data = lane->idle_timer.data = lane->prepare.data = lane->check.data = lane;
     lane->stop_timer.data = lane;
     ev_prepare_start(lane->loop, &lane->prepare);
+    ev_check_start(lane->loop, &lane->check);
     return lane;
 }
 

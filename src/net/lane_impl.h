@@ -26,6 +26,7 @@ struct lane_listener {
 struct lane_waits {
     TAILQ_HEAD(lane_wait_list, lane_wait) list; /* the oldest first */
     ev_timer timer;
+    struct lane *lane;
     ev_tstamp after; /* seconds; 0: nothing is ever late */
 };
 
@@ -33,6 +34,7 @@ struct lane {
     struct lane_config config;
     struct ev_loop *loop;
     struct sched *sched;
+    ev_tstamp now; /* see lane_now */
 
     struct listener_set *listeners;
     struct lane_listener *accepting; /* one per listener */
@@ -57,6 +59,7 @@ struct lane {
     ev_timer idle_timer;
     ev_timer stop_timer;
     ev_prepare prepare;
+    ev_check check;
     unsigned long long next_conn;
     struct log_limit refusal_limits[REFUSAL_COUNT];
     struct log_limit reason_limits[CONN_REASON_COUNT]; /* enum conn_reason */
@@ -80,6 +83,12 @@ struct lane {
 
     uint8_t input[LANE_READ_BYTES];
 };
+
+/* The time that all time-outs go by, in seconds of the monotonic clock: that of the last look for events. The time of day,
+ * which ev_now() tells, steps whenever somebody sets it; it is for what people read. Owner only. */
+static inline ev_tstamp lane_now(const struct lane *lane) {
+    return lane->now;
+}
 
 /* Only the owner counts, others read: no locked instruction is needed. */
 static inline void lane_count_add(atomic_uint *count, int n) {

@@ -6,7 +6,7 @@
 #include <sys/queue.h>
 
 struct lane_wait {
-    ev_tstamp began_at;
+    ev_tstamp began_at;                   /* lane_now */
     void (*late)(struct lane_wait *wait); /* it has not happened */
     TAILQ_ENTRY(lane_wait) link;
 };

@@ -713,7 +713,7 @@ struct sched *sched_new(const struct sched_config *config) {
     ev_timer_init(&s->hold_timer, hold_timer_cb, 0., 0.);
     ev_timer_init(&s->queue_timer, queue_timer_cb, 0., 0.);
     ev_check_init(&s->check, check_cb);
-    ev_set_priority(&s->check, EV_MAXPRI);
+    ev_set_priority(&s->check, SCHED_CHECK_PRIORITY);
     ev_check_start(config->loop, &s->check);
     s->async.data = s->hold_timer.data = s->check.data = s;
     ev_async_start(config->loop, &s->async);
@@ -747,6 +747,10 @@ int sched_start(struct sched *s) {
         return -1;
     baton_give(s, first);
     return 0;
+}
+
+uint64_t sched_polled(const struct sched *s) {
+    return s->polled;
 }
 
 void sched_quit(struct sched *s) {

@@ -163,6 +163,11 @@ void sched_thread_name(const struct sched_thread *thread, char out[static SCHED_
 void *sched_thread_user(const struct sched_thread *thread);
 void sched_thread_set_user(struct sched_thread *thread, void *user);
 
+/* The monotonic time (clock_ns) at which the loop last looked for events; 0: it has not. A check watcher with
+ * SCHED_CHECK_PRIORITY notes it, so that those with a lower one find it: no look at the clock is needed. Owner only. */
+enum { SCHED_CHECK_PRIORITY = EV_MAXPRI };
+uint64_t sched_polled(const struct sched *s);
+
 /* Figures for the log and for tests. Any thread. */
 struct sched_stats {
     unsigned threads;         /* pool threads that were started and have not ended */

@@ -374,8 +374,7 @@ static void expect_at_once(const char *text) {
 
 /* Returns since when the peer has had time to take what waits. */
 static ev_tstamp time_passes(void) {
-    while (ev_now(lane->loop) <= c.out_at)
-        ev_now_update(lane->loop);
+    lane->now += 1;
     return c.out_at;
 }
 

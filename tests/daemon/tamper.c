@@ -1,0 +1,66 @@
+/* What a test cannot have from a kernel: a time of day that steps, and epoll_ctl(2) that fails. Preloaded into a server; the
+ * test writes to the file that TAMPER_FILE names (tamper.py). */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What the file is. */
+struct tampered {
+    _Atomic int64_t step;        /* seconds by which the time of day differs from the true one */
+    _Atomic int32_t epoll_error; /* errno of every epoll_ctl that is to watch a descriptor; 0: none fails */
+    _Atomic int32_t failed;      /* how many have */
+};
+
+static struct tampered none, *tampered = &none;
+
+__attribute__((constructor)) static void start(void) {
+    const char *path = getenv("TAMPER_FILE");
+    int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    void *map = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *tampered, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        abort();
+    tampered = map;
+    close(fd);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *at) {
+    long failed = syscall(SYS_clock_gettime, clock, at);
+    if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+        at->tv_sec += tampered->step;
+    return (int)failed;
+}
+
+int gettimeofday(struct timeval *restrict at, void *restrict zone) {
+    struct timespec now;
+    (void)zone;
+    if (clock_gettime(CLOCK_REALTIME, &now))
+        return -1;
+    *at = (struct timeval){.tv_sec = now.tv_sec, .tv_usec = now.tv_nsec / 1000};
+    return 0;
+}
+
+time_t time(time_t *at) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (at)
+        *at = now.tv_sec;
+    return now.tv_sec;
+}
+
+int epoll_ctl(int set, int what, int fd, struct epoll_event *event) {
+    if (what != EPOLL_CTL_DEL && tampered->epoll_error) {
+        tampered->failed++;
+        errno = tampered->epoll_error;
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_ctl, set, what, fd, event);
+}
