@@ -13,6 +13,9 @@
     NOTHING(void, ev_loop_destroy, (struct ev_loop *loop), (loop))                                                     \
     NOTHING(void, ev_set_userdata, (struct ev_loop *loop, void *data), (loop, data))                                   \
     VALUE(void *, ev_userdata, (struct ev_loop *loop), (loop))                                                         \
+    NOTHING(void, ev_set_loop_release_cb, (struct ev_loop *loop, ev_loop_callback release, ev_loop_callback acquire),  \
+            (loop, release, acquire))                                                                                  \
+    VALUE(unsigned, ev_pending_count, (struct ev_loop *loop), (loop))                                                  \
     VALUE(int, ev_run, (struct ev_loop *loop, int flags), (loop, flags))                                               \
     NOTHING(void, ev_break, (struct ev_loop *loop, int how), (loop, how))                                              \
     VALUE(ev_tstamp, ev_now, (struct ev_loop *loop), (loop))                                                           \

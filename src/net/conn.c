@@ -31,10 +31,17 @@ static const struct {
 #undef CONN_REASON_ROW
 };
 
+/* libev has stopped both watchers, because epoll_ctl(2) failed: nothing would be heard of the connection any more. */
+static void not_watched(struct conn *c) {
+    conn_close(c, CONN_NOT_WATCHED);
+}
+
 static void read_cb(struct ev_loop *loop, ev_io *w, int revents) {
     (void)loop;
-    (void)revents;
-    conn_read(w->data);
+    if (revents & EV_ERROR)
+        not_watched(w->data);
+    else
+        conn_read(w->data);
 }
 
 /* The system calls by themselves: libc's functions are cancellation points, which in a process with threads costs two
@@ -256,8 +263,11 @@ static bool output_unlock(struct conn *c) {
 
 static void write_cb(struct ev_loop *loop, ev_io *w, int revents) {
     (void)loop;
-    (void)revents;
     struct conn *c = w->data;
+    if (revents & EV_ERROR) {
+        not_watched(c);
+        return;
+    }
     conn_touch(c);
     conn_ref(c);
     pthread_mutex_lock(&c->out_lock);

@@ -41,6 +41,8 @@ struct conn;
     X(CONN_SLOW_REQUEST, INFO, "a request was not completed within --idle-timeout")                                    \
     X(CONN_SLOW_READER, INFO, "the peer took nothing of an answer for --idle-timeout")                                 \
     X(CONN_READS_NOTHING, WARNING, "the peer sends requests and reads no answers")                                     \
+    X(CONN_NOT_WATCHED, ERROR,                                                                                         \
+      "ended, as the system does not let it be watched: look at fs.epoll.max_user_watches, and at free memory")        \
     X(CONN_NO_MEMORY, ERROR, "out of memory")                                                                          \
     X(CONN_NOT_FASTCGI, WARNING, "the peer does not speak FastCGI version 1")                                          \
     X(CONN_BEGIN_SHORT, WARNING, "the peer has sent a BEGIN_REQUEST that is too short")                                \

@@ -243,9 +243,13 @@ static bool accept_one(struct lane_listener *l) {
 }
 
 static void accept_cb(struct ev_loop *loop, ev_io *w, int revents) {
+    struct lane_listener *l = w->data;
     (void)loop;
-    (void)revents;
-    for (int i = 0; i < ACCEPT_BATCH && accept_one(w->data); i++)
+    if (revents & EV_ERROR) {          /* libev has stopped the watcher: it is tried again */
+        accept_pause(l->lane, ENOSPC); /* or ENOMEM: libev does not say */
+        return;
+    }
+    for (int i = 0; i < ACCEPT_BATCH && accept_one(l); i++)
         ;
 }
 

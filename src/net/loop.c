@@ -13,8 +13,9 @@
 /* New descriptors have the lowest numbers that are free, so that libev's few are among these. */
 enum { WINDOW = 64 };
 
-/* What libev has open; the loop's user data. */
+/* What libev has open, and what wakes it; the loop's user data. */
 struct made {
+    ev_async wakeup;
     int first;
     uint64_t set; /* bit N: the number first + N */
 };
@@ -37,11 +38,17 @@ static void async_cb(struct ev_loop *loop, ev_async *w, int revents) {
 }
 
 /* libev makes what wakes a loop when it is first wanted, and keeps it. */
-static void make_wakeup(struct ev_loop *loop) {
-    ev_async async;
-    ev_async_init(&async, async_cb);
-    ev_async_start(loop, &async);
-    ev_async_stop(loop, &async);
+static void make_wakeup(struct ev_loop *loop, struct made *made) {
+    ev_async_init(&made->wakeup, async_cb);
+    ev_async_start(loop, &made->wakeup);
+}
+
+/* The loop is about to wait. When epoll_ctl(2) has failed for a descriptor just now, libev keeps that as an event, and would
+ * come to it only when another one has come. */
+static void release_cb(struct ev_loop *loop) {
+    struct made *made = ev_userdata(loop);
+    if (ev_pending_count(loop))
+        ev_async_send(loop, &made->wakeup);
 }
 
 static void forget(const struct made *made) {
@@ -68,7 +75,7 @@ static struct ev_loop *make(struct made *made) {
     struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
     if (!loop)
         return NULL;
-    make_wakeup(loop);
+    make_wakeup(loop, made);
     made->set = open_from(made->first) & ~before;
     if (note(made)) {
         ev_loop_destroy(loop);
@@ -76,6 +83,7 @@ static struct ev_loop *make(struct made *made) {
         return NULL;
     }
     ev_set_userdata(loop, made);
+    ev_set_loop_release_cb(loop, release_cb, NULL);
     return loop;
 }
 
