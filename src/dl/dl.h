@@ -8,7 +8,7 @@
  * A file lists the functions as LIST(VALUE, NOTHING), with VALUE(TYPE, NAME, PARAMETERS, ARGUMENTS) for each function that
  * returns something and NOTHING(void, NAME, ...) for the others, and says DL_DEFINE(LIST, SONAME).
  *
- * Threads: the library is loaded before main(). A library or a function that is not there ends the program with one line
+ * Threads: the library is loaded before main(), and before other constructors run. A library or a function that is not there ends the program with one line
  * and EX_UNAVAILABLE, as the dynamic linker would end it.
  */
 #ifndef WSGI_FCGI_DL_DL_H
@@ -36,9 +36,12 @@ void *dl_function(void *library, const char *soname, const char *name);
 #define DL_FIND_(type, name, parameters, arguments)                                                                    \
     dl_##name = __extension__(type(*) parameters) dl_function(library, soname, #name);
 
+/* Before the constructors without a priority, of which one of src/proto calls llhttp. Up to 100 are the compiler's. */
+#define DL_PRIORITY_ 101
+
 #define DL_DEFINE(LIST, SONAME)                                                                                        \
     LIST(DL_VALUE_, DL_NOTHING_)                                                                                       \
-    __attribute__((constructor)) static void dl_find_functions(void) {                                                 \
+    __attribute__((constructor(DL_PRIORITY_))) static void dl_find_functions(void) {                                   \
         const char *soname = SONAME;                                                                                   \
         void *library = dl_library(soname);                                                                            \
         LIST(DL_FIND_, DL_FIND_)                                                                                       \
