@@ -138,12 +138,13 @@ check-local:
 endif
 
 # PYTHONMALLOC: a leak checker does not look into the arenas of Python's own allocator, and would report all that is
-# referenced from there only.
+# referenced from there only. report_thread_leaks: what still runs at the end of a stop is left behind on purpose.
+# die_after_fork: a child that the application forks may start threads.
 SANITIZER_ENVIRONMENT = \
 	PYTHONMALLOC=malloc \
 	ASAN_OPTIONS='detect_leaks=1:strict_string_checks=1' \
 	LSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/lsan.supp:print_suppressions=0' \
-	TSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/tsan.supp:halt_on_error=1:second_deadlock_stack=1' \
+	TSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/tsan.supp:halt_on_error=1:second_deadlock_stack=1:report_thread_leaks=0:die_after_fork=0:atexit_sleep_ms=0' \
 	UBSAN_OPTIONS='print_stacktrace=1'
 
 if HTTP

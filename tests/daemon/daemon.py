@@ -31,12 +31,16 @@ def binary():
 OPTIONS = {"fastcgi": "-s", "http": "--http"}
 
 
+def build_options():
+    """What --version says the program was built with."""
+    if not hasattr(build_options, "value"):
+        build_options.value = re.search("build options: (.*)", run("--version").stdout).group(1).split()
+    return build_options.value
+
+
 def speaks_http():
     """Whether the program was built with --enable-http."""
-    if not hasattr(speaks_http, "value"):
-        options = re.search("build options: (.*)", run("--version").stdout).group(1)
-        speaks_http.value = "http" in options.split()
-    return speaks_http.value
+    return "http" in build_options()
 
 
 def clean_environ(**more):
@@ -184,7 +188,8 @@ class Daemon:
         return self.status_kib("VmHWM") * 1024
 
     def threads(self):
-        return len(os.listdir("/proc/%d/task" % self.pid))
+        """How many it has, but for the one that ThreadSanitizer starts."""
+        return len(os.listdir("/proc/%d/task" % self.pid)) - ("sanitizer=thread" in build_options())
 
     def fds(self):
         """Open descriptors, but for the one in /proc by which each thread is watched."""

@@ -2,6 +2,7 @@
 import ctypes
 import gzip
 import hashlib
+import queue
 import tempfile
 import threading
 
@@ -202,3 +203,42 @@ def beats(environ, start_response, query):
 
     threading.Thread(target=beat).start()
     return text(start_response, b"beats\n")
+
+
+@route
+def copied_by_helpers(environ, start_response, query):
+    """One thread reads the body, another one writes it back, and a third logs; the handler waits for them."""
+    write = start_response("200 OK", [("Content-Type", "text/plain")])
+    pieces, stream, errors = queue.Queue(), environ["wsgi.input"], environ["wsgi.errors"]
+
+    def read():
+        try:
+            for piece in iter(lambda: stream.read(7001), b""):
+                pieces.put(piece)
+        finally:
+            pieces.put(b"")
+
+    def send():
+        for piece in iter(pieces.get, b""):
+            write(piece)
+
+    def tell():
+        for number in range(50):
+            errors.write("number %d\n" % number)
+            environ["wsgi_fcgi.client_connected"]()
+
+    threads = [threading.Thread(target=attempt, args=(function,)) for function in (read, send, tell)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return Closing(query)
+
+
+class Closing(list):
+    """A thread says at the gate that close() was called, and close() does not wait for it."""
+    def __init__(self, query):
+        self.query = query
+
+    def close(self):
+        threading.Thread(target=lambda: knock(self.query["gate"], "closed").close()).start()

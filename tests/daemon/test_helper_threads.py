@@ -1,0 +1,44 @@
+"""Threads that the application starts use their request while the loop, calls and the ends of other requests go on."""
+import pytest
+
+from fcgi import params, request
+
+OVER_HTTP = True
+BODY = b"0123456789abcdef" * 40000
+
+
+@pytest.fixture(params=["64K", "10M"])
+def server(start, request):
+    """A server whose bodies go to a file, or stay in memory."""
+    return start("faultapp", "--stream-body", "--body-memory", request.param, "-t", 3)
+
+
+def copy(server, gate):
+    connection = server.connect()
+    connection.send(request(params("/copied-by-helpers", "POST", "gate=" + gate.path, body=BODY), BODY))
+    return connection
+
+
+def test_helpers_read_and_write(server, gate):
+    for _ in range(3):
+        connections = [copy(server, gate) for _ in range(6)]
+        for connection in connections:
+            response = connection.read_response()
+            assert response.status == 200 and response.body == BODY
+            connection.close()
+        for _ in connections:
+            assert gate.arrived().text == "closed"
+
+
+def test_peers_that_leave_while_helpers_read_and_write(server, gate):
+    """close() is called for each, and others are answered as ever."""
+    for _ in range(3):
+        connections = [copy(server, gate) for _ in range(6)]
+        for connection in connections[::2]:
+            connection.close()
+        for connection in connections[1::2]:
+            response = connection.read_response()
+            assert response.status == 200 and response.body == BODY
+            connection.close()
+        for _ in connections:
+            assert gate.arrived().text == "closed"
