@@ -126,14 +126,14 @@ class Daemon:
     # --- waiting
 
     def wait_ready(self):
-        """Waits until the loop answers something."""
+        """Waits until the loop answers something. On a busy machine a short time-out may end the connection before."""
         def answers():
             if self.process.poll() is not None:
                 raise AssertionError("the server ended with status %s\n%s" % (self.process.returncode, self.log()))
             try:
                 with self.connect() as connection:
                     return "FCGI_MPXS_CONNS" in connection.get_values()
-            except (ConnectionRefusedError, FileNotFoundError):
+            except (ConnectionRefusedError, ConnectionResetError, BrokenPipeError, FileNotFoundError, fcgi.Closed):
                 return False
         until(answers, "the server to answer", self.log, 2 * PATIENCE)
 

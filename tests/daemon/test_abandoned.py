@@ -439,7 +439,7 @@ def test_half_closed_connections_cost_nothing(place, gate):
 
 def test_half_close_and_a_slow_reader(place):
     """It is cut off like any other."""
-    server = place("--idle-timeout", "0.3")
+    server = place("--idle-timeout", 1)
     with server.connect() as connection:
         connection.send(request(params("/big", query="mib=40&token=" + next(tokens))))
         connection.sock.shutdown(socket.SHUT_WR)

@@ -127,7 +127,7 @@ def test_grows_too_large(start):
 
 def test_stalls(start):
     """--idle-timeout: 408 over HTTP, and the end of the connection; no call."""
-    server = start(APP, "--idle-timeout", "0.3")
+    server = start(APP, "--idle-timeout", 1)
     token = next(tokens)
     with server.connect() as connection:
         connection.send(request(unknown("/told", "token=" + token), BODY[:100000], end=False))
@@ -169,7 +169,7 @@ def test_long_body_is_read_while_it_comes(server, gate, size, called):
 @pytest.mark.parametrize("way", ["short", "stalls", "grows too large"])
 def test_bad_end_is_no_fault_of_the_application(start, gate, way):
     """What it raises for want of its body is a line without a traceback, so that no peer fills the log with them."""
-    server = start(APP, "--stream-body", "--limit-request-body", "150K", *["--idle-timeout", "0.5"] * (way == "stalls"))
+    server = start(APP, "--stream-body", "--limit-request-body", "150K", *["--idle-timeout", 1] * (way == "stalls"))
     with server.connect() as connection:
         given = unknown("/read-error", "gate=" + gate.path)
         connection.send(request(given, BODY[:100000], end=False))

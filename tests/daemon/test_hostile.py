@@ -179,7 +179,7 @@ def test_questions_without_reading_the_answers(start, flood):
 def test_peers_that_say_nothing_useful_for_ever(start, what):
     """Padding, empty and unknown records, and PARAMS by the byte keep a request from nothing: its time is bounded all
     the same."""
-    server = start(APP, "--header-timeout", "0.5")
+    server = start(APP, "--header-timeout", 1)
     data = record(fcgi.DATA, 1, b"", 255) + record(77, 3, b"x")
     if what != "noise":
         data = fcgi.stream(fcgi.PARAMS, 1, fcgi.pairs(params("/", headers={"X-Long": "x" * 60000})), end=False)

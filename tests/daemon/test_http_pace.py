@@ -10,7 +10,7 @@ from test_http import head, protocol  # noqa: F401
 
 LATE = "408 [^\n]*: nothing of its body came within --header-timeout: POST "
 SLOW = "408 [^\n]*: its body comes at less than --min-body-rate: POST "
-SHORT = ["--header-timeout", "0.3"]
+SHORT = ["--header-timeout", 1]
 
 
 def passes(server, times=1):
@@ -55,7 +55,7 @@ def test_first_byte_without_a_rate(start):
 
 def test_no_time_for_the_first_byte(start):
     """Nor a rate before it, without --header-timeout: then it is --idle-timeout that ends the wait."""
-    server = start("wsgiapp", "--header-timeout", 0, "--idle-timeout", "0.5")
+    server = start("wsgiapp", "--header-timeout", 0, "--idle-timeout", 1)
     with server.connect() as connection:
         connection.send(head("Content-Length: 2", path="/echo", method="POST"))
         ends(connection)
@@ -95,7 +95,7 @@ def test_body_that_stands_still_under_a_call(start, gate):
 
 
 def test_body_that_is_fast_enough(start):
-    server = start("wsgiapp", "--header-timeout", 1, "--min-body-rate", 1)
+    server = start("wsgiapp", *SHORT, "--min-body-rate", 1)
     with server.connect() as connection:
         connection.send(head("Content-Length: 60", path="/echo", method="POST"))
         for _ in range(59):

@@ -194,7 +194,7 @@ def test_missing_or_malformed_proxy_header(start, data):
 
 
 def test_late_proxy_header(start):
-    server = start(APP, "--forwarded-allow", "unix", "--proxy-protocol", "--header-timeout", "0.2", wait=False)
+    server = start(APP, "--forwarded-allow", "unix", "--proxy-protocol", "--header-timeout", 1, wait=False)
     server.wait_log("listening")
     with server.connect() as connection:
         connection.send(V1[:20])

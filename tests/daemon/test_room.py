@@ -4,6 +4,7 @@ import re
 import resource
 import select
 import signal
+import time
 
 import pytest
 
@@ -182,19 +183,21 @@ def test_output_that_waits(start, connect):
 
 def test_out_of_descriptors(start, connect):
     server = start(APP, "--max-connections", 1000, preexec_fn=limit_files(48))
+    began = time.monotonic()
     for _ in range(100):
         connect(server)
         good(server.ask("/hello"))
     server.wait_log("cannot accept connections: Too many open files: idle ones are closed for them")
-    assert len(re.findall("cannot accept", server.log())) < 20
+    assert len(re.findall("cannot accept", server.log())) <= 2 + time.monotonic() - began
 
 
 def test_log_lines(limited, connect):
     """However many are closed, a line every ten seconds says it."""
+    began = time.monotonic()
     for _ in range(10 * PLACES):
         connect(limited)
     good(limited.ask("/hello"))
-    assert len(re.findall(CLOSED, limited.log())) <= 2
+    assert len(re.findall(CLOSED, limited.log())) <= 2 + (time.monotonic() - began) / 10
 
 
 FILES = 87384  # four thirds of 65,535

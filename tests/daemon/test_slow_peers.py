@@ -22,7 +22,7 @@ THREADS, PEERS, QUICK = 4, 40, 100
 MIB = 1 << 20
 BEGINNING = b"x" * 70000  # of a body: so much that the application is called
 NEVER = ["--header-timeout", 600, "--idle-timeout", 600]
-SOON = {"header": ["--header-timeout", "0.5"], "rate": ["--header-timeout", "0.5"], "idle": ["--idle-timeout", 1]}
+SOON = {"header": ["--header-timeout", 1], "rate": ["--header-timeout", 1], "idle": ["--idle-timeout", 1]}
 
 HEADER = r"408 [^\n]*: its parameters did not come within --header-timeout"
 FIRST = r"408 [^\n]*: nothing of its body came within --header-timeout"
