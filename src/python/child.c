@@ -4,6 +4,7 @@
 
 #include "python/child.h"
 
+#include "python/compat.h"
 #include "python/errors.h"
 #include "python/interp.h"
 
