@@ -80,6 +80,8 @@ START_TEST(test_unused_name_goes)
     ck_assert_ptr_ne(again, name);
     ck_assert_uint_eq(name->refs, 1);
     ck_assert(!memcmp(name->text, host.p, host.n));
+    names_put(again);
+    names_put(name);
 }
 END_TEST
 
@@ -93,6 +95,8 @@ START_TEST(test_interned_when_it_comes_again)
     ck_assert_ptr_eq(names_get((struct slice){text, strlen(text)}), name);
     ck_assert(PyUnicode_CHECK_INTERNED(name->key));
     ck_assert_ptr_eq(name->text, PyUnicode_1BYTE_DATA(name->key));
+    names_put(name);
+    names_put(name);
 }
 END_TEST
 
@@ -102,9 +106,13 @@ START_TEST(test_lengths)
     char text[NAMES_LENGTH_MAX + 1];
     memset(text, 'X', sizeof text);
     struct slice fits = {text, NAMES_LENGTH_MAX}, beyond = {text, sizeof text};
-    ck_assert_ptr_eq(names_get(fits), names_get(fits));
-    ck_assert_ptr_ne(names_get(beyond), names_get(beyond));
-    ck_assert_int_eq(names_get((struct slice){"", 0})->class, CGI_DROP);
+    struct name *names[] = {names_get(fits), names_get(fits), names_get(beyond), names_get(beyond),
+                            names_get((struct slice){"", 0})};
+    ck_assert_ptr_eq(names[0], names[1]);
+    ck_assert_ptr_ne(names[2], names[3]);
+    ck_assert_int_eq(names[4]->class, CGI_DROP);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        names_put(names[i]);
 }
 END_TEST
 
