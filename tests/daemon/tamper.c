@@ -16,7 +16,7 @@
 /* What the file is. */
 struct tampered {
     _Atomic int64_t step;        /* seconds by which the time of day differs from the true one */
-    _Atomic int32_t epoll_error; /* errno of every epoll_ctl that is to watch a descriptor; 0: none fails */
+    _Atomic int32_t epoll_error; /* errno of every epoll_ctl that is to watch one more descriptor; 0: none fails */
     _Atomic int32_t failed;      /* how many have */
 };
 
@@ -56,11 +56,15 @@ time_t time(time_t *at) {
     return now.tv_sec;
 }
 
+/* As from the kernel: only what is to be watched anew needs memory and counts (epoll_ctl(2), ENOMEM, ENOSPC), so that what is
+ * watched already is found first, and can be changed at any time. libev takes anything else for a set that is lost. */
 int epoll_ctl(int set, int what, int fd, struct epoll_event *event) {
-    if (what != EPOLL_CTL_DEL && tampered->epoll_error) {
-        tampered->failed++;
-        errno = tampered->epoll_error;
-        return -1;
-    }
-    return (int)syscall(SYS_epoll_ctl, set, what, fd, event);
+    long failed = syscall(SYS_epoll_ctl, set, what, fd, event);
+    int error = tampered->epoll_error;
+    if (failed || what != EPOLL_CTL_ADD || !error)
+        return (int)failed;
+    syscall(SYS_epoll_ctl, set, EPOLL_CTL_DEL, fd, event);
+    tampered->failed++;
+    errno = error;
+    return -1;
 }
