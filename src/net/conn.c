@@ -132,10 +132,19 @@ static struct lane_waits *lingerers(const struct conn *c) {
     return c->end == CONN_END_DRAIN ? &c->lane->draining : &c->lane->parting;
 }
 
+/* A silence that would have ended the connection is one in which nobody looked: it is not the peer's. */
+static void linger_touch(struct conn *c) {
+    struct lane_waits *waits = lingerers(c);
+    ev_tstamp silent = lane_now(c->lane) - c->linger.began_at;
+    if (silent > waits->after)
+        c->linger_since += silent;
+    lane_wait_again(c->lane, waits, &c->linger);
+}
+
 /* Lists of connections are ordered by activity, so that one timer for each list is enough. */
 void conn_touch(struct conn *c) {
     if (c->state == CONN_LINGERING) {
-        lane_wait_again(c->lane, lingerers(c), &c->linger);
+        linger_touch(c);
         return;
     }
     c->active_at = lane_now(c->lane);
@@ -149,21 +158,19 @@ static struct conn *conn_of_linger(struct lane_wait *wait) {
     return (struct conn *)(void *)((char *)wait - offsetof(struct conn, linger));
 }
 
-/* Whether the loop, or the watcher that is not there, is what is late: a look tells. */
 static void linger_late(struct lane_wait *wait) {
-    struct conn *c = conn_of_linger(wait);
-    ev_tstamp since = wait->began_at;
-    conn_ref(c);
-    conn_read(c);
-    if (c->state == CONN_LINGERING && wait->began_at <= since)
-        conn_close(c, CONN_DRAINED);
-    conn_watch(c);
-    conn_unref(c);
+    conn_close(wait->conn, CONN_DRAINED);
+}
+
+static bool is_silent(const struct conn *c, ev_tstamp seconds) {
+    return c->state == CONN_LINGERING && c->linger.began_at + seconds <= lane_now(c->lane);
 }
 
 void conn_end_silent(struct conn *c, ev_tstamp seconds) {
-    if (c->linger.began_at + seconds <= lane_now(c->lane))
-        linger_late(&c->linger);
+    if (is_silent(c, seconds))
+        (void)conn_catch_up(c);
+    if (is_silent(c, seconds))
+        conn_close(c, CONN_DRAINED);
 }
 
 static void linger(struct conn *c) {
@@ -174,7 +181,7 @@ static void linger(struct conn *c) {
     TAILQ_INSERT_TAIL(&lane->lingering, c, link);
     c->state = CONN_LINGERING;
     c->linger_since = lane_now(lane);
-    lane_wait_begins(lane, lingerers(c), &c->linger, linger_late);
+    lane_wait_begins(lingerers(c), &c->linger, c, linger_late);
 }
 
 /* The time that the peer has to take something begins, or begins anew; what it sends meanwhile does not count. */
@@ -533,6 +540,23 @@ void conn_read(struct conn *c) {
     conn_unref(c);
 }
 
+/* What a peer adds meanwhile, it sends later: it does not keep the loop. */
+bool conn_catch_up(struct conn *c) {
+    int waiting = 0;
+    if (c->state == CONN_CLOSED || c->read_ended || (c->paused && c->state != CONN_LINGERING))
+        return false;
+    if (ioctl(c->fd, FIONREAD, &waiting))
+        waiting = 0;
+    conn_ref(c);
+    int left = waiting;
+    do { /* once at least: an end is no byte */
+        conn_read(c);
+        left -= LANE_READ_BYTES;
+    } while (left > 0 && c->state != CONN_CLOSED && !c->read_ended && !c->paused);
+    conn_unref(c);
+    return waiting > 0;
+}
+
 void conn_watch(struct conn *c) {
     if (c->watched || c->state == CONN_CLOSED)
         return;
@@ -543,8 +567,8 @@ void conn_watch(struct conn *c) {
 }
 
 /* To watch a descriptor takes a system call, and to hear of its end another one. Most peers that part have ended their
- * side a few turns of the loop later, so that a look then is all it takes. Should there be no such turns, linger_late
- * looks; a lane that stops does not wait for either. */
+ * side a few turns of the loop later, so that a look then is all it takes. Should there be no such turns, the lane
+ * looks when the time is over; a lane that stops does not wait for either. */
 void conn_settle(struct conn *c) {
     if (c->state == CONN_LINGERING && c->end == CONN_END_PART && c->rested < PART_TURNS && !c->lane->stopping) {
         c->rested++;
@@ -597,8 +621,7 @@ void conn_change_rest(struct conn *c, enum conn_rest rest) {
 bool conn_gives_way(struct conn *c, enum conn_reason reason) {
     enum conn_rest before = c->rest;
     conn_ref(c);
-    if (!c->paused)
-        conn_read(c);
+    (void)conn_catch_up(c);
     if (c->rest == before && conn_blocked(c))
         conn_set_rest(c, CONN_BUSY); /* until the peer has taken that */
     else if (c->rest == before)

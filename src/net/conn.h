@@ -188,6 +188,10 @@ void conn_unref(struct conn *c);
 /* Reads what is there and hands it to the front end. */
 void conn_read(struct conn *c);
 
+/* Reads all that has come by now, unless the connection is not read from at present: before a time-out is applied, which
+ * the loop may have come to long after the bytes. Returns whether any had come. The connection may be closed afterwards. */
+bool conn_catch_up(struct conn *c);
+
 /* Lets libev watch the descriptor. */
 void conn_watch(struct conn *c);
 

@@ -331,6 +331,8 @@ static void expire_stalled(struct fcgi_conn *c) {
     if (c->nrequests < 2 || seconds <= 0 || c->stalls_looked_at + 1 > now)
         return;
     c->stalls_looked_at = now;
+    if (find_stalled(c, seconds, true))
+        (void)conn_catch_up(&c->conn); /* the rest of it may be behind what was read */
     end_stalled(c, seconds, true);
 }
 
@@ -520,8 +522,8 @@ static void on_stop(struct conn *conn) {
 
 static void on_end(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
-    if (find_stalled(c, CONN_STOP_SECONDS, false) && !conn->read_ended)
-        conn_read(conn);
+    if (find_stalled(c, CONN_STOP_SECONDS, false))
+        (void)conn_catch_up(conn);
     end_stalled(c, CONN_STOP_SECONDS, false);
 }
 

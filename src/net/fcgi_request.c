@@ -68,7 +68,7 @@ struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_eve
     q->r.authorizer = begin->role == FCGI_AUTHORIZER;
     if (c->ending)
         fcgi_conn_ending_over(c);
-    lane_wait_begins(lane, &lane->headers, &q->wait, params_late);
+    lane_wait_begins(&lane->headers, &q->wait, &c->conn, params_late);
     q->waits = &lane->headers;
     TAILQ_INSERT_TAIL(&c->requests, q, link);
     c->nrequests++;
@@ -142,7 +142,7 @@ static void ending_late(struct lane_wait *wait) {
 static void ending_begins(struct fcgi_conn *c) {
     if (c->asked || c->ending || c->conn.state != CONN_OPEN)
         return;
-    lane_wait_begins(c->conn.lane, &c->conn.lane->stall, &c->ending_wait, ending_late);
+    lane_wait_begins(&c->conn.lane->stall, &c->ending_wait, &c->conn, ending_late);
     c->ending = true;
 }
 
@@ -207,7 +207,7 @@ void fcgi_request_stdin_goes_on(struct fcgi_request *q) {
     }
     if (q->waits)
         lane_wait_ends(q->waits, &q->wait);
-    lane_wait_begins(lane, waits, &q->wait, stdin_silent);
+    lane_wait_begins(waits, &q->wait, &q->c->conn, stdin_silent);
     q->waits = waits;
 }
 

@@ -31,7 +31,7 @@ static const struct lane_config *config_of(const struct http_conn *c) {
 
 static void wait_begins(struct http_conn *c) {
     if (!c->waiting)
-        lane_wait_begins(c->conn.lane, &c->conn.lane->headers, &c->wait, head_late);
+        lane_wait_begins(&c->conn.lane->headers, &c->wait, &c->conn, head_late);
     c->waiting = true;
 }
 
@@ -588,8 +588,8 @@ static bool is_stalled(const struct http_conn *c) {
 
 static void on_end(struct conn *conn) {
     struct http_conn *c = conn_of(conn);
-    if (is_stalled(c) && !conn->read_ended)
-        conn_read(conn);
+    if (is_stalled(c))
+        (void)conn_catch_up(conn);
     if (!is_stalled(c))
         return;
     if (c->state == HTTP_DRAIN_STATE)

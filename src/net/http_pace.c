@@ -20,7 +20,7 @@ void http_pace_begins(struct http_request *q, void (*late)(struct lane_wait *wai
     q->came_before = q->came;
     q->pace_excused = atomic_load_explicit(&q->owes_continue, memory_order_relaxed);
     c->was_paused = c->paused;
-    lane_wait_begins(c->lane, &c->lane->bodies, &q->pace, late);
+    lane_wait_begins(&c->lane->bodies, &q->pace, c, late);
 }
 
 void http_pace_ends(struct http_request *q) {

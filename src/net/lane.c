@@ -31,6 +31,7 @@ enum {
 static const ev_tstamp ACCEPT_PAUSE = 0.5; /* seconds without descriptors before accept is tried again */
 static const ev_tstamp SILENCE = 0.05;     /* seconds; a peer that means to send more of a body does so in less */
 static const ev_tstamp STALL = 0.5;        /* unless it has too much else to do */
+static const ev_tstamp LATE = 0.5;         /* seconds after which the loop is to blame: it was paused, or held up */
 
 /* Seconds, when the lane stops. */
 static const ev_tstamp STOP_LOOK = 0.1;   /* between looks at what is left */
@@ -274,6 +275,10 @@ void lane_check_stopped(struct lane *lane) {
 
 static void idle_close(struct conn *c) {
     conn_ref(c);
+    if (conn_catch_up(c) || c->state == CONN_CLOSED || c->state == CONN_LINGERING) {
+        conn_unref(c);
+        return;
+    }
     enum conn_reason reason = conn_blocked(c) ? CONN_DONE : c->ops->idle(c);
     if (reason != CONN_DONE)
         conn_close(c, reason);
@@ -313,6 +318,23 @@ static void waits_timer_start(struct lane *lane, struct lane_waits *waits, ev_ts
     ev_timer_start(lane->loop, &waits->timer);
 }
 
+/* The time of the oldest is over. Reading may end the wait, or begin it again. */
+static void wait_look(struct lane_waits *waits, struct lane_wait *oldest) {
+    struct lane *lane = waits->lane;
+    struct conn *c = oldest->conn;
+    ev_tstamp due = oldest->began_at + waits->after;
+    conn_ref(c);
+    bool came = conn_catch_up(c);
+    conn_watch(c); /* one that parts may not be yet */
+    if (TAILQ_FIRST(&waits->list) == oldest && oldest->began_at + waits->after <= lane_now(lane)) {
+        if (came && due + LATE <= lane_now(lane))
+            lane_wait_again(lane, waits, oldest); /* its peer could not send more than the socket takes */
+        else
+            oldest->late(oldest);
+    }
+    conn_unref(c);
+}
+
 static void waits_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)revents;
     (void)loop;
@@ -325,7 +347,7 @@ static void waits_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
             waits_timer_start(lane, waits, due);
             return;
         }
-        oldest->late(oldest);
+        wait_look(waits, oldest);
     }
 }
 
@@ -347,9 +369,10 @@ static inline void waits_watch(struct lane *lane, struct lane_waits *waits) {
         waits_timer_start(lane, waits, oldest->began_at + waits->after);
 }
 
-void lane_wait_begins(struct lane *lane, struct lane_waits *waits, struct lane_wait *wait,
+void lane_wait_begins(struct lane_waits *waits, struct lane_wait *wait, struct conn *conn,
                       void (*late)(struct lane_wait *wait)) {
-    wait->began_at = lane_now(lane);
+    wait->conn = conn;
+    wait->began_at = lane_now(waits->lane);
     wait->late = late;
     TAILQ_INSERT_TAIL(&waits->list, wait, link);
 }

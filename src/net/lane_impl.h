@@ -107,9 +107,11 @@ void lane_conn_closed(struct lane *lane);
 /* Ends a pause in accepting: something may be had now. */
 void lane_accept_again(struct lane *lane);
 
-/* Something is to happen within the time of this list of the lane's, or `late` is called, which must end the wait;
- * lane_wait_ends says that it has happened, or that it is not waited for any more. */
-void lane_wait_begins(struct lane *lane, struct lane_waits *waits, struct lane_wait *wait,
+/* Something is to happen on a connection within the time of this list of the lane's, or `late` is called, which must end
+ * the wait or begin it again; lane_wait_ends says that it has happened, or that it is not waited for any more. The process
+ * or its machine may have been paused for longer than that: what the peer has sent meanwhile is read first, and counts.
+ * Owner only. */
+void lane_wait_begins(struct lane_waits *waits, struct lane_wait *wait, struct conn *conn,
                       void (*late)(struct lane_wait *wait));
 void lane_wait_ends(struct lane_waits *waits, struct lane_wait *wait);
 

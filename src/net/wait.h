@@ -5,7 +5,10 @@
 #include <ev.h>
 #include <sys/queue.h>
 
+struct conn;
+
 struct lane_wait {
+    struct conn *conn;                    /* what it is waited for on */
     ev_tstamp began_at;                   /* lane_now */
     void (*late)(struct lane_wait *wait); /* it has not happened */
     TAILQ_ENTRY(lane_wait) link;

@@ -7,6 +7,7 @@ import pytest
 
 from test_fcgi import good
 from test_http import head, protocol  # noqa: F401
+from test_paused import SECONDS, paused
 
 LATE = "408 [^\n]*: nothing of its body came within --header-timeout: POST "
 SLOW = "408 [^\n]*: its body comes at less than --min-body-rate: POST "
@@ -157,3 +158,16 @@ def test_client_that_leaves(start, gate):
         visitor.release()
         assert gate.arrived().text == "raised ConnectionResetError"
     assert "min-body-rate" not in server.log()
+
+
+def test_paused(start):
+    """Who could not send more, since nobody read it, is not slow."""
+    size, meanwhile = 300_000, 60_000
+    server = start("wsgiapp", "--header-timeout", SECONDS, "--min-body-rate", size // 2 // SECONDS)
+    with server.connect() as connection:
+        connection.send(head("Content-Length: %d" % size, path="/echo", method="POST"), b"abc")
+        with paused(server):
+            connection.send(bytes(meanwhile))
+        good(server.ask("/hello"))  # which it looks at after that
+        connection.send(bytes(size - meanwhile - 3))
+        good(connection.read_response(), b"abc" + bytes(size - 3))
