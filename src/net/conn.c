@@ -74,12 +74,16 @@ static ssize_t send_now(struct conn *c, const struct iovec *pieces, unsigned cou
 }
 
 static int keep_rest(struct conn *c, const struct iovec *pieces, unsigned count, size_t sent) {
+    size_t before = buf_len(&c->out);
     for (unsigned i = 0; i < count; i++) {
         size_t len = pieces[i].iov_len, skip = sent < len ? sent : len;
         sent -= skip;
         if (len > skip && buf_append(&c->out, (const char *)pieces[i].iov_base + skip, len - skip))
             return -1;
     }
+    size_t kept = buf_len(&c->out) - before;
+    if (!before || kept > c->out_longest)
+        c->out_longest = kept;
     return 0;
 }
 
@@ -317,8 +321,9 @@ void conn_output(struct conn *c, const void *data, size_t len) {
     send_or_keep(c, &piece, 1, 0);
     int error = c->out_error;
     size_t waiting = buf_len(&c->out);
+    bool piles = waiting > CONN_OUT_MAX + c->out_longest;
     pthread_mutex_unlock(&c->out_lock);
-    if (waiting > CONN_OUT_MAX)
+    if (piles)
         conn_close(c, CONN_READS_NOTHING);
     else if (error || (waiting > 0) != was_waiting)
         output_settle(c, error, waiting > 0);
@@ -341,15 +346,19 @@ void conn_uncork(struct conn *c) {
     output_unlock(c); /* also for a connection that was to end when all is sent */
 }
 
-size_t conn_waiting(struct conn *c) {
+size_t conn_piled(struct conn *c) {
     pthread_mutex_lock(&c->out_lock);
     size_t n = buf_len(&c->out);
+    n -= n < c->out_longest ? n : c->out_longest;
     pthread_mutex_unlock(&c->out_lock);
     return n;
 }
 
 bool conn_blocked(struct conn *c) {
-    return conn_waiting(c) > 0;
+    pthread_mutex_lock(&c->out_lock);
+    bool blocked = buf_len(&c->out) > 0;
+    pthread_mutex_unlock(&c->out_lock);
+    return blocked;
 }
 
 bool conn_is_lost(struct conn *c) {
@@ -656,6 +665,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const st
     c->rest = CONN_BUSY;
     c->drained = 0;
     c->out_at = 0;
+    c->out_longest = 0;
     c->out_noted = c->room_noted = c->out_held = c->corked = false;
     c->out_error = 0;
     ev_io_init(&c->read_io, read_cb, fd, EV_READ);

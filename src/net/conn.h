@@ -147,8 +147,9 @@ struct conn {
     TAILQ_ENTRY(conn) link;
     TAILQ_ENTRY(conn) unwatched_link;
 
-    pthread_mutex_t out_lock;                    /* guards what follows, and sending */
-    struct buf out;                              /* taken from front ends, but not by the socket yet */
+    pthread_mutex_t out_lock; /* guards what follows, and sending */
+    struct buf out;           /* taken from front ends, but not by the socket yet */
+    size_t out_longest;       /* bytes kept of the longest piece of what waits, or of what did before */
     TAILQ_HEAD(conn_turns, conn_turn) out_turns; /* threads that wait for room, in the order in which they came */
     bool out_held;                               /* `out` was empty when it was corked: nothing of it was tried */
     int out_error;                               /* errno after which nothing can be sent any more; 0: none */
@@ -158,10 +159,12 @@ struct conn {
 };
 
 enum {
-    CONN_OUT_HIGH = 131072,  /* a thread that has more to send than fits below this waits... */
-    CONN_OUT_LOW = 32768,    /* ...until so little is left; one that has a part of a file, until nothing is */
-    CONN_CORK_MAX = 16384,   /* so much is collected while a connection is corked */
-    CONN_OUT_MAX = 16 << 20, /* more than this waits only when a peer sends requests and reads no answers */
+    CONN_OUT_HIGH = 131072, /* a thread that has more to send than fits below this waits... */
+    CONN_OUT_LOW = 32768,   /* ...until so little is left; one that has a part of a file, until nothing is */
+    CONN_CORK_MAX = 16384,  /* so much is collected while a connection is corked */
+    CONN_OUT_MAX =
+        16 << 20, /* more than this, beside the longest piece, which may be all of one answer, waits only when
+                                a peer sends requests and reads no answers */
     CONN_DROP_MAX = 1 << 30, /* bytes that are read for nothing, so that a peer gets to its answer; more than that when
                                  a body may be larger */
     CONN_DROP_PACE = 10240,  /* bytes per second that have to come of them after the first... */
@@ -245,9 +248,10 @@ struct conn *conn_first_lingering(const struct lane_waits *waits);
 /* Whether something has come that was not read yet. */
 bool conn_readable(const struct conn *c);
 
-/* How many bytes of output wait for the peer, and whether any do. */
-size_t conn_waiting(struct conn *c);
+/* Whether output waits for the peer, and how many bytes of it there are beside its longest piece: an application may send
+ * as much at once as it likes, and what piles up beyond that is the peer's doing. */
 bool conn_blocked(struct conn *c);
+size_t conn_piled(struct conn *c);
 
 /* The peer has had its time to take something of the output (conn.out_at): ends the connection now, unless it did. */
 void conn_output_late(struct conn *c);

@@ -224,7 +224,7 @@ static void on_abort(struct fcgi_request *q) {
 /* Answers a management record: a peer that asks and asks, and reads nothing, is cut off early. */
 static enum conn_reason manage(struct fcgi_conn *c, const uint8_t *record, size_t len) {
     conn_output(&c->conn, record, len);
-    return conn_waiting(&c->conn) > CONN_OUT_HIGH + QUESTIONS_MAX ? CONN_READS_NOTHING : CONN_DONE;
+    return conn_piled(&c->conn) > CONN_OUT_HIGH + QUESTIONS_MAX ? CONN_READS_NOTHING : CONN_DONE;
 }
 
 static enum conn_reason on_values_end(struct fcgi_conn *c) {

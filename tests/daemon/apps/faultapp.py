@@ -127,6 +127,14 @@ def write_and_log(environ, start_response, query):
     return []
 
 
+@route
+def large_pieces(environ, start_response, query):
+    """Pieces of so many bytes, as a list or as an iterable of another kind."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    pieces = [b"x" * int(size) for size in query["sizes"].split()]
+    return pieces if query["kind"] == "list" else iter(pieces)
+
+
 def attempt(function, *args):
     try:
         function(*args)
