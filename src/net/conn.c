@@ -108,16 +108,24 @@ static void turns_wake(struct conn *c) {
     }
 }
 
-/* Waits until it is this thread's turn and there is room, or until nothing can be sent any more. */
-static void turn_wait(struct conn *c, struct sched_thread *thread, size_t low) {
+/* Waits until it is this thread's turn and there is room, or until nothing can or is to be sent any more. */
+static void turn_wait(struct conn *c, struct sched_thread *thread, const atomic_bool *gone, size_t low) {
     struct conn_turn turn = {.come = PTHREAD_COND_INITIALIZER, .low = low};
     TAILQ_INSERT_TAIL(&c->out_turns, &turn, link);
     sched_wait_begins(thread);
-    while (!c->out_error && (TAILQ_FIRST(&c->out_turns) != &turn || buf_len(&c->out) > low))
+    while (!c->out_error && !atomic_load(gone) && (TAILQ_FIRST(&c->out_turns) != &turn || buf_len(&c->out) > low))
         pthread_cond_wait(&turn.come, &c->out_lock);
     sched_wait_ends(thread);
     TAILQ_REMOVE(&c->out_turns, &turn, link);
     pthread_cond_destroy(&turn.come);
+}
+
+void conn_wake(struct conn *c) {
+    struct conn_turn *turn;
+    pthread_mutex_lock(&c->out_lock);
+    TAILQ_FOREACH(turn, &c->out_turns, link)
+    pthread_cond_signal(&turn->come);
+    pthread_mutex_unlock(&c->out_lock);
 }
 
 static void flush_locked(struct conn *c) {
@@ -397,8 +405,8 @@ void conn_note_room(struct conn *c) {
 }
 
 /* Runs the loop, as long as it may, until no more than `low` bytes are left. Returns false when they still are. */
-static bool room_made(struct conn *c, struct sched_thread *thread, size_t low) {
-    for (bool ran = true; ran && !c->out_error && buf_len(&c->out) > low;) {
+static bool room_made(struct conn *c, struct sched_thread *thread, const atomic_bool *gone, size_t low) {
+    for (bool ran = true; ran && !c->out_error && !atomic_load(gone) && buf_len(&c->out) > low;) {
         pthread_mutex_unlock(&c->out_lock);
         ran = sched_run_loop(thread);
         pthread_mutex_lock(&c->out_lock);
@@ -407,34 +415,40 @@ static bool room_made(struct conn *c, struct sched_thread *thread, size_t low) {
 }
 
 /* A thread begins to transmit: when there is no room for what it has (`full`), or others wait already, it waits until no
- * more than `low` bytes are left. */
-static void transmit_begin(struct conn *c, struct sched_thread *thread, bool full, size_t low) {
+ * more than `low` bytes are left. Returns false when nobody wants it any more. */
+static bool transmit_begin(struct conn *c, struct sched_thread *thread, const atomic_bool *gone, bool full,
+                           size_t low) {
     if (full && TAILQ_EMPTY(&c->out_turns))
-        full = !room_made(c, thread, low);
-    if ((full || !TAILQ_EMPTY(&c->out_turns)) && !c->out_error && sched_will_block(thread))
-        turn_wait(c, thread, low);
+        full = !room_made(c, thread, gone, low);
+    if ((full || !TAILQ_EMPTY(&c->out_turns)) && !c->out_error && !atomic_load(gone) && sched_will_block(thread))
+        turn_wait(c, thread, gone, low);
+    return !atomic_load(gone);
 }
 
-/* It has done so. The loop sends what was kept, or ends the connection. */
-static int transmit_end(struct conn *c) {
+/* It has done so, unless that was not `wanted`. The loop sends what was kept, or ends the connection. */
+static int transmit_end(struct conn *c, bool wanted) {
     turns_wake(c);
-    int failed = c->out_error ? -1 : 0;
+    bool failed = c->out_error != 0;
     if (failed || buf_len(&c->out))
         post_note(c);
     pthread_mutex_unlock(&c->out_lock);
-    if (failed)
-        errno = EPIPE;
-    return failed;
+    if (!failed && wanted)
+        return 0;
+    errno = EPIPE;
+    return -1;
 }
 
-int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iovec *pieces, unsigned count) {
+int conn_transmit(struct conn *c, struct sched_thread *thread, const atomic_bool *gone, const struct iovec *pieces,
+                  unsigned count) {
     size_t total = 0;
     for (unsigned i = 0; i < count; i++)
         total += pieces[i].iov_len;
     pthread_mutex_lock(&c->out_lock);
-    transmit_begin(c, thread, buf_len(&c->out) && buf_len(&c->out) + total > CONN_OUT_HIGH, CONN_OUT_LOW);
-    send_or_keep(c, pieces, count, 0);
-    return transmit_end(c);
+    bool full = buf_len(&c->out) && buf_len(&c->out) + total > CONN_OUT_HIGH;
+    bool wanted = transmit_begin(c, thread, gone, full, CONN_OUT_LOW);
+    if (wanted)
+        send_or_keep(c, pieces, count, 0);
+    return transmit_end(c, wanted);
 }
 
 /* Returns how many bytes the socket has taken. sendfile has no MSG_NOSIGNAL, and an application may have set SIGPIPE back
@@ -466,19 +480,19 @@ static size_t keep_file(struct conn *c, int fd, off_t offset, size_t len, bool w
     return have;
 }
 
-ssize_t conn_transmit_file(struct conn *c, struct sched_thread *thread, const struct iovec *head, int fd, off_t offset,
-                           size_t len) {
+ssize_t conn_transmit_file(struct conn *c, struct sched_thread *thread, const atomic_bool *gone,
+                           const struct iovec *head, int fd, off_t offset, size_t len) {
     pthread_mutex_lock(&c->out_lock);
-    transmit_begin(c, thread, buf_len(&c->out) > 0, 0);
+    bool wanted = transmit_begin(c, thread, gone, buf_len(&c->out) > 0, 0);
     size_t sent = 0;
-    if (head)
+    if (wanted && head)
         send_or_keep(c, head, 1, MSG_MORE);
-    if (!c->out_error && !buf_len(&c->out))
+    if (wanted && !c->out_error && !buf_len(&c->out))
         sent = sendfile_now(c, fd, offset, len);
     /* Also where sendfile has failed: if that was the connection's fault, the loop will find out. */
-    if (!c->out_error && sent < len)
+    if (wanted && !c->out_error && sent < len)
         sent += keep_file(c, fd, offset + (off_t)sent, len - sent, head != NULL);
-    return transmit_end(c) ? -1 : (ssize_t)sent;
+    return transmit_end(c, wanted) ? -1 : (ssize_t)sent;
 }
 
 /* Reading. */

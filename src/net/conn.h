@@ -8,7 +8,7 @@
  * reset, a failing write, and on a Unix socket POLLHUP are the signs of that. What was received until then, here or in the
  * socket, is input like any other.
  *
- * Threads: owner only, except for conn_transmit, conn_transmit_file and conn_note_room.
+ * Threads: owner only, except for conn_transmit, conn_transmit_file, conn_wake and conn_note_room.
  */
 #ifndef WSGI_FCGI_NET_CONN_H
 #define WSGI_FCGI_NET_CONN_H
@@ -19,6 +19,7 @@
 
 #include <ev.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -159,12 +160,11 @@ struct conn {
 };
 
 enum {
-    CONN_OUT_HIGH = 131072, /* a thread that has more to send than fits below this waits... */
-    CONN_OUT_LOW = 32768,   /* ...until so little is left; one that has a part of a file, until nothing is */
-    CONN_CORK_MAX = 16384,  /* so much is collected while a connection is corked */
-    CONN_OUT_MAX =
-        16 << 20, /* more than this, beside the longest piece, which may be all of one answer, waits only when
-                                a peer sends requests and reads no answers */
+    CONN_OUT_HIGH = 131072,  /* a thread that has more to send than fits below this waits... */
+    CONN_OUT_LOW = 32768,    /* ...until so little is left; one that has a part of a file, until nothing is */
+    CONN_CORK_MAX = 16384,   /* so much is collected while a connection is corked */
+    CONN_OUT_MAX = 16 << 20, /* more than this, beside the longest piece, which may be all of an answer, waits only
+                                when a peer sends requests and reads no answers */
     CONN_DROP_MAX = 1 << 30, /* bytes that are read for nothing, so that a peer gets to its answer; more than that when
                                  a body may be larger */
     CONN_DROP_PACE = 10240,  /* bytes per second that have to come of them after the first... */
@@ -259,8 +259,12 @@ void conn_output_late(struct conn *c);
 /* Sends the pieces, which belong together, from the thread that runs a request. Waits while too much is waiting for
  * the peer already (and runs the loop meanwhile, or gives the baton away). Threads that wait for the same peer take
  * turns, one call each, so that the answers on a multiplexed connection advance side by side. Returns 0, or -1 with errno
- * EPIPE when the peer is gone, or ENOMEM. The GIL must not be held. */
-int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iovec *pieces, unsigned count);
+ * EPIPE when the peer is gone, or ENOMEM. The GIL must not be held.
+ *
+ * `gone`: nobody wants the answer any more (struct request). Who sets it calls conn_wake; a wait ends then, with nothing
+ * sent and nothing kept, and EPIPE. */
+int conn_transmit(struct conn *c, struct sched_thread *thread, const atomic_bool *gone, const struct iovec *pieces,
+                  unsigned count);
 
 /* The same for `head` (NULL: none) and `len` bytes of a regular file, which go out by sendfile(2) as far as the peer takes
  * them at once; the rest is read, and kept like any output, so that the connection ends and times out in the same way.
@@ -270,7 +274,11 @@ int conn_transmit(struct conn *c, struct sched_thread *thread, const struct iove
  * Returns how many bytes the file had, or -1 with errno EPIPE. It is fewer than `len` when the file has ended, or cannot
  * be read: with a `head` zeros stand in for the others then, so that a record is whole. The caller must let no peer take
  * such an answer for a good one. No SIGPIPE is raised, whatever the application has made of that signal. */
-ssize_t conn_transmit_file(struct conn *c, struct sched_thread *thread, const struct iovec *head, int fd, off_t offset,
-                           size_t len);
+ssize_t conn_transmit_file(struct conn *c, struct sched_thread *thread, const atomic_bool *gone,
+                           const struct iovec *head, int fd, off_t offset, size_t len);
+
+/* Lets every thread that waits for room look whether its answer is still wanted. Any thread that holds a request of the
+ * connection; the GIL must not be held. */
+void conn_wake(struct conn *c);
 
 #endif

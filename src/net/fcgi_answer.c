@@ -118,8 +118,10 @@ static int fcgi_put(struct request *r, const char *data, size_t len) {
 
 static int transmit_stored(struct fcgi_request *q) {
     struct iovec piece = {buf_head(&q->r.out), buf_len(&q->r.out)};
-    int failed = piece.iov_len ? conn_transmit(&q->c->conn, q->r.thread, &piece, 1) : 0;
-    buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
+    int failed = piece.iov_len ? conn_transmit(&q->c->conn, q->r.thread, &q->r.gone, &piece, 1) : 0;
+    /* What was given up is sent with the end of the answer, for which the rest of what is stored may be good. */
+    if (!failed || !request_is_gone(&q->r))
+        buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
     return failed;
 }
 
@@ -139,7 +141,7 @@ static int transmit_data(struct fcgi_request *q, const char *data, size_t len) {
             {(void *)(uintptr_t)zeros, fcgi_padding(n)},
         };
         bool stored = pieces[0].iov_len > 0;
-        int failed = conn_transmit(&q->c->conn, q->r.thread, pieces + !stored, stored ? 4 : 3);
+        int failed = conn_transmit(&q->c->conn, q->r.thread, &q->r.gone, pieces + !stored, stored ? 4 : 3);
         buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
         if (failed)
             return -1;
@@ -165,7 +167,7 @@ static ssize_t fcgi_send_file(struct request *r, int fd, off_t offset) {
     uint8_t header[FCGI_RECORD_HEADER];
     struct iovec piece = {header, sizeof header};
     fcgi_put_header(header, FCGI_STDOUT, q->id, REQUEST_FILE_BLOCK);
-    return conn_transmit_file(&q->c->conn, r->thread, &piece, fd, offset, REQUEST_FILE_BLOCK);
+    return conn_transmit_file(&q->c->conn, r->thread, &r->gone, &piece, fd, offset, REQUEST_FILE_BLOCK);
 }
 
 static int fcgi_error(struct request *r, const char *text, size_t len) {
@@ -178,11 +180,16 @@ static int fcgi_error(struct request *r, const char *text, size_t len) {
     return buf_len(&r->out) > STDERR_KEPT ? transmit_stored(q) : 0;
 }
 
+static void fcgi_given_up(struct request *r) {
+    conn_wake(&request_of(r)->c->conn);
+}
+
 const struct frontend_ops fcgi_frontend = {.name = "FastCGI",
                                            .put = fcgi_put,
                                            .send = fcgi_send,
                                            .send_file = fcgi_send_file,
                                            .error = fcgi_error,
+                                           .given_up = fcgi_given_up,
                                            .has_role = true};
 
 /* Streams that were used end with an empty record (FastCGI 1.0, 5.3). */

@@ -448,6 +448,7 @@ void fcgi_request_body_failed(struct fcgi_request *q) {
 
 void fcgi_request_gone(struct fcgi_request *q) {
     atomic_store(&q->r.gone, true);
+    conn_wake(&q->c->conn);
     fcgi_request_unhold(q);
     body_cut(&q->r.body, ECONNRESET);
 }

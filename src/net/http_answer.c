@@ -128,8 +128,10 @@ static int http_put(struct request *r, const char *data, size_t len) {
 
 static int transmit_stored(struct http_request *q) {
     struct iovec piece = {buf_head(&q->r.out), buf_len(&q->r.out)};
-    int failed = piece.iov_len ? conn_transmit(&q->c->conn, q->r.thread, &piece, 1) : 0;
-    buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
+    int failed = piece.iov_len ? conn_transmit(&q->c->conn, q->r.thread, &q->r.gone, &piece, 1) : 0;
+    /* What was given up is sent with the end of the answer, for which the rest of what is stored may be good. */
+    if (!failed || !request_is_gone(&q->r))
+        buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
     return failed;
 }
 
@@ -143,7 +145,7 @@ static int transmit_data(struct http_request *q, const char *data, size_t len) {
         {(void *)(uintptr_t)data, len},
         {(void *)(uintptr_t) "\r\n", chunked ? 2 : 0},
     };
-    int failed = conn_transmit(&q->c->conn, q->r.thread, pieces, sizeof pieces / sizeof *pieces);
+    int failed = conn_transmit(&q->c->conn, q->r.thread, &q->r.gone, pieces, sizeof pieces / sizeof *pieces);
     buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
     return failed;
 }
@@ -159,7 +161,7 @@ static int http_send(struct request *r, const char *data, size_t len) {
 
 /* The length was announced, so that the body is framed by it alone (RFC 9112, 6.3). */
 static ssize_t http_send_file(struct request *r, int fd, off_t offset) {
-    return conn_transmit_file(&request_of(r)->c->conn, r->thread, NULL, fd, offset, REQUEST_FILE_BLOCK);
+    return conn_transmit_file(&request_of(r)->c->conn, r->thread, &r->gone, NULL, fd, offset, REQUEST_FILE_BLOCK);
 }
 
 static int http_error(struct request *r, const char *text, size_t len) {
@@ -182,7 +184,11 @@ static void http_body_wanted(struct request *r) {
     struct http_request *q = request_of(r);
     struct iovec piece = {(void *)(uintptr_t)go_on, sizeof go_on - 1};
     if (atomic_exchange(&q->owes_continue, false) && !r->head_stored)
-        conn_transmit(&q->c->conn, r->thread, &piece, 1); /* an error shows when the answer is sent */
+        conn_transmit(&q->c->conn, r->thread, &r->gone, &piece, 1); /* an error shows when the answer is sent */
+}
+
+static void http_given_up(struct request *r) {
+    conn_wake(&request_of(r)->c->conn);
 }
 
 const struct frontend_ops http_frontend = {.name = "HTTP",
@@ -190,6 +196,7 @@ const struct frontend_ops http_frontend = {.name = "HTTP",
                                            .send = http_send,
                                            .send_file = http_send_file,
                                            .error = http_error,
+                                           .given_up = http_given_up,
                                            .body_wanted = http_body_wanted};
 
 int http_put_end(struct http_request *q) {

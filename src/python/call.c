@@ -43,9 +43,8 @@ void call_end(struct wsgi_call *call) {
     sem_t last;
     sem_init(&last, 0, 0);
     call->last = &last;
-    atomic_store(&r->gone, true);
-    body_abandon(&r->body);
     Py_BEGIN_ALLOW_THREADS
+    request_give_up(r);
     while (sem_wait(&last))
         ; /* EINTR */
     Py_END_ALLOW_THREADS

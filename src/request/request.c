@@ -78,6 +78,12 @@ int request_error(struct request *r, const char *text, size_t len) {
     return failed;
 }
 
+void request_give_up(struct request *r) {
+    atomic_store(&r->gone, true);
+    body_abandon(&r->body);
+    r->frontend->given_up(r);
+}
+
 static void want_body(struct request *r) {
     pthread_mutex_lock(&r->out_lock);
     r->frontend->body_wanted(r);

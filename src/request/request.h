@@ -44,6 +44,8 @@ struct frontend_ops {
     /* Passes text for the log of the web server on. Returns 0, or -1 as send does, or with errno ENOTSUP when the
      * protocol has no way to do so. Running thread, without the GIL. */
     int (*error)(struct request *r, const char *text, size_t len);
+    /* `gone` was set: threads that wait in send, send_file or error end with EPIPE. Running thread, without the GIL. */
+    void (*given_up)(struct request *r);
     /* The application waits for the body, of which nothing is there. NULL: that is of no interest. Running thread or one
      * that the application started, without the GIL. */
     void (*body_wanted)(struct request *r);
@@ -120,6 +122,10 @@ static inline bool request_is_gone(const struct request *r) {
 int request_send(struct request *r, const char *data, size_t len);
 ssize_t request_send_file(struct request *r, int fd, off_t offset);
 int request_error(struct request *r, const char *text, size_t len);
+
+/* The call has ended: threads of the application that send or read still end with EPIPE or ECONNRESET, soon. Running
+ * thread, without the GIL. */
+void request_give_up(struct request *r);
 
 /* Copies up to `len` bytes of the body to `out`, waiting for at least one. Returns how many, 0 at the end, or -1 with
  * errno: ECONNABORTED the peer sent fewer bytes than announced, ECONNRESET it is gone, EFBIG too large, EAGAIN no

@@ -2,6 +2,7 @@
 dropped, what waits is called, what runs is told, by whatever it does next, and close() is called. Other requests do not
 notice."""
 import json
+import select
 import socket
 
 import pytest
@@ -242,3 +243,16 @@ def test_abort_without_keeping_the_connection(server, gate):
         assert gate.arrived().text == "gone"
         assert connection.read_response(6).complete
         assert connection.at_eof()
+
+
+def test_abort_of_a_call_that_waits_for_room(server, gate):
+    """It is told although the peer takes nothing; what was begun to be sent is whole."""
+    with server.connect() as connection:
+        connection.send(request(params("/writes-on", query="gate=" + gate.path), id=6, keep=True))
+        assert select.select([connection.sock], [], [], fcgi.PATIENCE)[0]
+        for _ in range(50):
+            good(server.ask("/hello"))
+        connection.send(ABORT)
+        assert gate.arrived().text == "BrokenPipeError"
+        assert connection.read_response(6).complete
+        good(connection.ask("/hello", id=6))

@@ -1,7 +1,11 @@
 """Threads that the application starts use their request while the loop, calls and the ends of other requests go on."""
+import socket
+import struct
+
 import pytest
 
 from fcgi import params, request
+from test_fcgi import good
 
 OVER_HTTP = True
 BODY = b"0123456789abcdef" * 40000
@@ -42,3 +46,23 @@ def test_peers_that_leave_while_helpers_read_and_write(server, gate):
             connection.close()
         for _ in connections:
             assert gate.arrived().text == "closed"
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_helper_that_waits_for_room_ends_with_its_call(start, gate, leaves):
+    """Whether the client goes, or stays and reads nothing, for which there is no limit here."""
+    server = start("faultapp", "--idle-timeout", 0)
+    with server.connect() as connection:
+        # Over HTTP a first piece of any size is kept.
+        first = 64 << 20 if server.speaks_http else 1
+        connection.send(request(params("/return-while-waiting", query="gate=%s&first=%d" % (gate.path, first))))
+        gate.arrived().release()
+        if leaves:
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+        # The latter when it came too late to wait.
+        text = gate.arrived().text
+        assert text in ("BrokenPipeError", "RuntimeError")
+        if not leaves and text == "BrokenPipeError":
+            assert not connection.read_response(1).complete
+    good(server.ask("/hello"))

@@ -38,6 +38,7 @@ static bool no_sendfile;   /* it fails, as for a file system that has none */
 static atomic_uint sendfile_calls;
 static atomic_size_t sendfile_bytes;
 static atomic_uint transmitted; /* pieces */
+static atomic_bool unwanted;    /* what is transmitted */
 
 /* Takes the place of sched_will_block (local.mk: --wrap): the threads here are not the scheduler's. */
 bool __wrap_sched_will_block(struct sched_thread *thread);
@@ -111,6 +112,7 @@ static void setup(void) {
     atomic_store(&sendfile_calls, 0);
     atomic_store(&sendfile_bytes, 0);
     atomic_store(&transmitted, 0);
+    atomic_store(&unwanted, false);
     conn_alloc_init(&c);
     conn_init(&c, lane, pair[0], true, &ops);
 }
@@ -150,7 +152,7 @@ static void *write_pieces(void *arg) {
     int fd = file_of(piece, len);
     for (unsigned i = 0; i < w->rounds && !w->error; i++) {
         const struct iovec v = {piece, len}, head = {piece, 1};
-        if (w->file ? conn_transmit_file(&c, NULL, &head, fd, 1, len - 1) < 0 : conn_transmit(&c, NULL, &v, 1) < 0)
+        if (w->file ? conn_transmit_file(&c, NULL, &unwanted, &head, fd, 1, len - 1) < 0 : conn_transmit(&c, NULL, &unwanted, &v, 1) < 0)
             w->error = errno;
         atomic_fetch_add(&transmitted, 1);
     }
@@ -209,6 +211,10 @@ static void block(void) {
     ev_run(lane->loop, EVRUN_NOWAIT);
 }
 
+static void output(const char *text) {
+    conn_output(&c, text, strlen(text));
+}
+
 /* _i: all from memory, all from files, or some of each. */
 static bool has_file(int kind, unsigned writer) {
     return kind == 1 || (kind == 2 && writer % 2);
@@ -262,6 +268,49 @@ START_TEST(all_turns_end_with_the_connection)
         ck_assert_int_eq(writers[i].error, EPIPE);
     }
     ck_assert_uint_eq(turns(), 0);
+}
+END_TEST
+
+/* The connection goes on: of what nobody wants nothing is sent. */
+START_TEST(all_turns_end_with_the_request)
+{
+    struct writer writers[WRITERS] = {{.letter = 'a'}, {.letter = 'b'}, {.letter = 'c'}};
+    char seen[1024] = "";
+    block();
+    for (unsigned i = 0; i < WRITERS; i++) {
+        writers[i].rounds = 1;
+        writers[i].file = has_file(_i, i);
+        ck_assert_int_eq(pthread_create(&writers[i].thread, NULL, write_pieces, &writers[i]), 0);
+        await_turns(i + 1);
+    }
+    conn_wake(&c);
+    atomic_store(&unwanted, true);
+    conn_wake(&c);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        pthread_join(writers[i].thread, NULL);
+        ck_assert_int_eq(writers[i].error, EPIPE);
+    }
+    ck_assert_uint_eq(turns(), 0);
+    output("d");
+    receive_rest(seen);
+    ck_assert_int_eq(c.state, CONN_OPEN);
+    ck_assert_str_eq(seen + 1, "d"); /* the first are the zeros */
+}
+END_TEST
+
+static bool loop_forgets(void) {
+    atomic_store(&unwanted, true);
+    return true;
+}
+
+START_TEST(the_request_ends_in_the_loop)
+{
+    struct writer writer = {.letter = 'a', .rounds = 1, .file = _i};
+    block();
+    loop_run = loop_forgets;
+    write_pieces(&writer);
+    ck_assert_int_eq(writer.error, EPIPE);
+    ck_assert_int_eq(c.state, CONN_OPEN);
 }
 END_TEST
 
@@ -357,10 +406,6 @@ END_TEST
 
 /* Corked connections. */
 
-static void output(const char *text) {
-    conn_output(&c, text, strlen(text));
-}
-
 static bool something_came(void) {
     struct pollfd p = {.fd = peer, .events = POLLIN};
     return poll(&p, 1, 0) == 1;
@@ -405,7 +450,7 @@ START_TEST(corked_output_and_that_of_a_thread)
     const struct iovec piece = {(void *)(uintptr_t) "two", 3};
     conn_cork(&c);
     output("one,");
-    ck_assert_int_eq(conn_transmit(&c, NULL, &piece, 1), 0);
+    ck_assert_int_eq(conn_transmit(&c, NULL, &unwanted, &piece, 1), 0);
     if (_i)
         ev_run(lane->loop, EVRUN_NOWAIT);
     output(",three");
@@ -603,7 +648,7 @@ START_TEST(a_file_is_sent_behind_its_head)
     int fd = pattern_file();
     ck_assert_int_eq(lseek(fd, 5, SEEK_SET), 5);
     no_sendfile = _i;
-    ck_assert_int_eq(conn_transmit_file(&c, NULL, &head, fd, 1, FILE_LEN - 2), FILE_LEN - 2);
+    ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, &head, fd, 1, FILE_LEN - 2), FILE_LEN - 2);
     ck_assert_uint_eq(receive_all(got, sizeof got, 0), 4 + FILE_LEN - 2);
     ck_assert_mem_eq(got, "head", 4);
     ck_assert_mem_eq(got + 4, pattern + 1, FILE_LEN - 2);
@@ -615,7 +660,7 @@ END_TEST
 
 static void *send_pattern(void *arg) {
     int *fd = arg;
-    ck_assert_int_eq(conn_transmit_file(&c, NULL, NULL, *fd, 0, FILE_LEN), FILE_LEN);
+    ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, NULL, *fd, 0, FILE_LEN), FILE_LEN);
     return NULL;
 }
 
@@ -664,7 +709,7 @@ START_TEST(zeros_stand_in_for_what_a_file_has_not)
     unsigned have = lengths[_i] ? lengths[_i] - 1 : 0;
     int fd = pattern_file();
     ck_assert_int_eq(ftruncate(fd, lengths[_i]), 0);
-    ck_assert_int_eq(conn_transmit_file(&c, NULL, &head, fd, 1, FILE_LEN), have);
+    ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, &head, fd, 1, FILE_LEN), have);
     ck_assert_uint_eq(receive_all(got, sizeof got, 0), 4 + FILE_LEN);
     memcpy(expected, pattern + 1, have);
     ck_assert_mem_eq(got + 4, expected, FILE_LEN);
@@ -679,7 +724,7 @@ START_TEST(nothing_stands_in_without_a_head)
     unsigned have = lengths[_i];
     int fd = pattern_file();
     ck_assert_int_eq(ftruncate(fd, have), 0);
-    ck_assert_int_eq(conn_transmit_file(&c, NULL, NULL, fd, 0, FILE_LEN), have);
+    ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, NULL, fd, 0, FILE_LEN), have);
     if (have)
         ck_assert_uint_eq(receive_all(got, have, 0), have);
     ck_assert_mem_eq(got, pattern, have);
@@ -691,7 +736,7 @@ END_TEST
 START_TEST(a_file_that_cannot_be_read_is_zeros)
 {
     static char got[1005], expected[1000];
-    ck_assert_int_eq(conn_transmit_file(&c, NULL, &head, -1, 0, 1000), 0);
+    ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, &head, -1, 0, 1000), 0);
     ck_assert_uint_eq(receive_all(got, sizeof got, 0), 1004);
     ck_assert_mem_eq(got + 4, expected, 1000);
 }
@@ -706,16 +751,16 @@ START_TEST(a_peer_that_is_gone_sends_no_signal)
     close(peer);
     peer = -1;
     if (_i) /* sendfile is the first to know */
-        ck_assert_int_eq(conn_transmit_file(&c, NULL, NULL, fd, 0, FILE_LEN), FILE_LEN);
+        ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, NULL, fd, 0, FILE_LEN), FILE_LEN);
     else {
-        ck_assert_int_eq(conn_transmit_file(&c, NULL, &head, fd, 0, FILE_LEN), -1);
+        ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, &head, fd, 0, FILE_LEN), -1);
         ck_assert_int_eq(errno, EPIPE);
     }
     ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, NULL, &mask), 0);
     ck_assert_int_eq(sigismember(&mask, SIGPIPE), 0);
     while (c.state != CONN_CLOSED)
         ev_run(lane->loop, EVRUN_ONCE);
-    ck_assert_int_eq(conn_transmit_file(&c, NULL, &head, fd, 0, FILE_LEN), -1);
+    ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, &head, fd, 0, FILE_LEN), -1);
     ck_assert_int_eq(errno, EPIPE);
     close(fd);
 }
@@ -729,10 +774,12 @@ int main(void) {
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, turns_are_taken_in_order, 0, 3);
     tcase_add_loop_test(tc, all_turns_end_with_the_connection, 0, 3);
+    tcase_add_loop_test(tc, all_turns_end_with_the_request, 0, 3);
     tcase_add_test(tc, a_short_piece_waits_behind_others);
     tcase_add_loop_test(tc, who_waits_runs_the_loop, 0, 2);
     tcase_add_loop_test(tc, who_runs_the_loop_is_behind_those_who_wait, 0, 2);
     tcase_add_loop_test(tc, the_connection_ends_in_the_loop, 0, 2);
+    tcase_add_loop_test(tc, the_request_ends_in_the_loop, 0, 2);
     tcase_add_test(tc, corked_output_leaves_together);
     tcase_add_loop_test(tc, corked_output_and_that_of_a_thread, 0, 2);
     tcase_add_test(tc, a_cork_does_not_hold_much);

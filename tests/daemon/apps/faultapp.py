@@ -107,6 +107,18 @@ def two_writers(environ, start_response, query):
 
 
 @route
+def writes_on(environ, start_response, query):
+    """Writes until it may not; tells the gate why."""
+    write = start_response("200 OK", [("Content-Type", "text/plain")])
+    try:
+        while True:
+            write(b"a" * 100000)
+    except OSError as error:
+        knock(query["gate"], type(error).__name__).close()
+    return []
+
+
+@route
 def hold_gil(environ, start_response, query):
     """Waits at the gate in C, without giving the interpreter away."""
     read = ctypes.PyDLL(None).read
@@ -149,6 +161,25 @@ def return_while_writing(environ, start_response, query):
     writer = threading.Thread(target=lambda: attempt(write, b"a" * (64 << 20)))
     writer.start()
     visit(query["gate"], "writing")
+    return []
+
+
+@route
+def return_while_waiting(environ, start_response, query):
+    """Returns while a thread of its own waits for room in write(); it tells the gate how that ends."""
+    write, begun = start_response("200 OK", [("Content-Type", "text/plain")]), threading.Event()
+
+    def fill():
+        write(b"a" * int(query["first"]))
+        begun.set()
+        try:
+            write(b"a" * (64 << 20))
+        except Exception as error:
+            knock(query["gate"], type(error).__name__).close()
+
+    threading.Thread(target=fill).start()
+    begun.wait()
+    visit(query["gate"], "waits")
     return []
 
 
