@@ -10,16 +10,17 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
 static int wake_pipe[2] = {-1, -1};
-static const struct listener_set *volatile sockets;
-static volatile sig_atomic_t stop_signal, stop_count;
+static const struct listener_set *_Atomic sockets;
+static atomic_int stop_signal, stop_count; /* a handler runs on any thread, also on several at once */
 static const int numbers[2] = {SIGTERM, SIGINT};
 static struct sigaction before[2]; /* of each of them */
 static bool chain[2];
-static volatile sig_atomic_t unchained[2]; /* have come, and the application's handler was not told */
+static atomic_bool unchained[2]; /* have come, and the application's handler was not told */
 static pid_t server_pid;
 
 /* The end that comes in any case. */
@@ -107,13 +108,14 @@ static void stop_handler(int number, siginfo_t *info, void *context) {
     }
     if (!is_own(info) && stop_count++) {
         say("wsgi-fcgi: second signal: ending at once\n");
-        if (sockets)
-            listener_unlink_all(sockets->items, sockets->count);
+        const struct listener_set *listeners = sockets;
+        if (listeners)
+            listener_unlink_all(listeners->items, listeners->count);
         _exit(128 + number);
     }
-    unchained[which] = 1;
-    if (!stop_signal)
-        stop_signal = number;
+    unchained[which] = true;
+    int none = 0;
+    atomic_compare_exchange_strong(&stop_signal, &none, number);
     ssize_t n = write(wake_pipe[1], "", 1);
     (void)n; /* a full pipe wakes the main thread as well */
     errno = error;
@@ -142,9 +144,8 @@ void signals_set_sockets(const struct listener_set *listeners) {
 bool signals_chain(void) {
     bool any = false;
     for (int which = 0; which < 2; which++) {
-        if (!unchained[which])
+        if (!atomic_exchange(&unchained[which], false))
             continue;
-        unchained[which] = 0;
         if (chain[which])
             before[which].sa_handler(numbers[which]);
         any |= chain[which];
