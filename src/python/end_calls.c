@@ -8,23 +8,29 @@
 #include "python/interp.h"
 
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
-static PyObject *kill_end(PyObject *original, PyObject *args, PyObject *keywords);
-static PyObject *raise_end(PyObject *original, PyObject *args, PyObject *keywords);
-static PyObject *exit_end(PyObject *original, PyObject *args, PyObject *keywords);
+static PyObject *kill_end(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+static PyObject *raise_end(PyObject *self, PyObject *arg);
+static PyObject *exit_end(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names);
 
+typedef PyObject *fast_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+typedef PyObject *keyword_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names);
+
+/* PyCFunction is the type that all conventions are kept as. */
 static struct end_call {
-    const char *module;
-    PyMethodDef method;
-    PyObject *original, *replacement; /* while it is replaced */
+    const char *module, *name;
+    int flags; /* its calling convention */
+    PyCFunction replacement;
+    PyMethodDef *method; /* while it is replaced */
+    PyCFunction original;
 } calls[] = {
-    {.module = "os", .method = {"kill", (PyCFunction)(void (*)(void))kill_end, METH_VARARGS | METH_KEYWORDS, NULL}},
-    {.module = "signal",
-     .method = {"raise_signal", (PyCFunction)(void (*)(void))raise_end, METH_VARARGS | METH_KEYWORDS, NULL}},
-    {.module = "os", .method = {"_exit", (PyCFunction)(void (*)(void))exit_end, METH_VARARGS | METH_KEYWORDS, NULL}},
+    {"posix", "kill", METH_FASTCALL, (PyCFunction)(void (*)(void))kill_end, NULL, NULL},
+    {"_signal", "raise_signal", METH_O, raise_end, NULL, NULL},
+    {"posix", "_exit", METH_FASTCALL | METH_KEYWORDS, (PyCFunction)(void (*)(void))exit_end, NULL, NULL},
 };
-enum { CALLS = sizeof calls / sizeof *calls };
+enum { KILL, RAISE, EXIT, CALLS };
 static unsigned long main_thread;
 
 /* A handler may fork, and other threads may have reasons of their own. */
@@ -48,58 +54,60 @@ static PyObject *end_with(int status) {
     return NULL;
 }
 
-/* What is wrong with the arguments is for the original to say. */
-static PyObject *call_original(PyObject *original, PyObject *args, PyObject *keywords) {
+/* What is wrong with an argument is for the original to say. */
+static bool get_int(PyObject *object, int *value) {
+    long wide = PyLong_AsLong(object);
+    *value = (int)wide;
+    bool failed = (wide == -1 && PyErr_Occurred()) || *value != wide;
     PyErr_Clear();
-    return PyObject_Call(original, args, keywords);
+    return !failed;
 }
 
-static PyObject *kill_end(PyObject *original, PyObject *args, PyObject *keywords) {
-    long pid;
-    int number;
-    if (!keywords && PyArg_ParseTuple(args, "li", &pid, &number) && pid == (long)getpid() && is_handler() &&
+static PyObject *kill_end(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    int pid, number;
+    if (nargs == 2 && is_handler() && get_int(args[0], &pid) && pid == getpid() && get_int(args[1], &number) &&
         is_deadly(number))
         return end_with(0);
-    return call_original(original, args, keywords);
+    return ((fast_call *)(void (*)(void))calls[KILL].original)(self, args, nargs);
 }
 
-static PyObject *raise_end(PyObject *original, PyObject *args, PyObject *keywords) {
+static PyObject *raise_end(PyObject *self, PyObject *arg) {
     int number;
-    if (!keywords && PyArg_ParseTuple(args, "i", &number) && is_handler() && is_deadly(number))
+    if (is_handler() && get_int(arg, &number) && is_deadly(number))
         return end_with(0);
-    return call_original(original, args, keywords);
+    return calls[RAISE].original(self, arg);
 }
 
-static PyObject *exit_end(PyObject *original, PyObject *args, PyObject *keywords) {
-    static char name[] = "status";
-    char *names[] = {name, NULL};
+/* Its one argument may have a name, which is for the original to check. */
+static PyObject *exit_end(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names) {
     int status;
-    if (PyArg_ParseTupleAndKeywords(args, keywords, "i", names, &status) && is_handler())
+    bool named = names && PyTuple_GET_SIZE(names);
+    bool right = named ? !nargs && PyTuple_GET_SIZE(names) == 1 &&
+                             !PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "status")
+                       : nargs == 1;
+    if (right && is_handler() && get_int(args[0], &status))
         return end_with(status);
-    return call_original(original, args, keywords);
+    return ((keyword_call *)(void (*)(void))calls[EXIT].original)(self, args, nargs, names);
 }
 
+/* Returns 0, or -1 with an exception. */
 static int replace(struct end_call *call) {
     PyObject *module = PyImport_ImportModule(call->module);
-    int failed = -1;
-    call->original = module ? PyObject_GetAttrString(module, call->method.ml_name) : NULL;
-    call->replacement = call->original ? PyCFunction_New(&call->method, call->original) : NULL;
-    if (call->replacement)
-        failed = PyObject_SetAttrString(module, call->method.ml_name, call->replacement);
+    PyObject *function = module ? PyObject_GetAttrString(module, call->name) : NULL;
+    PyMethodDef *method =
+        function && PyCFunction_Check(function) ? ((PyCFunctionObject *)(void *)function)->m_ml : NULL;
+    Py_XDECREF(function);
     Py_XDECREF(module);
-    return failed;
-}
-
-static void put_back(struct end_call *call) {
-    PyObject *module = call->replacement ? PyImport_ImportModule(call->module) : NULL;
-    PyObject *now = module ? PyObject_GetAttrString(module, call->method.ml_name) : NULL;
-    if (now && now == call->replacement) /* else the application has put something there */
-        (void)PyObject_SetAttrString(module, call->method.ml_name, call->original);
-    Py_XDECREF(now);
-    Py_XDECREF(module);
-    Py_CLEAR(call->replacement);
-    Py_CLEAR(call->original);
-    PyErr_Clear();
+    if (!function)
+        return -1;
+    if (!method || method->ml_flags != call->flags || strcmp(method->ml_name, call->name)) {
+        PyErr_Format(PyExc_TypeError, "%s.%s is not that of Python", call->module, call->name);
+        return -1;
+    }
+    call->original = method->ml_meth;
+    call->method = method;
+    method->ml_meth = call->replacement;
+    return 0;
 }
 
 void end_calls_replace(void) {
@@ -112,6 +120,9 @@ void end_calls_replace(void) {
 }
 
 void end_calls_put_back(void) {
-    for (size_t i = 0; i < CALLS; i++)
-        put_back(&calls[i]);
+    for (size_t i = 0; i < CALLS; i++) {
+        if (calls[i].method)
+            calls[i].method->ml_meth = calls[i].original;
+        calls[i].method = NULL;
+    }
 }

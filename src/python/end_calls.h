@@ -3,8 +3,10 @@
  * neither threads be joined nor functions of atexit come. While handlers run they raise SystemExit instead, so that the end
  * is that of sys.exit: status 0, or that of os._exit.
  *
- * The functions are replaced in their modules for that, for the main thread alone, and not in a child that it forks. What an
- * application has taken from there before ("from os import kill") stays what it is.
+ * What is replaced is the C function behind them, in the method table of Python's own module: that is what the names lead
+ * to, wherever they were taken from ("from os import kill"), in whatever copy of a module (ddtrace loads modules of the
+ * standard library twice), and behind a wrapper. For the main thread alone, and not in a child that it forks: for all
+ * others the replacements call what they stand for. Not reached is who calls the C library itself (ctypes).
  *
  * Threads: the main thread, GIL held. No exception is left.
  */

@@ -9,13 +9,14 @@ import served
 from fcgi import params, request
 
 
+@pytest.mark.parametrize("unload", ["auto", "0"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stop(gate, number):
-    """What ddtrace-run does is to put this directory on Python's path. Where gevent is installed, it loads the modules of
-    the standard library twice, unless told otherwise: its own copy of `signal` is out of reach (python/end_calls.h)."""
+def test_stop(gate, number, unload):
+    """What ddtrace-run does is to put this directory on Python's path. Where gevent is installed, as here, it keeps copies
+    of its own of the modules of the standard library, `signal` among them, unless told otherwise."""
     bootstrap = os.path.join(os.path.dirname(importlib.util.find_spec("ddtrace").origin), "bootstrap")
     server = served.serve("signalapp", PYTHONPATH=bootstrap, GATE=gate.path, DD_INSTRUMENTATION_TELEMETRY_ENABLED="false",
-                          DD_TRACE_AGENT_URL="http://127.0.0.1:9", DD_UNLOAD_MODULES_FROM_SITECUSTOMIZE="0",
+                          DD_TRACE_AGENT_URL="http://127.0.0.1:9", DD_UNLOAD_MODULES_FROM_SITECUSTOMIZE=unload,
                           DD_REMOTE_CONFIGURATION_ENABLED="false")
     try:
         connection = server.connect()

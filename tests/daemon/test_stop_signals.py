@@ -14,7 +14,8 @@ from fcgi import params, request
 
 OVER_HTTP = True
 APP = "stopapp"
-STATUS = {"again": 0, "kill": 0, "_exit": 3, "exit": 4, "return": 0, "other": 0, "interrupt": 0, "chained": 0}
+STATUS = {"again": 0, "kill": 0, "taken": 0, "copy": 0, "_exit": 3, "_exit taken": 3, "exit": 4, "return": 0, "other": 0,
+          "interrupt": 0, "chained": 0}
 
 
 def hold(server, gate, path="/gate", **more):
@@ -118,6 +119,18 @@ def test_timer_of_the_application(start, gate):
     assert json.loads(connection.read_response(1).body) == "ticked"
     assert server.wait_exit() == 0, server.log()
     assert "did not end in time" not in server.log()
+
+
+def test_deadline_without_the_timers_of_the_application(start, gate):
+    """No call of the application's takes the end of a stop away."""
+    server = start(APP, "--graceful-timeout", "0.1", env={"GATE": gate.path})
+    with hold(server, gate, "/disarms"):
+        visitor = gate.arrived()
+        server.signal(signal.SIGTERM)
+        until(lambda: refuses(server), "new connections to be refused", server.log)
+        visitor.release()
+        assert server.wait_exit() == 0, server.log()
+    server.wait_log("the interpreter did not end in time: ending without it")
 
 
 @pytest.mark.parametrize("handle", ["", "SIGINT"])

@@ -1,10 +1,13 @@
 """Signals that end the process, and what applications do at them. `GATE` in the environment is where it reports, `HANDLE`
 names the signals that it handles, and `HOW` how its handler ends."""
 import _thread
+import ctypes
+import importlib
 import os
 import signal
 import sys
 import threading
+from os import _exit, kill as kill_taken
 
 import wsgiapp
 from gateway import visit
@@ -12,6 +15,9 @@ from signalapp import report
 from wsgiapp import reply, route
 
 running = set()
+del sys.modules["signal"]
+copied = importlib.import_module("signal")
+sys.modules["signal"] = signal
 
 
 def again(number):
@@ -23,6 +29,18 @@ def again(number):
 def kill(number):
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+def taken(number):
+    """By a function that was taken from its module before."""
+    signal.signal(number, signal.SIG_DFL)
+    kill_taken(os.getpid(), number)
+
+
+def copy(number):
+    """By another copy of the module, as ddtrace makes one where gevent is installed."""
+    copied.signal(number, copied.SIG_DFL)
+    copied.raise_signal(number)
 
 
 def other(number):
@@ -38,8 +56,9 @@ def chained(number):
     before[number](number, None)
 
 
-HOW = {"again": again, "kill": kill, "_exit": lambda number: os._exit(3), "exit": lambda number: sys.exit(4),
-       "return": lambda number: None, "other": other, "interrupt": interrupt, "chained": chained}
+HOW = {"again": again, "kill": kill, "taken": taken, "copy": copy, "_exit": lambda number: os._exit(3),
+       "_exit taken": lambda number: _exit(status=3), "exit": lambda number: sys.exit(4), "return": lambda number: None,
+       "other": other, "interrupt": interrupt, "chained": chained}
 
 
 def handler(number, frame):
@@ -65,6 +84,16 @@ def ticking(environ, start_response, query):
         ticks.acquire()
     signal.setitimer(signal.ITIMER_REAL, 0)
     return reply(start_response, "ticked")
+
+
+@route
+def disarms(environ, start_response, query):
+    """Takes away every timer that it can, and then keeps the interpreter to itself."""
+    visit(query["gate"])
+    signal.alarm(0)
+    for timer in signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF:
+        signal.setitimer(timer, 0)
+    ctypes.PyDLL(None).sleep(1000)
 
 
 @route
