@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -72,16 +73,19 @@ static const char *from_start(const char *path) {
     return made->text;
 }
 
-static const char *address_from_start(const char *address) {
+/* A directory may be too deep for its sockets to have absolute addresses: then the relative one is left, which means the
+ * same as long as nobody changes to another directory. */
+static const char *address_from_start(const char *address, bool moves) {
     const char *path = address_path(address);
-    return path && path[0] ? from_start(path) : address;
+    const char *absolute = path && path[0] ? from_start(path) : address;
+    return !moves && strlen(absolute) >= sizeof((struct sockaddr_un *)0)->sun_path ? address : absolute;
 }
 
 static void resolve_paths(struct options *o) {
     for (size_t i = 0; i < o->sockets.count; i++)
-        o->sockets.items[i] = address_from_start(o->sockets.items[i]);
+        o->sockets.items[i] = address_from_start(o->sockets.items[i], o->chdir);
     for (size_t i = 0; i < o->http.count; i++)
-        o->http.items[i] = address_from_start(o->http.items[i]);
+        o->http.items[i] = address_from_start(o->http.items[i], o->chdir);
     for (size_t i = 0; i < o->pythonpath.count; i++)
         o->pythonpath.items[i] = from_start(o->pythonpath.items[i]);
     o->spool_dir = from_start(o->spool_dir);

@@ -96,6 +96,19 @@ def test_relative_path(start, directory):
     assert not os.path.exists(path)
 
 
+def test_relative_path_in_a_deep_directory(start, directory):
+    """Where an absolute path is too long for a socket address."""
+    deep = os.path.join(directory, "d" * 100, "d" * 100)
+    os.makedirs(os.path.join(deep, "run"))
+    path, short = os.path.join(deep, "run", "app.sock"), os.path.join(directory, "short", "app.sock")
+    os.symlink(os.path.dirname(path), os.path.dirname(short))
+    for address in "run/app.sock", "unix:run/app.sock":
+        server = start("wsgiapp", socket=address, address=short, cwd=deep, env={"PYTHONPATH": daemon.APPS})
+        hello(short)
+        server.stop()
+        assert not os.path.exists(path)
+
+
 def test_several_sockets(start, directory):
     port = free_port()
     second = os.path.join(directory, "second.sock")
