@@ -88,12 +88,13 @@ def ticking(environ, start_response, query):
 
 @route
 def disarms(environ, start_response, query):
-    """Takes away every timer that it can, and then keeps the interpreter to itself."""
+    """Takes away the timer of the process again and again, and keeps the interpreter to itself."""
+    libc = ctypes.PyDLL(None)  # its calls keep the lock of the interpreter
+    sys.setswitchinterval(1000)
     visit(query["gate"])
-    signal.alarm(0)
-    for timer in signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF:
-        signal.setitimer(timer, 0)
-    ctypes.PyDLL(None).sleep(1000)
+    while True:
+        signal.alarm(0)
+        libc.usleep(1000)
 
 
 @route
