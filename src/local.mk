@@ -126,6 +126,7 @@ src_libpyapp_a_SOURCES = \
 	src/python/input.c \
 	src/python/interp.c src/python/interp.h \
 	src/python/names.c src/python/names.h \
+	src/python/pending.c src/python/pending.h \
 	src/python/plan.c src/python/plan.h \
 	src/python/spare.h \
 	src/python/pysignal.c src/python/pysignal.h \

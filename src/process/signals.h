@@ -34,13 +34,14 @@ bool signals_chain(void);
 int signals_stop(void);
 
 enum {
-    SIGNALS_PYTHON = 1,      /* a handler in Python is to be called */
+    SIGNALS_PYTHON = 1,      /* a handler in Python, or what is pending, is to be called */
     SIGNALS_PYTHON_TERM = 2, /* for SIGTERM, */
     SIGNALS_PYTHON_INT = 4   /* for SIGINT: as none of them reaches Python by itself, something has called
                                 PyErr_SetInterruptEx (_thread.interrupt_main) */
 };
 
-/* Empties the pipe. Returns what Python wrote to it: it writes the number of a signal, all others write zeros. */
+/* Empties the pipe. Returns what was written to it for Python: the number of a signal, or another one (PENDING_BYTE of
+ * python/pending.h); all others write zeros. */
 unsigned signals_drain(void);
 
 /* Ends the process with this status after so many seconds, whatever it is doing then: on a thread, which the first call

@@ -9,6 +9,9 @@
 #include "python/compat.h"
 #include "python/end_calls.h"
 #include "python/interp.h"
+#include "python/pending.h"
+
+enum { FAILURES_MAX = 64 }; /* in a row; more than can be pending at a time */
 
 static PyThreadState *main_state;
 static int wakeup_fd = -1;
@@ -35,6 +38,7 @@ static PyObject *forked(PyObject *self, PyObject *unused) {
     if (fd != wakeup_fd)
         again = set_wakeup(fd); /* it is the application's own */
     wakeup_fd = -1;
+    pending_set_wakeup(-1);
     Py_XDECREF(again);
     Py_XDECREF(old);
     PyErr_Clear();
@@ -64,6 +68,8 @@ void pysignal_set_wakeup(int fd) {
     else
         interp_print_error("signal handlers of the application will run late");
     Py_XDECREF(old);
+    pending_set_wakeup(fd);
+    pending_wake(); /* for what was left while the application was loaded */
 }
 
 bool pysignal_is_handled(int number) {
@@ -89,25 +95,61 @@ static void tell_interrupt(void) {
     Py_END_ALLOW_THREADS
 }
 
+struct failure {
+    const char *what;
+    PyObject *exc;
+};
+
+/* Returns what has raised an exception, or NULL. After one in a pending call those behind it are still pending. */
+static const char *run_some(void) {
+    if (PyErr_CheckSignals())
+        return "a signal handler of the application raised an exception";
+    if (Py_MakePendingCalls())
+        return "a function that was left to the main thread (Py_AddPendingCall) raised an exception";
+    return NULL;
+}
+
+/* Returns how many have raised an exception: new references. None of them is looked at yet: code of Python that does so would
+ * run what is still pending, and get its exceptions. */
+static size_t run_all(struct failure failures[static FAILURES_MAX]) {
+    const char *what;
+    size_t n = 0;
+    while (n < FAILURES_MAX && !child_is() && (what = run_some()))
+        failures[n++] = (struct failure){what, compat_err_take()};
+    if (n == FAILURES_MAX)
+        pending_wake(); /* not for ever: they may leave further ones */
+    return n;
+}
+
+/* Returns whether the process is to end. Takes the reference. */
+static bool look_at(struct failure *failure, bool interrupted, int *status) {
+    bool end = false;
+    if (!failure->exc)
+        return false;
+    PyErr_SetObject((PyObject *)Py_TYPE(failure->exc), failure->exc);
+    Py_DECREF(failure->exc);
+    if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        int wanted = interp_take_exit_status();
+        if (!*status)
+            *status = wanted;
+        end = true;
+    } else if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+        PyErr_Clear();
+        if (interrupted)
+            tell_interrupt();
+        end = !interrupted;
+    } else
+        interp_print_error(failure->what);
+    return end;
+}
+
 static bool run_handlers(bool interrupted, int *status) {
+    struct failure failures[FAILURES_MAX];
     bool end = false;
     end_calls_replace();
-    while (PyErr_CheckSignals()) {
-        if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
-            int wanted = interp_take_exit_status();
-            if (!*status)
-                *status = wanted;
-            end = true;
-        } else if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-            PyErr_Clear();
-            if (interrupted)
-                tell_interrupt();
-            end |= !interrupted;
-        } else
-            interp_print_error("a signal handler of the application raised an exception");
-        if (child_is())
-            child_end();
-    }
+    size_t n = run_all(failures);
+    for (size_t i = 0; i < n; i++)
+        end |= look_at(&failures[i], interrupted, status);
     if (child_is())
         child_end();
     end_calls_put_back();

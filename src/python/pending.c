@@ -1,0 +1,45 @@
+#include "config.h"
+
+#include <Python.h>
+
+#include "python/pending.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef int pending_add(int (*function)(void *), void *arg);
+
+static atomic_int wakeup_fd = -1;
+
+void pending_set_wakeup(int fd) {
+    atomic_store(&wakeup_fd, fd);
+}
+
+void pending_wake(void) {
+    int fd = atomic_load(&wakeup_fd), error = errno;
+    if (fd >= 0) {
+        ssize_t n = write(fd, &(unsigned char){PENDING_BYTE}, 1);
+        (void)n; /* a full pipe wakes the main thread as well */
+    }
+    errno = error;
+}
+
+/* Weak: where libpython is an archive, its own function is the one. */
+__attribute__((weak, visibility("default"))) int Py_AddPendingCall(int (*function)(void *), void *arg) {
+    static _Atomic(pending_add *) python;
+    pending_add *add = atomic_load(&python);
+    if (!add) {
+        void *symbol = dlsym(RTLD_NEXT, "Py_AddPendingCall");
+        if (!symbol)
+            return -1; /* as if there was no room */
+        memcpy(&add, &symbol, sizeof add);
+        atomic_store(&python, add);
+    }
+    int result = add(function, arg);
+    if (!result)
+        pending_wake();
+    return result;
+}
