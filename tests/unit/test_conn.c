@@ -152,7 +152,8 @@ static void *write_pieces(void *arg) {
     int fd = file_of(piece, len);
     for (unsigned i = 0; i < w->rounds && !w->error; i++) {
         const struct iovec v = {piece, len}, head = {piece, 1};
-        if (w->file ? conn_transmit_file(&c, NULL, &unwanted, &head, fd, 1, len - 1) < 0 : conn_transmit(&c, NULL, &unwanted, &v, 1) < 0)
+        if (w->file ? conn_transmit_file(&c, NULL, &unwanted, &head, fd, 1, len - 1) < 0
+                    : conn_transmit(&c, NULL, &unwanted, &v, 1) < 0)
             w->error = errno;
         atomic_fetch_add(&transmitted, 1);
     }
