@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/pread.h"
 #include "net/lane_impl.h"
+#include "net/loop.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -42,6 +43,11 @@ static void read_cb(struct ev_loop *loop, ev_io *w, int revents) {
         not_watched(w->data);
     else
         conn_read(w->data);
+}
+
+static void start_watching(struct conn *c, ev_io *watcher) {
+    c->in_loop = true;
+    ev_io_start(c->lane->loop, watcher);
 }
 
 /* The system calls by themselves: libc's functions are cancellation points, which in a process with threads costs two
@@ -257,7 +263,7 @@ static void output_settle(struct conn *c, int error, bool waiting) {
     if (waiting) {
         out_touch(c);
         (void)advances(c);
-        ev_io_start(c->lane->loop, &c->write_io);
+        start_watching(c, &c->write_io);
         conn_watch(c);
         return;
     }
@@ -586,7 +592,7 @@ void conn_watch(struct conn *c) {
     c->watched = true;
     TAILQ_REMOVE(&c->lane->unwatched, c, unwatched_link);
     if (!c->paused)
-        ev_io_start(c->lane->loop, &c->read_io);
+        start_watching(c, &c->read_io);
 }
 
 /* To watch a descriptor takes a system call, and to hear of its end another one. Most peers that part have ended their
@@ -621,7 +627,7 @@ void conn_pause(struct conn *c) {
 
 void conn_resume(struct conn *c) {
     if (c->paused && c->watched && c->state != CONN_CLOSED && !c->read_ended)
-        ev_io_start(c->lane->loop, &c->read_io);
+        start_watching(c, &c->read_io);
     if (c->paused && c->lost && c->state == CONN_OPEN)
         ev_feed_event(c->lane->loop, &c->read_io, EV_READ);
     c->paused = false;
@@ -673,7 +679,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const st
     c->fd = fd;
     c->state = CONN_OPEN;
     c->refs = 1;
-    c->watched = c->read_ended = c->paused = c->used = false;
+    c->watched = c->in_loop = c->read_ended = c->paused = c->used = false;
     c->lost = c->left = false;
     c->is_unix = is_unix;
     c->rest = CONN_BUSY;
@@ -764,6 +770,8 @@ void conn_close(struct conn *c, enum conn_reason reason) {
     turns_wake(c);
     if (tell)
         shutdown(c->fd, SHUT_RDWR);
+    if (c->in_loop)
+        loop_unwatch(lane->loop, c->fd);
     descriptors_close(c->fd);
     c->fd = -1;
     pthread_mutex_unlock(&c->out_lock);

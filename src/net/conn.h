@@ -124,6 +124,7 @@ struct conn {
     enum conn_state state;
     unsigned refs;
     bool watched; /* libev knows the descriptor, or must not */
+    bool in_loop; /* libev knows it, or did */
     bool is_unix;
     bool read_ended;   /* the peer has ended its side */
     bool lost;         /* nothing can be sent any more */

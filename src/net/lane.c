@@ -473,6 +473,7 @@ static void stop_cb(struct sched_note *note) {
     for (size_t i = 0; i < lane->listeners->count; i++) {
         while (accept_one(&lane->accepting[i]))
             ;
+        loop_unwatch(lane->loop, lane->accepting[i].listener->fd);
         listener_stop(lane->accepting[i].listener);
     }
     lane->listening_ended = true;

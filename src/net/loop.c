@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 
 /* New descriptors have the lowest numbers that are free, so that libev's few are among these. */
 enum { WINDOW = 64 };
@@ -17,6 +18,7 @@ enum { WINDOW = 64 };
 struct made {
     ev_async wakeup;
     int first;
+    int epoll;    /* or -1: libev has no epoll(7) here */
     uint64_t set; /* bit N: the number first + N */
 };
 
@@ -68,6 +70,20 @@ static int note(const struct made *made) {
     return 0;
 }
 
+/* Every other kind of descriptor is refused as such. */
+static bool is_epoll(int fd) {
+    struct epoll_event event;
+    return epoll_wait(fd, &event, 1, 0) >= 0;
+}
+
+static int find_epoll(const struct made *made) {
+    for (int i = 0; i < WINDOW; i++) {
+        if (made->set >> i & 1 && is_epoll(made->first + i))
+            return made->first + i;
+    }
+    return -1;
+}
+
 static struct ev_loop *make(struct made *made) {
     while (is_open(made->first))
         made->first++;
@@ -82,6 +98,7 @@ static struct ev_loop *make(struct made *made) {
         errno = ENOMEM;
         return NULL;
     }
+    made->epoll = find_epoll(made);
     ev_set_userdata(loop, made);
     ev_set_loop_release_cb(loop, release_cb, NULL);
     return loop;
@@ -99,6 +116,14 @@ struct ev_loop *loop_new(void) {
     if (!loop)
         free(made);
     return loop;
+}
+
+void loop_unwatch(struct ev_loop *loop, int fd) {
+    const struct made *made = ev_userdata(loop);
+    int error = errno;
+    if (made->epoll >= 0)
+        (void)epoll_ctl(made->epoll, EPOLL_CTL_DEL, fd, NULL);
+    errno = error;
 }
 
 void loop_free(struct ev_loop *loop) {

@@ -55,6 +55,15 @@ def own_files(pid):
     return found
 
 
+def own_loop(pid):
+    """The descriptors of its loop."""
+    found = {}
+    for number in os.listdir("/proc/%d/fd" % pid):
+        with contextlib.suppress(FileNotFoundError):
+            found[number] = os.readlink("/proc/%d/fd/%s" % (pid, number))
+    return {number: name for number, name in found.items() if name.startswith("anon_inode:[event")}
+
+
 @contextlib.contextmanager
 def half_sent(server):
     """An upload of which a part is in a file."""
@@ -104,6 +113,21 @@ def test_child_closes_an_inherited_socket(forking, gate, protocol, how):
 
 
 # --- what its peers and the next server see
+
+@pytest.mark.parametrize("how", ALL)
+def test_loop_stays_where_it_is_while_the_child_lives(forking, gate, how):
+    """libev opens an epoll(7) of its own accord, with a low number, when one tells of a connection that was closed; and so
+    it does as long as somebody else holds the connection, if only until that is another program (subprocess)."""
+    server = forking("--idle-timeout", 1)
+    before = own_loop(server.pid)
+    with server.connect() as resting, server.connect() as connection:
+        child = fork(gate, connection, "/fork/" + how)[1]()
+        assert connection.read_response().body == b"parent"
+        assert connection.at_eof() and resting.at_eof()
+        assert server.ask("/nothing/on").status == 500  # after a turn of the loop
+        child.release()
+    assert own_loop(server.pid) == before
+
 
 @pytest.mark.parametrize("how", ALL)
 def test_peer_sees_the_end_while_the_child_lives(forking, gate, how):
