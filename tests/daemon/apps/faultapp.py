@@ -158,7 +158,7 @@ def attempt(function, *args):
 def return_while_writing(environ, start_response, query):
     """Returns while a thread of its own is inside write()."""
     write = start_response("200 OK", [("Content-Type", "text/plain")])
-    writer = threading.Thread(target=lambda: attempt(write, b"a" * (64 << 20)))
+    writer = threading.Thread(target=lambda: attempt(write, b"a" * (64 << 20)), daemon=False)
     writer.start()
     visit(query["gate"], "writing")
     return []
@@ -177,7 +177,7 @@ def return_while_waiting(environ, start_response, query):
         except Exception as error:
             knock(query["gate"], type(error).__name__).close()
 
-    threading.Thread(target=fill).start()
+    threading.Thread(target=fill, daemon=False).start()
     begun.wait()
     visit(query["gate"], "waits")
     return []
@@ -222,7 +222,7 @@ def says_later(environ, start_response, query):
         done.wait()
         errors.write("later: " + query["text"] + "\n")
 
-    threading.Thread(target=later).start()
+    threading.Thread(target=later, daemon=False).start()
     return Ending(text(start_response, b"said\n"))
 
 
@@ -280,4 +280,4 @@ class Closing(list):
         self.query = query
 
     def close(self):
-        threading.Thread(target=lambda: knock(self.query["gate"], "closed").close()).start()
+        threading.Thread(target=lambda: knock(self.query["gate"], "closed").close(), daemon=False).start()

@@ -57,7 +57,7 @@ def alone():
     def run():
         visit(GATE, "alone")
         add("alone")
-    threading.Thread(target=run, daemon=True).start()
+    threading.Thread(target=run, daemon=False).start()
 
 
 def raising():

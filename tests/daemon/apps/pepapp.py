@@ -755,7 +755,7 @@ def late_use(environ, start_response, query):
                    environ["PATH_INFO"], [type(attempt(getattr(stream, name))).__name__
                                           for name in ("read", "readline", "readlines")]]
         knock(query["gate"], json.dumps(results)).close()
-    threading.Thread(target=later).start()
+    threading.Thread(target=later, daemon=False).start()
     return [b"ended"]
 
 
