@@ -102,10 +102,10 @@ def test_reset(reached, gate, state, family):
         connection.send(request(params("/hello", "POST", query, CONTENT_LENGTH="50000"), b"x" * 1000, end=False))
     if state == "held":  # by an earlier request with the same id, or on the same connection
         connection.send(request(params("/gate", query="gate=" + gate.path), keep=True),
-                        request(params("/hello", query=query), keep=True))
+                        request(params("/gate", query=query), keep=True))
         gate.arrived()
     if state == "queued":
-        connection.send(request(params("/hello", query=query)))
+        connection.send(request(params("/gate", query=query)))
         with server.connect() as other:
             other.get_values()
     if state in ("reading", "early", "draining"):
@@ -141,6 +141,8 @@ def test_reset(reached, gate, state, family):
     for visitor in gate.visitors:
         if visitor.text != "close":
             visitor.release()
+    if state in ("held", "queued"):  # now it is called
+        gate.arrived().release()
     for connection in held:
         good(connection.read_response(1), b"passed\n")
         connection.close()
