@@ -89,7 +89,8 @@ def test_child_holds_nothing_of_the_server(forking, gate, how):
         told = json.loads(child.text)
         theirs = {name for number, name in told["open"].items() if int(number) > 2}
         assert told["pid"] != server.pid
-        assert len(theirs & files) == 1, "but for the application's own connection to the gate: %r" % (theirs & files)
+        both = {name for name in theirs & files if "/libffi.so" not in name}  # libffi 3.5 has its own file open
+        assert len(both) == 1, "but for the application's own connection to the gate: %r" % both
         assert {"0", "1", "2"} <= set(told["open"])
         child.release()
         holding.release()
