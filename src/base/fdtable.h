@@ -33,8 +33,8 @@ int fdtable_raise(int fd);
  * with errno as dup(2). */
 int fdtable_duplicate(int fd);
 
-/* The same as fdtable_raise for a connection that was accepted: moves it when numbers have risen, or when it has that of standard input,
- * output or error, which the application must have closed. */
+/* The same as fdtable_raise for a connection that was accepted: moves it when numbers have risen, or when it has that of
+ * standard input, output or error, which the application must have closed. */
 int fdtable_raise_connection(int fd);
 
 /* Takes all numbers below those of the server that are free, so that what a library opens stands above them; until

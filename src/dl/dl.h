@@ -8,8 +8,8 @@
  * A file lists the functions as LIST(VALUE, NOTHING), with VALUE(TYPE, NAME, PARAMETERS, ARGUMENTS) for each function that
  * returns something and NOTHING(void, NAME, ...) for the others, and says DL_DEFINE(LIST, SONAME).
  *
- * Threads: the library is loaded before main(), and before other constructors run. A library or a function that is not there ends the program with one line
- * and EX_UNAVAILABLE, as the dynamic linker would end it.
+ * Threads: the library is loaded before main(), and before other constructors run. A library or a function that is not
+ * there ends the program with one line and EX_UNAVAILABLE, as the dynamic linker would end it.
  */
 #ifndef WSGI_FCGI_DL_DL_H
 #define WSGI_FCGI_DL_DL_H

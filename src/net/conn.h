@@ -216,8 +216,8 @@ static inline void conn_set_rest(struct conn *c, enum conn_rest rest) {
         conn_change_rest(c, rest);
 }
 
-/* Closes a connection that rests or has begun, for another one or as the lane stops. What it has sent by now is read first: when that makes it
- * busy, it stays. Returns whether it was closed; if not, it does not stand any more as it did. */
+/* Closes a connection that rests or has begun, for another one or as the lane stops. What it has sent by now is read first:
+ * when that makes it busy, it stays. Returns whether it was closed; if not, it does not stand any more as it did. */
 bool conn_gives_way(struct conn *c, enum conn_reason reason);
 
 /* Lets the owner call ops->room, while the connection is open. Any thread that holds a request of the connection. */

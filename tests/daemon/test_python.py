@@ -299,31 +299,26 @@ def recursion(tmp_path_factory):
     return library
 
 
-@pytest.mark.parametrize("enabled", ["start", "view"])
-def test_fault_handler_when_the_stack_runs_over(recursion, enabled):
-    env = {"EXTENSION": recursion, **({"PYTHONFAULTHANDLER": "1"} if enabled == "start" else {})}
-    server = daemon.Daemon(APP, env=env)
+def crashes(path, function, **more):
+    """The server ends by a signal in this request, and faulthandler says in which function."""
+    server = daemon.Daemon(APP, **more)
     try:
         with server.connect() as connection:
-            connection.send(request(params("/overflow")))
+            connection.send(request(params(path)))
             assert connection.read_response(1).broken
         status = server.wait_exit()
         assert status == -signal.SIGSEGV or (SANITIZED and status != 0)
-        assert re.search(r'Fatal Python error: Segmentation fault\n(.*\n)*.*File ".*pythonapp.py", line \d+ in overflow',
+        assert re.search(r'Fatal Python error: Segmentation fault\n(.*\n)*.*File ".*pythonapp.py", line \d+ in ' + function,
                          server.log()), server.log()[-2000:]
     finally:
         server.kill()
 
 
+@pytest.mark.parametrize("enabled", ["start", "view"])
+def test_fault_handler_when_the_stack_runs_over(recursion, enabled):
+    crashes("/overflow", "overflow",
+            env={"EXTENSION": recursion, **({"PYTHONFAULTHANDLER": "1"} if enabled == "start" else {})})
+
+
 def test_fault_handler_at_a_crash():
-    server = daemon.Daemon(APP)
-    try:
-        with server.connect() as connection:
-            connection.send(request(params("/crash")))
-            assert connection.read_response(1).broken
-        status = server.wait_exit()
-        assert status == -signal.SIGSEGV or (SANITIZED and status != 0)
-        assert re.search(r'Fatal Python error: Segmentation fault\n(.*\n)*.*File ".*pythonapp.py", line \d+ in crash',
-                         server.log()), server.log()
-    finally:
-        server.kill()
+    crashes("/crash", "crash")

@@ -11,6 +11,7 @@ import pytest
 import daemon
 from daemon import until
 from fcgi import params, request
+from test_signals import refuses
 
 OVER_HTTP = True
 APP = "stopapp"
@@ -23,14 +24,6 @@ def hold(server, gate, path="/gate", **more):
     query = "&".join("%s=%s" % pair for pair in {"gate": gate.path, **more}.items())
     connection.send(request(params(path, query=query)))
     return connection
-
-
-def refuses(server):
-    try:
-        server.connect().close()
-    except OSError:
-        return True
-    return False
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
