@@ -3,13 +3,18 @@
 #include "base/descriptors.h"
 
 #include "base/fdtable.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 enum { WORD_BITS = sizeof(unsigned long) * CHAR_BIT, WORDS_MIN = 16 };
@@ -20,6 +25,18 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned long *words;
 static size_t nwords;
 static bool in_child;
+
+struct guarded {
+    int fd;
+    const char *what;
+    dev_t dev;
+    ino_t ino;
+};
+
+static struct guarded guarded[DESCRIPTORS_GUARDED];
+static int nguarded;
+static void (*_Atomic leave_cb)(void);
+static _Atomic pid_t watched; /* the process that watches */
 
 static unsigned long bit_of(int fd) {
     return 1ul << ((unsigned)fd % WORD_BITS);
@@ -118,17 +135,28 @@ int descriptors_adopt_connection(int fd) {
     return fd < 0 ? -1 : adopt(fdtable_raise_connection(fd));
 }
 
+static void unguard(int fd) {
+    for (int i = 0; i < nguarded; i++) {
+        if (guarded[i].fd == fd)
+            guarded[i--] = guarded[--nguarded];
+    }
+}
+
 void descriptors_forget(int fd) {
-    if (is_marked(fd))
-        words[(unsigned)fd / WORD_BITS] &= ~bit_of(fd);
+    if (!is_marked(fd))
+        return;
+    words[(unsigned)fd / WORD_BITS] &= ~bit_of(fd);
+    unguard(fd);
 }
 
 void descriptors_close(int fd) {
     int error = errno;
     descriptors_lock();
     if (!in_child) {
+        bool own = is_marked(fd);
         descriptors_forget(fd);
-        close(fd);
+        if (close(fd) && errno == EBADF && own)
+            descriptors_lost(fd, "that of a connection or a file");
     }
     descriptors_unlock();
     errno = error;
@@ -139,4 +167,50 @@ bool descriptors_is_own(int fd) {
     bool own = is_marked(fd);
     descriptors_unlock();
     return own;
+}
+
+void descriptors_watch(void (*leave)(void)) {
+    atomic_store(&watched, getpid());
+    atomic_store(&leave_cb, leave);
+}
+
+void descriptors_guard(int fd, const char *what) {
+    struct stat st;
+    descriptors_lock();
+    if (nguarded < DESCRIPTORS_GUARDED && is_marked(fd) && !fstat(fd, &st))
+        guarded[nguarded++] = (struct guarded){.fd = fd, .what = what, .dev = st.st_dev, .ino = st.st_ino};
+    descriptors_unlock();
+}
+
+static bool is_same(const struct guarded *g) {
+    struct stat st;
+    return !fstat(g->fd, &st) && st.st_dev == g->dev && st.st_ino == g->ino;
+}
+
+void descriptors_check(void) {
+    descriptors_lock();
+    for (int i = 0; i < nguarded && !in_child; i++) {
+        if (!is_same(&guarded[i]))
+            descriptors_lost(guarded[i].fd, guarded[i].what);
+    }
+    descriptors_unlock();
+}
+
+/* Several threads may notice it at the same time, and the lock may be held by the one that waits for the end. */
+void descriptors_lost(int fd, const char *what) {
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    void (*leave)(void) = atomic_load(&leave_cb);
+    char number[32] = "a descriptor";
+    if (!leave || getpid() != atomic_load(&watched))
+        return;
+    while (atomic_flag_test_and_set(&said))
+        pause();
+    if (fd >= 0)
+        snprintf(number, sizeof number, "descriptor %d", fd);
+    log_error(
+        "%s, %s, was closed by the application or one of its extensions, whose it is not (os.close, os.closerange, "
+        "a library that makes a daemon, a double close): ending, as nothing can be served",
+        number, what);
+    leave();
+    _exit(EX_IOERR);
 }

@@ -41,4 +41,23 @@ void descriptors_close(int fd);
 /* Whether it is one of the server's. The lock is not held. */
 bool descriptors_is_own(int fd);
 
+/* From now on a descriptor that something else has closed ends the process: `leave` is called, on any thread and maybe with
+ * the lock held, and removes what the process would leave behind. It must not take the lock, nor need the GIL, which somebody
+ * else may have. NULL: from now on it is left alone. Main thread. */
+void descriptors_watch(void (*leave)(void));
+
+/* Lets descriptors_check look at one of the server's that stays open, called `what` in the log, until descriptors_close or
+ * descriptors_forget. At most DESCRIPTORS_GUARDED, others are not looked at. The lock is not held. */
+enum { DESCRIPTORS_GUARDED = 64 };
+void descriptors_guard(int fd, const char *what);
+
+/* Looks whether those that are guarded are still what they were: a system call each. One that is not is lost. What the
+ * kernel gives the same inode (eventfd, epoll, timerfd) cannot be told apart. The lock is not held. */
+void descriptors_check(void);
+
+/* Something else has closed `what` (-1: nobody knows its number): logs it, once, and ends the process with the status
+ * EX_IOERR of sysexits.h. Returns only where nobody watches: in a child, before descriptors_watch, and after it was called
+ * with NULL. Any thread; the lock is held or not. */
+void descriptors_lost(int fd, const char *what);
+
 #endif

@@ -11,6 +11,7 @@
     VALUE(unsigned, ev_recommended_backends, (void), ())                                                               \
     VALUE(struct ev_loop *, ev_loop_new, (unsigned flags), (flags))                                                    \
     NOTHING(void, ev_loop_destroy, (struct ev_loop *loop), (loop))                                                     \
+    NOTHING(void, ev_set_syserr_cb, (void (*callback)(const char *call)), (callback))                                  \
     NOTHING(void, ev_set_userdata, (struct ev_loop *loop, void *data), (loop, data))                                   \
     VALUE(void *, ev_userdata, (struct ev_loop *loop), (loop))                                                         \
     NOTHING(void, ev_set_loop_release_cb, (struct ev_loop *loop, ev_loop_callback release, ev_loop_callback acquire),  \

@@ -61,6 +61,12 @@ static ssize_t sys_send(int fd, const void *data, size_t len, int flags) {
     return syscall(SYS_sendto, fd, data, len, flags, NULL, 0);
 }
 
+/* What is no socket any more is the application's: nothing may be sent there, nor may it be closed. */
+static void note_lost(const struct conn *c, int error) {
+    if ((error == EBADF || error == ENOTSOCK) && c->fd >= 0)
+        descriptors_lost(c->fd, "that of a connection");
+}
+
 /* Sending. The lock is held. */
 
 /* `more`: MSG_MORE when something follows at once, or 0. */
@@ -76,6 +82,7 @@ static ssize_t send_now(struct conn *c, const struct iovec *pieces, unsigned cou
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)
         return 0;
     c->out_error = errno;
+    note_lost(c, c->out_error);
     return -1;
 }
 
@@ -544,6 +551,7 @@ static void read_input(struct conn *c) {
     struct lane *lane = c->lane;
     ssize_t n = sys_recv(c->fd, lane->input, sizeof lane->input);
     if (n < 0) {
+        note_lost(c, errno);
         /* What cannot be answered is not waited for. */
         if (c->lost || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
             conn_close(c, CONN_RESET);

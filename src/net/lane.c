@@ -236,7 +236,11 @@ static bool accept_one(struct lane_listener *l) {
     case EPROTO:
     case EPERM:
         return true; /* this connection is gone, the next may be good (accept(2), "Error handling") */
-    default:         /* EMFILE, ENFILE, ENOMEM, ENOBUFS */
+    case EBADF:
+    case ENOTSOCK:
+        descriptors_lost(l->listener->fd, "on which connections are accepted");
+        return false;
+    default: /* EMFILE, ENFILE, ENOMEM, ENOBUFS */
         if (!l->lane->stopping)
             accept_pause(l->lane, errno);
         return false;
@@ -526,6 +530,13 @@ void lane_abort(struct lane *lane) {
     }
 }
 
+/* Descriptors that the application closes are noticed when calls have run. */
+static bool guard(void *arg) {
+    struct lane *lane = arg;
+    descriptors_check();
+    return atomic_load(&lane->nrequests) > 0;
+}
+
 /* Life cycle. */
 
 struct lane *lane_new(const struct lane_config *config, struct listener_set *listeners) {
@@ -564,6 +575,8 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
         .thread_stop = config->thread_stop,
         .thread_pause = config->thread_pause,
         .user = config->user,
+        .guard = guard,
+        .guard_arg = lane,
         .wake_fd = config->wake_fd,
     };
     if (!lane->accepting || !lane->loop || !(lane->sched = sched_new(&sched))) {
@@ -576,6 +589,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
         *l = (struct lane_listener){.lane = lane, .listener = &listeners->items[i]};
         ev_io_init(&l->io, accept_cb, l->listener->fd, EV_READ);
         l->io.data = l;
+        descriptors_guard(l->listener->fd, "on which connections are accepted");
     }
     ev_timer_init(&lane->accept_pause, accept_pause_cb, 0., 0.);
     ev_timer_init(&lane->idle_timer, idle_timer_cb, 0., 0.);

@@ -4,12 +4,16 @@
 
 #include "base/descriptors.h"
 #include "base/fdtable.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 /* New descriptors have the lowest numbers that are free, so that libev's few are among these. */
 enum { WINDOW = 64 };
@@ -51,6 +55,31 @@ static void release_cb(struct ev_loop *loop) {
     struct made *made = ev_userdata(loop);
     if (ev_pending_count(loop))
         ev_async_send(loop, &made->wakeup);
+}
+
+static bool is_eventfd(int fd) {
+    char path[32], target[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    target[n > 0 ? n : 0] = 0;
+    return !strcmp(target, "anon_inode:[eventfd]");
+}
+
+/* Not that of epoll, which libev may make anew: it fails when it is gone. */
+static void guard(const struct made *made) {
+    for (int i = 0; i < WINDOW; i++) {
+        if (made->set >> i & 1 && is_eventfd(made->first + i))
+            descriptors_guard(made->first + i, "which wakes the event loop");
+    }
+}
+
+/* Without it libev would abort. EINVAL of epoll_wait(2): what has the number now is no epoll. */
+static void failed_cb(const char *call) EV_NOEXCEPT {
+    int error = errno;
+    if (error == EBADF || (error == EINVAL && strstr(call, "epoll_wait")))
+        descriptors_lost(-1, "that of the event loop");
+    log_error("the event loop cannot go on: %s: %s", call, strerror(error));
+    abort();
 }
 
 static void forget(const struct made *made) {
@@ -113,8 +142,12 @@ struct ev_loop *loop_new(void) {
     struct ev_loop *loop = make(made);
     fdtable_release();
     descriptors_unlock();
-    if (!loop)
+    if (!loop) {
         free(made);
+        return NULL;
+    }
+    guard(made);
+    ev_set_syserr_cb(failed_cb);
     return loop;
 }
 

@@ -13,6 +13,7 @@
 #include "net/loop.h"
 #include "net/peer.h"
 #include "process/signals.h"
+#include "python/child.h"
 #include "python/interp.h"
 #include "python/pysignal.h"
 #include "python/wsgi.h"
@@ -354,6 +355,7 @@ static int run(struct server *server) {
     struct sched *sched = lane_sched(server->lane);
     log_ready(server);
     log_start_service();
+    descriptors_watch(signals_unlink_sockets);
     pysignal_release_gil();
     if (lane_start(server->lane)) {
         log_error("cannot start a thread: %s", strerror(errno));
@@ -362,6 +364,7 @@ static int run(struct server *server) {
     }
     sched_watch(sched, signals_read_fd(), 0, on_wake, server);
     bool left = stop(server);
+    descriptors_watch(NULL); /* atexit functions may close what they like */
     signals_exit_after(FINALIZE_SECONDS, server->exit_status);
     pysignal_acquire_gil();
     pysignal_run_last(signals_chain, &server->exit_status);
@@ -481,6 +484,8 @@ int serve(struct options *o, char *const *argv) {
         signals_set_sockets(NULL);
         status = end_python(status);
     }
+    if (child_is()) /* an atexit function has forked: the threads are its parent's */
+        return status;
     lane_free(server.lane);
     loop_free(server.loop);
     access_fini(&server.access);

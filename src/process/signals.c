@@ -40,7 +40,11 @@ int signals_open(void) {
         wake_pipe[1] = descriptors_adopt(pair[1]);
     }
     descriptors_unlock();
-    return wake_pipe[0] >= 0 && wake_pipe[1] >= 0 ? 0 : -1;
+    if (wake_pipe[0] < 0 || wake_pipe[1] < 0)
+        return -1;
+    descriptors_guard(wake_pipe[0], "by which the main thread is woken");
+    descriptors_guard(wake_pipe[1], "by which the main thread is woken");
+    return 0;
 }
 
 int signals_wake_fd(void) {
@@ -97,6 +101,16 @@ static bool is_own(const siginfo_t *info) {
     return info->si_code <= 0 && info->si_pid == server_pid;
 }
 
+void signals_set_sockets(const struct listener_set *listeners) {
+    sockets = listeners;
+}
+
+void signals_unlink_sockets(void) {
+    const struct listener_set *set = sockets;
+    if (set)
+        listener_unlink_all(set->items, set->count);
+}
+
 static void stop_handler(int number, siginfo_t *info, void *context) {
     int error = errno;
     int which = number == SIGINT;
@@ -108,9 +122,7 @@ static void stop_handler(int number, siginfo_t *info, void *context) {
     }
     if (!is_own(info) && stop_count++) {
         say("wsgi-fcgi: second signal: ending at once\n");
-        const struct listener_set *listeners = sockets;
-        if (listeners)
-            listener_unlink_all(listeners->items, listeners->count);
+        signals_unlink_sockets();
         _exit(128 + number);
     }
     unchained[which] = true;
@@ -135,10 +147,6 @@ void signals_install(bool chain_term, bool chain_int) {
     server_pid = getpid();
     install_stop(0, chain_term);
     install_stop(1, chain_int);
-}
-
-void signals_set_sockets(const struct listener_set *listeners) {
-    sockets = listeners;
 }
 
 bool signals_chain(void) {

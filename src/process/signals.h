@@ -26,6 +26,9 @@ void signals_install(bool chain_term, bool chain_int);
 /* Whose socket files go at a second signal. They must stay valid, where they are, until it is called again; NULL: none. */
 void signals_set_sockets(const struct listener_set *listeners);
 
+/* Removes the socket files, where signals_set_sockets has named some. Any thread, and within signal handlers. */
+void signals_unlink_sockets(void);
+
 /* Calls what the application had installed (in C; Python's own then takes note of the signal) for those of the two
  * signals that have come since the last call. Returns whether there was any. */
 bool signals_chain(void);

@@ -351,8 +351,9 @@ static bool run_detached(struct sched_thread *t, struct sched_job *job) {
 
 static void wake_watch(struct sched *s) {
     if (atomic_exchange(&s->watch_parked, false)) {
-        ssize_t n = write(s->config.wake_fd, "", 1);
-        (void)n; /* a full pipe wakes the watch as well */
+        /* A full pipe wakes the watch as well. */
+        if (write(s->config.wake_fd, "", 1) < 0 && errno == EBADF)
+            descriptors_lost(s->config.wake_fd, "by which the main thread is woken");
     }
 }
 

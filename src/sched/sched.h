@@ -80,6 +80,10 @@ struct sched_config {
      * long, and runs further ones. */
     void (*thread_pause)(struct sched_thread *thread, void *user);
     void *user;
+    /* Looks after the process: called by the watch when it is woken, before it sleeps, and then each second while it returns
+     * true. May be NULL. Main thread, without the GIL. */
+    bool (*guard)(void *arg);
+    void *guard_arg;
     int wake_fd; /* a byte written here wakes the thread in sched_watch; non-blocking */
 };
 

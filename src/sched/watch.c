@@ -9,6 +9,7 @@
 
 enum {
     TICK_MS = 1,
+    GUARD_MS = 1000,   /* between two calls of the guard while calls run */
     COMPUTE_TICKS = 4, /* looks at the same call, awake each time, after which the loop is taken from it */
     LINGER_TICKS = 10  /* looks without a call after which the watch goes to sleep: a wake-up costs more than a look */
 };
@@ -74,10 +75,12 @@ static int sleep_ms(struct sched *s, struct watch *w, uint64_t deadline) {
         w->quiet = 0;
         return TICK_MS;
     }
+    int most = s->config.guard && s->config.guard(s->config.guard_arg) ? GUARD_MS : -1;
     if (!deadline)
-        return -1;
+        return most;
     uint64_t now = clock_ns(), left = now >= deadline ? 0 : (deadline - now) / 1000000 + 1;
-    return left > INT_MAX ? INT_MAX : (int)left;
+    uint64_t limit = most < 0 ? INT_MAX : (uint64_t)most;
+    return (int)(left > limit ? limit : left);
 }
 
 void sched_watch(struct sched *s, int fd, uint64_t deadline, bool (*on_wake)(void *arg), void *arg) {
@@ -86,6 +89,8 @@ void sched_watch(struct sched *s, int fd, uint64_t deadline, bool (*on_wake)(voi
         struct pollfd p = {.fd = fd, .events = POLLIN};
         int n = poll(&p, 1, sleep_ms(s, &w, deadline));
         atomic_store(&s->watch_parked, false);
+        if (n > 0 && s->config.guard)
+            s->config.guard(s->config.guard_arg);
         if (n > 0 && on_wake(arg))
             return;
         if (n > 0)

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 
 enum { NUMBERS = 4096, FORKS = 200, HIGH = 1000 };
 
@@ -38,14 +39,18 @@ static void own_at(int number) {
     ck_assert(is_open(number));
 }
 
-/* Runs `check` in a child, and the child of that; it exits with the number of the check that fails first. */
-static void in_child(int (*check)(void)) {
+static void in_child_with(int (*check)(void), int expected) {
     int status;
     pid_t child = fork();
     if (!child)
         _exit(check());
     ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "status %#x in the child", (unsigned)status);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == expected, "status %#x in the child", (unsigned)status);
+}
+
+/* Runs `check` in a child, and the child of that; it exits with the number of the check that fails first. */
+static void in_child(int (*check)(void)) {
+    in_child_with(check, 0);
 }
 
 START_TEST(kept_in_order)
@@ -141,6 +146,108 @@ START_TEST(fork_meets_none_in_the_making)
 }
 END_TEST
 
+/* --- what the application closes */
+
+static int left[2]; /* a pipe in which something is when the process has left */
+
+static void leave_cb(void) {
+    ck_assert_int_eq(write(left[1], "", 1), 1);
+}
+
+static int guarded_null(void) {
+    descriptors_watch(leave_cb);
+    int fd = own_null();
+    descriptors_guard(fd, "of the test");
+    descriptors_check();
+    return fd;
+}
+
+static int lose_closed(void) {
+    close(guarded_null());
+    descriptors_check();
+    return 1;
+}
+
+static int lose_replaced(void) {
+    dup2(left[1], guarded_null());
+    descriptors_check();
+    return 1;
+}
+
+static int lose_closed_twice(void) {
+    int fd = guarded_null();
+    close(fd);
+    descriptors_close(fd);
+    return 1;
+}
+
+static void *lose_run(void *unused) {
+    (void)unused;
+    descriptors_check();
+    return NULL;
+}
+
+static int lose_on_threads(void) {
+    pthread_t threads[4];
+    close(guarded_null());
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, lose_run, NULL);
+    descriptors_lost(-1, "of the test");
+    return 1;
+}
+
+START_TEST(lost_one_ends_the_process)
+{
+    static int (*const ways[])(void) = {lose_closed, lose_replaced, lose_closed_twice, lose_on_threads};
+    char bytes[8];
+    ck_assert_int_eq(pipe(left), 0);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        in_child_with(ways[i], EX_IOERR);
+        ck_assert_int_eq(read(left[0], bytes, sizeof bytes), 1);
+    }
+}
+END_TEST
+
+static int lose_none(void) {
+    int fd = guarded_null(), kept = guarded_null();
+    descriptors_close(fd);
+    descriptors_check();
+    descriptors_close(fd); /* no longer the server's: somebody else's affair */
+    descriptors_close(-1);
+    fd = own_null();
+    dup2(kept, fd); /* not guarded */
+    descriptors_check();
+    return 0;
+}
+
+static int check_only(void) {
+    descriptors_check();
+    return 0;
+}
+
+/* The child is another process than that which watches. */
+static int lose_in_child(void) {
+    close(guarded_null());
+    in_child(check_only);
+    return 0;
+}
+
+static int lose_unwatched(void) {
+    close(guarded_null());
+    descriptors_watch(NULL);
+    descriptors_check();
+    return 0;
+}
+
+START_TEST(others_go_on)
+{
+    ck_assert_int_eq(pipe(left), 0);
+    in_child(lose_none);
+    in_child(lose_in_child);
+    in_child(lose_unwatched);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("descriptors");
     TCase *tc = tcase_create("descriptors");
@@ -148,6 +255,8 @@ int main(void) {
     tcase_add_test(tc, error_is_passed_on);
     tcase_add_test(tc, child_closes_them);
     tcase_add_test(tc, fork_meets_none_in_the_making);
+    tcase_add_test(tc, lost_one_ends_the_process);
+    tcase_add_test(tc, others_go_on);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }

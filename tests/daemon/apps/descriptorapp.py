@@ -1,9 +1,11 @@
 """Says what descriptors there are, and does to them what applications do."""
+import atexit
 import contextlib
 import json
 import os
 import select
 import sys
+import time
 
 
 def standard(environ):
@@ -23,7 +25,43 @@ def opens(environ):
         return {"highest": max(numbers), "readable": len(select.select(numbers, [], [], 0)[0])}
 
 
-ROUTES = {"/open": opens, "/standard": standard}
+def closes(environ):
+    """The descriptors of the numbers in the query; with another file in the place of each when "/replace" is asked."""
+    for number in map(int, environ["QUERY_STRING"].split(",")):
+        if environ["PATH_INFO"] == "/replace":
+            with open("/dev/zero", "r+b") as file:
+                os.dup2(file.fileno(), number, inheritable=False)
+        else:
+            os.close(number)
+    return {}
+
+
+def closes_all(environ):
+    """As a library does that makes a daemon."""
+    os.closerange(3, 65536)
+    return {}
+
+
+def slow_then_closes_all(environ):
+    """The call has lost the loop by then, and nobody looks at it."""
+    time.sleep(0.5)
+    return closes_all(environ)
+
+
+def fork_at_exit():
+    """A child that goes on as its parent does."""
+    pid = os.fork()
+    if pid:
+        print("child ended with", os.waitpid(pid, 0)[1], file=sys.stderr, flush=True)
+
+
+def forks_at_exit(environ):
+    atexit.register(fork_at_exit)
+    return {}
+
+
+ROUTES = {"/open": opens, "/standard": standard, "/close": closes, "/replace": closes, "/close-all": closes_all,
+          "/slow-close-all": slow_then_closes_all, "/fork-at-exit": forks_at_exit}
 
 
 def application(environ, start_response):

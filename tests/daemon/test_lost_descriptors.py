@@ -1,0 +1,93 @@
+"""The application closes descriptors that are the server's: it is said, and the process ends with a status of its own."""
+import os
+import re
+import signal
+
+import pytest
+
+import fcgi
+from daemon import until
+from test_descriptors import asks
+
+OVER_HTTP = True
+APP = "descriptorapp"
+EX_IOERR = 74
+LOST = r"(?:descriptor \d+|a descriptor), .*, was closed by the application or one of its extensions"
+
+
+def numbers(server, pattern):
+    """Of the server's own descriptors, above those of the application, which are `pattern`."""
+    directory = "/proc/%d/fd" % server.pid
+    found = []
+    for name in os.listdir(directory):
+        try:
+            if re.match(pattern, os.readlink(os.path.join(directory, name))):
+                found.append(int(name))
+        except FileNotFoundError:
+            pass  # closed meanwhile
+    return sorted(found)
+
+
+def number_of_connection(server):
+    """Of the only one there is: those before may not be closed yet."""
+    def low():
+        return [number for number in numbers(server, "socket:") if number < 1024]
+    until(lambda: len(low()) == 1, "one connection", server.log)
+    return low()[0]
+
+
+def sends(peer, path, query=""):
+    """Asks, and leaves the answer, which may not come any more, alone."""
+    try:
+        peer.ask(path, query=query)
+    except (OSError, AssertionError, fcgi.Closed):
+        pass
+
+
+def ends(server):
+    assert server.wait_exit() == EX_IOERR, server.log()
+    log = server.log()
+    assert len(re.findall(LOST, log)) == 1, log
+    assert not os.path.exists(server.path), log
+    server.expect_status = EX_IOERR
+
+
+KINDS = {"wake": "pipe:", "loop": r"anon_inode:\[eventfd\]", "epoll": r"anon_inode:\[eventpoll\]", "listener": "socket:"}
+
+
+@pytest.mark.parametrize("how", ["/close", "/replace"])
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_one_kind(start, kind, how):
+    """Also when a file of the application's own has the number by then."""
+    server = start(APP)
+    asks(server, "/standard")
+    own = [number for number in numbers(server, KINDS[kind]) if number >= 1024]
+    assert own
+    sends(server, how, ",".join(map(str, own)))
+    ends(server)
+
+
+@pytest.mark.parametrize("how", ["/close", "/replace"])
+def test_connection(start, how):
+    """What is sent on it does not go into the application's file."""
+    server = start(APP)
+    with server.connect() as kept:
+        asks(kept, "/standard")
+        sends(kept, how, str(number_of_connection(server)))
+        ends(server)
+
+
+@pytest.mark.parametrize("path", ["/close-all", "/slow-close-all"])
+def test_all(start, path):
+    server = start(APP)
+    sends(server, path)
+    ends(server)
+
+
+def test_fork_at_exit(start):
+    """The child does not wait for threads that it does not have."""
+    server = start(APP)
+    asks(server, "/fork-at-exit")
+    server.signal(signal.SIGTERM)
+    assert server.wait_exit() == 0
+    assert "child ended with 0" in server.log()
