@@ -12,7 +12,7 @@ UNIT_PROTO += \
 endif
 UNIT_REQUEST = tests/unit/test_answer tests/unit/test_body tests/unit/test_body_memory tests/unit/test_request
 UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_sched_settle \
-	tests/unit/test_sched_loop tests/unit/test_sched_waits tests/unit/test_taskstat
+	tests/unit/test_sched_loop tests/unit/test_sched_strangers tests/unit/test_sched_waits tests/unit/test_taskstat
 UNIT_CLI = tests/unit/test_options
 UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn tests/unit/test_fcgi_early \
 	tests/unit/test_listener tests/unit/test_peer tests/unit/test_socket_file
@@ -49,6 +49,7 @@ tests_unit_test_sched_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_sched_queue_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_sched_settle_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_sched_loop_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_test_sched_strangers_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_sched_waits_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)

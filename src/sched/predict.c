@@ -2,16 +2,32 @@
 
 #include "sched/predict.h"
 
-void predict_record(struct predict_slot *slot, uint64_t duration_ns, bool blocked) {
-    unsigned char measure = atomic_load_explicit(&slot->measure, memory_order_relaxed);
+void predict_record(struct predict_kind *kind, uint64_t duration_ns, bool blocked) {
+    unsigned char measure = atomic_load_explicit(&kind->measure, memory_order_relaxed);
     if (measure > 0)
-        atomic_store_explicit(&slot->measure, (unsigned char)(measure - 1), memory_order_relaxed);
+        atomic_store_explicit(&kind->measure, (unsigned char)(measure - 1), memory_order_relaxed);
 
     int64_t blind = !blocked ? 0 : duration_ns < PREDICT_WATCH_NS ? (int64_t)duration_ns : PREDICT_WATCH_NS;
-    int64_t average = atomic_load_explicit(&slot->blind_ns, memory_order_relaxed);
+    int64_t average = atomic_load_explicit(&kind->blind_ns, memory_order_relaxed);
     average += (blind - average) / PREDICT_WEIGHT;
     /* Integer division would never bring the average down from below PREDICT_WEIGHT to 0. */
     if (average < PREDICT_WEIGHT)
         average = 0;
-    atomic_store_explicit(&slot->blind_ns, (unsigned)average, memory_order_relaxed);
+    atomic_store_explicit(&kind->blind_ns, (unsigned)average, memory_order_relaxed);
+}
+
+void predict_count_other(struct predict_slot *slot, uint32_t key) {
+    unsigned standing = atomic_load_explicit(&slot->standing, memory_order_relaxed);
+    if (standing > 0) {
+        atomic_store_explicit(&slot->standing, standing - 1, memory_order_relaxed);
+        return;
+    }
+    atomic_store_explicit(&slot->own.blind_ns, atomic_load_explicit(&slot->crowd.blind_ns, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&slot->own.measure, atomic_load_explicit(&slot->crowd.measure, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&slot->own.quick, atomic_load_explicit(&slot->crowd.quick, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&slot->standing, PREDICT_STANDING_CALL, memory_order_relaxed);
+    atomic_store_explicit(&slot->owner, key, memory_order_relaxed);
 }

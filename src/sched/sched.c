@@ -229,6 +229,10 @@ void sched_pause(struct sched *s) {
 
 /* Measuring a job. */
 
+static struct predict_kind *job_kind(struct sched *s, const struct sched_job *job) {
+    return predict_kind(predict_slot(&s->predict, job->key), job->key);
+}
+
 static long voluntary_switches(void) {
     struct rusage usage;
     return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nvcsw;
@@ -296,16 +300,20 @@ bool sched_will_block(struct sched_thread *t) {
     return true;
 }
 
-static void job_record(struct sched_thread *t, struct predict_slot *slot, uint64_t now, enum sched_reason taken) {
+/* Looks its kind up again: the slot may have got another owner since the job began. */
+static void job_record(struct sched_thread *t, const struct sched_job *job, uint64_t now, enum sched_reason taken) {
+    struct predict_slot *slot = predict_slot(&t->s->predict, job->key);
+    struct predict_kind *kind = predict_kind(slot, job->key);
     bool gave = taken == SCHED_GIVEN && t->given_at;
     uint64_t duration = (gave ? t->given_at : now) - t->started;
-    predict_record_duration(slot, duration);
+    predict_record_duration(kind, duration);
     if (t->measured)
-        predict_record(slot, duration, (gave ? t->given_switches : voluntary_switches()) > t->switches);
+        predict_record(kind, duration, (gave ? t->given_switches : voluntary_switches()) > t->switches);
     else if (taken == SCHED_ASLEEP)
-        predict_record(slot, duration, true);
+        predict_record(kind, duration, true);
     else
-        predict_record_unmeasured(slot, duration);
+        predict_record_unmeasured(kind, duration);
+    predict_count(slot, job->key);
 }
 
 /* Holding the queue back while a job computes. */
@@ -340,12 +348,11 @@ static bool detached_end(struct sched_thread *t, struct sched_job *job) {
 }
 
 static bool run_detached(struct sched_thread *t, struct sched_job *job) {
-    struct predict_slot *slot = predict_slot(&t->s->predict, job->key);
     if (!t->veteran)
         become_veteran(t);
     job_begin(t, true, clock_ns());
     job->ops->run(job, t);
-    job_record(t, slot, clock_ns(), SCHED_NOT_TAKEN);
+    job_record(t, job, clock_ns(), SCHED_NOT_TAKEN);
     return detached_end(t, job);
 }
 
@@ -376,10 +383,9 @@ static bool app_end(struct sched_thread *t) {
 
 enum inline_end { INLINE_KEPT, INLINE_LOST, INLINE_LOST_QUIT };
 
-static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job, uint64_t now) {
+static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job, uint64_t now, bool measured) {
     struct sched *s = t->s;
-    struct predict_slot *slot = predict_slot(&s->predict, job->key);
-    job_begin(t, predict_wants_measure(slot), now);
+    job_begin(t, measured, now);
     atomic_store_explicit(&t->job, job, memory_order_relaxed);
     t->going = false; /* the job has it now */
     app_begin(t);
@@ -389,14 +395,14 @@ static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job,
     if (app_end(t)) {
         s->now = now;
         s->now_fresh = true;
-        job_record(t, slot, now, SCHED_NOT_TAKEN);
+        job_record(t, job, now, SCHED_NOT_TAKEN);
         if (TAILQ_EMPTY(&s->ended))
             s->ended_at = now;
         TAILQ_INSERT_TAIL(&s->ended, job, link);
         return INLINE_KEPT;
     }
     thread_pause(t);
-    job_record(t, slot, now, atomic_load(&t->taken));
+    job_record(t, job, now, atomic_load(&t->taken));
     return detached_end(t, job) ? INLINE_LOST : INLINE_LOST_QUIT;
 }
 
@@ -522,7 +528,7 @@ bool sched_settles_more(const struct sched *s, const struct sched_job *job) {
  * find the peer awake: to wake it for each costs more than to run a quick job. Only for jobs of a kind that was quick many
  * times in a row; should one of them block nevertheless, who takes the loop over settles what has ended before it. */
 static bool gathers(struct sched *s, const struct sched_job *next) {
-    return s->now - s->ended_at < GATHER_NS && predict_is_quick(predict_slot(&s->predict, next->key));
+    return s->now - s->ended_at < GATHER_NS && predict_is_quick(job_kind(s, next));
 }
 
 static void look_for_events(struct sched_thread *t, int flags) {
@@ -577,7 +583,8 @@ static enum own_end run_blocking(struct sched_thread *t, struct sched_job *job, 
 
 static enum own_end own_job(struct sched_thread *t, struct sched_job *job, uint64_t now) {
     struct sched *s = t->s;
-    if (predict_blocks(predict_slot(&s->predict, job->key))) {
+    struct predict_kind *kind = job_kind(s, job);
+    if (predict_blocks(kind)) {
         bool taken;
         thread_pause(t);
         enum own_end end = run_blocking(t, job, &taken);
@@ -594,7 +601,7 @@ static enum own_end own_job(struct sched_thread *t, struct sched_job *job, uint6
         become_veteran(t);
     }
     ready_remove(s, job);
-    enum inline_end end = run_inline(t, job, now);
+    enum inline_end end = run_inline(t, job, now, predict_wants_measure(kind));
     if (end != INLINE_KEPT)
         return end == INLINE_LOST ? OWN_IDLE : OWN_QUIT;
     if (s->polled < now && now - s->polled > POLL_NS) /* it may have run the loop itself */

@@ -224,14 +224,18 @@ static inline void wait_parked(void) {
         sched_yield();
 }
 
+static inline struct predict_kind *kind_of(uint32_t key) {
+    return predict_kind(predict_slot(&sched->predict, key), key);
+}
+
 static inline void make_predicted(uint32_t key) {
     for (int i = 0; i < 100; i++)
-        predict_record(predict_slot(&sched->predict, key), FOREVER_NS, true);
+        predict_record(kind_of(key), FOREVER_NS, true);
 }
 
 static inline void make_quick(uint32_t key) {
     for (int calls = 0; calls < PREDICT_QUICK_CALLS; calls++)
-        predict_record_duration(predict_slot(&sched->predict, key), 0);
+        predict_record_duration(kind_of(key), 0);
 }
 
 static inline void make(unsigned threads) {

@@ -484,7 +484,7 @@ START_TEST(test_lock_wait_predicts_nothing)
 {
     struct task waiting;
     start(4);
-    atomic_store(&predict_slot(&sched->predict, 1)->measure, 255);
+    atomic_store(&kind_of(1)->measure, 255);
     task_init(&waiting, 1, lock_wait_body);
     for (int i = 0; i < 10; i++) {
         submit(&waiting);

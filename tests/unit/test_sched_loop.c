@@ -329,18 +329,18 @@ END_TEST
 START_TEST(test_no_sign_of_blocking)
 {
     struct task task;
-    struct predict_slot *slot;
+    struct predict_kind *kind;
     start(2);
-    slot = predict_slot(&sched->predict, 1);
-    atomic_store(&slot->measure, PREDICT_MEASURE_CALLS);
+    kind = kind_of(1);
+    atomic_store(&kind->measure, PREDICT_MEASURE_CALLS);
     begin(&task, wait_body, 1);
     while (!sched_is_asleep(task.thread))
         sched_yield();
     on_owner(bring, &task);
     sem_wait(&task.settled);
     ping();
-    ck_assert_uint_eq(atomic_load(&slot->blind_ns), 0);
-    ck_assert_uint_eq(atomic_load(&slot->measure), PREDICT_MEASURE_CALLS - 1);
+    ck_assert_uint_eq(atomic_load(&kind->blind_ns), 0);
+    ck_assert_uint_eq(atomic_load(&kind->measure), PREDICT_MEASURE_CALLS - 1);
     finish();
 }
 END_TEST
@@ -360,13 +360,13 @@ static void sleep_and_give_body(struct task *task) {
 START_TEST(test_blocks_before_it_waits)
 {
     struct task task;
-    struct predict_slot *slot;
+    struct predict_kind *kind;
     start(2);
-    slot = predict_slot(&sched->predict, 1);
-    atomic_store(&slot->measure, 1);
+    kind = kind_of(1);
+    atomic_store(&kind->measure, 1);
     task_init(&task, 1, _i ? sleep_and_give_body : sleep_and_wait_body);
     task.left = !_i;
-    ck_assert(!atomic_load(&slot->blind_ns));
+    ck_assert(!atomic_load(&kind->blind_ns));
     submit(&task);
     wait_asleep(&task);
     for (uint64_t since = clock_ns(); clock_ns() - since < PREDICT_WATCH_NS;)
@@ -376,7 +376,7 @@ START_TEST(test_blocks_before_it_waits)
         on_owner(bring, &task);
     sem_wait(&task.settled);
     ping();
-    ck_assert_uint_eq(atomic_load(&slot->blind_ns), PREDICT_WATCH_NS / PREDICT_WEIGHT);
+    ck_assert_uint_eq(atomic_load(&kind->blind_ns), PREDICT_WATCH_NS / PREDICT_WEIGHT);
     finish();
 }
 END_TEST
@@ -385,17 +385,17 @@ END_TEST
 START_TEST(test_given_is_no_sign_of_blocking)
 {
     struct task task;
-    struct predict_slot *slot;
+    struct predict_kind *kind;
     start(2);
-    slot = predict_slot(&sched->predict, 1);
-    atomic_store(&slot->measure, 1);
+    kind = kind_of(1);
+    atomic_store(&kind->measure, 1);
     task_init(&task, 1, give_and_sleep_body);
     submit(&task);
     wait_asleep(&task);
     sem_post(&task.go);
     sem_wait(&task.settled);
     ck_assert(task.gave);
-    ck_assert_uint_eq(atomic_load(&slot->blind_ns), 0);
+    ck_assert_uint_eq(atomic_load(&kind->blind_ns), 0);
     finish();
 }
 END_TEST

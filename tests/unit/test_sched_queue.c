@@ -447,7 +447,7 @@ START_TEST(test_watch_parks_and_wakes)
     task_init(&task, 1, sleep_body);
     for (int i = 0; i < 3; i++) {
         wait_parked();
-        atomic_store(&predict_slot(&sched->predict, 1)->blind_ns, 0);
+        atomic_store(&kind_of(1)->blind_ns, 0);
         submit(&task);
         sem_wait(&task.started);
         ping(); /* the watch woke, and took the loop over */
