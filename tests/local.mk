@@ -41,6 +41,7 @@ tests_unit_test_http_target_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_proxy_header_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_answer_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_test_body_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
+tests_unit_test_body_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=descriptors_close
 tests_unit_test_body_memory_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_test_body_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc
 tests_unit_test_request_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)

@@ -35,7 +35,8 @@ int descriptors_note(int fd);
 void descriptors_forget(int fd);
 
 /* Closes one of the server's. In a child it does nothing: there it is closed, and the number may be of the child's own
- * files. errno is left alone. The lock is not held. */
+ * files. errno is left alone. The lock is not held, and taken meanwhile, so that a fork finds it open and noted or neither:
+ * what takes long to close, a file whose space is to be freed, is emptied before. */
 void descriptors_close(int fd);
 
 /* Whether it is one of the server's. The lock is not held. */

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SPOOL_READ_MAX = 262144 /* bytes that are read from the file at a time */ };
@@ -18,9 +19,22 @@ void body_init(struct body *b) {
     pthread_cond_init(&b->changed, NULL);
 }
 
+/* To free the space of a large file takes its time, and others wait while a descriptor is closed (base/descriptors.h): the
+ * file is empty by then. In a child, and where the application has closed it, the number may be that of a file of its own,
+ * which has a name. */
+static void spool_empty(const struct body *b) {
+    struct stat st;
+    if (b->spool_end && descriptors_is_own(b->spool) && !fstat(b->spool, &st) && !st.st_nlink) {
+        int failed = ftruncate(b->spool, 0);
+        (void)failed; /* then it is freed when it is closed */
+    }
+}
+
 static void spool_close(struct body *b) {
-    if (b->spool >= 0)
+    if (b->spool >= 0) {
+        spool_empty(b);
         descriptors_close(b->spool);
+    }
     b->spool = -1;
     b->spool_start = b->spool_end = 0;
 }

@@ -55,6 +55,18 @@ static off_t spool_size(void) {
     return st.st_size;
 }
 
+/* Stands before descriptors_close (local.mk: --wrap), which nobody else may have to wait for. */
+void __real_descriptors_close(int fd);
+void __wrap_descriptors_close(int fd);
+static int closed_with; /* bytes on the disk */
+
+void __wrap_descriptors_close(int fd) {
+    struct stat st;
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    closed_with = (int)st.st_size;
+    __real_descriptors_close(fd);
+}
+
 static int files_before;
 
 static void setup(void) {
@@ -83,6 +95,38 @@ START_TEST(test_memory)
     ck_assert_str_eq(taken, "again");
     ck_assert_int_eq(take_all(100), 0);
     ck_assert_int_eq(body.spool, -1);
+}
+END_TEST
+
+/* To free the space of a file may take long, and its descriptor is closed with a lock that accept and fork want. */
+START_TEST(test_empty_when_closed)
+{
+    put("0123456789012345678");
+    ck_assert_int_gt(spool_size(), 0);
+    closed_with = -1;
+    if (_i)
+        body_abort(&body, ECONNRESET);
+    else
+        body_reset(&body, NULL);
+    ck_assert_int_eq(closed_with, 0);
+}
+END_TEST
+
+/* The application has closed the descriptor, and the number is that of a file of its own. */
+START_TEST(test_file_of_another)
+{
+    char path[sizeof dir + 10];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/own", dir);
+    int fd = open(path, O_CREAT | O_EXCL | O_RDWR, 0600);
+    ck_assert_int_eq(write(fd, "precious", 8), 8);
+    put("0123456789012345678");
+    ck_assert_int_eq(dup2(fd, body.spool), body.spool);
+    body_reset(&body, NULL);
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    ck_assert_int_eq(st.st_size, 8);
+    close(fd);
+    unlink(path);
 }
 END_TEST
 
@@ -714,6 +758,8 @@ int main(void) {
     tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, test_memory);
+    tcase_add_loop_test(c, test_empty_when_closed, 0, 2);
+    tcase_add_test(c, test_file_of_another);
     tcase_add_test(c, test_nothing_asked_for);
     tcase_add_test(c, test_no_body);
     tcase_add_test(c, test_known_length);
