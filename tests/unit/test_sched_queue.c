@@ -471,6 +471,8 @@ START_TEST(test_no_thread_at_all)
     ck_assert_int_eq(log_lines(), 1);
     ck_assert_int_eq(result, -1);
     ck_assert_int_eq(error, EAGAIN);
+    ck_assert_ptr_null(sched->threads[0]); /* where sched_pause looks for the owner */
+    sched_pause(sched);
     ck_assert_int_eq(sched_start(sched), 0);
     finish();
 }
@@ -499,6 +501,7 @@ START_TEST(test_no_second_thread)
     forbid_threads(false);
     ck_assert_int_eq(log_lines(), 1);
     ck_assert_uint_eq(get_stats().threads, 1);
+    ck_assert_ptr_null(sched->threads[1]);
     watch_start();
     ping();
     ck_assert_uint_eq(get_stats().threads, 2);
