@@ -17,16 +17,31 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+/* The memory of a set. A signal handler may be reading what was there before. */
+struct block {
+    struct block *before;
+    struct listener items[];
+};
+
+static struct block *block_of(struct listener *items) {
+    return items ? (struct block *)(void *)((char *)items - offsetof(struct block, items)) : NULL;
+}
+
 /* Appends *l, which then belongs to the set. */
 static int append(struct listener_set *set, struct listener *l) {
-    struct listener *items = realloc(set->items, (set->count + 1) * sizeof(*items));
-    if (!items) {
+    size_t count = set->count;
+    struct block *block = malloc(sizeof(*block) + (count + 1) * sizeof(block->items[0]));
+    if (!block) {
         log_error("out of memory");
         listener_close(l);
         return EX_OSERR;
     }
-    items[set->count++] = *l;
-    set->items = items;
+    block->before = block_of(set->items);
+    for (size_t i = 0; i < count; i++)
+        block->items[i] = set->items[i];
+    block->items[count] = *l;
+    set->items = block->items;
+    set->count = count + 1;
     return 0;
 }
 
@@ -174,8 +189,12 @@ static int open_one(struct listener_set *set, const struct address *a, const str
 }
 
 static void close_from(struct listener_set *set, size_t first) {
-    while (set->count > first)
-        listener_close(&set->items[--set->count]);
+    while (set->count > first) {
+        struct listener *l = &set->items[set->count - 1];
+        listener_stop(l); /* as long as it is in the set, a signal handler removes its file */
+        set->count--;
+        listener_close(l);
+    }
 }
 
 int listener_open(struct listener_set *set, const char *address, const struct listener_settings *settings) {
@@ -235,12 +254,19 @@ void listener_close(struct listener *l) {
 }
 
 void listener_close_all(struct listener_set *set) {
+    struct block *block = block_of(set->items);
     close_from(set, 0);
-    free(set->items);
-    *set = (struct listener_set){0};
+    set->items = NULL;
+    while (block) {
+        struct block *before = block->before;
+        free(block);
+        block = before;
+    }
 }
 
-void listener_unlink_all(const struct listener *list, size_t count) {
+void listener_unlink_all(const struct listener_set *set) {
+    size_t count = set->count;
+    const struct listener *items = set->items;
     for (size_t i = 0; i < count; i++)
-        socket_file_unlink(&list[i]);
+        socket_file_unlink(&items[i]);
 }

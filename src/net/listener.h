@@ -1,12 +1,14 @@
 /* Listening sockets: made, taken over from a parent process, and removed. Knows nothing of the event loop.
  *
- * Threads: start-up and shut-down only, by one thread; listener_unlink_all may be called from a signal handler.
+ * Threads: start-up and shut-down only, by one thread; listener_unlink_all may be called by any meanwhile, and from a signal
+ * handler.
  */
 #ifndef WSGI_FCGI_NET_LISTENER_H
 #define WSGI_FCGI_NET_LISTENER_H
 
 #include "net/address.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -27,10 +29,11 @@ struct listener {
     char text[ADDRESS_TEXT_SIZE]; /* for log lines; with the real port where 0 was asked for */
 };
 
-/* A growing array; start with {0}. Pointers to its items are valid until the next listener_open*. */
+/* A growing array; start with {0}. Pointers to its items are those of what it was until the next listener_open*, and the
+ * memory stays until listener_close_all. */
 struct listener_set {
-    struct listener *items;
-    size_t count;
+    struct listener *_Atomic items; /* at least `count`, when that is read first */
+    atomic_size_t count;
 };
 
 struct listener_settings {
@@ -71,8 +74,9 @@ void listener_close(struct listener *l);
 /* Closes all of them and frees the array. */
 void listener_close_all(struct listener_set *set);
 
-/* Only removes the socket files, by the same rule. Async-signal-safe. */
-void listener_unlink_all(const struct listener *list, size_t count);
+/* Only removes the socket files, by the same rule; while listener_open* runs, those of the listeners that are in the set by
+ * then. Async-signal-safe. */
+void listener_unlink_all(const struct listener_set *set);
 
 /* Logs one warning when the usual users of web servers that this machine has may all not connect to the socket file
  * of `l`, and says which option or directory to change. Does nothing for other listeners. */

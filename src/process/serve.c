@@ -371,7 +371,7 @@ static int run(struct server *server) {
     if (left) {
         signals_exit_after(FINALIZE_SECONDS, server->exit_status);
         interp_run_atexit();
-        listener_unlink_all(server->listeners.items, server->listeners.count);
+        listener_unlink_all(&server->listeners);
         _exit(server->exit_status);
     }
     return server->exit_status;
@@ -441,10 +441,10 @@ static int serve_loaded(struct server *server, const char *cwd) {
     if (server->o->check)
         return print_check(server->o, cwd);
     /* Before there is a socket that clients, and supervisors, can see. */
+    signals_set_sockets(&server->listeners);
     signals_install(pysignal_is_handled(SIGTERM), pysignal_is_handled(SIGINT));
     pysignal_set_wakeup(signals_wake_fd());
     int status = open_others(server->o, &server->listeners);
-    signals_set_sockets(&server->listeners);
     if (!status)
         status = make_lane(server);
     if (status)
@@ -480,7 +480,7 @@ int serve(struct options *o, char *const *argv) {
     if (!status) {
         status = serve_loaded(&server, cwd);
         wsgi_fini();
-        listener_unlink_all(server.listeners.items, server.listeners.count);
+        listener_unlink_all(&server.listeners);
         signals_set_sockets(NULL);
         status = end_python(status);
     }

@@ -108,7 +108,7 @@ void signals_set_sockets(const struct listener_set *listeners) {
 void signals_unlink_sockets(void) {
     const struct listener_set *set = sockets;
     if (set)
-        listener_unlink_all(set->items, set->count);
+        listener_unlink_all(set);
 }
 
 static void stop_handler(int number, siginfo_t *info, void *context) {

@@ -23,7 +23,8 @@ int signals_read_fd(void);
  * signals_chain. In children that the application forks the signals do what they did before. */
 void signals_install(bool chain_term, bool chain_int);
 
-/* Whose socket files go at a second signal. They must stay valid, where they are, until it is called again; NULL: none. */
+/* Whose socket files go at a second signal. The set must stay where it is until it is called again, and may
+ * grow meanwhile; NULL: none. */
 void signals_set_sockets(const struct listener_set *listeners);
 
 /* Removes the socket files, where signals_set_sockets has named some. Any thread, and within signal handlers. */

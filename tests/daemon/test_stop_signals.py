@@ -87,16 +87,40 @@ def test_signal_before_the_first_line(tmp_path):
                               env=daemon.clean_environ())
     os.close(write)
     try:
-        def connects():
-            with socket.socket(socket.AF_UNIX) as sock:
-                return sock.connect_ex(path) == 0
-        until(connects, "the socket to listen")
+        until(lambda: connects(path), "the socket to listen")
         server.send_signal(signal.SIGTERM)
         with open(read, "rb") as log:
             text = log.read()[filled:].decode()
         assert server.wait() == 0, text
         assert "stopping (TERM)" in text and not os.path.exists(path)
     finally:
+        server.kill()
+        server.wait()
+
+
+def connects(path):
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(path) == 0
+
+
+def test_second_signal_between_two_sockets(tmp_path):
+    """It ends the server at once, and the socket that is there goes as well."""
+    first, second = str(tmp_path / "first.sock"), tmp_path / "other" / "second.sock"
+    second.parent.mkdir()
+    # Who opens a socket in this directory waits up to two seconds for a turn.
+    lock = os.open(second.parent, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    server = subprocess.Popen([daemon.binary(), "-s", first, "-s", str(second), APP], cwd=daemon.APPS,
+                              stderr=subprocess.PIPE, env=daemon.clean_environ(), text=True)
+    try:
+        until(lambda: connects(first), "the socket to listen")
+        server.send_signal(signal.SIGTERM)
+        server.send_signal(signal.SIGINT)
+        text = server.communicate()[1]
+        assert server.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM), text
+        assert not os.path.exists(first) and not second.exists()
+    finally:
+        os.close(lock)
         server.kill()
         server.wait()
 

@@ -306,10 +306,10 @@ START_TEST(test_unlink_only_own)
     check_opens("unix:app.sock");
     ck_assert_str_eq(set.items[0].path, path);
     ck_assert_int_eq(chdir("/"), 0);
-    listener_unlink_all(set.items, set.count);
+    listener_unlink_all(&set);
     check_entries(0);
     int other = bind_unix(path, SOCK_STREAM);
-    listener_unlink_all(set.items, set.count);
+    listener_unlink_all(&set);
     listener_close(&set.items[0]);
     listener_close(&set.items[0]);
     ck_assert_int_eq(stat(path, &st), 0);
