@@ -47,8 +47,9 @@ static int parse_unix(const char *path, bool abstract, struct address **list, ch
         return refuse(reason, EX_USAGE, "the %s is empty", abstract ? "name behind the @" : "path");
     /* A path needs its terminating zero inside sun_path, an abstract name a zero in front of it: unix(7). */
     if (len > UNIX_PATH_MAX - 1)
-        return refuse(reason, EX_USAGE, "%zu bytes are too long for a Unix socket, the limit is %zu", len,
-                      UNIX_PATH_MAX - 1);
+        return refuse(reason, EX_USAGE,
+                      "%zu bytes are too long for a Unix socket, the limit is %zu: choose a shorter %s", len,
+                      UNIX_PATH_MAX - 1, abstract ? "name" : "path (a relative one becomes absolute with --chdir)");
     int status = 0;
     struct address *a = new_addresses(1, reason, &status);
     if (!a)

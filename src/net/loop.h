@@ -14,7 +14,8 @@ struct ev_loop *loop_new(void);
  * epoll, of which descriptors.h knows nothing. One system call. Owner only; errno is left alone. */
 void loop_unwatch(struct ev_loop *loop, int fd);
 
-/* Frees it, if there is one. */
+/* Frees it, if there is one, and closes its descriptors. Main thread, when all others have ended that ran it or sent it
+ * something, and not in a child. The GIL is not needed, and may be held. */
 void loop_free(struct ev_loop *loop);
 
 #endif

@@ -109,6 +109,14 @@ def test_relative_path_in_a_deep_directory(start, directory):
         assert not os.path.exists(path)
 
 
+def test_relative_path_in_a_deep_directory_that_is_left(directory):
+    """With --chdir it has to be absolute: the line says so."""
+    deep = os.path.join(directory, "d" * 100)
+    os.makedirs(deep)
+    done = run(wire.option, "run/app.sock", "--chdir", daemon.APPS, "wsgiapp", cwd=deep)
+    refused(done, EX_USAGE, re.escape(deep), "too long", "choose a shorter path .*--chdir")
+
+
 def test_several_sockets(start, directory):
     port = free_port()
     second = os.path.join(directory, "second.sock")

@@ -68,8 +68,10 @@ static const struct {
 } refused[] = {
     {"", EX_USAGE, "it is none of /path, ./path, @abstract, host:port, [::1]:port and fd:N"},
     {"app.sock", EX_USAGE, "it is none of"},
-    {"/" HUNDRED "1234567", EX_USAGE, "108 bytes are too long for a Unix socket, the limit is 107"},
-    {"@" HUNDRED "12345678", EX_USAGE, "108 bytes are too long for a Unix socket, the limit is 107"},
+    {"/" HUNDRED "1234567", EX_USAGE,
+     "108 bytes are too long for a Unix socket, the limit is 107: choose a shorter path"},
+    {"@" HUNDRED "12345678", EX_USAGE,
+     "108 bytes are too long for a Unix socket, the limit is 107: choose a shorter name"},
     {"unix:", EX_USAGE, "the path is empty"},
     {"@", EX_USAGE, "the name behind the @ is empty"},
     {"fd:", EX_USAGE, "written fd:N"},
