@@ -16,6 +16,9 @@ UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched
 UNIT_CLI = tests/unit/test_options
 UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn tests/unit/test_fcgi_early \
 	tests/unit/test_listener tests/unit/test_peer tests/unit/test_socket_file
+if HTTP
+UNIT_NET += tests/unit/test_http_ends
+endif
 UNIT_PYAPP = tests/unit/test_names
 UNIT_BENCH = tests/unit/test_histogram
 UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_NET) $(UNIT_PYAPP) $(UNIT_BENCH)
@@ -59,6 +62,9 @@ tests_unit_test_address_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_conn_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile
 tests_unit_test_fcgi_early_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_test_http_ends_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_test_http_ends_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=pwrite,--wrap=conn_output,--wrap=descriptors_close,--wrap=sched_pause
 tests_unit_test_listener_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_peer_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_socket_file_LDADD = $(NET_LIBS) $(CHECK_LIBS)
