@@ -48,6 +48,7 @@ tests_unit_test_body_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=descriptors_close
 tests_unit_test_body_memory_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_test_body_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc
 tests_unit_test_request_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
+tests_unit_test_request_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_mutex_lock
 tests_unit_test_predict_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_sched_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_test_sched_queue_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)

@@ -367,6 +367,67 @@ START_TEST(test_read_without_another_thread)
 }
 END_TEST
 
+/* Threads that send take turns. */
+
+static sem_t came;
+static atomic_int sends;
+static int send_error;
+
+/* Takes the place of pthread_mutex_lock (local.mk: --wrap): `came` tells who waits for a turn. */
+int __real_pthread_mutex_lock(pthread_mutex_t *lock);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *lock);
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *lock) {
+    if (lock == &request.out_lock)
+        sem_post(&came);
+    return __real_pthread_mutex_lock(lock);
+}
+
+static int counted_send(struct request *r, const char *data, size_t len) {
+    (void)r;
+    (void)data;
+    (void)len;
+    sends++;
+    return 0;
+}
+
+static ssize_t counted_send_file(struct request *r, int fd, off_t offset) {
+    (void)fd;
+    (void)offset;
+    return counted_send(r, NULL, 0);
+}
+
+static const struct frontend_ops counted = {.name = "counted", .send = counted_send, .send_file = counted_send_file};
+
+static void *send_main(void *unused) {
+    (void)unused;
+    send_error = request_send(&request, "a", 1) ? errno : 0;
+    return NULL;
+}
+
+static void *send_file_main(void *unused) {
+    (void)unused;
+    send_error = request_send_file(&request, STDIN_FILENO, 0) < 0 ? errno : 0;
+    return NULL;
+}
+
+/* Nobody wants the answer any more when it comes. */
+START_TEST(test_turn_that_comes_too_late)
+{
+    pthread_t thread;
+    request.frontend = &counted;
+    sem_init(&came, 0, 0);
+    ck_assert_int_eq(__real_pthread_mutex_lock(&request.out_lock), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, _i ? send_file_main : send_main, NULL), 0);
+    sem_wait(&came);
+    atomic_store(&request.gone, true);
+    ck_assert_int_eq(pthread_mutex_unlock(&request.out_lock), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(send_error, EPIPE);
+    ck_assert_int_eq(sends, 0);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("request");
     TCase *c = tcase_create("request");
@@ -389,5 +450,6 @@ int main(void) {
     tcase_add_loop_test(c, test_read_waits, 0, WAIT_CASES);
     tcase_add_test(c, test_read_alone_without_another_thread);
     tcase_add_test(c, test_read_without_another_thread);
+    tcase_add_loop_test(c, test_turn_that_comes_too_late, 0, 2);
     return unit_run(suite);
 }
