@@ -66,3 +66,18 @@ def test_helper_that_waits_for_room_ends_with_its_call(start, gate, leaves):
         if not leaves and text == "BrokenPipeError":
             assert not connection.read_response(1).complete
     good(server.ask("/hello"))
+
+
+def test_helpers_that_wait_for_the_body_end_with_their_call(start, gate):
+    """The call waits for the last of them to leave its request; the client, which sends the rest, notices nothing."""
+    server = start("faultapp", "--idle-timeout", 0)
+    body = b"x" * 200000
+    with server.connect() as connection:
+        whole = connection.wire(request(params("/return-while-reading", "POST", "gate=" + gate.path, body=body), body,
+                                        keep=True))
+        connection.send(whole[:100000])
+        assert [gate.arrived().text for _ in range(3)] == ["ConnectionResetError"] * 3
+        connection.send(whole[100000:])
+        good(connection.read_response(1), b"returned\n")
+        good(connection.ask("/hello"))
+    server.stop()

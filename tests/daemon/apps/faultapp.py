@@ -183,6 +183,34 @@ def return_while_waiting(environ, start_response, query):
     return []
 
 
+def is_held(buffer):
+    """Whether a thread is filling it: its memory cannot be taken away meanwhile."""
+    try:
+        buffer.append(buffer.pop())
+    except BufferError:
+        return True
+    return False
+
+
+@route
+def return_while_reading(environ, start_response, query):
+    """Returns while threads of its own wait for the rest of the body; they tell the gate how that ends."""
+    stream, buffers = environ["wsgi.input"], [bytearray(1 << 20) for _ in range(3)]
+
+    def read(buffer):
+        try:
+            result = "read %d" % stream.readinto(buffer)
+        except Exception as error:
+            result = type(error).__name__
+        knock(query["gate"], result).close()
+
+    for buffer in buffers:
+        threading.Thread(target=read, args=(buffer,)).start()
+    while not all(map(is_held, buffers)):
+        pass
+    return text(start_response, b"returned\n")
+
+
 @route
 def says(environ, start_response, query):
     """Writes `text` (or the body) to wsgi.errors as it is, after it was at the gate if there is one."""
