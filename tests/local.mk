@@ -14,7 +14,7 @@ UNIT_REQUEST = tests/unit/test_answer tests/unit/test_body tests/unit/test_body_
 UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_sched_settle \
 	tests/unit/test_sched_loop tests/unit/test_sched_strangers tests/unit/test_sched_waits tests/unit/test_taskstat
 UNIT_CLI = tests/unit/test_options
-UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn tests/unit/test_fcgi_early \
+UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn tests/unit/test_fcgi_early tests/unit/test_fcgi_files \
 	tests/unit/test_listener tests/unit/test_peer tests/unit/test_socket_file
 if HTTP
 UNIT_NET += tests/unit/test_http_ends
@@ -22,6 +22,8 @@ endif
 UNIT_PYAPP = tests/unit/test_names
 UNIT_BENCH = tests/unit/test_histogram
 UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_NET) $(UNIT_PYAPP) $(UNIT_BENCH)
+
+FILE_RIG_WRAP = -Wl,--wrap=descriptors_close,--wrap=pwrite,--wrap=sched_pause
 
 tests_unit_test_ascii_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
@@ -64,8 +66,9 @@ tests_unit_test_conn_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile
 tests_unit_test_fcgi_early_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_http_ends_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_test_http_ends_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=malloc,--wrap=pwrite,--wrap=conn_output,--wrap=descriptors_close,--wrap=sched_pause
+tests_unit_test_http_ends_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP) -Wl,--wrap=malloc,--wrap=conn_output
+tests_unit_test_fcgi_files_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_test_fcgi_files_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP)
 tests_unit_test_listener_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_peer_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_test_socket_file_LDADD = $(NET_LIBS) $(CHECK_LIBS)
@@ -229,5 +232,5 @@ distclean-local:
 
 CLEANFILES += tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
 
-noinst_HEADERS = tests/cgi_vars.h tests/unit/no_threads.h tests/unit/sched_rig.h tests/unit/unit.h
+noinst_HEADERS = tests/cgi_vars.h tests/unit/file_rig.h tests/unit/no_threads.h tests/unit/sched_rig.h tests/unit/unit.h
 EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/fuzz/corpus tests/daemon tests/proxies

@@ -2,7 +2,7 @@
 
 #include "net/http.h"
 
-#include "base/descriptors.h"
+#include "file_rig.h"
 #include "net/lane_impl.h"
 #include "unit.h"
 
@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* How requests end when memory or the disk is full, or the rest of a body does not come. Nothing runs by itself: the loop
@@ -75,15 +74,8 @@ void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
 void __real_conn_output(struct conn *conn, const void *data, size_t len);
 void __wrap_conn_output(struct conn *conn, const void *data, size_t len);
-void __real_sched_pause(struct sched *s);
-void __wrap_sched_pause(struct sched *s);
-void __real_descriptors_close(int fd);
-void __wrap_descriptors_close(int fd);
-ssize_t __real_pwrite(int fd, const void *data, size_t len, off_t offset);
-ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t offset);
-
-static bool disk_full, no_memory, lock_held;
-static int outputs, files_closed;
+static bool no_memory;
+static int outputs;
 
 /* There is none for one that is asked for, and then there is again. */
 void *__wrap_malloc(size_t size) {
@@ -97,29 +89,6 @@ void *__wrap_malloc(size_t size) {
 void __wrap_conn_output(struct conn *conn, const void *data, size_t len) {
     outputs++;
     __real_conn_output(conn, data, len);
-}
-
-/* A thread whose call has ended may hold the interpreter lock until this. */
-void __wrap_sched_pause(struct sched *s) {
-    lock_held = false;
-    __real_sched_pause(s);
-}
-
-void __wrap_descriptors_close(int fd) {
-    struct stat st;
-    ck_assert_int_eq(fstat(fd, &st), 0);
-    if (S_ISREG(st.st_mode)) {
-        files_closed++;
-        ck_assert_msg(!lock_held, "a file is closed while the interpreter is held");
-    }
-    __real_descriptors_close(fd);
-}
-
-ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t offset) {
-    if (!disk_full)
-        return __real_pwrite(fd, data, len, offset);
-    errno = ENOSPC;
-    return -1;
 }
 
 /* The peer. */
