@@ -23,8 +23,7 @@ def proxy(server, more=""):
     backends = {"plain": (server.path, False, "/"), "kept": (server.path, True, "/")}
     if server.http_address:
         backends["proxied"] = ("%s:%d" % server.http_address, "proxy", "/")
-    # Debian's nginx sends the host without its port, which is wrong for any but the usual one.
-    running = nginx.Nginx(backends, more=" fastcgi_param HTTP_HOST $http_host; " + more)
+    running = nginx.Nginx(backends, more=" fastcgi_param HTTP_HOST $host_and_port; " + more)
     if server.http_address:
         running.ports["http"] = server.http_address[1]  # its clients go there straight
     return running

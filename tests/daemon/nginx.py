@@ -1,6 +1,7 @@
 """A private nginx before one or more servers, and an HTTP client for it."""
 import http.client
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -9,6 +10,15 @@ import tempfile
 from daemon import until
 from fcgi import PATIENCE
 from ports import free_port
+
+EXAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "contrib", "proxies", "nginx.conf")
+
+
+def example_map():
+    """The map of contrib/proxies/nginx.conf that defines $host_and_port."""
+    with open(EXAMPLE) as file:
+        return re.search(r"^map .*?^}$", file.read(), re.MULTILINE | re.DOTALL)[0]
+
 
 CONFIG = """\
 {user}
@@ -25,6 +35,7 @@ http {{
     scgi_temp_path {dir}/scgi;
     uwsgi_temp_path {dir}/uwsgi;
     client_max_body_size 0;
+{maps}
 {servers}
 }}
 """
@@ -131,7 +142,7 @@ class Nginx:
                                                   more=self.more))
         config = os.path.join(self.dir, "nginx.conf")
         with open(config, "w") as file:
-            file.write(CONFIG.format(dir=self.dir, servers="".join(servers),
+            file.write(CONFIG.format(dir=self.dir, maps=example_map(), servers="".join(servers),
                                      user="user root;" if os.getuid() == 0 else ""))
         log = os.path.join(self.dir, "error.log")
         self.process = subprocess.Popen(["nginx", "-p", self.dir, "-e", log, "-c", config], stdin=subprocess.DEVNULL)

@@ -22,7 +22,6 @@ NO_ABORT = ("sends no ABORT_REQUEST when it multiplexes; the application is told
             "up, after some seconds")
 CLINGS = ("sends new requests on a connection as long as one is open there, until the old server has answered one and "
           "told it not to")
-HOST = "Debian's fastcgi_params send $host, which has no port"
 LIMIT = "its limit for header fields, by default"
 H2O_NAME = "sends the name that the host has in its configuration"
 
@@ -41,11 +40,9 @@ DEVIATIONS = {
     ("query caf\xc3\xa9", "lighttpd"): ("caf%C3%A9", ENCODES),
 
     # --- names
-    ("host localhost:{port}", "nginx"): ("localhost", HOST),
-    ("host www.example.org:{port}", "nginx"): ("www.example.org", HOST),
-    ("host [::1]:{port}", "nginx"): ("[::1]", HOST),
     ("port www.example.org", "caddy"): ("80", "takes the port from the client's Host, where no port means 80"),
     ("name [::1]:{port}", "caddy"): ("::1", "takes the brackets off"),
+    ("absolute target", "h2o"): ("other.example.net:81", "believes the Host field before the request's line"),
     ("name localhost:{port}", "h2o"): ("default", H2O_NAME),
     ("name www.example.org", "h2o"): ("default", H2O_NAME),
     ("name www.example.org:{port}", "h2o"): ("default", H2O_NAME),

@@ -86,6 +86,12 @@ def test_server_name_and_port(bench, host):
     assert environ["HTTP_HOST"] == host_seen.format(port=bench.proxy.port)
 
 
+def test_host_that_contradicts_the_request_line(bench):
+    """RFC 9112, 3.2.2: the host of a request is that of an absolute request target, whatever Host says."""
+    answer = bench.ask("http://www.example.org/a", headers={"Host": "other.example.net:81"})
+    assert answer.status == 400 or environ_of(answer)["HTTP_HOST"] == expected("absolute target", bench, "www.example.org")
+
+
 def test_addresses(bench):
     environ = environ_of(bench.ask("/a"))
     assert environ["REMOTE_ADDR"] == "127.0.0.1"
