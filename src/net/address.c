@@ -226,8 +226,10 @@ const char *address_format(const struct sockaddr *sa, socklen_t len, char out[st
         snprintf(out, ADDRESS_TEXT_SIZE, "%s:%u", host, ntohs(sin.sin_port));
     } else if (sa->sa_family == AF_INET6 && len >= sizeof(sin6)) {
         memcpy(&sin6, sa, sizeof(sin6));
-        inet_ntop(AF_INET6, &sin6.sin6_addr, host, sizeof(host));
-        snprintf(out, ADDRESS_TEXT_SIZE, "[%s]:%u", host, ntohs(sin6.sin6_port));
+        /* RFC 4291, 2.5.5.2: an IPv4 peer of a socket that takes both. */
+        const bool mapped = IN6_IS_ADDR_V4MAPPED(&sin6.sin6_addr);
+        inet_ntop(mapped ? AF_INET : AF_INET6, sin6.sin6_addr.s6_addr + (mapped ? 12 : 0), host, sizeof(host));
+        snprintf(out, ADDRESS_TEXT_SIZE, mapped ? "%s:%u" : "[%s]:%u", host, ntohs(sin6.sin6_port));
     } else {
         snprintf(out, ADDRESS_TEXT_SIZE, "socket of address family %d", sa->sa_family);
     }

@@ -36,7 +36,8 @@ int address_parse(const char *text, struct address **list, size_t *count, char r
 const char *address_path(const char *text);
 
 /* Writes a socket address as one would give it to address_parse; "unnamed Unix socket" for a peer without a name.
- * Bytes that are not printable are escaped. Returns `out`. Thread-safe, does not look names up. */
+ * An IPv4 address in IPv6 form is shown as IPv4. Bytes that are not printable are escaped. Returns `out`. Thread-safe,
+ * does not look names up. */
 const char *address_format(const struct sockaddr *sa, socklen_t len, char out[static ADDRESS_TEXT_SIZE]);
 
 #endif

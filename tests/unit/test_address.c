@@ -4,6 +4,7 @@
 
 #include "unit.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -139,6 +140,19 @@ START_TEST(test_name)
 }
 END_TEST
 
+/* An IPv4 peer of a socket that takes both has the form in which rules and people know it. */
+START_TEST(test_format_mapped)
+{
+    char out[ADDRESS_TEXT_SIZE];
+    struct sockaddr_in6 sin6 = {.sin6_family = AF_INET6, .sin6_port = htons(4321)};
+    const struct sockaddr *p = (const struct sockaddr *)&sin6;
+    ck_assert_int_eq(inet_pton(AF_INET6, "::ffff:192.0.2.7", &sin6.sin6_addr), 1);
+    ck_assert_str_eq(address_format(p, sizeof(sin6), out), "192.0.2.7:4321");
+    ck_assert_int_eq(inet_pton(AF_INET6, "::fffe:c000:207", &sin6.sin6_addr), 1);
+    ck_assert_str_eq(address_format(p, sizeof(sin6), out), "[::fffe:c000:207]:4321");
+}
+END_TEST
+
 START_TEST(test_format_odd)
 {
     char out[ADDRESS_TEXT_SIZE];
@@ -166,6 +180,7 @@ int main(void) {
     tcase_add_test(tc, test_unknown_host);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_name);
+    tcase_add_test(tc, test_format_mapped);
     tcase_add_test(tc, test_format_odd);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
