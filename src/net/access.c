@@ -101,8 +101,14 @@ bool access_list_has(const struct access_list *list, const struct sockaddr *sa, 
     return false;
 }
 
-bool access_allows_address(const struct access *a, const struct sockaddr *sa, socklen_t len) {
-    return access_list_has(&a->peers, sa, len);
+/* Whether the rules say nothing about peers of TCP sockets of this protocol. */
+static bool serves_everybody(const struct access *a, enum listener_protocol protocol) {
+    return a->peers.any || (protocol == LISTENER_HTTP && a->source != ACCESS_OPTION);
+}
+
+bool access_allows_address(const struct access *a, enum listener_protocol protocol, const struct sockaddr *sa,
+                           socklen_t len) {
+    return serves_everybody(a, protocol) || access_list_has(&a->peers, sa, len);
 }
 
 /* Rules for addresses. */
@@ -325,12 +331,33 @@ static bool is_loopback(const struct listener *l) {
 
 void access_warn(const struct access *a, const struct listener *list, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        if (!list[i].is_unix && a->source == ACCESS_DEFAULT && !is_loopback(&list[i]))
-            log_warning("%s: only peers from 127.0.0.0/8 and ::1 may connect: %s", list[i].text,
-                        list[i].protocol == LISTENER_HTTP
-                            ? "name the clients with --allow, or let all in with --allow any"
-                            : "name the web server with --allow");
+        const struct listener *l = &list[i];
+        bool http = l->protocol == LISTENER_HTTP;
+        if (l->is_unix || is_loopback(l))
+            continue;
+        if (a->source == ACCESS_DEFAULT && !http)
+            log_warning("%s: only peers from 127.0.0.0/8 and ::1 may connect over FastCGI: name the web server with "
+                        "--allow",
+                        l->text);
+        else if (a->source == ACCESS_ENVIRONMENT && http && !a->peers.any)
+            log_warning("%s: everybody is served: FCGI_WEB_SERVER_ADDRS is for FastCGI, name the clients of HTTP with "
+                        "--allow",
+                        l->text);
     }
+}
+
+const char *access_describe(const struct access *a, const struct listener *l, char out[static ACCESS_TEXT_SIZE]) {
+    static const char *const named[] = {[ACCESS_DEFAULT] = "only loopback peers",
+                                        [ACCESS_OPTION] = "only those in --allow",
+                                        [ACCESS_ENVIRONMENT] = "only those in FCGI_WEB_SERVER_ADDRS"};
+    const char *protocol = l->protocol == LISTENER_HTTP ? "HTTP" : "";
+    const char *whom = serves_everybody(a, l->protocol) ? "everybody" : named[a->source];
+    if (l->is_unix || is_loopback(l))
+        whom = "";
+    out[0] = '\0';
+    if (*protocol || *whom)
+        snprintf(out, ACCESS_TEXT_SIZE, " (%s%s%s)", protocol, *protocol && *whom ? ", " : "", whom);
+    return out;
 }
 
 /* Accepted peers. */
@@ -361,11 +388,11 @@ static bool check_user(struct access *a, const struct listener *l, int fd) {
 
 static bool check_address(struct access *a, const struct listener *l, const struct sockaddr *sa, socklen_t len) {
     static const char *const reasons[] = {
-        [ACCESS_DEFAULT] = "only loopback peers may connect unless --allow names others",
-        [ACCESS_OPTION] = "not named by --allow",
-        [ACCESS_ENVIRONMENT] = "not in FCGI_WEB_SERVER_ADDRS; --allow would take its place"};
+        [ACCESS_DEFAULT] = "over FastCGI only loopback peers may connect: name the web server with --allow",
+        [ACCESS_OPTION] = "not named by --allow: add its address to let it in",
+        [ACCESS_ENVIRONMENT] = "not in FCGI_WEB_SERVER_ADDRS: add its address there, or give --allow instead"};
     char peer[ADDRESS_TEXT_SIZE];
-    if (access_allows_address(a, sa, len))
+    if (access_allows_address(a, l->protocol, sa, len))
         return true;
     report(a, l, address_format(sa, len, peer), reasons[a->source]);
     return false;

@@ -1,6 +1,8 @@
-/* Who may connect: TCP peers by address (--allow, FCGI_WEB_SERVER_ADDRS), peers of Unix sockets by user and group
- * (--allow-uid, --allow-gid). Without rules, TCP peers have to come from a loopback address, and Unix sockets are
- * guarded by the permissions of their files alone.
+/* Who may connect: TCP peers by address, peers of Unix sockets by user and group (--allow-uid, --allow-gid).
+ *
+ * --allow is for both protocols. Without it, HTTP serves whoever can reach its address, which was given for that. FastCGI
+ * does not, since its peer is trusted with the environ: those that FCGI_WEB_SERVER_ADDRS names may connect (FastCGI 1.0,
+ * 3.2), or else loopback peers. Without rules for them Unix sockets are guarded by the permissions of their files alone.
  *
  * Threads: the lists are only read between access_init and access_fini, and refusals are counted atomically: any thread.
  */
@@ -27,6 +29,8 @@ struct access_settings {
     size_t ngroups;
 };
 
+enum { ACCESS_TEXT_SIZE = 64 };
+
 /* Where the rules for addresses come from. */
 enum access_source { ACCESS_DEFAULT, ACCESS_OPTION, ACCESS_ENVIRONMENT };
 
@@ -46,7 +50,7 @@ struct access_list {
 
 struct access {
     enum access_source source;
-    struct access_list peers; /* of TCP */
+    struct access_list peers; /* of TCP; of HTTP with ACCESS_OPTION alone */
     uid_t *uids;
     size_t nuids;
     gid_t *gids;
@@ -61,9 +65,13 @@ int access_init(struct access *a, const struct access_settings *settings);
 
 void access_fini(struct access *a);
 
-/* Logs what one would otherwise learn from refused connections or never: a TCP socket that is open to other machines
- * while the default keeps them out. */
+/* Logs what one would otherwise learn from refused connections or never, about TCP sockets that other machines can reach:
+ * the default keeps them out of FastCGI, and FCGI_WEB_SERVER_ADDRS keeps nobody out of HTTP. */
 void access_warn(const struct access *a, const struct listener *list, size_t count);
+
+/* Writes what follows the address in the line about *l: its protocol, and whom it serves when other machines can reach
+ * it; "" when it is FastCGI for this machine. Returns `out`. */
+const char *access_describe(const struct access *a, const struct listener *l, char out[static ACCESS_TEXT_SIZE]);
 
 /* Tells whether the peer of connection `fd`, accepted on *l from `sa`, may stay. When not, at most one info line per
  * second names such a peer and the option. A peer that cannot be identified may not. */
@@ -80,7 +88,8 @@ void access_list_fini(struct access_list *list);
 bool access_list_has(const struct access_list *list, const struct sockaddr *sa, socklen_t len);
 
 /* The rules alone. An IPv4 address in IPv6 form (::ffff:192.0.2.7), as dual-stack sockets have it, is an IPv4 address. */
-bool access_allows_address(const struct access *a, const struct sockaddr *sa, socklen_t len);
+bool access_allows_address(const struct access *a, enum listener_protocol protocol, const struct sockaddr *sa,
+                           socklen_t len);
 
 /* root and the server's own user may always: both can do anything to the process anyhow. */
 bool access_allows_user(const struct access *a, uid_t uid, const gid_t *gids, size_t ngids);

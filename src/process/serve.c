@@ -304,14 +304,14 @@ static int make_lane(struct server *server) {
 }
 
 static void log_ready(const struct server *server) {
-    char python[256], application[512];
+    char python[256], application[512], whom[ACCESS_TEXT_SIZE];
+    const struct listener *list = server->listeners.items;
     interp_describe(python, sizeof python);
     wsgi_describe(application, sizeof application);
     log_info("wsgi-fcgi %s with %s serves %s, up to %u requests at a time", PACKAGE_VERSION, python, application,
              server->o->threads);
     for (size_t i = 0; i < server->listeners.count; i++)
-        log_info("listening on %s%s", server->listeners.items[i].text,
-                 server->listeners.items[i].protocol == LISTENER_HTTP ? " (HTTP)" : "");
+        log_info("listening on %s%s", list[i].text, access_describe(&server->access, &list[i], whom));
 }
 
 /* Waits for the scheduler to end, until `deadline`. Returns how many requests, or else threads, are left. */

@@ -1,8 +1,11 @@
 """Who may connect: TCP peers by address, peers of Unix sockets by user and group."""
+import ctypes
+import fcntl
 import os
 import pwd
 import re
 import socket
+import struct
 import time
 
 import pytest
@@ -17,6 +20,9 @@ from test_sockets import hello, wire
 
 OVER_HTTP = True
 EX_USAGE, EX_NOUSER = 64, 67
+CLONE_NEWNET = 0x40000000
+SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x8913, 0x8914, 0x8916, 1
+OTHER = "192.0.2.1"  # the address of a machine that is not a loopback one (RFC 5737)
 NOBODY = pwd.getpwnam("nobody")
 LINE = r"refused (\S+) on \S+: not named by --allow"
 
@@ -26,6 +32,27 @@ LINE = r"refused (\S+) on \S+: not named by --allow"
 def root():
     assert os.geteuid() == 0, "another user can be taken on by root only"
 
+
+
+@pytest.fixture
+def network(root):  # pylint: disable=unused-argument
+    """Meanwhile this process, and servers that it starts, are in a network of their own, whose only machine has OTHER
+    besides the loopback addresses."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(function, *args):
+        assert not function(*args), os.strerror(ctypes.get_errno())
+    with open("/proc/thread-self/ns/net", "rb") as before:
+        call(libc.unshare, CLONE_NEWNET)
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                flags, = struct.unpack("16xh22x", fcntl.ioctl(sock, SIOCGIFFLAGS, struct.pack("16s24x", b"lo")))
+                fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | IFF_UP))
+                fcntl.ioctl(sock, SIOCSIFADDR,
+                            struct.pack("16sHH4s16x", b"lo:1", socket.AF_INET, 0, socket.inet_aton(OTHER)))
+            yield
+        finally:
+            call(libc.setns, before.fileno(), CLONE_NEWNET)
 
 
 def tcp(start, *options, host="127.0.0.1", port=None, env=None, listen="127.0.0.1"):
@@ -60,12 +87,50 @@ def test_loopback_by_default(start):
     assert is_served(connect(port, "127.0.0.2"))
 
 
+def test_whom_a_socket_serves_is_told(start):
+    http = wire.client is rawhttp
+    for options, listen, whom in (
+            ([], "127.0.0.1", ""), ([], "0.0.0.0", "everybody" if http else "only loopback peers"),
+            (["--allow", "10.0.0.0/8"], "0.0.0.0", "only those in --allow"),
+            (["--allow", "any"], "0.0.0.0", "everybody")):
+        server, port = tcp(start, *options, listen=listen)
+        words = ", ".join(["HTTP"] * http + [whom] * bool(whom))
+        assert re.search(r"listening on %s:%d%s$" % (listen, port, re.escape(" (%s)" % words) if words else ""),
+                         server.log(), re.M), server.log()
+
+
+@pytest.mark.fastcgi
 def test_open_port_is_told(start):
     server, port = tcp(start, listen="0.0.0.0")
     assert re.search(r"warning: 0\.0\.0\.0:%d: only peers from 127\.0\.0\.0/8.*--allow" % port, server.log())
     for options, listen in (([], "127.0.0.1"), (["--allow", "10.0.0.0/8"], "0.0.0.0")):
         server, port = tcp(start, *options, listen=listen)
         assert "warning" not in server.log()
+
+
+@pytest.mark.parametrize("listen", ["", "*", "0.0.0.0", OTHER])
+def test_other_machines(network, start, listen):  # pylint: disable=unused-argument
+    """An address given for HTTP is there to be reached; who speaks FastCGI is trusted, and so has to be named."""
+    server, port = tcp(start, listen=listen, host=OTHER)
+    http = wire.client is rawhttp
+    if http:
+        hello(server.address)
+        assert "warning" not in server.log()
+    else:
+        assert not is_served(connect(port, OTHER, OTHER))
+        server.wait_log(r"refused 192\.0\.2\.1:\d+ on \S+: over FastCGI only loopback peers may connect: .*--allow")
+    assert is_served(connect(port, "127.0.0.1", OTHER)), "who is a loopback peer may in any case"
+
+
+def test_allow_narrows(network, start):  # pylint: disable=unused-argument
+    """HTTP as well."""
+    server, port = tcp(start, "--allow", "127.0.0.1", listen="")
+    assert not is_served(connect(port, OTHER, OTHER))
+    server.wait_log(r"refused 192\.0\.2\.1:\d+ on \S+: not named by --allow: add its address to let it in")
+    assert is_served(connect(port))
+    server, port = tcp(start, "--allow", OTHER, listen="", host=OTHER)
+    hello(server.address)
+    assert not is_served(connect(port))
 
 
 def test_allow(start):
@@ -99,16 +164,24 @@ def test_any(start):
 
 
 def test_environment(start):
-    """FastCGI 1.0, 3.2."""
+    """FastCGI 1.0, 3.2: it is about FastCGI, and narrows nothing else."""
+    http = wire.client is rawhttp
     env = {"FCGI_WEB_SERVER_ADDRS": "199.170.183.28,127.0.0.2"}
     server, port = tcp(start, env=env)
     assert is_served(connect(port, "127.0.0.2"))
-    assert not is_served(connect(port, "127.0.0.1"))
-    server.wait_log(r"refused 127\.0\.0\.1:\d+ on \S+: not in FCGI_WEB_SERVER_ADDRS")
+    assert is_served(connect(port, "127.0.0.1")) == http
+    if not http:
+        server.wait_log(r"refused 127\.0\.0\.1:\d+ on \S+: not in FCGI_WEB_SERVER_ADDRS")
     hello(start("wsgiapp", env=env).address)  # says nothing about Unix sockets
     server, port = tcp(start, "--allow", "127.0.0.1", env=env)
     assert is_served(connect(port, "127.0.0.1"))
     assert not is_served(connect(port, "127.0.0.2"))
+
+
+def test_environment_is_not_for_http(start, protocol):
+    server, port = tcp(start, env={"FCGI_WEB_SERVER_ADDRS": "127.0.0.2"}, listen="0.0.0.0")
+    told = re.search(r"warning: 0\.0\.0\.0:%d: everybody is served: .*--allow" % port, server.log())
+    assert bool(told) == (protocol == "http"), server.log()
 
 
 @pytest.mark.fastcgi

@@ -85,10 +85,14 @@ static socklen_t address(const char *text, struct sockaddr_storage *sa) {
     return sizeof sin6;
 }
 
-static bool allows(const char *peer) {
+static bool allows_over(enum listener_protocol protocol, const char *peer) {
     struct sockaddr_storage sa;
     socklen_t len = address(peer, &sa);
-    return access_allows_address(&rules, (const struct sockaddr *)&sa, len);
+    return access_allows_address(&rules, protocol, (const struct sockaddr *)&sa, len);
+}
+
+static bool allows(const char *peer) {
+    return allows_over(LISTENER_FASTCGI, peer);
 }
 
 /* Rules, and peers that they let in or keep out. */
@@ -132,10 +136,16 @@ START_TEST(test_addresses)
     ck_assert_str_eq(output, "");
     split(&in, matches[_i].in);
     split(&out, matches[_i].out);
-    for (size_t i = 0; i < in.count; i++)
+    for (size_t i = 0; i < in.count; i++) {
         ck_assert_msg(allows(in.items[i]), "rule %d keeps %s out", _i, in.items[i]);
-    for (size_t i = 0; i < out.count; i++)
+        ck_assert_msg(allows_over(LISTENER_HTTP, in.items[i]), "rule %d keeps %s out of HTTP", _i, in.items[i]);
+    }
+    for (size_t i = 0; i < out.count; i++) {
         ck_assert_msg(!allows(out.items[i]), "rule %d lets %s in", _i, out.items[i]);
+        /* HTTP is for whoever can reach it; --allow narrows it, FCGI_WEB_SERVER_ADDRS is about FastCGI. */
+        ck_assert_msg(allows_over(LISTENER_HTTP, out.items[i]) == !matches[_i].allow, "rule %d and %s over HTTP", _i,
+                      out.items[i]);
+    }
     access_fini(&rules);
 }
 END_TEST
@@ -165,14 +175,14 @@ START_TEST(test_odd_peers)
     const struct sockaddr *p = (const struct sockaddr *)&sa;
     ck_assert_int_eq(init("0.0.0.0/0 ::/0", NULL, NULL, NULL), 0);
     socklen_t len = address("10.0.0.1", &sa);
-    ck_assert(access_allows_address(&rules, p, len));
-    ck_assert(!access_allows_address(&rules, p, len - 1));
-    ck_assert(!access_allows_address(&rules, p, 0));
+    ck_assert(access_allows_address(&rules, LISTENER_FASTCGI, p, len));
+    ck_assert(!access_allows_address(&rules, LISTENER_FASTCGI, p, len - 1));
+    ck_assert(!access_allows_address(&rules, LISTENER_FASTCGI, p, 0));
     len = address("2001:db8::1", &sa);
-    ck_assert(access_allows_address(&rules, p, len));
-    ck_assert(!access_allows_address(&rules, p, sizeof(struct sockaddr_in)));
+    ck_assert(access_allows_address(&rules, LISTENER_FASTCGI, p, len));
+    ck_assert(!access_allows_address(&rules, LISTENER_FASTCGI, p, sizeof(struct sockaddr_in)));
     sa.ss_family = AF_PACKET;
-    ck_assert(!access_allows_address(&rules, p, sizeof sa));
+    ck_assert(!access_allows_address(&rules, LISTENER_FASTCGI, p, sizeof sa));
     access_fini(&rules);
 }
 END_TEST
@@ -284,29 +294,32 @@ START_TEST(test_report)
     for (int i = 0; i < 5; i++)
         ck_assert(!check(&l, -1, "10.0.0.3"));
     release();
-    ck_assert_str_eq(output, "wsgi-fcgi: info: refused 10.0.0.2:4321 on 0.0.0.0:9000: not named by --allow\n");
+    ck_assert_str_eq(output, "wsgi-fcgi: info: refused 10.0.0.2:4321 on 0.0.0.0:9000: not named by --allow: add its "
+                             "address to let it in\n");
 
     rules.refusals.reported_at -= 1000000000; /* a second later */
     capture();
     ck_assert(!check(&l, -1, "10.0.0.4"));
     ck_assert(!check(&l, -1, "10.0.0.5"));
     release();
-    ck_assert_str_eq(output, "wsgi-fcgi: info: refused 10.0.0.4:4321 on 0.0.0.0:9000: not named by --allow (and 5 more "
-                             "since the last line about this)\n");
+    ck_assert_str_eq(output, "wsgi-fcgi: info: refused 10.0.0.4:4321 on 0.0.0.0:9000: not named by --allow: add its "
+                             "address to let it in (and 5 more since the last line about this)\n");
     access_fini(&rules);
 
     ck_assert_int_eq(init(NULL, NULL, NULL, NULL), 0);
     capture();
     ck_assert(!check(&l, -1, "::ffff:10.0.0.2"));
     release();
-    ck_assert_ptr_nonnull(strstr(output, "only loopback peers may connect unless --allow names others\n"));
+    ck_assert_ptr_nonnull(
+        strstr(output, "over FastCGI only loopback peers may connect: name the web server with --allow\n"));
     access_fini(&rules);
 
     ck_assert_int_eq(init(NULL, "10.0.0.1", NULL, NULL), 0);
     capture();
     ck_assert(!check(&l, -1, "10.0.0.2"));
     release();
-    ck_assert_ptr_nonnull(strstr(output, ": not in FCGI_WEB_SERVER_ADDRS"));
+    ck_assert_ptr_nonnull(
+        strstr(output, ": not in FCGI_WEB_SERVER_ADDRS: add its address there, or give --allow instead\n"));
     access_fini(&rules);
 }
 END_TEST
@@ -344,22 +357,44 @@ static struct listener listener(const char *host) {
     return l;
 }
 
+#define CLOSED "only peers from 127.0.0.0/8 and ::1 may connect over FastCGI: name the web server with --allow"
+#define NOT_NARROWED "everybody is served: FCGI_WEB_SERVER_ADDRS is for FastCGI, name the clients of HTTP with --allow"
+
 static const struct {
-    const char *allow, *env, *users, *host, *said; /* host NULL: a Unix socket; said NULL: nothing */
+    const char *allow, *env, *users, *host; /* host NULL: a Unix socket */
+    const char *fastcgi, *http;             /* the warnings; NULL: none */
 } warnings[] = {
-    {NULL, NULL, NULL, "127.0.0.1", NULL},
-    {NULL, NULL, NULL, "127.0.0.2", NULL},
-    {NULL, NULL, NULL, "0.0.0.0",
-     "0.0.0.0:9000: only peers from 127.0.0.0/8 and ::1 may connect: name the web server "
-     "with --allow"},
-    {"10.0.0.1", NULL, NULL, "0.0.0.0", NULL},
-    {"127.0.0.1", NULL, NULL, "0.0.0.0", NULL},
-    {NULL, "10.0.0.1", NULL, "0.0.0.0", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-    {"10.0.0.1", NULL, NULL, NULL, NULL},
-    {NULL, "10.0.0.1", NULL, NULL, NULL},
-    {NULL, NULL, "0", NULL, NULL},
-    {NULL, NULL, "0", "127.0.0.1", NULL},
+    {NULL, NULL, NULL, "127.0.0.1", NULL, NULL},
+    {NULL, NULL, NULL, "127.0.0.2", NULL, NULL},
+    {NULL, NULL, NULL, "0.0.0.0", "0.0.0.0:9000: " CLOSED, NULL},
+    {"10.0.0.1", NULL, NULL, "0.0.0.0", NULL, NULL},
+    {"127.0.0.1", NULL, NULL, "0.0.0.0", NULL, NULL},
+    {NULL, "10.0.0.1", NULL, "0.0.0.0", NULL, "0.0.0.0:9000: " NOT_NARROWED},
+    {NULL, "10.0.0.1", NULL, "127.0.0.1", NULL, NULL},
+    {"10.0.0.1", "10.0.0.1", NULL, "0.0.0.0", NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL, NULL},
+    {"10.0.0.1", NULL, NULL, NULL, NULL, NULL},
+    {NULL, "10.0.0.1", NULL, NULL, NULL, NULL},
+    {NULL, NULL, "0", NULL, NULL, NULL},
+    {NULL, NULL, "0", "127.0.0.1", NULL, NULL},
+};
+
+/* What the line about a socket says of its protocol and of whom it serves. */
+static const struct {
+    const char *allow, *env, *host;
+    const char *fastcgi, *http;
+} descriptions[] = {
+    {NULL, NULL, NULL, "", " (HTTP)"},
+    {"10.0.0.1", NULL, NULL, "", " (HTTP)"},
+    {NULL, NULL, "127.0.0.1", "", " (HTTP)"},
+    {NULL, NULL, "::1", "", " (HTTP)"},
+    {"any", NULL, "127.0.0.1", "", " (HTTP)"},
+    {NULL, NULL, "0.0.0.0", " (only loopback peers)", " (HTTP, everybody)"},
+    {NULL, NULL, "::", " (only loopback peers)", " (HTTP, everybody)"},
+    {"any", NULL, "0.0.0.0", " (everybody)", " (HTTP, everybody)"},
+    {"10.0.0.1", NULL, "0.0.0.0", " (only those in --allow)", " (HTTP, only those in --allow)"},
+    {NULL, "10.0.0.1", "0.0.0.0", " (only those in FCGI_WEB_SERVER_ADDRS)", " (HTTP, everybody)"},
+    {NULL, "any", "0.0.0.0", " (everybody)", " (HTTP, everybody)"},
 };
 
 /* Trusted proxies: the peers of Unix sockets are a set of their own, which "any" does not include. */
@@ -412,20 +447,42 @@ START_TEST(test_trusted_wrong)
 }
 END_TEST
 
+static struct listener listener_or_unix(const char *host) {
+    return host ? listener(host) : (struct listener){.fd = -1, .is_unix = true, .text = "/run/app.sock"};
+}
+
+static void check_warning(struct listener *l, enum listener_protocol protocol, const char *said) {
+    l->protocol = protocol;
+    capture();
+    access_warn(&rules, l, 1);
+    release();
+    ck_assert_uint_eq(lines(output), said ? 1 : 0);
+    if (said) {
+        ck_assert_msg(strncmp(output, "wsgi-fcgi: warning: ", 20) == 0, "%s", output);
+        ck_assert_msg(strstr(output, said) != NULL, "%s", output);
+    }
+}
+
 START_TEST(test_warnings)
 {
-    struct listener l = {.fd = -1, .is_unix = true, .text = "/run/app.sock"};
-    if (warnings[_i].host)
-        l = listener(warnings[_i].host);
+    struct listener l = listener_or_unix(warnings[_i].host);
     ck_assert_int_eq(init(warnings[_i].allow, warnings[_i].env, warnings[_i].users, NULL), 0);
-    capture();
-    access_warn(&rules, &l, 1);
-    release();
-    ck_assert_uint_eq(lines(output), warnings[_i].said ? 1 : 0);
-    if (warnings[_i].said) {
-        ck_assert_msg(strncmp(output, "wsgi-fcgi: warning: ", 20) == 0, "%s", output);
-        ck_assert_msg(strstr(output, warnings[_i].said) != NULL, "%s", output);
-    }
+    check_warning(&l, LISTENER_FASTCGI, warnings[_i].fastcgi);
+    check_warning(&l, LISTENER_HTTP, warnings[_i].http);
+    access_fini(&rules);
+    if (l.fd >= 0)
+        close(l.fd);
+}
+END_TEST
+
+START_TEST(test_descriptions)
+{
+    struct listener l = listener_or_unix(descriptions[_i].host);
+    char out[ACCESS_TEXT_SIZE];
+    ck_assert_int_eq(init(descriptions[_i].allow, descriptions[_i].env, NULL, NULL), 0);
+    ck_assert_str_eq(access_describe(&rules, &l, out), descriptions[_i].fastcgi);
+    l.protocol = LISTENER_HTTP;
+    ck_assert_str_eq(access_describe(&rules, &l, out), descriptions[_i].http);
     access_fini(&rules);
     if (l.fd >= 0)
         close(l.fd);
@@ -445,6 +502,7 @@ int main(void) {
     tcase_add_loop_test(tc, test_trusted, 0, COUNT(trusted));
     tcase_add_test(tc, test_trusted_wrong);
     tcase_add_loop_test(tc, test_warnings, 0, COUNT(warnings));
+    tcase_add_loop_test(tc, test_descriptions, 0, COUNT(descriptions));
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }
