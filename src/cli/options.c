@@ -65,7 +65,8 @@ static const struct option_row rows[] = {
      .parse = value_parse_list,
      .offset = FIELD(sockets),
      .otherwise = "descriptor 0 when it is a listening socket",
-     .help = "listen here: /path, @abstract, host:port, [::1]:port or fd:N; may be repeated"},
+     .help = "speak FastCGI here: /path, ./path, name.sock, unix:path, @name, port (of 127.0.0.1), :port (of every "
+             "address), host:port, [::1]:port or fd:N; may be repeated"},
     {.name = "socket-mode",
      .arg = "MODE",
      .group = OPTION_GROUP_SOCKETS,
@@ -150,7 +151,8 @@ static const struct option_row rows[] = {
      .offset = FIELD(http),
      .otherwise = "none",
      .http = true,
-     .help = "speak HTTP/1.1 here, at an address as --socket takes it; may be repeated"},
+     .help = "speak HTTP/1.1 here: port (of 127.0.0.1), :port (of every address) or what else --socket takes; may be "
+             "repeated"},
     {.name = "server-header",
      .arg = "TEXT",
      .group = OPTION_GROUP_HTTP,

@@ -19,6 +19,10 @@
 
 #define UNIX_PATH_MAX sizeof(((struct sockaddr_un *)NULL)->sun_path)
 #define UNIX_HEADER offsetof(struct sockaddr_un, sun_path)
+#define DIGITS "0123456789"
+#define FORMS "/path, ./path, name.sock, unix:path, @name, port, :port, *:port, host:port, [::1]:port and fd:N"
+
+enum { SHOWN_SIZE = 100 };
 
 static int refuse(char *reason, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -97,7 +101,7 @@ static int parse_any(long port, struct address **list, char *reason) {
 }
 
 static int refuse_host(int error, const char *host, char *reason) {
-    char shown[128];
+    char shown[SHOWN_SIZE];
     log_escape(shown, sizeof(shown), host, strlen(host));
     switch (error) {
     case EAI_MEMORY:
@@ -149,13 +153,26 @@ static int parse_host(const char *host, int family, const char *port, struct add
     return status;
 }
 
+/* A word alone may be meant as the name of a file or of a host. */
+static int refuse_word(const char *word, char *reason) {
+    char shown[SHOWN_SIZE];
+    if (!*word)
+        return refuse(reason, EX_USAGE, "it is none of " FORMS);
+    log_escape(shown, sizeof(shown), word, strlen(word));
+    return refuse(reason, EX_USAGE, "write ./%s for a Unix socket, %s:PORT for TCP; the forms are " FORMS, shown,
+                  shown);
+}
+
 static int parse_tcp(const char *text, struct address **list, size_t *count, char *reason) {
     const char *colon = strrchr(text, ':');
     size_t len = colon ? (size_t)(colon - text) : 0;
     bool bracketed = len >= 2 && text[0] == '[' && text[len - 1] == ']';
-    char host[256];
+    char host[256], shown[SHOWN_SIZE];
+    if (text[0] == '[' && text[strlen(text) - 1] == ']')
+        return refuse(reason, EX_USAGE, "the port is missing: write %s:PORT",
+                      log_escape(shown, sizeof(shown), text, strlen(text)));
     if (!colon)
-        return refuse(reason, EX_USAGE, "it is none of /path, ./path, @abstract, host:port, [::1]:port and fd:N");
+        return refuse_word(text, reason);
     if (read_number(colon + 1, 65535) < 0)
         return refuse(reason, EX_USAGE, "the port has to be a number from 0 to 65535");
     if (!len || (len == 1 && text[0] == '*'))
@@ -164,7 +181,8 @@ static int parse_tcp(const char *text, struct address **list, size_t *count, cha
         text++;
         len -= 2;
     } else if (memchr(text, ':', len)) {
-        return refuse(reason, EX_USAGE, "an IPv6 address is written in brackets: [::1]:port");
+        return refuse(reason, EX_USAGE,
+                      "host:port has one colon, and an IPv6 address is written in brackets: [::1]:port");
     }
     if (!len || len >= sizeof(host))
         return refuse(reason, EX_USAGE, "the host name is %s", len ? "too long" : "empty");
@@ -173,23 +191,79 @@ static int parse_tcp(const char *text, struct address **list, size_t *count, cha
     return parse_host(host, bracketed ? AF_INET6 : AF_UNSPEC, colon + 1, list, count, reason);
 }
 
+static int parse_port(const char *port, struct address **list, size_t *count, char *reason) {
+    if (read_number(port, 65535) < 0)
+        return refuse(reason, EX_USAGE, "the port has to be a number from 0 to 65535");
+    return parse_host("127.0.0.1", AF_INET, port, list, count, reason);
+}
+
+/* The length of `text` without a colon and a number at its end. */
+static size_t len_without_number(const char *text) {
+    const char *colon = strrchr(text, ':');
+    bool has_number = colon && colon[1] && !colon[1 + strspn(colon + 1, DIGITS)];
+    return has_number ? (size_t)(colon - text) : strlen(text);
+}
+
+static bool ends_in_sock(const char *text, size_t len) {
+    return len >= 5 && memcmp(text + len - 5, ".sock", 5) == 0;
+}
+
+/* A number behind "app.sock" is neither a port nor, as some programs have it, the mode of the file. */
+static int parse_path(const char *path, struct address **list, char *reason) {
+    char shown[SHOWN_SIZE];
+    size_t len = len_without_number(path);
+    const char *number = path[len] ? path + len + 1 : "";
+    if (!*number || !ends_in_sock(path, len))
+        return parse_unix(path, false, list, reason);
+    log_escape(shown, sizeof(shown), path, len);
+    if (strlen(number) <= 4 && !number[strspn(number, "01234567")])
+        return refuse(reason, EX_USAGE, "write %s, with --socket-mode %s", shown, number);
+    return refuse(reason, EX_USAGE, "a Unix socket has no port: write %s", shown);
+}
+
+/* What follows the scheme of a URL, or NULL when `text` is none. */
+static const char *behind_scheme(const char *text) {
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz");
+    return strncmp(text + len, "://", 3) == 0 ? text + len + 3 : NULL;
+}
+
+static int refuse_url(const char *text, const char *rest, char *reason) {
+    char shown[SHOWN_SIZE];
+    const bool is_unix = strncmp(text, "unix:", 5) == 0;
+    size_t len = is_unix ? strlen(rest) : strcspn(rest, "/");
+    if (!len)
+        return refuse_word("", reason);
+    log_escape(shown, sizeof(shown), rest, len);
+    if (is_unix) /* for some programs it is a relative path, for others an absolute one */
+        return refuse(reason, EX_USAGE, "write unix:%s, or unix:/%s for an absolute path", shown, shown);
+    return refuse(reason, EX_USAGE, "it is a URL%s: write %s%s",
+                  strncmp(text, "https:", 6) == 0 ? ", and TLS is for a proxy in front" : "",
+                  strncmp(text, "http", 4) == 0 ? "--http " : "", shown);
+}
+
 const char *address_path(const char *text) {
-    if (strncmp(text, "unix:", 5) == 0)
+    if (strncmp(text, "unix:", 5) == 0 && (strncmp(text + 5, "//", 2) != 0 || text[7] == '/'))
         return text + 5;
-    return text[0] != '@' && strncmp(text, "fd:", 3) != 0 && strchr(text, '/') ? text : NULL;
+    if (text[0] == '@' || strncmp(text, "fd:", 3) == 0 || behind_scheme(text))
+        return NULL;
+    return strchr(text, '/') || ends_in_sock(text, len_without_number(text)) ? text : NULL;
 }
 
 int address_parse(const char *text, struct address **list, size_t *count, char reason[static ADDRESS_REASON_SIZE]) {
     *list = NULL;
     *count = 0;
-    const char *path = address_path(text);
+    const char *path = address_path(text), *url = behind_scheme(text);
     int status;
     if (path)
-        status = parse_unix(path, false, list, reason);
+        status = parse_path(path, list, reason);
     else if (text[0] == '@')
         status = parse_unix(text + 1, true, list, reason);
     else if (strncmp(text, "fd:", 3) == 0)
         status = parse_fd(text + 3, list, reason);
+    else if (url)
+        status = refuse_url(text, url, reason);
+    else if (text[0] && !text[strspn(text, DIGITS)])
+        status = parse_port(text, list, count, reason);
     else
         status = parse_tcp(text, list, count, reason);
     if (*list && !*count)

@@ -1,8 +1,10 @@
 /* Addresses of listening sockets, as text and as socket addresses.
  *
- *     /path dir/path unix:path Unix socket file           *:PORT :PORT   every address of the machine
- *     @name                    abstract Unix socket       fd:N           descriptor that was handed over
- *     HOST:PORT [IPV6]:PORT    TCP, name or number; port 0 lets the system choose a free one
+ *     /path dir/path name.sock unix:path  Unix socket file       PORT           127.0.0.1
+ *     @name                               abstract Unix socket   :PORT *:PORT   every address of the machine
+ *     HOST:PORT [IPV6]:PORT               TCP, name or number    fd:N           descriptor that was handed over
+ *
+ * Port 0 lets the system choose a free one. [::]:PORT is every IPv6 address, and leaves IPv4 to others.
  */
 #ifndef WSGI_FCGI_NET_ADDRESS_H
 #define WSGI_FCGI_NET_ADDRESS_H
@@ -13,7 +15,7 @@
 
 enum {
     ADDRESS_TEXT_SIZE = 448, /* fits a Unix socket's path with every byte escaped */
-    ADDRESS_REASON_SIZE = 256,
+    ADDRESS_REASON_SIZE = 384,
 };
 
 enum address_kind { ADDRESS_UNIX, ADDRESS_ABSTRACT, ADDRESS_TCP, ADDRESS_FD };
@@ -21,7 +23,7 @@ enum address_kind { ADDRESS_UNIX, ADDRESS_ABSTRACT, ADDRESS_TCP, ADDRESS_FD };
 struct address {
     enum address_kind kind;
     int fd;        /* ADDRESS_FD: the descriptor; otherwise -1 */
-    bool any;      /* ADDRESS_TCP: "*", an IPv6 wildcard that has to take IPv4 too */
+    bool any;      /* ADDRESS_TCP: ":PORT", an IPv6 wildcard that has to take IPv4 too */
     socklen_t len; /* bytes of `sa` in use; 0 for ADDRESS_FD */
     struct sockaddr_storage sa;
 };
@@ -29,7 +31,7 @@ struct address {
 /* Parses `text`. A host name may stand for several addresses: *list is an array of *count >= 1 of them, which the
  * caller frees with free(). Looks names up (blocking).
  * Returns 0; or a sysexits status (EX_USAGE: not an address, EX_NOHOST: unknown host, EX_OSERR, EX_TEMPFAIL) with the
- * reason, one line without the address itself, in `reason`, *list NULL and *count 0. */
+ * reason and what to write instead, one line, in `reason`, *list NULL and *count 0. */
 int address_parse(const char *text, struct address **list, size_t *count, char reason[static ADDRESS_REASON_SIZE]);
 
 /* The path in `text` when that names a file, as address_parse reads it; otherwise NULL. Any thread. */

@@ -10,6 +10,7 @@
 #include <fcgios.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -45,13 +46,28 @@ static int append(struct listener_set *set, struct listener *l) {
     return 0;
 }
 
+/* ss(8) shows such a socket in the same way. */
+static void name_any(char text[static ADDRESS_TEXT_SIZE], const struct sockaddr_in6 *sin6) {
+    snprintf(text, ADDRESS_TEXT_SIZE, "*:%u", ntohs(sin6->sin6_port));
+}
+
+static bool takes_both(int fd, const struct sockaddr_in6 *sin6) {
+    int v6only = 1;
+    socklen_t len = sizeof(v6only);
+    return sin6->sin6_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&sin6->sin6_addr) &&
+           getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len) == 0 && !v6only;
+}
+
 static void name_socket(struct listener *l) {
     struct sockaddr_storage sa = {0};
     socklen_t len = sizeof(sa);
     if (getsockname(l->fd, (struct sockaddr *)&sa, &len))
         len = 0;
     l->is_unix = sa.ss_family == AF_UNIX;
-    address_format((const struct sockaddr *)&sa, len, l->text);
+    if (takes_both(l->fd, (const void *)&sa))
+        name_any(l->text, (const void *)&sa);
+    else
+        address_format((const struct sockaddr *)&sa, len, l->text);
 }
 
 static bool is_absent(int error) {
@@ -89,7 +105,10 @@ static int listen_any(const struct address *a, unsigned backlog) {
 
 static int complain_listen(const struct address *a, int error) {
     char text[ADDRESS_TEXT_SIZE];
-    address_format((const struct sockaddr *)&a->sa, a->len, text);
+    if (a->any)
+        name_any(text, (const void *)&a->sa);
+    else
+        address_format((const struct sockaddr *)&a->sa, a->len, text);
     switch (error) {
     case EADDRINUSE:
         log_error("%s is in use by another process: stop it, or choose another %s", text,

@@ -67,6 +67,24 @@ def test_every_address(start):
     hello(("::1", port))
 
 
+@pytest.mark.parametrize("form", ["*:%d", "0.0.0.0:%d", "%d"])
+def test_ipv4_forms(start, form):
+    """A port alone is for this machine alone."""
+    port = free_port()
+    server = start("wsgiapp", socket=form % port, address=("127.0.0.1", port))
+    hello(server.address)
+    text = {"%d": "127.0.0.1:%d"}.get(form, form) % port
+    assert re.search(r"listening on %s( |$)" % re.escape(text), server.log(), re.M), server.log()
+
+
+def test_ipv6_alone(start):
+    """[::] is all of IPv6 and leaves IPv4 to another socket."""
+    port = free_port()
+    server = start("wsgiapp", wire.option, "0.0.0.0:%d" % port, socket="[::]:%d" % port, address=("::1", port))
+    hello(server.address)
+    hello(("127.0.0.1", port))
+
+
 def test_free_port_is_told(start):
     server = start("wsgiapp", socket="127.0.0.1:0", wait=False)
     port = int(server.wait_log(r"127\.0\.0\.1:([1-9]\d*)").group(1))
@@ -94,6 +112,15 @@ def test_relative_path(start, directory):
     hello(path)
     server.stop()
     assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("form", ["app.sock", "./app.sock", "unix:app.sock", "unix:%s/app.sock"])
+def test_forms_of_a_path(start, directory, form):
+    path = os.path.join(directory, "app.sock")
+    server = start("wsgiapp", "--chdir", daemon.APPS, socket=form.replace("%s", directory), address=path, cwd=directory)
+    hello(path)
+    server.stop()
+    assert os.listdir(directory) == []
 
 
 def test_relative_path_in_a_deep_directory(start, directory):
@@ -175,6 +202,20 @@ def test_no_socket_at_all():
 def test_bad_addresses(address, status):
     done = run(wire.option, address, "hello")
     refused(done, status, re.escape(address[:50]))
+
+
+@pytest.mark.parametrize("address, said", [
+    ("app", r"write \./app for a Unix socket, app:PORT for TCP; the forms are /path, .* and fd:N"),
+    ("http://127.0.0.1:8000", r"write --http 127\.0\.0\.1:8000"),
+    ("app.sock:660", r"write \S*/app\.sock, with --socket-mode 660"),
+    ("unix://app.sock", r"write unix:app\.sock, or unix:/app\.sock"),
+])
+def test_what_to_type_is_told(directory, address, said):
+    """In the directory of a program that knows how another one has it."""
+    for more in ([], ["--check"]):
+        done = run(wire.option, address, *more, "hello", cwd=directory, env={"PYTHONPATH": daemon.APPS})
+        refused(done, EX_USAGE, re.escape(address), said)
+        assert os.listdir(directory) == []
 
 
 @pytest.mark.parametrize("number", [1, 77])

@@ -25,6 +25,13 @@ static const struct {
     {"run/app:1", ADDRESS_UNIX, "run/app:1"},
     {"unix:/run/app.sock", ADDRESS_UNIX, "/run/app.sock"},
     {"unix:app.sock", ADDRESS_UNIX, "app.sock"},
+    {"unix:app", ADDRESS_UNIX, "app"},
+    {"unix:///run/app.sock", ADDRESS_UNIX, "///run/app.sock"},
+    {"app.sock", ADDRESS_UNIX, "app.sock"},
+    {"app:1.sock", ADDRESS_UNIX, "app:1.sock"},
+    {"/run/app.sock:a", ADDRESS_UNIX, "/run/app.sock:a"},
+    {"./app.sock.660", ADDRESS_UNIX, "./app.sock.660"},
+    {"./a://b", ADDRESS_UNIX, "./a://b"},
     {"/a\tb\\\xc3\xa9", ADDRESS_UNIX, "/a\\x09b\\x5c\\xc3\\xa9"},
     {"/" HUNDRED "123456", ADDRESS_UNIX, "/" HUNDRED "123456"},
     {"@app", ADDRESS_ABSTRACT, "@app"},
@@ -33,6 +40,10 @@ static const struct {
     {"127.0.0.1:8000", ADDRESS_TCP, "127.0.0.1:8000"},
     {"127.0.0.1:0", ADDRESS_TCP, "127.0.0.1:0"},
     {"0.0.0.0:65535", ADDRESS_TCP, "0.0.0.0:65535"},
+    {"8000", ADDRESS_TCP, "127.0.0.1:8000"},
+    {"0", ADDRESS_TCP, "127.0.0.1:0"},
+    {"65535", ADDRESS_TCP, "127.0.0.1:65535"},
+    {"[::]:8000", ADDRESS_TCP, "[::]:8000"},
     {"[::1]:9000", ADDRESS_TCP, "[::1]:9000"},
     {"[2001:db8::5]:1", ADDRESS_TCP, "[2001:db8::5]:1"},
     {"*:80", ADDRESS_TCP, "[::]:80"},
@@ -62,13 +73,37 @@ START_TEST(test_accepted)
 }
 END_TEST
 
+#define FORMS "/path, ./path, name.sock, unix:path, @name, port, :port, *:port, host:port, [::1]:port and fd:N"
+
 static const struct {
     const char *text;
     int status;
     const char *reason;
 } refused[] = {
-    {"", EX_USAGE, "it is none of /path, ./path, @abstract, host:port, [::1]:port and fd:N"},
-    {"app.sock", EX_USAGE, "it is none of"},
+    {"", EX_USAGE, "it is none of " FORMS},
+    {"://", EX_USAGE, "it is none of " FORMS},
+    {"app", EX_USAGE, "write ./app for a Unix socket, app:PORT for TCP; the forms are " FORMS},
+    {"localhost", EX_USAGE, "write ./localhost for a Unix socket, localhost:PORT for TCP"},
+    {"127.0.0.1", EX_USAGE, "127.0.0.1:PORT for TCP"},
+    {"a\tb", EX_USAGE, "write ./a\\x09b for"},
+    {HUNDRED HUNDRED, EX_USAGE, "the port has to be a number from 0 to 65535"},
+    {HUNDRED HUNDRED "x", EX_USAGE, "for a Unix socket"},
+    {"65536", EX_USAGE, "the port has to be a number from 0 to 65535"},
+    {"-1", EX_USAGE, "write ./-1 for"},
+    {"http://127.0.0.1:8000", EX_USAGE, "it is a URL: write --http 127.0.0.1:8000"},
+    {"http://:8000/", EX_USAGE, "it is a URL: write --http :8000"},
+    {"https://[::1]:8000/app", EX_USAGE, "it is a URL, and TLS is for a proxy in front: write --http [::1]:8000"},
+    {"tcp://127.0.0.1:9000", EX_USAGE, "it is a URL: write 127.0.0.1:9000"},
+    {"fcgi://127.0.0.1:9000/x.sock", EX_USAGE, "it is a URL: write 127.0.0.1:9000"},
+    {"unix://app.sock", EX_USAGE, "write unix:app.sock, or unix:/app.sock for an absolute path"},
+    {"unix://run/app.sock", EX_USAGE, "write unix:run/app.sock, or unix:/run/app.sock for an absolute path"},
+    {"unix://", EX_USAGE, "it is none of " FORMS},
+    {"/run/app.sock:660", EX_USAGE, "write /run/app.sock, with --socket-mode 660"},
+    {"unix:app.sock:0660", EX_USAGE, "write app.sock, with --socket-mode 0660"},
+    {"app.sock:777", EX_USAGE, "write app.sock, with --socket-mode 777"},
+    {"/run/app.sock:8000", EX_USAGE, "a Unix socket has no port: write /run/app.sock"},
+    {"[::1]", EX_USAGE, "the port is missing: write [::1]:PORT"},
+    {"fd://3", EX_USAGE, "written fd:N"},
     {"/" HUNDRED "1234567", EX_USAGE,
      "108 bytes are too long for a Unix socket, the limit is 107: choose a shorter path"},
     {"@" HUNDRED "12345678", EX_USAGE,

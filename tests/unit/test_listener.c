@@ -443,6 +443,7 @@ START_TEST(test_tcp)
     ck_assert_int_gt(atoi(port), 0);
     snprintf(address, sizeof(address), "%s", l->text);
     check_refuses(address, EX_UNAVAILABLE, "is in use by another process: stop it, or choose another port");
+    ck_assert_int_eq(l->text[0] == '*', addresses[_i][0] == '*');
     if (addresses[_i][0] == '*') {
         struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         sin.sin_port = htons((uint16_t)atoi(port));
@@ -456,7 +457,7 @@ END_TEST
 START_TEST(test_tcp_refused)
 {
     check_refuses("192.0.2.1:80", EX_UNAVAILABLE, "cannot listen on 192.0.2.1:80: this machine does not have that");
-    check_refuses("nonsense", EX_USAGE, "--socket nonsense: it is none of");
+    check_refuses("nonsense", EX_USAGE, "--socket nonsense: write ./nonsense for");
 }
 END_TEST
 
