@@ -5,7 +5,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 BUILD_PACKAGES=(gcc libc6-dev make autoconf automake pkg-config python3-dev libev-dev libfcgi-dev)
 
-# The HTTP parser, for --enable-http: a library from Debian 13 on, sources in Debian 12.
+# The HTTP parser, which configure looks for: a library from Debian 13 on, sources in Debian 12.
 # shellcheck disable=SC1091
 if [ "$(. /etc/os-release 2>/dev/null && echo "${VERSION_ID-}")" = 12 ]; then
     HTTP_PACKAGES=(node-llhttp)

@@ -119,10 +119,29 @@ AC_DEFUN([WF_CHECK_LIBFCGI], [
     ])
 ])
 
-# WF_CHECK_LLHTTP: the HTTP parser of Node.js, which Debian has as a library from version 13 on, and in version 12 as
-# sources for others to compile. LLHTTP_SOURCES is the directory of these, or empty.
-AC_DEFUN([WF_CHECK_LLHTTP], [
+# WF_DECIDE_HTTP: makes enable_http, which may be auto, yes or no. wf_http is what configure says of it at its end.
+AC_DEFUN([WF_DECIDE_HTTP], [
     AC_ARG_VAR([LLHTTP_SOURCES], [directory of llhttp.c, api.c and http.c, to be compiled in; default: libllhttp, else /usr/share/llhttp])
+    AS_CASE([$enable_http], [auto|yes|no], [], [AC_MSG_ERROR([--enable-http=$enable_http: write auto, yes or no])])
+    # Who says where it is wants it.
+    AS_IF([test $enable_http = auto && test -n "$LLHTTP_SOURCES"], [enable_http=yes])
+    wf_found_llhttp=no
+    wf_packages_llhttp="node-llhttp (Debian 12) or libllhttp-dev (later)"
+    AS_IF([test $enable_http != no], [WF_CHECK_LLHTTP], [wf_http="no (--disable-http)"])
+    AS_IF([test $wf_found_llhttp = yes],
+        [enable_http=yes
+         wf_http=yes],
+    [test $enable_http = yes],
+        [WF_MISSING([llhttp for --enable-http (libllhttp.pc, or the sources in $LLHTTP_SOURCES)], [$wf_packages_llhttp])],
+    [test $enable_http = auto],
+        [enable_http=no
+         wf_http="no, for llhttp is missing. Debian has it: apt-get install $wf_packages_llhttp, then configure again"])
+])
+
+# WF_CHECK_LLHTTP: the HTTP parser of Node.js, which Debian has as a library from version 13 on, and in version 12 as
+# sources for others to compile. LLHTTP_SOURCES is the directory of these, or empty. Sets wf_found_llhttp.
+AC_DEFUN([WF_CHECK_LLHTTP], [
+    wf_found_llhttp=yes
     AS_IF([test -z "$LLHTTP_SOURCES"], [
         PKG_CHECK_MODULES([LLHTTP], [libllhttp >= 8.1], [wf_found=yes], [
             WF_HEADER_AND_LIBRARY([LLHTTP], [llhttp.h], [llhttp], [llhttp_execute])
@@ -139,8 +158,7 @@ AC_DEFUN([WF_CHECK_LLHTTP], [
             [LLHTTP_CFLAGS="-isystem $wf_include"
              AC_MSG_RESULT([yes])],
             [AC_MSG_RESULT([no])
-             WF_MISSING([llhttp for --enable-http (libllhttp.pc, or the sources in $LLHTTP_SOURCES)],
-                [libllhttp-dev (Debian 13 and later) or node-llhttp (Debian 12)])])
+             wf_found_llhttp=no])
     ])
     # Our warnings are not for the headers of others.
     LLHTTP_CFLAGS=`echo "$LLHTTP_CFLAGS" | sed 's/-I */-isystem /g'`

@@ -371,7 +371,9 @@ static int apply(struct options *o, const struct option_row *row, const char *te
     if (!row->parse)
         return print_help();
     if (row->http && !WSGI_FCGI_HTTP) {
-        log_error("--%s: this program was built without HTTP: build it with ./configure --enable-http", row->name);
+        log_error("--%s: this program was built without HTTP: install llhttp (apt-get install node-llhttp or "
+                  "libllhttp-dev), and configure and build it again",
+                  row->name);
         return EX_USAGE;
     }
     int status = row->parse(row, text, field_of(o, row), reason);

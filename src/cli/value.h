@@ -49,7 +49,7 @@ struct option_row {
     size_t offset;         /* of the field in struct options */
     enum option_group group;
     char letter; /* 0: none */
-    bool http;   /* only for --enable-http of configure */
+    bool http;   /* only where HTTP is built in */
     enum option_need need;
 };
 

@@ -39,7 +39,7 @@ def build_options():
 
 
 def speaks_http():
-    """Whether the program was built with --enable-http."""
+    """Whether the program was built with HTTP."""
     return "http" in build_options()
 
 

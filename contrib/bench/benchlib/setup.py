@@ -26,32 +26,23 @@ def step(command, directory, environment=None):
         raise SetupError(f"this failed, in {directory}: {' '.join(map(str, command))}")
 
 
-def can_speak_http():
-    return "--enable-http" in (SOURCE / "configure.ac").read_text()
-
-
-def is_configured(directory):
-    status = directory / "config.status"
-    return status.exists() and (not can_speak_http() or "--enable-http" in status.read_text())
+def speaks_http(directory):
+    config = directory / "config.h"
+    return config.exists() and "#define WSGI_FCGI_HTTP 1" in config.read_text()
 
 
 def configure(directory):
     directory.mkdir(parents=True, exist_ok=True)
-    command = [str(SOURCE / "configure"), "--quiet"]
-    if can_speak_http():
-        try:
-            step([*command, "--enable-http"], directory)
-            return
-        except SetupError:
-            print("contrib/bench/run: without wsgi-fcgi's own HTTP, as configure says", file=sys.stderr)
-    step(command, directory)
+    step([str(SOURCE / "configure"), "--quiet"], directory)
+    if not speaks_http(directory):
+        print("contrib/bench/run: without wsgi-fcgi's own HTTP, as there is no llhttp", file=sys.stderr)
 
 
 def build(directory):
     """Makes what is missing or older than its source, with the HTTP front end where llhttp is there."""
     if not (SOURCE / "configure").exists():
         step(["./autogen.sh"], SOURCE)
-    if not is_configured(directory):
+    if not speaks_http(directory):  # llhttp may have come since
         configure(directory)
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     step(["make", "--quiet", jobs, "all"], directory)
@@ -96,8 +87,7 @@ def install_debian(names, paths):
     for key, packages in DEBIAN.items():
         if key in names or key in paths or key == "plots":
             try_install('"$@"', packages)
-    if can_speak_http():
-        try_install(HTTP_PACKAGES, ())
+    try_install(HTTP_PACKAGES, ())
 
 
 def install(words, packages):
