@@ -187,6 +187,14 @@ def test_readme_block_is_replaced_and_nothing_else():
         readme.rewrite("no block", block)
 
 
+def test_summary_for_the_readme():
+    data = kept([sample(123456, 4.0)], [sample(50000, 20.0)])
+    text = readme.summary(data, "plot.svg")
+    assert text.startswith(readme.BEGIN) and text.endswith(readme.END) and "(plot.svg)" in text
+    assert "- CPU per hello behind nginx: wsgi-fcgi 4.0 us, uWSGI 20.0 us." in text
+    assert "sleeps" not in text
+
+
 def test_readme_says_what_was_missed():
     data = kept([sample(100, 10.0)], [sample(100, 10.0)])
     assert "| 1 x | at least 1.5 (missed) |" in readme.block(data, None)

@@ -1,4 +1,4 @@
-"""The block of the project's README that a run writes."""
+"""What a run writes into two READMEs: all figures into the benchmark's, a few of them into the project's."""
 
 from .report import MIB, Results, figures, short
 
@@ -23,6 +23,11 @@ ROWS = (
     ("nginx", "kept", "granian", "behind nginx: granian"),
     ("nginx", "kept", "gunicorn-gthread", "behind nginx: gunicorn gthread"),
 )
+
+
+# What the project's README says of a hello behind nginx: peer, its name
+SUMMARY = (("wsgi-fcgi", "wsgi-fcgi"), ("bjoern", "bjoern"), ("uwsgi", "uWSGI"), ("granian", "granian"),
+           ("gunicorn-gthread", "gunicorn"))  # fmt: skip
 
 
 def speed_rows(results):
@@ -53,14 +58,34 @@ def figure_rows(record):
     return rows
 
 
+def picture(plot):
+    return [f"![requests/s and CPU of all peers behind nginx]({plot})", ""] if plot else []
+
+
+def summary(record, plot):
+    """The block of the project's README. `plot` is the picture's path from there, or None."""
+    results = Results(record)
+    lines = [BEGIN, *picture(plot)]
+    cpu = [(name, results.median("nginx", "kept", peer, "cpu_us")) for peer, name in SUMMARY]
+    cpu = [f"{name} {value:.1f} us" for name, value in cpu if value is not None]
+    if cpu:
+        lines += [f"- CPU per hello behind nginx: {', '.join(cpu)}."]
+    waiting = results.median("fastcgi", "sleep1s", "wsgi-fcgi", "rps")
+    if waiting is not None:
+        lines += [f"- 1,000 clients of a handler that sleeps for 1 s: {round_figure(waiting)} answers/s."]
+    memory = [(name, results.median("http", "kept", peer, "memory.after.pss")) for peer, name in SUMMARY]
+    memory = [f"{name} {value / MIB:.0f} MiB" for name, value in memory if value is not None]
+    if memory:
+        lines += [f"- Memory after a load of hello by HTTP (PSS): {', '.join(memory)}."]
+    return "\n".join([*lines, END])
+
+
 def block(record, plot):
-    """`plot` is the picture's path as the README names it, or None."""
+    """The block of the benchmark's README, with all figures."""
     results = Results(record)
     m = record["machine"]
     seconds, rounds = record["seconds"], record["rounds"]
-    lines = [BEGIN]
-    if plot:
-        lines += [f"![requests/s and CPU of all peers behind nginx]({plot})", ""]
+    lines = [BEGIN, *picture(plot)]
     lines += ["| | requests/s | CPU per request | p99, closed loop | memory (PSS) |", "|---|---|---|---|---|", *speed_rows(results)]
     rows = figure_rows(record)
     if rows:
