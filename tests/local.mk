@@ -193,8 +193,7 @@ TEST_ENVIRONMENT = \
 	WSGI_FCGI='$(abs_top_builddir)/wsgi-fcgi$(EXEEXT)' \
 	WSGI_FCGI_REFERENCE='$(abs_top_builddir)/tests/daemon/reference$(EXEEXT)' \
 	WSGI_FCGI_TAMPER='$(abs_top_builddir)/tests/daemon/tamper.so'
-PYTEST_ARGUMENTS = -m pytest -p no:cacheprovider $(PYTEST_FLAGS)
-RUN_PYTEST = $(TEST_ENVIRONMENT) $(TEST_PYTHON) $(PYTEST_ARGUMENTS)
+RUN_PYTEST = $(TEST_ENVIRONMENT) $(TEST_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS)
 # The tests wait most of the time: several processes share the modules where pytest-xdist is there. Of two options -n
 # the last one counts, so that PYTEST_FLAGS='-n 0' makes it one process.
 PYTEST_PARALLEL = `$(TEST_PYTHON) -c 'import xdist' 2>/dev/null && printf %s '-n auto --dist loadfile'`
@@ -215,7 +214,8 @@ APPS_VENV = $(abs_top_builddir)/apps-venv
 APPS_REQUIREMENTS = $(srcdir)/tests/apps/requirements.txt
 
 check-apps: wsgi-fcgi$(EXEEXT) apps-venv
-	$(TEST_ENVIRONMENT) '$(APPS_VENV)/bin/python' $(PYTEST_ARGUMENTS) '$(top_srcdir)/tests/apps'
+	$(TEST_ENVIRONMENT) '$(APPS_VENV)/bin/python' -m pytest -p no:cacheprovider -n auto --dist loadfile $(PYTEST_FLAGS) \
+		'$(top_srcdir)/tests/apps'
 
 apps-venv:
 	@cmp -s '$(APPS_REQUIREMENTS)' '$(APPS_VENV)/requirements.txt' || { \

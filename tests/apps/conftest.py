@@ -13,7 +13,7 @@ pytest.register_assert_rewrite("frameworks", "served")
 import common  # noqa: E402
 import postgres as postgreses  # noqa: E402
 import served  # noqa: E402
-from common import gate, pytest_runtest_makereport  # noqa: E402,F401
+from common import gate, pytest_runtest_makereport, pytest_xdist_auto_num_workers  # noqa: E402,F401
 
 
 def pytest_configure(config):
