@@ -108,6 +108,7 @@ src_libnet_a_SOURCES += \
 endif
 
 src_libcli_a_SOURCES = \
+	src/cli/foreign.c src/cli/foreign.h \
 	src/cli/help.c src/cli/help.h \
 	src/cli/options.c src/cli/options.h \
 	src/cli/value.c src/cli/value.h

@@ -2,6 +2,7 @@
 
 #include "cli/options.h"
 
+#include "cli/foreign.h"
 #include "cli/help.h"
 #include "cli/value.h"
 
@@ -432,10 +433,21 @@ static const char *ambiguous_options(const char *name, size_t len, char *out, si
     return matches > 1 ? out : "";
 }
 
+/* Whether the word, with its dashes, is an option of another server; says what to type here then. */
+static bool complain_foreign(const char *word) {
+    size_t len = strcspn(word, "=");
+    const struct foreign_row *row = foreign_find(word, len);
+    if (row)
+        log_error("%.*s is %s: here %s", (int)len, word, row->whose, row->here);
+    return row != NULL;
+}
+
 static int complain_long(const char *arg) {
     char shown[SHOWN_SIZE], candidates[512];
     size_t len = strcspn(arg, "=") - 2;
     const char *name = arg + 2, *nearest = nearest_option(name, len);
+    if (complain_foreign(arg))
+        return EX_USAGE;
     log_escape(shown, sizeof(shown), arg, len + 2);
     if (*ambiguous_options(name, len, candidates, sizeof(candidates)))
         log_error("%s may mean any of %s: write it in full", shown, candidates);
@@ -449,6 +461,7 @@ static int complain_long(const char *arg) {
 /* What getopt_long refused: `code` is '?' or ':', and optopt tells which of its cases it is. */
 static int complain(int code, const char *last) {
     char shown[SHOWN_SIZE];
+    const char letter[] = {'-', (char)optopt, '\0'};
     const struct option_row *row = optopt ? find_row(optopt) : NULL;
     if (row && code == ':')
         log_error("--%s: %s is missing behind it", row->name, row->arg);
@@ -456,9 +469,8 @@ static int complain(int code, const char *last) {
         log_error("--%s: takes no value", row->name);
     else if (!optopt)
         return complain_long(last);
-    else
-        log_error("unknown option -%s: see wsgi-fcgi --help",
-                  log_escape(shown, sizeof(shown), (const char[]){(char)optopt}, 1));
+    else if (!complain_foreign(letter))
+        log_error("unknown option %s: see wsgi-fcgi --help", log_escape(shown, sizeof(shown), letter, 2));
     return EX_USAGE;
 }
 
@@ -525,6 +537,12 @@ static void make_getopt_tables(struct option *longs, char *letters) {
     *letters = '\0';
 }
 
+/* The word of the option that getopt_long has just returned: its value may be in the same word or in the next one. */
+static const char *typed_word(char **argv) {
+    const char *last = argv[optind - 1];
+    return optarg == last ? argv[optind - 2] : last;
+}
+
 int options_parse(struct options *o, int argc, char **argv) {
     struct option longs[ROW_COUNT + 1];
     char letters[2 * ROW_COUNT + 2];
@@ -535,6 +553,9 @@ int options_parse(struct options *o, int argc, char **argv) {
     opterr = 0;
     optind = 0; /* glibc: start afresh, whoever parsed before */
     for (int code; (code = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
+        /* --keepalive is not short for --keepalive-requests. */
+        if (code >= LONG_BASE && complain_foreign(typed_word(argv)))
+            return EX_USAGE;
         status = code == '?' || code == ':' ? complain(code, argv[optind - 1]) : apply(o, find_row(code), optarg);
         if (status != -1)
             return status;

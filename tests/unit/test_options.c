@@ -2,6 +2,7 @@
 
 #include "cli/options.h"
 
+#include "cli/foreign.h"
 #include "cli/value.h"
 
 #include "unit.h"
@@ -299,6 +300,71 @@ END_TEST
 #define HAVE(need) (1u << OPTION_NEEDS_##need)
 
 static const struct {
+    const char *args, *said;
+} foreign[] = {
+    {"-b 0.0.0.0:8000 app:app", "-b is gunicorn's: here --"},
+    {"-b:8000 app:app", "-b is gunicorn's: here --"},
+    {"--bind=:8000 app:app", "--bind is gunicorn's: here --"},
+    {"-w4 app:app", "-w is gunicorn's (workers) and uWSGI's (module): here one process runs up to --threads N calls"},
+    {"--workers 4 app:app", "here one process runs up to --threads N calls at a time"},
+    {"--http-socket :8000 app:app", "--http-socket is uWSGI's: here --"},
+    {"--daemonize=/var/log/app.log app:app", "it stays in the foreground"},
+    {"--chmod-socket=666 app:app", "here --socket-mode MODE\n"},
+    /* These are beginnings of options of the server's own. */
+    {"--keepalive 5 app:app",
+     "--keepalive is gunicorn's, uvicorn's, waitress's and uWSGI's: here --idle-timeout SECONDS\n"},
+    {"--keepalive=5 app:app",
+     "--keepalive is gunicorn's, uvicorn's, waitress's and uWSGI's: here --idle-timeout SECONDS\n"},
+    {"--header=X-A:b app:app", "--header is uvicorn's: here "},
+};
+
+START_TEST(test_foreign)
+{ check_refused(foreign[_i].args, foreign[_i].said); }
+END_TEST
+
+/* Whether --help, in `help`, has the option that `text` begins with; *len is how long that is. */
+static bool help_has(const char *help, const char *text, size_t *len) {
+    char found[64];
+    *len = strspn(text, "-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    bool letter = text[1] != '-';
+    for (const char *end = letter ? ", " : " \n"; *end; end++) {
+        snprintf(found, sizeof found, " %.*s%c", (int)*len, text, *end);
+        if (strstr(help, found))
+            return true;
+    }
+    return false;
+}
+
+/* No word is an option here, each is told about, with a value and without, and what is told are options of this build. */
+START_TEST(test_foreign_table)
+{
+    static char help[sizeof output];
+    size_t count, len;
+    ck_assert_int_eq(parse(STDOUT_FILENO, "--help"), 0);
+    options_fini(&parsed);
+    memcpy(help, output, sizeof help);
+    const struct foreign_row *rows = foreign_rows(&count);
+    for (const struct foreign_row *row = rows; row < rows + count; row++) {
+        for (const char *word = row->words; *word; word += strcspn(word, " "), word += *word == ' ') {
+            char args[128], said[512];
+            size_t n = strcspn(word, " ");
+            ck_assert_msg(!help_has(help, word, &len), "\"%s\" is an option here", word);
+            ck_assert_ptr_eq(foreign_find(word, n), row);
+            snprintf(said, sizeof said, "%.*s is %s: here %s\n", (int)n, word, row->whose, row->here);
+            snprintf(args, sizeof args, word[1] == '-' ? "%.*s=1 a" : "%.*s1 a", (int)n, word);
+            check_refused(args, said);
+            snprintf(args, sizeof args, "%.*s a", (int)n, word);
+            check_refused(args, said);
+        }
+        for (const char *text = row->here; (text = strchr(text, '-')); text += len)
+            ck_assert_msg((len = 1, text > row->here && text[-1] != ' ') || help_has(help, text, &len),
+                          "no option here: \"%s\"", text);
+    }
+    ck_assert_uint_ge(count, 30);
+}
+END_TEST
+
+static const struct {
     const char *args;
     unsigned have;
     const char *said; /* lines between newlines; "" nothing */
@@ -369,6 +435,8 @@ int main(void) {
     tcase_add_test(tc, test_help);
     tcase_add_test(tc, test_help_unwritable);
     tcase_add_loop_test(tc, test_refused, 0, COUNT(refused));
+    tcase_add_loop_test(tc, test_foreign, 0, COUNT(foreign));
+    tcase_add_test(tc, test_foreign_table);
     tcase_add_loop_test(tc, test_useless, 0, COUNT(useless));
     tcase_add_loop_test(tc, test_fields, 0, 3);
     suite_add_tcase(suite, tc);

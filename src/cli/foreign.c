@@ -1,0 +1,142 @@
+#include "config.h"
+
+#include "cli/foreign.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+/* No text names an option that this build lacks. */
+#if WSGI_FCGI_HTTP
+#define LISTEN_AT(address) "--http " address ", or --socket " address " for FastCGI"
+#else
+#define LISTEN_AT(address) "--socket " address ", which speaks FastCGI: this program was built without HTTP"
+#endif
+
+/* A letter that several servers use is in here when one answer fits all of them. */
+static const struct foreign_row rows[] = {
+    /* where it listens */
+    {"-b --bind", "gunicorn's", LISTEN_AT("ADDR")},
+    {"--host --port", "uvicorn's, granian's and waitress's", "both are one: " LISTEN_AT("HOST:PORT")},
+    {"--listen", "waitress's and uWSGI's", "an address is " LISTEN_AT("ADDR") "; a length of the queue is --backlog N"},
+    {"--uds --unix-socket", "uvicorn's and waitress's", LISTEN_AT("/PATH")},
+    {"--fd", "uvicorn's", LISTEN_AT("fd:N")},
+    {"--http-socket", "uWSGI's", LISTEN_AT("ADDR")},
+    {"--fastcgi-socket", "uWSGI's", "--socket ADDR"},
+    {"--chmod-socket -C --unix-socket-perms", "uWSGI's and waitress's", "--socket-mode MODE"},
+    {"--umask -m", "gunicorn's",
+     "permissions of sockets are --socket-mode MODE; for files set umask in the shell, or "
+     "UMask= of systemd"},
+    {"--chown-socket", "uWSGI's", "--socket-owner USER and --socket-group GROUP"},
+    {"--reuse-port", "gunicorn's and uWSGI's", "servers share a socket that their parent has opened, --socket fd:N"},
+    {"--certfile --keyfile --ssl-certfile --ssl-keyfile --ssl-certificate --https",
+     "gunicorn's, uvicorn's, granian's "
+     "and uWSGI's",
+     "there is no TLS: it ends in the web server in front"},
+
+    /* what it runs */
+    {"--wsgi-file --file --module --wsgi --callable --app", "uWSGI's",
+     "the application stands behind the options: wsgi-fcgi [OPTIONS] MODULE:CALLABLE"},
+    {"--factory --call", "uvicorn's, granian's and waitress's", "the call is written out: MODULE:create_app()"},
+    {"--interface --worker-class -k --gevent --loop", "granian's, gunicorn's, uWSGI's and uvicorn's",
+     "it is always WSGI on threads, --threads N"},
+    {"--virtualenv -H --home --pyhome", "uWSGI's", "--venv DIR"},
+    {"--pp --python-path", "uWSGI's and mod_wsgi's", "--pythonpath DIR"},
+    {"--app-dir --working-dir --working-directory", "uvicorn's, granian's and mod_wsgi's", "--chdir DIR"},
+    {"--root-path --url-prefix --url-path-prefix --mount --mount-point",
+     "uvicorn's, waitress's, granian's, uWSGI's and mod_wsgi's", "--script-name PREFIX"},
+    {"-e --env --env-file", "gunicorn's, uWSGI's and uvicorn's",
+     "the environment is set before: NAME=VALUE wsgi-fcgi ..., or Environment= and EnvironmentFile= of systemd"},
+    {"-c --config --ini --yaml --xml --json -y --fpm-config", "gunicorn's, uWSGI's and php-fpm's",
+     "there is no configuration file, all is on the command line: see wsgi-fcgi --help"},
+    {"--check-config --test", "gunicorn's and php-fpm's", "--check"},
+    {"--static-map --static-path-mount --url-alias --document-root", "uWSGI's, granian's and mod_wsgi's",
+     "the web server in front sends files, or the application does (WhiteNoise)"},
+    {"--plugin --plugins --plugins-dir", "uWSGI's", "nothing has to be loaded: leave it out"},
+
+    /* processes and threads */
+    {"-w", "gunicorn's (workers) and uWSGI's (module)",
+     "one process runs up to --threads N calls at a time, and the application stands behind the options: wsgi-fcgi "
+     "[OPTIONS] MODULE:CALLABLE"},
+    {"--workers --processes", "gunicorn's, uvicorn's, granian's, uWSGI's and mod_wsgi's",
+     "one process runs up to --threads N calls at a time: to compute on several CPUs start several, each with a socket "
+     "of its own or all with one of their parent's, --socket fd:N"},
+    {"--blocking-threads --runtime-threads", "granian's", "--threads N"},
+    {"--master -M --single-interpreter --enable-threads -T --lazy-apps --need-app --vacuum --die-on-term "
+     "--thunder-lock",
+     "uWSGI's", "nothing stands for it, this server works like that: leave it out"},
+    {"--preload", "gunicorn's", "the application is always loaded before it is served: leave it out"},
+    {"-D --daemon --daemonize -d -F --nodaemonize", "gunicorn's, uWSGI's and php-fpm's",
+     "it stays in the foreground: let systemd or a container run it, and leave it out"},
+    {"--pid --pidfile", "gunicorn's and uWSGI's", "no file is written: systemd and containers know the process"},
+    {"-p", "gunicorn's (pid) and uWSGI's (processes)",
+     "no file is written, and one process runs up to --threads N calls at a time"},
+    {"-u --user --uid -g --group --gid", "gunicorn's, uWSGI's and mod_wsgi's",
+     "it runs as who starts it: User= and Group= of systemd, USER of a Dockerfile, or setpriv(1)"},
+    {"-n --name --procname", "gunicorn's and uWSGI's",
+     "the process has no name but its own: systemd and containers name services"},
+    {"--reload --reload-extra-file --py-autoreload --python-autoreload --touch-reload --reload-on-changes",
+     "gunicorn's, uvicorn's, granian's, uWSGI's and mod_wsgi's",
+     "the server is started anew: the old one finishes its requests first, --graceful-timeout SECONDS"},
+    {"--max-requests --max-requests-jitter --maximum-requests --limit-max-requests --reload-on-rss",
+     "gunicorn's, uvicorn's, uWSGI's and mod_wsgi's",
+     "a process is not replaced while it works: restart it, by a timer if need be, or limit it with MemoryMax= of "
+     "systemd"},
+
+    /* times and sizes */
+    {"--timeout --harakiri --request-timeout", "gunicorn's, uWSGI's and mod_wsgi's",
+     "a call takes the time it needs; waiting for a thread has --queue-timeout SECONDS, clients have --header-timeout "
+     "and --idle-timeout"},
+    {"--keep-alive --keepalive --timeout-keep-alive --channel-timeout --socket-timeout --http-timeout",
+     "gunicorn's, uvicorn's, waitress's and uWSGI's", "--idle-timeout SECONDS"},
+    {"--timeout-graceful-shutdown --shutdown-timeout", "uvicorn's and mod_wsgi's", "--graceful-timeout SECONDS"},
+    {"--worker-connections --connection-limit --limit-concurrency --backpressure",
+     "gunicorn's, waitress's, uvicorn's and granian's", "--max-connections N, and --threads N for calls at a time"},
+    {"--buffer-size --limit-request-line --limit-request-field_size --max-request-header-size",
+     "uWSGI's, gunicorn's and waitress's", "--limit-params SIZE"},
+    {"--limit-request-fields", "gunicorn's", "--limit-param-count N"},
+    {"--limit-post --max-request-body-size", "uWSGI's and waitress's", "--limit-request-body SIZE"},
+    {"--post-buffering --inbuf-overflow --worker-tmp-dir", "uWSGI's, waitress's and gunicorn's",
+     "--body-memory SIZE, and --spool-dir DIR for what is beyond"},
+
+    /* proxies and headers */
+    {"--forwarded-allow-ips --proxy-allow-from --proxy-headers --trusted-proxy --trust-proxy-header",
+     "gunicorn's, uvicorn's, waitress's and mod_wsgi's", "--forwarded-allow ADDR"},
+    {"--trusted-proxy-headers", "waitress's", "--forwarded-fields KIND"},
+#if WSGI_FCGI_HTTP
+    {"--ident --no-server-header", "waitress's and uvicorn's", "--server-header TEXT"},
+#endif
+    {"--header", "uvicorn's", "headers are set by the application, or by the web server in front"},
+
+    /* what it writes */
+    {"--access-logfile --access-logformat --access-log --no-access-log --log-format --disable-logging",
+     "gunicorn's, uvicorn's, granian's and uWSGI's", "there is no access log: the web server in front writes one"},
+    {"--error-logfile --log-file --log-config --logto --capture-output --log-to-terminal",
+     "gunicorn's, uvicorn's, uWSGI's and mod_wsgi's",
+     "the log goes to standard error: redirect that, or let systemd or the container keep it"},
+    {"--statsd-host --statsd-prefix --statsd --stats --metrics", "gunicorn's, uWSGI's and granian's",
+     "there are no figures but those in the log"},
+    {"-v", "gunicorn's", "-V or --version"},
+};
+
+const struct foreign_row *foreign_rows(size_t *count) {
+    *count = sizeof rows / sizeof *rows;
+    return rows;
+}
+
+static bool has_word(const char *words, const char *word, size_t len) {
+    while (*words) {
+        size_t n = strcspn(words, " ");
+        if (n == len && !memcmp(words, word, len))
+            return true;
+        words += n + (words[n] == ' ');
+    }
+    return false;
+}
+
+const struct foreign_row *foreign_find(const char *word, size_t len) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (has_word(rows[i].words, word, len))
+            return &rows[i];
+    }
+    return NULL;
+}
