@@ -91,20 +91,18 @@ int value_parse_mode(const struct option_row *row, const char *text, void *field
     return 0;
 }
 
-static unsigned suffix_shift(char suffix) {
-    switch (suffix) {
-    case 'k':
-    case 'K':
-        return 10;
-    case 'm':
-    case 'M':
-        return 20;
-    case 'g':
-    case 'G':
-        return 30;
-    default:
-        return 0;
-    }
+/* Whether `text` is the unit of 1024^n bytes whose letter it begins with: K, KB or KiB, in any case. */
+static bool is_unit_end(const char *text) {
+    return !*text || ascii_str_equals_nocase(text, "B") || ascii_str_equals_nocase(text, "iB");
+}
+
+/* The unit as a number of bits to shift by, or -1. */
+static int unit_shift(const char *text) {
+    static const char letters[] = "kmg";
+    const char *letter = *text ? strchr(letters, ascii_lower(*text)) : NULL;
+    if (letter)
+        return is_unit_end(text + 1) ? 10 * (int)(letter - letters + 1) : -1;
+    return !*text || ascii_str_equals_nocase(text, "B") ? 0 : -1;
 }
 
 static const char *format_size(uint64_t n, char out[static SIZE_TEXT]) {
@@ -120,19 +118,30 @@ int value_parse_size(const struct option_row *row, const char *text, void *field
                      char reason[static VALUE_REASON_SIZE]) {
     uint64_t n = 0;
     const char *end = ascii_read_number(text, 10, &n);
-    unsigned shift = end ? suffix_shift(*end) : 0;
-    if (shift)
-        end++;
-    if (!end || *end || n > UINT64_MAX >> shift || n << shift < row->min || n << shift > row->max) {
+    int shift = end ? unit_shift(end) : -1;
+    if (shift < 0 || n > UINT64_MAX >> shift || n << shift < row->min || n << shift > row->max) {
         char min[SIZE_TEXT], max[SIZE_TEXT];
-        return refuse(text, reason, "is not a size from %s to %s (in bytes, or with K, M or G)",
+        return refuse(text, reason, "is not a size from %s to %s: write bytes, or a number with K, M or G, such as 10M",
                       format_size(row->min, min), format_size(row->max, max));
     }
     *(uint64_t *)field = n << shift;
     return 0;
 }
 
-/* Digits, with a point among them or not: no sign, exponent, blank, "inf" or "nan". */
+/* In seconds; 0: none. A capital M may mean a month to somebody, and nothing here. */
+static double time_unit(const char *text) {
+    static const struct {
+        const char *name;
+        double seconds;
+    } units[] = {{"", 1}, {"s", 1}, {"ms", 0.001}, {"m", 60}, {"min", 60}, {"h", 3600}, {"d", 86400}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (!strcmp(text, units[i].name))
+            return units[i].seconds;
+    }
+    return 0;
+}
+
+/* Digits, with a point among them or not, and a unit: no sign, exponent, blank, "inf" or "nan". */
 static bool read_seconds(const char *text, double *seconds) {
     double digits = 0, scale = 1;
     size_t count = 0;
@@ -148,8 +157,9 @@ static bool read_seconds(const char *text, double *seconds) {
         digits = digits * 10 + (*text - '0');
         scale *= fraction ? 10 : 1;
     }
-    *seconds = digits / scale;
-    return count && !*text;
+    double unit = time_unit(text);
+    *seconds = digits / scale * unit;
+    return count && unit > 0;
 }
 
 int value_parse_seconds(const struct option_row *row, const char *text, void *field,
@@ -158,8 +168,8 @@ int value_parse_seconds(const struct option_row *row, const char *text, void *fi
     double n;
     if (!read_seconds(text, &n) || n < min || n > max) {
         char shown_min[ASCII_SECONDS_SIZE], shown_max[ASCII_SECONDS_SIZE];
-        return refuse(text, reason, "is not a number of seconds from %s to %s", ascii_put_seconds(shown_min, min),
-                      ascii_put_seconds(shown_max, max));
+        return refuse(text, reason, "is not a time from %s to %s seconds: write 30 or 30s, 500ms, 5m or 2h",
+                      ascii_put_seconds(shown_min, min), ascii_put_seconds(shown_max, max));
     }
     *(double *)field = n;
     return 0;
@@ -167,8 +177,20 @@ int value_parse_seconds(const struct option_row *row, const char *text, void *fi
 
 int value_parse_level(const struct option_row *row, const char *text, void *field,
                       char reason[static VALUE_REASON_SIZE]) {
+    /* What Python and other programs call them. There is nothing above an error here. */
+    static const char *const others[][2] = {{"warn", "warning"}, {"err", "error"}, {"critical", "error"}};
+    char name[16];
+    size_t len = 0;
     (void)row;
-    if (log_level_parse(text, field))
+    for (; text[len] && len < sizeof name - 1; len++)
+        name[len] = ascii_lower(text[len]);
+    name[len] = '\0';
+    const char *known = name;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (!strcmp(name, others[i][0]))
+            known = others[i][1];
+    }
+    if (text[len] || log_level_parse(known, field))
         return refuse(text, reason, "is not error, warning, info or debug");
     return 0;
 }

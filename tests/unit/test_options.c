@@ -158,6 +158,62 @@ START_TEST(test_forms)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    uint64_t bytes;
+} sizes[] = {
+    {"65536", 65536},      {"100k", 100 << 10}, {"100K", 100 << 10}, {"100kb", 100 << 10}, {"100KB", 100 << 10},
+    {"100KiB", 100 << 10}, {"10m", 10 << 20},   {"10MB", 10 << 20},  {"10mib", 10 << 20},  {"10MiB", 10 << 20},
+    {"1G", 1 << 30},       {"1GB", 1 << 30},    {"1gib", 1 << 30},   {"65536B", 65536},    {"65536b", 65536},
+};
+
+START_TEST(test_sizes)
+{
+    char args[64];
+    snprintf(args, sizeof args, "--body-memory %s a", sizes[_i].text);
+    check_accepted(args);
+    ck_assert_uint_eq(parsed.body_memory, sizes[_i].bytes);
+    options_fini(&parsed);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    double seconds;
+} times[] = {
+    {"30", 30},    {"1.5", 1.5}, {"30s", 30},  {"0.5s", 0.5}, {"500ms", 0.5}, {"1m", 60},
+    {"5min", 300}, {"1.5m", 90}, {"2h", 7200}, {"1d", 86400}, {"0s", 0},
+};
+
+START_TEST(test_times)
+{
+    char args[64];
+    snprintf(args, sizeof args, "--idle-timeout %s a", times[_i].text);
+    check_accepted(args);
+    ck_assert_double_eq(parsed.idle_timeout, times[_i].seconds);
+    options_fini(&parsed);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    enum log_level level;
+} log_levels[] = {
+    {"error", LOG_LEVEL_ERROR},     {"ERROR", LOG_LEVEL_ERROR},  {"err", LOG_LEVEL_ERROR},
+    {"critical", LOG_LEVEL_ERROR},  {"warn", LOG_LEVEL_WARNING}, {"WARN", LOG_LEVEL_WARNING},
+    {"Warning", LOG_LEVEL_WARNING}, {"INFO", LOG_LEVEL_INFO},    {"DEBUG", LOG_LEVEL_DEBUG},
+};
+
+START_TEST(test_levels)
+{
+    char args[64];
+    snprintf(args, sizeof args, "--log-level %s a", log_levels[_i].text);
+    check_accepted(args);
+    ck_assert_int_eq(parsed.log_level, log_levels[_i].level);
+    options_fini(&parsed);
+}
+END_TEST
+
 START_TEST(test_environment)
 {
     setenv("VIRTUAL_ENV", "/env/v", 1);
@@ -261,17 +317,26 @@ static const struct {
     {"--socket-mode 1777 a", "is not an octal mode"},
     {"--limit-params 1023 a", "--limit-params: \"1023\" is not a size from 1K to 16M"},
     {"--limit-params 17M a", "is not a size from 1K to 16M"},
-    {"--limit-params 1KB a", "is not a size"},
+    {"--limit-params 17MiB a", "is not a size from 1K to 16M"},
+    {"--limit-params 1KBB a", "is not a size from 1K to 16M: write bytes, or a number with K, M or G, such as 10M\n"},
+    {"--limit-params 1iB a", "is not a size"},
+    {"--limit-params 1.5K a", "is not a size"},
+    {"--limit-params 1T a", "is not a size"},
     {"--limit-params K a", "is not a size"},
     {"--body-memory 63K a", "is not a size from 64K to 1G"},
     {"--limit-request-body 17179869185G a", "is not a size from 0 to 1024G"},
     {"--limit-request-body 1025G a", "is not a size from 0 to 1024G"},
-    {"--idle-timeout 1e3 a", "--idle-timeout: \"1e3\" is not a number of seconds from 0 to 86400"},
-    {"--idle-timeout inf a", "is not a number of seconds"},
-    {"--idle-timeout . a", "is not a number of seconds"},
-    {"--idle-timeout 1.2.3 a", "is not a number of seconds"},
-    {"--idle-timeout 86401 a", "is not a number of seconds"},
-    {"--queue-timeout 0 a", "--queue-timeout: \"0\" is not a number of seconds from 0.001 to 86400"},
+    {"--idle-timeout 1e3 a", "--idle-timeout: \"1e3\" is not a time from 0 to 86400 seconds"},
+    {"--idle-timeout 1M a", "\"1M\" is not a time from 0 to 86400 seconds: write 30 or 30s, 500ms, 5m or 2h\n"},
+    {"--idle-timeout 1x a", "is not a time"},
+    {"--idle-timeout s a", "is not a time"},
+    {"--idle-timeout 1h30m a", "is not a time"},
+    {"--idle-timeout 25h a", "is not a time from 0 to 86400 seconds"},
+    {"--idle-timeout inf a", "is not a time"},
+    {"--idle-timeout . a", "is not a time"},
+    {"--idle-timeout 1.2.3 a", "is not a time"},
+    {"--idle-timeout 86401 a", "is not a time"},
+    {"--queue-timeout 0 a", "--queue-timeout: \"0\" is not a time from 0.001 to 86400 seconds"},
     {"--forwarded-fields x a", "--forwarded-fields: \"x\" is not x-forwarded, x-real-ip or forwarded"},
     {"--log-level loud a", "--log-level: \"loud\" is not error, warning, info or debug"},
     {"--script-name app a", "--script-name: \"app\" does not start with \"/\""},
@@ -430,6 +495,9 @@ int main(void) {
     tcase_add_test(tc, test_defaults);
     tcase_add_test(tc, test_every_option);
     tcase_add_test(tc, test_forms);
+    tcase_add_loop_test(tc, test_sizes, 0, COUNT(sizes));
+    tcase_add_loop_test(tc, test_times, 0, COUNT(times));
+    tcase_add_loop_test(tc, test_levels, 0, COUNT(log_levels));
     tcase_add_test(tc, test_environment);
     tcase_add_test(tc, test_version);
     tcase_add_test(tc, test_help);
