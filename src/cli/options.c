@@ -367,7 +367,19 @@ static int print_help(void) {
     return 0;
 }
 
-static int apply(struct options *o, const struct option_row *row, const char *text) {
+/* The last one counts, as wrappers expect that add options of their own. *before is what was given until now, or NULL. */
+static void warn_twice(const struct option_row *row, const char **before, const char *text) {
+    char first[SHOWN_SIZE], last[SHOWN_SIZE];
+    if (!row->arg || row->parse == value_parse_list)
+        return;
+    if (*before && strcmp(*before, text) != 0)
+        log_warning("--%s is given twice, \"%s\" and \"%s\": the last one counts", row->name,
+                    log_escape(first, sizeof first, *before, strlen(*before)),
+                    log_escape(last, sizeof last, text, strlen(text)));
+    *before = text;
+}
+
+static int apply(struct options *o, const struct option_row *row, const char *text, const char **before) {
     char reason[VALUE_REASON_SIZE];
     if (!row->parse)
         return print_help();
@@ -377,6 +389,7 @@ static int apply(struct options *o, const struct option_row *row, const char *te
                   row->name);
         return EX_USAGE;
     }
+    warn_twice(row, before, text);
     int status = row->parse(row, text, field_of(o, row), reason);
     if (status)
         log_error("--%s: %s", row->name, reason);
@@ -545,6 +558,7 @@ static const char *typed_word(char **argv) {
 
 int options_parse(struct options *o, int argc, char **argv) {
     struct option longs[ROW_COUNT + 1];
+    const char *before[ROW_COUNT] = {0};
     char letters[2 * ROW_COUNT + 2];
     int status = set_defaults(o);
     if (status)
@@ -556,7 +570,8 @@ int options_parse(struct options *o, int argc, char **argv) {
         /* --keepalive is not short for --keepalive-requests. */
         if (code >= LONG_BASE && complain_foreign(typed_word(argv)))
             return EX_USAGE;
-        status = code == '?' || code == ':' ? complain(code, argv[optind - 1]) : apply(o, find_row(code), optarg);
+        const struct option_row *row = code == '?' || code == ':' ? NULL : find_row(code);
+        status = row ? apply(o, row, optarg, &before[row - rows]) : complain(code, argv[optind - 1]);
         if (status != -1)
             return status;
     }

@@ -138,7 +138,7 @@ END_TEST
 
 START_TEST(test_forms)
 {
-    check_accepted("app:app -s/run/a --socket=@b -t 1 --socket [::1]:80 --threads=2");
+    check_accepted("app:app -s/run/a --socket=@b -t 2 --socket [::1]:80 --threads=2");
     ck_assert_uint_eq(parsed.sockets.count, 3);
     ck_assert_str_eq(parsed.sockets.items[0], "/run/a");
     ck_assert_str_eq(parsed.sockets.items[1], "@b");
@@ -149,12 +149,32 @@ START_TEST(test_forms)
     ck_assert_str_eq(parsed.application, "--odd");
     ck_assert_uint_eq(parsed.threads, 3);
     options_fini(&parsed);
-    check_accepted("--script-name /a --script-name '' mod:create_app()");
+    check_accepted("--script-name '' mod:create_app()");
     ck_assert_str_eq(parsed.script_name, "");
     options_fini(&parsed);
     check_accepted("--thr 4 app");
     ck_assert_uint_eq(parsed.threads, 4);
     options_fini(&parsed);
+}
+END_TEST
+
+/* The last one counts, as wrappers expect that add options of their own; but it may be a slip as well. */
+START_TEST(test_twice)
+{
+    ck_assert_int_eq(parse(STDERR_FILENO, "--threads 4 --script-name /a\033 -t 8 --script-name '' a"), -1);
+    ck_assert_ptr_nonnull(strstr(output, "--threads is given twice, \"4\" and \"8\": the last one counts\n"));
+    ck_assert_ptr_nonnull(strstr(output, "--script-name is given twice, \"/a\\x1b\" and \"\": the last one counts\n"));
+    ck_assert_uint_eq(parsed.threads, 8);
+    ck_assert_str_eq(parsed.script_name, "");
+    options_fini(&parsed);
+    /* Neither the same again, nor what may be repeated, nor an option without a value. */
+    check_accepted("-t 4 --threads 4 --allow any --allow 10.0.0.1 --check --check a");
+    options_fini(&parsed);
+    /* Nor the environment, nor a default. */
+    setenv("TMPDIR", "/env/t", 1);
+    check_accepted("--spool-dir /own --log-level debug a");
+    options_fini(&parsed);
+    clean_environment();
 }
 END_TEST
 
@@ -442,7 +462,7 @@ static const struct {
      "--backlog has no effect: all sockets were made by the parent process\n"},
     /* What is the default anyhow changes nothing anywhere. */
     {"--socket-mode 0660 --app-stderr log --forwarded-fields x-forwarded a", 0, ""},
-    {"--socket-owner 0 --socket-owner 1 a", 0, "--socket-owner has no effect: no socket file is made\n"},
+    {"--socket-owner 1 a", 0, "--socket-owner has no effect: no socket file is made\n"},
     {"--allow any a", HAVE(UNIX),
      "--allow has no effect: it is for TCP, and no TCP socket listens: see --socket-mode and --allow-uid\n"},
     {"--allow-uid 0 --allow-gid 0 a", HAVE(TCP),
@@ -495,6 +515,7 @@ int main(void) {
     tcase_add_test(tc, test_defaults);
     tcase_add_test(tc, test_every_option);
     tcase_add_test(tc, test_forms);
+    tcase_add_test(tc, test_twice);
     tcase_add_loop_test(tc, test_sizes, 0, COUNT(sizes));
     tcase_add_loop_test(tc, test_times, 0, COUNT(times));
     tcase_add_loop_test(tc, test_levels, 0, COUNT(log_levels));
