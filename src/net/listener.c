@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "net/socket_file.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcgios.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -103,12 +105,79 @@ static int listen_any(const struct address *a, unsigned backlog) {
     return listen_at(&v4, backlog);
 }
 
-static int complain_listen(const struct address *a, int error) {
-    char text[ADDRESS_TEXT_SIZE];
+static const char *name_address(char text[static ADDRESS_TEXT_SIZE], const struct address *a) {
     if (a->any)
         name_any(text, (const void *)&a->sa);
     else
         address_format((const struct sockaddr *)&a->sa, a->len, text);
+    return text;
+}
+
+/* What a TCP address takes of the machine. */
+struct endpoint {
+    bool v4, v6, any; /* of which families; every address of them, or `host` */
+    uint16_t port;
+    struct in6_addr host; /* IPv4 in its first four bytes */
+};
+
+/* False for other addresses. `dual`: the IPv6 wildcard takes IPv4, too. */
+static bool read_endpoint(const struct sockaddr_storage *sa, bool dual, struct endpoint *e) {
+    *e = (struct endpoint){0};
+    if (sa->ss_family == AF_INET) {
+        const struct sockaddr_in *sin = (const void *)sa;
+        e->v4 = true;
+        e->any = sin->sin_addr.s_addr == htonl(INADDR_ANY);
+        e->port = sin->sin_port;
+        memcpy(&e->host, &sin->sin_addr, sizeof sin->sin_addr);
+    } else if (sa->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *sin6 = (const void *)sa;
+        e->v6 = true;
+        e->any = IN6_IS_ADDR_UNSPECIFIED(&sin6->sin6_addr);
+        e->v4 = e->any && dual;
+        e->port = sin6->sin6_port;
+        e->host = sin6->sin6_addr;
+    }
+    return e->v4 || e->v6;
+}
+
+static bool overlap(const struct endpoint *a, const struct endpoint *b) {
+    return a->port == b->port && ((a->v4 && b->v4) || (a->v6 && b->v6)) &&
+           (a->any || b->any || !memcmp(&a->host, &b->host, sizeof a->host));
+}
+
+/* Whether `l` is what keeps a socket from being bound to `a`. */
+static bool occupies(const struct listener *l, const struct address *a) {
+    struct sockaddr_storage sa = {0};
+    struct endpoint mine, wanted;
+    struct stat st;
+    socklen_t len = sizeof sa;
+    if (a->kind == ADDRESS_UNIX)
+        return l->path && !lstat(((const struct sockaddr_un *)&a->sa)->sun_path, &st) && st.st_dev == l->dev &&
+               st.st_ino == l->ino;
+    if (getsockname(l->fd, (struct sockaddr *)&sa, &len))
+        return false;
+    if (read_endpoint(&sa, takes_both(l->fd, (const void *)&sa), &mine) && read_endpoint(&a->sa, a->any, &wanted))
+        return overlap(&mine, &wanted);
+    return len == a->len && !memcmp(&sa, &a->sa, len);
+}
+
+/* Whether the address is in use by this server itself; says so. */
+static bool is_given_twice(const struct listener_set *set, const struct address *a) {
+    char text[ADDRESS_TEXT_SIZE];
+    for (size_t i = 0; i < set->count; i++) {
+        if (!occupies(&set->items[i], a))
+            continue;
+        log_error("%s is given twice: this server listens on %s already", name_address(text, a), set->items[i].text);
+        return true;
+    }
+    return false;
+}
+
+static int complain_listen(const struct listener_set *set, const struct address *a, int error) {
+    char text[ADDRESS_TEXT_SIZE];
+    name_address(text, a);
+    if (error == EADDRINUSE && is_given_twice(set, a))
+        return EX_USAGE;
     switch (error) {
     case EADDRINUSE:
         log_error("%s is in use by another process: stop it, or choose another %s", text,
@@ -197,12 +266,14 @@ static int open_one(struct listener_set *set, const struct address *a, const str
     if (a->kind == ADDRESS_FD)
         return open_fd(set, a->fd);
     if (a->kind == ADDRESS_UNIX) {
+        if (is_given_twice(set, a))
+            return EX_USAGE;
         status = socket_file_open(&l, a, settings);
         return status ? status : append(set, &l);
     }
     l.fd = a->any ? listen_any(a, settings->backlog) : listen_at(a, settings->backlog);
     if (l.fd < 0)
-        return optional && is_absent(errno) ? 0 : complain_listen(a, errno);
+        return optional && is_absent(errno) ? 0 : complain_listen(set, a, errno);
     name_socket(&l);
     return append(set, &l);
 }

@@ -49,7 +49,8 @@ struct listener_settings {
  * live one and anything that is no socket is left alone and refused.
  * A relative path means the current directory of this call.
  * Returns 0; or, after one log_error line that says what to do, a sysexits status, with *set unchanged:
- *   EX_USAGE        not an address             EX_NOHOST       unknown host name
+ *   EX_USAGE        not an address, or one on which the set listens already
+ *   EX_NOHOST       unknown host name
  *   EX_NOUSER       no such user or group      EX_NOPERM       a permission is missing
  *   EX_UNAVAILABLE  in use by another process, or not an address of this machine
  *   EX_CANTCREAT    something else is at the path, or its directory does not exist

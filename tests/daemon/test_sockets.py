@@ -237,6 +237,23 @@ def test_port_in_use(start):
     refused(run(wire.option, "127.0.0.1:%d" % port, "hello"), EX_UNAVAILABLE, "in use", str(port))
 
 
+@pytest.mark.parametrize("second", ["{path}", "{directory}/../{name}/twice.sock", "{directory}/./twice.sock"])
+def test_path_given_twice(directory, second):
+    path = os.path.join(directory, "twice.sock")
+    second = second.format(path=path, directory=directory, name=os.path.basename(directory))
+    done = run(wire.option, path, "-s", second, "hello")
+    refused(done, EX_USAGE, "twice.sock is given twice: this server listens on .*/twice.sock already")
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("first, second", [("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "localhost"), ("localhost", "127.0.0.1"),
+                                           ("*", "127.0.0.1"), ("127.0.0.1", "*"), ("127.0.0.1", "0.0.0.0")])
+def test_port_given_twice(first, second):
+    port = free_port()
+    done = run(wire.option, "%s:%d" % (first, port), "-s", "%s:%d" % (second, port), "hello")
+    refused(done, EX_USAGE, ":%d is given twice: this server listens on .*:%d already" % (port, port))
+
+
 def test_stale_socket_is_replaced(start, directory):
     path = os.path.join(directory, "stale.sock")
     listening(path).close()

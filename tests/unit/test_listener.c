@@ -73,6 +73,14 @@ static void check_refuses(const char *address, int status, const char *complaint
     ck_assert_uint_eq(set.count, count);
 }
 
+/* As another process finds it, which has nothing of `set`. */
+static void check_refuses_others(const char *address, const char *complaint) {
+    struct listener_set other = {.count = 0};
+    ck_assert_int_eq(listener_open(&other, address, &settings), EX_UNAVAILABLE);
+    check_logged(complaint);
+    listener_close_all(&other);
+}
+
 /* Only what the test put there may be in the directory: nothing is left behind. */
 static void check_entries(int expected) {
     char command[96];
@@ -214,6 +222,52 @@ START_TEST(test_live)
     check_refuses(path, EX_UNAVAILABLE, "is in use by another process: stop it");
     check_entries(1);
     close(fd);
+}
+END_TEST
+
+/* Whatever it is called the second time. */
+START_TEST(test_given_twice)
+{
+    char other[sizeof path + 16], complaint[2 * sizeof path + 64];
+    check_opens(path);
+    snprintf(complaint, sizeof complaint, "%s is given twice: this server listens on %s already", path, path);
+    check_refuses(path, EX_USAGE, complaint);
+    snprintf(other, sizeof other, "%s/../%s/app.sock", dir, strrchr(dir, '/') + 1);
+    check_refuses(other, EX_USAGE, " is given twice: this server listens on ");
+    connect_and_accept(path, set.items[0].fd);
+
+    check_opens("@wsgi-fcgi-test-twice");
+    check_refuses("@wsgi-fcgi-test-twice", EX_USAGE,
+                  "@wsgi-fcgi-test-twice is given twice: this server listens on @wsgi-fcgi-test-twice already");
+
+    check_opens("127.0.0.1:0");
+    check_opens("127.0.0.1:0");
+    const char *bound = set.items[2].text, *port = strrchr(bound, ':') + 1;
+    snprintf(complaint, sizeof complaint, "%s is given twice: this server listens on %s already", bound, bound);
+    check_refuses(bound, EX_USAGE, complaint);
+    snprintf(other, sizeof other, "localhost:%s", port);
+    check_refuses(other, EX_USAGE, complaint);
+    snprintf(other, sizeof other, "0.0.0.0:%s", port);
+    snprintf(complaint, sizeof complaint, "%s is given twice: this server listens on %s already", other, bound);
+    check_refuses(other, EX_USAGE, complaint);
+    snprintf(other, sizeof other, "*:%s", port);
+    check_refuses(other, EX_USAGE, " is given twice: this server listens on 127.0.0.1:");
+    ck_assert_uint_eq(set.count, 4);
+}
+END_TEST
+
+/* The same port of the other family is somebody else's. */
+START_TEST(test_not_given_twice)
+{
+    struct listener_set other = {.count = 0};
+    char address[32];
+    check_opens("[::]:0");
+    snprintf(address, sizeof address, "0.0.0.0:%s", strrchr(set.items[0].text, ':') + 1);
+    ck_assert_int_eq(listener_open(&other, address, &settings), 0);
+    check_refuses(address, EX_UNAVAILABLE, "is in use by another process");
+    listener_close_all(&other);
+    check_opens(address);
+    check_refuses(address, EX_USAGE, " is given twice");
 }
 END_TEST
 
@@ -425,7 +479,7 @@ START_TEST(test_abstract)
     check_flags(set.items[0].fd);
     check_accepts(set.items[0].fd);
     snprintf(expected, sizeof(expected), "%s is in use by another process: stop it, or choose another name", name);
-    check_refuses(name, EX_UNAVAILABLE, expected);
+    check_refuses_others(name, expected);
 }
 END_TEST
 
@@ -442,7 +496,7 @@ START_TEST(test_tcp)
     const char *port = strrchr(l->text, ':') + 1;
     ck_assert_int_gt(atoi(port), 0);
     snprintf(address, sizeof(address), "%s", l->text);
-    check_refuses(address, EX_UNAVAILABLE, "is in use by another process: stop it, or choose another port");
+    check_refuses_others(address, "is in use by another process: stop it, or choose another port");
     ck_assert_int_eq(l->text[0] == '*', addresses[_i][0] == '*');
     if (addresses[_i][0] == '*') {
         struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -606,6 +660,8 @@ int main(void) {
     tcase_add_test(tc, test_owner);
     tcase_add_test(tc, test_stale);
     tcase_add_test(tc, test_live);
+    tcase_add_test(tc, test_given_twice);
+    tcase_add_test(tc, test_not_given_twice);
     tcase_add_test(tc, test_datagram);
     tcase_add_test(tc, test_not_a_socket);
     tcase_add_test(tc, test_bad_directory);
