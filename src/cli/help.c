@@ -2,7 +2,17 @@
 
 #include "cli/help.h"
 
+#include "base/log.h"
+
 #include <string.h>
+
+#if WSGI_FCGI_HTTP
+#define EXAMPLE "For example: wsgi-fcgi --http :8000 app:app\n"
+#define PROTOCOLS "over HTTP, or over FastCGI behind a web server"
+#else
+#define EXAMPLE "For example: wsgi-fcgi -s /run/app.sock app:app\n"
+#define PROTOCOLS "over FastCGI, behind nginx, Caddy or another proxy"
+#endif
 
 enum { HELP_WIDTH = 80, HELP_COLUMN = 29 };
 
@@ -65,9 +75,13 @@ static void print_row(FILE *out, const struct option_row *row) {
     fputc('\n', out);
 }
 
+void help_show_example(void) {
+    log_text(EXAMPLE, sizeof EXAMPLE - 1);
+}
+
 void help_print(FILE *out, const struct option_row *rows, size_t count) {
-    fputs("Usage: wsgi-fcgi [OPTIONS] MODULE:CALLABLE\n"
-          "Serves a WSGI application over FastCGI, behind nginx, Caddy or another proxy.\n"
+    fputs("Usage: wsgi-fcgi [OPTIONS] MODULE:CALLABLE\n" EXAMPLE "\n"
+          "Serves a WSGI application " PROTOCOLS ".\n"
           "\n"
           "MODULE:CALLABLE is \"pkg.mod:obj.attr\"; \"mod\" alone, whose \"application\" or \"app\"\n"
           "is served; or \"mod:create_app()\", which is called once and returns it.\n",
@@ -75,8 +89,10 @@ void help_print(FILE *out, const struct option_row *rows, size_t count) {
     for (int group = 0; group < OPTION_GROUP_COUNT; group++) {
         fprintf(out, "\n%s:\n", group_titles[group]);
         for (size_t i = 0; i < count; i++)
-            if ((int)rows[i].group == group)
+            if ((int)rows[i].group == group && (WSGI_FCGI_HTTP || !rows[i].http))
                 print_row(out, &rows[i]);
+        if (group == OPTION_GROUP_HTTP && !WSGI_FCGI_HTTP)
+            fputs("  not in this build: install llhttp, and configure and build it again\n", out);
     }
-    fputs("\nExample: wsgi-fcgi -s /run/app.sock --socket-group www-data app:app\n", out);
+    fputs("\nBehind nginx: wsgi-fcgi -s /run/app.sock --socket-group www-data app:app\n", out);
 }

@@ -514,8 +514,8 @@ static int take_application(struct options *o, char *const *operands) {
     char shown[SHOWN_SIZE];
     const char *given = operands[0];
     if (!given || !*given) {
-        log_error("no application given; usage: wsgi-fcgi [OPTIONS] MODULE:CALLABLE, "
-                  "for example: wsgi-fcgi -s /run/app.sock app:app");
+        help_show_example();
+        log_error("no application given: write MODULE:CALLABLE behind the options; see wsgi-fcgi --help");
         return EX_USAGE;
     }
     if (operands[1]) {

@@ -7,6 +7,7 @@
 #include "base/descriptors.h"
 #include "base/fdtable.h"
 #include "base/log.h"
+#include "cli/help.h"
 #include "cli/value.h"
 #include "net/address.h"
 #include "net/lane.h"
@@ -175,8 +176,9 @@ static int open_inherited(const struct options *o, struct listener_set *set) {
     if (!o->sockets.count && !o->http.count && listener_stdin_is_socket())
         return listener_open_stdin(set);
     if (!o->sockets.count && !o->http.count && !o->check) {
-        log_error("no socket to listen on: give one with --socket, such as -s /run/app.sock (descriptor 0 is not a "
-                  "listening socket)");
+        help_show_example();
+        log_error("no socket to listen on: give one with %s (descriptor 0 is not a listening socket)",
+                  WSGI_FCGI_HTTP ? "--http, or with --socket for FastCGI" : "--socket");
         return EX_USAGE;
     }
     int status = open_list(o, &o->sockets, LISTENER_FASTCGI, true, set);

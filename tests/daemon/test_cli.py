@@ -86,7 +86,6 @@ def test_check_fails_as_a_start_does():
     (["--limit-params", "lots", "hello"], "--limit-params"),
     (["--log-level", "loud", "hello"], "--log-level.*(error|warning|info|debug)"),
     (["--socket"], "--socket"),
-    ([], "MODULE:CALLABLE"),
     (["hello", "forms"], "forms"),
     (["hello.py"], "hello.py.*file"),
 ])
@@ -94,6 +93,28 @@ def test_usage_errors(args, pattern):
     done = run(*args)
     refused(done, EX_USAGE, pattern)
     assert done.stderr.count("\n") <= 4, "short"
+
+
+@pytest.mark.parametrize("args, pattern", [
+    ([], "no application given"),
+    (["hello"], "no socket to listen on"),
+])
+def test_too_little(args, pattern):
+    """A whole command stands first, one that this build understands."""
+    done = run(*args)
+    assert done.returncode == EX_USAGE
+    first, error = done.stderr.splitlines()
+    example = "--http :8000" if daemon.speaks_http() else "-s /run/app.sock"
+    assert first == "For example: wsgi-fcgi %s app:app" % example
+    assert re.search(pattern, error)
+
+
+def test_help_is_about_this_build():
+    text = run("--help").stdout
+    assert text.splitlines()[1].startswith("For example: wsgi-fcgi --http" if daemon.speaks_http()
+                                           else "For example: wsgi-fcgi -s")
+    assert ("--proxy-protocol" in text) == daemon.speaks_http()
+    assert ("not in this build" in text) != daemon.speaks_http()
 
 
 # --- the application that cannot be used

@@ -189,10 +189,6 @@ def test_spawn_fcgi(start, directory):
     server.stop()
 
 
-def test_no_socket_at_all():
-    refused(run("hello"), EX_USAGE, "--socket|-s ")
-
-
 @pytest.mark.parametrize("address, status", [
     ("localhost", EX_USAGE), ("127.0.0.1:99999", EX_USAGE), ("[::1", EX_USAGE), ("127.0.0.1:http-no", EX_USAGE),
     ("fd:abc", EX_USAGE), ("/" + "x" * 200, EX_USAGE), ("@", EX_USAGE), ("", EX_USAGE),
