@@ -22,6 +22,12 @@ die() {
     exit 1
 }
 
+# usage_error MESSAGE: for what is wrong on the command line (EX_USAGE of sysexits.h).
+usage_error() {
+    printf '%s: error: %s\n' "${0##*/}" "$*" >&2
+    exit 64
+}
+
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"

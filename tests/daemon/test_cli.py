@@ -1,6 +1,7 @@
 """The command line, what it refuses and why, and where the application is found."""
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -115,6 +116,26 @@ def test_help_is_about_this_build():
                                            else "For example: wsgi-fcgi -s")
     assert ("--proxy-protocol" in text) == daemon.speaks_http()
     assert ("not in this build" in text) != daemon.speaks_http()
+
+
+# --- the scripts
+
+@pytest.mark.parametrize("script, args, said", [
+    ("demo", ["--prot", "80"], "unknown option --prot: see contrib/demo --help; options of wsgi-fcgi stand behind --"),
+    ("demo", ["--threads=3"],
+     "unknown option --threads=3: see contrib/demo --help; options of wsgi-fcgi stand behind --"),
+    ("demo", ["app:app"], "\"app:app\" is no option: an application is served with --app app:app"),
+    ("demo", ["--port"], "--port needs a value"),
+    ("demo", ["--chdir", "/none"], "--chdir: no directory /none"),
+    ("test", ["--slow"], "unknown option --slow: see contrib/test --help"),
+    ("test", ["--quick", "--apps"], "it takes one option, and not \"--quick --apps\": see contrib/test --help"),
+    ("test", ["--python", "2.7"], "--python: \"2.7\" is neither 3.N nor newest"),
+    ("test", ["--python"], "--python needs a value"),
+])
+def test_scripts_name_what_they_do_not_know(script, args, said):
+    path = os.path.join(daemon.HERE, "..", "..", "contrib", script)
+    done = subprocess.run([path, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (EX_USAGE, "", "%s: error: %s\n" % (script, said))
 
 
 # --- the application that cannot be used
