@@ -60,7 +60,7 @@ struct lane_config {
  * with errno. */
 struct lane *lane_new(const struct lane_config *config, struct listener_set *listeners);
 
-/* Starts accepting, on a thread of its own. Returns 0, or -1 with errno. */
+/* Starts accepting, on a thread of its own. Returns 0; or, after a log line, -1 with errno. */
 int lane_start(struct lane *lane);
 
 /* Begins a graceful end: what waits to be accepted is accepted, the listeners are closed, connections end after their

@@ -359,8 +359,7 @@ static int run(struct server *server) {
     log_start_service();
     descriptors_watch(signals_unlink_sockets);
     pysignal_release_gil();
-    if (lane_start(server->lane)) {
-        log_error("cannot start a thread: %s", strerror(errno));
+    if (lane_start(server->lane)) { /* the scheduler has said why */
         pysignal_acquire_gil();
         return EX_OSERR;
     }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "base/thread_limit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -210,7 +211,9 @@ void signals_exit_after(unsigned seconds, int status) {
     else
         late.started = !(error = late_start());
     pthread_mutex_unlock(&late.lock);
-    if (error)
+    if (error) {
+        char limit[THREAD_LIMIT_SIZE];
         log_warning("cannot start a thread: %s: nothing ends the server should the application not end",
-                    strerror(error));
+                    thread_limit_explain(error, limit));
+    }
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "base/thread_limit.h"
 #include "sched/sched_impl.h"
 #include "sched/taskstat.h"
 
@@ -105,9 +106,11 @@ static struct sched_thread *idle_take_locked(struct sched *s) {
         return NULL;
     t = thread_start_locked(s);
     /* The watch tries again at every look: one line says it all. */
-    if (!t && !s->start_warned)
-        log_error("cannot start thread %u of %u: %s: raise the limit of processes, or lower --threads", s->nthreads + 1,
-                  threads_needed(s), strerror(errno));
+    if (!t && !s->start_warned) {
+        char limit[THREAD_LIMIT_SIZE];
+        log_error("cannot start thread %u of %u: %s: raise that, or lower --threads", s->nthreads + 1,
+                  threads_needed(s), thread_limit_explain(errno, limit));
+    }
     s->start_warned = !t;
     return t;
 }

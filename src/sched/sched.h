@@ -93,7 +93,7 @@ struct sched *sched_new(const struct sched_config *config);
 /* Frees it. All pool threads must have ended (sched_join gave 0). */
 void sched_free(struct sched *s);
 
-/* Starts the first thread, which becomes the owner. Returns 0, or -1 with errno. */
+/* Starts the first thread, which becomes the owner. Returns 0; or, after a log line, -1 with errno. */
 int sched_start(struct sched *s);
 
 /* Appends a job to the ready queue. Owner only. Returns false when the queue is full (queue_limit jobs wait, beside one for

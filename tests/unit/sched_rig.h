@@ -289,6 +289,7 @@ static inline void finish(void) {
 /* The log, read while it is not written to standard error. */
 
 static int log_fd, stderr_fd;
+static char logged[4096];
 
 static inline void log_catch(void) {
     log_fd = memfd_create("log", MFD_CLOEXEC);
@@ -297,14 +298,15 @@ static inline void log_catch(void) {
     ck_assert_int_ge(dup2(log_fd, STDERR_FILENO), 0);
 }
 
+/* How many lines there were since log_catch; `logged` has them. */
 static inline int log_lines(void) {
-    char text[4096];
     int lines = 0;
     dup2(stderr_fd, STDERR_FILENO);
     close(stderr_fd);
-    ssize_t n = pread(log_fd, text, sizeof text, 0);
+    ssize_t n = pread(log_fd, logged, sizeof logged - 1, 0);
+    logged[n > 0 ? n : 0] = '\0';
     for (ssize_t i = 0; i < n; i++)
-        lines += text[i] == '\n';
+        lines += logged[i] == '\n';
     close(log_fd);
     return lines;
 }

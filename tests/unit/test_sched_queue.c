@@ -6,6 +6,7 @@
 #include "sched_rig.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 
 /* The queue. */
 
@@ -463,12 +464,19 @@ END_TEST
 
 START_TEST(test_no_thread_at_all)
 {
+    struct rlimit limit, less;
     make(1);
+    getrlimit(RLIMIT_AS, &limit);
+    less = (struct rlimit){FORBIDDEN_STACK, limit.rlim_max};
     log_catch();
     forbid_threads(true);
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &less), 0);
     int result = sched_start(sched), error = errno;
+    setrlimit(RLIMIT_AS, &limit);
     forbid_threads(false);
     ck_assert_int_eq(log_lines(), 1);
+    ck_assert_ptr_nonnull(
+        strstr(logged, "cannot start thread 1 of 2: the process has as much address space as it may: "));
     ck_assert_int_eq(result, -1);
     ck_assert_int_eq(error, EAGAIN);
     ck_assert_ptr_null(sched->threads[0]); /* where sched_pause looks for the owner */
