@@ -196,7 +196,8 @@ static int complain_create(const struct attempt *t, int error) {
                   own_name());
         return EX_NOPERM;
     case EROFS:
-        log_error("cannot create %s: its file system is read-only, choose another directory", t->shown);
+        log_error("cannot create %s: its file system is read-only: choose another directory, or mount a tmpfs there",
+                  t->shown);
         return EX_CANTCREAT;
     default:
         log_error("cannot create %s: %s", t->shown, strerror(error));

@@ -106,9 +106,14 @@ static int check_directories(const struct options *o, char cwd[static PATH_MAX])
         return EX_OSERR;
     }
     if (access(o->spool_dir, W_OK | X_OK)) {
-        log_error("cannot write to the directory for request bodies, %s: %s: give another one with --spool-dir",
-                  o->spool_dir, strerror(errno));
-        return errno == EACCES ? EX_NOPERM : EX_CANTCREAT;
+        /* A container with a read-only root has this one all the same. */
+        int error = errno;
+        bool shm = !access("/dev/shm", W_OK | X_OK);
+        log_error(
+            "cannot write to the directory for request bodies, %s: %s: give another one with --spool-dir%s, or mount a "
+            "tmpfs there",
+            o->spool_dir, strerror(error), shm ? ", such as /dev/shm, which is memory" : "");
+        return error == EACCES ? EX_NOPERM : EX_CANTCREAT;
     }
     return 0;
 }

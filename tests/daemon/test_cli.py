@@ -8,7 +8,7 @@ import pytest
 import daemon
 from daemon import APPS, run
 
-EX_USAGE, EX_NOINPUT, EX_SOFTWARE, EX_CONFIG = 64, 66, 70, 78
+EX_USAGE, EX_NOINPUT, EX_SOFTWARE, EX_CANTCREAT, EX_CONFIG = 64, 66, 70, 73, 78
 
 
 def refused(done, status, *patterns):
@@ -194,6 +194,24 @@ def test_wrong_directories(tmp_path):
     refused(run_app("--venv", tmp_path / "missing", "hello"), EX_NOINPUT, "--venv|virtual environment", "missing")
     refused(run_app("--venv", tmp_path, "hello"), EX_CONFIG, "pyvenv.cfg", "-m venv")
     refused(run_app("hello", env={"VIRTUAL_ENV": tmp_path}), EX_CONFIG, "VIRTUAL_ENV", "pyvenv.cfg")
+
+
+def test_nothing_can_be_spooled(tmp_path):
+    """Neither where there is no such directory nor on a read-only root: another one that will do is named."""
+    hint = "give another one with --spool-dir, such as /dev/shm, which is memory, or mount a tmpfs there"
+    missing = tmp_path / "missing"
+    refused(run_app("hello", env={"TMPDIR": missing}), EX_CANTCREAT, "%s: No such file.*: %s" % (missing, hint))
+
+    unshare = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
+    done = subprocess.run([*unshare, "sh", "-c", 'mount -t tmpfs -o ro tmpfs "$0" && TMPDIR=$0 exec "$@"', str(tmp_path),
+                           daemon.binary(), "-s", "@wsgi-fcgi-test-unused", "hello"], cwd=APPS, env=daemon.clean_environ(),
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    refused(done, EX_CANTCREAT, "%s: Read-only file system: %s" % (tmp_path, hint))
+    # That one, should it be the one that is wanting.
+    done = subprocess.run([*unshare, "sh", "-c", 'mount -t tmpfs -o ro tmpfs /dev/shm && exec "$@"', "sh",
+                           daemon.binary(), "-s", "@wsgi-fcgi-test-unused", "--spool-dir", "/dev/shm", "hello"], cwd=APPS,
+                          env=daemon.clean_environ(), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    refused(done, EX_CANTCREAT, "/dev/shm: Read-only file system: give another one with --spool-dir, or mount a tmpfs there")
 
 
 @pytest.mark.parametrize("key", ["version", "version_info"])
