@@ -23,11 +23,11 @@ enum { OPTIONS_MAX = 64 };
 struct options {
     /* MODULE:CALLABLE as given; NULL only together with `version`. */
     const char *application;
-    const char *chdir; /* NULL: stay in the current directory */
-    struct options_list pythonpath;
-    const char *venv;        /* --venv, else VIRTUAL_ENV, else NULL */
-    const char *script_name; /* "" or "/prefix" without a slash at its end; never NULL */
-    bool stream_body;        /* call the application before the body of a request is there */
+    const char *chdir;              /* NULL: stay in the current directory */
+    struct options_list pythonpath; /* each with colons between several directories, perhaps */
+    const char *venv;               /* --venv, else VIRTUAL_ENV, else NULL */
+    const char *script_name;        /* "" or "/prefix" without a slash at its end; never NULL */
+    bool stream_body;               /* call the application before the body of a request is there */
     bool check;
 
     struct options_list sockets; /* empty: descriptor 0 is the listening socket */

@@ -88,10 +88,57 @@ static void resolve_paths(struct options *o) {
         o->sockets.items[i] = address_from_start(o->sockets.items[i], o->chdir);
     for (size_t i = 0; i < o->http.count; i++)
         o->http.items[i] = address_from_start(o->http.items[i], o->chdir);
-    for (size_t i = 0; i < o->pythonpath.count; i++)
-        o->pythonpath.items[i] = from_start(o->pythonpath.items[i]);
     o->spool_dir = from_start(o->spool_dir);
     o->venv = from_start(o->venv);
+}
+
+/* from_start of the first `len` bytes. NULL without memory. */
+static const char *part_from_start(const char *text, size_t len) {
+    char *part = strndup(text, len);
+    const char *absolute = from_start(part);
+    if (absolute != part)
+        free(part);
+    return absolute;
+}
+
+/* Python ignores what it cannot read, and an import that fails does not tell why. */
+static void warn_unreadable(const char *path) {
+    char shown[PATH_MAX];
+    if (access(path, R_OK))
+        log_warning("--pythonpath: nothing is imported from %s: %s%s",
+                    log_escape(shown, sizeof shown, path, strlen(path)), strerror(errno),
+                    strchr(path, ',') ? ": between directories stands a colon" : "");
+}
+
+/* Appends the directories that stand in `text`, with colons between them as in PYTHONPATH, unless all of it is the name of
+ * one. Returns 0, or -1 without memory. */
+static int split_path(struct options_list *list, const char *text) {
+    const bool whole = !access(text, F_OK);
+    for (size_t len; *text; text += len + (text[len] == ':')) {
+        len = whole ? strlen(text) : strcspn(text, ":");
+        if (!len)
+            continue;
+        const char **items = realloc(list->items, (list->count + 1) * sizeof *items);
+        const char *path = items ? part_from_start(text, len) : NULL;
+        list->items = items ? items : list->items;
+        if (!path)
+            return -1;
+        warn_unreadable(path);
+        items[list->count++] = path;
+    }
+    return 0;
+}
+
+static int resolve_pythonpath(struct options *o) {
+    struct options_list given = o->pythonpath;
+    int failed = 0;
+    o->pythonpath = (struct options_list){0};
+    for (size_t i = 0; i < given.count && !failed; i++)
+        failed = split_path(&o->pythonpath, given.items[i]);
+    free(given.items);
+    if (failed)
+        log_error("out of memory");
+    return failed ? EX_OSERR : 0;
 }
 
 /* What is checked before Python starts, so that mistakes show at once. */
@@ -465,7 +512,9 @@ int serve(struct options *o, char *const *argv) {
     resolve_paths(o);
     raise_files(o);
     fdtable_prepare(max_connections(o));
-    int status = check_directories(o, cwd);
+    int status = resolve_pythonpath(o);
+    if (!status)
+        status = check_directories(o, cwd);
     if (!status)
         status = check_addresses(o);
     if (!status)

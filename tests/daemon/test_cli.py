@@ -300,3 +300,42 @@ def test_identity(start):
     assert identity["pid"] == server.pid
     assert re.fullmatch(r"python3(\.\d+t?)?", os.path.basename(identity["executable"]))
     assert len(identity["argv"]) == 1, "an application that parses its arguments when imported sees none"
+
+
+# --- --pythonpath
+
+def searched(start, tmp_path, *values):
+    """What stands at the front of sys.path, below tmp_path where the server runs; and what the log says."""
+    (tmp_path / "front.py").write_text(
+        "import sys\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [repr(sys.path).encode()]\n")
+    server = start("front", *[word for value in values for word in ("--pythonpath", value)], cwd=tmp_path)
+    path = eval(body(server))
+    return [os.path.relpath(name, tmp_path) for name in path[:path.index(str(tmp_path))]], server.log()
+
+
+def test_pythonpath_with_colons(start, tmp_path):
+    """As the variable PYTHONPATH has them, relative ones and empty ones too; and given several times."""
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    path, log = searched(start, tmp_path, "%s/a:b" % tmp_path, ":c:")
+    assert path == ["a", "b", "c"]
+    assert "--pythonpath" not in log
+
+
+def test_pythonpath_with_a_colon_in_a_name(start, tmp_path):
+    (tmp_path / "a:b").mkdir()
+    path, log = searched(start, tmp_path, "a:b")
+    assert path == ["a:b"]
+    assert "--pythonpath" not in log
+
+
+def test_pythonpath_that_is_not_there(start, tmp_path):
+    (tmp_path / "a").mkdir()
+    path, log = searched(start, tmp_path, "a:none", "a,other")
+    assert path == ["a", "none", "a,other"]
+    assert "--pythonpath: nothing is imported from %s/none: No such file or directory\n" % tmp_path in log
+    assert ("--pythonpath: nothing is imported from %s/a,other: No such file or directory: between directories stands a "
+            "colon\n" % tmp_path) in log
