@@ -30,7 +30,7 @@ static void setup(void) {
     ck_assert_int_eq(chmod(dir, 0755), 0);
     ck_assert_int_eq(chdir(dir), 0);
     snprintf(path, sizeof(path), "%s/app.sock", dir);
-    set = (struct listener_set){0};
+    set = (struct listener_set){.count = 0};
     FILE *file = tmpfile();
     saved_stderr = dup(STDERR_FILENO);
     dup2(fileno(file), STDERR_FILENO);

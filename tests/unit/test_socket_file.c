@@ -35,7 +35,7 @@ static void setup(void) {
     memcpy(dir + sizeof(dir) - 7, "XXXXXX", 6);
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/app.sock", dir);
-    set = (struct listener_set){0};
+    set = (struct listener_set){.count = 0};
     settings = (struct listener_settings){.mode = 0660, .backlog = 5};
     before_listen = NULL;
     calls = 0;
