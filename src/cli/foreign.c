@@ -8,8 +8,10 @@
 /* No text names an option that this build lacks. */
 #if WSGI_FCGI_HTTP
 #define LISTEN_AT(address) "--http " address ", or --socket " address " for FastCGI"
+#define ABOUT_HTTP(option) option
 #else
 #define LISTEN_AT(address) "--socket " address ", which speaks FastCGI: this program was built without HTTP"
+#define ABOUT_HTTP(option) "there is none: this program was built without HTTP"
 #endif
 
 /* A letter that several servers use is in here when one answer fits all of them. */
@@ -86,9 +88,10 @@ static const struct foreign_row rows[] = {
     {"--timeout --harakiri --request-timeout", "gunicorn's, uWSGI's and mod_wsgi's",
      "a call takes the time it needs; waiting for a thread has --queue-timeout SECONDS, clients have --header-timeout "
      "and --idle-timeout"},
-    {"--keep-alive --keepalive --timeout-keep-alive --channel-timeout --socket-timeout --http-timeout",
+    {"--keep-alive --keepalive --timeout-keep-alive --channel-timeout --socket-timeout --http-timeout --http-keepalive",
      "gunicorn's, uvicorn's, waitress's and uWSGI's", "--idle-timeout SECONDS"},
-    {"--timeout-graceful-shutdown --shutdown-timeout", "uvicorn's and mod_wsgi's", "--graceful-timeout SECONDS"},
+    {"--timeout-graceful-shutdown --shutdown-timeout --worker-reload-mercy", "uvicorn's, mod_wsgi's and uWSGI's",
+     "--graceful-timeout SECONDS"},
     {"--worker-connections --connection-limit --limit-concurrency --backpressure",
      "gunicorn's, waitress's, uvicorn's and granian's", "--max-connections N, and --threads N for calls at a time"},
     {"--buffer-size --limit-request-line --limit-request-field_size --max-request-header-size",
@@ -102,14 +105,14 @@ static const struct foreign_row rows[] = {
     {"--forwarded-allow-ips --proxy-allow-from --proxy-headers --trusted-proxy --trust-proxy-header",
      "gunicorn's, uvicorn's, waitress's and mod_wsgi's", "--forwarded-allow ADDR"},
     {"--trusted-proxy-headers", "waitress's", "--forwarded-fields KIND"},
-#if WSGI_FCGI_HTTP
-    {"--ident --no-server-header", "waitress's and uvicorn's", "--server-header TEXT"},
-#endif
+    {"--http-enable-proxy-protocol", "uWSGI's", ABOUT_HTTP("--proxy-protocol")},
+    {"--ident --no-server-header", "waitress's and uvicorn's", ABOUT_HTTP("--server-header TEXT")},
     {"--header", "uvicorn's", "headers are set by the application, or by the web server in front"},
 
     /* what it writes */
     {"--access-logfile --access-logformat --access-log --no-access-log --log-format --disable-logging",
-     "gunicorn's, uvicorn's, granian's and uWSGI's", "there is no access log: the web server in front writes one"},
+     "gunicorn's, uvicorn's, granian's and uWSGI's",
+     "the web server in front writes the access log; --log-level debug has a line for each request, too"},
     {"--error-logfile --log-file --log-config --logto --capture-output --log-to-terminal",
      "gunicorn's, uvicorn's, uWSGI's and mod_wsgi's",
      "the log goes to standard error: redirect that, or let systemd or the container keep it"},

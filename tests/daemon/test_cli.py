@@ -118,6 +118,19 @@ def test_help_is_about_this_build():
     assert ("not in this build" in text) != daemon.speaks_http()
 
 
+def test_readme_and_errors_agree_on_other_servers():
+    """Each option in the README's table of settings is either one here or one of which the error says what it is here;
+    or what it lacks, for a program without HTTP."""
+    with open(os.path.join(daemon.HERE, "..", "..", "README.md")) as readme:
+        rows = [line.split("|")[1:4] for line in readme.read().split("## Coming from")[1].split("\n## ")[0].splitlines()
+                if line.startswith("|")]
+    words = set(re.findall(r"`(--?[a-zA-Z][a-z-]*)", " ".join(sum(rows, []))))
+    own = set(re.findall(r"(?<= )--?[a-zA-Z][a-z-]*", run("--help").stdout))
+    assert len(words) > 40
+    for word in sorted(words - own):
+        refused(run(word, "hello"), EX_USAGE, "%s(:| is .*: here) " % word)
+
+
 # --- the scripts
 
 @pytest.mark.parametrize("script, args, said", [
