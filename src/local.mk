@@ -134,6 +134,7 @@ src_libpyapp_a_SOURCES = \
 	src/python/pysignal.c src/python/pysignal.h \
 	src/python/start_response.c \
 	src/python/thread.c src/python/thread.h \
+	src/python/venv.c src/python/venv.h \
 	src/python/wsgi.c src/python/wsgi.h
 
 src_libprocess_a_SOURCES = \

@@ -4,31 +4,21 @@
 
 #include "python/interp.h"
 
-#include "base/ascii.h"
 #include "base/log.h"
 #include "python/compat.h"
 #include "python/errors.h"
 #include "python/thread.h"
+#include "python/venv.h"
 
 #include <dlfcn.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 enum { PATH_SIZE = PATH_MAX };
-
-/* What pyvenv.cfg says (PEP 405; `version_info` is written by virtualenv and uv, `version` by venv). */
-struct venv_info {
-    char home[PATH_SIZE];
-    char version[64];
-    int major;
-    int minor;
-};
 
 /* Finds the program that belongs to the shared library this process runs, LIBDIR/../bin/python3.X. Without it Python
  * searches PATH, may find another installation there and take its standard library. False when there is none. */
@@ -51,138 +41,6 @@ static bool find_python(char *out, size_t size) {
             return true;
     }
     return false;
-}
-
-static char *trim(char *s) {
-    while (ascii_is_space(*s))
-        s++;
-    char *end = s + strlen(s);
-    while (end > s && ascii_is_space(end[-1]))
-        end--;
-    *end = '\0';
-    return s;
-}
-
-/* "3.11.2" and whatever may stand behind it; 0.0 when it does not begin so. */
-static void venv_read_version(struct venv_info *v, const char *text) {
-    uint64_t major, minor;
-    const char *point = ascii_read_number(text, 10, &major);
-    bool good = point && *point == '.' && ascii_read_number(point + 1, 10, &minor) && major < 1000 && minor < 1000;
-    v->major = good ? (int)major : 0;
-    v->minor = good ? (int)minor : 0;
-}
-
-static void venv_read_line(struct venv_info *v, char *line) {
-    char *equals = strchr(line, '=');
-    if (!equals)
-        return;
-    *equals = '\0';
-    const char *key = trim(line), *value = trim(equals + 1);
-    if (ascii_str_equals_nocase(key, "home")) {
-        snprintf(v->home, sizeof v->home, "%s", value);
-    } else if (ascii_str_equals_nocase(key, "version_info") || (ascii_str_equals_nocase(key, "version") && !v->major)) {
-        venv_read_version(v, value);
-        snprintf(v->version, sizeof v->version, "%.*s", (int)strspn(value, "0123456789."), value);
-        size_t len = strlen(v->version);
-        if (len && v->version[len - 1] == '.')
-            v->version[len - 1] = '\0';
-    }
-}
-
-/* Returns 0, or -1 with errno. */
-static int venv_read(struct venv_info *v, const char *dir) {
-    char path[PATH_SIZE];
-    if (snprintf(path, sizeof path, "%s/pyvenv.cfg", dir) >= (int)sizeof path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return -1;
-    *v = (struct venv_info){0};
-    char *line = NULL;
-    size_t size = 0;
-    while (getline(&line, &size, f) >= 0)
-        venv_read_line(v, line);
-    free(line);
-    fclose(f);
-    return 0;
-}
-
-/* Same program behind both names? */
-static bool same_file(const char *a, const char *b) {
-    struct stat sa, sb;
-    return !stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
-}
-
-/* Python takes the standard library from where `home` points. It is the embedded one's in nearly all cases; where it is
- * not, say so, since the library and the interpreter may be of different patch releases. */
-static void venv_warn(const struct interp_config *c, const struct venv_info *v, const char *python) {
-    char program[PATH_SIZE + 64];
-    snprintf(program, sizeof program, "%s/" COMPAT_PYTHON_NAME, v->home);
-    if (access(program, X_OK))
-        log_warning("the Python that the virtual environment %s was made by (%s) is not there any more: programs that "
-                    "run sys.executable will fail; make the environment anew with %s -m venv --clear %s",
-                    c->venv, program, python, c->venv);
-    else if (strchr(python, '/') && !same_file(program, python))
-        log_warning(
-            "the virtual environment %s takes the standard library from %s (Python %s), not from the Python %d.%d.%d "
-            "that wsgi-fcgi embeds (%s); should modules fail to load, make it anew with %s -m venv --clear %s",
-            c->venv, v->home, v->version, PY_MAJOR_VERSION, PY_MINOR_VERSION, PY_MICRO_VERSION, python, python,
-            c->venv);
-}
-
-/* Reads the environment's pyvenv.cfg. Returns 0, or a sysexits status after printing. */
-static int venv_find(const struct interp_config *c, const char *source, const char *or_else, const char *python,
-                     struct venv_info *v) {
-    struct stat st;
-    if (stat(c->venv, &st)) {
-        if (errno == ENOENT)
-            log_error("%s: there is no directory %s: make a virtual environment with %s -m venv %s%s", source, c->venv,
-                      python, c->venv, or_else);
-        else
-            log_error("%s: %s: %s", source, c->venv, strerror(errno));
-        return EX_NOINPUT;
-    }
-    if (!S_ISDIR(st.st_mode)) {
-        log_error("%s: %s is not a directory: name the directory of a virtual environment%s", source, c->venv, or_else);
-        return EX_NOINPUT;
-    }
-    if (!venv_read(v, c->venv))
-        return 0;
-    if (errno == ENOENT)
-        log_error("%s: %s is not a virtual environment: it has no pyvenv.cfg; make one with %s -m venv %s%s", source,
-                  c->venv, python, c->venv, or_else);
-    else
-        log_error("%s: cannot read %s/pyvenv.cfg: %s", source, c->venv, strerror(errno));
-    return EX_CONFIG;
-}
-
-/* A usable virtual environment? Returns 0, or a sysexits status after printing. `python` is the program to name in
- * advice. Python itself would quietly go on without the environment, or with modules of another version. */
-static int venv_check(const struct interp_config *c, const char *python) {
-    const char *source = c->venv_from_env ? "VIRTUAL_ENV" : "--venv";
-    const char *or_else = c->venv_from_env ? ", name another with --venv, or unset VIRTUAL_ENV" : "";
-    struct venv_info v;
-    int failed = venv_find(c, source, or_else, python, &v);
-    if (failed)
-        return failed;
-    if (!v.home[0]) {
-        log_error("%s: %s/pyvenv.cfg has no line \"home = DIRECTORY\": make the virtual environment anew with "
-                  "%s -m venv --clear %s%s",
-                  source, c->venv, python, c->venv, or_else);
-        return EX_CONFIG;
-    }
-    if (v.major && (v.major != PY_MAJOR_VERSION || v.minor != PY_MINOR_VERSION)) {
-        log_error(
-            "%s: the virtual environment %s was made by Python %d.%d, this wsgi-fcgi embeds Python %d.%d: make it "
-            "anew with %s -m venv --clear %s%s, or build wsgi-fcgi with PYTHON=%s/python%d.%d",
-            source, c->venv, v.major, v.minor, PY_MAJOR_VERSION, PY_MINOR_VERSION, python, c->venv, or_else, v.home,
-            v.major, v.minor);
-        return EX_CONFIG;
-    }
-    venv_warn(c, &v, python);
-    return 0;
 }
 
 static int report_status(PyStatus status, const char *python) {
@@ -296,13 +154,9 @@ int interp_start(const struct interp_config *c) {
         return EX_CONFIG;
     }
     if (c->venv) {
-        int failed = venv_check(c, python);
+        int failed = venv_find_python(c->venv, c->venv_from_env, python, program, sizeof program);
         if (failed)
             return failed;
-        if (snprintf(program, sizeof program, "%s/bin/python", c->venv) >= (int)sizeof program) {
-            log_error("%s: %s", c->venv, strerror(ENAMETOOLONG));
-            return EX_NOINPUT;
-        }
         /* getpath and site look for pyvenv.cfg beside and above the program's name. */
         program_name = program;
     }

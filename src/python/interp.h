@@ -11,7 +11,7 @@
 
 struct interp_config {
     char *const *argv;             /* the command line of the server, at least one word, with a NULL behind */
-    const char *venv;              /* directory of the virtual environment; NULL: none */
+    const char *venv;              /* the virtual environment, or what is in it (python/venv.h); NULL: none */
     bool venv_from_env;            /* `venv` came from VIRTUAL_ENV, not from --venv: errors name the right one */
     const char *chdir;             /* absolute directory to put on sys.path; NULL: none. Not changed to. */
     const char *const *pythonpath; /* directories to put in front of it, in this order */

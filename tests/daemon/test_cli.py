@@ -301,6 +301,35 @@ def test_virtual_environment(start, venv, how):
     assert any(line.startswith(str(venv)) for line in lines[2:])
 
 
+@pytest.mark.parametrize("how", ["option", "environment"])
+@pytest.mark.parametrize("path", ["", "bin", "bin/", "bin/python", "bin/python3", "bin/activate", "bin//python",
+                                  "pyvenv.cfg"])
+def test_virtual_environment_by_what_is_in_it(start, venv, how, path):
+    """What shells, editors and unit files name is understood as the environment it is in."""
+    given = os.path.join(venv, path)
+    args, env = (["--venv", given], {}) if how == "option" else ([], {"VIRTUAL_ENV": given})
+    lines = body(start("only_in_venv:paths", *args, env=env)).split("\n")
+    assert lines[:2] == [str(venv / "bin" / "python"), str(venv)]
+
+
+def test_virtual_environment_by_a_relative_path(start, venv):
+    server = start("only_in_venv:paths", "--venv", "bin/python", "--pythonpath", APPS, cwd=venv)
+    assert body(server).split("\n")[1] == str(venv)
+
+
+def test_what_is_in_no_virtual_environment(venv, tmp_path):
+    """Only what is there is understood, and the error names what was given."""
+    refused(run_app("--venv", venv / "bin" / "missing", "hello"), EX_NOINPUT, "no file or directory .*bin/missing")
+    refused(run_app("--venv", "/usr/bin/python3", "hello"), EX_NOINPUT,
+            "/usr/bin/python3 is not in a virtual environment")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / ".venv").symlink_to(venv)
+    refused(run_app("--venv", tmp_path / "project", "hello"), EX_CONFIG, "pyvenv.cfg",
+            "did you mean --venv .*/project/.venv")
+    refused(run_app("hello", env={"VIRTUAL_ENV": tmp_path / "project"}), EX_CONFIG, "VIRTUAL_ENV",
+            "did you mean .*/project/.venv")
+
+
 def test_option_wins_over_environment(start, venv, tmp_path):
     assert body(start("only_in_venv", "--venv", venv, env={"VIRTUAL_ENV": tmp_path})) == "forms:app"
 
