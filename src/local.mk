@@ -117,7 +117,10 @@ src_libcli_a_SOURCES = \
 # The only files that can include Python.h.
 src_libpyapp_a_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
 src_libpyapp_a_SOURCES = \
-	src/python/app.c src/python/app.h \
+	src/python/app.c src/python/app.h src/python/app_impl.h \
+	src/python/app_fit.c \
+	src/python/app_import.c \
+	src/python/app_suggest.c \
 	src/python/call.c src/python/call.h \
 	src/python/child.c src/python/child.h \
 	src/python/compat.h \
@@ -133,6 +136,7 @@ src_libpyapp_a_SOURCES = \
 	src/python/spare.h \
 	src/python/pysignal.c src/python/pysignal.h \
 	src/python/start_response.c \
+	src/python/text.c src/python/text.h \
 	src/python/thread.c src/python/thread.h \
 	src/python/venv.c src/python/venv.h \
 	src/python/wsgi.c src/python/wsgi.h

@@ -1,0 +1,49 @@
+/* What the files that find the application share: app.c and app_*.c.
+ *
+ * Threads: the main thread, GIL held, no exception pending; none is pending on return.
+ */
+#ifndef WSGI_FCGI_PYTHON_APP_IMPL_H
+#define WSGI_FCGI_PYTHON_APP_IMPL_H
+
+#include <Python.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { APP_NAME_SIZE = 256, APP_TEXT_SIZE = 700 };
+
+/* MODULE, MODULE:NAME or MODULE:NAME(), cut into its parts. */
+struct app_spec {
+    char *module;
+    const char *name; /* inside the memory of `module`; NULL until one of the default names was found */
+    bool factory;
+};
+
+#define APP_DEFAULT_NAME "application"
+
+/* Imports the module. New reference, or NULL with *status after printing. */
+PyObject *app_import(const struct app_spec *s, int *status);
+
+/* Prints the pending exception, which came while `doing` ("importing hello"), and returns the status it means. */
+int app_report_exception(const char *doing);
+
+/* Why an object is no WSGI application. */
+enum app_fit {
+    FIT_WSGI,
+    FIT_NOT_CALLABLE,
+    FIT_ASGI,
+    FIT_FACTORY,   /* takes no arguments, but could be called without */
+    FIT_ARGUMENTS, /* takes other arguments */
+};
+
+/* Could `obj` be called as a WSGI application? `text` becomes its signature where that is the reason why not, and is
+ * empty otherwise. */
+enum app_fit app_fit(PyObject *obj, char *text, size_t size);
+
+/* The function that a call of `obj` runs: itself, a method's, or its class's __call__. *bound becomes the number of
+ * arguments (0 or 1) that the call binds. New reference, or NULL without an exception. */
+PyObject *app_function_of(PyObject *obj, int *bound);
+
+/* What in the module could have been meant, as "hello:a, hello:create_app()". Empty when nothing could. */
+void app_candidates(char *out, size_t size, const char *module_name, PyObject *module);
+
+#endif
