@@ -120,6 +120,7 @@ src_libpyapp_a_SOURCES = \
 	src/python/app.c src/python/app.h src/python/app_impl.h \
 	src/python/app_fit.c \
 	src/python/app_import.c \
+	src/python/app_spec.c \
 	src/python/app_suggest.c \
 	src/python/call.c src/python/call.h \
 	src/python/child.c src/python/child.h \

@@ -20,56 +20,6 @@ enum { STATUS_INTERRUPTED = 130 };
 
 static const char *const default_names[] = {APP_DEFAULT_NAME, "app"};
 
-/* Dotted name without empty parts, and without what the syntax of a spec is made of? */
-static bool is_dotted(const char *s) {
-    if (strpbrk(s, " \t\r\n:()"))
-        return false;
-    for (;;) {
-        size_t n = strcspn(s, ".");
-        if (!n)
-            return false;
-        if (!s[n])
-            return true;
-        s += n + 1;
-    }
-}
-
-/* Returns 0, or a status after printing. */
-static int spec_parse(struct app_spec *s, const char *text) {
-    s->module = strdup(text);
-    if (!s->module) {
-        log_error("out of memory");
-        return EX_OSERR;
-    }
-    char *colon = strchr(s->module, ':');
-    if (colon) {
-        *colon = '\0';
-        s->name = colon + 1;
-        char *paren = strchr(colon + 1, '(');
-        if (paren && strcmp(paren, "()")) {
-            log_error(
-                "the application \"%s\": a factory is called without arguments: write MODULE:NAME(), or write a module "
-                "that calls it with arguments and names the result \"application\"",
-                text);
-            return EX_USAGE;
-        }
-        if (paren)
-            *paren = '\0';
-        s->factory = paren;
-    }
-    if (strchr(s->module, '/')) {
-        log_error("the application \"%s\": write the module's name, not a path: --chdir DIRECTORY MODULE:NAME", text);
-        return EX_USAGE;
-    }
-    if (!is_dotted(s->module) || (s->name && !is_dotted(s->name))) {
-        log_error("cannot read the application \"%s\": write MODULE:NAME, MODULE:FACTORY() or MODULE, such as "
-                  "mysite.wsgi:application",
-                  text);
-        return EX_USAGE;
-    }
-    return 0;
-}
-
 int app_report_exception(const char *doing) {
     char what[APP_TEXT_SIZE], missing[APP_NAME_SIZE];
     if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
@@ -121,7 +71,10 @@ static void report_not_callable(const struct app_spec *s, const char *label, PyO
 /* Prints why `obj` is no WSGI application. Returns 0 when it is one, else a status. */
 static int app_check(const struct app_spec *s, PyObject *obj) {
     char label[APP_TEXT_SIZE], signature[APP_NAME_SIZE];
-    snprintf(label, sizeof label, s->factory ? "the result of %s:%s()" : "%s:%s", s->module, s->name);
+    if (s->factory)
+        snprintf(label, sizeof label, "the result of %s", s->shown);
+    else
+        snprintf(label, sizeof label, "%s:%s", s->module, s->name);
     enum app_fit fit = app_fit(obj, signature, sizeof signature);
     if (fit == FIT_FACTORY && s->factory)
         fit = FIT_ARGUMENTS;
@@ -224,40 +177,50 @@ static PyObject *find_named(const struct app_spec *s, PyObject *module, int *sta
     return obj;
 }
 
+/* Prints that the factory does not take its arguments, which the pending TypeError says. */
+static int report_arguments(const struct app_spec *s, PyObject *found) {
+    char why[APP_TEXT_SIZE], signature[APP_NAME_SIZE];
+    PyObject *exc = compat_err_take(), *str = PyObject_Str(exc);
+    text_of(str, why, sizeof why);
+    Py_XDECREF(str);
+    Py_DECREF(exc);
+    app_signature(found, signature, sizeof signature);
+    log_error("cannot call the factory %s: %s%s%s: write its arguments as in \"app:make('x', debug=True)\"", s->shown,
+              why, signature[0] ? "; its signature is " : "", signature);
+    return EX_CONFIG;
+}
+
 /* Calls the factory `found`. New reference, or NULL with *status after printing. */
-static PyObject *call_factory(const char *label, PyObject *found, int *status) {
+static PyObject *call_factory(const struct app_spec *s, PyObject *found, int *status) {
     if (!PyCallable_Check(found)) {
-        log_error(
-            "%s: this is of type %.200s and cannot be called: is it the application itself? Then leave out the ()",
-            label, Py_TYPE(found)->tp_name);
+        log_error("%s: %s is of type %.200s and cannot be called: is it the application itself? Then write %s:%s",
+                  s->shown, s->name, Py_TYPE(found)->tp_name, s->module, s->name);
         *status = EX_CONFIG;
         return NULL;
     }
-    PyObject *app = PyObject_CallNoArgs(found);
+    PyObject *app = s->args ? PyObject_Call(found, s->args, s->kwargs) : PyObject_CallNoArgs(found);
     if (app)
         return app;
     PyObject *exc = compat_err_take();
     PyObject *traceback = compat_err_traceback(exc);
-    char doing[APP_TEXT_SIZE];
     /* A TypeError without any frame comes from the call, not from the factory. */
-    bool needs_arguments = !traceback && PyErr_GivenExceptionMatches(exc, PyExc_TypeError);
+    bool refused = !traceback && PyErr_GivenExceptionMatches(exc, PyExc_TypeError);
     Py_XDECREF(traceback);
     compat_err_restore(exc);
-    if (needs_arguments) {
-        interp_print_error("the factory cannot be called without arguments: write a module that calls it with them and "
-                           "names the result \"application\"");
-        *status = EX_CONFIG;
+    if (refused) {
+        *status = report_arguments(s, found);
     } else {
-        snprintf(doing, sizeof doing, "calling the factory %s", label);
+        char doing[APP_TEXT_SIZE + 32];
+        snprintf(doing, sizeof doing, "calling the factory %s", s->shown);
         *status = app_report_exception(doing);
     }
     return NULL;
 }
 
 PyObject *app_load(const char *text, int *status) {
-    struct app_spec s = {0};
+    struct app_spec s;
     PyObject *module = NULL, *found = NULL, *app = NULL;
-    *status = spec_parse(&s, text);
+    *status = app_spec_init(&s, text);
     if (*status)
         goto out;
     module = app_import(&s, status);
@@ -266,7 +229,7 @@ PyObject *app_load(const char *text, int *status) {
     found = s.name ? find_named(&s, module, status) : find_default(&s, module, status);
     if (!found)
         goto out;
-    app = s.factory ? call_factory(text, found, status) : Py_NewRef(found);
+    app = s.factory ? call_factory(&s, found, status) : Py_NewRef(found);
     if (!app)
         goto out;
     *status = app_check(&s, app);
@@ -275,7 +238,7 @@ PyObject *app_load(const char *text, int *status) {
 out:
     Py_XDECREF(module);
     Py_XDECREF(found);
-    free(s.module);
+    app_spec_fini(&s);
     return app;
 }
 

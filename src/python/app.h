@@ -11,12 +11,14 @@
 /* Imports the module and finds the application. `spec` is one of
  *   pkg.mod:obj.attr       that attribute;
  *   pkg.mod                its `application`, or else its `app`;
- *   pkg.mod:create_app()   what this factory returns, called without arguments.
+ *   pkg.mod:create_app()   what this factory returns,
+ *   pkg.mod:make('x', debug=True)   and this one, with arguments that are literals of Python.
  * Returns a new reference to something that can be called with two arguments. Otherwise NULL, after printing what is
  * wrong, the traceback where there is one, and what to do; *status is then
  *   EX_USAGE     the spec cannot be read;
  *   EX_NOINPUT   there is no such module;
- *   EX_CONFIG    the module has no such attribute, or it is no WSGI application (not callable, ASGI, a factory);
+ *   EX_CONFIG    the module has no such attribute, it is no WSGI application (not callable, ASGI, a factory), or the
+ *                factory does not take these arguments;
  *   EX_SOFTWARE  importing the module or calling the factory raised an exception, SystemExit included;
  *   130          SIGINT came while the application was loaded. */
 PyObject *app_load(const char *spec, int *status);

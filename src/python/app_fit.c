@@ -85,6 +85,23 @@ static PyObject *signature_of(PyObject *inspect, PyObject *obj) {
     return signature;
 }
 
+static void text_of_signature(PyObject *signature, char *out, size_t size) {
+    PyObject *str = PyObject_Str(signature);
+    text_of(str, out, size);
+    Py_XDECREF(str);
+}
+
+void app_signature(PyObject *obj, char *out, size_t size) {
+    PyObject *inspect = PyImport_ImportModule("inspect");
+    PyObject *signature = inspect ? signature_of(inspect, obj) : NULL;
+    out[0] = '\0';
+    if (signature)
+        text_of_signature(signature, out, size);
+    Py_XDECREF(signature);
+    Py_XDECREF(inspect);
+    PyErr_Clear();
+}
+
 enum app_fit app_fit(PyObject *obj, char *text, size_t size) {
     text[0] = '\0';
     if (!PyCallable_Check(obj))
@@ -101,9 +118,7 @@ enum app_fit app_fit(PyObject *obj, char *text, size_t size) {
     if (is_async(inspect, obj)) {
         fit = FIT_ASGI;
     } else if (signature && refuses(signature, 2)) {
-        PyObject *str = PyObject_Str(signature);
-        text_of(str, text, size);
-        Py_XDECREF(str);
+        text_of_signature(signature, text, size);
         static const char asgi[] = "(scope, receive, send";
         if (!strncmp(text, asgi, sizeof asgi - 1))
             fit = FIT_ASGI;

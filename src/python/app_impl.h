@@ -11,12 +11,20 @@
 
 enum { APP_NAME_SIZE = 256, APP_TEXT_SIZE = 700 };
 
-/* MODULE, MODULE:NAME or MODULE:NAME(), cut into its parts. */
+/* What the command line says, cut into its parts. */
 struct app_spec {
     char *module;
-    const char *name; /* inside the memory of `module`; NULL until one of the default names was found */
-    bool factory;
+    const char *name; /* dotted; NULL until one of the default names was found */
+    char *name_memory;
+    bool factory;              /* what `name` leads to is called for the application, */
+    PyObject *args;            /* with these positional arguments, a tuple; NULL: none */
+    PyObject *kwargs;          /* and these named ones, a dict; NULL: none */
+    char shown[APP_TEXT_SIZE]; /* all of it, for messages */
 };
+
+/* Cuts `text` into its parts. Returns 0, or a status after printing. app_spec_fini is called in any case. */
+int app_spec_init(struct app_spec *s, const char *text);
+void app_spec_fini(struct app_spec *s);
 
 #define APP_DEFAULT_NAME "application"
 
@@ -38,6 +46,9 @@ enum app_fit {
 /* Could `obj` be called as a WSGI application? `text` becomes its signature where that is the reason why not, and is
  * empty otherwise. */
 enum app_fit app_fit(PyObject *obj, char *text, size_t size);
+
+/* Writes the signature of `obj`, such as "(name, *, debug=False)"; "" when it has none. */
+void app_signature(PyObject *obj, char *out, size_t size);
 
 /* The function that a call of `obj` runs: itself, a method's, or its class's __call__. *bound becomes the number of
  * arguments (0 or 1) that the call binds. New reference, or NULL without an exception. */

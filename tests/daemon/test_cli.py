@@ -181,7 +181,23 @@ def modules(tmp_path):
     ("forms:create_app", EX_CONFIG, [r"forms:create_app\(\)"]),
     ("forms:create_nothing()", EX_CONFIG, ["create_nothing", "None"]),
     ("forms:create_broken()", EX_SOFTWARE, ["Traceback", "the factory broke"]),
-    ("forms:create_app(1)", EX_USAGE, [r"create_app\(1\)"]),
+    ("forms:create_app(1)", EX_CONFIG, [r"create_app\(1\)", "takes 0 positional arguments but 1 was given"]),
+    ("forms:create_named()", EX_CONFIG, ["missing 1 required positional argument: 'name'", r"\(name, \*, suffix=''\)"]),
+    ("forms:create_named('x', sufix='y')", EX_CONFIG, ["sufix", r"\(name, \*, suffix=''\)"]),
+    ("forms:create_mistaken('x')", EX_SOFTWARE, ["Traceback", "TypeError: can only concatenate"]),
+    ("forms:create_named(name)", EX_USAGE, ["the argument name is no literal", "quotes"]),
+    ("forms:create_named(1 + len('x'))", EX_USAGE, [r"the argument 1 \+ len\('x'\) is no literal"]),
+    ("forms:create_named({[]: 1})", EX_USAGE, [r"the argument \{\[\]: 1\} is no literal"]),
+    ("forms:create_named(*[1])", EX_USAGE, [r"the argument \*\[1\] is no literal"]),
+    ("forms:create_named(**{'name': 'x'})", EX_USAGE, [r"\*\* is not possible", "NAME=VALUE"]),
+    ("forms:create_named(name='x', name='y')", EX_USAGE, ["the argument name is given twice"]),
+    ("forms:create_named('x'", EX_USAGE, [r"was never closed, at character 13 of \"create_named\('x'", "FACTORY"]),
+    ("forms:create_named('x', , 'y')", EX_USAGE, ["invalid syntax, at character 19 of \"create_named"]),
+    ("forms:create_app()()", EX_USAGE, [r"create_app\(\)\(\)", "MODULE:FACTORY"]),
+    ("forms:create_app().x", EX_USAGE, ["MODULE:FACTORY"]),
+    ("forms:holder['inner']", EX_USAGE, ["MODULE:FACTORY"]),
+    ("forms:create_app()\nno", EX_USAGE, [r"create_app\(\)\\x0ano"]),
+    ("forms:not_callable('x')", EX_CONFIG, ["not_callable", "int", "forms:not_callable$"]),
     ("forms:asgi", EX_CONFIG, ["ASGI"]),
     (":app", EX_USAGE, [":app"]),
     ("forms:", EX_USAGE, ["forms:"]),
@@ -247,6 +263,20 @@ def body(server, path="/"):
                                  "forms:Klass", "package.inner.web:site.wsgi"])
 def test_application_forms(start, app):
     assert body(start(app)) == app
+
+
+@pytest.mark.parametrize("call, expected", [
+    ("create_named('x')", "x"),
+    ('create_named("x", suffix="é")', "xé"),
+    ("create_named(name='x', suffix='\\n')", "x\n"),
+    ("create_named(['a', ('b', -1.5)], suffix={'c': None})", "['a', ('b', -1.5)]{'c': None}"),
+    ("create_named ( 'x:/()' , )", "x:/()"),
+    ("create_named(\n    'x',\n)", "x"),
+    ("holder.create('x')", "x"),
+    ("holder . create('x')", "x"),
+])
+def test_factory_with_arguments(start, call, expected):
+    assert body(start("forms:" + call)) == expected
 
 
 @pytest.mark.parametrize("text, expected", [

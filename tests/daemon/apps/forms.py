@@ -9,8 +9,17 @@ def named(name):
     return app
 
 
+def create_named(name, *, suffix=""):
+    return named(str(name) + str(suffix))
+
+
+def create_mistaken(name):
+    return named(name + 1)
+
+
 class Holder:
     inner = staticmethod(named("forms:holder.inner"))
+    create = staticmethod(create_named)
 
 
 holder = Holder()
