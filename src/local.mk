@@ -118,6 +118,7 @@ src_libcli_a_SOURCES = \
 src_libpyapp_a_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
 src_libpyapp_a_SOURCES = \
 	src/python/app.c src/python/app.h src/python/app_impl.h \
+	src/python/app_file.c \
 	src/python/app_fit.c \
 	src/python/app_import.c \
 	src/python/app_spec.c \

@@ -85,7 +85,7 @@ void help_print(FILE *out, const struct option_row *rows, size_t count) {
           "\n"
           "MODULE:CALLABLE is \"pkg.mod:obj.attr\"; \"mod\" alone, whose \"application\" or \"app\"\n"
           "is served; or \"mod:create_app('x', debug=True)\", which is called once and\n"
-          "returns it.\n",
+          "returns it. A file can stand for the module: \"path/site.wsgi\", \"app.py:app\".\n",
           out);
     for (int group = 0; group < OPTION_GROUP_COUNT; group++) {
         fprintf(out, "\n%s:\n", group_titles[group]);

@@ -487,29 +487,6 @@ static int complain(int code, const char *last) {
     return EX_USAGE;
 }
 
-/* A file name instead of a module is the usual slip, and Python's own message for it does not help. */
-static int complain_file(const char *given, size_t module_len) {
-    char shown[SHOWN_SIZE], module[SHOWN_SIZE], rest[SHOWN_SIZE], advice[3 * SHOWN_SIZE];
-    const char *slash = memrchr(given, '/', module_len);
-    const char *base = slash ? slash + 1 : given;
-    size_t len = module_len - (size_t)(base - given);
-    if (len > 3 && memcmp(base + len - 3, ".py", 3) == 0)
-        len -= 3;
-    log_escape(shown, sizeof(shown), given, module_len);
-    log_escape(module, sizeof(module), base, len);
-    if (given[module_len])
-        snprintf(advice, sizeof(advice), "%s%s", module,
-                 log_escape(rest, sizeof(rest), given + module_len, strlen(given + module_len)));
-    else
-        snprintf(advice, sizeof(advice), "%s or %s:application", module, module);
-    if (slash)
-        log_error("%s looks like a file: write %s, with --chdir %s", shown, advice,
-                  log_escape(rest, sizeof(rest), given, slash == given ? 1 : (size_t)(slash - given)));
-    else
-        log_error("%s looks like a file: write %s", shown, advice);
-    return EX_USAGE;
-}
-
 static int take_application(struct options *o, char *const *operands) {
     char shown[SHOWN_SIZE];
     const char *given = operands[0];
@@ -524,8 +501,6 @@ static int take_application(struct options *o, char *const *operands) {
         return EX_USAGE;
     }
     size_t module_len = strcspn(given, ":");
-    if (memchr(given, '/', module_len) || (module_len > 3 && memcmp(given + module_len - 3, ".py", 3) == 0))
-        return complain_file(given, module_len);
     if (!module_len || (given[module_len] && !given[module_len + 1])) {
         log_error("\"%s\" has nothing %s the colon: write MODULE:CALLABLE, for example app:app",
                   log_escape(shown, sizeof(shown), given, strlen(given)), module_len ? "behind" : "in front of");

@@ -53,6 +53,12 @@ int serve_print_version(void) {
     return flush_output();
 }
 
+/* NULL when it is not known. To be called before --chdir is obeyed. */
+static const char *start_directory(void) {
+    static char start[PATH_MAX];
+    return start[0] || getcwd(start, sizeof start) ? start : NULL;
+}
+
 /* Relative paths of options mean the directory in which the program was started, whatever --chdir says. Returns `path`
  * made absolute, in memory that lives as long as the process: that of the environment may be overwritten by the
  * application (setproctitle). */
@@ -61,8 +67,8 @@ static const char *from_start(const char *path) {
         struct made *next;
         char text[];
     } * all;
-    static char start[PATH_MAX];
-    if (!path || !path[0] || (!start[0] && !getcwd(start, sizeof start)))
+    const char *start = start_directory();
+    if (!path || !path[0] || !start)
         return path;
     const char *directory = path[0] == '/' ? "" : start, *slash = path[0] == '/' ? "" : "/";
     size_t size = strlen(directory) + strlen(path) + 2;
@@ -457,7 +463,7 @@ static int load(const struct options *o, char *const *argv, const char *cwd) {
     int status = interp_start(&config);
     if (status)
         return status;
-    status = wsgi_init(o->application, o->threads > 1, errors_destinations(o));
+    status = wsgi_init(o->application, start_directory(), o->threads > 1, errors_destinations(o));
     return status ? end_python(status) : 0;
 }
 

@@ -217,13 +217,15 @@ static PyObject *call_factory(const struct app_spec *s, PyObject *found, int *st
     return NULL;
 }
 
-PyObject *app_load(const char *text, int *status) {
+PyObject *app_load(const char *text, const char *start, int *status) {
     struct app_spec s;
     PyObject *module = NULL, *found = NULL, *app = NULL;
-    *status = app_spec_init(&s, text);
+    *status = app_spec_init(&s, text, start);
+    if (!*status)
+        *status = app_find_file(&s);
     if (*status)
         goto out;
-    module = app_import(&s, status);
+    module = s.file ? app_load_file(&s, status) : app_import(&s, status);
     if (!module)
         goto out;
     found = s.name ? find_named(&s, module, status) : find_default(&s, module, status);

@@ -13,8 +13,10 @@ enum { APP_NAME_SIZE = 256, APP_TEXT_SIZE = 700 };
 
 /* What the command line says, cut into its parts. */
 struct app_spec {
-    char *module;
-    const char *name; /* dotted; NULL until one of the default names was found */
+    char *module;      /* dotted name, or a file's */
+    char *file;        /* the absolute path of that file; NULL: it is a module */
+    const char *start; /* where the server was started; NULL: not known */
+    const char *name;  /* dotted; NULL until one of the default names was found */
     char *name_memory;
     bool factory;              /* what `name` leads to is called for the application, */
     PyObject *args;            /* with these positional arguments, a tuple; NULL: none */
@@ -22,11 +24,28 @@ struct app_spec {
     char shown[APP_TEXT_SIZE]; /* all of it, for messages */
 };
 
-/* Cuts `text` into its parts. Returns 0, or a status after printing. app_spec_fini is called in any case. */
-int app_spec_init(struct app_spec *s, const char *text);
+/* Cuts `text` into its parts; `start` becomes the member. Returns 0, or a status after printing. app_spec_fini is called
+ * in any case. */
+int app_spec_init(struct app_spec *s, const char *text, const char *start);
 void app_spec_fini(struct app_spec *s);
 
 #define APP_DEFAULT_NAME "application"
+
+/* Dotted name without empty parts, and without what the syntax of a spec is made of? */
+bool app_is_dotted(const char *s);
+
+/* Could what stands for the module be a file: has it a slash, or does it end in .py or .wsgi? */
+bool app_names_file(const char *module);
+
+/* Looks for the file, in the current directory and then where the server was started, and sets s->file when it is there
+ * and meant. Returns 0, or a status after printing. */
+int app_find_file(struct app_spec *s);
+
+/* Prints that the file is in none of these. */
+void app_report_no_file(const struct app_spec *s);
+
+/* Loads s->file. New reference to its module, or NULL with *status after printing. */
+PyObject *app_load_file(const struct app_spec *s, int *status);
 
 /* Imports the module. New reference, or NULL with *status after printing. */
 PyObject *app_import(const struct app_spec *s, int *status);

@@ -68,11 +68,9 @@ static PyObject *modules_here(void) {
 
 /* Prints that there is no such module, and where it was looked for. */
 static void report_not_found(const struct app_spec *s, size_t parent) {
-    const char *name = s->name ? s->name : APP_DEFAULT_NAME;
     size_t n = strlen(s->module);
     if (n > 3 && !strcmp(s->module + n - 3, ".py")) {
-        log_error("there is no module \"%s\": write the module's name, not the file's: %.*s:%s", s->module, (int)n - 3,
-                  s->module, name);
+        app_report_no_file(s);
         return;
     }
     if (parent) {
@@ -84,11 +82,13 @@ static void report_not_found(const struct app_spec *s, size_t parent) {
     PyObject *modules = modules_here();
     char similar[APP_TEXT_SIZE], dir[APP_TEXT_SIZE], text[APP_TEXT_SIZE + 32];
     text_similar(similar, sizeof similar, "", s->module, modules);
+    bool file = app_names_file(s->module);
     Py_XDECREF(modules);
-    log_error(
-        "there is no module \"%.*s\"%s%s%s: name the directory it is in with --chdir DIR or --pythonpath DIR; these "
-        "were searched:",
-        (int)strcspn(s->module, "."), s->module, similar[0] ? " (did you mean " : "", similar, similar[0] ? "?)" : "");
+    log_error("there is no module \"%.*s\"%s%s%s%s%s: name the directory it is in with --chdir DIR or --pythonpath "
+              "DIR; these "
+              "were searched:",
+              (int)strcspn(s->module, "."), s->module, file ? ", and no file " : "", file ? s->module : "",
+              similar[0] ? " (did you mean " : "", similar, similar[0] ? "?)" : "");
     for (Py_ssize_t i = 0; path && PyList_Check(path) && i < PyList_GET_SIZE(path); i++) {
         PyObject *item = Py_NewRef(PyList_GET_ITEM(path, i));
         int len = snprintf(text, sizeof text, "  %s\n", text_of(item, dir, sizeof dir));

@@ -14,16 +14,15 @@
 #include <sysexits.h>
 
 #define FORMS                                                                                                          \
-    "write MODULE, MODULE:NAME or MODULE:FACTORY(ARGUMENTS), such as mysite.wsgi:application or "                      \
-    "\"app:create_app('production')\""
+    "write MODULE, MODULE:NAME or MODULE:FACTORY(ARGUMENTS), or a file's path in place of MODULE, such as "            \
+    "mysite.wsgi:application, site.wsgi or \"app:create_app('production')\""
 
 static int out_of_memory(void) {
     log_error("out of memory");
     return EX_OSERR;
 }
 
-/* Dotted name without empty parts, and without what the syntax of a spec is made of? */
-static bool is_dotted(const char *s) {
+bool app_is_dotted(const char *s) {
     if (strpbrk(s, " \t\r\n:()"))
         return false;
     for (;;) {
@@ -203,7 +202,7 @@ static int read_behind(struct app_spec *s, const char *text) {
         return out_of_memory();
     /* What needs no parser spares the process the memory for Python's. */
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
-    if (is_dotted(name) && !name[strspn(name, plain)]) {
+    if (app_is_dotted(name) && !name[strspn(name, plain)]) {
         s->name = s->name_memory = name;
         return 0;
     }
@@ -211,18 +210,13 @@ static int read_behind(struct app_spec *s, const char *text) {
     return read_expression(s, text);
 }
 
-int app_spec_init(struct app_spec *s, const char *text) {
+int app_spec_init(struct app_spec *s, const char *text, const char *start) {
     size_t n = strcspn(text, ":");
-    *s = (struct app_spec){.module = strndup(text, n)};
+    *s = (struct app_spec){.module = strndup(text, n), .start = start};
     log_escape(s->shown, sizeof s->shown, text, strlen(text));
     if (!s->module)
         return out_of_memory();
-    if (strchr(s->module, '/')) {
-        log_error("the application \"%s\": write the module's name, not a path: --chdir DIRECTORY MODULE:NAME",
-                  s->shown);
-        return EX_USAGE;
-    }
-    if (!is_dotted(s->module)) {
+    if (!app_names_file(s->module) && !app_is_dotted(s->module)) {
         log_error("cannot read the application \"%s\": " FORMS, s->shown);
         return EX_USAGE;
     }
@@ -231,6 +225,7 @@ int app_spec_init(struct app_spec *s, const char *text) {
 
 void app_spec_fini(struct app_spec *s) {
     free(s->module);
+    free(s->file);
     free(s->name_memory);
     Py_XDECREF(s->args);
     Py_XDECREF(s->kwargs);

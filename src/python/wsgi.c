@@ -30,7 +30,7 @@ enum {
     SHORT_MAX = 4096   /* pieces of a longer one that are no longer than this are copied, to be sent together */
 };
 
-int wsgi_init(const char *spec, bool multithread, unsigned destinations) {
+int wsgi_init(const char *spec, const char *start, bool multithread, unsigned destinations) {
     int status = EX_SOFTWARE;
     PyObject *errors = NULL, *file_wrapper = NULL;
     errors_set_destinations(destinations);
@@ -38,7 +38,7 @@ int wsgi_init(const char *spec, bool multithread, unsigned destinations) {
         log_error("out of memory");
         return EX_OSERR;
     }
-    application = app_load(spec, &status);
+    application = app_load(spec, start, &status);
     if (child_is()) {
         log_error(
             "the application forked while it was loaded, and its child went on: it ends here; put wsgi-fcgi itself "

@@ -7,11 +7,11 @@
 struct request;
 struct sched_thread;
 
-/* Loads the application named by `spec` (see python/app.h) and prepares what its calls share. `multithread` becomes
+/* Loads the application named by `spec`, relative paths also from `start` (see python/app.h), and prepares what its calls share. `multithread` becomes
  * wsgi.multithread; `errors` says where wsgi.errors goes (a set of the constants below). Main thread, GIL held. Returns
  * 0, or a sysexits status after printing what is wrong. */
 enum { WSGI_ERRORS_LOG = 1, WSGI_ERRORS_PEER = 2 };
-int wsgi_init(const char *spec, bool multithread, unsigned errors);
+int wsgi_init(const char *spec, const char *start, bool multithread, unsigned errors);
 
 /* Describes the loaded application for people, in `out` of `size` bytes. GIL held. */
 void wsgi_describe(char *out, unsigned long size);

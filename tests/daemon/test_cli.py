@@ -88,7 +88,6 @@ def test_check_fails_as_a_start_does():
     (["--log-level", "loud", "hello"], "--log-level.*(error|warning|info|debug)"),
     (["--socket"], "--socket"),
     (["hello", "forms"], "forms"),
-    (["hello.py"], "hello.py.*file"),
 ])
 def test_usage_errors(args, pattern):
     done = run(*args)

@@ -324,10 +324,6 @@ static const struct {
     const char *args, *complaint;
 } refused[] = {
     {"a b", "\"b\" is one operand too many"},
-    {"app.py", ": app.py looks like a file: write app or app:application\n"},
-    {"app.py:create", ": app.py looks like a file: write app:create\n"},
-    {"src/app.py", ": src/app.py looks like a file: write app or app:application, with --chdir src\n"},
-    {"/app:x", ": /app looks like a file: write app:x, with --chdir /\n"},
     {":app", "nothing in front of the colon"},
     {"app:", "nothing behind the colon"},
 
