@@ -51,7 +51,8 @@ int app_report_exception(const char *doing) {
     return EX_SOFTWARE;
 }
 
-static void report_not_callable(const struct app_spec *s, const char *label, PyObject *obj) {
+static void report_not_callable(const struct app_spec *s, const char *label, PyObject *module, PyObject *obj) {
+    char list[APP_TEXT_SIZE] = "";
     if (PyModule_Check(obj)) {
         log_error("%s is a module: name the application in it, such as %s.%s:application", label, s->module, s->name);
     } else if (PyCoro_CheckExact(obj)) {
@@ -62,14 +63,18 @@ static void report_not_callable(const struct app_spec *s, const char *label, PyO
     } else if (obj == Py_None && s->factory) {
         log_error("%s is None: the factory has to return the application; does it lack a return?", label);
     } else {
-        log_error(
-            "%s is not callable, it is of type %.200s: a WSGI application is called with (environ, start_response)",
-            label, Py_TYPE(obj)->tp_name);
+        if (!s->factory)
+            app_candidates(list, sizeof list, s, module, NULL);
+        log_error("%s is not callable, it is of type %.200s: a WSGI application is called with (environ, "
+                  "start_response)%s%s%s",
+                  label, Py_TYPE(obj)->tp_name, list[0] ? "; it could be " : "", list, list[0] ? "?" : "");
     }
 }
 
-/* Prints why `obj` is no WSGI application. Returns 0 when it is one, else a status. */
-static int app_check(const struct app_spec *s, PyObject *obj) {
+#define NOT_LIKE_WSGI "%s cannot be called with (environ, start_response) as a WSGI application is, its signature is %s"
+
+/* Prints why `obj`, found in `module`, is no WSGI application. Returns 0 when it is one, else a status. */
+static int app_check(const struct app_spec *s, PyObject *module, PyObject *obj) {
     char label[APP_TEXT_SIZE], signature[APP_NAME_SIZE];
     if (s->factory)
         snprintf(label, sizeof label, "the result of %s", s->shown);
@@ -82,7 +87,7 @@ static int app_check(const struct app_spec *s, PyObject *obj) {
     case FIT_WSGI:
         return 0;
     case FIT_NOT_CALLABLE:
-        report_not_callable(s, label, obj);
+        report_not_callable(s, label, module, obj);
         break;
     case FIT_ASGI:
         log_error(
@@ -91,12 +96,11 @@ static int app_check(const struct app_spec *s, PyObject *obj) {
             label);
         break;
     case FIT_FACTORY:
+        log_error(NOT_LIKE_WSGI ": if it makes the application, did you mean %s()?", label, signature, label);
+        break;
     case FIT_ARGUMENTS:
-        log_error(
-            "%s cannot be called with (environ, start_response) as a WSGI application is, its signature is %s%s%s%s",
-            label, signature,
-            fit == FIT_FACTORY ? ": if it makes the application, did you mean " : ": is it the application?",
-            fit == FIT_FACTORY ? label : "", fit == FIT_FACTORY ? "()?" : "");
+        log_error(NOT_LIKE_WSGI ": is it the application?%s", label, signature,
+                  s->factory ? "" : " If it makes it, call it as in \"app:make('x', debug=True)\"");
         break;
     }
     return EX_CONFIG;
@@ -105,15 +109,17 @@ static int app_check(const struct app_spec *s, PyObject *obj) {
 /* Prints that `obj` (the module, or what `path`, the part of the name before it, led to) has no attribute `name`. */
 static void report_no_attribute(const struct app_spec *s, PyObject *obj, const char *path, const char *name) {
     char prefix[APP_TEXT_SIZE], file[APP_TEXT_SIZE], list[APP_TEXT_SIZE];
-    snprintf(prefix, sizeof prefix, "%s:%s%s", s->module, path, path[0] ? "." : "");
-    PyObject *names = PyObject_Dir(obj);
-    text_similar(list, sizeof list, prefix, name, names);
-    Py_XDECREF(names);
-    PyErr_Clear();
     const char *question = "did you mean";
-    if (!list[0] && !path[0]) {
-        app_candidates(list, sizeof list, s->module, obj);
-        question = "an application could be";
+    /* A module is asked for applications, all else for whatever looks alike. */
+    if (!path[0] && !strchr(s->name, '.')) {
+        if (!app_candidates(list, sizeof list, s, obj, name))
+            question = "an application could be";
+    } else {
+        snprintf(prefix, sizeof prefix, "%s:%s%s", s->module, path, path[0] ? "." : "");
+        PyObject *names = PyObject_Dir(obj);
+        text_similar(list, sizeof list, prefix, name, names);
+        Py_XDECREF(names);
+        PyErr_Clear();
     }
     char where[APP_TEXT_SIZE + 8] = "";
     if (!path[0] && text_of_attr(obj, "__file__", file, sizeof file))
@@ -124,7 +130,7 @@ static void report_no_attribute(const struct app_spec *s, PyObject *obj, const c
 
 static void report_no_default(const struct app_spec *s, PyObject *module) {
     char list[APP_TEXT_SIZE], file[APP_TEXT_SIZE];
-    app_candidates(list, sizeof list, s->module, module);
+    app_candidates(list, sizeof list, s, module, NULL);
     text_of_attr(module, "__file__", file, sizeof file);
     const char *hint = "name the application, such as ";
     if (!list[0] && PyObject_HasAttrString(module, "__path__")) {
@@ -234,7 +240,7 @@ PyObject *app_load(const char *text, const char *start, int *status) {
     app = s.factory ? call_factory(&s, found, status) : Py_NewRef(found);
     if (!app)
         goto out;
-    *status = app_check(&s, app);
+    *status = app_check(&s, module, app);
     if (*status)
         Py_CLEAR(app);
 out:

@@ -73,7 +73,9 @@ void app_signature(PyObject *obj, char *out, size_t size);
  * arguments (0 or 1) that the call binds. New reference, or NULL without an exception. */
 PyObject *app_function_of(PyObject *obj, int *bound);
 
-/* What in the module could have been meant, as "hello:a, hello:create_app()". Empty when nothing could. */
-void app_candidates(char *out, size_t size, const char *module_name, PyObject *module);
+/* What in the module could have been meant, the likeliest first, as "hello:app, hello:create_app()"; empty when nothing
+ * could. Where something looks like `wanted` (NULL: nothing), it is that alone, with "or" in between, and true is
+ * returned. Nothing that was imported into the module is named, and no object that stands for another one is touched. */
+bool app_candidates(char *out, size_t size, const struct app_spec *s, PyObject *module, const char *wanted);
 
 #endif

@@ -85,8 +85,7 @@ static void report_not_found(const struct app_spec *s, size_t parent) {
     bool file = app_names_file(s->module);
     Py_XDECREF(modules);
     log_error("there is no module \"%.*s\"%s%s%s%s%s: name the directory it is in with --chdir DIR or --pythonpath "
-              "DIR; these "
-              "were searched:",
+              "DIR; these were searched:",
               (int)strcspn(s->module, "."), s->module, file ? ", and no file " : "", file ? s->module : "",
               similar[0] ? " (did you mean " : "", similar, similar[0] ? "?)" : "");
     for (Py_ssize_t i = 0; path && PyList_Check(path) && i < PyList_GET_SIZE(path); i++) {

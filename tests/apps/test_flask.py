@@ -1,7 +1,9 @@
 import http.server
 import json
+import sys
 import threading
 
+import daemon
 import frameworks
 from served import header
 
@@ -51,3 +53,29 @@ class TestFlask(frameworks.Common, frameworks.ReadsToTheEnd):
         """Flask's logger writes to wsgi.errors."""
         site.ask("/logs?token=" + site.name)
         site.server.wait_log("logged by the application: " + site.name)
+
+
+def test_suggested_application(tmp_path):
+    """It is the application, and none of the proxies that can be called as well, nor a view or a command."""
+    (tmp_path / "shop.py").write_text("""
+import click
+from flask import Blueprint, Flask, current_app, g, jsonify, request, session
+from flask.cli import with_appcontext
+
+blueprint = Blueprint("blueprint", __name__)
+shop_site = Flask(__name__)
+
+@shop_site.route("/<one>/<two>")
+def view(one, two):
+    return "view"
+
+@click.command()
+@with_appcontext
+def command():
+    pass
+""")
+    for operand in ("shop", "shop:app", "shop:blueprint", "./shop.py"):
+        done = daemon.run("--check", "--venv", sys.prefix, operand, cwd=tmp_path)
+        assert done.returncode == 78
+        suggested = [word.strip("?,") for word in done.stderr.split() if word.startswith(operand.partition(":")[0] + ":")]
+        assert set(suggested) - {"shop:blueprint"} == {operand.partition(":")[0] + ":shop_site"}, done.stderr

@@ -178,6 +178,7 @@ def modules(tmp_path):
     ("forms:holder.nothing", EX_CONFIG, ["nothing"]),
     ("forms:not_callable", EX_CONFIG, ["not_callable", "int"]),
     ("forms:create_app", EX_CONFIG, [r"forms:create_app\(\)"]),
+    ("forms:create_named", EX_CONFIG, [r"\(name, \*, suffix=''\)", "call it as in \"app:make\\("]),
     ("forms:create_nothing()", EX_CONFIG, ["create_nothing", "None"]),
     ("forms:create_broken()", EX_SOFTWARE, ["Traceback", "the factory broke"]),
     ("forms:create_app(1)", EX_CONFIG, [r"create_app\(1\)", "takes 0 positional arguments but 1 was given"]),
