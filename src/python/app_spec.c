@@ -57,17 +57,18 @@ struct reader {
     PyObject *source; /* what stands behind the colon, a str */
 };
 
-/* Prints the pending SyntaxError. */
-static int report_syntax(const struct reader *r) {
-    char why[APP_NAME_SIZE], source[APP_TEXT_SIZE];
+/* Prints the pending exception, with which Python's parser ended: a SyntaxError, or another for what is no text or too
+ * deeply nested. */
+static int report_unreadable(const struct reader *r) {
+    char why[APP_NAME_SIZE], source[APP_TEXT_SIZE], place[APP_TEXT_SIZE + 32] = "";
     PyObject *exc = compat_err_take(), *offset = NULL;
-    text_of_attr(exc, "msg", why, sizeof why);
     if (compat_getattr_optional(exc, "offset", &offset) < 0)
         PyErr_Clear();
     long at = offset && PyLong_Check(offset) ? PyLong_AsLong(offset) : 0;
-    text_of(r->source, source, sizeof source);
-    log_error("cannot read the application \"%s\": %s, at character %ld of \"%s\": " FORMS, r->s->shown,
-              why[0] ? why : "invalid syntax", at, source);
+    if (at > 0)
+        snprintf(place, sizeof place, ", at character %ld of \"%s\"", at, text_of(r->source, source, sizeof source));
+    log_error("cannot read the application \"%s\": %s%s: " FORMS, r->s->shown,
+              text_of_attr(exc, "msg", why, sizeof why) ? why : Py_TYPE(exc)->tp_name, place);
     Py_XDECREF(offset);
     Py_DECREF(exc);
     PyErr_Clear();
@@ -170,8 +171,8 @@ static int read_expression(struct app_spec *s, const char *text) {
     struct reader r = {.s = s, .ast = ast, .source = source};
     if (ast && source)
         tree = PyObject_CallMethod(ast, "parse", "Oss", source, "<application>", "eval");
-    if (!tree && source && PyErr_ExceptionMatches(PyExc_SyntaxError))
-        status = report_syntax(&r);
+    if (!tree && ast && source && PyErr_ExceptionMatches(PyExc_Exception))
+        status = report_unreadable(&r);
     if (tree)
         body = PyObject_GetAttrString(tree, "body");
     s->factory = body && is_node(body, "Call");

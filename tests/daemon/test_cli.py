@@ -193,6 +193,7 @@ def modules(tmp_path):
     ("forms:create_named(name='x', name='y')", EX_USAGE, ["the argument name is given twice"]),
     ("forms:create_named('x'", EX_USAGE, [r"was never closed, at character 13 of \"create_named\('x'", "FACTORY"]),
     ("forms:create_named('x', , 'y')", EX_USAGE, ["invalid syntax, at character 19 of \"create_named"]),
+    ("forms:create_named(" + 10000 * "-" + "1)", EX_USAGE, ["cannot read|is no literal"]),
     ("forms:create_app()()", EX_USAGE, [r"create_app\(\)\(\)", "MODULE:FACTORY"]),
     ("forms:create_app().x", EX_USAGE, ["MODULE:FACTORY"]),
     ("forms:holder['inner']", EX_USAGE, ["MODULE:FACTORY"]),
@@ -205,6 +206,10 @@ def modules(tmp_path):
 ])
 def test_wrong_applications(app, status, patterns):
     refused(run_app(app), status, *patterns)
+
+
+def test_application_that_is_no_text():
+    refused(run_app(os.fsdecode(b"forms:create_named('\xff')")), EX_USAGE, r"create_named\('\\xff'\)", "FACTORY")
 
 
 @pytest.mark.parametrize("app, status, patterns", [
