@@ -165,8 +165,8 @@ static int venv_open(struct venv *v) {
     struct stat st;
     if (stat(v->dir, &st)) {
         if (errno == ENOENT)
-            log_error("%s: there is no file or directory %s: make a virtual environment with %s -m venv DIR%s",
-                      v->source, v->dir, v->python, v->or_else);
+            log_error("%s: there is no file or directory %s: make a virtual environment with %s -m venv %s%s",
+                      v->source, v->dir, v->python, strstr(v->dir, "/bin/") ? "DIR" : v->dir, v->or_else);
         else
             log_error("%s: %s: %s", v->source, v->dir, strerror(errno));
         return EX_NOINPUT;
