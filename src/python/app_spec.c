@@ -211,13 +211,21 @@ static int read_behind(struct app_spec *s, const char *text) {
     return read_expression(s, text);
 }
 
+/* The module's name is part of messages, each of which is one line. */
+static bool is_printable(const char *s) {
+    for (; *s; s++)
+        if ((unsigned char)*s < ' ' || *s == 0x7f)
+            return false;
+    return true;
+}
+
 int app_spec_init(struct app_spec *s, const char *text, const char *start) {
     size_t n = strcspn(text, ":");
     *s = (struct app_spec){.module = strndup(text, n), .start = start};
     log_escape(s->shown, sizeof s->shown, text, strlen(text));
     if (!s->module)
         return out_of_memory();
-    if (!app_names_file(s->module) && !app_is_dotted(s->module)) {
+    if (!is_printable(s->module) || (!app_names_file(s->module) && !app_is_dotted(s->module))) {
         log_error("cannot read the application \"%s\": " FORMS, s->shown);
         return EX_USAGE;
     }

@@ -106,6 +106,10 @@ def test_file_of_a_name_that_is_taken(site):
     (site / "neighbour.py").write_text("NAME = 'outer'\nimport app")
     answer = told("./app.py", cwd=site)
     assert answer["name"] == "app_py" and answer["same"]
+    (site / "other").mkdir()
+    (site / "other" / "my-app.py").write_text("")
+    answer = told("./my-app.py", "--pythonpath", site / "other", cwd=site)
+    assert answer["name"] == "my_app_py" and answer["file"] == str(site / "my-app.py")
 
 
 def test_module_comes_before_a_file(site):
@@ -140,6 +144,16 @@ def test_symbolic_links(site, tmp_path):
     (site / "app.py").symlink_to(tmp_path / "elsewhere.py")
     answer = told("./app.py", cwd=site)
     assert answer["file"] == str(site / "app.py") and answer["name"] == "app"
+
+
+@pytest.mark.parametrize("name", ["site.wsgi", "app.py"])
+@pytest.mark.parametrize("text", [b"\xef\xbb\xbfNAME = '\xc3\xa9'", b"# coding: latin-1\nNAME = '\xe9'", b"NAME = '\xc3\xa9'"])
+def test_encodings(site, name, text):
+    """Those that Python reads, and the line ends of others."""
+    (site / name).write_bytes(text.replace(b"\n", b"\r\n") + b"\r\nassert NAME == '\\xe9'\r\n"
+                              b"def app(environ, start_response):\r\n    pass\r\n")
+    done = run("--check", "./" + name, cwd=site)
+    assert done.returncode == 0, done.stderr
 
 
 def test_file_leaves_no_bytecode(site):
@@ -179,6 +193,7 @@ def test_check_names_the_file(site):
     ("./neighbour.py", EX_CONFIG, ['neither "application" nor "app"']),
     ("./app.py:no", EX_CONFIG, [r'\./app\.py \(SITE/app\.py\) has no attribute "no"']),
     ("./app.py:", EX_USAGE, ["nothing behind the colon"]),
+    ("./a\npp.py", EX_USAGE, [r'cannot read the application "\./a\\x0app\.py"']),
     ("./app.py:a b", EX_USAGE, ["cannot read the application"]),
 ])
 def test_files_that_go_wrong(site, given, status, patterns):
