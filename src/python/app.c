@@ -18,7 +18,7 @@
 
 enum { STATUS_INTERRUPTED = 130 };
 
-static const char *const default_names[] = {APP_DEFAULT_NAME, "app"};
+static const char *const default_names[] = {"application", "app"};
 
 int app_report_exception(const char *doing) {
     char what[APP_TEXT_SIZE], missing[APP_NAME_SIZE];

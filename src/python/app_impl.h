@@ -29,8 +29,6 @@ struct app_spec {
 int app_spec_init(struct app_spec *s, const char *text, const char *start);
 void app_spec_fini(struct app_spec *s);
 
-#define APP_DEFAULT_NAME "application"
-
 /* Dotted name without empty parts, and without what the syntax of a spec is made of? */
 bool app_is_dotted(const char *s);
 

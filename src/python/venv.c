@@ -154,7 +154,7 @@ static const char *likely_inside(const struct venv *v, char *out, size_t size) {
         char dir[PATH_SIZE + 8];
         snprintf(dir, sizeof dir, "%s/%s", v->dir, usual[i]);
         if (is_venv(dir))
-            snprintf(out, size, " (did you mean %s %s?)", v->source, dir);
+            snprintf(out, size, " (did you mean %s?)", dir);
     }
     return out;
 }

@@ -360,9 +360,9 @@ def test_what_is_in_no_virtual_environment(venv, tmp_path):
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / ".venv").symlink_to(venv)
     refused(run_app("--venv", tmp_path / "project", "hello"), EX_CONFIG, "pyvenv.cfg",
-            "did you mean --venv .*/project/.venv")
+            r"did you mean /.*/project/\.venv\?")
     refused(run_app("hello", env={"VIRTUAL_ENV": tmp_path / "project"}), EX_CONFIG, "VIRTUAL_ENV",
-            "did you mean .*/project/.venv")
+            r"did you mean /.*/project/\.venv\?")
 
 
 def test_option_wins_over_environment(start, venv, tmp_path):
