@@ -112,6 +112,14 @@ static size_t put_prefix(char *out, size_t size, enum log_level level) {
     return (size_t)n;
 }
 
+/* Where text of `len` bytes may be cut: not within a character of UTF-8. */
+static size_t cut_at(const char *text, size_t len) {
+    for (size_t n = len; n && n + 4 > len; n--)
+        if (((unsigned char)text[n] & 0xc0) != 0x80)
+            return n;
+    return len;
+}
+
 void log_printf(enum log_level level, const char *format, ...) {
     if (level > log_max_level)
         return;
@@ -124,8 +132,9 @@ void log_printf(enum log_level level, const char *format, ...) {
     va_end(args);
     size_t len = prefix + (n > 0 ? (size_t)n : 0);
     if (len > LOG_LINE_MAX) {
-        len = LOG_LINE_MAX;
-        memcpy(line + len - 3, "...", 3);
+        len = cut_at(line, LOG_LINE_MAX - 3);
+        memcpy(line + len, "...", 3);
+        len += 3;
     }
     for (size_t i = prefix; i < len; i++)
         if (line[i] == '\n' || line[i] == '\r')
@@ -159,31 +168,58 @@ bool log_limit_due(struct log_limit *limit, char more[static LOG_MORE_SIZE]) {
     return true;
 }
 
+/* How many bytes the character of UTF-8 has that `in` begins with; 0: there is none (RFC 3629, 4). */
+static size_t character(const unsigned char *in, size_t len, uint32_t *code) {
+    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t n = in[0] < 0x80 ? 1 : in[0] < 0xc0 ? 0 : in[0] < 0xe0 ? 2 : in[0] < 0xf0 ? 3 : in[0] < 0xf8 ? 4 : 0;
+    if (!n || n > len)
+        return 0;
+    *code = n == 1 ? in[0] : in[0] & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++) {
+        if ((in[i] & 0xc0) != 0x80)
+            return 0;
+        *code = *code << 6 | (in[i] & 0x3fu);
+    }
+    return *code < least[n] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : n;
+}
+
+/* Whether it shows as one character, and leaves the others alone: no control (C0, DEL, C1), end of a line (U+2028, U+2029)
+ * or what turns the direction of the text around it, by which a line can be made to show what is not there. */
+static bool is_plain(uint32_t code) {
+    if (code < 0xa0)
+        return code >= 0x20 && code < 0x7f && code != '\\';
+    return !(code >= 0x2028 && code <= 0x202e) && !(code >= 0x2066 && code <= 0x2069) && code != 0x061c &&
+           code != 0x200e && code != 0x200f;
+}
+
 char *log_escape(char *out, size_t size, const char *in, size_t len) {
     static const char hex[] = "0123456789abcdef";
     size_t n = 0, cut = 0; /* cut: where "..." and the terminating byte still fit */
     if (size == 0)
         return out;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)in[i];
-        bool plain = c >= 0x20 && c < 0x7f && c != '\\';
-        size_t width = plain ? 1 : 4;
+    for (size_t i = 0, width; i < len; i += width) {
+        uint32_t code = 0;
+        const unsigned char *c = (const unsigned char *)in + i;
+        width = character(c, len - i, &code);
+        bool plain = width && is_plain(code);
+        width = plain ? width : 1;
+        size_t takes = plain ? width : 4;
         if (n + 3 < size)
             cut = n;
-        if (n + width >= size) {
+        if (n + takes >= size) {
             n = cut;
             for (int dots = 0; dots < 3 && n + 1 < size; dots++)
                 out[n++] = '.';
             break;
         }
         if (plain) {
-            out[n++] = (char)c;
+            memcpy(out + n, c, width);
         } else {
-            out[n++] = '\\';
-            out[n++] = 'x';
-            out[n++] = hex[c >> 4];
-            out[n++] = hex[c & 15];
+            memcpy(out + n, "\\x", 2);
+            out[n + 2] = hex[*c >> 4];
+            out[n + 3] = hex[*c & 15];
         }
+        n += takes;
     }
     out[n] = '\0';
     return out;

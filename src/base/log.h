@@ -29,7 +29,7 @@ int log_level_parse(const char *name, enum log_level *level);
 /* Switches from the start-up form of the lines to the service form (time stamp and process id, or journal). */
 void log_start_service(void);
 
-/* Writes one line; a line longer than 2,000 bytes is cut and ends in "...". errno is preserved. */
+/* Writes one line; a line longer than 2,000 bytes is cut between two characters and ends in "...". errno is preserved. */
 void log_printf(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_printf(LOG_LEVEL_ERROR, __VA_ARGS__)
@@ -57,8 +57,9 @@ enum { LOG_MORE_SIZE = 64 };
  * the line with: "", or " (and N more since the last line about this)". */
 bool log_limit_due(struct log_limit *limit, char more[static LOG_MORE_SIZE]);
 
-/* Copies at most `len` bytes of `in` to `out` (size `size`, always terminated) so that the result is printable ASCII
- * without line breaks: other bytes and the backslash become \xNN. Cut text ends in "...". Returns `out`. */
+/* Copies at most `len` bytes of `in` to `out` (size `size`, always terminated) so that the result shows on one line what
+ * is there: valid UTF-8 stays as it is, whatever the locale. Other bytes, controls, ends of lines, what turns the direction of
+ * text, and the backslash become \xNN, byte by byte. Cut text ends in "...", behind a whole character. Returns `out`. */
 char *log_escape(char *out, size_t size, const char *in, size_t len);
 
 #endif

@@ -150,7 +150,7 @@ class Daemon:
     # --- asking
 
     def log(self):
-        with open(self.log_path, errors="backslashreplace") as log:
+        with open(self.log_path, encoding="utf-8", errors="backslashreplace") as log:
             return log.read()
 
     def connect(self, address=None):

@@ -32,7 +32,7 @@ static const struct {
     {"/run/app.sock:a", ADDRESS_UNIX, "/run/app.sock:a"},
     {"./app.sock.660", ADDRESS_UNIX, "./app.sock.660"},
     {"./a://b", ADDRESS_UNIX, "./a://b"},
-    {"/a\tb\\\xc3\xa9", ADDRESS_UNIX, "/a\\x09b\\x5c\\xc3\\xa9"},
+    {"/a\tb\\\xc3\xa9", ADDRESS_UNIX, "/a\\x09b\\x5c\xc3\xa9"},
     {"/" HUNDRED "123456", ADDRESS_UNIX, "/" HUNDRED "123456"},
     {"@app", ADDRESS_ABSTRACT, "@app"},
     {"@a/b:1", ADDRESS_ABSTRACT, "@a/b:1"},

@@ -111,6 +111,46 @@ START_TEST(long_lines_are_cut)
 }
 END_TEST
 
+/* Not within a character; what is none is cut anywhere. */
+static const struct {
+    int before; /* bytes of the text in front of it */
+    const char *character, *end;
+} cuts[] = {
+    {1978, "aaaaa", "a..."},
+    {1977,
+     "\xc3\xa9"
+     "aaaa",
+     "\xc3\xa9..."},
+    {1978,
+     "\xc3\xa9"
+     "aaaa",
+     "0..."},
+    {1977,
+     "\xf0\x9f\x90\x8d"
+     "aaaa",
+     "0..."},
+    {1976,
+     "\xf0\x9f\x90\x8d"
+     "aaaa",
+     "0..."},
+    {1975,
+     "\xf0\x9f\x90\x8d"
+     "aaaa",
+     "\xf0\x9f\x90\x8d..."},
+    {1970, "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80", "\x80..."},
+};
+
+START_TEST(cut_behind_a_character)
+{
+    log_error("%0*d%s", cuts[_i].before, 0, cuts[_i].character);
+    size_t n = strlen(next_packet()), end = strlen(cuts[_i].end);
+    ck_assert_uint_le(n, 2001);
+    ck_assert_uint_ge(n, 1998);
+    packet[n - 1] = '\0';
+    ck_assert_str_eq(packet + n - 1 - end, cuts[_i].end);
+}
+END_TEST
+
 START_TEST(one_line_each)
 {
     log_error("one\ntwo\r\nthree\n");
@@ -304,6 +344,51 @@ static const struct {
     {100, "a\nb\r\t", 5, "a\\x0ab\\x0d\\x09"},
     {100, "a\\b", 3, "a\\x5cb"},
     {100, "\0\x1f\x7f\x80\xff", 5, "\\x00\\x1f\\x7f\\x80\\xff"},
+    /* UTF-8 */
+    {100, "\xc2\xa0\xc3\xa9\xdf\xbf", 6, "\xc2\xa0\xc3\xa9\xdf\xbf"},
+    {100, "\xe0\xa0\x80\xe2\x82\xac\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf", 15,
+     "\xe0\xa0\x80\xe2\x82\xac\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf"},
+    {100, "\xf0\x90\x80\x80\xf0\x9f\x90\x8d\xf4\x8f\xbf\xbf", 12, "\xf0\x90\x80\x80\xf0\x9f\x90\x8d\xf4\x8f\xbf\xbf"},
+    /* broken: a byte alone, cut off, too long, a surrogate, beyond the last */
+    {100,
+     "\xc3"
+     "a",
+     2,
+     "\\xc3"
+     "a"},
+    {100, "\xe2\x82", 2, "\\xe2\\x82"},
+    {100, "\xe2\x82\xe2\x82\xac", 5, "\\xe2\\x82\xe2\x82\xac"},
+    {100, "\xc0\x80\xc1\xbf", 4, "\\xc0\\x80\\xc1\\xbf"},
+    {100, "\xe0\x9f\xbf", 3, "\\xe0\\x9f\\xbf"},
+    {100, "\xf0\x8f\xbf\xbf", 4, "\\xf0\\x8f\\xbf\\xbf"},
+    {100, "\xed\xa0\x80", 3, "\\xed\\xa0\\x80"},
+    {100, "\xf4\x90\x80\x80", 4, "\\xf4\\x90\\x80\\x80"},
+    {100, "\xf8\x88\x80\x80\x80", 5, "\\xf8\\x88\\x80\\x80\\x80"},
+    /* controls C1, ends of lines, directions */
+    {100, "\xc2\x85\xc2\x9f", 4, "\\xc2\\x85\\xc2\\x9f"},
+    {100, "\xe2\x80\xa8\xe2\x80\xa9", 6, "\\xe2\\x80\\xa8\\xe2\\x80\\xa9"},
+    {100, "\xe2\x80\xaa\xe2\x80\xae", 6, "\\xe2\\x80\\xaa\\xe2\\x80\\xae"},
+    {100, "\xe2\x81\xa6\xe2\x81\xa9", 6, "\\xe2\\x81\\xa6\\xe2\\x81\\xa9"},
+    {100, "\xd8\x9c\xe2\x80\x8f", 5, "\\xd8\\x9c\\xe2\\x80\\x8f"},
+    /* cut behind a character */
+    {6,
+     "12\xc3\xa9"
+     "5",
+     5,
+     "12\xc3\xa9"
+     "5"},
+    {6,
+     "12\xc3\xa9"
+     "56",
+     6, "12..."},
+    {6,
+     "1\xc3\xa9"
+     "456",
+     6, "1..."},
+    {7,
+     "1\xc3\xa9"
+     "4567",
+     7, "1\xc3\xa9..."},
     {100, "cut here", 3, "cut"},
     {6, "12345", 5, "12345"},
     {6, "123456", 6, "12..."},
@@ -354,6 +439,7 @@ int main(void) {
     tcase_add_test(tc, startup_form);
     tcase_add_test(tc, levels);
     tcase_add_test(tc, long_lines_are_cut);
+    tcase_add_loop_test(tc, cut_behind_a_character, 0, COUNT(cuts));
     tcase_add_test(tc, one_line_each);
     tcase_add_test(tc, text);
     tcase_add_test(tc, errno_is_kept);
