@@ -31,6 +31,7 @@ static void free_words(char **words) {
 
 int main(int argc, char **argv) {
     struct options o;
+    log_init();
     int status = standard_files_open();
     if (status)
         return status;

@@ -31,6 +31,7 @@ tests_unit_test_descriptors_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_hash_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_thread_limit_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_test_log_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime
 tests_unit_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_fcgi_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)

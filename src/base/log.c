@@ -3,7 +3,6 @@
 #include "base/log.h"
 
 #include "base/ascii.h"
-
 #include "base/clock.h"
 
 #include <errno.h>
@@ -19,13 +18,14 @@
 
 enum {
     LOG_LINE_MAX = 2000,  /* bytes, without the line feed */
+    LOG_PREFIX_MAX = 96,  /* of what stands before its text */
     LIMIT_NS = 1000000000 /* between lines about the same thing */
 };
 
 enum log_level log_max_level = LOG_LEVEL_INFO;
 
 /* How a line begins. */
-static enum { LOG_FORM_STARTUP, LOG_FORM_SERVICE, LOG_FORM_JOURNAL } form = LOG_FORM_STARTUP;
+static enum { LOG_FORM_SHORT, LOG_FORM_TIME, LOG_FORM_JOURNAL } form = LOG_FORM_SHORT;
 
 static const struct {
     const char *name;
@@ -61,8 +61,8 @@ static bool stderr_is_journal(void) {
            st.st_dev == dev && st.st_ino == ino;
 }
 
-void log_start_service(void) {
-    form = stderr_is_journal() ? LOG_FORM_JOURNAL : LOG_FORM_SERVICE;
+void log_init(void) {
+    form = stderr_is_journal() ? LOG_FORM_JOURNAL : isatty(STDERR_FILENO) ? LOG_FORM_SHORT : LOG_FORM_TIME;
 }
 
 /* Writes all of it, in one call unless the kernel takes less. What cannot be written is lost: there is no better place
@@ -87,29 +87,62 @@ static void write_all(struct iovec *iov, int n) {
     }
 }
 
-/* Writes what stands before the text of a line. Returns its length, which is less than `size`. */
-static size_t put_prefix(char *out, size_t size, enum log_level level) {
-    char stamp[32] = "";
+/* What stands before the text of a line is made without libc: gmtime_r(3) has a lock, which a child of fork(2) may find
+ * taken, and nothing of <stdio.h> may be called within a handler of a signal. */
+
+static char *put_text(char *out, const char *text) {
+    return stpcpy(out, text);
+}
+
+/* With at least so many digits. */
+static char *put_number(char *out, unsigned long number, int width) {
+    char digits[20];
+    int n = 0;
+    do {
+        digits[n++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number || n < width);
+    while (n)
+        *out++ = digits[--n];
+    return out;
+}
+
+static bool is_leap(unsigned long year) {
+    return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+}
+
+/* UTC with milliseconds (RFC 3339). A clock that stands before 1970 shows its beginning. */
+static char *put_time(char *out) {
+    static const char days_of[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     struct timespec now;
-    struct tm tm;
-    int n;
-    switch (form) {
-    case LOG_FORM_STARTUP:
-        n = snprintf(out, size, "wsgi-fcgi: %s: ", levels[level].name);
-        break;
-    case LOG_FORM_JOURNAL:
-        n = snprintf(out, size, "<%d>wsgi-fcgi[%ld] %s: ", levels[level].priority, (long)getpid(), levels[level].name);
-        break;
-    default:
-        clock_gettime(CLOCK_REALTIME, &now);
-        if (gmtime_r(&now.tv_sec, &tm))
-            snprintf(stamp, sizeof stamp, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                     tm.tm_hour, tm.tm_min, tm.tm_sec);
-        n = snprintf(out, size, "%s.%03dZ wsgi-fcgi[%ld] %s: ", stamp, (int)(now.tv_nsec / 1000000), (long)getpid(),
-                     levels[level].name);
-        break;
-    }
-    return (size_t)n;
+    clock_gettime(CLOCK_REALTIME, &now);
+    unsigned long seconds = now.tv_sec > 0 ? (unsigned long)now.tv_sec : 0, days = seconds / 86400, year = 1970,
+                  month = 0;
+    for (unsigned long n; days >= (n = is_leap(year) ? 366 : 365); days -= n)
+        year++;
+    for (unsigned long n; days >= (n = (unsigned long)days_of[month] + (month == 1 && is_leap(year))); days -= n)
+        month++;
+    out = put_text(put_number(out, year, 4), "-");
+    out = put_text(put_number(out, month + 1, 2), "-");
+    out = put_text(put_number(out, days + 1, 2), "T");
+    out = put_text(put_number(out, seconds / 3600 % 24, 2), ":");
+    out = put_text(put_number(out, seconds / 60 % 60, 2), ":");
+    out = put_text(put_number(out, seconds % 60, 2), ".");
+    return put_text(put_number(out, (unsigned long)now.tv_nsec / 1000000, 3), "Z ");
+}
+
+/* Returns its length. */
+static size_t put_prefix(char out[static LOG_PREFIX_MAX], enum log_level level) {
+    char *at = out;
+    if (form == LOG_FORM_TIME)
+        at = put_time(at);
+    if (form == LOG_FORM_JOURNAL)
+        at = put_text(put_number(put_text(at, "<"), (unsigned long)levels[level].priority, 1), ">");
+    at = put_text(at, "wsgi-fcgi");
+    if (form != LOG_FORM_SHORT)
+        at = put_text(put_number(put_text(at, "["), (unsigned long)getpid(), 1), "]");
+    at = put_text(at, form == LOG_FORM_SHORT ? ": " : " ");
+    return (size_t)(put_text(put_text(at, levels[level].name), ": ") - out);
 }
 
 /* Where text of `len` bytes may be cut: not within a character of UTF-8. */
@@ -120,16 +153,10 @@ static size_t cut_at(const char *text, size_t len) {
     return len;
 }
 
-void log_printf(enum log_level level, const char *format, ...) {
-    if (level > log_max_level)
-        return;
-    int error = errno;
-    char line[LOG_LINE_MAX + 2]; /* and a line feed, and the byte that vsnprintf ends with */
-    size_t prefix = put_prefix(line, sizeof line, level);
-    va_list args;
-    va_start(args, format);
+__attribute__((format(printf, 3, 0))) static size_t
+format_line(char line[static LOG_LINE_MAX + 2], enum log_level level, const char *format, va_list args) {
+    size_t prefix = put_prefix(line, level);
     int n = vsnprintf(line + prefix, LOG_LINE_MAX + 1 - prefix, format, args);
-    va_end(args);
     size_t len = prefix + (n > 0 ? (size_t)n : 0);
     if (len > LOG_LINE_MAX) {
         len = cut_at(line, LOG_LINE_MAX - 3);
@@ -140,7 +167,19 @@ void log_printf(enum log_level level, const char *format, ...) {
         if (line[i] == '\n' || line[i] == '\r')
             line[i] = ' ';
     line[len] = '\n';
-    write_all(&(struct iovec){.iov_base = line, .iov_len = len + 1}, 1);
+    return len + 1;
+}
+
+void log_printf(enum log_level level, const char *format, ...) {
+    if (level > log_max_level)
+        return;
+    int error = errno;
+    char line[LOG_LINE_MAX + 2]; /* and a line feed, and the byte that vsnprintf ends with */
+    va_list args;
+    va_start(args, format);
+    size_t len = format_line(line, level, format, args);
+    va_end(args);
+    write_all(&(struct iovec){.iov_base = line, .iov_len = len}, 1);
     errno = error;
 }
 

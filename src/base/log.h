@@ -1,8 +1,8 @@
 /* The server's log: one line per event on standard error, written with one write(2).
  *
- * A line reads "wsgi-fcgi[PID] LEVEL: text", after a UTC time stamp with milliseconds; while the program starts
- * (before log_start_service) it is "wsgi-fcgi: LEVEL: text" for the person at the terminal. When standard error is the
- * systemd journal (JOURNAL_STREAM names it) the line starts with the journal's "<N>" priority and has no time stamp.
+ * A line reads "TIME wsgi-fcgi[PID] LEVEL: text", with a UTC time of milliseconds; on a terminal, and before log_init, it
+ * is "wsgi-fcgi: LEVEL: text". When standard error is the systemd journal (JOURNAL_STREAM names it) the line starts with
+ * the journal's "<N>" priority in the place of the time.
  *
  * Threads: every function may be called from any thread, with or without the GIL; none calls Python or allocates.
  * Bytes that came from a peer or an application must be printed through log_escape.
@@ -26,8 +26,8 @@ const char *log_level_name(enum log_level level);
 /* Parses such a name into *level. Returns 0, or -1 when it is none of them. */
 int log_level_parse(const char *name, enum log_level *level);
 
-/* Switches from the start-up form of the lines to the service form (time stamp and process id, or journal). */
-void log_start_service(void);
+/* Looks where standard error goes, and chooses the form of the lines. Once, before there is another thread. */
+void log_init(void);
 
 /* Writes one line; a line longer than 2,000 bytes is cut between two characters and ends in "...". errno is preserved. */
 void log_printf(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

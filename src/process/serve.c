@@ -414,7 +414,6 @@ static bool stop(struct server *server) {
 static int run(struct server *server) {
     struct sched *sched = lane_sched(server->lane);
     log_ready(server);
-    log_start_service();
     descriptors_watch(signals_unlink_sockets);
     pysignal_release_gil();
     if (lane_start(server->lane)) { /* the scheduler has said why */

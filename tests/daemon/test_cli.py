@@ -16,7 +16,7 @@ def refused(done, status, *patterns):
     assert done.returncode == status, done.stderr
     for pattern in patterns:
         assert re.search(pattern, done.stderr), "%r is not in:\n%s" % (pattern, done.stderr)
-    assert done.stderr.startswith("wsgi-fcgi: error: "), done.stderr
+    assert re.match(r"\S+Z wsgi-fcgi\[\d+\] error: ", done.stderr), done.stderr
 
 
 # --- information

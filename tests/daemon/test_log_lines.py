@@ -1,10 +1,66 @@
-"""What a line of the log shows of what others sent."""
+"""What a line of the log looks like: when it was, whose it is, and what it shows of what others sent."""
+import os
+import pty
+import re
+import signal
+import subprocess
 import urllib.parse
 
 import pytest
 
-from daemon import until
+import daemon as daemons
+from daemon import run, until
 from test_fcgi import good
+
+LINE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z wsgi-fcgi\[%s\] (error|warning|info|debug): \S.*"
+
+
+def all_are_lines(text, pid=r"\d+"):
+    lines = text.splitlines()
+    assert lines and all(re.fullmatch(LINE % pid, line) for line in lines), text
+
+
+@pytest.mark.parametrize("args", [["--no-such-option", "wsgiapp"], ["wsgiapp"], ["-s", "/nowhere/socket", "wsgiapp"],
+                                  ["--check", "/no/such/app"]], ids=["option", "no socket", "socket", "application"])
+def test_refused_start(args):
+    done = run(*args)
+    assert done.returncode
+    all_are_lines(done.stderr)
+
+
+def test_life(start):
+    server = start("wsgiapp")
+    good(server.ask("/hello"))
+    server.signal(signal.SIGTERM)
+    assert server.wait_exit() == 0
+    assert len(server.log().splitlines()) >= 3
+    all_are_lines(server.log(), server.pid)
+
+
+def test_terminal():
+    """Whoever sits there knows what time it is."""
+    master, slave = pty.openpty()
+    with os.fdopen(master, "rb", buffering=0) as terminal:
+        try:
+            process = subprocess.run([daemons.binary(), "--no-such-option"], stdin=subprocess.DEVNULL, stderr=slave)
+        finally:
+            os.close(slave)
+        assert process.returncode == 64
+        assert re.match(rb"wsgi-fcgi: error: .*\r\n$", terminal.read(4096))
+
+
+def journal_of(file):
+    status = os.fstat(file.fileno())
+    return "%d:%d" % (status.st_dev, status.st_ino)
+
+
+def test_journal(tmp_path):
+    """It notes the time by itself."""
+    with open(tmp_path / "journal", "w+b") as journal:
+        status = subprocess.call([daemons.binary(), "--no-such-option"], stderr=journal,
+                                 env=daemons.clean_environ(JOURNAL_STREAM=journal_of(journal)))
+        journal.seek(0)
+        assert status == 64 and re.fullmatch(rb"<3>wsgi-fcgi\[\d+\] error: .*\n", journal.read())
 
 
 SHOWN = {

@@ -56,7 +56,7 @@ static bool matches(const char *text, const char *pattern) {
     return found;
 }
 
-START_TEST(startup_form)
+START_TEST(short_form)
 {
     log_error("cannot open %s", "x");
     ck_assert_str_eq(next_packet(), "wsgi-fcgi: error: cannot open x\n");
@@ -68,6 +68,20 @@ START_TEST(startup_form)
     log_debug("d");
     ck_assert_str_eq(next_packet(), "wsgi-fcgi: debug: d\n");
     ck_assert_str_eq(next_packet(), "");
+}
+END_TEST
+
+START_TEST(terminal)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    ck_assert(master >= 0 && !grantpt(master) && !unlockpt(master));
+    use_stderr(open(ptsname(master), O_RDWR | O_NOCTTY));
+    log_init();
+    log_error("x");
+    ssize_t n = read(master, packet, sizeof packet - 1);
+    packet[n < 0 ? 0 : n] = '\0';
+    ck_assert_str_eq(packet, "wsgi-fcgi: error: x\r\n");
+    close(master);
 }
 END_TEST
 
@@ -267,10 +281,10 @@ START_TEST(full_pipe)
 }
 END_TEST
 
-START_TEST(service_form)
+START_TEST(time_form)
 {
     struct timespec before, after;
-    log_start_service();
+    log_init();
     clock_gettime(CLOCK_REALTIME, &before);
     log_info("ready");
     clock_gettime(CLOCK_REALTIME, &after);
@@ -295,6 +309,38 @@ START_TEST(service_form)
 }
 END_TEST
 
+/* The time of day stands still, where a test sets it. */
+static time_t stopped;
+int __real_clock_gettime(clockid_t id, struct timespec *now);
+int __wrap_clock_gettime(clockid_t id, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *now) {
+    if (id != CLOCK_REALTIME || !stopped)
+        return __real_clock_gettime(id, now);
+    *now = (struct timespec){.tv_sec = stopped, .tv_nsec = 7999999};
+    return 0;
+}
+
+static const struct {
+    time_t seconds;
+    const char *text;
+} times[] = {
+    {1, "1970-01-01T00:00:01"},          {951782399, "2000-02-28T23:59:59"},  {951782400, "2000-02-29T00:00:00"},
+    {951868800, "2000-03-01T00:00:00"},  {1704067199, "2023-12-31T23:59:59"}, {1709164800, "2024-02-29T00:00:00"},
+    {1735689599, "2024-12-31T23:59:59"}, {4107456000, "2100-02-28T00:00:00"}, {4107542400, "2100-03-01T00:00:00"},
+};
+
+START_TEST(dates)
+{
+    char expect[100];
+    log_init();
+    stopped = times[_i].seconds;
+    log_error("x");
+    snprintf(expect, sizeof expect, "%s.007Z wsgi-fcgi[%ld] error: x\n", times[_i].text, (long)getpid());
+    ck_assert_str_eq(next_packet(), expect);
+}
+END_TEST
+
 static void name_journal(const char *front, const char *middle, const char *back) {
     struct stat st;
     char stream[100];
@@ -309,7 +355,7 @@ START_TEST(journal_form)
     static const int priorities[] = {3, 4, 6, 7};
     log_max_level = LOG_LEVEL_DEBUG;
     name_journal("", ":", "");
-    log_start_service();
+    log_init();
     for (int i = LOG_LEVEL_ERROR; i <= LOG_LEVEL_DEBUG; i++) {
         char expect[100];
         log_printf((enum log_level)i, "x");
@@ -327,7 +373,7 @@ static const char *const no_journal[][3] = {
 START_TEST(not_the_journal)
 {
     name_journal(no_journal[_i][0], no_journal[_i][1], no_journal[_i][2]);
-    log_start_service();
+    log_init();
     log_error("x");
     ck_assert_msg(matches(next_packet(), "^20[^ ]*Z wsgi-fcgi"), "%s", packet);
 }
@@ -436,7 +482,8 @@ int main(void) {
     TCase *tc = tcase_create("log");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, startup_form);
+    tcase_add_test(tc, short_form);
+    tcase_add_test(tc, terminal);
     tcase_add_test(tc, levels);
     tcase_add_test(tc, long_lines_are_cut);
     tcase_add_loop_test(tc, cut_behind_a_character, 0, COUNT(cuts));
@@ -445,7 +492,8 @@ int main(void) {
     tcase_add_test(tc, errno_is_kept);
     tcase_add_test(tc, short_and_interrupted_writes);
     tcase_add_test(tc, full_pipe);
-    tcase_add_test(tc, service_form);
+    tcase_add_test(tc, time_form);
+    tcase_add_loop_test(tc, dates, 0, COUNT(times));
     tcase_add_loop_test(tc, not_the_journal, 0, COUNT(no_journal));
     tcase_add_test(tc, journal_form);
     suite_add_tcase(suite, tc);
