@@ -12,6 +12,7 @@ src_libbase_a_SOURCES = \
 	src/base/fdtable.c src/base/fdtable.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/log.c src/base/log.h \
+	src/base/log_writer.c src/base/log_writer.h \
 	src/base/thread_limit.c src/base/thread_limit.h
 
 # Links alone: nothing but libc. Of base/ it uses what is inline and pure, in ascii.h and hash.h.

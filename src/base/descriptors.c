@@ -212,5 +212,6 @@ void descriptors_lost(int fd, const char *what) {
         "a library that makes a daemon, a double close): ending, as nothing can be served",
         number, what);
     leave();
+    log_flush();
     _exit(EX_IOERR);
 }

@@ -4,6 +4,7 @@
 
 #include "base/ascii.h"
 #include "base/clock.h"
+#include "base/log_writer.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,28 +63,6 @@ static bool stderr_is_journal(void) {
 
 void log_init(void) {
     form = stderr_is_journal() ? LOG_FORM_JOURNAL : isatty(STDERR_FILENO) ? LOG_FORM_SHORT : LOG_FORM_TIME;
-}
-
-/* Writes all of it, in one call unless the kernel takes less. What cannot be written is lost: there is no better place
- * to complain, and waiting for whoever reads the log would stop the server. */
-static void write_all(struct iovec *iov, int n) {
-    while (n > 0) {
-        ssize_t written = writev(STDERR_FILENO, iov, n);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return;
-        size_t left = (size_t)written;
-        while (n > 0 && left >= iov->iov_len) {
-            left -= iov->iov_len;
-            iov++;
-            n--;
-        }
-        if (n > 0) {
-            iov->iov_base = (char *)iov->iov_base + left;
-            iov->iov_len -= left;
-        }
-    }
 }
 
 /* What stands before the text of a line is made without libc: gmtime_r(3) has a lock, which a child of fork(2) may find
@@ -179,7 +157,7 @@ void log_printf(enum log_level level, const char *format, ...) {
     va_start(args, format);
     size_t len = format_line(line, level, format, args);
     va_end(args);
-    write_all(&(struct iovec){.iov_base = line, .iov_len = len}, 1);
+    log_writer_put(line, len, false);
     errno = error;
 }
 
@@ -187,10 +165,40 @@ void log_text(const char *text, size_t len) {
     if (!len)
         return;
     int error = errno;
-    char feed = '\n', *bytes;
-    memcpy(&bytes, &text, sizeof bytes); /* iov_base is not const, whatever writev(2) promises */
-    struct iovec iov[2] = {{.iov_base = bytes, .iov_len = len}, {.iov_base = &feed, .iov_len = 1}};
-    write_all(iov, text[len - 1] == '\n' ? 1 : 2);
+    log_writer_put(text, len, text[len - 1] != '\n');
+    errno = error;
+}
+
+static size_t note_lost(char *out, size_t size, unsigned long lost, int error) {
+    size_t len = put_prefix(out, LOG_LEVEL_WARNING);
+    const char *what = lost == 1 ? "line was" : "lines were";
+    int n = error
+                ? snprintf(out + len, size - len, "%lu %s lost here, since the log could not be written: %s\n", lost,
+                           what, strerror(error))
+                : snprintf(out + len, size - len, "%lu %s lost here, since nobody read the log in time\n", lost, what);
+    return len + (size_t)n < size ? len + (size_t)n : size;
+}
+
+int log_start_writer(void) {
+    if (log_writer_start(note_lost))
+        return -1;
+    (void)atexit(log_flush); /* whoever calls exit(3); should there be no room, the last lines may be lost */
+    return 0;
+}
+
+void log_last(enum log_level level, const char *text) {
+    char line[LOG_PREFIX_MAX + LOG_LAST_MAX + 1];
+    int error = errno;
+    size_t len = put_prefix(line, level), n = strnlen(text, LOG_LAST_MAX);
+    memcpy(line + len, text, n);
+    line[len + n] = '\n';
+    log_writer_put_last(line, len + n + 1);
+    errno = error;
+}
+
+void log_flush(void) {
+    int error = errno;
+    log_writer_flush();
     errno = error;
 }
 

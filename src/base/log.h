@@ -1,10 +1,14 @@
-/* The server's log: one line per event on standard error, written with one write(2).
+/* The server's log: one line per event on standard error.
  *
  * A line reads "TIME wsgi-fcgi[PID] LEVEL: text", with a UTC time of milliseconds; on a terminal, and before log_init, it
  * is "wsgi-fcgi: LEVEL: text". When standard error is the systemd journal (JOURNAL_STREAM names it) the line starts with
  * the journal's "<N>" priority in the place of the time.
  *
- * Threads: every function may be called from any thread, with or without the GIL; none calls Python or allocates.
+ * Until log_start_writer a line is written by who logs it, with one write(2). From then on nobody waits for whoever reads
+ * the log (base/log_writer.h).
+ *
+ * Threads: every function may be called from any thread, with or without the GIL; none calls Python or allocates. Within
+ * handlers of signals only log_last and log_flush.
  * Bytes that came from a peer or an application must be printed through log_escape.
  */
 #ifndef WSGI_FCGI_BASE_LOG_H
@@ -29,6 +33,20 @@ int log_level_parse(const char *name, enum log_level *level);
 /* Looks where standard error goes, and chooses the form of the lines. Once, before there is another thread. */
 void log_init(void);
 
+/* From now on lines are put into a ring of LOG_RING_SIZE bytes, from which a thread of its own writes them. Main thread,
+ * once. Returns 0, or -1 with errno when there can be no thread; lines are written as before then. */
+int log_start_writer(void);
+
+/* Waits until what was logged is written, for at most a second: nobody may be reading it. For who ends the process, which
+ * would else take along what the writer has not yet written. Async-signal-safe. errno is preserved. */
+void log_flush(void);
+
+/* The same, behind a line of at most LOG_LAST_MAX bytes that says why the process ends now; longer ones are cut. Only the
+ * first such line of a process is written, and it may be lost when nobody reads the log. Async-signal-safe. errno is
+ * preserved. */
+enum { LOG_LAST_MAX = 400 };
+void log_last(enum log_level level, const char *text);
+
 /* Writes one line; a line longer than 2,000 bytes is cut between two characters and ends in "...". errno is preserved. */
 void log_printf(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -41,8 +59,9 @@ void log_printf(enum log_level level, const char *format, ...) __attribute__((fo
             log_printf(LOG_LEVEL_DEBUG, __VA_ARGS__);                                                                  \
     } while (0)
 
-/* Writes `len` bytes of several lines of text (a traceback, text of the application) as they are, in whole, to the
- * log; a line feed is added when the last byte is none. Not filtered by level. */
+/* Writes `len` bytes of several lines of text (a traceback, text of the application) as they are to the log; a line feed
+ * is added when the last byte is none. Not filtered by level. Other lines come before or behind all of it. When the ring
+ * has no room for all, whole lines at its end are lost. errno is preserved. */
 void log_text(const char *text, size_t len);
 
 /* Keeps what a peer can cause at will from filling the log: one line a second about the same thing. Zeroed at first. */

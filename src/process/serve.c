@@ -413,6 +413,11 @@ static bool stop(struct server *server) {
 
 static int run(struct server *server) {
     struct sched *sched = lane_sched(server->lane);
+    /* Not before the application is loaded, which may fork then as a process of one thread. */
+    if (log_start_writer()) {
+        log_error("cannot start a thread: %s", strerror(errno));
+        return EX_OSERR;
+    }
     log_ready(server);
     descriptors_watch(signals_unlink_sockets);
     pysignal_release_gil();
@@ -430,6 +435,7 @@ static int run(struct server *server) {
         signals_exit_after(FINALIZE_SECONDS, server->exit_status);
         interp_run_atexit();
         listener_unlink_all(&server->listeners);
+        log_flush();
         _exit(server->exit_status);
     }
     return server->exit_status;

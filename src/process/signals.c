@@ -77,11 +77,6 @@ unsigned signals_drain(void) {
     return seen;
 }
 
-static void say(const char *text) {
-    ssize_t n = write(STDERR_FILENO, text, strlen(text));
-    (void)n;
-}
-
 static bool is_function(const struct sigaction *action) {
     return !(action->sa_flags & SA_SIGINFO) && action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
 }
@@ -122,8 +117,8 @@ static void stop_handler(int number, siginfo_t *info, void *context) {
         return;
     }
     if (!is_own(info) && stop_count++) {
-        say("wsgi-fcgi: second signal: ending at once\n");
         signals_unlink_sockets();
+        log_last(LOG_LEVEL_WARNING, "second signal: ending at once");
         _exit(128 + number);
     }
     unchained[which] = true;
@@ -175,7 +170,7 @@ static void *late_run(void *unused) {
         struct timespec until = late_time();
         pthread_cond_timedwait(&late.changed, &late.lock, &until);
     }
-    say("wsgi-fcgi: the interpreter did not end in time: ending without it\n");
+    log_last(LOG_LEVEL_WARNING, "the interpreter did not end in time: ending without it");
     _exit(late.status);
 }
 

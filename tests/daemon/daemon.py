@@ -150,6 +150,8 @@ class Daemon:
     # --- asking
 
     def log(self):
+        """What was logged up to now."""
+        until(lambda: self.log_writer_state() not in ("R", "D"), "the writer of the log to sleep")
         with open(self.log_path, encoding="utf-8", errors="backslashreplace") as log:
             return log.read()
 
@@ -188,8 +190,21 @@ class Daemon:
         return self.status_kib("VmHWM") * 1024
 
     def threads(self):
-        """How many it has, but for the one that ThreadSanitizer starts."""
-        return len(os.listdir("/proc/%d/task" % self.pid)) - ("sanitizer=thread" in build_options())
+        """How many it has, but for the one that writes the log, and the one that ThreadSanitizer starts."""
+        count = len(os.listdir("/proc/%d/task" % self.pid)) - bool(self.log_writer_state())
+        return count - ("sanitizer=thread" in build_options())
+
+    def log_writer_state(self):
+        """In which state (proc(5)) the thread is that writes the log: S when nothing is left to write. "": there is none."""
+        try:
+            for task in os.listdir("/proc/%d/task" % self.pid):
+                with open("/proc/%d/task/%s/stat" % (self.pid, task)) as file:
+                    name, state = re.search(r"\((.*)\) (.)", file.read()).groups()
+                if name == "wsgi-fcgi-log":
+                    return state
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # ended meanwhile
+        return ""
 
     def fds(self):
         """Open descriptors, but for the one in /proc by which each thread is watched."""

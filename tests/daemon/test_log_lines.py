@@ -10,6 +10,7 @@ import pytest
 
 import daemon as daemons
 from daemon import run, until
+from fcgi import params, request
 from test_fcgi import good
 
 LINE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z wsgi-fcgi\[%s\] (error|warning|info|debug): \S.*"
@@ -35,6 +36,20 @@ def test_life(start):
     assert server.wait_exit() == 0
     assert len(server.log().splitlines()) >= 3
     all_are_lines(server.log(), server.pid)
+
+
+def test_second_signal(start, gate):
+    server = start("faultapp")
+    with server.connect() as connection:
+        connection.send(request(params("/says", query="text=x&gate=" + gate.path)))
+        gate.arrived()
+        server.signal(signal.SIGTERM)
+        server.wait_log("stopping")
+        server.signal(signal.SIGTERM)
+        server.expect_status = 128 + signal.SIGTERM
+        assert server.wait_exit() == server.expect_status
+    all_are_lines(server.log(), server.pid)
+    assert server.log().endswith("second signal: ending at once\n")
 
 
 def test_terminal():

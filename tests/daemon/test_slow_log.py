@@ -1,7 +1,11 @@
-"""Whoever reads the log has stopped: a request that has something to say waits, and keeps no Python code from running."""
+"""Whoever reads the log has stopped: nobody waits for it, and it is told later what was lost."""
 import fcntl
 import os
+import re
 import select
+import signal
+import termios
+import tty
 
 import pytest
 
@@ -10,6 +14,10 @@ import fcgi
 from daemon import until
 from fcgi import params, record, request
 from test_fcgi import good
+
+RING = 1024 * 1024  # LOG_RING_SIZE
+EX_IOERR = 74
+LOST = rb"warning: (\d+) lines? (?:was|were) lost here, since nobody read the log in time\n"
 
 
 class Pipe:
@@ -22,12 +30,12 @@ class Pipe:
         fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, 4096)
         self.text = b""
 
-    def fill(self):
+    def stop(self):
         """Leaves no room: not for the shortest line."""
         for size in (4096, 1):
             try:
                 while True:
-                    os.write(self.fd, b"." * size)
+                    os.write(self.fd, b"\n" * size)
             except BlockingIOError:
                 pass
 
@@ -40,62 +48,153 @@ class Pipe:
         os.close(self.fd)
 
 
-@pytest.fixture
-def pipe(tmp_path):
-    opened = Pipe(tmp_path / "stderr")
+class Terminal:
+    """The same of a terminal, which Ctrl-S stops and Ctrl-Q starts again."""
+
+    def __init__(self, path):
+        self.fd, self.slave = os.openpty()
+        self.path = os.ttyname(self.slave)
+        tty.setraw(self.slave)
+        os.set_blocking(self.fd, False)
+        self.text = b""
+
+    def stop(self):
+        termios.tcflow(self.slave, termios.TCOOFF)
+
+    def read(self):
+        termios.tcflow(self.slave, termios.TCOON)
+        while select.select([self.fd], [], [], 0)[0]:
+            self.text += os.read(self.fd, 1 << 16)
+        return self.text
+
+    def close(self):
+        os.close(self.slave)
+        os.close(self.fd)
+
+
+@pytest.fixture(params=[Pipe, Terminal], ids=["pipe", "terminal"])
+def reader(request, tmp_path):
+    opened = request.param(tmp_path / "stderr")
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def server(start, pipe, tmp_path):
-    socket = str(tmp_path / "socket")
-    running = start(None, socket=socket, command=[
-        "sh", "-c", 'exec "$@" 2>"$FIFO"', "sh", daemons.binary(), "-s", socket, "faultapp"], env={"FIFO": pipe.path})
-    yield running
-    pipe.read()  # whoever waits for room goes on
+def serve(start, reader, tmp_path):
+    def serve(app, *args):
+        socket = str(tmp_path / "socket")
+        return start(None, socket=socket, command=[
+            "sh", "-c", 'exec "$@" 2>"$READER"', "sh", daemons.binary(), "-s", socket, *args, app],
+            env={"READER": reader.path})
+    return serve
 
 
-def answered(connection):
-    return bool(select.select([connection.sock], [], [], 0)[0])
+@pytest.fixture
+def server(serve, reader):
+    running = serve("faultapp")
+    reader.read()
+    reader.stop()
+    return running
 
 
-# What makes the thread of a call write to the log, and the text that it writes.
-CALLS = {
-    "unfinished line": ("/says", "text=unfinished", b"unfinished"),
-    "exception": ("/raise-before", "", b"RuntimeError: raised before the headers"),
-    "short answer": ("/cut-short", "", b"the application sent 5 of the 100 bytes"),
+MALFORMED = fcgi.begin(keep=True) + record(fcgi.PARAMS, 1, b"\x05") + record(fcgi.PARAMS, 1) + record(fcgi.STDIN, 1)
+
+# What has something to say, and what it says.
+REQUESTS = {
+    "unfinished line": (request(params("/says", query="text=unfinished"), keep=True), 200, b"unfinished"),
+    "exception": (request(params("/raise-before"), keep=True), 500, b"RuntimeError: raised before the headers"),
+    "short answer": (request(params("/cut-short"), keep=True), 200, b"the application sent 5 of the 100 bytes"),
+    "refused": (MALFORMED, 400, b"its parameters are malformed"),
 }
 
 
-@pytest.mark.parametrize("what", CALLS)
-def test_line_of_a_call(server, pipe, what):
-    path, query, text = CALLS[what]
-    pipe.read()
-    pipe.fill()
-    with server.connect() as waiting:
-        waiting.send(request(params(path, query=query), keep=True))
-        for _ in range(3):
-            good(server.ask("/hello"))
-        assert not answered(waiting), "it waits for room in the pipe"
-        until(lambda: text in pipe.read(), "%r in the log" % text)
-        waiting.read_response(1)
-
-
-def test_line_of_an_answer(server, pipe, gate):
-    """A request that is refused, behind one on whose thread the interpreter lock may still be held."""
-    good(server.ask("/beats", query="gate=" + gate.path), b"beats\n")
-    visitor = gate.arrived()
-    pipe.read()
-    pipe.fill()
+@pytest.mark.parametrize("what", REQUESTS)
+def test_is_answered(server, reader, what):
+    sent, status, text = REQUESTS[what]
     with server.connect() as connection:
-        malformed = fcgi.begin(keep=True) + record(fcgi.PARAMS, 1, b"\x05") + record(fcgi.PARAMS, 1)
-        connection.send(request(params("/hello"), keep=True) + malformed + record(fcgi.STDIN, 1))
-        good(connection.read_response(1))
-        for _ in range(3):
-            visitor.release()
-            visitor = gate.arrived()
-        assert not answered(connection), "it waits for room in the pipe"
-        until(lambda: b"its parameters are malformed" in pipe.read(), "the line in the log")
-        assert connection.read_response(1).status == 400
-    visitor.release("stop")
+        connection.send(sent)
+        assert connection.read_response(1).status == status
+        good(server.ask("/hello"))
+    until(lambda: text in reader.read(), "%r in the log" % text)
+
+
+def says_too_much(server, size=2000, count=2 * RING // 2000):
+    """Lines that do not fit into the ring. Returns how many."""
+    with server.connect() as connection:
+        for number in range(count):
+            good(connection.ask("/says", query="text=" + ("%d." % number).ljust(size, ".")), b"said\n")
+    return count
+
+
+def test_lost_lines_are_counted(server, reader):
+    count = says_too_much(server)
+    lost = until(lambda: re.search(LOST, reader.read()), "what was lost to be told", lambda: reader.text[-1000:])
+    said = [int(number) for number in re.findall(rb"^(\d+)\.{1990,}$", reader.text[:lost.start()], re.M)]
+    assert said == list(range(len(said))), "in their order, none twice, none torn"
+    assert len(said) * 2000 > RING // 2
+    assert len(said) + int(lost[1]) == count
+    good(server.ask("/says", query="text=again"), b"said\n")
+    until(lambda: b"\nagain\n" in reader.read()[lost.end() - 1:], "lines after it", lambda: reader.text[lost.start():])
+    assert len(re.findall(LOST, reader.text)) == 1
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["some room", "full"])
+def test_stops(server, reader, full):
+    """As many lines as it likes to write at the end: nobody has to read them."""
+    if full:
+        says_too_much(server)
+    server.signal(signal.SIGTERM)
+    assert server.wait_exit() == 0
+    assert not os.path.exists(server.address)
+
+
+def test_second_signal(serve, reader, gate):
+    server = serve("faultapp")
+    reader.read()
+    reader.stop()
+    with server.connect() as connection:
+        connection.send(request(params("/says", query="text=later&gate=" + gate.path)))
+        gate.arrived()
+        server.signal(signal.SIGTERM)
+        until(lambda: not os.path.exists(server.address), "the stop to begin")
+        server.signal(signal.SIGTERM)
+        server.expect_status = 128 + signal.SIGTERM
+        assert server.wait_exit() == server.expect_status
+
+
+def test_lost_descriptor(serve, reader):
+    """The process ends although nobody reads why."""
+    server = serve("descriptorapp")
+    reader.read()
+    reader.stop()
+    with server.connect() as connection:
+        connection.send(request(params("/close-all")))
+        server.expect_status = EX_IOERR
+        assert server.wait_exit() == EX_IOERR
+
+
+def test_all_is_written_before_the_end(server, reader):
+    """What waits for its reader when the server ends, if there is one."""
+    for number in range(20):
+        good(server.ask("/says", query="text=" + ("%d." % number).ljust(2000, ".")), b"said\n")
+    server.signal(signal.SIGTERM)
+    until(lambda: b"\n19." in reader.read() and re.search(rb"stopping \(TERM\)", reader.text), "the last lines")
+    assert server.wait_exit() == 0
+
+
+@pytest.mark.parametrize("how", ["fork", "libc", "raw"])
+def test_child_writes_its_own(serve, reader, how):
+    """What its parent had not yet written is its parent's to write, once."""
+    server = serve("forkapp")
+    reader.read()
+    reader.stop()
+    with server.connect() as refused, server.connect() as forks:
+        refused.send(MALFORMED)
+        assert refused.read_response(1).status == 400
+        forks.send(request(params("/errors/" + how)))
+        until(lambda: b"from the child" in reader.read(), "the child's line")
+        assert forks.read_response(1).body == b"told"
+    texts = [b"its parameters are malformed", b"from the child", b"from the parent only"]
+    until(lambda: all(text in reader.read() for text in texts), "all lines", lambda: reader.text)
+    server.stop()
+    assert [reader.read().count(text) for text in texts] == [1, 1, 1]

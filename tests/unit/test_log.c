@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "base/log.h"
+#include "base/log_writer.h"
 
 #include "unit.h"
 
@@ -13,7 +14,9 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 
 /* Standard error is a packet socket here: what arrives as one packet was one write. */
@@ -477,6 +480,276 @@ START_TEST(escape_into_nothing)
 }
 END_TEST
 
+/* The writer. Standard error is a small pipe here. */
+
+static char all[8 * 1024 * 1024];
+static size_t nall;
+
+static void use_pipe(int flags) {
+    int fds[2];
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC | flags), 0);
+    ck_assert_int_eq(fcntl(fds[1], F_SETPIPE_SZ, 4096), 4096);
+    use_stderr(fds[1]);
+    close(reader);
+    reader = fds[0];
+}
+
+static void start_writer(void) {
+    use_pipe(0);
+    ck_assert_int_eq(log_start_writer(), 0);
+}
+
+/* Until all that came is so long, or ends like this. */
+static void read_until(size_t size, const char *end) {
+    size_t n = end ? strlen(end) : 0;
+    while (nall < size && !(n && nall >= n && !memcmp(all + nall - n, end, n))) {
+        ssize_t got = read(reader, all + nall, sizeof all - 1 - nall);
+        ck_assert_int_gt(got, 0);
+        nall += (size_t)got;
+    }
+    all[nall] = '\0';
+}
+
+/* Lines "N xxxx": the next is expected to be `number`. Returns what stands behind the ones that are. */
+static const char *check_lines(const char *lines, unsigned long *number) {
+    char expect[2100];
+    for (;; ++*number) {
+        int n =
+            snprintf(expect, sizeof expect, "wsgi-fcgi: error: %lu %0*d\n", *number, (int)(*number * 7 % 1900 + 1), 0);
+        if (strncmp(lines, expect, (size_t)n))
+            return lines;
+        lines += n;
+    }
+}
+
+static void log_line(unsigned long number) {
+    log_error("%lu %0*d", number, (int)(number * 7 % 1900 + 1), 0);
+}
+
+/* Lines of all lengths, more than the ring has; it is never empty, so that its end comes within some of them. */
+START_TEST(around_the_ring)
+{
+    unsigned long put = 0, seen = 0;
+    start_writer();
+    for (size_t ahead = LOG_RING_SIZE / 4; ahead < 5 * LOG_RING_SIZE; ahead += LOG_RING_SIZE / 4) {
+        while (put * 950 < ahead) /* about so many bytes each */
+            log_line(put++);
+        read_until(ahead - LOG_RING_SIZE / 8, NULL);
+    }
+    log_error("end");
+    read_until(sizeof all, "error: end\n");
+    ck_assert_str_eq(check_lines(all, &seen), "wsgi-fcgi: error: end\n");
+    ck_assert_uint_eq(seen, put);
+}
+END_TEST
+
+START_TEST(lost_lines_are_told)
+{
+    unsigned long put = 0, seen = 0, lost = 0;
+    start_writer();
+    while (put < 2000)
+        log_line(put++);
+    log_text("two\nlines", 9);
+    read_until(sizeof all, "in time\n");
+    const char *note = check_lines(all, &seen);
+    ck_assert(matches(note, "^wsgi-fcgi: warning: [0-9]+ lines were lost here, since nobody read the log in time\n$"));
+    sscanf(note, "wsgi-fcgi: warning: %lu", &lost);
+    ck_assert_uint_eq(seen + lost, put + 2);
+    ck_assert_uint_gt(strlen(all), LOG_RING_SIZE - 2100);
+    nall = 0;
+    log_error("again");
+    read_until(sizeof all, "\n");
+    ck_assert_str_eq(all, "wsgi-fcgi: error: again\n");
+}
+END_TEST
+
+static void *log_much(void *arg) {
+    for (int i = 0; i < 500; i++)
+        log_error("%c%d %0*d", *(char *)arg, i, i % 100 + 1, 0);
+    return NULL;
+}
+
+static void *read_all(void *unused) {
+    read_until(sizeof all, "error: end\n");
+    return unused;
+}
+
+START_TEST(threads_at_once)
+{
+    pthread_t threads[4], other;
+    char names[] = "abcd";
+    int next[4] = {0};
+    start_writer();
+    pthread_create(&other, NULL, read_all, NULL);
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, log_much, &names[i]);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    log_error("end");
+    pthread_join(other, NULL);
+    char *line = strtok(all, "\n"), name;
+    for (int count = 0; count < 2000; count++, line = strtok(NULL, "\n")) {
+        int number, zeros;
+        REQUIRE(line && sscanf(line, "wsgi-fcgi: error: %c%d %n", &name, &number, &zeros) == 2);
+        REQUIRE(number == next[name - 'a']++ && (int)strlen(line + zeros) == number % 100 + 1);
+    }
+    ck_assert_str_eq(line, "wsgi-fcgi: error: end");
+}
+END_TEST
+
+START_TEST(no_room_at_all)
+{
+    static char long_text[2 * LOG_RING_SIZE];
+    memset(long_text, 'x', sizeof long_text);
+    start_writer();
+    log_text(long_text, sizeof long_text); /* one line */
+    read_until(sizeof all, "\n");
+    ck_assert_uint_eq(strspn(all, "x"), LOG_RING_SIZE - strlen("... (the rest of this line is left out)\n"));
+    ck_assert_str_eq(all + strspn(all, "x"), "... (the rest of this line is left out)\n");
+}
+END_TEST
+
+START_TEST(text_without_room)
+{
+    static char long_text[2 * LOG_RING_SIZE];
+    unsigned long lost = 0;
+    int at = 0;
+    memset(long_text, 'x', sizeof long_text);
+    for (size_t i = 99; i < sizeof long_text; i += 100)
+        long_text[i] = '\n';
+    start_writer();
+    log_text(long_text, sizeof long_text);
+    read_until(sizeof all, "in time\n");
+    const char *note = strstr(all, "wsgi-fcgi: ");
+    ck_assert_uint_eq((size_t)(note - all), LOG_RING_SIZE / 100 * 100);
+    ck_assert_mem_eq(all, long_text, (size_t)(note - all));
+    ck_assert_int_eq(sscanf(note, "wsgi-fcgi: warning: %lu lines were%n", &lost, &at), 1);
+    ck_assert(at && lost == (sizeof long_text + 99) / 100 - LOG_RING_SIZE / 100);
+}
+END_TEST
+
+START_TEST(write_error)
+{
+    start_writer();
+    close(reader); /* EPIPE from now on, and SIGPIPE for who does not block it */
+    log_error("lost");
+    log_flush();
+    log_text("lost\nas well\n", 13);
+    log_flush();
+    use_pipe(0);
+    log_error("x");
+    read_until(sizeof all, "error: x\n");
+    ck_assert_str_eq(all,
+                     "wsgi-fcgi: warning: 3 lines were lost here, since the log could not be written: Broken pipe\n"
+                     "wsgi-fcgi: error: x\n");
+    nall = 0;
+    log_error("y");
+    read_until(sizeof all, "\n");
+    ck_assert_str_eq(all, "wsgi-fcgi: error: y\n");
+}
+END_TEST
+
+/* Somebody who has the same file open may have said that it does not block. */
+START_TEST(does_not_block)
+{
+    unsigned long put = 0, seen = 0;
+    use_pipe(O_NONBLOCK);
+    ck_assert_int_eq(fcntl(reader, F_SETFL, 0), 0);
+    ck_assert_int_eq(log_start_writer(), 0);
+    while (put < 100)
+        log_line(put++);
+    log_error("end");
+    read_until(sizeof all, "error: end\n");
+    ck_assert_str_eq(check_lines(all, &seen), "wsgi-fcgi: error: end\n");
+    ck_assert_uint_eq(seen, put);
+}
+END_TEST
+
+static void *flush(void *unused) {
+    log_last(LOG_LEVEL_WARNING, "the last");
+    log_last(LOG_LEVEL_WARNING, "not the last");
+    return unused;
+}
+
+START_TEST(flush_when_somebody_reads)
+{
+    unsigned long put = 0, seen = 0;
+    pthread_t thread;
+    start_writer();
+    while (put < 100)
+        log_line(put++);
+    pthread_create(&thread, NULL, flush, NULL);
+    read_until(sizeof all, "the last\n");
+    pthread_join(thread, NULL);
+    ck_assert_str_eq(check_lines(all, &seen), "wsgi-fcgi: warning: the last\n");
+    ck_assert_uint_eq(seen, put);
+    log_flush();
+    ck_assert_int_eq(fcntl(reader, F_SETFL, O_NONBLOCK), 0);
+    ck_assert_int_eq(read(reader, all, 1), -1);
+}
+END_TEST
+
+/* Ends all the same. */
+START_TEST(flush_when_nobody_reads)
+{
+    start_writer();
+    for (unsigned long i = 0; i < 100; i++)
+        log_line(i);
+    errno = ENOTTY;
+    log_flush();
+    log_last(LOG_LEVEL_WARNING, "the last");
+    ck_assert_int_eq(errno, ENOTTY);
+    read_until(sizeof all, "the last\n");
+}
+END_TEST
+
+static pid_t clone_raw(void) {
+    return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+START_TEST(forked)
+{
+    unsigned long put = 0, seen = 0;
+    int fds[2], status;
+    start_writer();
+    while (put < 100)
+        log_line(put++);
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+    pid_t pid = _i ? clone_raw() : fork();
+    if (!pid) {
+        use_stderr(fds[1]);
+        log_error("child");
+        log_text("its text", 8);
+        log_flush();
+        log_last(LOG_LEVEL_ERROR, "its last");
+        exit(7);
+    }
+    close(fds[1]);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    ssize_t n = read(fds[0], packet, sizeof packet - 1);
+    packet[n < 0 ? 0 : n] = '\0';
+    ck_assert_str_eq(packet, "wsgi-fcgi: error: child\nits text\nwsgi-fcgi: error: its last\n");
+    log_error("end");
+    read_until(sizeof all, "error: end\n");
+    ck_assert_str_eq(check_lines(all, &seen), "wsgi-fcgi: error: end\n");
+    ck_assert_uint_eq(seen, put);
+}
+END_TEST
+
+/* Who logs when nobody reads, and ends by exit(3), is not held up. */
+START_TEST(without_a_writer)
+{
+    use_pipe(0);
+    log_last(LOG_LEVEL_WARNING, "there is room");
+    read_until(sizeof all, "\n");
+    ck_assert_str_eq(all, "wsgi-fcgi: warning: there is room\n");
+    ck_assert_int_eq(write(STDERR_FILENO, packet, 4096), 4096);
+    log_last(LOG_LEVEL_WARNING, "there is none");
+    ck_assert_int_eq(read(reader, all, sizeof all), 4096);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("log");
     TCase *tc = tcase_create("log");
@@ -496,6 +769,21 @@ int main(void) {
     tcase_add_loop_test(tc, dates, 0, COUNT(times));
     tcase_add_loop_test(tc, not_the_journal, 0, COUNT(no_journal));
     tcase_add_test(tc, journal_form);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("writer");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, around_the_ring);
+    tcase_add_test(tc, lost_lines_are_told);
+    tcase_add_test(tc, threads_at_once);
+    tcase_add_test(tc, no_room_at_all);
+    tcase_add_test(tc, text_without_room);
+    tcase_add_test(tc, write_error);
+    tcase_add_test(tc, does_not_block);
+    tcase_add_test(tc, flush_when_somebody_reads);
+    tcase_add_test(tc, flush_when_nobody_reads);
+    tcase_add_loop_test(tc, forked, 0, 2);
+    tcase_add_test(tc, without_a_writer);
     suite_add_tcase(suite, tc);
     tc = tcase_create("escape");
     tcase_add_loop_test(tc, escape, 0, COUNT(escapes));

@@ -1,0 +1,329 @@
+#include "config.h"
+
+#include "base/log_writer.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    NOTE_MAX = 512,        /* bytes of the line about lost lines, and of a last line */
+    FLUSH_NS = 1000000000, /* that an end waits for the reader of the log */
+    FLUSH_LOOK_NS = 200000 /* between looks meanwhile */
+};
+
+/* Lines for the writer, each with its line feed. `head` and `tail` count bytes from the beginning: those from tail to head
+ * are in the ring, the one at `base` at its start. Whoever adds some has the lock, and moves the head behind them; the writer
+ * moves the tail and takes no lock, so that it gets on whatever a thread was doing when a signal stopped it for ever. The
+ * base moves when nothing is in the ring, by which most of it is never touched when the log is read. */
+static char ring[LOG_RING_SIZE];
+static atomic_size_t head, tail;
+static size_t base;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Lines that found no room. As long as there are any the ring takes no other line: theirs would be the wrong place. */
+static atomic_ulong lost;
+
+/* The last line, when its length is not 0. */
+static char last[NOTE_MAX];
+static atomic_size_t last_len;
+static atomic_flag last_taken = ATOMIC_FLAG_INIT;
+
+/* The writer: sleeps, or is about to, unless it finds something to do. */
+static atomic_bool sleeping;
+static sem_t wake;
+static _Atomic pid_t writer_pid; /* the process that has one; 0: none */
+static log_writer_note_cb *write_note;
+
+/* Those that could not be written since the last one that was. The writer's own. */
+static unsigned long failed;
+static int failed_error;
+static bool torn; /* what was written ends within a line */
+
+static unsigned long count_lines(const char *text, size_t len) {
+    unsigned long count = 0;
+    for (const char *end = text + len, *p; text < end && (p = memchr(text, '\n', (size_t)(end - text))); text = p + 1)
+        count++;
+    return count;
+}
+
+static void skip(struct iovec **iov, int *n, size_t written) {
+    while (*n > 0 && written >= (*iov)->iov_len) {
+        written -= (*iov)->iov_len;
+        ++*iov;
+        --*n;
+    }
+    if (*n > 0) {
+        (*iov)->iov_base = (char *)(*iov)->iov_base + written;
+        (*iov)->iov_len -= written;
+    }
+}
+
+/* Writes all of it, in one call unless the kernel takes less, and changes `iov`. `wait`: also when the descriptor is set not
+ * to block. Returns how many bytes were written: when it is not all, errno says why. */
+static size_t write_all(struct iovec *iov, int n, bool wait) {
+    size_t sum = 0;
+    while (n > 0) {
+        ssize_t written = writev(STDERR_FILENO, iov, n);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0 && errno == EAGAIN && wait) {
+            poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, -1);
+            continue;
+        }
+        if (!written)
+            errno = EIO;
+        if (written <= 0)
+            break;
+        sum += (size_t)written;
+        skip(&iov, &n, (size_t)written);
+    }
+    return sum;
+}
+
+static struct iovec piece_of(const char *text, size_t len) {
+    struct iovec piece = {.iov_len = len};
+    memcpy(&piece.iov_base, &text, sizeof text); /* it is not const, whatever writev(2) promises */
+    return piece;
+}
+
+static bool has_writer(void) {
+    pid_t pid = atomic_load_explicit(&writer_pid, memory_order_relaxed);
+    return pid && pid == getpid(); /* a child may have been made by a system call of somebody's own */
+}
+
+/* The writer's side. */
+
+static bool has_work(void) {
+    return atomic_load(&head) != atomic_load(&tail) || atomic_load(&lost) || atomic_load(&last_len);
+}
+
+static void wake_writer(void) {
+    if (atomic_exchange(&sleeping, false))
+        sem_post(&wake);
+}
+
+static void wait_for_work(void) {
+    atomic_store(&sleeping, true);
+    if (has_work() && atomic_exchange(&sleeping, false))
+        return;
+    while (sem_wait(&wake))
+        continue;
+}
+
+/* Lines of the writer's own. Returns whether it is written whole. */
+static bool write_own(const char *text, size_t len) {
+    struct iovec iov = piece_of(text, len);
+    size_t written = write_all(&iov, 1, true);
+    if (written == len)
+        return true;
+    failed_error = errno;
+    torn |= written > 0;
+    return false;
+}
+
+static bool write_lost(unsigned long lines, int error) {
+    char note[1 + NOTE_MAX] = "\n";
+    size_t len = write_note(note + 1, NOTE_MAX, lines, error);
+    return torn ? write_own(note, len + 1) : write_own(note + 1, len);
+}
+
+/* Says first what could not be written before. Returns whether something can be written now. */
+static bool tell_failed(void) {
+    if (failed && !write_lost(failed, failed_error))
+        return false;
+    failed = 0;
+    torn = false;
+    return true;
+}
+
+static size_t index_of(size_t position) {
+    return (position - base) % LOG_RING_SIZE;
+}
+
+static char at(size_t position) {
+    return ring[index_of(position)];
+}
+
+/* How much to write at a time: as many lines as a pipe takes in one piece (PIPE_BUF of write(2)), or a longer one. */
+static size_t batch(size_t from, size_t to) {
+    size_t most = to - from < PIPE_BUF ? to - from : PIPE_BUF, n = most;
+    while (n && at(from + n - 1) != '\n')
+        n--;
+    if (n)
+        return n;
+    for (n = most; at(from + n) != '\n'; n++)
+        continue;
+    return n + 1;
+}
+
+static void write_batch(void) {
+    size_t from = atomic_load(&tail), n = batch(from, atomic_load(&head)), written = 0;
+    size_t start = index_of(from), straight = n < LOG_RING_SIZE - start ? n : LOG_RING_SIZE - start;
+    struct iovec iov[2] = {{.iov_base = ring + start, .iov_len = straight},
+                           {.iov_base = ring, .iov_len = n - straight}};
+    if (tell_failed()) {
+        written = write_all(iov, n > straight ? 2 : 1, true);
+        if (written < n) {
+            failed_error = errno;
+            torn = written && at(from + written - 1) != '\n';
+        }
+    }
+    for (size_t i = written; i < n; i++)
+        failed += at(from + i) == '\n';
+    atomic_store(&tail, from + n);
+}
+
+/* Those that found no room. Before the ring takes others: what is put from now on comes behind this. */
+static void tell_lost(void) {
+    unsigned long lines = atomic_exchange(&lost, 0);
+    if (!tell_failed() || !write_lost(lines, 0))
+        failed += lines;
+}
+
+static void write_last(void) {
+    if (tell_failed())
+        write_own(last, atomic_load(&last_len));
+    atomic_store(&last_len, 0);
+}
+
+static void *writer_main(void *unused) {
+    for (;;) {
+        bool any_lost = atomic_load(&lost); /* first: if so, the head stays where it is */
+        if (atomic_load(&head) != atomic_load(&tail))
+            write_batch();
+        else if (any_lost)
+            tell_lost();
+        else if (atomic_load(&last_len))
+            write_last();
+        else
+            wait_for_work();
+    }
+    return unused;
+}
+
+static void forked_cb(void) {
+    atomic_store(&writer_pid, 0);
+}
+
+int log_writer_start(log_writer_note_cb *note) {
+    sigset_t all, mask;
+    pthread_t thread;
+    write_note = note;
+    sem_init(&wake, 0, 0);
+    int error = pthread_atfork(NULL, NULL, forked_cb);
+    /* Of a terminal or a pipe it takes no signal either: SIGTTOU, SIGPIPE. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &mask);
+    if (!error)
+        error = pthread_create(&thread, NULL, writer_main, NULL);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    if (error) {
+        errno = error;
+        return -1;
+    }
+    pthread_setname_np(thread, "wsgi-fcgi-log");
+    pthread_detach(thread);
+    atomic_store(&writer_pid, getpid());
+    return 0;
+}
+
+/* The others' side. */
+
+/* Returns the position behind it. */
+static size_t place(size_t to, const char *text, size_t len) {
+    size_t start = index_of(to), straight = len < LOG_RING_SIZE - start ? len : LOG_RING_SIZE - start;
+    memcpy(ring + start, text, straight);
+    memcpy(ring, text + straight, len - straight);
+    return to + len;
+}
+
+/* The first line alone has no room in all of the ring, or nearly: its beginning goes in. Returns how much of the text is
+ * dealt with. */
+static size_t place_cut(size_t to, const char *text, size_t len, size_t room) {
+    static const char rest[] = "... (the rest of this line is left out)\n";
+    size_t keep = room - (sizeof rest - 1);
+    while (keep && ((unsigned char)text[keep] & 0xc0) == 0x80) /* not within a character of UTF-8 */
+        keep--;
+    atomic_store(&head, place(place(to, text, keep), rest, sizeof rest - 1));
+    const char *next = memchr(text + keep, '\n', len - keep);
+    return next ? (size_t)(next - text) + 1 : len;
+}
+
+/* The lines that have room, of a text that has none as a whole; the others are lost. */
+static void place_lines(size_t to, const char *text, size_t len, bool feed, size_t room) {
+    const char *end = memrchr(text, '\n', room < len ? room : len);
+    size_t done = end ? (size_t)(end - text) + 1 : 0;
+    if (done)
+        atomic_store(&head, place(to, text, done));
+    else if (room > LOG_RING_SIZE / 2)
+        done = place_cut(to, text, len, room);
+    atomic_fetch_add(&lost, count_lines(text + done, len - done) + (feed && done < len));
+}
+
+static void put(const char *text, size_t len, bool feed) {
+    size_t to = atomic_load(&head), room = LOG_RING_SIZE - (to - atomic_load(&tail));
+    if (room == LOG_RING_SIZE)
+        base = to;
+    if (atomic_load(&lost)) {
+        atomic_fetch_add(&lost, count_lines(text, len) + feed);
+    } else if (len + feed > room) {
+        place_lines(to, text, len, feed, room);
+    } else {
+        to = place(to, text, len);
+        atomic_store(&head, feed ? place(to, "\n", 1) : to);
+    }
+}
+
+void log_writer_put(const char *text, size_t len, bool feed) {
+    if (has_writer()) {
+        pthread_mutex_lock(&lock);
+        put(text, len, feed);
+        pthread_mutex_unlock(&lock);
+        wake_writer();
+        return;
+    }
+    /* What cannot be written is lost: there is no better place to complain. */
+    struct iovec iov[2] = {piece_of(text, len), piece_of("\n", 1)};
+    write_all(iov, feed ? 2 : 1, false);
+}
+
+void log_writer_put_last(const char *line, size_t len) {
+    if (!has_writer()) {
+        struct pollfd errors = {.fd = STDERR_FILENO, .events = POLLOUT};
+        struct iovec iov = piece_of(line, len);
+        if (poll(&errors, 1, 0) > 0)
+            write_all(&iov, 1, false);
+        return;
+    }
+    if (!atomic_flag_test_and_set(&last_taken)) {
+        len = len < sizeof last ? len : sizeof last;
+        memcpy(last, line, len);
+        atomic_store(&last_len, len);
+        wake_writer();
+    }
+    log_writer_flush();
+}
+
+static bool is_settled(void) {
+    return atomic_load(&sleeping) && !has_work();
+}
+
+void log_writer_flush(void) {
+    if (!has_writer())
+        return;
+    uint64_t end = clock_ns() + FLUSH_NS;
+    while (!is_settled() && clock_ns() < end)
+        nanosleep(&(struct timespec){.tv_nsec = FLUSH_LOOK_NS}, NULL);
+}
