@@ -179,10 +179,14 @@ static size_t note_lost(char *out, size_t size, unsigned long lost, int error) {
     return len + (size_t)n < size ? len + (size_t)n : size;
 }
 
+static void exit_cb(void) {
+    log_flush();
+}
+
 int log_start_writer(void) {
     if (log_writer_start(note_lost))
         return -1;
-    (void)atexit(log_flush); /* whoever calls exit(3); should there be no room, the last lines may be lost */
+    (void)atexit(exit_cb); /* whoever calls exit(3); should there be no room, the last lines may be lost */
     return 0;
 }
 
@@ -196,10 +200,11 @@ void log_last(enum log_level level, const char *text) {
     errno = error;
 }
 
-void log_flush(void) {
+bool log_flush(void) {
     int error = errno;
-    log_writer_flush();
+    bool all = log_writer_flush();
     errno = error;
+    return all;
 }
 
 bool log_limit_due(struct log_limit *limit, char more[static LOG_MORE_SIZE]) {

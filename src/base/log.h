@@ -38,13 +38,14 @@ void log_init(void);
 int log_start_writer(void);
 
 /* Waits until what was logged is written, for at most a second: nobody may be reading it. For who ends the process, which
- * would else take along what the writer has not yet written. Async-signal-safe. errno is preserved. */
-void log_flush(void);
+ * would else take along what the writer has not yet written. Returns whether all is. Async-signal-safe. errno is
+ * preserved. */
+bool log_flush(void);
 
 /* The same, behind a line of at most LOG_LAST_MAX bytes that says why the process ends now; longer ones are cut. Only the
  * first such line of a process is written, and it may be lost when nobody reads the log. Async-signal-safe. errno is
  * preserved. */
-enum { LOG_LAST_MAX = 400 };
+enum { LOG_LAST_MAX = 900 };
 void log_last(enum log_level level, const char *text);
 
 /* Writes one line; a line longer than 2,000 bytes is cut between two characters and ends in "...". errno is preserved. */

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 enum {
-    NOTE_MAX = 512,        /* bytes of the line about lost lines, and of a last line */
     FLUSH_NS = 1000000000, /* that an end waits for the reader of the log */
     FLUSH_LOOK_NS = 200000 /* between looks meanwhile */
 };
@@ -36,7 +35,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_ulong lost;
 
 /* The last line, when its length is not 0. */
-static char last[NOTE_MAX];
+static char last[LOG_OWN_MAX];
 static atomic_size_t last_len;
 static atomic_flag last_taken = ATOMIC_FLAG_INIT;
 
@@ -134,8 +133,8 @@ static bool write_own(const char *text, size_t len) {
 }
 
 static bool write_lost(unsigned long lines, int error) {
-    char note[1 + NOTE_MAX] = "\n";
-    size_t len = write_note(note + 1, NOTE_MAX, lines, error);
+    char note[1 + LOG_OWN_MAX] = "\n";
+    size_t len = write_note(note + 1, LOG_OWN_MAX, lines, error);
     return torn ? write_own(note, len + 1) : write_own(note + 1, len);
 }
 
@@ -320,10 +319,12 @@ static bool is_settled(void) {
     return atomic_load(&sleeping) && !has_work();
 }
 
-void log_writer_flush(void) {
+bool log_writer_flush(void) {
     if (!has_writer())
-        return;
+        return true;
     uint64_t end = clock_ns() + FLUSH_NS;
-    while (!is_settled() && clock_ns() < end)
+    bool settled;
+    while (!(settled = is_settled()) && clock_ns() < end)
         nanosleep(&(struct timespec){.tv_nsec = FLUSH_LOOK_NS}, NULL);
+    return settled;
 }

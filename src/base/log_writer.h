@@ -14,7 +14,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LOG_RING_SIZE = 1024 * 1024 }; /* bytes */
+enum {
+    LOG_RING_SIZE = 1024 * 1024, /* bytes */
+    LOG_OWN_MAX = 1024           /* bytes of the line about lost lines, and of a last line */
+};
 
 /* Writes the line about `lost` lines, with its line feed, to `out`. `error`: why they could not be written (errno), or 0
  * when nobody read the log. Returns its length, which is at most `size`. Called on the writer's thread. */
@@ -26,11 +29,13 @@ int log_writer_start(log_writer_note_cb *note);
 /* Writes whole lines; `feed` says that the line feed of the last one is missing, and to be added. Any thread. */
 void log_writer_put(const char *text, size_t len, bool feed);
 
-/* The last line of somebody who is about to end the process: written when all before it is, by whoever writes, and lost
- * when nobody reads. Only the first one of a process is. Waits like log_writer_flush. Async-signal-safe. */
+/* The last line, of at most LOG_OWN_MAX bytes, of somebody who is about to end the process: written when all before it is,
+ * by whoever writes, and lost when nobody reads. Only the first one of a process is. Waits like log_writer_flush.
+ * Async-signal-safe. */
 void log_writer_put_last(const char *line, size_t len);
 
-/* Waits until all that was put is written, for at most a second: nobody may be reading. Async-signal-safe. */
-void log_writer_flush(void);
+/* Waits until all that was put is written, for at most a second: nobody may be reading. Returns whether it is.
+ * Async-signal-safe. */
+bool log_writer_flush(void);
 
 #endif

@@ -13,6 +13,7 @@
 #include "net/lane.h"
 #include "net/loop.h"
 #include "net/peer.h"
+#include "process/crash.h"
 #include "process/signals.h"
 #include "python/child.h"
 #include "python/interp.h"
@@ -418,6 +419,7 @@ static int run(struct server *server) {
         log_error("cannot start a thread: %s", strerror(errno));
         return EX_OSERR;
     }
+    crash_install();
     log_ready(server);
     descriptors_watch(signals_unlink_sockets);
     pysignal_release_gil();

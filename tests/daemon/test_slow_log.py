@@ -81,11 +81,11 @@ def reader(request, tmp_path):
 
 @pytest.fixture
 def serve(start, reader, tmp_path):
-    def serve(app, *args):
+    def serve(app, *args, **env):
         socket = str(tmp_path / "socket")
         return start(None, socket=socket, command=[
             "sh", "-c", 'exec "$@" 2>"$READER"', "sh", daemons.binary(), "-s", socket, *args, app],
-            env={"READER": reader.path})
+            env={"READER": reader.path, **env})
     return serve
 
 
@@ -171,6 +171,38 @@ def test_lost_descriptor(serve, reader):
         connection.send(request(params("/close-all")))
         server.expect_status = EX_IOERR
         assert server.wait_exit() == EX_IOERR
+
+
+# So that the sanitizers leave it to faulthandler.
+CRASHES = {"PYTHONFAULTHANDLER": "1", **{name: os.environ.get(name, "") + ":handle_segv=0"
+                                         for name in ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS")}}
+
+
+def crash(server, how, reads=lambda: None):
+    with server.connect() as connection:
+        connection.send(request(params("/crashes", query="how=" + how)))
+        server.expect_status = -(signal.SIGABRT if how == "abort" else signal.SIGSEGV)
+        until(lambda: reads() or server.process.poll() is not None, "the end")
+        assert server.wait_exit() == server.expect_status
+    os.unlink(server.address)
+
+
+@pytest.mark.parametrize("how", ["abort", "fault"])
+def test_crash_when_nobody_reads(serve, reader, how):
+    """The process does not wait with a traceback."""
+    server = serve("faultapp", **CRASHES)
+    reader.read()
+    reader.stop()
+    crash(server, how)
+
+
+@pytest.mark.parametrize("how", ["abort", "fault"])
+def test_crash_when_somebody_reads(serve, reader, how):
+    """What was logged is there, and then the traceback."""
+    server = serve("faultapp", **CRASHES)
+    crash(server, how, lambda: reader.read() and None)
+    assert re.search(rb"before the crash\n(?s:.*)Fatal Python error: %s" %
+                     (b"Aborted" if how == "abort" else b"Segmentation fault"), reader.read().replace(b"\r", b""))
 
 
 def test_all_is_written_before_the_end(server, reader):

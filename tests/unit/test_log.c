@@ -683,7 +683,7 @@ START_TEST(flush_when_somebody_reads)
     pthread_join(thread, NULL);
     ck_assert_str_eq(check_lines(all, &seen), "wsgi-fcgi: warning: the last\n");
     ck_assert_uint_eq(seen, put);
-    log_flush();
+    ck_assert(log_flush());
     ck_assert_int_eq(fcntl(reader, F_SETFL, O_NONBLOCK), 0);
     ck_assert_int_eq(read(reader, all, 1), -1);
 }
@@ -696,7 +696,7 @@ START_TEST(flush_when_nobody_reads)
     for (unsigned long i = 0; i < 100; i++)
         log_line(i);
     errno = ENOTTY;
-    log_flush();
+    ck_assert(!log_flush());
     log_last(LOG_LEVEL_WARNING, "the last");
     ck_assert_int_eq(errno, ENOTTY);
     read_until(sizeof all, "the last\n");
@@ -722,7 +722,7 @@ START_TEST(forked)
         log_text("its text", 8);
         log_flush();
         log_last(LOG_LEVEL_ERROR, "its last");
-        exit(7);
+        _exit(7);
     }
     close(fds[1]);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -737,7 +737,7 @@ START_TEST(forked)
 }
 END_TEST
 
-/* Who logs when nobody reads, and ends by exit(3), is not held up. */
+/* The line of somebody who is about to end is none for which he waits. */
 START_TEST(without_a_writer)
 {
     use_pipe(0);

@@ -2,6 +2,7 @@
 import ctypes
 import gzip
 import hashlib
+import os
 import queue
 import tempfile
 import threading
@@ -219,6 +220,14 @@ def says(environ, start_response, query):
     said = environ["wsgi.input"].read().decode() if "from" in query else query["text"]
     environ["wsgi.errors"].write(said)
     return text(start_response, b"said\n")
+
+
+@route
+def crashes(environ, start_response, query):
+    environ["wsgi.errors"].write("before the crash\n")
+    if query["how"] == "abort":
+        os.abort()
+    ctypes.string_at(0)
 
 
 @route
