@@ -11,7 +11,7 @@
 #include "net/address.h"
 #include "net/lane.h"
 #include "net/loop.h"
-#include "net/peer.h"
+#include "process/listen.h"
 #include "process/signals.h"
 #include "python/child.h"
 #include "python/interp.h"
@@ -112,35 +112,6 @@ static int check_directories(const struct options *o, char cwd[static PATH_MAX])
     return 0;
 }
 
-static bool is_inherited(const char *address) {
-    return !strncmp(address, "fd:", 3);
-}
-
-static int check_address(const char *option, const char *address) {
-    char reason[ADDRESS_REASON_SIZE];
-    struct address *list;
-    size_t count;
-    int status = address_parse(address, &list, &count, reason);
-    if (status)
-        log_error("%s %s: %s", option, address, reason);
-    else
-        free(list);
-    return status;
-}
-
-static int check_addresses(const struct options *o) {
-    int status = 0;
-    for (size_t i = 0; i < o->sockets.count && !status; i++)
-        status = check_address("--socket", o->sockets.items[i]);
-    for (size_t i = 0; i < o->http.count && !status; i++)
-        status = check_address("--http", o->http.items[i]);
-    if (!status && o->proxy_protocol && !o->forwarded_allow.count) {
-        log_error("--proxy-protocol: name the proxies that speak it with --forwarded-allow");
-        status = EX_USAGE;
-    }
-    return status;
-}
-
 static int read_access(const struct options *o, struct access *rules) {
     struct access_settings settings = {
         .allow = o->allow.items,
@@ -152,45 +123,6 @@ static int read_access(const struct options *o, struct access *rules) {
         .ngroups = o->allow_gid.count,
     };
     return access_init(rules, &settings);
-}
-
-/* Opens the addresses of a list that are, or are not, sockets of the parent process. */
-static int open_list(const struct options *o, const struct options_list *addresses, enum listener_protocol protocol,
-                     bool inherited, struct listener_set *set) {
-    struct listener_settings settings = {.mode = o->socket_mode,
-                                         .owner = o->socket_owner,
-                                         .group = o->socket_group,
-                                         .backlog = o->backlog,
-                                         .protocol = protocol};
-    int status = 0;
-    for (size_t i = 0; i < addresses->count && !status; i++) {
-        if (is_inherited(addresses->items[i]) == inherited)
-            status = listener_open(set, addresses->items[i], &settings);
-    }
-    return status;
-}
-
-/* Sockets of a parent process are taken before Python runs, so that no program the application starts inherits them. */
-static int open_inherited(const struct options *o, struct listener_set *set) {
-    if (!o->sockets.count && !o->http.count && listener_stdin_is_socket())
-        return listener_open_stdin(set);
-    if (!o->sockets.count && !o->http.count && !o->check) {
-        log_error("no socket to listen on: give one with --socket, such as -s /run/app.sock (descriptor 0 is not a "
-                  "listening socket)");
-        return EX_USAGE;
-    }
-    int status = open_list(o, &o->sockets, LISTENER_FASTCGI, true, set);
-    return status ? status : open_list(o, &o->http, LISTENER_HTTP, true, set);
-}
-
-/* The others are made when the application is loaded: who can connect gets an answer. */
-static int open_others(const struct options *o, struct listener_set *set) {
-    int status = open_list(o, &o->sockets, LISTENER_FASTCGI, false, set);
-    if (!status)
-        status = open_list(o, &o->http, LISTENER_HTTP, false, set);
-    for (size_t i = 0; i < set->count && !status; i++)
-        listener_warn_web_user(&set->items[i]);
-    return status;
 }
 
 /* Serving. */
@@ -355,7 +287,6 @@ static int run(struct server *server) {
     struct sched *sched = lane_sched(server->lane);
     log_ready(server);
     log_start_service();
-    descriptors_watch(signals_unlink_sockets);
     pysignal_release_gil();
     if (lane_start(server->lane)) {
         log_error("cannot start a thread: %s", strerror(errno));
@@ -390,7 +321,14 @@ static unsigned errors_destinations(const struct options *o) {
            (o->app_stderr & OPTION_STDERR_FASTCGI ? WSGI_ERRORS_PEER : 0);
 }
 
-static int load(const struct options *o, char *const *argv, const char *cwd) {
+/* Whoever waits to be accepted learns now that nobody will answer, and not when Python has ended. */
+static void close_sockets(struct server *server) {
+    for (size_t i = 0; i < server->listeners.count; i++)
+        listener_stop(&server->listeners.items[i]);
+}
+
+static int load(struct server *server, char *const *argv, const char *cwd) {
+    const struct options *o = server->o;
     const char *environment = getenv("VIRTUAL_ENV");
     bool venv_from_env = o->venv && environment && !strcmp(from_start(environment), o->venv);
     struct interp_config config = {
@@ -405,7 +343,12 @@ static int load(const struct options *o, char *const *argv, const char *cwd) {
     if (status)
         return status;
     status = wsgi_init(o->application, o->threads > 1, errors_destinations(o));
-    return status ? end_python(status) : 0;
+    descriptors_check();
+    if (!status)
+        return 0;
+    descriptors_watch(NULL);
+    close_sockets(server);
+    return end_python(status);
 }
 
 static int print_check(const struct options *o, const char *cwd) {
@@ -421,35 +364,15 @@ static int print_check(const struct options *o, const char *cwd) {
     return flush_output();
 }
 
-/* Of what was given, that which has no effect. */
-static void warn(const struct server *server) {
-    const struct listener_set *set = &server->listeners;
-    unsigned have = server->o->forwarded_allow.count ? 1u << OPTION_NEEDS_FORWARDED : 0;
-    for (size_t i = 0; i < set->count; i++) {
-        const struct listener *l = &set->items[i];
-        have |= 1u << (l->is_unix ? OPTION_NEEDS_UNIX : OPTION_NEEDS_TCP);
-        have |= 1u << (l->protocol == LISTENER_HTTP ? OPTION_NEEDS_HTTP : OPTION_NEEDS_FASTCGI);
-        have |= l->path ? 1u << OPTION_NEEDS_FILE : 0;
-        have |= l->inherited ? 0 : 1u << OPTION_NEEDS_OWN_SOCKET;
-    }
-    options_warn(server->o, have);
-    access_warn(&server->access, set->items, set->count);
-    peer_warn(&server->forwarded, set->items, set->count);
-}
-
 static int serve_loaded(struct server *server, const char *cwd) {
     if (server->o->check)
         return print_check(server->o, cwd);
-    /* Before there is a socket that clients, and supervisors, can see. */
-    signals_set_sockets(&server->listeners);
     signals_install(pysignal_is_handled(SIGTERM), pysignal_is_handled(SIGINT));
     pysignal_set_wakeup(signals_wake_fd());
-    int status = open_others(server->o, &server->listeners);
-    if (!status)
-        status = make_lane(server);
+    int status = make_lane(server);
     if (status)
         return status;
-    warn(server);
+    listen_warn(server->o, &server->listeners, &server->access, &server->forwarded);
     return run(server);
 }
 
@@ -461,7 +384,7 @@ int serve(struct options *o, char *const *argv) {
     fdtable_prepare(max_connections(o));
     int status = check_directories(o, cwd);
     if (!status)
-        status = check_addresses(o);
+        status = listen_check(o);
     if (!status)
         status = read_access(o, &server.access);
     if (!status)
@@ -471,19 +394,24 @@ int serve(struct options *o, char *const *argv) {
         log_error("cannot make a pipe: %s", strerror(errno));
         status = EX_OSERR;
     }
-    if (!status)
-        status = open_inherited(o, &server.listeners);
     if (!status && !(server.loop = loop_new()))
         status = complain_loop();
+    if (!status) {
+        /* From before there is a file that would be left behind. */
+        signals_set_sockets(&server.listeners);
+        descriptors_watch(signals_unlink_sockets);
+        status = listen_open(o, &server.listeners);
+    }
     if (!status)
-        status = load(o, argv, cwd);
+        status = load(&server, argv, cwd);
     if (!status) {
         status = serve_loaded(&server, cwd);
+        descriptors_watch(NULL); /* atexit functions may close what they like */
         wsgi_fini();
         listener_unlink_all(&server.listeners);
-        signals_set_sockets(NULL);
         status = end_python(status);
     }
+    signals_set_sockets(NULL);
     if (child_is()) /* an atexit function has forked: the threads are its parent's */
         return status;
     lane_free(server.lane);

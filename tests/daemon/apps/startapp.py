@@ -1,0 +1,44 @@
+"""What applications do while they are imported, as `DO` in the environment says; `GATE` is where it reports."""
+import os
+import sys
+import threading
+
+import wsgiapp
+from gateway import knock, visit
+
+application = wsgiapp.application
+
+
+def wait():
+    visit(os.environ["GATE"], "importing")
+
+
+def thread():
+    """That Python waits for at its end."""
+    threading.Thread(target=threading.Event().wait).start()
+
+
+def fail():
+    raise RuntimeError("failed on purpose")
+
+
+def fork():
+    """A child that lives as long as the test wants, and is none of the server's."""
+    pid = os.fork()
+    if not pid:
+        visit(os.environ["GATE"], "child %d" % os.getpid())
+        os._exit(0)
+
+
+def close():
+    """As a library does that makes a daemon."""
+    os.closerange(3, 65536)
+
+
+def tell():
+    print("imported", file=sys.stderr)
+    knock(os.environ["GATE"], "imported").close()
+
+
+for name in os.environ.get("DO", "").split():
+    globals()[name]()
