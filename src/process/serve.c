@@ -339,7 +339,9 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
         .pythonpath = o->pythonpath.items,
         .npythonpath = o->pythonpath.count,
     };
+    signals_begin_python();
     int status = interp_start(&config);
+    signals_begin();
     if (status)
         return status;
     status = wsgi_init(o->application, o->threads > 1, errors_destinations(o));
@@ -399,6 +401,7 @@ int serve(struct options *o, char *const *argv) {
     if (!status) {
         /* From before there is a file that would be left behind. */
         signals_set_sockets(&server.listeners);
+        signals_begin();
         descriptors_watch(signals_unlink_sockets);
         status = listen_open(o, &server.listeners);
     }
