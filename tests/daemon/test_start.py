@@ -1,6 +1,8 @@
 """The start: sockets are there before the application is imported, and clients wait in their backlogs meanwhile."""
+import fcntl
 import os
 import re
+import signal
 import socket
 import threading
 
@@ -121,6 +123,39 @@ def test_import_that_closes_everything(start):
     server = start(APP, wait=False, env={"DO": "close"})
     ends(server, EX_IOERR)
     assert len(re.findall(LOST, server.log())) == 1, server.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_during_the_import(importing, number):
+    server, visitor = importing()
+    client = send(server)
+    server.signal(number)
+    assert client.at_eof()
+    ends(server, 128 + number)
+
+
+def connects(path):
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(path) == 0
+
+
+@pytest.mark.fastcgi
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_between_two_sockets(start, tmp_path, number):
+    """The one that is there goes."""
+    second = tmp_path / "other" / "second.sock"
+    second.parent.mkdir()
+    # Who opens a socket in this directory waits up to two seconds for a turn.
+    lock = os.open(second.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = start(APP, "-s", second, wait=False)
+        until(lambda: connects(server.path), "the first socket", server.log)
+        server.signal(number)
+        ends(server, 128 + number)
+        assert number.name in server.log() and not second.exists()
+    finally:
+        os.close(lock)
 
 
 # --- behind nginx
