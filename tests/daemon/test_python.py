@@ -283,7 +283,7 @@ def test_fault_handler_on_demand(start):
     view(server, "search_path")
     server.signal(signal.SIGUSR1)
     server.wait_log(r"(Current thread|Thread) 0x[0-9a-f]+ .*\(most recent call first\):")
-    assert view(server, "faults") is False
+    assert view(server, "faults") is True
     server.wait_log(r'Timeout \(0:00:00.01\d*\)!\n(.*\n)*.*File ".*pythonapp.py", line \d+ in faults')
 
 
@@ -300,7 +300,7 @@ def recursion(tmp_path_factory):
     return library
 
 
-def crashes(path, function, **more):
+def crashes(path, function, log=daemon.Daemon.log, **more):
     """The server ends by a signal in this request, and faulthandler says in which function."""
     server = daemon.Daemon(APP, **more)
     try:
@@ -309,17 +309,25 @@ def crashes(path, function, **more):
             assert connection.read_response(1).broken
         status = server.wait_exit()
         assert status == -signal.SIGSEGV or (SANITIZED and status != 0)
-        assert re.search(r'Fatal Python error: Segmentation fault\n(.*\n)*.*File ".*pythonapp.py", line \d+ in ' + function,
-                         server.log()), server.log()[-2000:]
+        assert bool(re.search(r'Segmentation fault\n(.*\n)*.*File ".*pythonapp.py", line \d+ in %s' % function,
+                              log(server))) == bool(function), log(server)[-2000:]
     finally:
         server.kill()
 
 
 @pytest.mark.parametrize("enabled", ["start", "view"])
 def test_fault_handler_when_the_stack_runs_over(recursion, enabled):
-    crashes("/overflow", "overflow",
-            env={"EXTENSION": recursion, **({"PYTHONFAULTHANDLER": "1"} if enabled == "start" else {})})
+    crashes("/overflow", "overflow", env={"EXTENSION": recursion, "PYTHONFAULTHANDLER": str(int(enabled == "start"))})
 
 
 def test_fault_handler_at_a_crash():
     crashes("/crash", "crash")
+
+
+def test_fault_handler_of_the_application(tmp_path):
+    faults = tmp_path / "faults"
+    crashes("/crash_into_file", "crash", log=lambda server: faults.read_text(), env={"FAULTS": str(faults)})
+
+
+def test_no_fault_handler():
+    crashes("/crash", "", env={"PYTHONFAULTHANDLER": "0"})
