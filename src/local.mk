@@ -135,6 +135,7 @@ src_libpyapp_a_SOURCES = \
 	src/python/wsgi.c src/python/wsgi.h
 
 src_libprocess_a_SOURCES = \
+	src/process/ends.c src/process/ends.h \
 	src/process/listen.c src/process/listen.h \
 	src/process/serve.c src/process/serve.h \
 	src/process/signals.c src/process/signals.h \

@@ -11,9 +11,11 @@
 #include "net/address.h"
 #include "net/lane.h"
 #include "net/loop.h"
+#include "process/ends.h"
 #include "process/listen.h"
 #include "process/signals.h"
 #include "python/child.h"
+#include "python/end_calls.h"
 #include "python/interp.h"
 #include "python/pysignal.h"
 #include "python/wsgi.h"
@@ -344,6 +346,7 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
     signals_begin();
     if (status)
         return status;
+    end_calls_watch(ends_exit);
     status = wsgi_init(o->application, o->threads > 1, errors_destinations(o));
     descriptors_check();
     if (!status)
@@ -402,6 +405,7 @@ int serve(struct options *o, char *const *argv) {
         /* From before there is a file that would be left behind. */
         signals_set_sockets(&server.listeners);
         signals_begin();
+        ends_install();
         descriptors_watch(signals_unlink_sockets);
         status = listen_open(o, &server.listeners);
     }

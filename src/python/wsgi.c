@@ -556,6 +556,11 @@ void wsgi_run(struct request *r, void *user) {
         PyEval_SaveThread();
 }
 
+char *wsgi_running(char *out, unsigned long size) {
+    const struct request *r = errors_request();
+    return r ? request_text(r, out, size) : NULL;
+}
+
 void wsgi_thread_pause(struct sched_thread *thread, void *user) {
     (void)thread;
     (void)user;

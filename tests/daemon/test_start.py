@@ -158,6 +158,16 @@ def test_signal_between_two_sockets(start, tmp_path, number):
         os.close(lock)
 
 
+@pytest.mark.parametrize("do, status", [("leave", 3), ("daemonize", 0)])
+def test_import_that_ends_the_process(start, do, status):
+    """A parent that leaves its child behind does so as well: the child is no server."""
+    server = start(APP, wait=False, env={"DO": do})
+    ends(server, status)
+    assert "outside of a request: the application ended the process by os._exit(%d)" % status in server.log()
+    if do == "daemonize":
+        server.wait_log("the application forked while it was loaded")
+
+
 # --- behind nginx
 
 class Clients:

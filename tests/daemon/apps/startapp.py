@@ -40,5 +40,14 @@ def tell():
     knock(os.environ["GATE"], "imported").close()
 
 
+def leave():
+    os._exit(3)
+
+
+def daemonize():
+    if os.fork():
+        os._exit(0)
+
+
 for name in os.environ.get("DO", "").split():
     globals()[name]()
