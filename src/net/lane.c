@@ -617,6 +617,10 @@ void lane_count(struct lane *lane, unsigned *connections, unsigned *requests) {
     *requests = atomic_load(&lane->nrequests);
 }
 
+unsigned lane_ended(const struct lane *lane) {
+    return atomic_load(&lane->nended);
+}
+
 void lane_free(struct lane *lane) {
     if (!lane)
         return;

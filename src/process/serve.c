@@ -36,7 +36,8 @@ enum {
     REQUESTS_PER_CONNECTION = 128,
     CONNECTIONS_MAX = 65535, /* unless --max-connections says more */
     FINALIZE_SECONDS = 10,   /* that the interpreter may take to end beyond --graceful-timeout */
-    JOIN_NS = 1000000000     /* for threads that have nothing left to do */
+    JOIN_NS = 1000000000,    /* for threads that have nothing left to do */
+    STATUS_CUT = 79          /* requests were cut off: one more than those of sysexits.h */
 };
 
 static int flush_output(void) {
@@ -136,9 +137,11 @@ struct server {
     struct access_list forwarded;
     struct ev_loop *loop; /* until the lane has it */
     struct lane *lane;
-    unsigned signals; /* for handlers of the application: what signals_drain said */
-    bool exit_wanted; /* by such a handler, */
-    int exit_status;  /* with this status */
+    unsigned signals;       /* for handlers of the application: what signals_drain said */
+    bool exit_wanted;       /* by such a handler, */
+    int exit_status;        /* with this status */
+    uint64_t stop_at;       /* clock_ns when the stop began; 0: not yet */
+    unsigned finished, cut; /* requests since then, and those that were left behind */
 };
 
 /* May wait for the GIL, and with it for the application: not while something else can still be done first. What the
@@ -237,12 +240,16 @@ static int make_lane(struct server *server) {
     return server->lane ? 0 : complain_loop();
 }
 
+static const char *plural(unsigned n) {
+    return n == 1 ? "" : "s";
+}
+
 static void log_ready(const struct server *server) {
     char python[256], application[512];
     interp_describe(python, sizeof python);
     wsgi_describe(application, sizeof application);
-    log_info("wsgi-fcgi %s with %s serves %s, up to %u requests at a time", PACKAGE_VERSION, python, application,
-             server->o->threads);
+    log_info("wsgi-fcgi %s with %s serves %s, up to %u request%s at a time", PACKAGE_VERSION, python, application,
+             server->o->threads, plural(server->o->threads));
     for (size_t i = 0; i < server->listeners.count; i++)
         log_info("listening on %s%s", server->listeners.items[i].text,
                  server->listeners.items[i].protocol == LISTENER_HTTP ? " (HTTP)" : "");
@@ -267,22 +274,38 @@ static const char *stop_reason(const struct server *server) {
 static bool stop(struct server *server) {
     double seconds = server->o->graceful_timeout;
     char shown[ASCII_SECONDS_SIZE];
-    uint64_t deadline = clock_ns() + (uint64_t)(seconds * 1e9);
+    server->stop_at = clock_ns();
+    unsigned before = lane_ended(server->lane);
+    uint64_t deadline = server->stop_at + (uint64_t)(seconds * 1e9);
     unsigned connections, requests;
     ascii_put_seconds(shown, seconds);
     lane_stop(server->lane);
     /* The interpreter may be stuck with the GIL held: an end comes in any case. */
     signals_exit_after((unsigned)seconds + FINALIZE_SECONDS, server->exit_status);
     lane_count(server->lane, &connections, &requests);
-    log_info("stopping (%s): %u requests in work get up to %s seconds", stop_reason(server), requests, shown);
+    log_info("stopping (%s): %u request%s in work, up to %s s to finish", stop_reason(server), requests,
+             plural(requests), shown);
     run_signal_handlers(server);
-    if (!wait_stopped(server, deadline))
+    bool left = wait_stopped(server, deadline);
+    server->finished = lane_ended(server->lane) - before;
+    if (!left)
         return false;
     lane_count(server->lane, &connections, &requests);
-    log_warning("after %s seconds (--graceful-timeout) %u requests and %u connections are left: ending without them",
-                shown, requests, connections);
+    log_warning("after %s s (--graceful-timeout) %u request%s and %u connection%s are left: ending without them", shown,
+                requests, plural(requests), connections, plural(connections));
+    server->cut = requests;
+    if (requests && !server->exit_status)
+        server->exit_status = STATUS_CUT;
     lane_abort(server->lane);
     return wait_stopped(server, clock_ns() + JOIN_NS) > 0;
+}
+
+/* The last line of all, unless Python does not come to an end. */
+static void log_stopped(const struct server *server) {
+    char shown[ASCII_SECONDS_SIZE];
+    ascii_put_seconds(shown, (double)((clock_ns() - server->stop_at) / 10000000) / 100);
+    log_info("stopped after %s s: %u request%s finished, %u cut off", shown, server->finished, plural(server->finished),
+             server->cut);
 }
 
 static int run(struct server *server) {
@@ -305,6 +328,7 @@ static int run(struct server *server) {
         signals_exit_after(FINALIZE_SECONDS, server->exit_status);
         interp_run_atexit();
         listener_unlink_all(&server->listeners);
+        log_stopped(server);
         _exit(server->exit_status);
     }
     return server->exit_status;
@@ -421,6 +445,8 @@ int serve(struct options *o, char *const *argv) {
     signals_set_sockets(NULL);
     if (child_is()) /* an atexit function has forked: the threads are its parent's */
         return status;
+    if (server.stop_at)
+        log_stopped(&server);
     lane_free(server.lane);
     loop_free(server.loop);
     access_fini(&server.access);
