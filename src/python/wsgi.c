@@ -12,6 +12,7 @@
 #include "python/errors.h"
 #include "python/file_wrapper.h"
 #include "python/interp.h"
+#include "python/load_watch.h"
 #include "python/thread.h"
 
 #include <errno.h>
@@ -38,6 +39,7 @@ int wsgi_init(const char *spec, bool multithread, unsigned destinations) {
         log_error("out of memory");
         return EX_OSERR;
     }
+    load_watch_begin(spec);
     application = app_load(spec, &status);
     if (child_is()) {
         log_error(
@@ -45,6 +47,7 @@ int wsgi_init(const char *spec, bool multithread, unsigned destinations) {
             "into the background instead");
         child_end();
     }
+    load_watch_end();
     if (!application)
         return status;
     errors = errors_new();

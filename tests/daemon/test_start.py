@@ -168,6 +168,73 @@ def test_import_that_ends_the_process(start, do, status):
         server.wait_log("the application forked while it was loaded")
 
 
+# --- one that takes long
+
+TAKEN = r"warning: loading startapp has taken %d s so far"
+AT = r"warning: loading startapp: it is at %s, while the module startapp is imported"
+
+
+@pytest.mark.fastcgi
+def test_slow_import(importing):
+    """It is said where it is, again after twice the time, and nothing is left of who has said it."""
+    server, visitor = importing("wait count")
+    place = AT % r"\S*gateway\.py, line \d+, in visit"
+    server.wait_log(TAKEN % 5 + r"[^\n]*\n[^\n]*" + place)
+    server.wait_log(TAKEN % 10 + r"[^\n]*\n[^\n]*" + place)
+    assert "wsgi-fcgi-load" in names_of_threads(server)
+    visitor.release()
+    server.wait_ready()
+    assert "threads: ['MainThread'] 1\n" in server.log()
+    assert re.search(r"info: loading startapp has ended after 1\d s", server.log()), server.log()
+    assert "wsgi-fcgi-load" not in names_of_threads(server)
+
+
+def names_of_threads(server):
+    directory = "/proc/%d/task" % server.pid
+    names = []
+    for number in os.listdir(directory):
+        with open(os.path.join(directory, number, "comm")) as file:
+            names.append(file.read().strip())
+    return names
+
+
+@pytest.mark.fastcgi
+def test_slow_import_that_computes(importing, gate):
+    server, _ = importing("compute")
+    visitor = gate.arrived()
+    server.wait_log(TAKEN % 5 + r"[^\n]*\n[^\n]*" + AT % r"\S*startapp\.py, line \d+, in compute")
+    visitor.release()
+    server.wait_ready()
+
+
+@pytest.mark.fastcgi
+def test_slow_import_that_holds_the_interpreter(importing):
+    """It is not known where that is."""
+    server, visitor = importing("hold")
+    server.wait_log(TAKEN % 5)
+    assert "it is at" not in server.log()
+    visitor.release()
+    server.wait_ready()
+
+
+@pytest.mark.fastcgi
+def test_import_forks_as_a_process_of_one_thread(start, gate):
+    server = start(APP, wait=False, env={"GATE": gate.path, "DO": "wait fork wait"})
+    visitor = gate.arrived()
+    assert "wsgi-fcgi-load" in names_of_threads(server)
+    visitor.release()
+    for visitor in sorted((gate.arrived(), gate.arrived()), key=lambda visitor: visitor.text):
+        if visitor.text == "importing":
+            until(lambda: "wsgi-fcgi-load" not in names_of_threads(server), "one thread", server.log)
+        visitor.release()
+    server.wait_ready()
+
+
+@pytest.mark.fastcgi
+def test_quick_import(start):
+    assert "loading" not in start(APP).log()
+
+
 # --- behind nginx
 
 class Clients:

@@ -1,4 +1,5 @@
 """What applications do while they are imported, as `DO` in the environment says; `GATE` is where it reports."""
+import ctypes
 import os
 import sys
 import threading
@@ -7,6 +8,7 @@ import wsgiapp
 from gateway import knock, visit
 
 application = wsgiapp.application
+going = []
 
 
 def wait():
@@ -38,6 +40,26 @@ def close():
 def tell():
     print("imported", file=sys.stderr)
     knock(os.environ["GATE"], "imported").close()
+
+
+def compute():
+    """Without a call."""
+    knock(os.environ["GATE"], "importing").close()
+    threading.Thread(target=lambda: (visit(os.environ["GATE"], "computing"), going.append(True))).start()
+    while not going:
+        pass
+
+
+def hold():
+    """Waits in C, and keeps the interpreter to itself."""
+    with knock(os.environ["GATE"], "importing") as sock:
+        ctypes.PyDLL(None).recv(sock.fileno(), ctypes.create_string_buffer(1), 1, 0)
+
+
+def count():
+    """What the application can see of threads that are not its own."""
+    threads = [thread.name for thread in threading.enumerate()]
+    print("threads:", threads, len(sys._current_frames()), file=sys.stderr, flush=True)
 
 
 def leave():
