@@ -99,7 +99,7 @@ void fcgi_request_release(struct fcgi_request *q) {
     c->unread |= !q->stdin_read;
     TAILQ_REMOVE(&c->requests, q, link);
     c->nrequests--;
-    lane_count_add(&lane->nrequests, -1);
+    lane_request_ends(lane);
     lane_body_ends(lane, &q->r.body);
     request_reset(&q->r, &lane->body_spares);
     if (lane->fcgi_pool.nrequests < LANE_POOL_MAX) {

@@ -65,7 +65,7 @@ void http_request_release(struct http_request *q) {
     http_pace_ends(q);
     http_request_unhold(q);
     c->q = NULL;
-    lane_count_add(&lane->nrequests, -1);
+    lane_request_ends(lane);
     lane_body_ends(lane, &q->r.body);
     request_reset(&q->r, &lane->body_spares);
     if (lane->http_pool.nrequests < LANE_POOL_MAX) {

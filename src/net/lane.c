@@ -589,7 +589,6 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
         *l = (struct lane_listener){.lane = lane, .listener = &listeners->items[i]};
         ev_io_init(&l->io, accept_cb, l->listener->fd, EV_READ);
         l->io.data = l;
-        descriptors_guard(l->listener->fd, "on which connections are accepted");
     }
     ev_timer_init(&lane->accept_pause, accept_pause_cb, 0., 0.);
     ev_timer_init(&lane->idle_timer, idle_timer_cb, 0., 0.);
@@ -616,6 +615,10 @@ struct sched *lane_sched(struct lane *lane) {
 void lane_count(struct lane *lane, unsigned *connections, unsigned *requests) {
     *connections = atomic_load(&lane->nconns);
     *requests = atomic_load(&lane->nrequests);
+}
+
+unsigned lane_ended(const struct lane *lane) {
+    return atomic_load(&lane->nended);
 }
 
 void lane_free(struct lane *lane) {

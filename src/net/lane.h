@@ -77,6 +77,9 @@ struct sched *lane_sched(struct lane *lane);
 /* Open connections and requests in work, for the log line of a stop that takes too long. Any thread; approximate. */
 void lane_count(struct lane *lane, unsigned *connections, unsigned *requests);
 
+/* How many requests have ended since the beginning, modulo 2^32. Any thread. */
+unsigned lane_ended(const struct lane *lane);
+
 /* Frees it after its scheduler has ended. */
 void lane_free(struct lane *lane);
 

@@ -66,7 +66,8 @@ struct lane {
     struct log_limit drop_limits[DROP_COUNT];
     struct log_limit role_limit, accept_limit, held_limit;
     atomic_uint nconns, nrequests;
-    unsigned nlive; /* connections whose memory is in use */
+    atomic_uint nended; /* requests, since the beginning */
+    unsigned nlive;        /* connections whose memory is in use */
 
     struct cgi_memo memo;
     struct fcgi_pool fcgi_pool;
@@ -93,6 +94,11 @@ static inline ev_tstamp lane_now(const struct lane *lane) {
 /* Only the owner counts, others read: no locked instruction is needed. */
 static inline void lane_count_add(atomic_uint *count, int n) {
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + (unsigned)n, memory_order_relaxed);
+}
+
+static inline void lane_request_ends(struct lane *lane) {
+    lane_count_add(&lane->nrequests, -1);
+    lane_count_add(&lane->nended, 1);
 }
 
 /* Before a body is freed: its file, if it has one, may keep a slow file system busy for some time. */

@@ -45,6 +45,7 @@ static int append(struct listener_set *set, struct listener *l) {
     block->items[count] = *l;
     set->items = block->items;
     set->count = count + 1;
+    descriptors_guard(l->fd, "on which connections are accepted");
     return 0;
 }
 
@@ -335,6 +336,7 @@ void listener_stop(struct listener *l) {
     if (l->fd >= 0)
         descriptors_close(l->fd);
     l->fd = -1;
+    l->pid = 0; /* the file of a later server may have the same number by then */
 }
 
 void listener_close(struct listener *l) {

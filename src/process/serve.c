@@ -7,15 +7,16 @@
 #include "base/descriptors.h"
 #include "base/fdtable.h"
 #include "base/log.h"
-#include "cli/help.h"
 #include "cli/value.h"
 #include "net/address.h"
 #include "net/lane.h"
 #include "net/loop.h"
-#include "net/peer.h"
 #include "process/crash.h"
+#include "process/ends.h"
+#include "process/listen.h"
 #include "process/signals.h"
 #include "python/child.h"
+#include "python/end_calls.h"
 #include "python/interp.h"
 #include "python/pysignal.h"
 #include "python/wsgi.h"
@@ -36,7 +37,8 @@ enum {
     REQUESTS_PER_CONNECTION = 128,
     CONNECTIONS_MAX = 65535, /* unless --max-connections says more */
     FINALIZE_SECONDS = 10,   /* that the interpreter may take to end beyond --graceful-timeout */
-    JOIN_NS = 1000000000     /* for threads that have nothing left to do */
+    JOIN_NS = 1000000000,    /* for threads that have nothing left to do */
+    STATUS_CUT = 79          /* requests were cut off: one more than those of sysexits.h */
 };
 
 static int flush_output(void) {
@@ -172,35 +174,6 @@ static int check_directories(const struct options *o, char cwd[static PATH_MAX])
     return 0;
 }
 
-static bool is_inherited(const char *address) {
-    return !strncmp(address, "fd:", 3);
-}
-
-static int check_address(const char *option, const char *address) {
-    char reason[ADDRESS_REASON_SIZE];
-    struct address *list;
-    size_t count;
-    int status = address_parse(address, &list, &count, reason);
-    if (status)
-        log_error("%s %s: %s", option, address, reason);
-    else
-        free(list);
-    return status;
-}
-
-static int check_addresses(const struct options *o) {
-    int status = 0;
-    for (size_t i = 0; i < o->sockets.count && !status; i++)
-        status = check_address("--socket", o->sockets.items[i]);
-    for (size_t i = 0; i < o->http.count && !status; i++)
-        status = check_address("--http", o->http.items[i]);
-    if (!status && o->proxy_protocol && !o->forwarded_allow.count) {
-        log_error("--proxy-protocol: name the proxies that speak it with --forwarded-allow");
-        status = EX_USAGE;
-    }
-    return status;
-}
-
 static int read_access(const struct options *o, struct access *rules) {
     struct access_settings settings = {
         .allow = o->allow.items,
@@ -214,46 +187,6 @@ static int read_access(const struct options *o, struct access *rules) {
     return access_init(rules, &settings);
 }
 
-/* Opens the addresses of a list that are, or are not, sockets of the parent process. */
-static int open_list(const struct options *o, const struct options_list *addresses, enum listener_protocol protocol,
-                     bool inherited, struct listener_set *set) {
-    struct listener_settings settings = {.mode = o->socket_mode,
-                                         .owner = o->socket_owner,
-                                         .group = o->socket_group,
-                                         .backlog = o->backlog,
-                                         .protocol = protocol};
-    int status = 0;
-    for (size_t i = 0; i < addresses->count && !status; i++) {
-        if (is_inherited(addresses->items[i]) == inherited)
-            status = listener_open(set, addresses->items[i], &settings);
-    }
-    return status;
-}
-
-/* Sockets of a parent process are taken before Python runs, so that no program the application starts inherits them. */
-static int open_inherited(const struct options *o, struct listener_set *set) {
-    if (!o->sockets.count && !o->http.count && listener_stdin_is_socket())
-        return listener_open_stdin(set);
-    if (!o->sockets.count && !o->http.count && !o->check) {
-        help_show_example();
-        log_error("no socket to listen on: give one with %s (descriptor 0 is not a listening socket)",
-                  WSGI_FCGI_HTTP ? "--http, or with --socket for FastCGI" : "--socket");
-        return EX_USAGE;
-    }
-    int status = open_list(o, &o->sockets, LISTENER_FASTCGI, true, set);
-    return status ? status : open_list(o, &o->http, LISTENER_HTTP, true, set);
-}
-
-/* The others are made when the application is loaded: who can connect gets an answer. */
-static int open_others(const struct options *o, struct listener_set *set) {
-    int status = open_list(o, &o->sockets, LISTENER_FASTCGI, false, set);
-    if (!status)
-        status = open_list(o, &o->http, LISTENER_HTTP, false, set);
-    for (size_t i = 0; i < set->count && !status; i++)
-        listener_warn_web_user(&set->items[i]);
-    return status;
-}
-
 /* Serving. */
 
 struct server {
@@ -263,9 +196,11 @@ struct server {
     struct access_list forwarded;
     struct ev_loop *loop; /* until the lane has it */
     struct lane *lane;
-    unsigned signals; /* for handlers of the application: what signals_drain said */
-    bool exit_wanted; /* by such a handler, */
-    int exit_status;  /* with this status */
+    unsigned signals;       /* for handlers of the application: what signals_drain said */
+    bool exit_wanted;       /* by such a handler, */
+    int exit_status;        /* with this status */
+    uint64_t stop_at;       /* clock_ns when the stop began; 0: not yet */
+    unsigned finished, cut; /* requests since then, and those that were left behind */
 };
 
 /* May wait for the GIL, and with it for the application: not while something else can still be done first. What the
@@ -364,13 +299,17 @@ static int make_lane(struct server *server) {
     return server->lane ? 0 : complain_loop();
 }
 
+static const char *plural(unsigned n) {
+    return n == 1 ? "" : "s";
+}
+
 static void log_ready(const struct server *server) {
     char python[256], application[512], whom[ACCESS_TEXT_SIZE];
     const struct listener *list = server->listeners.items;
     interp_describe(python, sizeof python);
     wsgi_describe(application, sizeof application);
-    log_info("wsgi-fcgi %s with %s serves %s, up to %u requests at a time", PACKAGE_VERSION, python, application,
-             server->o->threads);
+    log_info("wsgi-fcgi %s with %s serves %s, up to %u request%s at a time", PACKAGE_VERSION, python, application,
+             server->o->threads, plural(server->o->threads));
     for (size_t i = 0; i < server->listeners.count; i++)
         log_info("listening on %s%s", list[i].text, access_describe(&server->access, &list[i], whom));
 }
@@ -394,22 +333,38 @@ static const char *stop_reason(const struct server *server) {
 static bool stop(struct server *server) {
     double seconds = server->o->graceful_timeout;
     char shown[ASCII_SECONDS_SIZE];
-    uint64_t deadline = clock_ns() + (uint64_t)(seconds * 1e9);
+    server->stop_at = clock_ns();
+    unsigned before = lane_ended(server->lane);
+    uint64_t deadline = server->stop_at + (uint64_t)(seconds * 1e9);
     unsigned connections, requests;
     ascii_put_seconds(shown, seconds);
     lane_stop(server->lane);
     /* The interpreter may be stuck with the GIL held: an end comes in any case. */
     signals_exit_after((unsigned)seconds + FINALIZE_SECONDS, server->exit_status);
     lane_count(server->lane, &connections, &requests);
-    log_info("stopping (%s): %u requests in work get up to %s seconds", stop_reason(server), requests, shown);
+    log_info("stopping (%s): %u request%s in work, up to %s s to finish", stop_reason(server), requests,
+             plural(requests), shown);
     run_signal_handlers(server);
-    if (!wait_stopped(server, deadline))
+    bool left = wait_stopped(server, deadline);
+    server->finished = lane_ended(server->lane) - before;
+    if (!left)
         return false;
     lane_count(server->lane, &connections, &requests);
-    log_warning("after %s seconds (--graceful-timeout) %u requests and %u connections are left: ending without them",
-                shown, requests, connections);
+    log_warning("after %s s (--graceful-timeout) %u request%s and %u connection%s are left: ending without them", shown,
+                requests, plural(requests), connections, plural(connections));
+    server->cut = requests;
+    if (requests && !server->exit_status)
+        server->exit_status = STATUS_CUT;
     lane_abort(server->lane);
     return wait_stopped(server, clock_ns() + JOIN_NS) > 0;
+}
+
+/* The last line of all, unless Python does not come to an end. */
+static void log_stopped(const struct server *server) {
+    char shown[ASCII_SECONDS_SIZE];
+    ascii_put_seconds(shown, (double)((clock_ns() - server->stop_at) / 10000000) / 100);
+    log_info("stopped after %s s: %u request%s finished, %u cut off", shown, server->finished, plural(server->finished),
+             server->cut);
 }
 
 static int run(struct server *server) {
@@ -421,7 +376,6 @@ static int run(struct server *server) {
     }
     crash_install();
     log_ready(server);
-    descriptors_watch(signals_unlink_sockets);
     pysignal_release_gil();
     if (lane_start(server->lane)) { /* the scheduler has said why */
         pysignal_acquire_gil();
@@ -437,6 +391,7 @@ static int run(struct server *server) {
         signals_exit_after(FINALIZE_SECONDS, server->exit_status);
         interp_run_atexit();
         listener_unlink_all(&server->listeners);
+        log_stopped(server);
         log_flush();
         _exit(server->exit_status);
     }
@@ -456,7 +411,14 @@ static unsigned errors_destinations(const struct options *o) {
            (o->app_stderr & OPTION_STDERR_FASTCGI ? WSGI_ERRORS_PEER : 0);
 }
 
-static int load(const struct options *o, char *const *argv, const char *cwd) {
+/* Whoever waits to be accepted learns now that nobody will answer, and not when Python has ended. */
+static void close_sockets(struct server *server) {
+    for (size_t i = 0; i < server->listeners.count; i++)
+        listener_stop(&server->listeners.items[i]);
+}
+
+static int load(struct server *server, char *const *argv, const char *cwd) {
+    const struct options *o = server->o;
     const char *environment = getenv("VIRTUAL_ENV");
     bool venv_from_env = o->venv && environment && !strcmp(from_start(environment), o->venv);
     struct interp_config config = {
@@ -467,11 +429,19 @@ static int load(const struct options *o, char *const *argv, const char *cwd) {
         .pythonpath = o->pythonpath.items,
         .npythonpath = o->pythonpath.count,
     };
+    signals_begin_python();
     int status = interp_start(&config);
+    signals_begin();
     if (status)
         return status;
+    end_calls_watch(ends_exit);
     status = wsgi_init(o->application, start_directory(), o->threads > 1, errors_destinations(o));
-    return status ? end_python(status) : 0;
+    descriptors_check();
+    if (!status)
+        return 0;
+    descriptors_watch(NULL);
+    close_sockets(server);
+    return end_python(status);
 }
 
 static int print_check(const struct options *o, const char *cwd) {
@@ -487,35 +457,15 @@ static int print_check(const struct options *o, const char *cwd) {
     return flush_output();
 }
 
-/* Of what was given, that which has no effect. */
-static void warn(const struct server *server) {
-    const struct listener_set *set = &server->listeners;
-    unsigned have = server->o->forwarded_allow.count ? 1u << OPTION_NEEDS_FORWARDED : 0;
-    for (size_t i = 0; i < set->count; i++) {
-        const struct listener *l = &set->items[i];
-        have |= 1u << (l->is_unix ? OPTION_NEEDS_UNIX : OPTION_NEEDS_TCP);
-        have |= 1u << (l->protocol == LISTENER_HTTP ? OPTION_NEEDS_HTTP : OPTION_NEEDS_FASTCGI);
-        have |= l->path ? 1u << OPTION_NEEDS_FILE : 0;
-        have |= l->inherited ? 0 : 1u << OPTION_NEEDS_OWN_SOCKET;
-    }
-    options_warn(server->o, have);
-    access_warn(&server->access, set->items, set->count);
-    peer_warn(&server->forwarded, set->items, set->count);
-}
-
 static int serve_loaded(struct server *server, const char *cwd) {
     if (server->o->check)
         return print_check(server->o, cwd);
-    /* Before there is a socket that clients, and supervisors, can see. */
-    signals_set_sockets(&server->listeners);
     signals_install(pysignal_is_handled(SIGTERM), pysignal_is_handled(SIGINT));
     pysignal_set_wakeup(signals_wake_fd());
-    int status = open_others(server->o, &server->listeners);
-    if (!status)
-        status = make_lane(server);
+    int status = make_lane(server);
     if (status)
         return status;
-    warn(server);
+    listen_warn(server->o, &server->listeners, &server->access, &server->forwarded);
     return run(server);
 }
 
@@ -529,7 +479,7 @@ int serve(struct options *o, char *const *argv) {
     if (!status)
         status = check_directories(o, cwd);
     if (!status)
-        status = check_addresses(o);
+        status = listen_check(o);
     if (!status)
         status = read_access(o, &server.access);
     if (!status)
@@ -539,21 +489,30 @@ int serve(struct options *o, char *const *argv) {
         log_error("cannot make a pipe: %s", strerror(errno));
         status = EX_OSERR;
     }
-    if (!status)
-        status = open_inherited(o, &server.listeners);
     if (!status && !(server.loop = loop_new()))
         status = complain_loop();
+    if (!status) {
+        /* From before there is a file that would be left behind. */
+        signals_set_sockets(&server.listeners);
+        signals_begin();
+        ends_install();
+        descriptors_watch(signals_unlink_sockets);
+        status = listen_open(o, &server.listeners);
+    }
     if (!status)
-        status = load(o, argv, cwd);
+        status = load(&server, argv, cwd);
     if (!status) {
         status = serve_loaded(&server, cwd);
+        descriptors_watch(NULL); /* atexit functions may close what they like */
         wsgi_fini();
         listener_unlink_all(&server.listeners);
-        signals_set_sockets(NULL);
         status = end_python(status);
     }
+    signals_set_sockets(NULL);
     if (child_is()) /* an atexit function has forked: the threads are its parent's */
         return status;
+    if (server.stop_at)
+        log_stopped(&server);
     lane_free(server.lane);
     loop_free(server.loop);
     access_fini(&server.access);

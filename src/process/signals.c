@@ -107,6 +107,39 @@ void signals_unlink_sockets(void) {
         listener_unlink_all(set);
 }
 
+/* There is nothing to finish yet. A child that the application forks while it is loaded ends as if nobody had done this. */
+static void start_handler(int number) {
+    if (getpid() == server_pid) {
+        log_last(LOG_LEVEL_WARNING, number == SIGTERM ? "SIGTERM came before the application was loaded: ending"
+                                                      : "SIGINT came before the application was loaded: ending");
+        signals_unlink_sockets();
+        _exit(128 + number);
+    }
+    signal(number, SIG_DFL);
+    raise(number); /* is taken when the handler returns */
+}
+
+static bool has_handler(int number, void (*handler)(int)) {
+    struct sigaction now;
+    return !sigaction(number, NULL, &now) && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == handler;
+}
+
+static void exchange_handlers(void (*from)(int), void (*to)(int)) {
+    for (int which = 0; which < 2; which++) {
+        if (has_handler(numbers[which], from))
+            signal(numbers[which], to);
+    }
+}
+
+void signals_begin(void) {
+    server_pid = getpid();
+    exchange_handlers(SIG_DFL, start_handler);
+}
+
+void signals_begin_python(void) {
+    exchange_handlers(start_handler, SIG_DFL);
+}
+
 static void stop_handler(int number, siginfo_t *info, void *context) {
     int error = errno;
     int which = number == SIGINT;
@@ -140,7 +173,7 @@ static void install_stop(int which, bool chained) {
 }
 
 void signals_install(bool chain_term, bool chain_int) {
-    server_pid = getpid();
+    exchange_handlers(start_handler, SIG_DFL);
     install_stop(0, chain_term);
     install_stop(1, chain_int);
 }

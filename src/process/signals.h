@@ -17,6 +17,14 @@ int signals_open(void);
 int signals_wake_fd(void);
 int signals_read_fd(void);
 
+/* From now on SIGTERM and SIGINT, where they would end the process by default, first remove the socket files
+ * (signals_set_sockets) and leave a line; the status is 128 + their number. Until signals_install. May be called again. */
+void signals_begin(void);
+
+/* Python is about to start, and looks at what there is: SIGINT is to raise KeyboardInterrupt from then on, and SIGTERM to
+ * look as it does under python3 (signal.getsignal). Call signals_begin when it has started. */
+void signals_begin_python(void);
+
 /* Takes SIGTERM and SIGINT from now on. The first one that comes from outside, or from the application itself
  * (raise(3), kill(2)), sets signals_stop; another one from outside removes the socket files (signals_set_sockets) and ends
  * the process at once. What `chain_term` and `chain_int` say was installed by the application before is not called until

@@ -32,10 +32,12 @@ static struct end_call {
 };
 enum { KILL, RAISE, EXIT, CALLS };
 static unsigned long main_thread;
+static bool handlers_run;
+static void (*ends_cb)(int status);
 
 /* A handler may fork, and other threads may have reasons of their own. */
 static bool is_handler(void) {
-    return PyThread_get_thread_ident() == main_thread && !child_is();
+    return handlers_run && PyThread_get_thread_ident() == main_thread && !child_is();
 }
 
 /* Whether this process ends when the signal comes. */
@@ -87,6 +89,8 @@ static PyObject *exit_end(PyObject *self, PyObject *const *args, Py_ssize_t narg
                        : nargs == 1;
     if (right && is_handler() && get_int(args[0], &status))
         return end_with(status);
+    if (right && ends_cb && !child_is() && get_int(args[0], &status))
+        ends_cb(status);
     return ((keyword_call *)(void (*)(void))calls[EXIT].original)(self, args, nargs, names);
 }
 
@@ -104,13 +108,22 @@ static int replace(struct end_call *call) {
         PyErr_Format(PyExc_TypeError, "%s.%s is not that of Python", call->module, call->name);
         return -1;
     }
+    if (call->method) /* it is replaced already */
+        return 0;
     call->original = method->ml_meth;
     call->method = method;
     method->ml_meth = call->replacement;
     return 0;
 }
 
+void end_calls_watch(void (*ends)(int status)) {
+    ends_cb = ends;
+    if (replace(&calls[EXIT]))
+        interp_print_error("an end by os._exit() will not be told");
+}
+
 void end_calls_replace(void) {
+    handlers_run = true;
     main_thread = PyThread_get_thread_ident();
     for (size_t i = 0; i < CALLS; i++) {
         if (replace(&calls[i]))
@@ -120,7 +133,10 @@ void end_calls_replace(void) {
 }
 
 void end_calls_put_back(void) {
+    handlers_run = false;
     for (size_t i = 0; i < CALLS; i++) {
+        if (i == EXIT && ends_cb)
+            continue;
         if (calls[i].method)
             calls[i].method->ml_meth = calls[i].original;
         calls[i].method = NULL;

@@ -8,10 +8,16 @@
  * standard library twice), and behind a wrapper. For the main thread alone, and not in a child that it forks: for all
  * others the replacements call what they stand for. Not reached is who calls the C library itself (ctypes).
  *
+ * Everywhere else os._exit ends the process at once, as it does under python3; only that the server hears of it before.
+ *
  * Threads: the main thread, GIL held. No exception is left.
  */
 #ifndef WSGI_FCGI_PYTHON_END_CALLS_H
 #define WSGI_FCGI_PYTHON_END_CALLS_H
+
+/* From now on `ends` is called before os._exit ends the process, with its status. Not in children, nor for handlers of
+ * signals as above. Any thread, GIL held. */
+void end_calls_watch(void (*ends)(int status));
 
 void end_calls_replace(void);
 void end_calls_put_back(void);

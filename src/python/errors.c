@@ -97,6 +97,10 @@ void errors_begin_request(struct request *r) {
     current = r;
 }
 
+struct request *errors_request(void) {
+    return current;
+}
+
 void errors_end_request(void) {
     line_forget_parents();
     if (buf_len(&line)) {

@@ -26,6 +26,9 @@ void errors_set_destinations(unsigned set);
 /* The calling thread runs this request from now on, until errors_end_request. */
 void errors_begin_request(struct request *r);
 
+/* The request that the calling thread runs, or NULL. Async-signal-safe. */
+struct request *errors_request(void);
+
 /* Writes out the calling thread's incomplete line, if there is one. Costs next to nothing when there is none.
  * Any thread, GIL held: it is released while the line is written, which may have to wait. Calls no Python. */
 void errors_end_request(void);

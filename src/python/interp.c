@@ -107,11 +107,18 @@ static PyStatus set_command_line(PyConfig *config, char *const *argv) {
     return status;
 }
 
+/* Python takes every value but an empty one for a yes; here that is the default, and "0" the way to say no. */
+static bool wants_faulthandler(void) {
+    const char *word = getenv("PYTHONFAULTHANDLER");
+    return !word || strcmp(word, "0");
+}
+
 static PyStatus initialize(const struct interp_config *c, const char *program_name) {
     PyConfig config;
     PyConfig_InitPythonConfig(&config);
     config.parse_argv = 0;
     config.install_signal_handlers = 1;
+    config.faulthandler = wants_faulthandler();
     compat_config_gil(&config);
     PyStatus status = PyConfig_SetBytesArgv(&config, 1, c->argv);
     if (!PyStatus_Exception(status))

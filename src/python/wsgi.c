@@ -12,6 +12,7 @@
 #include "python/errors.h"
 #include "python/file_wrapper.h"
 #include "python/interp.h"
+#include "python/load_watch.h"
 #include "python/thread.h"
 
 #include <errno.h>
@@ -38,6 +39,7 @@ int wsgi_init(const char *spec, const char *start, bool multithread, unsigned de
         log_error("out of memory");
         return EX_OSERR;
     }
+    load_watch_begin(spec);
     application = app_load(spec, start, &status);
     if (child_is()) {
         log_error(
@@ -45,6 +47,7 @@ int wsgi_init(const char *spec, const char *start, bool multithread, unsigned de
             "into the background instead");
         child_end();
     }
+    load_watch_end();
     if (!application)
         return status;
     errors = errors_new();
@@ -554,6 +557,11 @@ void wsgi_run(struct request *r, void *user) {
     attached = sched_goes_on(r->thread);
     if (!attached)
         PyEval_SaveThread();
+}
+
+char *wsgi_running(char *out, unsigned long size) {
+    const struct request *r = errors_request();
+    return r ? request_text(r, out, size) : NULL;
 }
 
 void wsgi_thread_pause(struct sched_thread *thread, void *user) {

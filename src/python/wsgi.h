@@ -20,6 +20,10 @@ void wsgi_describe(char *out, unsigned long size);
  * (wsgi_thread_pause); it attaches itself to the interpreter the first time. */
 void wsgi_run(struct request *r, void *user);
 
+/* Names the request that the calling thread runs, such as "GET /path". Returns `out`, or NULL when it runs none. Without or
+ * with the GIL, and within handlers of signals. */
+char *wsgi_running(char *out, unsigned long size);
+
 /* Releases the GIL, which wsgi_run may leave taken for the next call: struct lane_config.thread_pause. */
 void wsgi_thread_pause(struct sched_thread *thread, void *user);
 

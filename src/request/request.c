@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { TEXT_METHOD = 32, TEXT_TARGET = 512 }; /* sizes of the parts of request_text */
+
 void request_init(struct request *r) {
     *r = (struct request){0};
     body_init(&r->body);
@@ -109,9 +111,13 @@ ssize_t request_read(struct request *r, void *out, size_t len) {
 }
 
 char *request_text(const struct request *r, char *out, size_t size) {
-    char method[32], uri[512];
     struct slice target = r->vars.request_uri.n ? r->vars.request_uri : r->vars.path_info[0];
-    snprintf(out, size, "%s %s", log_escape(method, sizeof method, r->vars.method.p, r->vars.method.n),
-             log_escape(uri, sizeof uri, target.p, target.n));
+    log_escape(out, size < TEXT_METHOD ? size : TEXT_METHOD, r->vars.method.p, r->vars.method.n);
+    size_t n = strlen(out);
+    if (n + 1 >= size)
+        return out;
+    out[n++] = ' ';
+    size -= n;
+    log_escape(out + n, size < TEXT_TARGET ? size : TEXT_TARGET, target.p, target.n);
     return out;
 }

@@ -133,7 +133,7 @@ void request_give_up(struct request *r);
  * application started), without the GIL. */
 ssize_t request_read(struct request *r, void *out, size_t len);
 
-/* A line such as "GET /path" for the log, escaped. Returns `out`. */
+/* A line such as "GET /path" for the log, escaped. Returns `out`. Async-signal-safe. */
 char *request_text(const struct request *r, char *out, size_t size);
 
 #endif

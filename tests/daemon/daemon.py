@@ -20,6 +20,9 @@ BAD_LOG = re.compile(r"ERROR: \w+Sanitizer|runtime error:|ERROR: LeakSanitizer|W
                      r"|Fatal Python error|Segmentation fault|stack smashing")
 
 
+STATUS_CUT = 79  # requests were cut off after --graceful-timeout
+
+
 def binary():
     path = os.environ.get("WSGI_FCGI")
     assert path, "set WSGI_FCGI to the path of the wsgi-fcgi binary"
@@ -140,6 +143,11 @@ class Daemon:
     def wait_log(self, pattern):
         """Waits until the log matches; returns the match."""
         return until(lambda: re.search(pattern, self.log()), "%r in the log" % pattern, self.log)
+
+    def wait_cut(self):
+        """The end of a stop that has cut requests off."""
+        self.expect_status = STATUS_CUT
+        assert self.wait_exit() == STATUS_CUT, self.log()
 
     def wait_exit(self):
         try:

@@ -604,7 +604,7 @@ def test_stop_in_time(place, gate, notes):
     assert release.connections[0].at_eof()
     for visitor in release.visitors:
         visitor.release()
-    assert server.wait_exit() == 0
+    server.wait_cut()
     assert notes.read() == []
 
 

@@ -66,5 +66,5 @@ def test_log_has_points_in_its_numbers(start):
     told(server, params("/"))
     server.process.terminate()
     assert server.wait_exit() == 0
-    assert re.search(r"get up to 2\.5 seconds", server.log())
+    assert re.search(r"up to 2\.5 s ", server.log())
     assert re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z wsgi-fcgi\[", server.log(), re.M)

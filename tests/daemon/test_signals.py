@@ -1,6 +1,7 @@
 """How the server ends, and that the application's own signal handling is not disturbed."""
 import json
 import os
+import re
 import signal
 
 import pytest
@@ -86,9 +87,25 @@ def test_graceful_timeout_bounds_the_end(start, gate, stuck):
         gate.arrived()
         server.signal(signal.SIGTERM)
         assert gate.arrived().text == "atexit"
-        assert server.wait_exit() == 0
+        server.wait_cut()
     assert not os.path.exists(server.path)
-    server.wait_log("(?i)graceful")
+    server.wait_log(r"after 1 s \(--graceful-timeout\) 1 request and 1 connection are left")
+    assert re.search(r"stopped after [12](\.\d+)? s: 0 requests finished, 1 cut off$", server.log().strip()), server.log()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_last_line(start, gate, count):
+    """It says what has become of the requests that were in work."""
+    server = started(start, gate)
+    held = [hold(server, gate) for _ in range(count)]
+    server.signal(signal.SIGTERM)
+    server.wait_log(r"stopping \(TERM\): %d request%s in work, up to 30 s to finish" % (count, "s" * (count != 1)))
+    for connection, visitor in held:
+        visitor.release()
+        assert connection.read_response(1).body == b"passed\n"
+    assert server.wait_exit() == 0
+    last = server.log().strip().splitlines()[-1]
+    assert re.search(r"stopped after [\d.]+ s: %d request%s finished, 0 cut off$" % (count, "s" * (count != 1)), last)
 
 
 @pytest.mark.parametrize("first, second", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM),

@@ -1,14 +1,10 @@
 """What the application does at a signal that ends the process, and what it does that is like one."""
-import fcntl
 import json
 import os
 import signal
-import socket
-import subprocess
 
 import pytest
 
-import daemon
 from daemon import until
 from fcgi import params, request
 from test_signals import refuses
@@ -71,58 +67,7 @@ def test_handler_after_graceful_timeout(start, gate):
         gate.arrived()
         server.signal(signal.SIGTERM)
         assert [gate.arrived().text, gate.arrived().text] == ["SIGTERM with 1 in work", "atexit"]
-        assert server.wait_exit() == 0
-
-
-def test_signal_before_the_first_line(tmp_path):
-    """As soon as there is a socket, a signal ends the server as it does later, and the socket file goes."""
-    path = str(tmp_path / "app.sock")
-    read, write = os.pipe()
-    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
-    os.set_blocking(write, False)
-    filled = os.write(write, b"x" * 65536)
-    os.set_blocking(write, True)
-    # An option without effect is told when the sockets are there: nobody reads it, so that the server waits here.
-    server = subprocess.Popen([daemon.binary(), "-s", path, "--allow", "127.0.0.1", APP], cwd=daemon.APPS, stderr=write,
-                              env=daemon.clean_environ())
-    os.close(write)
-    try:
-        until(lambda: connects(path), "the socket to listen")
-        server.send_signal(signal.SIGTERM)
-        with open(read, "rb") as log:
-            text = log.read()[filled:].decode()
-        assert server.wait() == 0, text
-        assert "stopping (TERM)" in text and not os.path.exists(path)
-    finally:
-        server.kill()
-        server.wait()
-
-
-def connects(path):
-    with socket.socket(socket.AF_UNIX) as sock:
-        return sock.connect_ex(path) == 0
-
-
-def test_second_signal_between_two_sockets(tmp_path):
-    """It ends the server at once, and the socket that is there goes as well."""
-    first, second = str(tmp_path / "first.sock"), tmp_path / "other" / "second.sock"
-    second.parent.mkdir()
-    # Who opens a socket in this directory waits up to two seconds for a turn.
-    lock = os.open(second.parent, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    server = subprocess.Popen([daemon.binary(), "-s", first, "-s", str(second), APP], cwd=daemon.APPS,
-                              stderr=subprocess.PIPE, env=daemon.clean_environ(), text=True)
-    try:
-        until(lambda: connects(first), "the socket to listen")
-        server.send_signal(signal.SIGTERM)
-        server.send_signal(signal.SIGINT)
-        text = server.communicate()[1]
-        assert server.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM), text
-        assert not os.path.exists(first) and not second.exists()
-    finally:
-        os.close(lock)
-        server.kill()
-        server.wait()
+        server.wait_cut()
 
 
 def test_timer_of_the_application(start, gate):
@@ -146,7 +91,7 @@ def test_deadline_without_the_timers_of_the_application(start, gate):
         server.signal(signal.SIGTERM)
         until(lambda: refuses(server), "new connections to be refused", server.log)
         visitor.release()
-        assert server.wait_exit() == 0, server.log()
+        server.wait_cut()
     server.wait_log("the interpreter did not end in time: ending without it")
 
 

@@ -1,0 +1,179 @@
+#include "config.h"
+
+#include <Python.h>
+
+#include "python/load_watch.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { FIRST_SECONDS = 5, NAME_SIZE = 256 };
+static const uint64_t SECOND = 1000000000;
+
+static struct watch {
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* by CLOCK_MONOTONIC */
+    bool over;              /* the application is loaded, or not to be, or forks */
+    pthread_t thread;
+    bool started; /* the thread is there, and nobody has joined it */
+    bool telling; /* it may wait for the GIL */
+    bool told;
+    uint64_t began; /* clock_ns */
+    char spec[NAME_SIZE];
+    PyThreadState *main; /* of the main thread */
+} watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* The attribute of an object as printable text; "" when it has none, or none that is a str. */
+static const char *put_attr(PyObject *object, const char *name, char out[static NAME_SIZE]) {
+    PyObject *value = PyObject_GetAttrString(object, name);
+    PyObject *bytes =
+        value && PyUnicode_Check(value) ? PyUnicode_AsEncodedString(value, "utf-8", "backslashreplace") : NULL;
+    out[0] = '\0';
+    if (bytes)
+        log_escape(out, NAME_SIZE, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    Py_XDECREF(bytes);
+    Py_XDECREF(value);
+    PyErr_Clear();
+    return out;
+}
+
+/* Which module's own code the frame runs: "" for that of a function. */
+static const char *put_module(PyFrameObject *frame, const char *function, char out[static NAME_SIZE]) {
+    PyObject *globals = PyFrame_GetGlobals(frame);
+    PyObject *name = globals ? PyDict_GetItemString(globals, "__name__") : NULL; /* borrowed */
+    const char *text = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
+    out[0] = '\0';
+    if (text && !strcmp(function, "<module>"))
+        log_escape(out, NAME_SIZE, text, strlen(text));
+    Py_XDECREF(globals);
+    PyErr_Clear();
+    return out;
+}
+
+struct place {
+    char file[NAME_SIZE], function[NAME_SIZE], module[NAME_SIZE];
+    int line; /* 0: none was found */
+};
+
+/* The innermost frame of the main thread that is not the import system's, and the module that is being imported there. */
+static void find_place(struct place *p) {
+    PyFrameObject *frame = PyThreadState_GetFrame(watch.main);
+    *p = (struct place){.line = 0};
+    while (frame && !p->module[0]) {
+        char file[NAME_SIZE], function[NAME_SIZE];
+        PyObject *code = (PyObject *)PyFrame_GetCode(frame);
+        put_attr(code, "co_filename", file);
+        put_attr(code, "co_name", function);
+        Py_DECREF(code);
+        bool shown = strncmp(file, "<frozen importlib", strlen("<frozen importlib"));
+        if (shown && !p->line) {
+            memcpy(p->file, file, sizeof file);
+            memcpy(p->function, function, sizeof function);
+            p->line = PyFrame_GetLineNumber(frame);
+        }
+        if (shown)
+            put_module(frame, function, p->module);
+        PyFrameObject *back = PyFrame_GetBack(frame);
+        Py_DECREF(frame);
+        frame = back;
+    }
+    Py_XDECREF(frame);
+}
+
+static bool is_over(void) {
+    pthread_mutex_lock(&watch.lock);
+    bool over = watch.over;
+    pthread_mutex_unlock(&watch.lock);
+    return over;
+}
+
+/* Frames are made here, which must not be the moment when garbage is collected: its finalizers are Python code. */
+static void tell_place(void) {
+    struct place p = {.line = 0};
+    PyGILState_STATE state = PyGILState_Ensure();
+    if (!is_over()) {
+        int collects = PyGC_Disable();
+        find_place(&p);
+        if (collects)
+            PyGC_Enable();
+    }
+    PyGILState_Release(state);
+    if (p.line && p.module[0])
+        log_warning("loading %s: it is at %s, line %d, in %s, while the module %s is imported", watch.spec, p.file,
+                    p.line, p.function, p.module);
+    else if (p.line)
+        log_warning("loading %s: it is at %s, line %d, in %s", watch.spec, p.file, p.line, p.function);
+}
+
+/* Returns whether something is to be told at this time: false when the watch is over before. */
+static bool wait_until(uint64_t at) {
+    struct timespec until = {.tv_sec = (time_t)(at / SECOND), .tv_nsec = (long)(at % SECOND)};
+    pthread_mutex_lock(&watch.lock);
+    watch.telling = false;
+    while (!watch.over && clock_ns() < at)
+        pthread_cond_timedwait(&watch.changed, &watch.lock, &until);
+    bool tells = watch.telling = !watch.over;
+    pthread_mutex_unlock(&watch.lock);
+    return tells;
+}
+
+static void *run(void *unused) {
+    (void)unused;
+    for (unsigned long long seconds = FIRST_SECONDS; wait_until(watch.began + seconds * SECOND); seconds *= 2) {
+        watch.told = true;
+        log_warning("loading %s has taken %llu s so far", watch.spec, seconds);
+        tell_place();
+    }
+    return NULL;
+}
+
+static void end(bool has_gil) {
+    pthread_mutex_lock(&watch.lock);
+    watch.over = true;
+    pthread_cond_signal(&watch.changed);
+    bool join = watch.started && !(has_gil && watch.telling);
+    if (join)
+        watch.started = false;
+    pthread_mutex_unlock(&watch.lock);
+    if (join)
+        pthread_join(watch.thread, NULL);
+}
+
+/* Python 3.12 warns of a fork with several threads, and is right: the application's process is to have one. */
+static void fork_cb(void) {
+    end(true);
+}
+
+void load_watch_begin(const char *spec) {
+    sigset_t all, mask;
+    pthread_condattr_t attr;
+    log_escape(watch.spec, sizeof watch.spec, spec, strlen(spec));
+    watch.main = PyThreadState_Get();
+    watch.began = clock_ns();
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&watch.changed, &attr);
+    pthread_condattr_destroy(&attr);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &mask);
+    watch.started = !pthread_atfork(fork_cb, NULL, NULL) && !pthread_create(&watch.thread, NULL, run, NULL);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    if (watch.started)
+        pthread_setname_np(watch.thread, "wsgi-fcgi-load");
+}
+
+void load_watch_end(void) {
+    Py_BEGIN_ALLOW_THREADS
+    end(false);
+    if (watch.told)
+        log_info("loading %s has ended after %llu s", watch.spec,
+                 (unsigned long long)((clock_ns() - watch.began) / SECOND));
+    Py_END_ALLOW_THREADS
+}
