@@ -125,6 +125,7 @@ src_libpyapp_a_SOURCES = \
 	src/python/file_wrapper.c src/python/file_wrapper.h \
 	src/python/input.c \
 	src/python/interp.c src/python/interp.h \
+	src/python/interrupt.c src/python/interrupt.h \
 	src/python/names.c src/python/names.h \
 	src/python/pending.c src/python/pending.h \
 	src/python/plan.c src/python/plan.h \

@@ -404,7 +404,9 @@ static int load(const struct options *o, char *const *argv, const char *cwd) {
     int status = interp_start(&config);
     if (status)
         return status;
+    signals_load_begins();
     status = wsgi_init(o->application, o->threads > 1, errors_destinations(o));
+    signals_load_ends(!status);
     return status ? end_python(status) : 0;
 }
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "python/compat.h"
 #include "python/interp.h"
+#include "python/interrupt.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -110,9 +111,19 @@ static int spec_parse(struct spec *s, const char *text) {
     return 0;
 }
 
+/* Prints which signal ended the start, and returns the status it means. */
+static int report_interrupted(const char *doing) {
+    log_error("interrupted while %s (SIG%s)", doing, sigabbrev_np(interrupt_number()));
+    return 128 + interrupt_number();
+}
+
 /* Prints the pending exception, which came while `doing` ("importing hello"), and returns the status it means. */
 static int report_exception(const char *doing) {
     char what[LIST_SIZE], missing[NAME_SIZE];
+    if (interrupt_number()) {
+        PyErr_Clear(); /* of what the application made of it */
+        return report_interrupted(doing);
+    }
     if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
         PyErr_Clear();
         log_error("interrupted while %s", doing);
@@ -255,6 +266,13 @@ static PyObject *import_module(const struct spec *s, int *status) {
     /* Through the C import system: it leaves the frames of importlib out of the traceback. */
     PyObject *module = name ? PyImport_Import(name) : NULL;
     Py_XDECREF(name);
+    char doing[LIST_SIZE];
+    snprintf(doing, sizeof doing, "importing \"%s\"", s->module);
+    if (module && interrupt_number()) {
+        *status = report_interrupted(doing); /* it has swallowed the exception */
+        Py_CLEAR(module);
+        return NULL;
+    }
     if (module)
         return module;
     size_t parent;
@@ -266,8 +284,6 @@ static PyObject *import_module(const struct spec *s, int *status) {
         return NULL;
     }
     compat_err_restore(exc);
-    char doing[LIST_SIZE];
-    snprintf(doing, sizeof doing, "importing \"%s\"", s->module);
     *status = report_exception(doing);
     return NULL;
 }
@@ -583,10 +599,14 @@ PyObject *app_load(const char *text, int *status) {
     app = s.factory ? call_factory(text, found, status) : Py_NewRef(found);
     if (!app)
         goto out;
-    *status = app_check(&s, app);
+    if (!interrupt_number())
+        *status = app_check(&s, app);
+    if (interrupt_close())
+        *status = report_interrupted(s.factory ? "calling the factory" : "looking for the application");
     if (*status)
         Py_CLEAR(app);
 out:
+    interrupt_close();
     Py_XDECREF(module);
     Py_XDECREF(found);
     free(s.module);

@@ -18,7 +18,9 @@
  *   EX_NOINPUT   there is no such module;
  *   EX_CONFIG    the module has no such attribute, or it is no WSGI application (not callable, ASGI, a factory);
  *   EX_SOFTWARE  importing the module or calling the factory raised an exception, SystemExit included;
- *   130          SIGINT came while the application was loaded. */
+ *   128 + N      signal N has interrupted it (python/interrupt.h), whatever the application made of that; 130 also when the
+ *                application has raised a KeyboardInterrupt by itself.
+ * No signal interrupts any more on return. */
 PyObject *app_load(const char *spec, int *status);
 
 /* Describes the application for people: its type, qualified name, file and line where they are known, such as
