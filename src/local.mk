@@ -136,6 +136,7 @@ src_libpyapp_a_SOURCES = \
 	src/python/wsgi.c src/python/wsgi.h
 
 src_libprocess_a_SOURCES = \
+	src/process/orphans.c src/process/orphans.h \
 	src/process/serve.c src/process/serve.h \
 	src/process/signals.c src/process/signals.h \
 	src/process/standard_files.c src/process/standard_files.h

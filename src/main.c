@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "cli/options.h"
+#include "process/orphans.h"
 #include "process/serve.h"
 #include "process/signals.h"
 #include "process/standard_files.h"
@@ -44,7 +45,7 @@ int main(int argc, char **argv) {
     if (status < 0) {
         log_max_level = o.log_level;
         if (!o.version)
-            signals_start();
+            signals_start(orphans_leave());
         status = o.version ? serve_print_version() : serve(&o, words);
     }
     options_fini(&o);

@@ -20,7 +20,9 @@ enum { LOAD_SECONDS = 5 }; /* that the application may take to end once its impo
 
 static int wake_pipe[2] = {-1, -1};
 static const struct listener_set *_Atomic sockets;
-static atomic_int stop_signal, stop_count; /* a handler runs on any thread, also on several at once */
+static atomic_int stop_signal;   /* a handler runs on any thread, also on several at once */
+static atomic_int stop_count[2]; /* of those that came directly, and by way of process 1 */
+static bool passed_on;           /* there is a process 1 that passes them on */
 static pid_t server_pid;
 static bool had_terminal;
 static timer_t load_timer;
@@ -160,6 +162,11 @@ static bool is_own(const siginfo_t *info) {
     return info->si_code <= 0 && info->si_pid == server_pid;
 }
 
+/* Who sends a signal to all processes of a service (systemd does) sends it twice to this one, in fact. */
+static bool is_passed_on(const siginfo_t *info) {
+    return passed_on && info->si_code == SI_USER && info->si_pid == 1;
+}
+
 void signals_set_sockets(const struct listener_set *listeners) {
     sockets = listeners;
 }
@@ -209,7 +216,7 @@ static void load_timer_cb(int number, siginfo_t *info, void *context) {
 
 static void end(struct taken *t, const siginfo_t *info) {
     int none = 0;
-    if (!is_own(info) && stop_count++)
+    if (!is_own(info) && stop_count[is_passed_on(info)]++)
         end_now("second signal: ending at once", 0, "", 128 + t->number);
     t->unchained = true;
     atomic_compare_exchange_strong(&stop_signal, &none, t->number);
@@ -256,8 +263,9 @@ static void install(const struct taken *t, int flags) {
     sigaction(t->number, &action, NULL);
 }
 
-void signals_start(void) {
+void signals_start(bool by_process_1) {
     sigset_t none;
+    passed_on = by_process_1;
     server_pid = getpid();
     had_terminal = has_terminal(false);
     for (size_t i = 0; i < TAKEN; i++) {

@@ -24,8 +24,11 @@ int signals_read_fd(void);
  * end it at once. In children that the application forks the signals do what they did before.
  *
  * Of what the parent process has left behind no signal stays blocked; SIGPIPE is ignored and SIGCHLD is not, whatever they
- * were; of the signals above those stay ignored that are, but for SIGTERM. */
-void signals_start(void);
+ * were; of the signals above those stay ignored that are, but for SIGTERM.
+ *
+ * `by_process_1`: that passes on what it gets (process/orphans.h); a signal that comes directly, and again in this way, is one
+ * and not a second one. */
+void signals_start(bool by_process_1);
 
 /* From now on those that end the server interrupt the application while it is loaded (python/interrupt.h), the first one;
  * should that not end within 5 seconds, the process does, with the status 128 + number. So it does at the second one, at

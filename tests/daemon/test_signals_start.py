@@ -81,7 +81,7 @@ def test_process_1_is_interrupted(starting, gate, tmp_path, how, number):
     ends(server, number)
 
 
-@pytest.mark.parametrize("number", END)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_ignored_at_the_start_of_a_background_job(starting, gate, number):
     """As a shell without job control starts one: SIGTERM interrupts the import all the same, and the others do nothing."""
     def ignore():

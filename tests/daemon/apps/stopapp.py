@@ -132,8 +132,19 @@ def takes(environ, start_response, query):
 
 @route
 def runs(environ, start_response, query):
-    """The status of a program that it runs."""
-    return reply(start_response, subprocess.run(["sh", "-c", "exit " + query["status"]]).returncode)
+    """The status of a program that it runs; that is asked for when the gate, if there is one, lets it."""
+    child = subprocess.Popen(["sh", "-c", "exit " + query["status"]])
+    if "gate" in query:
+        visit(query["gate"])
+    return reply(start_response, child.wait())
+
+
+@route
+def orphan(environ, start_response, query):
+    """Leaves a process behind that nobody waits for, which waits at the gate."""
+    script = "import os, sys; sys.path.append(%r); from gateway import visit; os.fork() or visit(%r, 'orphan')"
+    subprocess.run([sys.executable, "-c", script % (os.path.dirname(__file__), query["gate"])], check=True)
+    return reply(start_response, "left")
 
 
 def application(environ, start_response):
