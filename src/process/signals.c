@@ -178,7 +178,7 @@ void signals_unlink_sockets(void) {
 }
 
 /* Whether the process has a controlling terminal. ENXIO is what it says when there is none; other errors (a container
- * without /dev/tty) say nothing. Within handlers of signals. */
+ * without /dev/tty) say nothing. Within handlers of signals, which cannot take the lock of base/descriptors.h. */
 static bool has_terminal(bool otherwise) {
     int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     if (fd >= 0)
@@ -254,6 +254,11 @@ static bool is_ignored(const struct sigaction *action) {
     return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_IGN;
 }
 
+/* The application has had a handler, and has put back what Python had shown it. */
+static bool is_default(const struct sigaction *action) {
+    return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_DFL;
+}
+
 /* `flags`: SA_RESTART, or 0 where a system call is to be interrupted. */
 static void install(const struct taken *t, int flags) {
     struct sigaction action = {.sa_sigaction = signal_cb, .sa_flags = flags | SA_SIGINFO};
@@ -323,11 +328,11 @@ void signals_install(bool chain_term, bool chain_int) {
     for (size_t i = 0; i < TAKEN; i++) {
         struct taken *t = &table[i];
         sigaction(t->number, NULL, &now);
+        if (i >= CHAINED ? !is_ours(&now) && !is_default(&now) : i != TERM && is_ignored(&now))
+            continue;
         if (!is_ours(&now)) {
-            if (i >= CHAINED || (i != TERM && is_ignored(&now)))
-                continue;
             t->before = now;
-            t->chain = chain[i] && is_function(&now);
+            t->chain = i < CHAINED && chain[i] && is_function(&now);
         }
         install(t, SA_RESTART);
     }

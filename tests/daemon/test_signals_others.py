@@ -64,6 +64,17 @@ def test_during_the_import(gate, name):
         server.kill()
 
 
+def test_handler_that_is_gone_when_the_application_is_loaded(start, gate):
+    """What the application found is what the server does by default."""
+    server = start("interruptedapp", env={"GATE": gate.path, "HOW": "restore"})
+    server.signal(signal.SIGHUP)
+    server.wait_log("SIGHUP does nothing here")
+    assert server.ask("/hello").status == 200
+    server.signal(signal.SIGQUIT)
+    assert server.wait_exit() == 0
+    server.wait_log("stopping .QUIT")
+
+
 @pytest.mark.parametrize("name", [*NOTHING, "SIGQUIT"])
 def test_handler_that_is_set_later(start, gate, name):
     """The application has the signal from the time that it takes it."""

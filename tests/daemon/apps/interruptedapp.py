@@ -81,6 +81,12 @@ def handle():
     visit(GATE, "importing")
 
 
+def restore():
+    """Has handlers for a time, as servers and event loops have them while they run, and puts back what was there."""
+    for name in before:
+        signal.signal(getattr(signal, name), signal.signal(getattr(signal, name), lambda number, frame: None))
+
+
 def child():
     """A child that it forks, in which the signal does what it does by default."""
     pid = os.fork()
