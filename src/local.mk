@@ -133,6 +133,7 @@ src_libpyapp_a_SOURCES = \
 	src/python/file_wrapper.c src/python/file_wrapper.h \
 	src/python/input.c \
 	src/python/interp.c src/python/interp.h \
+	src/python/interrupt.c src/python/interrupt.h \
 	src/python/load_watch.c src/python/load_watch.h \
 	src/python/names.c src/python/names.h \
 	src/python/pending.c src/python/pending.h \
@@ -149,6 +150,7 @@ src_libprocess_a_SOURCES = \
 	src/process/crash.c src/process/crash.h \
 	src/process/ends.c src/process/ends.h \
 	src/process/listen.c src/process/listen.h \
+	src/process/orphans.c src/process/orphans.h \
 	src/process/serve.c src/process/serve.h \
 	src/process/signals.c src/process/signals.h \
 	src/process/standard_files.c src/process/standard_files.h

@@ -2,7 +2,9 @@
 
 #include "base/log.h"
 #include "cli/options.h"
+#include "process/orphans.h"
 #include "process/serve.h"
+#include "process/signals.h"
 #include "process/standard_files.h"
 
 #include <stdlib.h>
@@ -43,6 +45,8 @@ int main(int argc, char **argv) {
     status = options_parse(&o, argc, argv);
     if (status < 0) {
         log_max_level = o.log_level;
+        if (!o.version)
+            signals_start(orphans_leave());
         status = o.version ? serve_print_version() : serve(&o, words);
     }
     options_fini(&o);

@@ -429,13 +429,13 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
         .pythonpath = o->pythonpath.items,
         .npythonpath = o->pythonpath.count,
     };
-    signals_begin_python();
     int status = interp_start(&config);
-    signals_begin();
     if (status)
         return status;
     end_calls_watch(ends_exit);
+    signals_load_begins();
     status = wsgi_init(o->application, start_directory(), o->threads > 1, errors_destinations(o));
+    signals_load_ends(!status);
     descriptors_check();
     if (!status)
         return 0;
@@ -494,7 +494,6 @@ int serve(struct options *o, char *const *argv) {
     if (!status) {
         /* From before there is a file that would be left behind. */
         signals_set_sockets(&server.listeners);
-        signals_begin();
         ends_install();
         descriptors_watch(signals_unlink_sockets);
         status = listen_open(o, &server.listeners);

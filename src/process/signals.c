@@ -6,6 +6,7 @@
 #include "base/descriptors.h"
 #include "base/log.h"
 #include "base/thread_limit.h"
+#include "python/interrupt.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,16 +14,53 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { LOAD_SECONDS = 5 }; /* that the application may take to end once its import was interrupted */
 
 static int wake_pipe[2] = {-1, -1};
 static const struct listener_set *_Atomic sockets;
-static atomic_int stop_signal, stop_count; /* a handler runs on any thread, also on several at once */
-static const int numbers[2] = {SIGTERM, SIGINT};
-static struct sigaction before[2]; /* of each of them */
-static bool chain[2];
-static atomic_bool unchained[2]; /* have come, and the application's handler was not told */
+static atomic_int stop_signal;   /* a handler runs on any thread, also on several at once */
+static atomic_int stop_count[2]; /* of those that came directly, and by way of process 1 */
+static bool passed_on;           /* there is a process 1 that passes them on */
 static pid_t server_pid;
+static bool had_terminal;
+static timer_t load_timer;
+static atomic_bool load_bounded; /* there is one */
+
+/* What a signal that ends the server does just now. */
+static _Atomic enum phase {
+    AT_ONCE, /* nothing is there yet, or any more, that could be finished */
+    LOADING, /* interrupts the application */
+    SERVING
+} phase;
+
+/* The signals of the server. The application's own handlers take their place, but that of the first two is called at the
+ * end of a stop. */
+static struct taken {
+    const int number;
+    const char *const advice; /* NULL: ends the server */
+    struct sigaction before;  /* what it does in a child, */
+    bool chain;               /* and at the end of a stop as well */
+    atomic_bool unchained;    /* has come, and the application's handler was not told */
+    atomic_ulong came;        /* so often, */
+    unsigned long told;       /* of which the log was told */
+    struct log_limit limit;
+} table[] = {
+    {.number = SIGTERM},
+    {.number = SIGINT},
+    {.number = SIGQUIT},
+    {.number = SIGHUP, /* unless a terminal is gone */
+     .advice = "restart the server to load the application or other options; its log is standard error, which needs no "
+               "reopening"},
+    {.number = SIGUSR1,
+     .advice =
+         "the log is standard error, which needs no reopening: who keeps it in a file rotates that by copying and "
+         "truncating it"},
+    {.number = SIGUSR2, .advice = "restart the server to load the application or another program"},
+};
+enum { TERM, INT, CHAINED, TAKEN = sizeof table / sizeof table[0] };
 
 /* The end that comes in any case. */
 static struct late {
@@ -60,6 +98,18 @@ int signals_stop(void) {
     return stop_signal;
 }
 
+/* Says, of those without a meaning that have come, what to do instead. */
+static void tell(void) {
+    char more[LOG_MORE_SIZE];
+    for (size_t i = 0; i < TAKEN; i++) {
+        struct taken *t = &table[i];
+        for (; t->advice && t->told < t->came; t->told++) {
+            if (log_limit_due(&t->limit, more))
+                log_warning("SIG%s does nothing here: %s%s", sigabbrev_np(t->number), t->advice, more);
+        }
+    }
+}
+
 unsigned signals_drain(void) {
     char bytes[256];
     ssize_t n;
@@ -74,7 +124,24 @@ unsigned signals_drain(void) {
                 seen |= SIGNALS_PYTHON_INT;
         }
     }
+    tell();
     return seen;
+}
+
+/* Within handlers of signals. `number`: whose name comes in between, or 0. */
+static void say(const char *text, int number, const char *end) {
+    char line[160];
+    const char *name = number ? sigabbrev_np(number) : "";
+    const char *const parts[] = {text, number ? "SIG" : "", name, end};
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        size_t n = strlen(parts[i]);
+        n = n < sizeof line - len ? n : sizeof line - len - 1;
+        memcpy(line + len, parts[i], n);
+        len += n;
+    }
+    line[len] = '\0';
+    log_last(LOG_LEVEL_WARNING, line);
 }
 
 static bool is_function(const struct sigaction *action) {
@@ -83,18 +150,23 @@ static bool is_function(const struct sigaction *action) {
 
 /* A child that the application forked (multiprocessing) inherits the handler; there the signal means what it meant
  * before. A default action is taken when the handler returns. */
-static void act_in_child(int number, int which) {
-    if (is_function(&before[which])) {
-        before[which].sa_handler(number);
+static void act_in_child(struct taken *t) {
+    if (is_function(&t->before)) {
+        t->before.sa_handler(t->number);
         return;
     }
-    sigaction(number, &before[which], NULL);
-    raise(number);
+    sigaction(t->number, &t->before, NULL);
+    raise(t->number);
 }
 
 /* Sent by the application itself: kill(2), raise(3), sigqueue(3). */
 static bool is_own(const siginfo_t *info) {
     return info->si_code <= 0 && info->si_pid == server_pid;
+}
+
+/* Who sends a signal to all processes of a service (systemd does) sends it twice to this one, in fact. */
+static bool is_passed_on(const siginfo_t *info) {
+    return passed_on && info->si_code == SI_USER && info->si_pid == 1;
 }
 
 void signals_set_sockets(const struct listener_set *listeners) {
@@ -107,85 +179,176 @@ void signals_unlink_sockets(void) {
         listener_unlink_all(set);
 }
 
-/* There is nothing to finish yet. A child that the application forks while it is loaded ends as if nobody had done this. */
-static void start_handler(int number) {
-    if (getpid() == server_pid) {
-        log_last(LOG_LEVEL_WARNING, number == SIGTERM ? "SIGTERM came before the application was loaded: ending"
-                                                      : "SIGINT came before the application was loaded: ending");
-        signals_unlink_sockets();
-        _exit(128 + number);
-    }
-    signal(number, SIG_DFL);
-    raise(number); /* is taken when the handler returns */
+/* Whether the process has a controlling terminal. ENXIO is what it says when there is none; other errors (a container
+ * without /dev/tty) say nothing. Within handlers of signals, which cannot take the lock of base/descriptors.h. */
+static bool has_terminal(bool otherwise) {
+    int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 || (errno != ENXIO && otherwise);
 }
 
-static bool has_handler(int number, void (*handler)(int)) {
-    struct sigaction now;
-    return !sigaction(number, NULL, &now) && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == handler;
+/* The terminal is gone. The kernel says so to the leader of its session and to the processes in the foreground; a shell
+ * passes it on to its jobs. The kernel has taken the terminal away from all processes of the session by then. */
+static bool is_hangup(const siginfo_t *info) {
+    return info->si_code == SI_KERNEL || (had_terminal && !has_terminal(true));
 }
 
-static void exchange_handlers(void (*from)(int), void (*to)(int)) {
-    for (int which = 0; which < 2; which++) {
-        if (has_handler(numbers[which], from))
-            signal(numbers[which], to);
-    }
+static _Noreturn void end_now(const char *text, int number, const char *end, int status) {
+    signals_unlink_sockets();
+    say(text, number, end);
+    _exit(status);
 }
 
-void signals_begin(void) {
-    server_pid = getpid();
-    exchange_handlers(SIG_DFL, start_handler);
+/* The application gives way to the exception that comes, or to this timer. */
+static void interrupt(int number) {
+    struct itimerspec once = {.it_value = {.tv_sec = LOAD_SECONDS}};
+    if (!load_bounded || timer_settime(load_timer, 0, &once, NULL))
+        end_now("ending at once (", number, ")", 128 + number);
+    interrupt_raise(number);
 }
 
-void signals_begin_python(void) {
-    exchange_handlers(start_handler, SIG_DFL);
-}
-
-static void stop_handler(int number, siginfo_t *info, void *context) {
-    int error = errno;
-    int which = number == SIGINT;
+static void load_timer_cb(int number, siginfo_t *info, void *context) {
+    (void)number;
     (void)context;
+    if (info->si_code == SI_TIMER && phase == LOADING && getpid() == server_pid)
+        end_now("the application did not end within 5 seconds of ", stop_signal, ": ending without it",
+                128 + stop_signal);
+}
+
+static void end(struct taken *t, const siginfo_t *info) {
+    int none = 0;
+    if (!is_own(info) && stop_count[is_passed_on(info)]++)
+        end_now("second signal: ending at once", 0, "", 128 + t->number);
+    t->unchained = true;
+    atomic_compare_exchange_strong(&stop_signal, &none, t->number);
+    if (phase == AT_ONCE)
+        end_now("ending at once (", t->number, ")", 128 + t->number);
+    if (phase == LOADING && !none)
+        interrupt(t->number);
+}
+
+static void signal_cb(int number, siginfo_t *info, void *context) {
+    int error = errno;
+    struct taken *t = table;
+    (void)context;
+    while (t->number != number)
+        t++;
     if (getpid() != server_pid) {
-        act_in_child(number, which);
+        act_in_child(t);
         errno = error;
         return;
     }
-    if (!is_own(info) && stop_count++) {
-        signals_unlink_sockets();
-        log_last(LOG_LEVEL_WARNING, "second signal: ending at once");
-        _exit(128 + number);
-    }
-    unchained[which] = true;
-    int none = 0;
-    atomic_compare_exchange_strong(&stop_signal, &none, number);
+    if (t->advice && !(number == SIGHUP && is_hangup(info)))
+        t->came++;
+    else
+        end(t, info);
     ssize_t n = write(wake_pipe[1], "", 1);
     (void)n; /* a full pipe wakes the main thread as well */
     errno = error;
 }
 
-static void install_stop(int which, bool chained) {
-    struct sigaction action = {.sa_sigaction = stop_handler, .sa_flags = SA_RESTART | SA_SIGINFO};
+static bool is_ours(const struct sigaction *action) {
+    return action->sa_flags & SA_SIGINFO && action->sa_sigaction == signal_cb;
+}
+
+static bool is_ignored(const struct sigaction *action) {
+    return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_IGN;
+}
+
+/* The application has had a handler, and has put back what Python had shown it. */
+static bool is_default(const struct sigaction *action) {
+    return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_DFL;
+}
+
+/* `flags`: SA_RESTART, or 0 where a system call is to be interrupted. */
+static void install(const struct taken *t, int flags) {
+    struct sigaction action = {.sa_sigaction = signal_cb, .sa_flags = flags | SA_SIGINFO};
     sigemptyset(&action.sa_mask);
-    sigaddset(&action.sa_mask, SIGTERM);
-    sigaddset(&action.sa_mask, SIGINT);
-    sigaction(numbers[which], NULL, &before[which]);
-    chain[which] = chained && is_function(&before[which]);
-    sigaction(numbers[which], &action, NULL);
+    for (size_t i = 0; i < TAKEN; i++)
+        sigaddset(&action.sa_mask, table[i].number);
+    sigaction(t->number, &action, NULL);
+}
+
+void signals_start(bool by_process_1) {
+    sigset_t none;
+    passed_on = by_process_1;
+    server_pid = getpid();
+    had_terminal = has_terminal(false);
+    for (size_t i = 0; i < TAKEN; i++) {
+        sigaction(table[i].number, NULL, &table[i].before);
+        if (table[i].number != SIGTERM && is_ignored(&table[i].before))
+            continue;
+        table[i].before = (struct sigaction){.sa_handler = SIG_DFL};
+        install(&table[i], SA_RESTART);
+    }
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
+}
+
+static void bound_load(void) {
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = INTERRUPT_CARRIER};
+    struct sigaction action = {.sa_sigaction = load_timer_cb, .sa_flags = SA_RESTART | SA_SIGINFO};
+    sigfillset(&action.sa_mask);
+    sigaction(INTERRUPT_CARRIER, &action, NULL);
+    load_bounded = !timer_create(CLOCK_MONOTONIC, &event, &load_timer);
+}
+
+void signals_load_begins(void) {
+    struct sigaction now;
+    sigset_t ours, mask;
+    sigemptyset(&ours);
+    for (size_t i = 0; i < TAKEN; i++)
+        sigaddset(&ours, table[i].number);
+    pthread_sigmask(SIG_BLOCK, &ours, &mask); /* for as long as Python has the handlers */
+    for (size_t i = 0; i < TAKEN; i++) {
+        struct taken *t = &table[i];
+        if (sigaction(t->number, NULL, &now) || !is_ours(&now))
+            continue;
+        interrupt_show_free(t->number);
+        sigaction(t->number, NULL, &t->before);
+        install(t, t->advice ? SA_RESTART : 0);
+    }
+    if (interrupt_open()) {
+        bound_load();
+        phase = LOADING;
+    }
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+void signals_load_ends(bool loaded) {
+    phase = loaded ? SERVING : AT_ONCE;
+    if (atomic_exchange(&load_bounded, false))
+        timer_delete(load_timer);
 }
 
 void signals_install(bool chain_term, bool chain_int) {
-    exchange_handlers(start_handler, SIG_DFL);
-    install_stop(0, chain_term);
-    install_stop(1, chain_int);
+    const bool chain[CHAINED] = {[TERM] = chain_term, [INT] = chain_int};
+    struct sigaction now;
+    for (size_t i = 0; i < TAKEN; i++) {
+        struct taken *t = &table[i];
+        sigaction(t->number, NULL, &now);
+        if (i >= CHAINED ? !is_ours(&now) && !is_default(&now) : i != TERM && is_ignored(&now))
+            continue;
+        if (!is_ours(&now)) {
+            t->before = now;
+            t->chain = i < CHAINED && chain[i] && is_function(&now);
+        }
+        install(t, SA_RESTART);
+    }
 }
 
 bool signals_chain(void) {
     bool any = false;
-    for (int which = 0; which < 2; which++) {
-        if (!atomic_exchange(&unchained[which], false))
+    for (size_t i = 0; i < CHAINED; i++) {
+        struct taken *t = &table[i];
+        if (!atomic_exchange(&t->unchained, false))
             continue;
-        if (chain[which])
-            before[which].sa_handler(numbers[which]);
-        any |= chain[which];
+        if (t->chain)
+            t->before.sa_handler(t->number);
+        any |= t->chain;
     }
     return any;
 }
@@ -203,7 +366,7 @@ static void *late_run(void *unused) {
         struct timespec until = late_time();
         pthread_cond_timedwait(&late.changed, &late.lock, &until);
     }
-    log_last(LOG_LEVEL_WARNING, "the interpreter did not end in time: ending without it");
+    say("the interpreter did not end in time: ending without it", 0, "");
     _exit(late.status);
 }
 
@@ -217,8 +380,8 @@ static int late_start(void) {
     pthread_cond_init(&late.changed, &attr);
     pthread_condattr_destroy(&attr);
     sigfillset(&others);
-    sigdelset(&others, SIGTERM);
-    sigdelset(&others, SIGINT);
+    for (size_t i = 0; i < TAKEN; i++)
+        sigdelset(&others, table[i].number);
     pthread_sigmask(SIG_SETMASK, &others, &mask);
     int error = pthread_create(&thread, NULL, late_run, NULL);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);

@@ -1,7 +1,7 @@
 /* The signals that end the server, and the pipe that wakes the main thread.
  *
  * Handlers are installed, not blocked: a blocked signal would be inherited by every program that the application runs.
- * Threads: the main thread.
+ * Threads: the main thread. Where the GIL is not mentioned it is not needed, and may be held.
  */
 #ifndef WSGI_FCGI_PROCESS_SIGNALS_H
 #define WSGI_FCGI_PROCESS_SIGNALS_H
@@ -17,18 +17,33 @@ int signals_open(void);
 int signals_wake_fd(void);
 int signals_read_fd(void);
 
-/* From now on SIGTERM and SIGINT, where they would end the process by default, first remove the socket files
- * (signals_set_sockets) and leave a line; the status is 128 + their number. Until signals_install. May be called again. */
-void signals_begin(void);
+/* To begin with, as soon as it is known that the program is to serve.
+ *
+ * Takes SIGTERM, SIGINT and SIGQUIT, which end the server; and SIGHUP, SIGUSR1 and SIGUSR2, which mean nothing, of which
+ * signals_drain says what to do instead, but that SIGHUP of a terminal that is gone ends the server as well. For now they
+ * end it at once. In children that the application forks the signals do what they did before.
+ *
+ * Of what the parent process has left behind no signal stays blocked; SIGPIPE is ignored and SIGCHLD is not, whatever they
+ * were; of the signals above those stay ignored that are, but for SIGTERM.
+ *
+ * `by_process_1`: that passes on what it gets (process/orphans.h); a signal that comes directly, and again in this way, is one
+ * and not a second one. */
+void signals_start(bool by_process_1);
 
-/* Python is about to start, and looks at what there is: SIGINT is to raise KeyboardInterrupt from then on, and SIGTERM to
- * look as it does under python3 (signal.getsignal). Call signals_begin when it has started. */
-void signals_begin_python(void);
+/* From now on those that end the server interrupt the application while it is loaded (python/interrupt.h), the first one;
+ * should that not end within 5 seconds, the process does, with the status 128 + number. So it does at the second one, at
+ * once. Python shows the signals as free, and handlers that the application sets take their place. GIL held. */
+void signals_load_begins(void);
 
-/* Takes SIGTERM and SIGINT from now on. The first one that comes from outside, or from the application itself
- * (raise(3), kill(2)), sets signals_stop; another one from outside removes the socket files (signals_set_sockets) and ends
- * the process at once. What `chain_term` and `chain_int` say was installed by the application before is not called until
- * signals_chain. In children that the application forks the signals do what they did before. */
+/* The application is loaded: what ends the server sets signals_stop from now on. Or it is not, and they end the process at
+ * once. */
+void signals_load_ends(bool loaded);
+
+/* Takes back from the application SIGTERM and SIGINT, and of the others those that it leaves to their defaults. The first one
+ * that ends the server and comes from outside, or from the application itself (raise(3), kill(2)), sets signals_stop;
+ * another one from outside removes the socket files (signals_set_sockets) and ends the process at once. What `chain_term` and
+ * `chain_int` say was installed by the application before is not called until signals_chain. SIGINT stays ignored where it
+ * is. */
 void signals_install(bool chain_term, bool chain_int);
 
 /* Whose socket files go at a second signal. The set must stay where it is until it is called again, and may
@@ -52,7 +67,7 @@ enum {
                                 PyErr_SetInterruptEx (_thread.interrupt_main) */
 };
 
-/* Empties the pipe. Returns what was written to it for Python: the number of a signal, or another one (PENDING_BYTE of
+/* Empties the pipe, and logs which signals have come that mean nothing. Returns what was written to it for Python: the number of a signal, or another one (PENDING_BYTE of
  * python/pending.h); all others write zeros. */
 unsigned signals_drain(void);
 

@@ -42,10 +42,12 @@ static bool is_handler(void) {
 
 /* Whether this process ends when the signal comes. */
 static bool is_deadly(int number) {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
     struct sigaction now;
-    if (number != SIGTERM && number != SIGINT && number != SIGHUP)
-        return false;
-    return !sigaction(number, NULL, &now) && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL;
+    size_t i = 0, count = sizeof numbers / sizeof numbers[0];
+    while (i < count && numbers[i] != number)
+        i++;
+    return i < count && !sigaction(number, NULL, &now) && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL;
 }
 
 static PyObject *end_with(int status) {

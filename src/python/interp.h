@@ -25,7 +25,7 @@ struct interp_config {
  *   - sys.executable: a real Python, DIR/bin/python of a virtual environment, so that what runs it (subprocess,
  *     multiprocessing) starts Python and not a second server;
  *   - a __main__ module whose __file__ is the server and that cannot be imported again, as its __spec__ says;
- *   - SIGINT raising KeyboardInterrupt, until the caller installs its own handlers; SIGPIPE and SIGXFSZ ignored;
+ *   - SIGINT raising KeyboardInterrupt, unless the caller has a handler by now; SIGPIPE and SIGXFSZ ignored;
  *   - faulthandler enabled, unless PYTHONFAULTHANDLER is 0: a crash shows the tracebacks of all threads;
  *   - sys.stdout line-buffered, also into a pipe or a file, so that what an application prints shows up at once
  *     (PYTHONUNBUFFERED still makes it unbuffered).

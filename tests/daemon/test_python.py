@@ -14,7 +14,7 @@ from fcgi import PATIENCE, params, request
 
 OVER_HTTP = True
 APP = "pythonapp"
-EX_SOFTWARE, INTERRUPTED = 70, 130
+EX_SOFTWARE = 70
 # An interpreter that is instrumented throughout takes its time to fork and to start.
 SLOW = {"timeout": 4 * PATIENCE}
 
@@ -183,49 +183,6 @@ def test_alarm_while_a_view_waits(start, gate):
         assert set(visitors) == {"alarm", "waiting"}
         visitors["waiting"].release("released")
         assert json.loads(connection.read_response(1).body) == "released"
-
-
-def starting(gate, how, app=APP):
-    server = daemon.Daemon(app, wait=False, env={"GATE": gate.path, "ON_IMPORT": "wait", "HOW": how})
-    assert gate.arrived().text == "importing"
-    return server
-
-
-@pytest.mark.parametrize("how", ["sleep", "compute"])
-def test_interrupt_while_the_application_is_imported(gate, how):
-    """Ctrl-C ends a start that hangs, with a line that says where."""
-    server = starting(gate, how)
-    try:
-        server.signal(signal.SIGINT)
-        assert server.wait_exit() == INTERRUPTED
-        assert re.search('error: interrupted while importing "pythonapp"', server.log()), server.log()
-        assert "Fatal" not in server.log()
-    finally:
-        server.kill()
-
-
-def test_application_that_handles_an_interrupt(gate):
-    """KeyboardInterrupt in start-up code is an exception like others."""
-    server = starting(gate, "trapped")
-    try:
-        server.signal(signal.SIGINT)
-        server.wait_ready()
-        assert view(server, "search_path")
-        server.stop()
-    finally:
-        server.kill()
-
-
-def test_termination_while_the_application_is_imported(gate):
-    """There is nothing to finish, but for the socket file, which goes."""
-    server = starting(gate, "sleep")
-    try:
-        assert os.path.exists(server.path)
-        server.signal(signal.SIGTERM)
-        assert server.wait_exit() == 128 + signal.SIGTERM
-        assert "SIGTERM came before the application was loaded" in server.log() and not os.path.exists(server.path)
-    finally:
-        server.kill()
 
 
 # --- the end

@@ -335,13 +335,3 @@ if os.environ.get("ON_IMPORT") in ("threads", "fail"):
     background()
 if os.environ.get("ON_IMPORT") == "fail":
     raise RuntimeError("failed on purpose")
-if os.environ.get("ON_IMPORT") == "wait":
-    try:
-        knock(os.environ["GATE"], "importing").close()
-        if os.environ.get("HOW") == "sleep":
-            time.sleep(1000)
-        while True:
-            pass
-    except KeyboardInterrupt:
-        if os.environ.get("HOW") != "trapped":
-            raise

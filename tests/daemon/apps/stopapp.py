@@ -5,6 +5,7 @@ import ctypes
 import importlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 from os import _exit, kill as kill_taken
@@ -111,6 +112,39 @@ def does(environ, start_response, query):
         _thread.interrupt_main(number)
     visit(query["gate"])
     return reply(start_response, "done")
+
+
+@route
+def takes(environ, start_response, query):
+    """Sets a handler, and says what there was; on another thread than the main one Python does not let it."""
+    number, done = getattr(signal, query["number"]), threading.Event()
+
+    def take(_):
+        taken.append(signal.signal(number, handler))
+        done.set()
+        return 0
+    taken = []
+    call = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(take)
+    ctypes.pythonapi.Py_AddPendingCall(call, None)
+    done.wait()
+    return reply(start_response, "default" if taken == [signal.SIG_DFL] else str(taken))
+
+
+@route
+def runs(environ, start_response, query):
+    """The status of a program that it runs; that is asked for when the gate, if there is one, lets it."""
+    child = subprocess.Popen(["sh", "-c", "exit " + query["status"]])
+    if "gate" in query:
+        visit(query["gate"])
+    return reply(start_response, child.wait())
+
+
+@route
+def orphan(environ, start_response, query):
+    """Leaves a process behind that nobody waits for, which waits at the gate."""
+    script = "import os, sys; sys.path.append(%r); from gateway import visit; os.fork() or visit(%r, 'orphan')"
+    subprocess.run([sys.executable, "-c", script % (os.path.dirname(__file__), query["gate"])], check=True)
+    return reply(start_response, "left")
 
 
 def application(environ, start_response):
