@@ -11,7 +11,8 @@ src_libbase_a_SOURCES = \
 	src/base/descriptors.c src/base/descriptors.h \
 	src/base/fdtable.c src/base/fdtable.h \
 	src/base/hash.c src/base/hash.h \
-	src/base/log.c src/base/log.h
+	src/base/log.c src/base/log.h \
+	src/base/log_table.c src/base/log_table.h
 
 # Links alone: nothing but libc. Of base/ it uses what is inline and pure, in ascii.h and hash.h.
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
