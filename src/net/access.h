@@ -2,12 +2,12 @@
  * (--allow-uid, --allow-gid). Without rules, TCP peers have to come from a loopback address, and Unix sockets are
  * guarded by the permissions of their files alone.
  *
- * Threads: the lists are only read between access_init and access_fini, and refusals are counted atomically: any thread.
+ * Threads: the lists are only read between access_init and access_fini: any thread, but for access_check.
  */
 #ifndef WSGI_FCGI_NET_ACCESS_H
 #define WSGI_FCGI_NET_ACCESS_H
 
-#include "base/log.h"
+#include "base/log_table.h"
 #include "net/listener.h"
 
 #include <stdbool.h>
@@ -51,8 +51,9 @@ struct access {
     size_t nuids;
     gid_t *gids;
     size_t ngids;
-    uid_t own;                 /* the server's user */
-    struct log_limit refusals; /* lines about refused peers */
+    uid_t own; /* the server's user */
+    struct log_table log_table;
+    struct log_topic refusals; /* lines about refused peers */
 };
 
 /* Fills *a. Looks users and groups up (blocking).
@@ -65,8 +66,9 @@ void access_fini(struct access *a);
  * while the default keeps them out. */
 void access_warn(const struct access *a, const struct listener *list, size_t count);
 
-/* Tells whether the peer of connection `fd`, accepted on *l from `sa`, may stay. When not, at most one info line per
- * second names such a peer and the option. A peer that cannot be identified may not. */
+/* Tells whether the peer of connection `fd`, accepted on *l from `sa`, may stay. When not, an info line names it
+ * and the option: one a second for each address or user (base/log_table.h). A peer that cannot be identified may not. Owner
+ * only. */
 bool access_check(struct access *a, const struct listener *l, int fd, const struct sockaddr *sa, socklen_t len);
 
 /* Fills *list, of peers whose word about the client counts, from "ADDR", "ADDR/LEN", "any" or "unix" (peers of Unix

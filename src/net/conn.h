@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "net/wait.h"
+#include "proto/forwarded.h"
 #include "sched/sched.h"
 
 #include <ev.h>
@@ -28,6 +29,7 @@
 struct lane;
 struct lane_waits;
 struct conn;
+struct request;
 
 /* Why a connection ended: X(name, log level, text). */
 #define CONN_REASONS(X)                                                                                                \
@@ -81,6 +83,9 @@ struct conn_ops {
     /* The lane has been stopping for a while: an open connection that neither rests nor is paused does not wait any longer
      * for what its peer is slow to send. */
     void (*end)(struct conn *c);
+    /* Who the client is as long as no request says it (net/who.h): `r` is one whose parameters have come, but are not whole or
+     * cannot be read, or NULL. *client is AF_UNSPEC before, and left alone when nobody knows. May be NULL. */
+    void (*client)(const struct conn *c, const struct request *r, union peer_address *client);
     /* Gives the memory back. */
     void (*free)(struct conn *c);
 };
@@ -123,9 +128,9 @@ struct conn {
     int fd;
     enum conn_state state;
     unsigned refs;
-    bool watched; /* libev knows the descriptor, or must not */
-    bool in_loop; /* libev knows it, or did */
-    bool is_unix;
+    bool watched;      /* libev knows the descriptor, or must not */
+    bool in_loop;      /* libev knows it, or did */
+    bool is_unix;      /* the peer is a process of this machine */
     bool read_ended;   /* the peer has ended its side */
     bool lost;         /* nothing can be sent any more */
     bool left;         /* CLOSED: by its peer */
@@ -144,7 +149,8 @@ struct conn {
     unsigned rested;         /* LINGERING: turns of the loop before it is looked at */
     ev_tstamp out_at;        /* when the peer last took something, while output waits; 0: none waits */
     TAILQ_ENTRY(conn) out_link;
-    int unsent; /* what the peer had to take yet of what was sent, at the last look at it (SIOCOUTQ) */
+    union peer_address peer; /* AF_UNSPEC on a Unix socket */
+    int unsent;              /* what the peer had to take yet of what was sent, at the last look at it (SIOCOUTQ) */
     ev_io read_io, write_io;
     TAILQ_ENTRY(conn) link;
     TAILQ_ENTRY(conn) unwatched_link;
@@ -179,8 +185,8 @@ enum {
 uint64_t conn_drop_max(const struct conn *c);
 
 /* Prepares a zeroed or recycled connection for an accepted, non-blocking descriptor. It holds one reference of its own
- * until it is closed. */
-void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const struct conn_ops *ops);
+ * until it is closed. `peer`: the address of the peer, in a struct sockaddr_storage; NULL: a process of this machine. */
+void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr *peer, const struct conn_ops *ops);
 
 /* Once per memory, before conn_init / before it is freed. */
 void conn_alloc_init(struct conn *c);

@@ -7,6 +7,7 @@
 #include "net/fcgi_request.h"
 #include "net/lane_impl.h"
 #include "net/peer.h"
+#include "net/who.h"
 #include "proto/fcgi_encode.h"
 
 #include <errno.h>
@@ -28,17 +29,25 @@ static struct fcgi_conn *conn_of(struct conn *c) {
 
 /* Records. Each function returns a reason to close the connection, or CONN_DONE. */
 
+static void log_role(struct conn *c, const struct fcgi_event *e) {
+    char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE];
+    struct who who = who_find(c, NULL);
+    if (!who_log_due(&who, &c->lane->role_topic, more))
+        return;
+    sched_pause(c->lane->sched);
+    log_info("connection %llu: request %u: role %u is not served (%s)%s", c->number, e->id, e->role,
+             who_text(&who, whom), more);
+}
+
 static enum conn_reason on_begin(struct fcgi_conn *c, const struct fcgi_event *e) {
     uint8_t record[FCGI_END_REQUEST_LEN];
-    char more[LOG_MORE_SIZE];
     struct fcgi_request *earlier = fcgi_request_find(c, e->id);
     if (earlier && (!earlier->stdin_ended || earlier->state == FCGI_PARAMS_STATE))
         return CONN_ID_IN_USE;
     if (e->role != FCGI_RESPONDER && e->role != FCGI_AUTHORIZER) {
         if (earlier)
             return CONN_ID_IN_USE;
-        if (log_limit_due(&c->conn.lane->role_limit, more))
-            log_info("connection %llu: request %u: role %u is not served%s", c->conn.number, e->id, e->role, more);
+        log_role(&c->conn, e);
         fcgi_put_end_request(record, e->id, 0, FCGI_UNKNOWN_ROLE);
         conn_output(&c->conn, record, sizeof record);
         if (!e->keep_conn)
@@ -63,9 +72,11 @@ static enum conn_reason on_begin(struct fcgi_conn *c, const struct fcgi_event *e
 static void on_params(struct fcgi_request *q, const struct fcgi_event *e) {
     if (q->state != FCGI_PARAMS_STATE || q->refusal)
         return;
-    if (buf_len(&q->r.params) + e->len > q->c->conn.lane->config.limit_params)
+    size_t room = q->c->conn.lane->config.limit_params - buf_len(&q->r.params);
+    if (e->len > room) {
         q->refusal = REFUSED_PARAMS_LARGE;
-    else if (buf_append(&q->r.params, e->data, e->len))
+        (void)buf_append(&q->r.params, e->data, room); /* may tell the log who the client is */
+    } else if (buf_append(&q->r.params, e->data, e->len))
         q->refusal = REFUSED_NO_MEMORY;
 }
 
@@ -212,7 +223,7 @@ static void on_abort(struct fcgi_request *q) {
         return;
     }
     if (whole)
-        abandon_log(lane, DROPPED_WAITING, q->c->conn.number, q->id, &q->r);
+        abandon_log(&q->c->conn, DROPPED_WAITING, q->id, &q->r);
     if (fcgi_request_is_held(q)) {
         fcgi_request_set_state(q, FCGI_HELD_STATE);
         lane_body_ends(lane, &q->r.body);
@@ -303,7 +314,7 @@ static void request_stalled(struct fcgi_request *q) {
         q->refusal = REFUSED_BODY_STALLED;
         fcgi_request_maybe_start(q);
     } else if (!body_complete(&q->r.body)) {
-        refusal_log(c->lane, REFUSED_BODY_STALLED, c->number, q->id, &q->r, true);
+        refusal_log(c, REFUSED_BODY_STALLED, q->id, &q->r, true);
         lane_body_ends(c->lane, &q->r.body);
         body_abort(&q->r.body, ETIMEDOUT);
     }
@@ -490,6 +501,14 @@ static void on_drained(struct conn *conn) {
     fcgi_conn_tell_rest(c);
 }
 
+/* The web server's word, unless it tells of a proxy and more of it was to come. */
+static void on_client(const struct conn *conn, const struct request *r, union peer_address *client) {
+    const struct fcgi_conn *c = (const struct fcgi_conn *)(const void *)conn;
+    union peer_address remote;
+    if (r && who_read_remote(&r->params, &remote) && !(c->trusted && peer_is_proxy(&conn->lane->config, &remote)))
+        *client = remote;
+}
+
 static void conn_free(struct fcgi_conn *c) {
     conn_alloc_fini(&c->conn);
     free(c);
@@ -538,6 +557,7 @@ static const struct conn_ops fcgi_conn_ops = {
     .room = on_room,
     .stop = on_stop,
     .end = on_end,
+    .client = on_client,
     .free = on_free,
 };
 
@@ -567,7 +587,7 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
     c->stalls_looked_at = 0;
     TAILQ_INIT(&c->requests);
     lane->nlive++;
-    conn_init(&c->conn, lane, fd, l->is_unix, &fcgi_conn_ops);
+    conn_init(&c->conn, lane, fd, l->is_unix ? NULL : peer, &fcgi_conn_ops);
     conn_ref(&c->conn);
     conn_read(&c->conn);
     if (!c->conn.used)

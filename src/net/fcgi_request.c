@@ -250,7 +250,7 @@ static void request_answered(struct fcgi_request *q) {
 static void request_refuse(struct fcgi_request *q, enum refusal why) {
     struct conn *c = &q->c->conn;
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
-    refusal_log(c->lane, why, c->number, q->id, &q->r, false);
+    refusal_log(c, why, q->id, &q->r, false);
     if (refusal_answer(&q->r, why))
         conn_close(c, CONN_NO_MEMORY);
     request_answered(q);
@@ -264,7 +264,7 @@ static void request_drop(struct fcgi_request *q, enum drop why) {
     uint16_t id = q->id;
     if (q->state == FCGI_PARAMS_STATE)
         q->r.vars = (struct cgi_vars){0};
-    abandon_log(c->conn.lane, why, c->conn.number, id, &q->r);
+    abandon_log(&c->conn, why, id, &q->r);
     conn_ref(&c->conn);
     fcgi_request_release(q);
     release_held(c, id);
@@ -411,7 +411,7 @@ void fcgi_request_hold(struct fcgi_request *q) {
     body_is_held(&q->r.body, &q->held_taken);
     c->nheld++;
     conn_pause(&c->conn);
-    refusal_log_held(c->conn.lane, c->conn.number, q->id, &q->r);
+    refusal_log_held(&c->conn, q->id, &q->r);
 }
 
 /* The time in which nothing was read from the connection is not one in which nothing came. */
@@ -438,7 +438,7 @@ static void body_room(struct body *body) {
 void fcgi_request_body_failed(struct fcgi_request *q) {
     struct conn *c = &q->c->conn;
     if (q->state == FCGI_JOB_STATE && !sched_cancel(c->lane->sched, &q->r.job)) {
-        refusal_log(c->lane, q->refusal, c->number, q->id, &q->r, true);
+        refusal_log(c, q->refusal, q->id, &q->r, true);
         return;
     }
     if (q->state == FCGI_JOB_STATE)

@@ -8,6 +8,7 @@
 #include "net/http_pace.h"
 #include "net/http_request.h"
 #include "net/lane_impl.h"
+#include "net/who.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -227,7 +228,7 @@ static void body_failed(struct http_request *q, enum refusal why) {
     if (c->state == HTTP_JOB_STATE && sched_cancel(c->conn.lane->sched, &q->r.job))
         c->state = HTTP_BODY_STATE;
     else if (c->state == HTTP_JOB_STATE)
-        refusal_log(c->conn.lane, why, c->conn.number, c->nbegun, &q->r, true);
+        refusal_log(&c->conn, why, c->nbegun, &q->r, true);
     /* What still comes of it is read for nothing: the peer may send all before it reads. */
     atomic_store(&q->keep, false);
 }
@@ -271,7 +272,7 @@ static void cut_body(struct http_request *q, int error, enum refusal why) {
         http_request_refuse(q, why);
         return;
     }
-    refusal_log(c->conn.lane, why, c->conn.number, c->nbegun, &q->r, true);
+    refusal_log(&c->conn, why, c->nbegun, &q->r, true);
     body_cut(&q->r.body, error);
 }
 
@@ -283,7 +284,7 @@ static void malformed_body(struct http_request *q, const char *why) {
     if (c->state == HTTP_BODY_STATE)
         http_request_refuse_as(q, "400 Bad Request", why);
     else if (c->state == HTTP_JOB_STATE) {
-        http_log_malformed(q, "400 Bad Request", why);
+        refusal_log_as(&c->conn, "400 Bad Request", why, c->nbegun, &q->r);
         body_cut(&q->r.body, EPROTO);
     } else
         conn_close(&c->conn, CONN_DRAINED);
@@ -598,6 +599,13 @@ static void on_end(struct conn *conn) {
         cut_body(c->q, ETIMEDOUT, REFUSED_BODY_STALLED);
 }
 
+/* The peer, or whom a PROXY header tells of. What a proxy says in fields is in the parameters, when these are complete. */
+static void on_client(const struct conn *conn, const struct request *r, union peer_address *client) {
+    const struct http_conn *c = (const struct http_conn *)(const void *)conn;
+    if ((!r || !who_read_remote(&r->params, client)) && !c->peer.trusted && c->peer.address.ss_family != AF_UNIX)
+        memcpy(client, &c->peer.address, sizeof *client);
+}
+
 static void conn_free(struct http_conn *c) {
     conn_alloc_fini(&c->conn);
     buf_fini(&c->in);
@@ -628,6 +636,7 @@ static const struct conn_ops http_conn_ops = {
     .room = on_room,
     .stop = on_stop,
     .end = on_end,
+    .client = on_client,
     .free = on_free,
 };
 
@@ -661,7 +670,7 @@ static void http_accept(struct lane *lane, int fd, const struct listener *l, con
     c->closing = lane->stopping;
     c->nbegun = 0;
     lane->nlive++;
-    conn_init(&c->conn, lane, fd, l->is_unix, &http_conn_ops);
+    conn_init(&c->conn, lane, fd, l->is_unix ? NULL : peer, &http_conn_ops);
     conn_ref(&c->conn);
     conn_read(&c->conn);
     tell_rest(c);

@@ -548,6 +548,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     lane->config = *config;
     lane->config.body.spares = &lane->body_spares;
     lane->memo.seed = hash_seed();
+    lane->log_table.seed = hash_seed();
     lane->listeners = listeners;
     TAILQ_INIT(&lane->conns);
     TAILQ_INIT(&lane->lingering);

@@ -166,6 +166,16 @@ def test_one_line_a_second(start):
     assert 1 <= int(more.group(1)) < count
 
 
+def test_a_refused_peer_hides_no_other_one(start):
+    server, port = tcp(start, "--allow", "127.0.0.2")
+    for source in ("127.0.0.3", "127.0.0.4", "127.0.0.5"):
+        for _ in range(20):
+            assert not is_served(connect(port))
+        assert not is_served(connect(port, source))
+    for source in ("127.0.0.1", "127.0.0.3", "127.0.0.4", "127.0.0.5"):
+        server.wait_log(r"refused %s:\d+ on" % source)
+
+
 # --- users
 
 def connect_as(path, uid, gid, groups=()):

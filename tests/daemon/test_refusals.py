@@ -113,7 +113,7 @@ def test_overload(start, gate, options, text):
 def test_a_flood_is_a_line_a_second(server):
     """What peers can do at will does not fill the log."""
     def lines():
-        return re.findall(r": (?:the peer does not speak FastCGI version 1)(?: \(and (\d+) more since[^\n]*\))?",
+        return re.findall(r": (?:the peer does not speak FastCGI version 1) \(peer [^\n)]*\)(?: \(and (\d+) more since[^\n]*\))?",
                           server.log())
     told, began = 0, time.monotonic()
     while sum(bool(more) for more in lines()) < 2:
