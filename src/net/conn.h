@@ -48,6 +48,17 @@ struct request;
       "ended, as the system does not let it be watched: look at fs.epoll.max_user_watches, and at free memory")        \
     X(CONN_NO_MEMORY, ERROR, "out of memory")                                                                          \
     X(CONN_NOT_FASTCGI, WARNING, "the peer does not speak FastCGI version 1")                                          \
+    X(CONN_SPEAKS_HTTP, WARNING,                                                                                       \
+      "the peer speaks HTTP, and this socket FastCGI: use fastcgi_pass instead of proxy_pass (nginx), or give the "    \
+      "address to --http")                                                                                             \
+    X(CONN_SPEAKS_FASTCGI, WARNING,                                                                                    \
+      "the peer speaks FastCGI, and this socket HTTP: give the address to --socket, or use proxy_pass instead of "     \
+      "fastcgi_pass "                                                                                                  \
+      "(nginx)")                                                                                                       \
+    X(CONN_SPEAKS_TLS, WARNING,                                                                                        \
+      "the peer speaks TLS (https), which is not spoken here: end it in a proxy in front of this server")              \
+    X(CONN_SPEAKS_PROXY, WARNING,                                                                                      \
+      "the peer sends a header of the PROXY protocol, which is taken over HTTP only: see --proxy-protocol")            \
     X(CONN_BEGIN_SHORT, WARNING, "the peer has sent a BEGIN_REQUEST that is too short")                                \
     X(CONN_NO_REQUEST, DEBUG, "nothing came within --header-timeout")                                                  \
     X(CONN_BAD_PROXY, WARNING, "it does not begin with a PROXY header, as --proxy-protocol asks for")                  \

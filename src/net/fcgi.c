@@ -366,15 +366,27 @@ void fcgi_conn_tell_rest(struct fcgi_conn *c) {
     conn_set_rest(&c->conn, rest_of(c));
 }
 
+/* What speaks another protocol says so in its first bytes: whoever has mixed up two ports, or two directives of the web
+ * server, is to read that in the log. */
+static enum conn_reason name_protocol(const uint8_t *data, size_t len) {
+    if (len > 1 && data[0] == 0x16 && data[1] == 3) /* a handshake, in its record (RFC 8446, 5.1) */
+        return CONN_SPEAKS_TLS;
+    if (len > 6 && !memcmp(data, "PROXY ", 6))
+        return CONN_SPEAKS_PROXY;
+    if (len > 0 && data[0] >= 'A' && data[0] <= 'Z' && memmem(data, len, " HTTP/", 6))
+        return CONN_SPEAKS_HTTP;
+    return CONN_NOT_FASTCGI;
+}
+
 static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
     struct fcgi_conn *c = conn_of(conn);
-    const uint8_t *end = data + len;
+    const uint8_t *begin = data, *end = data + len;
     struct fcgi_event e;
     while (conn->state == CONN_OPEN && (data < end || !fcgi_decoder_idle(&c->decoder)) &&
            fcgi_decode(&c->decoder, &data, end, &e) != FCGI_EVENT_MORE) {
         enum conn_reason reason = on_event(c, &e);
         if (reason != CONN_DONE) {
-            conn_close(conn, reason);
+            conn_close(conn, reason == CONN_NOT_FASTCGI && !c->nbegun ? name_protocol(begin, len) : reason);
             break;
         }
     }

@@ -69,15 +69,18 @@ static void refuse_malformed(struct http_conn *c, const char *why) {
 
 /* Input. Each function takes bytes from *pos on, and returns whether there may be more for another one to do. */
 
-/* What speaks another protocol says so with its first byte. */
-static const char *foreign_protocol(char first) {
+/* What speaks another protocol says so with its first byte, and would not understand an answer. */
+static void refuse_first(struct http_conn *c, char first) {
     switch (first) {
-    case 0x16:
-        return "the peer speaks TLS (https), which belongs to a proxy in front";
-    case 0x01:
-        return "the peer speaks FastCGI: its address belongs to --socket";
+    case 0x16: /* a handshake (RFC 8446, 5.1) */
+        conn_close(&c->conn, CONN_SPEAKS_TLS);
+        break;
+    case 0x01: /* FCGI_VERSION_1 */
+        conn_close(&c->conn, CONN_SPEAKS_FASTCGI);
+        break;
     default:
-        return "the request does not begin with a method";
+        refuse_malformed(c, "the request does not begin with a method");
+        break;
     }
 }
 
@@ -120,7 +123,7 @@ static bool feed_idle(struct http_conn *c, const char **pos, const char *end) {
         }
     }
     if (!http_is_token_char(**pos)) {
-        refuse_malformed(c, foreign_protocol(**pos));
+        refuse_first(c, **pos);
         return false;
     }
     c->state = HTTP_HEAD_STATE;
