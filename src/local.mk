@@ -97,6 +97,7 @@ src_libnet_a_SOURCES = \
 	src/net/abandon.c src/net/abandon.h \
 	src/net/wait.h \
 	src/net/who.c src/net/who.h \
+	src/net/request_log.c src/net/request_log.h \
 	src/net/socket_file.c src/net/socket_file.h \
 	src/net/web_user.c
 

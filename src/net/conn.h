@@ -69,6 +69,8 @@ struct request;
 enum conn_reason { CONN_REASONS(CONN_REASON_NAME) CONN_REASON_COUNT };
 #undef CONN_REASON_NAME
 
+typedef void conn_visit(const struct conn *c, unsigned id, const struct request *r, void *arg);
+
 /* What a front end does for a connection. */
 struct conn_ops {
     /* Bytes came. Returns false when the connection was closed meanwhile. */
@@ -97,6 +99,8 @@ struct conn_ops {
     /* Who the client is as long as no request says it (net/who.h): `r` is one whose parameters have come, but are not whole or
      * cannot be read, or NULL. *client is AF_UNSPEC before, and left alone when nobody knows. May be NULL. */
     void (*client)(const struct conn *c, const struct request *r, union peer_address *client);
+    /* Calls `visit` for every request of the connection that an application runs. May be NULL. */
+    void (*running)(const struct conn *c, conn_visit *visit, void *arg);
     /* Gives the memory back. */
     void (*free)(struct conn *c);
 };

@@ -521,6 +521,14 @@ static void on_client(const struct conn *conn, const struct request *r, union pe
         *client = remote;
 }
 
+static void on_running(const struct conn *conn, conn_visit *visit, void *arg) {
+    const struct fcgi_request *q;
+    TAILQ_FOREACH(q, &((const struct fcgi_conn *)(const void *)conn)->requests, link) {
+        if (q->state == FCGI_JOB_STATE && !q->r.job.queued)
+            visit(conn, q->id, &q->r, arg);
+    }
+}
+
 static void conn_free(struct fcgi_conn *c) {
     conn_alloc_fini(&c->conn);
     free(c);
@@ -570,6 +578,7 @@ static const struct conn_ops fcgi_conn_ops = {
     .stop = on_stop,
     .end = on_end,
     .client = on_client,
+    .running = on_running,
     .free = on_free,
 };
 

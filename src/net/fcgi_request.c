@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "net/fcgi_answer.h"
 #include "net/lane_impl.h"
+#include "net/request_log.h"
 
 #include <errno.h>
 #include <fastcgi.h>
@@ -64,7 +65,9 @@ struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_eve
     q->keep_conn = begin->keep_conn;
     q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = q->held = false;
     q->refusal = NOT_REFUSED;
-    q->dropped = 0; /* r.vars is set when the parameters end, in whichever way */
+    q->dropped = 0;
+    q->began_at = lane_now(lane);
+    q->r.vars.method.n = 0; /* the rest of r.vars is set when the parameters end, in whichever way */
     q->r.authorizer = begin->role == FCGI_AUTHORIZER;
     if (c->ending)
         fcgi_conn_ending_over(c);
@@ -96,6 +99,7 @@ void fcgi_request_release(struct fcgi_request *q) {
     struct lane *lane = c->conn.lane;
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
     fcgi_request_unhold(q);
+    request_log_end(&c->conn, q->id, &q->r, q->began_at);
     c->unread |= !q->stdin_read;
     TAILQ_REMOVE(&c->requests, q, link);
     c->nrequests--;

@@ -609,6 +609,12 @@ static void on_client(const struct conn *conn, const struct request *r, union pe
         memcpy(client, &c->peer.address, sizeof *client);
 }
 
+static void on_running(const struct conn *conn, conn_visit *visit, void *arg) {
+    const struct http_conn *c = (const struct http_conn *)(const void *)conn;
+    if (c->state == HTTP_JOB_STATE && !c->q->r.job.queued)
+        visit(conn, c->nbegun, &c->q->r, arg);
+}
+
 static void conn_free(struct http_conn *c) {
     conn_alloc_fini(&c->conn);
     buf_fini(&c->in);
@@ -640,6 +646,7 @@ static const struct conn_ops http_conn_ops = {
     .stop = on_stop,
     .end = on_end,
     .client = on_client,
+    .running = on_running,
     .free = on_free,
 };
 

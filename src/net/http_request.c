@@ -6,6 +6,7 @@
 #include "net/http_answer.h"
 #include "net/http_pace.h"
 #include "net/lane_impl.h"
+#include "net/request_log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -42,6 +43,7 @@ struct http_request *http_request_new(struct http_conn *c) {
     q->refusal = NOT_REFUSED;
     q->dropped = 0;
     q->came = 0;
+    q->began_at = lane_now(lane);
     q->paced = false;
     q->r.vars = (struct cgi_vars){0};
     q->r.authorizer = false;
@@ -64,6 +66,7 @@ void http_request_release(struct http_request *q) {
     struct lane *lane = c->conn.lane;
     http_pace_ends(q);
     http_request_unhold(q);
+    request_log_end(&c->conn, c->nbegun, &q->r, q->began_at);
     c->q = NULL;
     lane_count_add(&lane->nrequests, -1);
     lane_body_ends(lane, &q->r.body);

@@ -69,6 +69,7 @@ struct lane {
     struct log_topic drop_topics[DROP_COUNT];
     struct log_topic role_topic, held_topic;
     struct log_limit accept_limit;
+    ev_tstamp running_logged_at; /* what keeps the threads busy */
     atomic_uint nconns, nrequests;
     unsigned nlive; /* connections whose memory is in use */
 

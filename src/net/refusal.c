@@ -3,6 +3,7 @@
 #include "net/refusal.h"
 
 #include "net/lane_impl.h"
+#include "net/request_log.h"
 #include "net/who.h"
 
 #include <stdio.h>
@@ -58,6 +59,8 @@ static void log_refused(struct conn *c, const struct refused *what, unsigned id,
 void refusal_log(struct conn *c, enum refusal why, unsigned id, struct request *r, bool runs) {
     const struct refused what = {why, refusals[why].level, refusals[why].status, refusals[why].text, runs};
     log_refused(c, &what, id, r);
+    if (why == REFUSED_QUEUE_FULL || why == REFUSED_QUEUE_LATE)
+        request_log_running(c->lane);
 }
 
 void refusal_log_as(struct conn *c, const char *status, const char *why, unsigned id, struct request *r) {

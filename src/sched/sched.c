@@ -570,6 +570,7 @@ static enum own_end run_blocking(struct sched_thread *t, struct sched_job *job, 
     if (!other)
         return OWN_GO_ON;
     ready_remove(s, job);
+    job->begun_at = s->now;
     atomic_fetch_add(&s->nbusy, 1);
     atomic_fetch_add_explicit(&s->handed_over, 1, memory_order_relaxed);
     if (keep_baton) {
@@ -601,6 +602,7 @@ static enum own_end own_job(struct sched_thread *t, struct sched_job *job, uint6
         become_veteran(t);
     }
     ready_remove(s, job);
+    job->begun_at = now;
     enum inline_end end = run_inline(t, job, now, predict_wants_measure(kind));
     if (end != INLINE_KEPT)
         return end == INLINE_LOST ? OWN_IDLE : OWN_QUIT;

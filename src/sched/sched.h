@@ -61,6 +61,7 @@ struct sched_job {
     /* The scheduler's: */
     bool queued;
     uint64_t queued_at; /* when it was first seen in the queue; 0: not yet */
+    uint64_t begun_at;  /* when it was taken off the queue to be run; for the owner */
     TAILQ_ENTRY(sched_job) link;
     struct sched_note done;
     struct sched *sched;
