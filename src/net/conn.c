@@ -737,10 +737,9 @@ void conn_finish(struct conn *c, enum conn_reason reason, enum conn_end end) {
         output_settle(c, false, false);
 }
 
-static void log_reason(struct conn *c, enum conn_reason reason) {
-    char text[WHO_TEXT_SIZE], more[LOG_TABLE_MORE_SIZE] = "";
-    if (reasons[reason].level > log_max_level)
-        return;
+static __attribute__((noinline)) void log_reason(struct conn *c, enum conn_reason reason) {
+    char text[WHO_TEXT_SIZE], more[LOG_TABLE_MORE_SIZE];
+    more[0] = '\0';
     struct who who = who_find(c, NULL);
     if (reasons[reason].level != LOG_LEVEL_DEBUG && !who_log_due(&who, &c->lane->reason_topics[reason], more))
         return;
@@ -762,7 +761,8 @@ void conn_close(struct conn *c, enum conn_reason reason) {
     if (c->state == CONN_CLOSED)
         return;
     bool tell = peer_awaits_end(c, reason);
-    log_reason(c, reason);
+    if (reasons[reason].level <= log_max_level)
+        log_reason(c, reason);
     conn_set_rest(c, CONN_BUSY);
     if (c->state == CONN_LINGERING) {
         lane_wait_ends(lingerers(c), &c->linger);
