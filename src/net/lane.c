@@ -17,6 +17,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -85,11 +86,19 @@ static bool log_due(struct lane *lane, ev_tstamp *logged_at) {
     return true;
 }
 
+enum { CONNECTIONS_TEXT = 40 };
+static const char *put_connections(const struct lane *lane, char out[static CONNECTIONS_TEXT]) {
+    unsigned n = lane->config.max_connections;
+    snprintf(out, CONNECTIONS_TEXT, "%u connection%s", n, n == 1 ? " is" : "s are");
+    return out;
+}
+
 /* The limit is reached, and all are busy: further connections wait in the backlog until that changes. */
 static void accept_full(struct lane *lane) {
+    char text[CONNECTIONS_TEXT];
     if (log_due(lane, &lane->full_logged_at))
-        log_warning("%u connections are open (--max-connections), and all are busy: others wait until one ends",
-                    lane->config.max_connections);
+        log_warning("%s open (--max-connections), and %s busy: others wait until one ends", put_connections(lane, text),
+                    lane->config.max_connections == 1 ? "is" : "all are");
     accept_stop(lane);
     lane->accept_paused = true;
 }
@@ -110,6 +119,7 @@ static void accept_pause(struct lane *lane, int error) {
 /* Making room. */
 
 static void log_made_room(struct lane *lane, int error) {
+    char text[CONNECTIONS_TEXT];
     if (!log_due(lane, &lane->closed_logged_at))
         return;
     if (error)
@@ -117,8 +127,7 @@ static void log_made_room(struct lane *lane, int error) {
                     "(ulimit -n)",
                     strerror(error));
     else
-        log_warning("%u connections are open (--max-connections): idle ones are closed for new ones",
-                    lane->config.max_connections);
+        log_warning("%s open (--max-connections): idle ones are closed for new ones", put_connections(lane, text));
 }
 
 /* The next one to be closed for another: those that are over but for the peer's end of them, then those that rest, those
