@@ -12,6 +12,7 @@
 #endif
 #include "net/lane_impl.h"
 #include "net/loop.h"
+#include "net/request_log.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -593,6 +594,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
         lane_free(lane);
         return NULL;
     }
+    descriptors_describe(request_log_describe, lane);
     lane->now = (double)clock_ns() / 1e9;
     for (size_t i = 0; i < listeners->count; i++) {
         struct lane_listener *l = &lane->accepting[i];
@@ -631,6 +633,7 @@ void lane_count(struct lane *lane, unsigned *connections, unsigned *requests) {
 void lane_free(struct lane *lane) {
     if (!lane)
         return;
+    descriptors_describe(NULL, NULL);
     sched_free(lane->sched);
     for (size_t i = 0; i < sizeof frontends / sizeof *frontends; i++)
         frontends[i]->free_pool(lane);

@@ -6,8 +6,11 @@
 #include "net/lane_impl.h"
 #include "net/who.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 enum {
     RUNNING_SHOWN = 3,
@@ -80,4 +83,50 @@ void request_log_running(struct lane *lane) {
     }
     if (found.count)
         log_warning("no thread is free; those that have run for longest: %s", line);
+}
+
+/* Those that run while the process ends. */
+
+enum { DESCRIBED = 3, METHOD_SHOWN = 20, TARGET_SHOWN = 150 };
+
+struct description {
+    char *out;
+    size_t size, len;
+    unsigned count;
+};
+
+/* Copies bytes that may not be mapped any more. */
+static bool copy(void *to, const void *from, size_t n) {
+    struct iovec local = {to, n}, remote = {(void *)(uintptr_t)from, n};
+    return !n || process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)n;
+}
+
+static size_t copy_slice(char *to, size_t most, struct slice from) {
+    size_t n = from.n < most ? from.n : most;
+    return copy(to, from.p, n) ? n : 0;
+}
+
+static void describe(struct sched_job *job, struct sched_job *_Atomic *at, void *arg) {
+    struct description *d = arg;
+    char method[METHOD_SHOWN], target[TARGET_SHOWN], shown[2][4 * TARGET_SHOWN];
+    struct cgi_vars vars;
+    if (d->count == DESCRIBED || !copy(&vars, (const char *)job + offsetof(struct request, vars), sizeof vars))
+        return;
+    size_t nmethod = copy_slice(method, sizeof method, vars.method);
+    size_t ntarget = copy_slice(target, sizeof target, vars.request_uri.n ? vars.request_uri : vars.path_info[0]);
+    if (atomic_load(at) != job) /* what was read may have been something else */
+        return;
+    d->count++;
+    int n = snprintf(d->out + d->len, d->size - d->len, "%s%s %s",
+                     d->len ? ", " : "; requests that run: ", log_escape(shown[0], sizeof shown[0], method, nmethod),
+                     log_escape(shown[1], sizeof shown[1], target, ntarget));
+    d->len += (size_t)n;
+    if (d->len >= d->size)
+        d->len = d->size - 1;
+}
+
+void request_log_describe(void *lane, char *out, size_t size) {
+    static_assert(offsetof(struct request, job) == 0, "a job is that of a request");
+    struct description d = {.out = out, .size = size};
+    sched_look(((struct lane *)lane)->sched, describe, &d);
 }

@@ -1,6 +1,6 @@
 /* Lines of the log about requests: each one at its end (--log-level debug), and those that keep the threads busy.
  *
- * Owner only.
+ * Owner only, but for request_log_describe.
  */
 #ifndef WSGI_FCGI_NET_REQUEST_LOG_H
 #define WSGI_FCGI_NET_REQUEST_LOG_H
@@ -23,5 +23,9 @@ static inline void request_log_end(const struct conn *c, unsigned id, const stru
 /* Logs which calls have run for longest, for when a request finds no thread: when that begins, and every ten seconds as long
  * as it goes on. What is read of a request does not change while it runs. */
 void request_log_running(struct lane *lane);
+
+/* Writes which requests run to `out`, or nothing: the end of a line. `lane`: a struct lane. Any thread, whatever the others do:
+ * nothing is locked, and what is there no more is not read. */
+void request_log_describe(void *lane, char *out, size_t size);
 
 #endif
