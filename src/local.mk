@@ -12,6 +12,7 @@ src_libbase_a_SOURCES = \
 	src/base/fdtable.c src/base/fdtable.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/log.c src/base/log.h \
+	src/base/log_table.c src/base/log_table.h \
 	src/base/log_writer.c src/base/log_writer.h \
 	src/base/thread_limit.c src/base/thread_limit.h
 
@@ -97,6 +98,8 @@ src_libnet_a_SOURCES = \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/abandon.c src/net/abandon.h \
 	src/net/wait.h \
+	src/net/who.c src/net/who.h \
+	src/net/request_log.c src/net/request_log.h \
 	src/net/socket_file.c src/net/socket_file.h \
 	src/net/web_user.c
 

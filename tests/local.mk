@@ -1,7 +1,7 @@
 # Unit tests: one program per module, which links the layer of its module and nothing above.
 
 UNIT_BASE = tests/unit/test_ascii tests/unit/test_buf tests/unit/test_descriptors tests/unit/test_hash \
-	tests/unit/test_log tests/unit/test_thread_limit
+	tests/unit/test_log tests/unit/test_log_table tests/unit/test_thread_limit
 UNIT_PROTO = \
 	tests/unit/test_cgi tests/unit/test_fcgi_decode tests/unit/test_fcgi_encode tests/unit/test_fcgi_values \
 	tests/unit/test_forwarded tests/unit/test_http_target tests/unit/test_params
@@ -32,6 +32,7 @@ tests_unit_test_hash_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_thread_limit_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_log_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime
+tests_unit_test_log_table_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_test_fcgi_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)

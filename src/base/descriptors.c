@@ -36,6 +36,8 @@ struct guarded {
 static struct guarded guarded[DESCRIPTORS_GUARDED];
 static int nguarded;
 static void (*_Atomic leave_cb)(void);
+static void (*_Atomic describe_cb)(void *arg, char *out, size_t size);
+static void *_Atomic describe_arg;
 static _Atomic pid_t watched; /* the process that watches */
 
 static unsigned long bit_of(int fd) {
@@ -174,6 +176,11 @@ void descriptors_watch(void (*leave)(void)) {
     atomic_store(&leave_cb, leave);
 }
 
+void descriptors_describe(void (*describe)(void *arg, char *out, size_t size), void *arg) {
+    atomic_store(&describe_arg, arg);
+    atomic_store(&describe_cb, describe);
+}
+
 void descriptors_guard(int fd, const char *what) {
     struct stat st;
     descriptors_lock();
@@ -200,17 +207,20 @@ void descriptors_check(void) {
 void descriptors_lost(int fd, const char *what) {
     static atomic_flag said = ATOMIC_FLAG_INIT;
     void (*leave)(void) = atomic_load(&leave_cb);
-    char number[32] = "a descriptor";
+    void (*describe)(void *arg, char *out, size_t size) = atomic_load(&describe_cb);
+    char number[32] = "a descriptor", more[1000] = "";
     if (!leave || getpid() != atomic_load(&watched))
         return;
     while (atomic_flag_test_and_set(&said))
         pause();
     if (fd >= 0)
         snprintf(number, sizeof number, "descriptor %d", fd);
+    if (describe)
+        describe(atomic_load(&describe_arg), more, sizeof more);
     log_error(
         "%s, %s, was closed by the application or one of its extensions, whose it is not (os.close, os.closerange, "
-        "a library that makes a daemon, a double close): ending, as nothing can be served",
-        number, what);
+        "a library that makes a daemon, a double close): ending, as nothing can be served%s",
+        number, what, more);
     leave();
     log_flush();
     _exit(EX_IOERR);

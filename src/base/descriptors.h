@@ -11,6 +11,7 @@
 #define WSGI_FCGI_BASE_DESCRIPTORS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* From now on a child of fork(2) closes what is the server's. Call once, and before other users of pthread_atfork(3) that
  * make descriptors: what is registered first runs first in the child. Returns 0, or -1 with errno. */
@@ -46,6 +47,10 @@ bool descriptors_is_own(int fd);
  * the lock held, and removes what the process would leave behind. It must not take the lock, nor need the GIL, which somebody
  * else may have. NULL: from now on it is left alone. Main thread. */
 void descriptors_watch(void (*leave)(void));
+
+/* What the line about a lost descriptor ends with: `describe` writes at most `size` bytes, with a zero at the end, on any
+ * thread and under the same conditions as `leave`. NULL: nothing. It and `arg` are used until then. Main thread. */
+void descriptors_describe(void (*describe)(void *arg, char *out, size_t size), void *arg);
 
 /* Lets descriptors_check look at one of the server's that stays open, called `what` in the log, until descriptors_close or
  * descriptors_forget. At most DESCRIPTORS_GUARDED, others are not looked at. The lock is not held. */

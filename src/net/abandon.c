@@ -3,6 +3,7 @@
 #include "net/abandon.h"
 
 #include "net/lane_impl.h"
+#include "net/who.h"
 
 static const char *const drops[] = {
 #define DROP_ROW(name, text) [name] = (text),
@@ -25,13 +26,13 @@ void abandon_tell(const struct conn *c, struct request *r) {
         atomic_store(&r->left, true);
 }
 
-void abandon_log(struct lane *lane, enum drop why, unsigned long long connection, unsigned id,
-                 const struct request *r) {
-    char more[LOG_MORE_SIZE], text[600];
-    if (lane->aborting || !log_limit_due(&lane->drop_limits[why], more))
+void abandon_log(const struct conn *c, enum drop why, unsigned id, const struct request *r) {
+    char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE], text[600];
+    struct who who = who_find(c, r);
+    if (c->lane->aborting || !who_log_due(&who, &c->lane->drop_topics[why], more))
         return;
-    sched_pause(lane->sched);
+    sched_pause(c->lane->sched);
     bool named = r->vars.method.n > 0;
-    log_info("connection %llu: request %u dropped: %s%s%s%s", connection, id, drops[why], named ? ": " : "",
-             named ? request_text(r, text, sizeof text) : "", more);
+    log_info("connection %llu: request %u dropped (%s): %s%s%s%s", c->number, id, who_text(&who, whom), drops[why],
+             more, named ? ": " : "", named ? request_text(r, text, sizeof text) : "");
 }

@@ -14,7 +14,6 @@
 #include <stdbool.h>
 
 struct conn;
-struct lane;
 
 /* Why a request ends without a call and without an answer: X(name, text). */
 #define DROPS(X)                                                                                                       \
@@ -35,8 +34,8 @@ bool abandon_drops(const struct conn *c);
 /* Tells the application that calls client_connected, or is going to. */
 void abandon_tell(const struct conn *c, struct request *r);
 
-/* Logs that request `id` of a connection is dropped: at most one line a second about each reason. None when the server
- * ends without it, which has a line of its own. */
-void abandon_log(struct lane *lane, enum drop why, unsigned long long connection, unsigned id, const struct request *r);
+/* Logs that request `id` of a connection is dropped: at most one line a second about each reason and client. None when the
+ * server ends without it, which has a line of its own. */
+void abandon_log(const struct conn *c, enum drop why, unsigned id, const struct request *r);
 
 #endif

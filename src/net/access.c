@@ -3,6 +3,8 @@
 #include "net/access.h"
 
 #include "base/ascii.h"
+#include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "net/id.h"
 
@@ -305,7 +307,7 @@ static bool allows_supplementary(const struct access *a, int fd, uid_t uid) {
 /* Life cycle. */
 
 int access_init(struct access *a, const struct access_settings *settings) {
-    *a = (struct access){.own = geteuid()};
+    *a = (struct access){.own = geteuid(), .log_table.seed = hash_seed()};
     int status = init_nets(a, settings);
     if (!status)
         status = init_users(a, settings);
@@ -362,9 +364,11 @@ const char *access_describe(const struct access *a, const struct listener *l, ch
 
 /* Accepted peers. */
 
-static void report(struct access *a, const struct listener *l, const char *peer, const char *why) {
-    char more[LOG_MORE_SIZE];
-    if (log_limit_due(&a->refusals, more))
+/* `who`: what tells this peer from others. */
+static void report(struct access *a, const struct listener *l, const char *peer, const void *who, size_t n,
+                   const char *why) {
+    char more[LOG_TABLE_MORE_SIZE];
+    if (log_table_due(&a->log_table, &a->refusals, who, n, clock_ns(), more))
         log_info("refused %s on %s: %s%s", peer, l->text, why, more);
 }
 
@@ -375,14 +379,14 @@ static bool check_user(struct access *a, const struct listener *l, int fd) {
     if (!has_user_rules(a))
         return true;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len)) {
-        report(a, l, "a peer", "its user is unknown, and --allow-uid or --allow-gid is given");
+        report(a, l, "a peer", "", 0, "its user is unknown, and --allow-uid or --allow-gid is given");
         return false;
     }
     if (access_allows_user(a, cred.uid, &cred.gid, 1) || (a->ngids && allows_supplementary(a, fd, cred.uid)))
         return true;
     snprintf(peer, sizeof peer, "process %ld of user %lu and group %lu", (long)cred.pid, (unsigned long)cred.uid,
              (unsigned long)cred.gid);
-    report(a, l, peer, "not named by --allow-uid or --allow-gid");
+    report(a, l, peer, &cred.uid, sizeof cred.uid, "not named by --allow-uid or --allow-gid");
     return false;
 }
 
@@ -392,9 +396,11 @@ static bool check_address(struct access *a, const struct listener *l, const stru
         [ACCESS_OPTION] = "not named by --allow: add its address to let it in",
         [ACCESS_ENVIRONMENT] = "not in FCGI_WEB_SERVER_ADDRS: add its address there, or give --allow instead"};
     char peer[ADDRESS_TEXT_SIZE];
+    uint8_t who[ADDRESS_IDENTITY_SIZE];
     if (access_allows_address(a, l->protocol, sa, len))
         return true;
-    report(a, l, address_format(sa, len, peer), reasons[a->source]);
+    size_t n = address_identity(sa, len, who);
+    report(a, l, address_format(sa, len, peer), who, n, reasons[a->source]);
     return false;
 }
 

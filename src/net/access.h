@@ -4,12 +4,12 @@
  * does not, since its peer is trusted with the environ: those that FCGI_WEB_SERVER_ADDRS names may connect (FastCGI 1.0,
  * 3.2), or else loopback peers. Without rules for them Unix sockets are guarded by the permissions of their files alone.
  *
- * Threads: the lists are only read between access_init and access_fini, and refusals are counted atomically: any thread.
+ * Threads: the lists are only read between access_init and access_fini: any thread, but for access_check.
  */
 #ifndef WSGI_FCGI_NET_ACCESS_H
 #define WSGI_FCGI_NET_ACCESS_H
 
-#include "base/log.h"
+#include "base/log_table.h"
 #include "net/listener.h"
 
 #include <stdbool.h>
@@ -55,8 +55,9 @@ struct access {
     size_t nuids;
     gid_t *gids;
     size_t ngids;
-    uid_t own;                 /* the server's user */
-    struct log_limit refusals; /* lines about refused peers */
+    uid_t own; /* the server's user */
+    struct log_table log_table;
+    struct log_topic refusals; /* lines about refused peers */
 };
 
 /* Fills *a. Looks users and groups up (blocking).
@@ -73,8 +74,9 @@ void access_warn(const struct access *a, const struct listener *list, size_t cou
  * it; "" when it is FastCGI for this machine. Returns `out`. */
 const char *access_describe(const struct access *a, const struct listener *l, char out[static ACCESS_TEXT_SIZE]);
 
-/* Tells whether the peer of connection `fd`, accepted on *l from `sa`, may stay. When not, at most one info line per
- * second names such a peer and the option. A peer that cannot be identified may not. */
+/* Tells whether the peer of connection `fd`, accepted on *l from `sa`, may stay. When not, an info line names it
+ * and the option: one a second for each address or user (base/log_table.h). A peer that cannot be identified may not. Owner
+ * only. */
 bool access_check(struct access *a, const struct listener *l, int fd, const struct sockaddr *sa, socklen_t len);
 
 /* Fills *list, of peers whose word about the client counts, from "ADDR", "ADDR/LEN", "any" or "unix" (peers of Unix

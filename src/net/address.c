@@ -309,3 +309,19 @@ const char *address_format(const struct sockaddr *sa, socklen_t len, char out[st
     }
     return out;
 }
+
+size_t address_identity(const struct sockaddr *sa, socklen_t len, uint8_t out[static ADDRESS_IDENTITY_SIZE]) {
+    struct sockaddr_in sin;
+    struct sockaddr_in6 sin6;
+    if (len >= sizeof sin && sa->sa_family == AF_INET) {
+        memcpy(&sin, sa, sizeof sin);
+        memcpy(out, &sin.sin_addr, 4);
+        return 4;
+    }
+    if (len < sizeof sin6 || sa->sa_family != AF_INET6)
+        return 0;
+    memcpy(&sin6, sa, sizeof sin6);
+    bool mapped = IN6_IS_ADDR_V4MAPPED(&sin6.sin6_addr);
+    memcpy(out, &sin6.sin6_addr.s6_addr[mapped ? 12 : 0], mapped ? 4 : 8);
+    return mapped ? 4 : 8;
+}

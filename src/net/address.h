@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 enum {
@@ -41,5 +42,11 @@ const char *address_path(const char *text);
  * An IPv4 address in IPv6 form is shown as IPv4. Bytes that are not printable are escaped. Returns `out`. Thread-safe,
  * does not look names up. */
 const char *address_format(const struct sockaddr *sa, socklen_t len, char out[static ADDRESS_TEXT_SIZE]);
+
+/* What tells the peer with this address from others: not its port, and of IPv6 only the first 64 bits, since who has one
+ * address there has all of the others. An IPv4 address in IPv6 form is an IPv4 address. Returns how many bytes that is: 0 for
+ * other families, whose peers are all the same. */
+enum { ADDRESS_IDENTITY_SIZE = 8 };
+size_t address_identity(const struct sockaddr *sa, socklen_t len, uint8_t out[static ADDRESS_IDENTITY_SIZE]);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/pread.h"
 #include "net/lane_impl.h"
 #include "net/loop.h"
+#include "net/who.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -680,7 +681,7 @@ void conn_alloc_fini(struct conn *c) {
     pthread_mutex_destroy(&c->out_lock);
 }
 
-void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const struct conn_ops *ops) {
+void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr *peer, const struct conn_ops *ops) {
     c->lane = lane;
     c->ops = ops;
     c->number = ++lane->next_conn;
@@ -689,7 +690,11 @@ void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const st
     c->refs = 1;
     c->watched = c->in_loop = c->read_ended = c->paused = c->used = false;
     c->lost = c->left = false;
-    c->is_unix = is_unix;
+    c->is_unix = !peer;
+    if (peer)
+        memcpy(&c->peer, peer, sizeof c->peer);
+    else
+        c->peer.sa.sa_family = AF_UNSPEC;
     c->rest = CONN_BUSY;
     c->drained = 0;
     c->out_at = 0;
@@ -732,15 +737,15 @@ void conn_finish(struct conn *c, enum conn_reason reason, enum conn_end end) {
         output_settle(c, false, false);
 }
 
-static void log_reason(struct conn *c, enum conn_reason reason) {
-    char more[LOG_MORE_SIZE];
-    if (reasons[reason].level > log_max_level)
+static __attribute__((noinline)) void log_reason(struct conn *c, enum conn_reason reason) {
+    char text[WHO_TEXT_SIZE], more[LOG_TABLE_MORE_SIZE];
+    more[0] = '\0';
+    struct who who = who_find(c, NULL);
+    if (reasons[reason].level != LOG_LEVEL_DEBUG && !who_log_due(&who, &c->lane->reason_topics[reason], more))
         return;
     sched_pause(c->lane->sched);
-    if (reasons[reason].level == LOG_LEVEL_DEBUG)
-        log_debug("connection %llu: %s", c->number, reasons[reason].text);
-    else if (log_limit_due(&c->lane->reason_limits[reason], more))
-        log_printf(reasons[reason].level, "connection %llu: %s%s", c->number, reasons[reason].text, more);
+    log_printf(reasons[reason].level, "connection %llu: %s (%s)%s", c->number, reasons[reason].text,
+               who_text(&who, text), more);
 }
 
 /* Whoever has the descriptor too, such as a child that was made without the handlers of pthread_atfork(3), must not keep the
@@ -756,7 +761,8 @@ void conn_close(struct conn *c, enum conn_reason reason) {
     if (c->state == CONN_CLOSED)
         return;
     bool tell = peer_awaits_end(c, reason);
-    log_reason(c, reason);
+    if (reasons[reason].level <= log_max_level)
+        log_reason(c, reason);
     conn_set_rest(c, CONN_BUSY);
     if (c->state == CONN_LINGERING) {
         lane_wait_ends(lingerers(c), &c->linger);

@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "net/wait.h"
+#include "proto/forwarded.h"
 #include "sched/sched.h"
 
 #include <ev.h>
@@ -28,6 +29,7 @@
 struct lane;
 struct lane_waits;
 struct conn;
+struct request;
 
 /* Why a connection ended: X(name, log level, text). */
 #define CONN_REASONS(X)                                                                                                \
@@ -46,6 +48,17 @@ struct conn;
       "ended, as the system does not let it be watched: look at fs.epoll.max_user_watches, and at free memory")        \
     X(CONN_NO_MEMORY, ERROR, "out of memory")                                                                          \
     X(CONN_NOT_FASTCGI, WARNING, "the peer does not speak FastCGI version 1")                                          \
+    X(CONN_SPEAKS_HTTP, WARNING,                                                                                       \
+      "the peer speaks HTTP, and this socket FastCGI: use fastcgi_pass instead of proxy_pass (nginx), or give the "    \
+      "address to --http")                                                                                             \
+    X(CONN_SPEAKS_FASTCGI, WARNING,                                                                                    \
+      "the peer speaks FastCGI, and this socket HTTP: give the address to --socket, or use proxy_pass instead of "     \
+      "fastcgi_pass "                                                                                                  \
+      "(nginx)")                                                                                                       \
+    X(CONN_SPEAKS_TLS, WARNING,                                                                                        \
+      "the peer speaks TLS (https), which is not spoken here: end it in a proxy in front of this server")              \
+    X(CONN_SPEAKS_PROXY, WARNING,                                                                                      \
+      "the peer sends a header of the PROXY protocol, which is taken over HTTP only: see --proxy-protocol")            \
     X(CONN_BEGIN_SHORT, WARNING, "the peer has sent a BEGIN_REQUEST that is too short")                                \
     X(CONN_NO_REQUEST, DEBUG, "nothing came within --header-timeout")                                                  \
     X(CONN_BAD_PROXY, WARNING, "it does not begin with a PROXY header, as --proxy-protocol asks for")                  \
@@ -55,6 +68,8 @@ struct conn;
 #define CONN_REASON_NAME(name, level, text) name,
 enum conn_reason { CONN_REASONS(CONN_REASON_NAME) CONN_REASON_COUNT };
 #undef CONN_REASON_NAME
+
+typedef void conn_visit(const struct conn *c, unsigned id, const struct request *r, void *arg);
 
 /* What a front end does for a connection. */
 struct conn_ops {
@@ -81,6 +96,11 @@ struct conn_ops {
     /* The lane has been stopping for a while: an open connection that neither rests nor is paused does not wait any longer
      * for what its peer is slow to send. */
     void (*end)(struct conn *c);
+    /* Who the client is as long as no request says it (net/who.h): `r` is one whose parameters have come, but are not whole or
+     * cannot be read, or NULL. *client is AF_UNSPEC before, and left alone when nobody knows. May be NULL. */
+    void (*client)(const struct conn *c, const struct request *r, union peer_address *client);
+    /* Calls `visit` for every request of the connection that an application runs. May be NULL. */
+    void (*running)(const struct conn *c, conn_visit *visit, void *arg);
     /* Gives the memory back. */
     void (*free)(struct conn *c);
 };
@@ -123,9 +143,9 @@ struct conn {
     int fd;
     enum conn_state state;
     unsigned refs;
-    bool watched; /* libev knows the descriptor, or must not */
-    bool in_loop; /* libev knows it, or did */
-    bool is_unix;
+    bool watched;      /* libev knows the descriptor, or must not */
+    bool in_loop;      /* libev knows it, or did */
+    bool is_unix;      /* the peer is a process of this machine */
     bool read_ended;   /* the peer has ended its side */
     bool lost;         /* nothing can be sent any more */
     bool left;         /* CLOSED: by its peer */
@@ -144,7 +164,8 @@ struct conn {
     unsigned rested;         /* LINGERING: turns of the loop before it is looked at */
     ev_tstamp out_at;        /* when the peer last took something, while output waits; 0: none waits */
     TAILQ_ENTRY(conn) out_link;
-    int unsent; /* what the peer had to take yet of what was sent, at the last look at it (SIOCOUTQ) */
+    union peer_address peer; /* AF_UNSPEC on a Unix socket */
+    int unsent;              /* what the peer had to take yet of what was sent, at the last look at it (SIOCOUTQ) */
     ev_io read_io, write_io;
     TAILQ_ENTRY(conn) link;
     TAILQ_ENTRY(conn) unwatched_link;
@@ -179,8 +200,8 @@ enum {
 uint64_t conn_drop_max(const struct conn *c);
 
 /* Prepares a zeroed or recycled connection for an accepted, non-blocking descriptor. It holds one reference of its own
- * until it is closed. */
-void conn_init(struct conn *c, struct lane *lane, int fd, bool is_unix, const struct conn_ops *ops);
+ * until it is closed. `peer`: the address of the peer, in a struct sockaddr_storage; NULL: a process of this machine. */
+void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr *peer, const struct conn_ops *ops);
 
 /* Once per memory, before conn_init / before it is freed. */
 void conn_alloc_init(struct conn *c);

@@ -7,6 +7,7 @@
 #include "net/fcgi_request.h"
 #include "net/lane_impl.h"
 #include "net/peer.h"
+#include "net/who.h"
 #include "proto/fcgi_encode.h"
 
 #include <errno.h>
@@ -28,17 +29,25 @@ static struct fcgi_conn *conn_of(struct conn *c) {
 
 /* Records. Each function returns a reason to close the connection, or CONN_DONE. */
 
+static void log_role(struct conn *c, const struct fcgi_event *e) {
+    char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE];
+    struct who who = who_find(c, NULL);
+    if (!who_log_due(&who, &c->lane->role_topic, more))
+        return;
+    sched_pause(c->lane->sched);
+    log_info("connection %llu: request %u: role %u is not served (%s)%s", c->number, e->id, e->role,
+             who_text(&who, whom), more);
+}
+
 static enum conn_reason on_begin(struct fcgi_conn *c, const struct fcgi_event *e) {
     uint8_t record[FCGI_END_REQUEST_LEN];
-    char more[LOG_MORE_SIZE];
     struct fcgi_request *earlier = fcgi_request_find(c, e->id);
     if (earlier && (!earlier->stdin_ended || earlier->state == FCGI_PARAMS_STATE))
         return CONN_ID_IN_USE;
     if (e->role != FCGI_RESPONDER && e->role != FCGI_AUTHORIZER) {
         if (earlier)
             return CONN_ID_IN_USE;
-        if (log_limit_due(&c->conn.lane->role_limit, more))
-            log_info("connection %llu: request %u: role %u is not served%s", c->conn.number, e->id, e->role, more);
+        log_role(&c->conn, e);
         fcgi_put_end_request(record, e->id, 0, FCGI_UNKNOWN_ROLE);
         conn_output(&c->conn, record, sizeof record);
         if (!e->keep_conn)
@@ -63,9 +72,11 @@ static enum conn_reason on_begin(struct fcgi_conn *c, const struct fcgi_event *e
 static void on_params(struct fcgi_request *q, const struct fcgi_event *e) {
     if (q->state != FCGI_PARAMS_STATE || q->refusal)
         return;
-    if (buf_len(&q->r.params) + e->len > q->c->conn.lane->config.limit_params)
+    size_t room = q->c->conn.lane->config.limit_params - buf_len(&q->r.params);
+    if (e->len > room) {
         q->refusal = REFUSED_PARAMS_LARGE;
-    else if (buf_append(&q->r.params, e->data, e->len))
+        (void)buf_append(&q->r.params, e->data, room); /* may tell the log who the client is */
+    } else if (buf_append(&q->r.params, e->data, e->len))
         q->refusal = REFUSED_NO_MEMORY;
 }
 
@@ -212,7 +223,7 @@ static void on_abort(struct fcgi_request *q) {
         return;
     }
     if (whole)
-        abandon_log(lane, DROPPED_WAITING, q->c->conn.number, q->id, &q->r);
+        abandon_log(&q->c->conn, DROPPED_WAITING, q->id, &q->r);
     if (fcgi_request_is_held(q)) {
         fcgi_request_set_state(q, FCGI_HELD_STATE);
         lane_body_ends(lane, &q->r.body);
@@ -303,7 +314,7 @@ static void request_stalled(struct fcgi_request *q) {
         q->refusal = REFUSED_BODY_STALLED;
         fcgi_request_maybe_start(q);
     } else if (!body_complete(&q->r.body)) {
-        refusal_log(c->lane, REFUSED_BODY_STALLED, c->number, q->id, &q->r, true);
+        refusal_log(c, REFUSED_BODY_STALLED, q->id, &q->r, true);
         lane_body_ends(c->lane, &q->r.body);
         body_abort(&q->r.body, ETIMEDOUT);
     }
@@ -355,15 +366,27 @@ void fcgi_conn_tell_rest(struct fcgi_conn *c) {
     conn_set_rest(&c->conn, rest_of(c));
 }
 
+/* What speaks another protocol says so in its first bytes: whoever has mixed up two ports, or two directives of the web
+ * server, is to read that in the log. */
+static enum conn_reason name_protocol(const uint8_t *data, size_t len) {
+    if (len > 1 && data[0] == 0x16 && data[1] == 3) /* a handshake, in its record (RFC 8446, 5.1) */
+        return CONN_SPEAKS_TLS;
+    if (len > 6 && !memcmp(data, "PROXY ", 6))
+        return CONN_SPEAKS_PROXY;
+    if (len > 0 && data[0] >= 'A' && data[0] <= 'Z' && memmem(data, len, " HTTP/", 6))
+        return CONN_SPEAKS_HTTP;
+    return CONN_NOT_FASTCGI;
+}
+
 static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
     struct fcgi_conn *c = conn_of(conn);
-    const uint8_t *end = data + len;
+    const uint8_t *begin = data, *end = data + len;
     struct fcgi_event e;
     while (conn->state == CONN_OPEN && (data < end || !fcgi_decoder_idle(&c->decoder)) &&
            fcgi_decode(&c->decoder, &data, end, &e) != FCGI_EVENT_MORE) {
         enum conn_reason reason = on_event(c, &e);
         if (reason != CONN_DONE) {
-            conn_close(conn, reason);
+            conn_close(conn, reason == CONN_NOT_FASTCGI && !c->nbegun ? name_protocol(begin, len) : reason);
             break;
         }
     }
@@ -490,6 +513,22 @@ static void on_drained(struct conn *conn) {
     fcgi_conn_tell_rest(c);
 }
 
+/* The web server's word, unless it tells of a proxy and more of it was to come. */
+static void on_client(const struct conn *conn, const struct request *r, union peer_address *client) {
+    const struct fcgi_conn *c = (const struct fcgi_conn *)(const void *)conn;
+    union peer_address remote;
+    if (r && who_read_remote(&r->params, &remote) && !(c->trusted && peer_is_proxy(&conn->lane->config, &remote)))
+        *client = remote;
+}
+
+static void on_running(const struct conn *conn, conn_visit *visit, void *arg) {
+    const struct fcgi_request *q;
+    TAILQ_FOREACH(q, &((const struct fcgi_conn *)(const void *)conn)->requests, link) {
+        if (q->state == FCGI_JOB_STATE && !q->r.job.queued)
+            visit(conn, q->id, &q->r, arg);
+    }
+}
+
 static void conn_free(struct fcgi_conn *c) {
     conn_alloc_fini(&c->conn);
     free(c);
@@ -538,6 +577,8 @@ static const struct conn_ops fcgi_conn_ops = {
     .room = on_room,
     .stop = on_stop,
     .end = on_end,
+    .client = on_client,
+    .running = on_running,
     .free = on_free,
 };
 
@@ -567,7 +608,7 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
     c->stalls_looked_at = 0;
     TAILQ_INIT(&c->requests);
     lane->nlive++;
-    conn_init(&c->conn, lane, fd, l->is_unix, &fcgi_conn_ops);
+    conn_init(&c->conn, lane, fd, l->is_unix ? NULL : peer, &fcgi_conn_ops);
     conn_ref(&c->conn);
     conn_read(&c->conn);
     if (!c->conn.used)

@@ -36,6 +36,7 @@ struct fcgi_request {
     bool aborted;             /* ABORT_REQUEST came */
     bool held;                /* its body is: the connection is paused until the application reads */
     uint64_t held_taken;      /* bytes that it had read at the last look at that */
+    ev_tstamp began_at;       /* when BEGIN_REQUEST came */
     ev_tstamp stdin_at;       /* when something of STDIN came last, or the parameters ended */
     uint64_t dropped;         /* FCGI_STDIN_STATE: bytes of STDIN */
     struct lane_wait wait;    /* FCGI_PARAMS_STATE: for the rest of them; FCGI_STDIN_STATE: for more of it */

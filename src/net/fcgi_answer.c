@@ -109,6 +109,7 @@ static int put_head(struct fcgi_request *q, const char *data, size_t len) {
 
 static int fcgi_put(struct request *r, const char *data, size_t len) {
     struct fcgi_request *q = request_of(r);
+    r->sent += len;
     if (r->head_stored)
         return put_data(q, FCGI_STDOUT, data, len);
     if (len <= COPY_MAX)
@@ -155,6 +156,7 @@ static int fcgi_send(struct request *r, const char *data, size_t len) {
     struct fcgi_request *q = request_of(r);
     if (len <= COPY_MAX)
         return fcgi_put(r, data, len) ? -1 : transmit_stored(q);
+    r->sent += len;
     if (!r->head_stored && put_head(q, NULL, 0))
         return -1;
     return transmit_data(q, data, len);
@@ -166,6 +168,7 @@ static ssize_t fcgi_send_file(struct request *r, int fd, off_t offset) {
     struct fcgi_request *q = request_of(r);
     uint8_t header[FCGI_RECORD_HEADER];
     struct iovec piece = {header, sizeof header};
+    r->sent += REQUEST_FILE_BLOCK;
     fcgi_put_header(header, FCGI_STDOUT, q->id, REQUEST_FILE_BLOCK);
     return conn_transmit_file(&q->c->conn, r->thread, &r->gone, &piece, fd, offset, REQUEST_FILE_BLOCK);
 }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "net/fcgi_answer.h"
 #include "net/lane_impl.h"
+#include "net/request_log.h"
 
 #include <errno.h>
 #include <fastcgi.h>
@@ -64,7 +65,9 @@ struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_eve
     q->keep_conn = begin->keep_conn;
     q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = q->held = false;
     q->refusal = NOT_REFUSED;
-    q->dropped = 0; /* r.vars is set when the parameters end, in whichever way */
+    q->dropped = 0;
+    q->began_at = lane_now(lane);
+    q->r.vars.method.n = 0; /* the rest of r.vars is set when the parameters end, in whichever way */
     q->r.authorizer = begin->role == FCGI_AUTHORIZER;
     if (c->ending)
         fcgi_conn_ending_over(c);
@@ -96,6 +99,7 @@ void fcgi_request_release(struct fcgi_request *q) {
     struct lane *lane = c->conn.lane;
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
     fcgi_request_unhold(q);
+    request_log_end(&c->conn, q->id, &q->r, q->began_at);
     c->unread |= !q->stdin_read;
     TAILQ_REMOVE(&c->requests, q, link);
     c->nrequests--;
@@ -250,7 +254,7 @@ static void request_answered(struct fcgi_request *q) {
 static void request_refuse(struct fcgi_request *q, enum refusal why) {
     struct conn *c = &q->c->conn;
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
-    refusal_log(c->lane, why, c->number, q->id, &q->r, false);
+    refusal_log(c, why, q->id, &q->r, false);
     if (refusal_answer(&q->r, why))
         conn_close(c, CONN_NO_MEMORY);
     request_answered(q);
@@ -264,7 +268,7 @@ static void request_drop(struct fcgi_request *q, enum drop why) {
     uint16_t id = q->id;
     if (q->state == FCGI_PARAMS_STATE)
         q->r.vars = (struct cgi_vars){0};
-    abandon_log(c->conn.lane, why, c->conn.number, id, &q->r);
+    abandon_log(&c->conn, why, id, &q->r);
     conn_ref(&c->conn);
     fcgi_request_release(q);
     release_held(c, id);
@@ -411,7 +415,7 @@ void fcgi_request_hold(struct fcgi_request *q) {
     body_is_held(&q->r.body, &q->held_taken);
     c->nheld++;
     conn_pause(&c->conn);
-    refusal_log_held(c->conn.lane, c->conn.number, q->id, &q->r);
+    refusal_log_held(&c->conn, q->id, &q->r);
 }
 
 /* The time in which nothing was read from the connection is not one in which nothing came. */
@@ -438,7 +442,7 @@ static void body_room(struct body *body) {
 void fcgi_request_body_failed(struct fcgi_request *q) {
     struct conn *c = &q->c->conn;
     if (q->state == FCGI_JOB_STATE && !sched_cancel(c->lane->sched, &q->r.job)) {
-        refusal_log(c->lane, q->refusal, c->number, q->id, &q->r, true);
+        refusal_log(c, q->refusal, q->id, &q->r, true);
         return;
     }
     if (q->state == FCGI_JOB_STATE)

@@ -8,6 +8,7 @@
 #include "net/http_pace.h"
 #include "net/http_request.h"
 #include "net/lane_impl.h"
+#include "net/who.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -68,15 +69,18 @@ static void refuse_malformed(struct http_conn *c, const char *why) {
 
 /* Input. Each function takes bytes from *pos on, and returns whether there may be more for another one to do. */
 
-/* What speaks another protocol says so with its first byte. */
-static const char *foreign_protocol(char first) {
+/* What speaks another protocol says so with its first byte, and would not understand an answer. */
+static void refuse_first(struct http_conn *c, char first) {
     switch (first) {
-    case 0x16:
-        return "the peer speaks TLS (https), which belongs to a proxy in front";
-    case 0x01:
-        return "the peer speaks FastCGI: its address belongs to --socket";
+    case 0x16: /* a handshake (RFC 8446, 5.1) */
+        conn_close(&c->conn, CONN_SPEAKS_TLS);
+        break;
+    case 0x01: /* FCGI_VERSION_1 */
+        conn_close(&c->conn, CONN_SPEAKS_FASTCGI);
+        break;
     default:
-        return "the request does not begin with a method";
+        refuse_malformed(c, "the request does not begin with a method");
+        break;
     }
 }
 
@@ -119,7 +123,7 @@ static bool feed_idle(struct http_conn *c, const char **pos, const char *end) {
         }
     }
     if (!http_is_token_char(**pos)) {
-        refuse_malformed(c, foreign_protocol(**pos));
+        refuse_first(c, **pos);
         return false;
     }
     c->state = HTTP_HEAD_STATE;
@@ -227,7 +231,7 @@ static void body_failed(struct http_request *q, enum refusal why) {
     if (c->state == HTTP_JOB_STATE && sched_cancel(c->conn.lane->sched, &q->r.job))
         c->state = HTTP_BODY_STATE;
     else if (c->state == HTTP_JOB_STATE)
-        refusal_log(c->conn.lane, why, c->conn.number, c->nbegun, &q->r, true);
+        refusal_log(&c->conn, why, c->nbegun, &q->r, true);
     /* What still comes of it is read for nothing: the peer may send all before it reads. */
     atomic_store(&q->keep, false);
 }
@@ -271,7 +275,7 @@ static void cut_body(struct http_request *q, int error, enum refusal why) {
         http_request_refuse(q, why);
         return;
     }
-    refusal_log(c->conn.lane, why, c->conn.number, c->nbegun, &q->r, true);
+    refusal_log(&c->conn, why, c->nbegun, &q->r, true);
     body_cut(&q->r.body, error);
 }
 
@@ -283,7 +287,7 @@ static void malformed_body(struct http_request *q, const char *why) {
     if (c->state == HTTP_BODY_STATE)
         http_request_refuse_as(q, "400 Bad Request", why);
     else if (c->state == HTTP_JOB_STATE) {
-        http_log_malformed(q, "400 Bad Request", why);
+        refusal_log_as(&c->conn, "400 Bad Request", why, c->nbegun, &q->r);
         body_cut(&q->r.body, EPROTO);
     } else
         conn_close(&c->conn, CONN_DRAINED);
@@ -598,6 +602,19 @@ static void on_end(struct conn *conn) {
         cut_body(c->q, ETIMEDOUT, REFUSED_BODY_STALLED);
 }
 
+/* The peer, or whom a PROXY header tells of. What a proxy says in fields is in the parameters, when these are complete. */
+static void on_client(const struct conn *conn, const struct request *r, union peer_address *client) {
+    const struct http_conn *c = (const struct http_conn *)(const void *)conn;
+    if ((!r || !who_read_remote(&r->params, client)) && !c->peer.trusted && c->peer.address.ss_family != AF_UNIX)
+        memcpy(client, &c->peer.address, sizeof *client);
+}
+
+static void on_running(const struct conn *conn, conn_visit *visit, void *arg) {
+    const struct http_conn *c = (const struct http_conn *)(const void *)conn;
+    if (c->state == HTTP_JOB_STATE && !c->q->r.job.queued)
+        visit(conn, c->nbegun, &c->q->r, arg);
+}
+
 static void conn_free(struct http_conn *c) {
     conn_alloc_fini(&c->conn);
     buf_fini(&c->in);
@@ -628,6 +645,8 @@ static const struct conn_ops http_conn_ops = {
     .room = on_room,
     .stop = on_stop,
     .end = on_end,
+    .client = on_client,
+    .running = on_running,
     .free = on_free,
 };
 
@@ -661,7 +680,7 @@ static void http_accept(struct lane *lane, int fd, const struct listener *l, con
     c->closing = lane->stopping;
     c->nbegun = 0;
     lane->nlive++;
-    conn_init(&c->conn, lane, fd, l->is_unix, &http_conn_ops);
+    conn_init(&c->conn, lane, fd, l->is_unix ? NULL : peer, &http_conn_ops);
     conn_ref(&c->conn);
     conn_read(&c->conn);
     tell_rest(c);

@@ -44,6 +44,7 @@ struct http_request {
     enum refusal refusal; /* decided before it starts */
     uint64_t dropped;     /* HTTP_DRAIN_STATE: bytes of the body */
 
+    ev_tstamp began_at;    /* when its header was complete, or could not be taken */
     uint64_t came;         /* bytes of the body */
     uint64_t came_before;  /* the window of http_pace.h began */
     struct lane_wait pace; /* for the end of that window */

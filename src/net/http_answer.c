@@ -108,6 +108,7 @@ static int put_data(struct http_request *q, const char *data, size_t len) {
     struct buf *out = &q->r.out;
     if (!len || q->framing == HTTP_NO_BODY)
         return 0; /* an empty chunk would be the last one */
+    q->r.sent += len;
     if (q->framing != HTTP_CHUNKED)
         return buf_append(out, data, len);
     if (buf_reserve(out, HTTP_CHUNK_HEAD_MAX + len + 2))
@@ -156,11 +157,15 @@ static int http_send(struct request *r, const char *data, size_t len) {
         return http_put(r, data, len) ? -1 : transmit_stored(q);
     if (!r->head_stored && put_head(q, 0))
         return -1;
-    return q->framing == HTTP_NO_BODY ? transmit_stored(q) : transmit_data(q, data, len);
+    if (q->framing == HTTP_NO_BODY)
+        return transmit_stored(q);
+    r->sent += len;
+    return transmit_data(q, data, len);
 }
 
 /* The length was announced, so that the body is framed by it alone (RFC 9112, 6.3). */
 static ssize_t http_send_file(struct request *r, int fd, off_t offset) {
+    r->sent += REQUEST_FILE_BLOCK;
     return conn_transmit_file(&request_of(r)->c->conn, r->thread, &r->gone, NULL, fd, offset, REQUEST_FILE_BLOCK);
 }
 

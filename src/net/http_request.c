@@ -6,6 +6,7 @@
 #include "net/http_answer.h"
 #include "net/http_pace.h"
 #include "net/lane_impl.h"
+#include "net/request_log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -42,6 +43,7 @@ struct http_request *http_request_new(struct http_conn *c) {
     q->refusal = NOT_REFUSED;
     q->dropped = 0;
     q->came = 0;
+    q->began_at = lane_now(lane);
     q->paced = false;
     q->r.vars = (struct cgi_vars){0};
     q->r.authorizer = false;
@@ -64,6 +66,7 @@ void http_request_release(struct http_request *q) {
     struct lane *lane = c->conn.lane;
     http_pace_ends(q);
     http_request_unhold(q);
+    request_log_end(&c->conn, c->nbegun, &q->r, q->began_at);
     c->q = NULL;
     lane_request_ends(lane);
     lane_body_ends(lane, &q->r.body);
@@ -117,7 +120,7 @@ static void request_unanswered(struct http_request *q, enum conn_reason reason) 
 void http_request_drop(struct http_request *q, enum drop why) {
     struct http_conn *c = q->c;
     c->state = HTTP_ENDED_STATE;
-    abandon_log(c->conn.lane, why, c->conn.number, c->nbegun, &q->r);
+    abandon_log(&c->conn, why, c->nbegun, &q->r);
     request_unanswered(q, CONN_EOF);
 }
 
@@ -148,18 +151,6 @@ static void request_answered(struct http_request *q) {
     conn_unref(&c->conn);
 }
 
-/* The log lines of what is malformed: at most one a second. Where it is the body, the head says which request it is. */
-void http_log_malformed(struct http_request *q, const char *status, const char *why) {
-    struct http_conn *c = q->c;
-    bool named = q->r.vars.method.n > 0;
-    char more[LOG_MORE_SIZE], text[600];
-    if (!log_limit_due(&c->conn.lane->refusal_limits[REFUSED_MALFORMED], more))
-        return;
-    sched_pause(c->conn.lane->sched);
-    log_warning("connection %llu: request %u: %s: %s%s%s%s", c->conn.number, c->nbegun, status, why, named ? ": " : "",
-                named ? request_text(&q->r, text, sizeof text) : "", more);
-}
-
 /* The answer of the server's own was stored, or failed to be. */
 static void refused(struct http_request *q, int failed) {
     if (failed)
@@ -175,14 +166,14 @@ static void before_refusal(struct http_request *q) {
 
 void http_request_refuse(struct http_request *q, enum refusal why) {
     before_refusal(q);
-    refusal_log(q->c->conn.lane, why, q->c->conn.number, q->c->nbegun, &q->r, false);
+    refusal_log(&q->c->conn, why, q->c->nbegun, &q->r, false);
     refused(q, refusal_answer(&q->r, why));
 }
 
 void http_request_refuse_as(struct http_request *q, const char *status, const char *why) {
     char text[REQUEST_STATUS_MAX + 2];
     before_refusal(q);
-    http_log_malformed(q, status, why);
+    refusal_log_as(&q->c->conn, status, why, q->c->nbegun, &q->r);
     snprintf(text, sizeof text, "%s\n", status);
     refused(q, request_answer(&q->r, status, NULL, text));
 }
@@ -265,7 +256,7 @@ void http_request_hold(struct http_request *q) {
     q->held = true;
     body_is_held(&q->r.body, &q->held_taken);
     conn_pause(c);
-    refusal_log_held(c->lane, c->number, q->c->nbegun, &q->r);
+    refusal_log_held(c, q->c->nbegun, &q->r);
 }
 
 /* The idle time begins anew; a window of http_pace.h in which the connection was paused does not count. */

@@ -24,7 +24,6 @@ void http_request_unhold(struct http_request *q);
  * still to come. */
 void http_request_refuse(struct http_request *q, enum refusal why);
 void http_request_refuse_as(struct http_request *q, const char *status, const char *why);
-void http_log_malformed(struct http_request *q, const char *status, const char *why);
 
 /* Ends it without a word. */
 void http_request_release(struct http_request *q);

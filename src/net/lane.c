@@ -12,11 +12,13 @@
 #endif
 #include "net/lane_impl.h"
 #include "net/loop.h"
+#include "net/request_log.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -85,11 +87,19 @@ static bool log_due(struct lane *lane, ev_tstamp *logged_at) {
     return true;
 }
 
+enum { CONNECTIONS_TEXT = 40 };
+static const char *put_connections(const struct lane *lane, char out[static CONNECTIONS_TEXT]) {
+    unsigned n = lane->config.max_connections;
+    snprintf(out, CONNECTIONS_TEXT, "%u connection%s", n, n == 1 ? " is" : "s are");
+    return out;
+}
+
 /* The limit is reached, and all are busy: further connections wait in the backlog until that changes. */
 static void accept_full(struct lane *lane) {
+    char text[CONNECTIONS_TEXT];
     if (log_due(lane, &lane->full_logged_at))
-        log_warning("%u connections are open (--max-connections), and all are busy: others wait until one ends",
-                    lane->config.max_connections);
+        log_warning("%s open (--max-connections), and %s busy: others wait until one ends", put_connections(lane, text),
+                    lane->config.max_connections == 1 ? "is" : "all are");
     accept_stop(lane);
     lane->accept_paused = true;
 }
@@ -110,6 +120,7 @@ static void accept_pause(struct lane *lane, int error) {
 /* Making room. */
 
 static void log_made_room(struct lane *lane, int error) {
+    char text[CONNECTIONS_TEXT];
     if (!log_due(lane, &lane->closed_logged_at))
         return;
     if (error)
@@ -117,8 +128,7 @@ static void log_made_room(struct lane *lane, int error) {
                     "(ulimit -n)",
                     strerror(error));
     else
-        log_warning("%u connections are open (--max-connections): idle ones are closed for new ones",
-                    lane->config.max_connections);
+        log_warning("%s open (--max-connections): idle ones are closed for new ones", put_connections(lane, text));
 }
 
 /* The next one to be closed for another: those that are over but for the peer's end of them, then those that rest, those
@@ -548,6 +558,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     lane->config = *config;
     lane->config.body.spares = &lane->body_spares;
     lane->memo.seed = hash_seed();
+    lane->log_table.seed = hash_seed();
     lane->listeners = listeners;
     TAILQ_INIT(&lane->conns);
     TAILQ_INIT(&lane->lingering);
@@ -583,6 +594,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
         lane_free(lane);
         return NULL;
     }
+    descriptors_describe(request_log_describe, lane);
     lane->now = (double)clock_ns() / 1e9;
     for (size_t i = 0; i < listeners->count; i++) {
         struct lane_listener *l = &lane->accepting[i];
@@ -624,6 +636,7 @@ unsigned lane_ended(const struct lane *lane) {
 void lane_free(struct lane *lane) {
     if (!lane)
         return;
+    descriptors_describe(NULL, NULL);
     sched_free(lane->sched);
     for (size_t i = 0; i < sizeof frontends / sizeof *frontends; i++)
         frontends[i]->free_pool(lane);

@@ -2,6 +2,8 @@
 #ifndef WSGI_FCGI_NET_LANE_IMPL_H
 #define WSGI_FCGI_NET_LANE_IMPL_H
 
+#include "base/log.h"
+#include "base/log_table.h"
 #include "net/abandon.h"
 #include "net/conn.h"
 #include "net/frontend.h"
@@ -61,10 +63,13 @@ struct lane {
     ev_prepare prepare;
     ev_check check;
     unsigned long long next_conn;
-    struct log_limit refusal_limits[REFUSAL_COUNT];
-    struct log_limit reason_limits[CONN_REASON_COUNT]; /* enum conn_reason */
-    struct log_limit drop_limits[DROP_COUNT];
-    struct log_limit role_limit, accept_limit, held_limit;
+    struct log_table log_table;
+    struct log_topic refusal_topics[REFUSAL_COUNT];
+    struct log_topic reason_topics[CONN_REASON_COUNT]; /* enum conn_reason */
+    struct log_topic drop_topics[DROP_COUNT];
+    struct log_topic role_topic, held_topic;
+    struct log_limit accept_limit;
+    ev_tstamp running_logged_at; /* what keeps the threads busy */
     atomic_uint nconns, nrequests;
     atomic_uint nended; /* requests, since the beginning */
     unsigned nlive;        /* connections whose memory is in use */

@@ -30,7 +30,7 @@ bool peer_connection_is_trusted(const struct lane_config *config, bool is_unix, 
     return peer_is_trusted(config, (const struct sockaddr *)&address);
 }
 
-static bool address_is_trusted(const struct lane_config *config, const union peer_address *address) {
+bool peer_is_proxy(const struct lane_config *config, const union peer_address *address) {
     struct sockaddr_storage sa = {0};
     memcpy(&sa, address, sizeof *address);
     return peer_is_trusted(config, (const struct sockaddr *)&sa);
@@ -117,7 +117,7 @@ static size_t find_client(struct peer_said *said, const struct lane_config *conf
         said->address = address;
         found = i;
         /* X-Real-IP is one address, not the way to it. */
-        if (config->forwarded_kind == FORWARDED_X_REAL_IP || !address_is_trusted(config, &address))
+        if (config->forwarded_kind == FORWARDED_X_REAL_IP || !peer_is_proxy(config, &address))
             break;
     }
     return found;
@@ -213,7 +213,7 @@ static bool web_server_trusts(const struct lane_config *config, const struct buf
             remote = pair.value;
     if (equals(remote, "unix:")) /* nginx's word for a peer of a Unix socket */
         return peer_is_trusted(config, &(const struct sockaddr){.sa_family = AF_UNIX});
-    return forwarded_address(remote, &address) && address_is_trusted(config, &address);
+    return forwarded_address(remote, &address) && peer_is_proxy(config, &address);
 }
 
 /* Whether the parameter tells of the proxy what is said of the client. */

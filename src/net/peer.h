@@ -35,6 +35,9 @@ struct peer_said {
 /* Whether the word of the peer with this address counts; AF_UNIX stands for peers of Unix sockets. */
 bool peer_is_trusted(const struct lane_config *config, const struct sockaddr *sa);
 
+/* The same of an address of IPv4 or IPv6. */
+bool peer_is_proxy(const struct lane_config *config, const union peer_address *address);
+
 /* The same for one that has just connected, whose address may be incomplete for a Unix socket. */
 bool peer_connection_is_trusted(const struct lane_config *config, bool is_unix, const struct sockaddr *sa,
                                 socklen_t len);

@@ -3,6 +3,8 @@
 #include "net/refusal.h"
 
 #include "net/lane_impl.h"
+#include "net/request_log.h"
+#include "net/who.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +17,14 @@ static const struct {
 #define REFUSAL_ROW(name, status, level, text) [name] = {status, LOG_LEVEL_##level, text},
     REFUSALS(REFUSAL_ROW)
 #undef REFUSAL_ROW
+};
+
+/* What a line says of a refusal. */
+struct refused {
+    enum refusal why;
+    enum log_level level;
+    const char *status, *text;
+    bool runs; /* the application does */
 };
 
 const char *refusal_status(enum refusal why) {
@@ -32,27 +42,42 @@ static void put_detail(char *out, size_t size, enum refusal why, struct request 
         snprintf(out, size, ": %s", log_escape(name, sizeof name, r->vars.bad.p, r->vars.bad.n));
 }
 
-void refusal_log(struct lane *lane, enum refusal why, unsigned long long connection, unsigned id, struct request *r,
-                 bool runs) {
-    char more[LOG_MORE_SIZE], text[600], detail[160];
-    if (!log_limit_due(&lane->refusal_limits[why], more))
+/* The peer's bytes come last: what stands in front of them cannot be mistaken, by people or programs. */
+static void log_refused(struct conn *c, const struct refused *what, unsigned id, struct request *r) {
+    char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE], text[600], detail[160];
+    struct who who = who_find(c, r);
+    if (!who_log_due(&who, &c->lane->refusal_topics[what->why], more))
         return;
-    sched_pause(lane->sched);
-    put_detail(detail, sizeof detail, why, r);
+    sched_pause(c->lane->sched);
+    put_detail(detail, sizeof detail, what->why, r);
     bool named = r->vars.method.n > 0;
-    log_printf(refusals[why].level, "connection %llu: request %u: %s%s: %s%s%s%s%s", connection, id,
-               refusals[why].status, runs ? " (the application runs, and reads an error)" : "", refusals[why].text,
-               detail, named ? ": " : "", named ? request_text(r, text, sizeof text) : "", more);
+    log_printf(what->level, "connection %llu: request %u: %s (%s)%s: %s%s%s%s%s", c->number, id, what->status,
+               who_text(&who, whom), what->runs ? " (the application runs, and reads an error)" : "", what->text, more,
+               detail, named ? ": " : "", named ? request_text(r, text, sizeof text) : "");
 }
 
-void refusal_log_held(struct lane *lane, unsigned long long connection, unsigned id, struct request *r) {
-    char more[LOG_MORE_SIZE], text[600];
-    if (!log_limit_due(&lane->held_limit, more))
+void refusal_log(struct conn *c, enum refusal why, unsigned id, struct request *r, bool runs) {
+    const struct refused what = {why, refusals[why].level, refusals[why].status, refusals[why].text, runs};
+    log_refused(c, &what, id, r);
+    if (why == REFUSED_QUEUE_FULL || why == REFUSED_QUEUE_LATE)
+        request_log_running(c->lane);
+}
+
+void refusal_log_as(struct conn *c, const char *status, const char *why, unsigned id, struct request *r) {
+    const struct refused what = {REFUSED_MALFORMED, LOG_LEVEL_WARNING, status, why, false};
+    log_refused(c, &what, id, r);
+}
+
+void refusal_log_held(struct conn *c, unsigned id, struct request *r) {
+    char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE], text[600];
+    struct who who = who_find(c, r);
+    if (!who_log_due(&who, &c->lane->held_topic, more))
         return;
-    sched_pause(lane->sched);
-    log_warning("connection %llu: request %u: its body waits until the application reads it, since it cannot be kept: "
-                "see --spool-dir: %s: %s%s",
-                connection, id, strerror(r->body.held_error), request_text(r, text, sizeof text), more);
+    sched_pause(c->lane->sched);
+    log_warning("connection %llu: request %u (%s): its body waits until the application reads it, since it cannot be "
+                "kept: see --spool-dir: %s%s: %s",
+                c->number, id, who_text(&who, whom), strerror(r->body.held_error), more,
+                request_text(r, text, sizeof text));
 }
 
 int refusal_answer(struct request *r, enum refusal why) {

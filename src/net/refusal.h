@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "request/request.h"
 
-struct lane;
+struct conn;
 
 /* Why a request is not given to the application: X(name, status, log level, text). The text ends the log line, and names
  * the option to change, where there is one. */
@@ -45,13 +45,15 @@ enum refusal { NOT_REFUSED, REFUSALS(REFUSAL_NAME) REFUSAL_COUNT };
 const char *refusal_status(enum refusal why);
 
 /* Logs that request `id` of a connection is refused, or, when the application `runs` already, that it cannot read its body:
- * at most one line a second about each reason. */
-void refusal_log(struct lane *lane, enum refusal why, unsigned long long connection, unsigned id, struct request *r,
-                 bool runs);
+ * at most one line a second about each reason and client (base/log_table.h). */
+void refusal_log(struct conn *c, enum refusal why, unsigned id, struct request *r, bool runs);
+
+/* The same with words of its own, which are nobody's but the server's; it counts as REFUSED_MALFORMED. */
+void refusal_log_as(struct conn *c, const char *status, const char *why, unsigned id, struct request *r);
 
 /* Logs that the peer of such a request has to wait with the rest of its body, which is only kept in memory, for the
- * application to read it: at most one line a second. */
-void refusal_log_held(struct lane *lane, unsigned long long connection, unsigned id, struct request *r);
+ * application to read it: at most one line a second about each client. */
+void refusal_log_held(struct conn *c, unsigned id, struct request *r);
 
 /* Stores the answer, with Retry-After when it makes sense to come again. Returns 0, or -1 with errno ENOMEM. */
 int refusal_answer(struct request *r, enum refusal why);

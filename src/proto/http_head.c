@@ -199,7 +199,7 @@ static bool check_version(struct parsing *p, const char *at) {
     }
     return refuse(p, "505 HTTP Version Not Supported",
                   at[5] == '2' && is_method(head->method, "PRI") /* RFC 9113, 3.4 */
-                      ? "the peer speaks HTTP/2, which belongs to a proxy in front"
+                      ? "the peer speaks HTTP/2, which is not spoken here: end it in a proxy in front of this server"
                       : "only HTTP/1.1 and HTTP/1.0 are spoken");
 }
 

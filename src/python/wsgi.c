@@ -464,8 +464,8 @@ static enum call_sent finish(struct wsgi_call *call) {
         request_text(call->r, text, sizeof text);
         call->r->broken_off = true;
         Py_BEGIN_ALLOW_THREADS
-        log_error("%s: the application sent %llu of the %llu bytes that its Content-Length announced", text, sent,
-                  length);
+        log_error("%s: the application sent %llu of the %llu byte%s that its Content-Length announced", text, sent,
+                  length, length == 1 ? "" : "s");
         Py_END_ALLOW_THREADS
     }
     return CALL_SENT;

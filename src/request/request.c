@@ -23,6 +23,7 @@ void request_reset(struct request *r, struct body_spares *spares) {
     body_reset(&r->body, spares);
     r->status[0] = '\0';
     r->thread = NULL;
+    r->sent = 0;
     r->head_stored = r->broken_off = false;
     r->located = false;
     atomic_store_explicit(&r->gone, false, memory_order_relaxed);

@@ -69,6 +69,7 @@ struct request {
     pthread_mutex_t out_lock; /* held around send, send_file and error of the front end, which threads of the
                                  application may call at the same time; never while waiting for the GIL, and
                                  never by the loop, which a thread may run that holds it */
+    uint64_t sent;            /* bytes of the body that were stored or sent, without what the wire format adds */
     bool head_stored;         /* the head is in `out`, or was sent */
     bool broken_off;          /* the answer is not whole: the front end must let the peer see that */
     atomic_bool gone;         /* the peer is gone or has aborted the request: writing is of no use */

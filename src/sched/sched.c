@@ -340,6 +340,12 @@ static void job_done(struct sched_note *note) {
     job->ops->settle(job);
 }
 
+static inline void job_call(struct sched_thread *t, struct sched_job *job) {
+    atomic_store_explicit(&t->runs, job, memory_order_release);
+    job->ops->run(job, t);
+    atomic_store_explicit(&t->runs, NULL, memory_order_release);
+}
+
 /* Ends a job that runs without the baton. Returns false when the thread is to end. The order matters: a thread is on
  * the idle stack before it counts as free, so that the owner never starts another one for want of it. */
 static bool detached_end(struct sched_thread *t, struct sched_job *job) {
@@ -354,7 +360,7 @@ static bool run_detached(struct sched_thread *t, struct sched_job *job) {
     if (!t->veteran)
         become_veteran(t);
     job_begin(t, true, clock_ns());
-    job->ops->run(job, t);
+    job_call(t, job);
     job_record(t, job, clock_ns(), SCHED_NOT_TAKEN);
     return detached_end(t, job);
 }
@@ -392,7 +398,7 @@ static enum inline_end run_inline(struct sched_thread *t, struct sched_job *job,
     atomic_store_explicit(&t->job, job, memory_order_relaxed);
     t->going = false; /* the job has it now */
     app_begin(t);
-    job->ops->run(job, t);
+    job_call(t, job);
 
     now = clock_ns();
     if (app_end(t)) {
@@ -573,6 +579,7 @@ static enum own_end run_blocking(struct sched_thread *t, struct sched_job *job, 
     if (!other)
         return OWN_GO_ON;
     ready_remove(s, job);
+    job->begun_at = s->now;
     atomic_fetch_add(&s->nbusy, 1);
     atomic_fetch_add_explicit(&s->handed_over, 1, memory_order_relaxed);
     if (keep_baton) {
@@ -604,6 +611,7 @@ static enum own_end own_job(struct sched_thread *t, struct sched_job *job, uint6
         become_veteran(t);
     }
     ready_remove(s, job);
+    job->begun_at = now;
     enum inline_end end = run_inline(t, job, now, predict_wants_measure(kind));
     if (end != INLINE_KEPT)
         return end == INLINE_LOST ? OWN_IDLE : OWN_QUIT;
@@ -795,6 +803,15 @@ void *sched_thread_user(const struct sched_thread *t) {
 
 void sched_thread_set_user(struct sched_thread *t, void *user) {
     t->user = user;
+}
+
+void sched_look(struct sched *s, sched_visit *visit, void *arg) {
+    unsigned count = atomic_load_explicit(&s->nthreads, memory_order_acquire);
+    for (unsigned i = 0; i < count; i++) {
+        struct sched_job *job = atomic_load(&s->threads[i]->runs);
+        if (job)
+            visit(job, &s->threads[i]->runs, arg);
+    }
 }
 
 void sched_get_stats(struct sched *s, struct sched_stats *stats) {

@@ -29,6 +29,7 @@
 #define WSGI_FCGI_SCHED_SCHED_H
 
 #include <ev.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -61,6 +62,7 @@ struct sched_job {
     /* The scheduler's: */
     bool queued;
     uint64_t queued_at; /* when it was first seen in the queue; 0: not yet */
+    uint64_t begun_at;  /* when it was taken off the queue to be run; for the owner */
     TAILQ_ENTRY(sched_job) link;
     struct sched_note done;
     struct sched *sched;
@@ -95,6 +97,11 @@ void sched_free(struct sched *s);
 
 /* Starts the first thread, which becomes the owner. Returns 0; or, after a log line, -1 with errno. */
 int sched_start(struct sched *s);
+
+/* Calls `visit` for the job that each thread runs at this moment, without a lock: it may end at any time, and its memory be
+ * used for something else, or be gone. *at is `job` as long as that has not happened. Any thread. */
+typedef void sched_visit(struct sched_job *job, struct sched_job *_Atomic *at, void *arg);
+void sched_look(struct sched *s, sched_visit *visit, void *arg);
 
 /* Appends a job to the ready queue. Owner only. Returns false when the queue is full (queue_limit jobs wait, beside one for
  * each thread that is free): the job was not taken. */

@@ -57,11 +57,12 @@ struct sched_thread {
     void *user;
     bool veteran; /* ran a job at least once; changed under s->lock */
 
-    _Atomic(struct sched_job *) job; /* the one that it runs inline */
-    atomic_uint taken;               /* enum sched_reason: how it lost the baton during that job, if it did */
-    atomic_bool lock_wait;           /* between sched_lock_wait and sched_lock_taken */
-    bool going;                      /* thread_pause is owed */
-    bool waits;                      /* between sched_wait_begins and sched_wait_ends, and counted */
+    _Atomic(struct sched_job *) job;  /* the one that it runs inline */
+    _Atomic(struct sched_job *) runs; /* the one that it runs now, inline or not; for sched_look */
+    atomic_uint taken;                /* enum sched_reason: how it lost the baton during that job, if it did */
+    atomic_bool lock_wait;            /* between sched_lock_wait and sched_lock_taken */
+    bool going;                       /* thread_pause is owed */
+    bool waits;                       /* between sched_wait_begins and sched_wait_ends, and counted */
     bool measured;
     uint64_t started; /* when the job began; later by the time that does not count (uncounted_begin) */
     long switches;    /* voluntary context switches before the job, and in that time */

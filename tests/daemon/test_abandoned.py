@@ -227,7 +227,7 @@ def test_what_did_not_come_whole_is_dropped(place, gate, notes, sent):
         connection.send(request(given, b"x" * sent, end=False))
         arrive(connection)
         settle(server)
-    server.wait_log(r"request 1(:| dropped:)[^\n]*(left before all of it had come|body ended before[^\n]*): POST /noted")
+    server.wait_log(r"request 1(:| dropped )[^\n]*(left before all of it had come|body ended before[^\n]*): POST /noted")
     settle(server)
     release()
     good(server.ask("/hello"))
@@ -324,7 +324,7 @@ def test_multiplexed_requests_of_a_client_that_left(place, gate, notes):
             given = params("/noted", "POST", notes.query(number), body=body)
             connection.send(request(given, body, id=number + 1, keep=True))
         connection.send(begin(20), stream(fcgi.PARAMS, 20, pairs(given), end=False))
-    server.wait_log("request 20 dropped: its client left before all of it had come")
+    server.wait_log(r"request 20 dropped [^\n]*: its client left before all of it had come")
     release()
     assert [line[:3] for line in notes.wait(10, server)] == [expected(number, 5000) for number in range(10)]
 
@@ -482,7 +482,7 @@ def test_descriptors_of_clients_that_left(place, gate, notes):
 
 def dropped(server):
     """How many requests the log tells of."""
-    lines = re.findall(r"dropped: its client left while it waited \(--drop-abandoned\)([^\n]*)", server.log())
+    lines = re.findall(r"dropped [^\n]*: its client left while it waited \(--drop-abandoned\)([^\n]*)", server.log())
     more = [re.search(r"and (\d+) more since", line) for line in lines]
     return len(lines) + sum(int(each.group(1)) for each in more if each)
 
@@ -522,7 +522,7 @@ def test_drop_abandoned_behind_a_call(place, gate, notes):
     settle(server)
     visitor.release()
     good(server.ask("/hello"))
-    server.wait_log("dropped: its client left while it waited")
+    server.wait_log(r"dropped [^\n]*: its client left while it waited")
     assert notes.read() == []
 
 

@@ -208,7 +208,7 @@ def test_nothing_of_a_refused_peer_is_parsed(start):
                 pass
     assert is_served(connect(port, "127.0.0.2"))
     server.wait_log(LINE)
-    assert "does not speak FastCGI" not in server.log() and "version" not in server.log().replace("wsgi-fcgi 0.", "")
+    assert "speak" not in server.log() and "version" not in server.log().replace("wsgi-fcgi 0.", "")
 
 
 def test_refused_peer_leaves_nothing(start):
@@ -237,6 +237,16 @@ def test_one_line_a_second(start):
     lines = len(re.findall(LINE, server.log()))
     assert 2 <= lines <= 2 + time.monotonic() - began
     assert 1 <= int(more.group(1)) < count
+
+
+def test_a_refused_peer_hides_no_other_one(start):
+    server, port = tcp(start, "--allow", "127.0.0.2")
+    for source in ("127.0.0.3", "127.0.0.4", "127.0.0.5"):
+        for _ in range(20):
+            assert not is_served(connect(port))
+        assert not is_served(connect(port, source))
+    for source in ("127.0.0.1", "127.0.0.3", "127.0.0.4", "127.0.0.5"):
+        server.wait_log(r"refused %s:\d+ on" % source)
 
 
 # --- users

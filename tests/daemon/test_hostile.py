@@ -197,15 +197,22 @@ def test_peers_that_say_nothing_useful_for_ever(start, what):
 
 
 @pytest.mark.fastcgi
-@pytest.mark.parametrize("data", [
-    b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 500,
-    b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", b"\0" * 1000, b"\xff" * 100000,
-], ids=["http", "tls", "proxy", "zeros", "ones"])
-def test_other_protocols(server, data):
+@pytest.mark.parametrize("data, text", [
+    (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "speaks HTTP, [^\n]*fastcgi_pass instead of proxy_pass[^\n]*--http"),
+    (b"VERSION-CONTROL /a HTTP/1.1\r\n\r\n", "speaks HTTP, "), (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "speaks HTTP, "),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 500, r"speaks TLS \(https\)[^\n]*: end it in a proxy"),
+    (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "PROXY protocol"), (b"\0" * 1000, "does not speak FastCGI"),
+    (b"\xff" * 100000, "does not speak FastCGI"), (b"GETTING ", "does not speak FastCGI"), (b"GET\0/////", "does not speak FastCGI"),
+    (b"\x16\2\1\1\1\1\1\1", "does not speak FastCGI"),
+], ids=["http", "long method", "http 2", "tls", "proxy", "zeros", "ones", "a word", "a zero behind it", "almost tls"])
+def test_other_protocols(start, data, text):
+    """The log says which one it is, and what to do."""
+    server = start("hello")
+    good(server.ask("/"))
     before = Footprint(server)
     with server.connect() as connection:
         if not send_all(connection, data):
             assert connection.at_eof()
     good(server.ask("/"))
     before.same()
-    until(lambda: "does not speak FastCGI" in server.log(), "the log line", server.log)
+    server.wait_log(r"warning: connection \d+: the peer [^\n]*%s[^\n]* \(peer [^\n)]+\)\n" % text)

@@ -190,8 +190,6 @@ REFUSED = {
     "long trailers": (CHUNKED + b"0\r\nX: " + b"y" * 20000 + b"\r\n\r\n", 400),
     # Others.
     "expectation": (POST + b"Content-Length: 1\r\nExpect: 200-ok\r\n\r\nx", 417),
-    "tls": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
-    "fastcgi": (request(params("/hello")), 400),
     "zeros": (b"\0" * 100, 400),
     "proxy protocol that nobody asked for": (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + get(), 400),
 }
@@ -220,7 +218,7 @@ def test_refused(server, name):
     good(server.ask("/hello"))
 
 
-LOGGED = {"length and chunked": "Content-Length", "bare LF behind a field": "bare LF", "tls": "TLS", "fastcgi": "--socket",
+LOGGED = {"length and chunked": "Content-Length", "bare LF behind a field": "bare LF", 
           "preface of http 2": "HTTP/2,", "version 3.0": "HTTP/1.1", "trailer without a name": "without a name",
           "chunk extension without a name": "chunk extension", "no chunk size": "chunk size"}
 
@@ -254,9 +252,30 @@ def test_request_of_a_malformed_body_is_named(start, options):
         with server.connect() as connection:
             connection.send(head("Transfer-Encoding: chunked", path="/echo?\xe9", method="PUT"), b"3\r\nabcd\r\n")
             assert connection.read_response().status == 400 and connection.at_eof()
-        return re.search(r"warning: connection \d+: request 1: 400 Bad Request: a chunk is longer than its size: "
-                         r"PUT /echo\?\\xe9( \(and|\n)", server.log())
+        return re.search(r"warning: connection \d+: request 1: 400 Bad Request \([^\n)]*\): a chunk is longer than its size"
+                         r"( \(and [^\n)]*\))?: PUT /echo\?\\xe9\n", server.log())
     until(told, "a line about the request")
+
+
+TLS = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 500
+
+
+@pytest.mark.parametrize("data, text", [
+    (TLS, r"TLS \(https\)[^\n]*: end it in a proxy in front of this server"), (TLS[:1], r"TLS \(https\)"),
+    (request(params("/hello")), "FastCGI[^\n]*: give the address to --socket[^\n]*proxy_pass"),
+], ids=["tls", "its first byte", "fastcgi"])
+@pytest.mark.parametrize("before", [b"", GET], ids=["at first", "behind a request"])
+def test_other_protocols(start, data, text, before):
+    """They are told nothing that they could not understand; the log is told what to do."""
+    server = start("hello")
+    with server.connect() as connection:
+        connection.send(before)
+        if before:
+            assert connection.read_response().check().status == 200
+        connection.send(bytes(data))
+        assert connection.at_eof()
+    server.wait_log(r"warning: connection \d+: the peer speaks %s[^\n]* \([^\n]*peer [^\n)]+\)\n" % text)
+    good(server.ask("/hello"))
 
 
 # --- limits

@@ -7,6 +7,7 @@ import pytest
 
 import fcgi
 from daemon import until
+from fcgi import params, request
 from test_descriptors import asks
 
 OVER_HTTP = True
@@ -91,3 +92,29 @@ def test_fork_at_exit(start):
     server.signal(signal.SIGTERM)
     assert server.wait_exit() == 0
     assert "child ended with 0" in server.log()
+
+
+def test_the_requests_that_run_are_named(start, gate):
+    """One of them may be what did it; what their clients have sent is escaped, and comes last."""
+    server = start(APP)
+    waiting = []
+    for name in ("first", "\\second"):
+        waiting.append(server.connect())
+        waiting[-1].send(request(params("/wait", query="%s=%s" % (name, gate.path))))
+        gate.arrived()
+    own = [number for number in numbers(server, KINDS["listener"]) if number >= 1024]
+    sends(server, "/close", ",".join(map(str, own)))
+    ends(server)
+    told = re.search(LOST + r"[^\n]*: ending, as nothing can be served; requests that run: ([^\n]*)\n", server.log()).group(1)
+    assert "GET /wait?first=%s" % gate.path in told and "GET /wait?\\x5csecond=%s" % gate.path in told
+    for connection in waiting:
+        connection.close()
+
+
+def test_what_has_ended_is_not_named(start):
+    server = start(APP)
+    asks(server, "/standard")
+    own = [number for number in numbers(server, KINDS["listener"]) if number >= 1024]
+    sends(server, "/close", ",".join(map(str, own)))
+    ends(server)
+    assert "/standard" not in server.log()

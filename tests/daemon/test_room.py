@@ -228,3 +228,14 @@ def test_default_follows_from_it(start, hard):
     server = start(APP, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard)))
     with server.connect() as connection:
         assert int(connection.get_values()["FCGI_MAX_CONNS"]) == min(hard // 4 * 3, 65535)
+
+
+def test_a_single_place(start, gate):
+    """Who reads the log is told in words that fit."""
+    server = start(APP, "--max-connections", 1)
+    held = hold(server, gate)
+    with server.connect() as waits:
+        waits.send(request(params("/hello")))
+        server.wait_log(r"warning: 1 connection is open \(--max-connections\), and is busy: others wait until one ends\n")
+        finish(*held)
+        good(waits.read_response(1))

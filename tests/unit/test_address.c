@@ -207,6 +207,37 @@ START_TEST(test_format_odd)
 }
 END_TEST
 
+/* What is the same peer, and what is another. */
+START_TEST(test_identity)
+{
+    static const struct {
+        const char *one, *other;
+        bool same;
+    } rows[] = {
+        {"192.0.2.7:1", "192.0.2.7:2", true},
+        {"192.0.2.7:1", "192.0.2.8:1", false},
+        {"192.0.2.7:1", "[::ffff:192.0.2.7]:1", true},
+        {"[2001:db8::1]:1", "[2001:db8::ffff:0:0:1]:2", true},
+        {"[2001:db8::1]:1", "[2001:db8:0:1::1]:1", false},
+        {"@a", "@b", true},
+        {"@a", "192.0.2.7:1", false},
+    };
+    uint8_t one[ADDRESS_IDENTITY_SIZE], other[ADDRESS_IDENTITY_SIZE];
+    char reason[ADDRESS_REASON_SIZE];
+    for (int i = 0; i < COUNT(rows); i++) {
+        struct address *a, *b;
+        size_t count;
+        ck_assert_int_eq(address_parse(rows[i].one, &a, &count, reason), 0);
+        ck_assert_int_eq(address_parse(rows[i].other, &b, &count, reason), 0);
+        size_t n = address_identity((const struct sockaddr *)&a->sa, a->len, one);
+        size_t m = address_identity((const struct sockaddr *)&b->sa, b->len, other);
+        ck_assert_int_eq(n == m && !memcmp(one, other, n), rows[i].same);
+        free(a);
+        free(b);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("address");
     TCase *tc = tcase_create("address");
@@ -217,6 +248,7 @@ int main(void) {
     tcase_add_test(tc, test_name);
     tcase_add_test(tc, test_format_mapped);
     tcase_add_test(tc, test_format_odd);
+    tcase_add_test(tc, test_identity);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }

@@ -114,7 +114,7 @@ static void setup(void) {
     atomic_store(&transmitted, 0);
     atomic_store(&unwanted, false);
     conn_alloc_init(&c);
-    conn_init(&c, lane, pair[0], true, &ops);
+    conn_init(&c, lane, pair[0], NULL, &ops);
 }
 
 static void teardown(void) {

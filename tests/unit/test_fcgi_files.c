@@ -4,6 +4,7 @@
 
 #include "file_rig.h"
 #include "net/lane_impl.h"
+#include "net/who.h"
 #include "proto/fcgi_encode.h"
 #include "unit.h"
 
@@ -93,8 +94,9 @@ static void end(struct fcgi_request *q) {
 /* The thread that does what comes next may have kept the lock; it is not given back for a line in the log, as that was said
  * in this second. */
 static void keep_lock(enum refusal why) {
-    char more[LOG_MORE_SIZE];
-    (void)log_limit_due(&lane->refusal_limits[why], more);
+    char more[LOG_TABLE_MORE_SIZE];
+    struct who who = who_find(&c->conn, NULL);
+    (void)who_log_due(&who, &lane->refusal_topics[why], more);
     files_closed = 0;
     lock_held = true;
 }

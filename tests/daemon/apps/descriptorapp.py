@@ -7,6 +7,8 @@ import select
 import sys
 import time
 
+from gateway import visit
+
 
 def standard(environ):
     """Prints, and says what the first three descriptors are."""
@@ -48,6 +50,12 @@ def slow_then_closes_all(environ):
     return closes_all(environ)
 
 
+def waits(environ):
+    """Until the test says so."""
+    visit(environ["QUERY_STRING"].partition("=")[2], "wait")
+    return {}
+
+
 def fork_at_exit():
     """A child that goes on as its parent does."""
     pid = os.fork()
@@ -61,7 +69,7 @@ def forks_at_exit(environ):
 
 
 ROUTES = {"/open": opens, "/standard": standard, "/close": closes, "/replace": closes, "/close-all": closes_all,
-          "/slow-close-all": slow_then_closes_all, "/fork-at-exit": forks_at_exit}
+          "/slow-close-all": slow_then_closes_all, "/fork-at-exit": forks_at_exit, "/wait": waits}
 
 
 def application(environ, start_response):

@@ -1,0 +1,65 @@
+#include "config.h"
+
+#include "base/log_table.h"
+
+#include "base/hash.h"
+
+#include <stdio.h>
+
+static const uint64_t SECOND = 1000000000;
+
+/* The place of the peer, or that of the one which has to make room for it. */
+static struct log_table_place *find(struct log_table *table, const struct log_topic *topic, uint64_t key) {
+    struct log_table_place *set = table->places[key % LOG_TABLE_SETS], *oldest = set;
+    for (struct log_table_place *p = set; p < set + LOG_TABLE_WAYS; p++) {
+        if (p->topic == topic && p->key == key)
+            return p;
+        if (p->at < oldest->at)
+            oldest = p;
+    }
+    return oldest;
+}
+
+static bool topic_is_full(struct log_topic *topic, uint64_t now) {
+    if (now - topic->since >= SECOND) {
+        topic->since = now;
+        topic->lines = 0;
+    }
+    return topic->lines >= LOG_TABLE_LINES;
+}
+
+static void put_more(char more[static LOG_TABLE_MORE_SIZE], unsigned long own, unsigned long others) {
+    more[0] = '\0';
+    if (own && others)
+        snprintf(more, LOG_TABLE_MORE_SIZE, " (and %lu more since the last line about this, and %lu of others)", own,
+                 others);
+    else if (own)
+        snprintf(more, LOG_TABLE_MORE_SIZE, " (and %lu more since the last line about this)", own);
+    else if (others)
+        snprintf(more, LOG_TABLE_MORE_SIZE, " (and %lu of others)", others);
+}
+
+bool log_table_due(struct log_table *table, struct log_topic *topic, const void *who, size_t n, uint64_t now,
+                   char more[static LOG_TABLE_MORE_SIZE]) {
+    uint64_t key = hash_bytes(hash_fold(table->seed, (uint64_t)(uintptr_t)topic), who, n);
+    struct log_table_place *place = find(table, topic, key);
+    bool known = place->topic == topic && place->key == key;
+    if (known && now - place->at < SECOND) {
+        place->left_out++;
+        return false;
+    }
+    if (topic_is_full(topic, now)) {
+        if (known)
+            place->left_out++;
+        else
+            topic->left_out++;
+        return false;
+    }
+    topic->lines++;
+    if (!known && place->topic)
+        place->topic->left_out += place->left_out;
+    put_more(more, known ? place->left_out : 0, topic->left_out);
+    topic->left_out = 0;
+    *place = (struct log_table_place){.topic = topic, .key = key, .at = now};
+    return true;
+}

@@ -1,0 +1,132 @@
+#include "config.h"
+
+#include "net/request_log.h"
+
+#include "base/clock.h"
+#include "net/lane_impl.h"
+#include "net/who.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum {
+    RUNNING_SHOWN = 3,
+    RUNNING_SECONDS = 10, /* between two lines about them */
+    RUNNING_TEXT = 256
+};
+
+void request_log_write(const struct conn *c, unsigned id, const struct request *r, double began_at) {
+    char whom[WHO_TEXT_SIZE], text[600];
+    struct who who = who_find(c, r);
+    uint64_t now = clock_ns(), began = (uint64_t)(began_at * 1e9), us = now > began ? (now - began) / 1000 : 0;
+    bool named = r->vars.method.n > 0;
+    sched_pause(c->lane->sched);
+    log_debug("connection %llu: request %u ended (%s): %s, %llu byte%s, %llu.%06llu s%s%s", c->number, id,
+              who_text(&who, whom), r->status[0] ? r->status : "no answer", (unsigned long long)r->sent,
+              r->sent == 1 ? "" : "s", (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000),
+              named ? ": " : "", named ? request_text(r, text, sizeof text) : "");
+}
+
+struct running {
+    struct {
+        const struct request *r;
+        const struct conn *conn;
+        unsigned id;
+    } oldest[RUNNING_SHOWN];
+    unsigned count;
+};
+
+/* Keeps it among the oldest, in their order, if it is one of them. */
+static void visit(const struct conn *c, unsigned id, const struct request *r, void *arg) {
+    struct running *found = arg;
+    unsigned i = found->count < RUNNING_SHOWN ? found->count++ : RUNNING_SHOWN;
+    for (; i > 0 && found->oldest[i - 1].r->job.begun_at > r->job.begun_at; i--) {
+        if (i < RUNNING_SHOWN)
+            found->oldest[i] = found->oldest[i - 1];
+    }
+    if (i == RUNNING_SHOWN)
+        return;
+    found->oldest[i].r = r;
+    found->oldest[i].conn = c;
+    found->oldest[i].id = id;
+}
+
+static void visit_all(const struct conn_list *list, struct running *found) {
+    const struct conn *c;
+    TAILQ_FOREACH(c, list, link) {
+        if (c->ops->running)
+            c->ops->running(c, visit, found);
+    }
+}
+
+void request_log_running(struct lane *lane) {
+    struct running found = {.count = 0};
+    char line[RUNNING_SHOWN * (RUNNING_TEXT + 80)], text[RUNNING_TEXT];
+    size_t n = 0;
+    if (lane->running_logged_at > 0 && lane->running_logged_at + RUNNING_SECONDS > lane_now(lane))
+        return;
+    lane->running_logged_at = lane_now(lane);
+    sched_pause(lane->sched);
+    visit_all(&lane->conns, &found);
+    visit_all(&lane->lingering, &found);
+    visit_all(&lane->closed, &found); /* their peers have left, but the calls go on */
+    uint64_t now = clock_ns();
+    for (unsigned i = 0; i < found.count; i++) {
+        const struct request *r = found.oldest[i].r;
+        uint64_t ms = now > r->job.begun_at ? (now - r->job.begun_at) / 1000000 : 0;
+        n += (size_t)snprintf(line + n, sizeof line - n, "%s%llu.%03llu s: %s (connection %llu: request %u)",
+                              i ? ", " : "", (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000),
+                              request_text(r, text, sizeof text), found.oldest[i].conn->number, found.oldest[i].id);
+    }
+    if (found.count)
+        log_warning("no thread is free; those that have run for longest: %s", line);
+}
+
+/* Those that run while the process ends. */
+
+enum { DESCRIBED = 3, METHOD_SHOWN = 20, TARGET_SHOWN = 150 };
+
+struct description {
+    char *out;
+    size_t size, len;
+    unsigned count;
+};
+
+/* Copies bytes that may not be mapped any more. */
+static bool copy(void *to, const void *from, size_t n) {
+    struct iovec local = {to, n}, remote = {(void *)(uintptr_t)from, n};
+    return !n || process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)n;
+}
+
+static size_t copy_slice(char *to, size_t most, struct slice from) {
+    size_t n = from.n < most ? from.n : most;
+    return copy(to, from.p, n) ? n : 0;
+}
+
+static void describe(struct sched_job *job, struct sched_job *_Atomic *at, void *arg) {
+    struct description *d = arg;
+    char method[METHOD_SHOWN], target[TARGET_SHOWN], shown[2][4 * TARGET_SHOWN];
+    struct cgi_vars vars;
+    if (d->count == DESCRIBED || !copy(&vars, (const char *)job + offsetof(struct request, vars), sizeof vars))
+        return;
+    size_t nmethod = copy_slice(method, sizeof method, vars.method);
+    size_t ntarget = copy_slice(target, sizeof target, vars.request_uri.n ? vars.request_uri : vars.path_info[0]);
+    if (atomic_load(at) != job) /* what was read may have been something else */
+        return;
+    d->count++;
+    int n = snprintf(d->out + d->len, d->size - d->len, "%s%s %s",
+                     d->len ? ", " : "; requests that run: ", log_escape(shown[0], sizeof shown[0], method, nmethod),
+                     log_escape(shown[1], sizeof shown[1], target, ntarget));
+    d->len += (size_t)n;
+    if (d->len >= d->size)
+        d->len = d->size - 1;
+}
+
+void request_log_describe(void *lane, char *out, size_t size) {
+    static_assert(offsetof(struct request, job) == 0, "a job is that of a request");
+    struct description d = {.out = out, .size = size};
+    sched_look(((struct lane *)lane)->sched, describe, &d);
+}

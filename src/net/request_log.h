@@ -1,0 +1,31 @@
+/* Lines of the log about requests: each one at its end (--log-level debug), and those that keep the threads busy.
+ *
+ * Owner only, but for request_log_describe.
+ */
+#ifndef WSGI_FCGI_NET_REQUEST_LOG_H
+#define WSGI_FCGI_NET_REQUEST_LOG_H
+
+#include "base/log.h"
+#include "request/request.h"
+
+struct conn;
+struct lane;
+
+/* Logs the end of request `id` of a connection: status, bytes of the body, time, method and path. `began_at`: lane_now. */
+void request_log_write(const struct conn *c, unsigned id, const struct request *r, double began_at);
+
+/* The same at --log-level debug; costs nothing otherwise. */
+static inline void request_log_end(const struct conn *c, unsigned id, const struct request *r, double began_at) {
+    if (log_max_level >= LOG_LEVEL_DEBUG)
+        request_log_write(c, id, r, began_at);
+}
+
+/* Logs which calls have run for longest, for when a request finds no thread: when that begins, and every ten seconds as long
+ * as it goes on. What is read of a request does not change while it runs. */
+void request_log_running(struct lane *lane);
+
+/* Writes which requests run to `out`, or nothing: the end of a line. `lane`: a struct lane. Any thread, whatever the others do:
+ * nothing is locked, and what is there no more is not read. */
+void request_log_describe(void *lane, char *out, size_t size);
+
+#endif
