@@ -103,6 +103,16 @@ def test_connection_whose_number_comes_again(start):
         ends(server)
 
 
+@pytest.mark.parametrize("how", ["/close", "/replace"])
+def test_state_of_threads(start, how):
+    """Without it a call that waits would be taken for one that computes, for which others have to wait."""
+    server = start(APP)
+    asks(server, "/standard")
+    sends(server, how, ",".join(map(str, numbers(server, r"/proc/.*/stat$"))))
+    sends(server, "/wait")
+    ends(server)
+
+
 @pytest.mark.parametrize("path", ["/close-all", "/slow-close-all"])
 def test_all(start, path):
     server = start(APP)

@@ -42,9 +42,15 @@ def closes_all(environ):
     return {}
 
 
-def slow_then_closes_all(environ):
-    """The call has lost the loop by then, and nobody looks at it."""
+def waits(environ):
+    """The call loses the loop."""
     time.sleep(0.5)
+    return {}
+
+
+def slow_then_closes_all(environ):
+    """Nobody looks at the call by then."""
+    waits(environ)
     return closes_all(environ)
 
 
@@ -61,7 +67,7 @@ def forks_at_exit(environ):
 
 
 ROUTES = {"/open": opens, "/standard": standard, "/close": closes, "/replace": closes, "/close-all": closes_all,
-          "/slow-close-all": slow_then_closes_all, "/fork-at-exit": forks_at_exit}
+          "/wait": waits, "/slow-close-all": slow_then_closes_all, "/fork-at-exit": forks_at_exit}
 
 
 def application(environ, start_response):
