@@ -307,8 +307,11 @@ static void idle_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)revents;
     struct lane *lane = w->data;
     struct conn *c;
-    while ((c = TAILQ_FIRST(&lane->unsent)) && c->out_at + lane->config.idle_timeout <= lane_now(lane))
-        conn_output_late(c); /* holds threads up, whatever it sends meanwhile */
+    ev_tstamp due;
+    /* They hold threads up, whatever they send meanwhile. But who was to send first could not while nobody read, and who is
+     * on the same machine may have been paused with it. */
+    while ((c = TAILQ_FIRST(&lane->unsent)) && (due = c->out_at + lane->config.idle_timeout) <= lane_now(lane))
+        conn_output_late(c, due + LATE <= lane_now(lane));
     while ((c = TAILQ_FIRST(&lane->conns)) && c->active_at + lane->config.idle_timeout <= lane_now(lane))
         idle_close(c);
     idle_timer_start(lane);

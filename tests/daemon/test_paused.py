@@ -3,6 +3,7 @@ come meanwhile is read before anybody is told that nothing came."""
 import contextlib
 import re
 import signal
+import socket
 import time
 
 import pytest
@@ -83,3 +84,15 @@ def test_multiplexed(start):
         good(connection.read_response(2), large)
         connection.send(stream(fcgi.STDIN, 1, large[10:]))
         good(connection.read_response(1), large)
+
+
+def test_answer(start):
+    """Its reader was paused as well, being on the same machine, or could not send the rest of what it has to send first."""
+    server = start("wsgiapp", *OPTIONS["idle"])
+    with server.connect() as connection:
+        connection.send(fcgi.request(params("/big", query="mib=8&token=paused"), keep=False))
+        until(lambda: len(connection.sock.recv(1 << 20, socket.MSG_PEEK)) > 1 << 16, "a full socket", server.log)
+        with paused(server):
+            pass
+        response = connection.read_response()
+        assert response.status == 200 and len(response.body) == 8 << 20, (len(response.body), server.log())
