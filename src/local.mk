@@ -93,7 +93,7 @@ src_libnet_a_SOURCES = \
 	src/net/id.h \
 	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
 	src/net/listener.c src/net/listener.h \
-	src/net/loop.c src/net/loop.h \
+	src/net/loop.c src/net/loop.h src/net/loop_epoll.c \
 	src/net/peer.c src/net/peer.h \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/abandon.c src/net/abandon.h \
@@ -168,4 +168,5 @@ NET_LIBS = src/libnet.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIB
 
 bin_PROGRAMS += wsgi-fcgi
 wsgi_fcgi_SOURCES = src/main.c
+wsgi_fcgi_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=epoll_ctl
 wsgi_fcgi_LDADD = src/libprocess.a src/libpyapp.a src/libcli.a $(NET_LIBS) $(PYTHON_LIBS)

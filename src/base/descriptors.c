@@ -39,6 +39,7 @@ static void (*_Atomic leave_cb)(void);
 static void (*_Atomic describe_cb)(void *arg, char *out, size_t size);
 static void *_Atomic describe_arg;
 static _Atomic pid_t watched; /* the process that watches */
+static const char lost_in_use[] = "that of a connection or a file";
 
 static unsigned long bit_of(int fd) {
     return 1ul << ((unsigned)fd % WORD_BITS);
@@ -121,20 +122,30 @@ int descriptors_note(int fd) {
     return 0;
 }
 
-static int adopt(int fd) {
-    if (!descriptors_note(fd))
-        return fd;
-    close(fd);
+/* What is open has a number of its own: should the server's books have this one already, somebody else has closed what had
+ * it, and what was meant for that would go to this one. */
+static void check_new(int fd) {
+    if (!in_child && is_marked(fd))
+        descriptors_lost(fd, lost_in_use);
+}
+
+static int adopt(int fd, int raised) {
+    check_new(fd);
+    if (raised != fd)
+        check_new(raised);
+    if (!descriptors_note(raised))
+        return raised;
+    close(raised);
     errno = ENOMEM;
     return -1;
 }
 
 int descriptors_adopt(int fd) {
-    return fd < 0 ? -1 : adopt(fdtable_raise(fd));
+    return fd < 0 ? -1 : adopt(fd, fdtable_raise(fd));
 }
 
 int descriptors_adopt_connection(int fd) {
-    return fd < 0 ? -1 : adopt(fdtable_raise_connection(fd));
+    return fd < 0 ? -1 : adopt(fd, fdtable_raise_connection(fd));
 }
 
 static void unguard(int fd) {
@@ -158,7 +169,7 @@ void descriptors_close(int fd) {
         bool own = is_marked(fd);
         descriptors_forget(fd);
         if (close(fd) && errno == EBADF && own)
-            descriptors_lost(fd, "that of a connection or a file");
+            descriptors_lost(fd, lost_in_use);
     }
     descriptors_unlock();
     errno = error;

@@ -22,7 +22,8 @@ void descriptors_lock(void);
 void descriptors_unlock(void);
 
 /* Makes `fd` the server's; -1 is passed on, with its errno. Returns the number that it has from now on, which is another one
- * (base/fdtable.h), or -1 with errno ENOMEM, and `fd` is closed. The lock is held. */
+ * (base/fdtable.h), or -1 with errno ENOMEM, and `fd` is closed. A number that is the server's already is one that was lost
+ * (descriptors_lost). The lock is held. */
 int descriptors_adopt(int fd);
 
 /* The same for one that was accepted, which keeps its number when that is low. */

@@ -275,8 +275,9 @@ bool conn_readable(const struct conn *c);
 bool conn_blocked(struct conn *c);
 size_t conn_piled(struct conn *c);
 
-/* The peer has had its time to take something of the output (conn.out_at): ends the connection now, unless it did. */
-void conn_output_late(struct conn *c);
+/* The peer has had its time to take something of the output (conn.out_at): ends the connection now, unless it did, or is
+ * `excused`; then it has its time again. */
+void conn_output_late(struct conn *c, bool excused);
 
 /* Sends the pieces, which belong together, from the thread that runs a request. Waits while too much is waiting for
  * the peer already (and runs the loop meanwhile, or gives the baton away). Threads that wait for the same peer take

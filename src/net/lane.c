@@ -287,13 +287,19 @@ void lane_check_stopped(struct lane *lane) {
 
 /* Idle connections: one timer for all, due when the least recently active one is. */
 
-static void idle_close(struct conn *c) {
+/* A time-out that is seen so late was none of the peer's: while nobody read it could send no more than the socket takes, and
+ * on the same machine it may have been paused as well. It has its time again. */
+static bool is_excused(const struct lane *lane, ev_tstamp due) {
+    return due + LATE <= lane_now(lane);
+}
+
+static void idle_close(struct conn *c, bool excused) {
     conn_ref(c);
     if (conn_catch_up(c) || c->state == CONN_CLOSED || c->state == CONN_LINGERING) {
         conn_unref(c);
         return;
     }
-    enum conn_reason reason = conn_blocked(c) ? CONN_DONE : c->ops->idle(c);
+    enum conn_reason reason = excused || conn_blocked(c) ? CONN_DONE : c->ops->idle(c);
     if (reason != CONN_DONE)
         conn_close(c, reason);
     else if (c->state != CONN_CLOSED)
@@ -317,10 +323,11 @@ static void idle_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)revents;
     struct lane *lane = w->data;
     struct conn *c;
-    while ((c = TAILQ_FIRST(&lane->unsent)) && c->out_at + lane->config.idle_timeout <= lane_now(lane))
-        conn_output_late(c); /* holds threads up, whatever it sends meanwhile */
-    while ((c = TAILQ_FIRST(&lane->conns)) && c->active_at + lane->config.idle_timeout <= lane_now(lane))
-        idle_close(c);
+    ev_tstamp due;
+    while ((c = TAILQ_FIRST(&lane->unsent)) && (due = c->out_at + lane->config.idle_timeout) <= lane_now(lane))
+        conn_output_late(c, is_excused(lane, due)); /* holds threads up, whatever it sends meanwhile */
+    while ((c = TAILQ_FIRST(&lane->conns)) && (due = c->active_at + lane->config.idle_timeout) <= lane_now(lane))
+        idle_close(c, is_excused(lane, due));
     idle_timer_start(lane);
 }
 
@@ -338,11 +345,11 @@ static void wait_look(struct lane_waits *waits, struct lane_wait *oldest) {
     struct conn *c = oldest->conn;
     ev_tstamp due = oldest->began_at + waits->after;
     conn_ref(c);
-    bool came = conn_catch_up(c);
+    (void)conn_catch_up(c);
     conn_watch(c); /* one that parts may not be yet */
     if (TAILQ_FIRST(&waits->list) == oldest && oldest->began_at + waits->after <= lane_now(lane)) {
-        if (came && due + LATE <= lane_now(lane))
-            lane_wait_again(lane, waits, oldest); /* its peer could not send more than the socket takes */
+        if (is_excused(lane, due))
+            lane_wait_again(lane, waits, oldest);
         else
             oldest->late(oldest);
     }

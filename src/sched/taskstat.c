@@ -4,6 +4,7 @@
 
 #include "base/descriptors.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,10 +33,15 @@ char taskstat_state_of(pid_t tid) {
 
 char taskstat_state(int fd) {
     char text[128];
-    ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof text, 0);
-    if (n <= 0)
+    if (fd < 0)
+        return 0;
+    ssize_t n = pread(fd, text, sizeof text, 0);
+    if (!n || (n < 0 && errno != EBADF)) /* ESRCH: the thread has ended */
         return 0;
     /* "TID (name) S ...": the name may hold any byte, also ')', but it is at most 15 bytes long. */
-    const char *paren = memrchr(text, ')', n < 48 ? (size_t)n : 48);
-    return paren && paren + 2 < text + n ? paren[2] : 0;
+    const char *paren = n > 0 ? memrchr(text, ')', n < 48 ? (size_t)n : 48) : NULL;
+    if (paren && paren + 2 < text + n)
+        return paren[2];
+    descriptors_lost(fd, "that says whether a thread sleeps");
+    return 0;
 }

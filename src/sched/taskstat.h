@@ -13,7 +13,7 @@
 int taskstat_open_self(void);
 
 /* The state letter of the thread behind `fd` now: 'R' running or runnable, 'S' and 'D' asleep in the kernel; 0 when it
- * cannot be told (fd is -1, or the thread has ended). About 10 us. */
+ * cannot be told (fd is -1, or the thread has ended). One that is no such file was lost (base/descriptors.h). About 10 us. */
 char taskstat_state(int fd);
 
 /* The same for a thread of this process that has no such descriptor; 0 also when none is to be had. About 20 us. */

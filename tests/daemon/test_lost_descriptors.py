@@ -1,4 +1,5 @@
 """The application closes descriptors that are the server's: it is said, and the process ends with a status of its own."""
+import contextlib
 import os
 import re
 import signal
@@ -69,6 +70,17 @@ def test_one_kind(start, kind, how):
 
 
 @pytest.mark.parametrize("how", ["/close", "/replace"])
+def test_set_that_the_next_connection_is_to_be_watched_by(start, how):
+    """libev takes that for a mistake of its caller's, and aborts."""
+    server = start(APP)
+    asks(server, "/standard")
+    own, = numbers(server, KINDS["epoll"])
+    with server.connect() as kept:
+        sends(kept, how, str(own))
+        ends(server)
+
+
+@pytest.mark.parametrize("how", ["/close", "/replace"])
 def test_connection(start, how):
     """What is sent on it does not go into the application's file."""
     server = start(APP)
@@ -76,6 +88,30 @@ def test_connection(start, how):
         asks(kept, "/standard")
         sends(kept, how, str(number_of_connection(server)))
         ends(server)
+
+
+def test_connection_whose_number_comes_again(start):
+    """The next client gets the number, but nothing that was meant for the one before it."""
+    server = start(APP)
+    with contextlib.ExitStack() as stack:
+        idle = stack.enter_context(server.connect())
+        asks(idle, "/standard")
+        number = number_of_connection(server)
+        assert stack.enter_context(server.connect()).ask("/close", query=str(number)).status == 200
+        with contextlib.suppress(OSError):
+            for _ in range(number):  # lower ones may be free
+                stack.enter_context(server.connect())
+        ends(server)
+
+
+@pytest.mark.parametrize("how", ["/close", "/replace"])
+def test_state_of_threads(start, how):
+    """Without it a call that waits would be taken for one that computes, for which others have to wait."""
+    server = start(APP)
+    asks(server, "/standard")
+    sends(server, how, ",".join(map(str, numbers(server, r"/proc/.*/stat$"))))
+    sends(server, "/wait")
+    ends(server)
 
 
 @pytest.mark.parametrize("path", ["/close-all", "/slow-close-all"])

@@ -3,6 +3,7 @@ come meanwhile is read before anybody is told that nothing came."""
 import contextlib
 import re
 import signal
+import socket
 import time
 
 import pytest
@@ -47,23 +48,39 @@ def test_kept_connections(start):
             good(connection.read_response(), HELLO)
 
 
+@contextlib.contextmanager
+def pause(server, when):
+    """The block is run while the server is paused, or "after" that: by a peer that was paused with it, being on the same
+    machine, and comes behind it."""
+    if when == "after":
+        with paused(server):
+            pass
+        server.ask("/hello")  # the loop has looked at what is late
+        yield
+    else:
+        with paused(server):
+            yield
+
+
+@pytest.mark.parametrize("when", ["meanwhile", "after"])
 @pytest.mark.parametrize("option", OPTIONS)
-def test_upload(start, protocol, option):
+def test_upload(start, protocol, option, when):
     server = start("wsgiapp", *OPTIONS[option])
     with server.connect() as connection:
         rest = upload(connection, protocol)
-        with paused(server):
+        with pause(server, when):
             rest()
         good(connection.read_response(), b"abcdef")
 
 
+@pytest.mark.parametrize("when", ["meanwhile", "after"])
 @pytest.mark.parametrize("option", OPTIONS)
-def test_half_head(start, protocol, option):
+def test_half_head(start, protocol, option, when):
     server = start("wsgiapp", *OPTIONS[option])
     rest = {"http": b"\r\n\r\n", "fastcgi": fcgi.request(params("/hello"), keep=True)[len(HALF_HEAD["fastcgi"]):]}
     with server.connect() as connection:
         connection.send(HALF_HEAD[protocol] if protocol == "http" else begin(keep=True) + b"\1")
-        with paused(server):
+        with pause(server, when):
             connection.send(rest[protocol])
         good(connection.read_response(), HELLO)
 
@@ -83,3 +100,15 @@ def test_multiplexed(start):
         good(connection.read_response(2), large)
         connection.send(stream(fcgi.STDIN, 1, large[10:]))
         good(connection.read_response(1), large)
+
+
+def test_answer(start):
+    """Its reader was paused as well, being on the same machine, or could not send the rest of what it has to send first."""
+    server = start("wsgiapp", *OPTIONS["idle"])
+    with server.connect() as connection:
+        connection.send(fcgi.request(params("/big", query="mib=8&token=paused"), keep=False))
+        until(lambda: len(connection.sock.recv(1 << 20, socket.MSG_PEEK)) > 1 << 16, "a full socket", server.log)
+        with paused(server):
+            pass
+        response = connection.read_response()
+        assert response.status == 200 and len(response.body) == 8 << 20, (len(response.body), server.log())

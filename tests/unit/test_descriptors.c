@@ -181,6 +181,14 @@ static int lose_closed_twice(void) {
     return 1;
 }
 
+/* The system gives the number of one that was closed to the next that is opened. */
+static int lose_to_the_next(void) {
+    descriptors_watch(leave_cb);
+    close(own_null());
+    own_null();
+    return 1;
+}
+
 static void *lose_run(void *unused) {
     (void)unused;
     descriptors_check();
@@ -198,7 +206,8 @@ static int lose_on_threads(void) {
 
 START_TEST(lost_one_ends_the_process)
 {
-    static int (*const ways[])(void) = {lose_closed, lose_replaced, lose_closed_twice, lose_on_threads};
+    static int (*const ways[])(void) = {lose_closed, lose_replaced, lose_closed_twice, lose_to_the_next,
+                                        lose_on_threads};
     char bytes[8];
     ck_assert_int_eq(pipe(left), 0);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {

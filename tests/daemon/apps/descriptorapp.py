@@ -44,9 +44,15 @@ def closes_all(environ):
     return {}
 
 
-def slow_then_closes_all(environ):
-    """The call has lost the loop by then, and nobody looks at it."""
+def waits(environ):
+    """The call loses the loop."""
     time.sleep(0.5)
+    return {}
+
+
+def slow_then_closes_all(environ):
+    """Nobody looks at the call by then."""
+    waits(environ)
     return closes_all(environ)
 
 

@@ -1,0 +1,26 @@
+#include "config.h"
+
+#include "base/descriptors.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/epoll.h>
+
+/* What libev calls in the place of epoll_ctl(2): the program is linked with --wrap (src/local.mk). libev aborts when a
+ * descriptor that it is to watch, or its epoll(7), is not there any more, which it takes for a mistake of its caller's. A
+ * libev that is loaded (dl/) is not reached. */
+
+int __real_epoll_ctl(int set, int what, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int set, int what, int fd, struct epoll_event *event);
+
+int __wrap_epoll_ctl(int set, int what, int fd, struct epoll_event *event) {
+    int failed = __real_epoll_ctl(set, what, fd, event), error = errno;
+    if (failed && (error == EBADF || error == EINVAL || error == ELOOP)) {
+        bool is_open = fcntl(fd, F_GETFD) >= 0;
+        descriptors_lost(is_open ? -1 : fd, is_open ? "that of the event loop" : "that of a connection or a file");
+        error = ENOSPC; /* nobody minds any more, as the process ends: libev stops the watcher */
+    }
+    errno = error;
+    return failed;
+}
