@@ -95,5 +95,7 @@ void help_print(FILE *out, const struct option_row *rows, size_t count) {
         if (group == OPTION_GROUP_HTTP && !WSGI_FCGI_HTTP)
             fputs("  not in this build: install llhttp, and configure and build it again\n", out);
     }
-    fputs("\nBehind nginx: wsgi-fcgi -s /run/app.sock --socket-group www-data app:app\n", out);
+    fputs("\nSIZE is in bytes, or 64K, 10M, 1G; SECONDS are 30 or 1.5, or 500ms, 5m, 2h.\n"
+          "Behind nginx: wsgi-fcgi -s /run/app.sock --socket-group www-data app:app\n",
+          out);
 }

@@ -288,6 +288,7 @@ START_TEST(test_help)
         "(default: $TMPDIR, else /tmp)\n",
         "(default: $VIRTUAL_ENV)\n",
         "\n  -h, --help ",
+        "\nSIZE is in bytes, or 64K, 10M, 1G; SECONDS are 30 or 1.5, or 500ms, 5m, 2h.\n",
     };
     ck_assert_int_eq(parse(STDOUT_FILENO, "--help --nonsense"), 0);
     options_fini(&parsed);
