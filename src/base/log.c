@@ -65,12 +65,8 @@ void log_init(void) {
     form = stderr_is_journal() ? LOG_FORM_JOURNAL : isatty(STDERR_FILENO) ? LOG_FORM_SHORT : LOG_FORM_TIME;
 }
 
-/* What stands before the text of a line is made without libc: gmtime_r(3) has a lock, which a child of fork(2) may find
- * taken, and nothing of <stdio.h> may be called within a handler of a signal. */
-
-static char *put_text(char *out, const char *text) {
-    return stpcpy(out, text);
-}
+/* What stands before the text of a line is made of what may be called within a handler of a signal. That is nothing of
+ * <stdio.h>, nor gmtime_r(3), which has a lock that a child of fork(2) may find taken, too. */
 
 /* With at least so many digits. */
 static char *put_number(char *out, unsigned long number, int width) {
@@ -100,13 +96,13 @@ static char *put_time(char *out) {
         year++;
     for (unsigned long n; days >= (n = (unsigned long)days_of[month] + (month == 1 && is_leap(year))); days -= n)
         month++;
-    out = put_text(put_number(out, year, 4), "-");
-    out = put_text(put_number(out, month + 1, 2), "-");
-    out = put_text(put_number(out, days + 1, 2), "T");
-    out = put_text(put_number(out, seconds / 3600 % 24, 2), ":");
-    out = put_text(put_number(out, seconds / 60 % 60, 2), ":");
-    out = put_text(put_number(out, seconds % 60, 2), ".");
-    return put_text(put_number(out, (unsigned long)now.tv_nsec / 1000000, 3), "Z ");
+    out = stpcpy(put_number(out, year, 4), "-");
+    out = stpcpy(put_number(out, month + 1, 2), "-");
+    out = stpcpy(put_number(out, days + 1, 2), "T");
+    out = stpcpy(put_number(out, seconds / 3600 % 24, 2), ":");
+    out = stpcpy(put_number(out, seconds / 60 % 60, 2), ":");
+    out = stpcpy(put_number(out, seconds % 60, 2), ".");
+    return stpcpy(put_number(out, (unsigned long)now.tv_nsec / 1000000, 3), "Z ");
 }
 
 /* Returns its length. */
@@ -115,12 +111,12 @@ static size_t put_prefix(char out[static LOG_PREFIX_MAX], enum log_level level) 
     if (form == LOG_FORM_TIME)
         at = put_time(at);
     if (form == LOG_FORM_JOURNAL)
-        at = put_text(put_number(put_text(at, "<"), (unsigned long)levels[level].priority, 1), ">");
-    at = put_text(at, "wsgi-fcgi");
+        at = stpcpy(put_number(stpcpy(at, "<"), (unsigned long)levels[level].priority, 1), ">");
+    at = stpcpy(at, "wsgi-fcgi");
     if (form != LOG_FORM_SHORT)
-        at = put_text(put_number(put_text(at, "["), (unsigned long)getpid(), 1), "]");
-    at = put_text(at, form == LOG_FORM_SHORT ? ": " : " ");
-    return (size_t)(put_text(put_text(at, levels[level].name), ": ") - out);
+        at = stpcpy(put_number(stpcpy(at, "["), (unsigned long)getpid(), 1), "]");
+    at = stpcpy(at, form == LOG_FORM_SHORT ? ": " : " ");
+    return (size_t)(stpcpy(stpcpy(at, levels[level].name), ": ") - out);
 }
 
 /* Where text of `len` bytes may be cut: not within a character of UTF-8. */

@@ -214,6 +214,17 @@ def test_all_is_written_before_the_end(server, reader):
     assert server.wait_exit() == 0
 
 
+def test_full_disk(start, tmp_path):
+    """Lines that cannot be written are no reason to do anything else than to go on."""
+    socket = str(tmp_path / "socket")
+    server = start(None, socket=socket, command=[
+        "sh", "-c", 'exec "$@" 2>/dev/full', "sh", daemons.binary(), "-s", socket, "faultapp"])
+    assert server.ask("/raise-before").status == 500
+    good(server.ask("/hello"))
+    until(lambda: server.log_writer_state() == "S", "the writer to sleep again")
+    server.stop()
+
+
 @pytest.mark.parametrize("how", ["fork", "libc", "raw"])
 def test_child_writes_its_own(serve, reader, how):
     """What its parent had not yet written is its parent's to write, once."""
