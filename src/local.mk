@@ -150,7 +150,6 @@ src_libpyapp_a_SOURCES = \
 	src/python/wsgi.c src/python/wsgi.h
 
 src_libprocess_a_SOURCES = \
-	src/process/crash.c src/process/crash.h \
 	src/process/ends.c src/process/ends.h \
 	src/process/listen.c src/process/listen.h \
 	src/process/orphans.c src/process/orphans.h \

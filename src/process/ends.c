@@ -7,51 +7,75 @@
 #include "python/child.h"
 #include "python/wsgi.h"
 
+#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { REQUEST_SIZE = 600 };
+enum { REQUEST_SIZE = 600, PATIENCE_MS = 1000 /* with whoever reads the log */ };
 
 /* Those that faulthandler shows, too. */
-static const struct crash {
+static struct crash {
     int number;
-    const char *name;
-} crashes[] = {{SIGSEGV, "SIGSEGV"}, {SIGBUS, "SIGBUS"}, {SIGFPE, "SIGFPE"}, {SIGILL, "SIGILL"}, {SIGABRT, "SIGABRT"}};
+    struct sigaction before; /* ends_install */
+    struct sigaction shown;  /* ends_bound: by which the tracebacks are shown */
+} crashes[] = {{.number = SIGSEGV}, {.number = SIGBUS}, {.number = SIGFPE}, {.number = SIGILL}, {.number = SIGABRT}};
 enum { CRASHES = sizeof crashes / sizeof *crashes };
-static struct sigaction before[CRASHES];
+
+static struct crash *find(int number) {
+    struct crash *c = crashes;
+    while (c->number != number)
+        c++;
+    return c;
+}
 
 /* With nothing but what may be called in a handler of a signal. */
-static void say_crash(const char *name) {
-    char line[REQUEST_SIZE + 200] = "wsgi-fcgi: error: ", text[REQUEST_SIZE];
+static void say_crash(int number) {
+    char line[LOG_LAST_MAX], text[REQUEST_SIZE];
     const char *request = wsgi_running(text, sizeof text);
-    char *p = stpcpy(line + strlen(line), request ? request : "outside of a request");
-    p = stpcpy(p, ": the process crashed (");
-    p = stpcpy(p, name);
-    p = stpcpy(p, "), and all requests in work with it\n");
-    ssize_t n = write(STDERR_FILENO, line, (size_t)(p - line));
-    (void)n;
+    char *p = stpcpy(line, request ? request : "outside of a request");
+    p = stpcpy(p, ": the process crashed (SIG");
+    p = stpcpy(p, sigabbrev_np(number));
+    stpcpy(p, "), and all requests in work with it");
+    log_last(LOG_LEVEL_ERROR, line);
 }
 
 /* The signal is raised again, for whoever had it before: a sanitizer, or the system, which may write a core file. It comes
  * when this returns. */
-static void crash_handler(int number) {
-    for (size_t i = 0; i < CRASHES; i++) {
-        if (crashes[i].number != number)
-            continue;
-        if (!child_is())
-            say_crash(crashes[i].name);
-        sigaction(number, &before[i], NULL);
-    }
+static void crash_cb(int number) {
+    if (!child_is())
+        say_crash(number);
+    sigaction(number, &find(number)->before, NULL);
     raise(number);
 }
 
+static bool is_read(void) {
+    return log_flush() && poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, PATIENCE_MS) > 0;
+}
+
+static void bound_cb(int number, siginfo_t *info, void *context) {
+    static const struct sigaction end = {.sa_handler = SIG_DFL};
+    (void)context;
+    sigaction(number, is_read() ? &find(number)->shown : &end, NULL);
+    /* A fault comes again by itself when this returns, with what a core file should show; what somebody has sent does not. */
+    if (info->si_code <= 0)
+        raise(number);
+}
+
 void ends_install(void) {
-    struct sigaction action = {.sa_handler = crash_handler, .sa_flags = SA_ONSTACK};
+    struct sigaction action = {.sa_handler = crash_cb, .sa_flags = SA_ONSTACK};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < CRASHES; i++)
-        sigaction(crashes[i].number, &action, &before[i]);
+        sigaction(crashes[i].number, &action, &crashes[i].before);
+}
+
+void ends_bound(void) {
+    struct sigaction action = {.sa_sigaction = bound_cb, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < CRASHES; i++)
+        sigaction(crashes[i].number, &action, &crashes[i].shown);
 }
 
 void ends_exit(int status) {
@@ -60,4 +84,5 @@ void ends_exit(int status) {
     log_error("%s: the application ended the process by os._exit(%d), and all requests in work with it",
               request ? request : "outside of a request", status);
     signals_unlink_sockets();
+    log_flush();
 }

@@ -6,8 +6,14 @@
  * starts: its fault handler puts itself in front, shows the tracebacks, and comes back here. Main thread. */
 void ends_install(void);
 
+/* From now on what was logged before goes out first, and nobody who shows more waits for whoever reads the log: the thread
+ * that crashes may have the interpreter lock, and the process would stay for ever, without serving. When standard error
+ * takes nothing the default action is all there is. Main thread, when the application is loaded: it puts itself in front of
+ * Python's fault handler, or what the application has set. */
+void ends_bound(void);
+
 /* The application has called os._exit(status), which is about to end the process: for end_calls_watch. Removes the socket
- * files. Any thread, GIL held. */
+ * files. Waits a second at most for whoever reads the log. Any thread, GIL held. */
 void ends_exit(int status);
 
 #endif

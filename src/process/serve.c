@@ -7,11 +7,11 @@
 #include "base/descriptors.h"
 #include "base/fdtable.h"
 #include "base/log.h"
+#include "base/thread_limit.h"
 #include "cli/value.h"
 #include "net/address.h"
 #include "net/lane.h"
 #include "net/loop.h"
-#include "process/crash.h"
 #include "process/ends.h"
 #include "process/listen.h"
 #include "process/signals.h"
@@ -369,12 +369,13 @@ static void log_stopped(const struct server *server) {
 
 static int run(struct server *server) {
     struct sched *sched = lane_sched(server->lane);
+    char limit[THREAD_LIMIT_SIZE];
     /* Not before the application is loaded, which may fork then as a process of one thread. */
     if (log_start_writer()) {
-        log_error("cannot start a thread: %s", strerror(errno));
+        log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
         return EX_OSERR;
     }
-    crash_install();
+    ends_bound();
     log_ready(server);
     pysignal_release_gil();
     if (lane_start(server->lane)) { /* the scheduler has said why */
