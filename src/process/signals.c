@@ -52,13 +52,11 @@ static struct taken {
     {.number = SIGINT},
     {.number = SIGQUIT},
     {.number = SIGHUP, /* unless a terminal is gone */
-     .advice = "restart the server to load the application or other options; its log is standard error, which needs no "
-               "reopening"},
+     .advice = "restart the server to load new code or options; its log is standard error, which needs no reopening"},
     {.number = SIGUSR1,
-     .advice =
-         "the log is standard error, which needs no reopening: who keeps it in a file rotates that by copying and "
-         "truncating it"},
-    {.number = SIGUSR2, .advice = "restart the server to load the application or another program"},
+     .advice = "the log is standard error, which needs no reopening; a file that it goes to is rotated by copying and "
+               "truncating"},
+    {.number = SIGUSR2, .advice = "restart the server to load new code, or another version of it"},
 };
 enum { TERM, INT, CHAINED, TAKEN = sizeof table / sizeof table[0] };
 
@@ -218,6 +216,8 @@ static void load_timer_cb(int number, siginfo_t *info, void *context) {
 
 static void end(struct taken *t, const siginfo_t *info) {
     int none = 0;
+    if (t->number == SIGHUP && stop_signal)
+        return; /* a shell tells its job in the foreground, and the system does so once more when the shell ends */
     if (!is_own(info) && stop_count[is_passed_on(info)]++)
         end_now("second signal: ending at once", 0, "", 128 + t->number);
     t->unchained = true;
@@ -324,13 +324,20 @@ void signals_load_ends(bool loaded) {
         timer_delete(load_timer);
 }
 
+/* Whether the signal is not the server's to take. */
+static bool is_left(size_t which, const struct sigaction *now) {
+    if (which == TERM)
+        return false;
+    return which == INT ? is_ignored(now) : !is_ours(now) && !is_default(now);
+}
+
 void signals_install(bool chain_term, bool chain_int) {
     const bool chain[CHAINED] = {[TERM] = chain_term, [INT] = chain_int};
     struct sigaction now;
     for (size_t i = 0; i < TAKEN; i++) {
         struct taken *t = &table[i];
         sigaction(t->number, NULL, &now);
-        if (i >= CHAINED ? !is_ours(&now) && !is_default(&now) : i != TERM && is_ignored(&now))
+        if (is_left(i, &now))
             continue;
         if (!is_ours(&now)) {
             t->before = now;

@@ -154,6 +154,9 @@ def test_terminal_that_closes(start, gate, shell):
     connection, visitor = hold(server, gate)
     os.close(master)
     until(lambda: refuses(server), "new connections to be refused", server.log)
+    if not shell:  # a job in the foreground is told by the shell, and once more when that has ended
+        server.signal(signal.SIGHUP)
+        until(lambda: not server.status_mask("ShdPnd"), "the signal to be taken", server.log)
     visitor.release()
     assert connection.read_response(1).body == b"passed\n"
     assert gate.arrived().text == "atexit"
