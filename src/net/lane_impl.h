@@ -72,7 +72,7 @@ struct lane {
     ev_tstamp running_logged_at; /* what keeps the threads busy */
     atomic_uint nconns, nrequests;
     atomic_uint nended; /* requests, since the beginning */
-    unsigned nlive;        /* connections whose memory is in use */
+    unsigned nlive;     /* connections whose memory is in use */
 
     struct cgi_memo memo;
     struct fcgi_pool fcgi_pool;

@@ -81,8 +81,8 @@ void ends_bound(void) {
 void ends_exit(int status) {
     char text[REQUEST_SIZE];
     const char *request = wsgi_running(text, sizeof text);
+    signals_unlink_sockets(); /* first: the log may have to wait for whoever reads it */
     log_error("%s: the application ended the process by os._exit(%d), and all requests in work with it",
               request ? request : "outside of a request", status);
-    signals_unlink_sockets();
     log_flush();
 }

@@ -187,7 +187,7 @@ def test_peer_gone_does_not_signal(start, gate):
 
 @pytest.mark.fastcgi
 def test_unfinished_upload_does_not_hold_up_the_end(start, gate):
-    server = started(start, gate, "--graceful-timeout", "1")
+    server = started(start, gate, "--graceful-timeout", "20")
     with server.connect() as connection:
         connection.send(fcgi.begin(), fcgi.record(fcgi.PARAMS, 1, b"\x01"))
         connection.get_values()
