@@ -39,14 +39,13 @@ def first(gate, tmp_path, protocol):
 
     def starter(*args, env=None, app=APP, **more):
         path = str(tmp_path / "app.sock")
-        command = [*UNSHARE, "--kill-child", "--mount-proc", daemon.binary(), daemon.OPTIONS[protocol], path, *args, app]
+        command = [*UNSHARE, "--mount-proc", daemon.binary(), daemon.OPTIONS[protocol], path, *args, app]
         server = daemon.Daemon(app, command=command, address=path, protocol=protocol,
                                env={"GATE": gate.path, **(env or {})}, **more)
-        server.unshare = server.pid
-        server.pid, = children(server.unshare)
-        server.server_pid, = children(server.pid) or [server.pid]
-        server.path = path
         servers.append(server)
+        server.path = path
+        server.pid, = children(server.pid)
+        server.server_pid, = children(server.pid) or [server.pid]
         return server
     yield starter
     for server in servers:

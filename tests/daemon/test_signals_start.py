@@ -9,7 +9,7 @@ import daemon
 APP = "interruptedapp"
 END = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT]
 EX_SOFTWARE = 70
-UNSHARE = ["unshare", *([] if os.getuid() == 0 else ["--map-root-user"]), "--pid", "--fork"]
+UNSHARE = ["unshare", *([] if os.getuid() == 0 else ["--map-root-user"]), "--pid", "--fork", "--kill-child"]
 
 
 @pytest.fixture
