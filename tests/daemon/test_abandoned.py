@@ -453,7 +453,7 @@ def test_queue_timeout_of_a_client_that_left(place, gate, notes):
     release = hold(server, gate)
     with server.connect() as connection:
         connection.send(post(notes, 1, 10))
-    server.wait_log("503 Service Unavailable: it has waited for a thread for longer than --queue-timeout")
+    server.wait_log(r"503 Service Unavailable \([^\n]*\): it has waited for a thread for longer than --queue-timeout")
     release()
     good(server.ask("/hello"))
     assert notes.read() == [] and server.log().count("it has waited") == 1
