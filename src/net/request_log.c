@@ -77,9 +77,9 @@ void request_log_running(struct lane *lane) {
     for (unsigned i = 0; i < found.count; i++) {
         const struct request *r = found.oldest[i].r;
         uint64_t ms = now > r->job.begun_at ? (now - r->job.begun_at) / 1000000 : 0;
-        n += (size_t)snprintf(line + n, sizeof line - n, "%s%llu.%03llu s: %s (connection %llu: request %u)",
+        n += (size_t)snprintf(line + n, sizeof line - n, "%s%llu.%03llu s (connection %llu: request %u): %s",
                               i ? ", " : "", (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000),
-                              request_text(r, text, sizeof text), found.oldest[i].conn->number, found.oldest[i].id);
+                              found.oldest[i].conn->number, found.oldest[i].id, request_text(r, text, sizeof text));
     }
     if (found.count)
         log_warning("no thread is free; those that have run for longest: %s", line);
