@@ -255,6 +255,48 @@ static void timer_start(void *arg) {
     ev_timer_start(loop, arg);
 }
 
+struct looked {
+    const struct sched_job *jobs[4];
+    int count;
+};
+
+static void note_job(struct sched_job *job, struct sched_job *_Atomic *at, void *arg) {
+    struct looked *looked = arg;
+    REQUIRE(atomic_load(at) == job && looked->count < 4);
+    looked->jobs[looked->count++] = job;
+}
+
+/* Any thread sees what runs: a job inline or without the baton, and none that has ended. */
+START_TEST(test_look)
+{
+    struct task quick, sleeping[2];
+    struct looked looked = {.count = 0};
+    start_watched(4);
+    task_init(&quick, 7, NULL);
+    run_one(&quick);
+    sched_look(sched, note_job, &looked);
+    ck_assert_int_eq(looked.count, 0);
+    for (int i = 0; i < 2; i++) {
+        task_init(&sleeping[i], 1, i ? give_and_sleep_body : sleep_body);
+        submit(&sleeping[i]);
+        wait_asleep(&sleeping[i]);
+        looked.count = 0;
+        sched_look(sched, note_job, &looked);
+        ck_assert_int_eq(looked.count, i + 1);
+    }
+    ck_assert(looked.jobs[0] != looked.jobs[1]);
+    for (int i = 0; i < 2; i++) {
+        ck_assert(looked.jobs[i] == &sleeping[0].job || looked.jobs[i] == &sleeping[1].job);
+        sem_post(&sleeping[i].go);
+        sem_wait(&sleeping[i].settled);
+    }
+    looked.count = 0;
+    sched_look(sched, note_job, &looked);
+    ck_assert_int_eq(looked.count, 0);
+    finish();
+}
+END_TEST
+
 START_TEST(test_all_threads_asleep)
 {
     enum { THREADS = 4, MORE = 3 };
@@ -727,6 +769,7 @@ int main(void) {
     tcase_add_test(c, test_submit_from_settle);
     tcase_add_test(c, test_events_between_jobs);
     tcase_add_test(c, test_one_sleeper_stops_nobody);
+    tcase_add_test(c, test_look);
     tcase_add_test(c, test_all_threads_asleep);
     tcase_add_test(c, test_sleepers_without_proc);
     tcase_add_test(c, test_blocking_keys_are_handed_over);
