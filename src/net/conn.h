@@ -53,8 +53,7 @@ struct request;
       "address to --http")                                                                                             \
     X(CONN_SPEAKS_FASTCGI, WARNING,                                                                                    \
       "the peer speaks FastCGI, and this socket HTTP: give the address to --socket, or use proxy_pass instead of "     \
-      "fastcgi_pass "                                                                                                  \
-      "(nginx)")                                                                                                       \
+      "fastcgi_pass (nginx)")                                                                                          \
     X(CONN_SPEAKS_TLS, WARNING,                                                                                        \
       "the peer speaks TLS (https), which is not spoken here: end it in a proxy in front of this server")              \
     X(CONN_SPEAKS_PROXY, WARNING,                                                                                      \
