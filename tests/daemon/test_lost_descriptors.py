@@ -136,13 +136,13 @@ def test_the_requests_that_run_are_named(start, gate):
     waiting = []
     for name in ("first", "\\second"):
         waiting.append(server.connect())
-        waiting[-1].send(request(params("/wait", query="%s=%s" % (name, gate.path))))
+        waiting[-1].send(request(params("/hold", query="%s=%s" % (name, gate.path))))
         gate.arrived()
     own = [number for number in numbers(server, KINDS["listener"]) if number >= 1024]
     sends(server, "/close", ",".join(map(str, own)))
     ends(server)
     told = re.search(LOST + r"[^\n]*: ending, as nothing can be served; requests that run: ([^\n]*)\n", server.log()).group(1)
-    assert "GET /wait?first=%s" % gate.path in told and "GET /wait?\\x5csecond=%s" % gate.path in told
+    assert "GET /hold?first=%s" % gate.path in told and "GET /hold?\\x5csecond=%s" % gate.path in told
     for connection in waiting:
         connection.close()
 

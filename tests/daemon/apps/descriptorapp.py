@@ -56,9 +56,9 @@ def slow_then_closes_all(environ):
     return closes_all(environ)
 
 
-def waits(environ):
+def holds(environ):
     """Until the test says so."""
-    visit(environ["QUERY_STRING"].partition("=")[2], "wait")
+    visit(environ["QUERY_STRING"].partition("=")[2], "hold")
     return {}
 
 
@@ -75,7 +75,7 @@ def forks_at_exit(environ):
 
 
 ROUTES = {"/open": opens, "/standard": standard, "/close": closes, "/replace": closes, "/close-all": closes_all,
-          "/slow-close-all": slow_then_closes_all, "/fork-at-exit": forks_at_exit, "/wait": waits}
+          "/slow-close-all": slow_then_closes_all, "/fork-at-exit": forks_at_exit, "/hold": holds}
 
 
 def application(environ, start_response):
