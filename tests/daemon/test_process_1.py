@@ -147,7 +147,7 @@ def test_status_of_a_server_that_is_killed(first):
 
 
 def test_status_of_a_start_that_fails():
-    server = daemon.Daemon(None, wait=False, command=[*UNSHARE, daemon.binary(), "-s", "/nowhere/app.sock", "nosuchmodule"])
+    server = daemon.Daemon(None, wait=False, command=[*UNSHARE, daemon.binary(), "--check", "nosuchmodule"])
     try:
         assert server.wait_exit() == EX_NOINPUT, server.log()
     finally:
