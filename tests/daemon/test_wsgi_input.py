@@ -182,7 +182,11 @@ def test_errors_stream_as_one_of_io(client, server):
     server.wait_log("(?m)^in parts %s, one two$" % token)
     server.wait_log("(?m)^logged %s$" % token)
     server.wait_log("(?m)^redirected %s$" % token)
-    server.wait_log(r'File ".*pepapp.py", line \d+ in errors_as_io')
+
+
+def test_descriptor_of_the_errors_stream(client, server):
+    get_json(client, "/errors-as-descriptor")
+    server.wait_log(r'File ".*pepapp.py", line \d+ in errors_as_descriptor')
 
 
 # --- as a stream of the io module

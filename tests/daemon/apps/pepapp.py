@@ -183,7 +183,6 @@ def errors_as_io(environ, start_response, query):
     handler.handle(logging.makeLogRecord({"msg": "logged " + token}))
     with contextlib.redirect_stderr(stream):
         print("redirected " + token, file=sys.stderr)
-    faulthandler.dump_traceback(stream, all_threads=False)
     return reply(start_response, [
         isinstance(stream, io.TextIOBase), isinstance(stream.buffer, io.BufferedIOBase), stream.closed, buffer.closed,
         stream.newlines, stream.write_through, stream.line_buffering, stream.encoding, buffer.mode,
@@ -192,6 +191,13 @@ def errors_as_io(environ, start_response, query):
         sorted(name for name in set(dir(io.TextIOWrapper)) - set(dir(stream)) if not name.startswith("_")),
         {attempt(getattr(stream, name)) for name in ("detach", "read", "readline", "readlines", "seek", "tell", "truncate")}
         == {"UnsupportedOperation"}])
+
+
+@route
+def errors_as_descriptor(environ, start_response, query):
+    """What takes the descriptor writes past the server, and that within lines which the server writes at that moment."""
+    faulthandler.dump_traceback(environ["wsgi.errors"], all_threads=False)
+    return reply(start_response, [])
 
 
 # --- the result
