@@ -44,7 +44,7 @@ static bool on_wake(void *arg) {
 }
 
 int main(int argc, char **argv) {
-    struct listener_set listeners = {0};
+    struct listener_set listeners = {.count = 0};
     struct listener_settings settings = {.mode = 0600, .backlog = 511};
     if (argc != 2) {
         fprintf(stderr, "usage: null-responder /path/of.sock\n");
