@@ -99,9 +99,11 @@ static void step_slow(void) {
 
 static void accept_http(unsigned peer, int fd, bool is_unix) {
     struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = 1, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    memcpy(&address, &sin, sizeof sin);
     nreceived[peer] = 0;
     http_protocol.accept(rig.lane, fd, &(struct listener){.is_unix = is_unix, .protocol = LISTENER_HTTP},
-                         (const struct sockaddr *)&sin, sizeof sin);
+                         (const struct sockaddr *)&address, sizeof sin);
 }
 
 /* Every answer begins as one of HTTP/1.1 does. */
