@@ -84,6 +84,8 @@ apt_install() (
 
 # configure_in DIR [ARGUMENT...]: configures the sources in DIR unless it is done already.
 configure_in() {
+    [ ! -e "$root/config.status" ] || [ "$1" = "$root" ] ||
+        die "$root is configured itself, so that nothing can be built outside of it: run \"make distclean\" there first"
     local dir=$1
     shift
     [ -e "$root/configure" ] || "$root/autogen.sh"

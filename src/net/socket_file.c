@@ -236,9 +236,11 @@ static int finish(struct attempt *t) {
         fchownat(t->dir, t->base, t->uid, t->gid, AT_SYMLINK_NOFOLLOW)) {
         if (errno != EPERM)
             return -1;
-        log_error("no permission to give %s to another %s: run as root%s", t->shown,
-                  t->uid != (uid_t)-1 ? "owner" : "group",
-                  t->uid != (uid_t)-1 ? "" : ", or as a member of the --socket-group");
+        if (t->uid != (uid_t)-1)
+            log_error("no permission to give %s to another owner: run as root", t->shown);
+        else
+            log_error("no permission to give %s to another group: run as root, or make the user \"%s\" a member of %s",
+                      t->shown, own_name(), t->settings->group);
         return EX_NOPERM;
     }
     return set_mode(t) ? -1 : listen(t->fd, (int)t->settings->backlog);
