@@ -70,12 +70,16 @@ int thread_init(void) {
     return threading ? 0 : -1;
 }
 
-/* By the public way: current_thread() makes the object of a thread that Python did not start. */
-static int set_name(const struct sched_thread *thread) {
+/* By the public way: current_thread() makes the object of a thread that Python did not start. It would be a daemon, and
+ * those that a request starts take after it: then nobody waited for their work at the end, as everybody does where requests
+ * are run by threads of Python's own. There is no public way to say so; where that fails they are daemons. */
+static int set_up(const struct sched_thread *thread) {
     char text[SCHED_NAME_SIZE];
     sched_thread_name(thread, text);
     PyObject *self = PyObject_CallMethod(threading, "current_thread", NULL), *name = PyUnicode_FromString(text);
     int failed = self && name ? PyObject_SetAttrString(self, "name", name) : -1;
+    if (!failed && PyObject_SetAttrString(self, "_daemonic", Py_False))
+        PyErr_Clear();
     Py_XDECREF(self);
     Py_XDECREF(name);
     return failed;
@@ -162,7 +166,7 @@ void thread_leave(void) {
 
 void thread_introduce(const struct sched_thread *thread) {
     set_alternate_stack();
-    if (set_name(thread))
+    if (set_up(thread))
         interp_print_error("cannot name a thread as the system does");
     if (set_hooks())
         interp_print_error("what was given to threading.settrace() and setprofile() does not see a thread's requests");

@@ -197,9 +197,10 @@ def test_daemon_threads_do_not_hold_up_the_end(start, gate, threads):
     assert "did not end in time" not in server.log()
 
 
-def test_other_threads_are_waited_for(start, gate):
+@pytest.mark.parametrize("threads", ["short", "inheriting"])
+def test_other_threads_are_waited_for(start, gate, threads):
     """Those that are no daemons, as at the end of a python3."""
-    server = start(APP, env={"THREADS": "short", "GATE": gate.path})
+    server = start(APP, env={"THREADS": threads, "GATE": gate.path})
     view(server, "background")
     visitor = gate.arrived()
     server.signal(signal.SIGTERM)

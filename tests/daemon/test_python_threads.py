@@ -41,7 +41,7 @@ def test_names(start, gate):
     server = start(APP, "-t", 4, env={"GATE": gate.path})
     first, second = views_at_a_time(server, gate, 3), views_at_a_time(server, gate, 3)
     for told in first + second:
-        assert re.fullmatch(NAME, told["name"]) and told["comm"] == told["name"] and told["daemon"], told
+        assert re.fullmatch(NAME, told["name"]) and told["comm"] == told["name"] and not told["daemon"], told
         assert comm(server, told["native"]) == told["name"]
     assert len({told["name"] for told in first}) == 3
     assert {told["ident"]: told["name"] for told in first} == {told["ident"]: told["name"] for told in second}

@@ -304,8 +304,9 @@ def background():
     def endless_thread():
         threading.Event().wait()
 
+    # None: as the thread that starts it, as most are.
     kinds = {"daemon": (daemon_thread, True), "computing": (computing_thread, True), "short": (short_thread, False),
-             "endless": (endless_thread, False)}
+             "inheriting": (short_thread, None), "endless": (endless_thread, False)}
     for name in os.environ["THREADS"].split():
         target, is_daemon = kinds[name]
         threading.Thread(target=target, daemon=is_daemon).start()
