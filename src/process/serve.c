@@ -369,12 +369,6 @@ static void log_stopped(const struct server *server) {
 
 static int run(struct server *server) {
     struct sched *sched = lane_sched(server->lane);
-    char limit[THREAD_LIMIT_SIZE];
-    /* Not before the application is loaded, which may fork then as a process of one thread. */
-    if (log_start_writer()) {
-        log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
-        return EX_OSERR;
-    }
     ends_bound();
     log_ready(server);
     pysignal_release_gil();
@@ -459,8 +453,15 @@ static int print_check(const struct options *o, const char *cwd) {
 }
 
 static int serve_loaded(struct server *server, const char *cwd) {
+    char limit[THREAD_LIMIT_SIZE];
     if (server->o->check)
         return print_check(server->o, cwd);
+    /* Not before the application is loaded, which may fork then as a process of one thread; and before there is anything to
+     * say: a signal no longer ends who waits for the reader of the log. */
+    if (log_start_writer()) {
+        log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
+        return EX_OSERR;
+    }
     signals_install(pysignal_is_handled(SIGTERM), pysignal_is_handled(SIGINT));
     pysignal_set_wakeup(signals_wake_fd());
     int status = make_lane(server);

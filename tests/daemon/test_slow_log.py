@@ -13,6 +13,7 @@ import daemon as daemons
 import fcgi
 from daemon import until
 from fcgi import params, record, request
+from ports import free_port
 from test_fcgi import good
 
 RING = 1024 * 1024  # LOG_RING_SIZE
@@ -116,6 +117,14 @@ def test_is_answered(server, reader, what):
         assert connection.read_response(1).status == status
         good(server.ask("/hello"))
     until(lambda: text in reader.read(), "%r in the log" % text)
+
+
+def test_start(serve, reader):
+    """What is to be said between the load of the application and the first request is not waited for either."""
+    reader.stop()
+    server = serve("faultapp", "-s", "0.0.0.0:%d" % free_port(host="0.0.0.0"))
+    good(server.ask("/hello"))
+    server.stop()
 
 
 def says_too_much(server, size=2000, count=2 * RING // 2000):
