@@ -83,14 +83,16 @@ static bool imports_file(const char *dotted, const char *path) {
     return same;
 }
 
-/* Writes DIR/NAME, or NAME alone when it is absolute, and looks what is there. */
-static bool look(const char *dir, const char *name, char path[static PATH_SIZE], struct stat *st) {
+/* Writes DIR/NAME, or NAME alone when it is absolute, and looks what is there. Returns 0 or errno. */
+static int look(const char *dir, const char *name, char path[static PATH_SIZE], struct stat *st) {
     int n = name[0] == '/' ? snprintf(path, PATH_SIZE, "%s", name) : snprintf(path, PATH_SIZE, "%s/%s", dir, name);
-    if (n >= PATH_SIZE) {
-        errno = ENAMETOOLONG;
-        return false;
-    }
-    return !stat(path, st);
+    if (n >= PATH_SIZE)
+        return ENAMETOOLONG;
+    return stat(path, st) ? errno : 0;
+}
+
+static bool is_absent(int error) {
+    return error == ENOENT || error == ENOTDIR;
 }
 
 /* The names in the directory in which `name` was looked for that are like its own: " (did you mean ...?)", or "". */
@@ -147,11 +149,10 @@ static int check_file(const char *path, const struct stat *st) {
     return 0;
 }
 
-/* Prints why `path` was not found, which errno says. */
-static int report_lookup(const struct app_spec *s, const char *path) {
+/* Prints why `path` was not found. */
+static int report_lookup(const struct app_spec *s, const char *path, int error) {
     char shown[APP_TEXT_SIZE];
-    int error = errno;
-    if (error == ENOENT || error == ENOTDIR)
+    if (is_absent(error))
         app_report_no_file(s);
     else
         log_error("cannot read %s: %s", escape(path, shown), strerror(error));
@@ -166,14 +167,14 @@ int app_find_file(struct app_spec *s) {
     bool certain = strchr(s->module, '/') || !app_is_dotted(s->module);
     if (!getcwd(cwd, sizeof cwd))
         snprintf(cwd, sizeof cwd, ".");
-    bool found = look(cwd, s->module, path, &st);
-    if (!found && (errno == ENOENT || errno == ENOTDIR) && s->start)
-        found = look(s->start, s->module, path, &st);
+    int error = look(cwd, s->module, path, &st);
+    if (is_absent(error) && s->start)
+        error = look(s->start, s->module, path, &st);
     /* Otherwise a module of a package; its import says so when there is none either. */
-    if (!certain && (!found || !S_ISREG(st.st_mode) || module_exists(s->module)))
+    if (!certain && (is_absent(error) || module_exists(s->module)))
         return 0;
-    if (!found)
-        return report_lookup(s, path);
+    if (error)
+        return report_lookup(s, path, error);
     int status = check_file(path, &st);
     if (status)
         return status;

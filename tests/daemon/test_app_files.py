@@ -183,6 +183,9 @@ def test_check_names_the_file(site):
     ("pkg/", EX_NOINPUT, ["SITE/pkg/ is a directory"]),
     ("./pkg", EX_NOINPUT, ["SITE/./pkg is a directory"]),
     ("/dev/null", EX_NOINPUT, ["/dev/null is no regular file"]),
+    ("pipe.py", EX_NOINPUT, ["SITE/pipe.py is no regular file"]),
+    ("dir.wsgi", EX_NOINPUT, ["SITE/dir.wsgi is a directory"]),
+    ("loop.py", EX_NOINPUT, ["cannot read SITE/loop.py: Too many levels"]),
     ("./app.pyc", EX_NOINPUT, ["app.pyc is no Python source"]),
     ("./latin.wsgi", EX_SOFTWARE, ["loading SITE/latin.wsgi failed", "SyntaxError", "utf-8"]),
     ("./broken.wsgi", EX_SOFTWARE, ["loading SITE/broken.wsgi failed", 'File "SITE/broken.wsgi", line 2', "SyntaxError"]),
@@ -198,6 +201,9 @@ def test_check_names_the_file(site):
 ])
 def test_files_that_go_wrong(site, given, status, patterns):
     (site / "app.pyc").write_bytes(b"\xa7\r\r\n\0\0\0\0")
+    os.mkfifo(site / "pipe.py")
+    (site / "dir.wsgi").mkdir()
+    (site / "loop.py").symlink_to("loop.py")
     (site / "latin.wsgi").write_bytes(b"name = '\xe9'\n")
     for name, text in {
         "broken.wsgi": "\ndef app(environ start_response):\n",
