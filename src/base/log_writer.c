@@ -18,8 +18,9 @@
 #include <unistd.h>
 
 enum {
-    FLUSH_NS = 1000000000, /* that an end waits for the reader of the log */
-    FLUSH_LOOK_NS = 200000 /* between looks meanwhile */
+    FLUSH_NS = 1000000000,  /* that an end waits for the reader of the log */
+    FLUSH_LOOK_NS = 200000, /* between looks meanwhile */
+    ALONE_MS = 1000         /* that a line waits for its reader when there is no writer */
 };
 
 /* Lines for the writer, each with its line feed. `head` and `tail` count bytes from the beginning: those from tail to head
@@ -293,7 +294,15 @@ void log_writer_put(const char *text, size_t len, bool feed) {
         wake_writer();
         return;
     }
-    /* What cannot be written is lost: there is no better place to complain. */
+    /* What cannot be written is lost: there is no better place to complain. A writer that starts later tells what found
+     * nobody to read it; that is waited for once. */
+    static atomic_bool unread;
+    if (!poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, atomic_load(&unread) ? 0 : ALONE_MS)) {
+        atomic_store(&unread, true);
+        atomic_fetch_add(&lost, count_lines(text, len) + feed);
+        return;
+    }
+    atomic_store(&unread, false);
     struct iovec iov[2] = {piece_of(text, len), piece_of("\n", 1)};
     write_all(iov, feed ? 2 : 1, false);
 }

@@ -26,7 +26,8 @@ typedef size_t log_writer_note_cb(char *out, size_t size, unsigned long lost, in
 /* Starts the thread. Returns 0, or -1 with errno; then lines are written as before. Call once. */
 int log_writer_start(log_writer_note_cb *note);
 
-/* Writes whole lines; `feed` says that the line feed of the last one is missing, and to be added. Any thread. */
+/* Writes whole lines; `feed` says that the line feed of the last one is missing, and to be added. Where there is no writer
+ * it waits for a second at most for somebody who reads. Any thread. */
 void log_writer_put(const char *text, size_t len, bool feed);
 
 /* The last line, of at most LOG_OWN_MAX bytes, of somebody who is about to end the process: written when all before it is,

@@ -127,6 +127,14 @@ def test_start(serve, reader):
     server.stop()
 
 
+def test_before_the_application_is_loaded(serve, reader):
+    reader.stop()
+    server = serve("faultapp", "--pythonpath", "/nowhere/at/all")
+    good(server.ask("/hello"))
+    assert int(until(lambda: re.search(LOST, reader.read()), "what was lost to be told")[1]) >= 1
+    server.stop()
+
+
 def says_too_much(server, size=2000, count=2 * RING // 2000):
     """Lines that do not fit into the ring. Returns how many."""
     with server.connect() as connection:
