@@ -8,10 +8,12 @@
 #include "python/compat.h"
 #include "python/text.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 /* No frame but those of the import system, which PYTHONVERBOSE leaves in. */
 static bool raised_by_import_itself(PyObject *exc) {
@@ -66,6 +68,39 @@ static PyObject *modules_here(void) {
     return names;
 }
 
+/* Is `module` below a directory that has the name of its package, as in mysite/mysite/wsgi.py? django-admin lays a project
+ * out like this, and it is the first of these directories that has to be on the path. Writes the file's path. */
+static bool find_below(const char *module, char file[static APP_TEXT_SIZE]) {
+    static const char *const endings[] = {".py", "/__init__.py"};
+    size_t left = APP_TEXT_SIZE;
+    int n = snprintf(file, left, "%.*s/%s", (int)strcspn(module, "."), module, module);
+    if (n < 0 || (size_t)n >= left)
+        return false;
+    left -= (size_t)n;
+    for (char *dot = file; (dot = strchr(dot, '.'));)
+        *dot = '/';
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
+        if ((size_t)snprintf(file + n, left, "%s", endings[i]) < left && !access(file, F_OK))
+            return true;
+    return false;
+}
+
+/* Prints that a package that exists has no such module; `parent` is the length of its name. */
+static void report_not_in_package(const struct app_spec *s, int parent) {
+    char file[APP_TEXT_SIZE], cwd[PATH_MAX], dir[APP_TEXT_SIZE] = "";
+    if (!find_below(s->module, file)) {
+        log_error("there is no module \"%s\" in \"%.*s\": is it misspelt? An attribute is named after a colon: %.*s:%s",
+                  s->module, parent, s->module, parent, s->module, s->module + parent + 1);
+        return;
+    }
+    /* --chdir counts from where the server was started, the file from where an earlier --chdir has led. */
+    if (getcwd(cwd, sizeof cwd) && !(s->start && !strcmp(cwd, s->start)))
+        log_escape(dir, sizeof dir, cwd, strlen(cwd));
+    const char *slash = dir[0] && dir[1] ? "/" : "";
+    log_error("there is no module \"%s\" in \"%.*s\", but there is %s%s%s: did you mean --chdir %s%s%.*s?", s->module,
+              parent, s->module, dir, slash, file, dir, slash, (int)strcspn(s->module, "."), s->module);
+}
+
 /* Prints that there is no such module, and where it was looked for. */
 static void report_not_found(const struct app_spec *s, size_t parent) {
     size_t n = strlen(s->module);
@@ -74,8 +109,7 @@ static void report_not_found(const struct app_spec *s, size_t parent) {
         return;
     }
     if (parent) {
-        log_error("there is no module \"%s\" in \"%.*s\": is it misspelt? An attribute is named after a colon: %.*s:%s",
-                  s->module, (int)parent, s->module, (int)parent, s->module, s->module + parent + 1);
+        report_not_in_package(s, (int)parent);
         return;
     }
     PyObject *path = compat_sys_get("path");

@@ -3,7 +3,8 @@ import re
 
 import pytest
 
-from test_cli import EX_CONFIG, refused, run_app
+from daemon import run
+from test_cli import EX_CONFIG, EX_NOINPUT, refused, run_app
 
 # Like a web framework: an application, what decorates views, and proxies (werkzeug.local) that cannot be touched while
 # there is no request, and say that they are of the class of what they stand for.
@@ -112,3 +113,27 @@ def test_a_file_is_suggested_as_it_was_written(tmp_path):
                                         "start_response): pass\n")
     refused(run_app("./site.wsgi", cwd=tmp_path), EX_CONFIG,
             r"such as \./site\.wsgi:create_app\(name\), \./site\.wsgi:Own$")
+
+
+@pytest.mark.parametrize("module, file", [
+    ("mysite.wsgi", "mysite/mysite/wsgi.py"),
+    ("mysite.wsgi:application", "mysite/mysite/wsgi.py"),
+    ("mysite.web.wsgi", "mysite/mysite/web/wsgi.py"),
+    ("mysite.web", "mysite/mysite/web/__init__.py"),
+])
+def test_a_project_is_run_from_the_directory_it_is_in(tmp_path, module, file):
+    """As Django lays it out, with a package that has the name of the directory around it."""
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text("def application(environ, start_response): pass\n")
+    missing = 'there is no module "%s" in "mysite' % module.partition(":")[0]
+    refused(run_app(module, cwd=tmp_path), EX_NOINPUT, missing + ".*, but there is %s: did you mean --chdir mysite\\?\n$" % file)
+    assert run("--check", "--chdir", "mysite", module, cwd=tmp_path).returncode == 0
+    # What the option says counts from where the server was started.
+    refused(run_app("--chdir", tmp_path, module, cwd="/"), EX_NOINPUT,
+            missing + ".*, but there is %s/%s: did you mean --chdir %s/mysite\\?\n$" % (tmp_path, file, tmp_path))
+
+
+def test_a_project_that_has_no_such_module_either(tmp_path):
+    (tmp_path / "mysite" / "mysite").mkdir(parents=True)
+    (tmp_path / "mysite" / "mysite" / "wsgi.py").touch()
+    refused(run_app("mysite.wgsi", cwd=tmp_path), EX_NOINPUT, 'no module "mysite.wgsi" in "mysite": is it misspelt\\?')
