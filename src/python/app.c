@@ -82,6 +82,15 @@ static void report_not_callable(const struct app_spec *s, const char *label, PyO
     }
 }
 
+static void report_instances(const struct app_spec *s, const char *label, PyObject *module) {
+    char list[APP_TEXT_SIZE] = "";
+    if (!s->factory)
+        app_candidates(list, sizeof list, s, module, NULL);
+    log_error("%s is a class and its instances are not iterable, as what an application returns must be (PEP 3333): if "
+              "an instance is the application, name that%s%s%s",
+              label, list[0] ? "; it could be " : "", list, list[0] ? "?" : "");
+}
+
 #define NOT_LIKE_WSGI "%s cannot be called with (environ, start_response) as a WSGI application is, its signature is %s"
 
 /* Prints why `obj`, found in `module`, is no WSGI application. Returns 0 when it is one, else a status. */
@@ -96,6 +105,8 @@ static int app_check(const struct app_spec *s, PyObject *module, PyObject *obj) 
         fit = FIT_ARGUMENTS;
     switch (fit) {
     case FIT_WSGI:
+        if (!s->factory && app_may_be_factory(obj))
+            log_warning("%s can be called without arguments: if it returns the application, write %s()", label, label);
         return 0;
     case FIT_NOT_CALLABLE:
         report_not_callable(s, label, module, obj);
@@ -112,6 +123,9 @@ static int app_check(const struct app_spec *s, PyObject *module, PyObject *obj) 
     case FIT_ARGUMENTS:
         log_error(NOT_LIKE_WSGI ": is it the application?%s", label, signature,
                   s->factory ? "" : " If it makes it, call it as in \"app:make('x', debug=True)\"");
+        break;
+    case FIT_INSTANCES:
+        report_instances(s, label, module);
         break;
     }
     return EX_CONFIG;

@@ -102,6 +102,32 @@ void app_signature(PyObject *obj, char *out, size_t size) {
     PyErr_Clear();
 }
 
+/* Is it certain that a call of this class returns no iterable, as that of an application must (PEP 3333)? What it returns is
+ * an instance, unless its metaclass or a __new__ that is not of C says otherwise. */
+static bool makes_no_iterables(PyTypeObject *type) {
+    PyObject *made;
+    if (type->tp_iter || (type->tp_as_sequence && type->tp_as_sequence->sq_item) ||
+        Py_TYPE(type)->tp_call != PyType_Type.tp_call)
+        return false;
+    if (compat_getattr_optional((PyObject *)type, "__new__", &made) < 0)
+        PyErr_Clear();
+    bool certain = made && PyCFunction_Check(made);
+    Py_XDECREF(made);
+    return certain;
+}
+
+bool app_may_be_factory(PyObject *obj) {
+    int bound;
+    PyObject *function = PyFunction_Check(obj) || PyMethod_Check(obj) ? app_function_of(obj, &bound) : NULL;
+    if (!function)
+        return false;
+    PyObject *defaults = PyFunction_GET_DEFAULTS(function);
+    int most = ((PyCodeObject *)PyFunction_GET_CODE(function))->co_argcount - bound;
+    bool may = most > 0 && defaults && PyTuple_GET_SIZE(defaults) >= most && !app_takes_start_response(obj);
+    Py_DECREF(function);
+    return may;
+}
+
 enum app_fit app_fit(PyObject *obj, char *text, size_t size) {
     text[0] = '\0';
     if (!PyCallable_Check(obj))
@@ -124,6 +150,8 @@ enum app_fit app_fit(PyObject *obj, char *text, size_t size) {
             fit = FIT_ASGI;
         else
             fit = refuses(signature, 0) ? FIT_ARGUMENTS : FIT_FACTORY;
+    } else if (PyType_Check(obj) && makes_no_iterables((PyTypeObject *)obj)) {
+        fit = FIT_INSTANCES;
     }
     Py_XDECREF(signature);
     Py_DECREF(inspect);

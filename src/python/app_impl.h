@@ -58,11 +58,19 @@ enum app_fit {
     FIT_ASGI,
     FIT_FACTORY,   /* takes no arguments, but could be called without */
     FIT_ARGUMENTS, /* takes other arguments */
+    FIT_INSTANCES, /* a class whose instances are no iterables */
 };
 
 /* Could `obj` be called as a WSGI application? `text` becomes its signature where that is the reason why not, and is
  * empty otherwise. */
 enum app_fit app_fit(PyObject *obj, char *text, size_t size);
+
+/* Might what is FIT_WSGI make the application just as well: is it a function that can be called without arguments, and has
+ * parameters, none of them start_response? */
+bool app_may_be_factory(PyObject *obj);
+
+/* Has a call of `obj` a parameter start_response, as PEP 3333 names it? */
+bool app_takes_start_response(PyObject *obj);
 
 /* Writes the signature of `obj`, such as "(name, *, debug=False)"; "" when it has none. */
 void app_signature(PyObject *obj, char *out, size_t size);

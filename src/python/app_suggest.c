@@ -68,15 +68,14 @@ static bool is_own(PyObject *value, const char *module, bool expected) {
     return expected || !text_of_attr(type, "__module__", text, sizeof text) || !is_in_stdlib(text);
 }
 
-/* Has a call of `value` a parameter start_response, as PEP 3333 names it? */
-static bool takes_start_response(PyObject *value) {
+bool app_takes_start_response(PyObject *obj) {
     int bound;
     PyObject *function = NULL;
-    if (PyType_Check(value)) {
-        if (compat_getattr_optional(value, "__init__", &function) < 0)
+    if (PyType_Check(obj)) {
+        if (compat_getattr_optional(obj, "__init__", &function) < 0)
             PyErr_Clear();
     } else {
-        function = app_function_of(value, &bound);
+        function = app_function_of(obj, &bound);
     }
     bool takes = false;
     if (function && PyFunction_Check(function)) {
@@ -114,7 +113,7 @@ static bool judge(struct candidate *c, const char *name, PyObject *value, const 
         c->rank = RANK_SIMILAR;
     else if (factory ? fit == FIT_ASGI : fit != FIT_WSGI)
         return false;
-    else if (c->rank == RANK_NONE && takes_start_response(value))
+    else if (c->rank == RANK_NONE && app_takes_start_response(value))
         c->rank = RANK_CALL;
     else if (c->rank == RANK_NONE && !PyType_Check(value))
         c->rank = RANK_FITS;

@@ -70,7 +70,9 @@ def suggestion(tmp_path, text, operand="site_module"):
     ("def view(one, two): pass\ndef serve(environ, start_response): pass\n", ["serve"]),
     ("class Error(Exception): pass\nclass Pair(namedtuple('Pair', 'a b')): pass\nclass User:\n"
      "    def __init__(self, name, mail): pass\n", []),
-    ("class Site:\n    def __init__(self, environ, start_response): pass\n", ["Site"]),
+    ("class Site:\n    def __init__(self, environ, start_response): pass\n    def __iter__(self): pass\n", ["Site"]),
+    ("class Site:\n    def __init__(self, environ, start_response): pass\n", []),
+    ("class Site:\n    def __init__(self, environ, start_response): pass\nshop = Application()\n", ["shop"]),
     ("main = api = wsgi = Application()\n", ["wsgi", "api", "main"]),
     ("shop = handler = server = Application()\ndef make_app(): pass\ndef create_app(): pass\n",
      ["make_app()", "create_app()", "server", "handler", "shop"]),
@@ -110,7 +112,7 @@ def test_what_looks_alike_in_an_object(tmp_path):
 
 def test_a_file_is_suggested_as_it_was_written(tmp_path):
     (tmp_path / "site.wsgi").write_text("def create_app(name): pass\nclass Own:\n    def __init__(self, environ, "
-                                        "start_response): pass\n")
+                                        "start_response): pass\n    def __iter__(self): pass\n")
     refused(run_app("./site.wsgi", cwd=tmp_path), EX_CONFIG,
             r"such as \./site\.wsgi:create_app\(name\), \./site\.wsgi:Own$")
 

@@ -200,6 +200,10 @@ def modules(tmp_path):
     ("forms:create_app()\nno", EX_USAGE, [r"create_app\(\)\\x0ano"]),
     ("forms:not_callable('x')", EX_CONFIG, ["not_callable", "int", "forms:not_callable$"]),
     ("forms:asgi", EX_CONFIG, ["ASGI"]),
+    ("forms:Holder", EX_CONFIG, [r"cannot be called with"]),
+    ("forms:Framework", EX_CONFIG, [r"forms:Framework is a class and its instances are not iterable", "PEP 3333",
+                                    "name that; it could be forms:application, forms:app"]),
+    ("forms:create_class()", EX_CONFIG, [r"result of forms:create_class\(\) is a class and its instances are not iterable"]),
     (":app", EX_USAGE, [":app"]),
     ("forms:", EX_USAGE, ["forms:"]),
     ("forms:a b", EX_USAGE, ["a b"]),
@@ -265,9 +269,56 @@ def body(server, path="/"):
 
 
 @pytest.mark.parametrize("app", ["forms:application", "forms:app", "forms:holder.inner", "forms:create_app()",
-                                 "forms:Klass", "package.inner.web:site.wsgi"])
+                                 "forms:Klass", "forms:Items", "forms:New", "forms:Meta", "package.inner.web:site.wsgi"])
 def test_application_forms(start, app):
     assert body(start(app)) == app
+
+
+WARNED = "warning: %s can be called without arguments: if it returns the application, write %s()\n"
+
+
+@pytest.mark.parametrize("name, warned", [
+    ("create_default", True),
+    ("create_default_with", True),
+    ("holder.create_default", True),
+    ("create_default()", False),
+    ("application", False),
+    ("passes_on", False),
+    ("environ_and_start_response", False),
+    ("holder", False),
+    ("Klass", False),
+])
+def test_factory_that_could_be_an_application(modules, name, warned):
+    """As far as its signature goes, so that it is not refused; each request would fail."""
+    (modules / "factories.py").write_text("""
+from forms import Klass, application
+
+def create_default(name="x", debug=False):
+    return application
+
+def create_default_with(name="x", debug=False, *, testing=False):
+    return application
+
+def passes_on(*args, **kwargs):
+    return application(*args, **kwargs)
+
+def environ_and_start_response(environ=None, start_response=None):
+    return application(environ, start_response)
+
+class Holder:
+    def __call__(self, one=None, two=None):
+        return application(one, two)
+
+    def create_default(self, name="x", debug=False):
+        return application
+
+holder = Holder()
+""")
+    app = "factories:" + name
+    done = run("--check", "--chdir", modules, "--pythonpath", APPS, app)
+    assert done.returncode == 0, done.stderr
+    assert (WARNED % (app, app) in done.stderr) == warned, done.stderr
+    assert warned or not done.stderr
 
 
 @pytest.mark.parametrize("call, expected", [

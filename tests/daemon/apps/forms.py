@@ -54,6 +54,46 @@ class Klass:
         yield b"forms:Klass"
 
 
+class Items:
+    """This one is an iterable by its items."""
+
+    def __init__(self, environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+
+    def __getitem__(self, i):
+        return [b"forms:Items"][i]
+
+
+class New:
+    """Has no instances."""
+
+    def __new__(cls, environ, start_response):
+        return named("forms:New")(environ, start_response)
+
+
+class Makes(type):
+    def __call__(cls, environ, start_response):
+        return named("forms:Meta")(environ, start_response)
+
+
+class Meta(metaclass=Makes):
+    pass
+
+
+class Framework:
+    """Its instances are applications."""
+
+    def __init__(self, import_name, folder="static"):
+        pass
+
+    def __call__(self, environ, start_response):
+        pass
+
+
+def create_class():
+    return Framework
+
+
 def paths(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return ["\n".join([sys.executable, sys.prefix, *sys.path]).encode()]
