@@ -58,11 +58,14 @@ static const char *put_module(PyFrameObject *frame, const char *function, char o
 }
 
 struct place {
-    char file[NAME_SIZE], function[NAME_SIZE], module[NAME_SIZE];
-    int line; /* 0: none was found */
+    char file[NAME_SIZE], function[NAME_SIZE];
+    int line;                                       /* 0: none was found */
+    char module[NAME_SIZE], module_file[NAME_SIZE]; /* "": no module is being imported */
+    int module_line;
 };
 
-/* The innermost frame of the main thread that is not the import system's, and the module that is being imported there. */
+/* The innermost frame of the main thread that is not the import system's, and that of the module that is being imported
+ * there: what calls a library that waits says more than where the library does. */
 static void find_place(struct place *p) {
     PyFrameObject *frame = PyThreadState_GetFrame(watch.main);
     *p = (struct place){.line = 0};
@@ -78,8 +81,10 @@ static void find_place(struct place *p) {
             memcpy(p->function, function, sizeof function);
             p->line = PyFrame_GetLineNumber(frame);
         }
-        if (shown)
-            put_module(frame, function, p->module);
+        if (shown && put_module(frame, function, p->module)[0]) {
+            memcpy(p->module_file, file, sizeof file);
+            p->module_line = PyFrame_GetLineNumber(frame);
+        }
         PyFrameObject *back = PyFrame_GetBack(frame);
         Py_DECREF(frame);
         frame = back;
@@ -105,11 +110,14 @@ static void tell_place(void) {
             PyGC_Enable();
     }
     PyGILState_Release(state);
-    if (p.line && p.module[0])
-        log_warning("loading %s: it is at %s, line %d, in %s, while the module %s is imported", watch.spec, p.file,
-                    p.line, p.function, p.module);
-    else if (p.line)
-        log_warning("loading %s: it is at %s, line %d, in %s", watch.spec, p.file, p.line, p.function);
+    char caller[NAME_SIZE + 32] = "", module[NAME_SIZE + 32] = "";
+    if (p.module[0] && strcmp(p.file, p.module_file) != 0)
+        snprintf(caller, sizeof caller, ", called by %s, line %d", p.module_file, p.module_line);
+    if (p.module[0])
+        snprintf(module, sizeof module, ", while the module %s is imported", p.module);
+    if (p.line)
+        log_warning("loading %s: it is at %s, line %d, in %s%s%s", watch.spec, p.file, p.line, p.function, caller,
+                    module);
 }
 
 /* Returns whether something is to be told at this time: false when the watch is over before. */

@@ -10,7 +10,7 @@ import pytest
 
 import daemon
 import nginx as nginxes
-from daemon import run, until
+from daemon import APPS, run, until
 from fcgi import params, request
 from ports import free_port
 from test_cli import refused
@@ -172,13 +172,16 @@ def test_import_that_ends_the_process(start, do, status):
 
 TAKEN = r"warning: loading startapp has taken %d s so far"
 AT = r"warning: loading startapp: it is at %s, while the module startapp is imported"
+CALLED = r", called by \S*startapp\.py, line %d"
 
 
 @pytest.mark.fastcgi
 def test_slow_import(importing):
     """It is said where it is, again after twice the time, and nothing is left of who has said it."""
     server, visitor = importing("wait count")
-    place = AT % r"\S*gateway\.py, line \d+, in visit"
+    with open(os.path.join(APPS, "startapp.py")) as file:
+        last = len(file.readlines())
+    place = AT % (r"\S*gateway\.py, line \d+, in visit" + CALLED % last)
     server.wait_log(TAKEN % 5 + r"[^\n]*\n[^\n]*" + place)
     server.wait_log(TAKEN % 10 + r"[^\n]*\n[^\n]*" + place)
     assert "wsgi-fcgi-load" in names_of_threads(server)
