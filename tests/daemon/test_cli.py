@@ -9,6 +9,8 @@ import daemon
 from daemon import APPS, run
 
 EX_USAGE, EX_NOINPUT, EX_SOFTWARE, EX_CANTCREAT, EX_CONFIG = 64, 66, 70, 73, 78
+# Of this process: others that run tests have sockets of the same name space.
+UNUSED = "@wsgi-fcgi-test-unused-%d" % os.getpid()
 
 
 def refused(done, status, *patterns):
@@ -154,7 +156,7 @@ def test_scripts_name_what_they_do_not_know(script, args, said):
 
 def run_app(*args, **more):
     """As the server is started; none of these gets as far as using the socket."""
-    return run("-s", "@wsgi-fcgi-test-unused", *args, **more)
+    return run("-s", UNUSED, *args, **more)
 
 
 @pytest.fixture
@@ -242,12 +244,12 @@ def test_nothing_can_be_spooled(tmp_path):
 
     unshare = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
     done = subprocess.run([*unshare, "sh", "-c", 'mount -t tmpfs -o ro tmpfs "$0" && TMPDIR=$0 exec "$@"', str(tmp_path),
-                           daemon.binary(), "-s", "@wsgi-fcgi-test-unused", "hello"], cwd=APPS, env=daemon.clean_environ(),
+                           daemon.binary(), "-s", UNUSED, "hello"], cwd=APPS, env=daemon.clean_environ(),
                           stdin=subprocess.DEVNULL, capture_output=True, text=True)
     refused(done, EX_CANTCREAT, "%s: Read-only file system: %s" % (tmp_path, hint))
     # That one, should it be the one that is wanting.
     done = subprocess.run([*unshare, "sh", "-c", 'mount -t tmpfs -o ro tmpfs /dev/shm && exec "$@"', "sh",
-                           daemon.binary(), "-s", "@wsgi-fcgi-test-unused", "--spool-dir", "/dev/shm", "hello"], cwd=APPS,
+                           daemon.binary(), "-s", UNUSED, "--spool-dir", "/dev/shm", "hello"], cwd=APPS,
                           env=daemon.clean_environ(), stdin=subprocess.DEVNULL, capture_output=True, text=True)
     refused(done, EX_CANTCREAT, "/dev/shm: Read-only file system: give another one with --spool-dir, or mount a tmpfs there")
 
