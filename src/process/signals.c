@@ -19,11 +19,15 @@
 
 enum { LOAD_SECONDS = 5 }; /* that the application may take to end once its import was interrupted */
 
+/* What comes within this time of the first signal belongs to it: timeout(1) signals its child, and at once the whole group of
+ * processes, a third time what a terminal has sent already. Hardly anybody presses Ctrl-C twice as fast. */
+#define SAME_NS UINT64_C(200000000)
+
 static int wake_pipe[2] = {-1, -1};
 static const struct listener_set *_Atomic sockets;
-static atomic_int stop_signal;   /* a handler runs on any thread, also on several at once */
-static atomic_int stop_count[2]; /* of those that came directly, and by way of process 1 */
-static bool passed_on;           /* there is a process 1 that passes them on */
+static atomic_int stop_signal;    /* a handler runs on any thread, also on several at once */
+static _Atomic uint64_t first[2]; /* when the first one came directly, and by way of process 1: clock_ns, or 0 */
+static bool passed_on;            /* there is a process 1 that passes them on */
 static pid_t server_pid;
 static bool had_terminal;
 static timer_t load_timer;
@@ -167,6 +171,14 @@ static bool is_passed_on(const siginfo_t *info) {
     return passed_on && info->si_code == SI_USER && info->si_pid == 1;
 }
 
+/* Meant to be another one than the first. */
+static bool is_second(const siginfo_t *info) {
+    uint64_t before = 0, now = clock_ns();
+    if (is_own(info) || atomic_compare_exchange_strong(&first[is_passed_on(info)], &before, now))
+        return false;
+    return now >= before + SAME_NS;
+}
+
 void signals_set_sockets(const struct listener_set *listeners) {
     sockets = listeners;
 }
@@ -218,7 +230,7 @@ static void end(struct taken *t, const siginfo_t *info) {
     int none = 0;
     if (t->number == SIGHUP && stop_signal)
         return; /* a shell tells its job in the foreground, and the system does so once more when the shell ends */
-    if (!is_own(info) && stop_count[is_passed_on(info)]++)
+    if (is_second(info))
         end_now("second signal: ending at once", 0, "", 128 + t->number);
     t->unchained = true;
     atomic_compare_exchange_strong(&stop_signal, &none, t->number);

@@ -41,9 +41,9 @@ void signals_load_ends(bool loaded);
 
 /* Takes back from the application SIGTERM and SIGINT, and of the others those that it leaves to their defaults. The first one
  * that ends the server and comes from outside, or from the application itself (raise(3), kill(2)), sets signals_stop;
- * another one from outside removes the socket files (signals_set_sockets) and ends the process at once. What `chain_term` and
- * `chain_int` say was installed by the application before is not called until signals_chain. SIGINT stays ignored where it
- * is. */
+ * another one from outside removes the socket files (signals_set_sockets) and ends the process at once, unless it comes
+ * within 200 ms of the first one from outside: the two are one then. What `chain_term` and `chain_int` say was installed by
+ * the application before is not called until signals_chain. SIGINT stays ignored where it is. */
 void signals_install(bool chain_term, bool chain_int);
 
 /* Whose socket files go at a second signal. The set must stay where it is until it is called again, and may

@@ -234,6 +234,16 @@ class Daemon:
     def signal(self, number):
         os.kill(self.pid, number)
 
+    def signal_again(self, number):
+        """The second signal, which ends the process at once. It is sent until it does: right after the first, it is none."""
+        def ended():
+            with contextlib.suppress(ProcessLookupError):
+                self.signal(number)
+            return self.process.poll() is not None
+        until(ended, "the server to end at once", self.log)
+        self.expect_status = 128 + number
+        assert self.process.returncode == self.expect_status, self.log()
+
     def stop(self):
         """SIGTERM, and the server must end as a healthy one does. Once is enough."""
         if self.stopped:

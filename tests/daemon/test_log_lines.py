@@ -46,9 +46,7 @@ def test_second_signal(start, gate):
         gate.arrived()
         server.signal(signal.SIGTERM)
         server.wait_log("stopping")
-        server.signal(signal.SIGTERM)
-        server.expect_status = 128 + signal.SIGTERM
-        assert server.wait_exit() == server.expect_status
+        server.signal_again(signal.SIGTERM)
     all_are_lines(server.log(), server.pid)
     assert server.log().endswith("second signal: ending at once\n")
 

@@ -108,6 +108,23 @@ def test_last_line(start, gate, count):
     assert re.search(r"stopped after [\d.]+ s: %d request%s finished, 0 cut off$" % (count, "s" * (count != 1)), last)
 
 
+@pytest.mark.parametrize("numbers", [1000 * [signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]],
+                         ids=["same", "other"])
+def test_signals_at_the_same_time_are_one(start, gate, numbers):
+    """As timeout(1) sends them, to its command and to the whole group of processes."""
+    import daemon
+    server = started(start, gate)
+    connection, visitor = hold(server, gate)
+    for number in numbers:
+        os.kill(server.pid, number)
+    daemon.until(lambda: refuses(server), "new connections to be refused", server.log)
+    visitor.release()
+    response = connection.read_response(1)
+    assert response.complete and response.body == b"passed\n"
+    assert gate.arrived().text == "atexit"
+    assert server.wait_exit() == 0, server.log()
+
+
 @pytest.mark.parametrize("first, second", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM),
                                            (signal.SIGTERM, signal.SIGINT)])
 def test_second_signal_ends_at_once(start, gate, first, second):
@@ -116,9 +133,7 @@ def test_second_signal_ends_at_once(start, gate, first, second):
     connection, visitor = hold(server, gate)
     server.signal(first)
     daemon.until(lambda: refuses(server), "the drain to begin", server.log)
-    server.signal(second)
-    server.expect_status = server.wait_exit()
-    assert server.expect_status == 128 + second, server.log()
+    server.signal_again(second)
     assert not os.path.exists(server.path)
     connection.close()
 
@@ -132,9 +147,7 @@ def test_second_signal_while_something_computes(start, gate):
         gate.arrived()
         server.signal(signal.SIGTERM)
         daemon.until(lambda: refuses(server), "the drain to begin", server.log)
-        server.signal(signal.SIGTERM)
-        server.expect_status = server.wait_exit()
-        assert server.expect_status == 128 + signal.SIGTERM
+        server.signal_again(signal.SIGTERM)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])

@@ -65,7 +65,7 @@ def test_second_signal_ends_the_import_at_once(starting, gate):
     server = starting("never")
     server.signal(signal.SIGTERM)
     assert gate.arrived().text == "finally"
-    server.signal(signal.SIGINT)
+    server.signal_again(signal.SIGINT)
     ends(server, signal.SIGINT, "second signal: ending at once")
 
 

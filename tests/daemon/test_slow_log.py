@@ -174,9 +174,7 @@ def test_second_signal(serve, reader, gate):
         gate.arrived()
         server.signal(signal.SIGTERM)
         until(lambda: not os.path.exists(server.address), "the stop to begin")
-        server.signal(signal.SIGTERM)
-        server.expect_status = 128 + signal.SIGTERM
-        assert server.wait_exit() == server.expect_status
+        server.signal_again(signal.SIGTERM)
 
 
 def test_lost_descriptor(serve, reader):
