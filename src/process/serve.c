@@ -342,8 +342,8 @@ static bool stop(struct server *server) {
     /* The interpreter may be stuck with the GIL held: an end comes in any case. */
     signals_exit_after((unsigned)seconds + FINALIZE_SECONDS, server->exit_status);
     lane_count(server->lane, &connections, &requests);
-    log_info("stopping (%s): %u request%s in work, up to %s s to finish", stop_reason(server), requests,
-             plural(requests), shown);
+    log_info("stopping (%s): %u request%s in work, up to %s s to finish%s", stop_reason(server), requests,
+             plural(requests), shown, requests ? "; a second signal ends it at once" : "");
     run_signal_handlers(server);
     bool left = wait_stopped(server, deadline);
     server->finished = lane_ended(server->lane) - before;
