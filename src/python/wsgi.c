@@ -92,19 +92,27 @@ static bool is_of_body(struct request *r) {
 }
 
 /* Logs the pending exception. That of an application that writes to a peer that went away, or reads from one that did not
- * send its body as it should (which has a line of its own), is no fault and gets a line without a traceback. */
+ * send its body as it should (which has a line of its own), is no fault and gets a line without a traceback; peers cause it
+ * at will. */
 static void log_exception(struct wsgi_call *call, const char *what) {
-    char text[600], line[700];
-    request_text(call->r, text, sizeof text);
-    const char *fault = NULL;
+    static struct fault {
+        const char *text;
+        struct log_limit limit;
+    } went_away = {.text = "the client went away"}, unreadable = {.text = "the application could not read the body"};
+    struct fault *fault = NULL;
+    char text[600], line[700], more[LOG_MORE_SIZE];
     if ((atomic_load(&call->r->gone) || atomic_load(&call->r->left)) && PyErr_ExceptionMatches(PyExc_ConnectionError))
-        fault = "the client went away";
+        fault = &went_away;
     else if (is_of_body(call->r))
-        fault = "the application could not read the body";
-    if (fault) {
+        fault = &unreadable;
+    if (fault)
         PyErr_Clear();
+    if (fault && !log_limit_due(&fault->limit, more))
+        return;
+    request_text(call->r, text, sizeof text);
+    if (fault) {
         Py_BEGIN_ALLOW_THREADS
-        log_info("%s: %s", text, fault);
+        log_info("%s: %s%s", text, fault->text, more);
         Py_END_ALLOW_THREADS
         return;
     }

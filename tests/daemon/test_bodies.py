@@ -3,8 +3,10 @@ once."""
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
+import time
 
 import pytest
 
@@ -182,6 +184,23 @@ def test_bad_end_is_no_fault_of_the_application(start, gate, way):
     server.wait_log("POST /read-error.*: (the application could not read the body|the client went away)")
     settle(server)
     assert "Traceback" not in server.log()
+
+
+def test_bad_ends_do_not_fill_the_log(start):
+    """One line a second about the same, and none of them is lost from the count."""
+    server, began, count = start(APP), time.monotonic(), 0
+
+    def broken():
+        nonlocal count
+        with server.connect() as connection:
+            connection.send(request(params("/hash", "POST", CONTENT_LENGTH="200000"), BODY[:100000], end=False))
+            until(lambda: unread(connection) == 0, "the bytes to be read", server.log)
+        count += 1
+        return re.findall(r"POST /hash: the client went away \(and (\d+) more since the last line about this\)\n", server.log())
+    told = until(broken, "the number of those without a line", server.log)
+    lines = len(re.findall("POST /hash: the client went away", server.log()))
+    assert 2 <= lines <= 2 + time.monotonic() - began
+    assert lines + sum(map(int, told)) <= count
 
 
 # --- --stream-body
