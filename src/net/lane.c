@@ -612,6 +612,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     ev_timer_init(&lane->accept_pause, accept_pause_cb, 0., 0.);
     ev_timer_init(&lane->idle_timer, idle_timer_cb, 0., 0.);
     ev_timer_init(&lane->stop_timer, stop_timer_cb, STOP_LOOK, STOP_LOOK);
+    request_log_init(lane);
     ev_prepare_init(&lane->prepare, prepare_cb);
     ev_check_init(&lane->check, check_cb);
     ev_set_priority(&lane->check, SCHED_CHECK_PRIORITY - 1);

@@ -69,7 +69,8 @@ struct lane {
     struct log_topic drop_topics[DROP_COUNT];
     struct log_topic role_topic, held_topic;
     struct log_limit accept_limit;
-    ev_tstamp running_logged_at; /* what keeps the threads busy */
+    ev_timer running_timer;      /* a look at what keeps the threads busy, */
+    ev_tstamp running_logged_at; /* which was told last then */
     atomic_uint nconns, nrequests;
     atomic_uint nended; /* requests, since the beginning */
     unsigned nlive;     /* connections whose memory is in use */

@@ -60,7 +60,7 @@ void refusal_log(struct conn *c, enum refusal why, unsigned id, struct request *
     const struct refused what = {why, refusals[why].level, refusals[why].status, refusals[why].text, runs};
     log_refused(c, &what, id, r);
     if (why == REFUSED_QUEUE_FULL || why == REFUSED_QUEUE_LATE)
-        request_log_running(c->lane);
+        request_log_busy(c->lane);
 }
 
 void refusal_log_as(struct conn *c, const char *status, const char *why, unsigned id, struct request *r) {

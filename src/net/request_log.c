@@ -17,6 +17,7 @@ enum {
     RUNNING_SECONDS = 10, /* between two lines about them */
     RUNNING_TEXT = 256
 };
+static const ev_tstamp RUNNING_AFTER = 0.1; /* seconds from an answer 503 to the line about them */
 
 void request_log_write(const struct conn *c, unsigned id, const struct request *r, double began_at) {
     char whom[WHO_TEXT_SIZE], text[600];
@@ -62,17 +63,18 @@ static void visit_all(const struct conn_list *list, struct running *found) {
     }
 }
 
-void request_log_running(struct lane *lane) {
+/* Logs those that have run for longest behind `what`. What is read of a request does not change while it runs. Returns
+ * whether there is any. */
+static bool log_oldest(struct lane *lane, const char *what) {
     struct running found = {.count = 0};
     char line[RUNNING_SHOWN * (RUNNING_TEXT + 80)], text[RUNNING_TEXT];
     size_t n = 0;
-    if (lane->running_logged_at > 0 && lane->running_logged_at + RUNNING_SECONDS > lane_now(lane))
-        return;
-    lane->running_logged_at = lane_now(lane);
-    sched_pause(lane->sched);
     visit_all(&lane->conns, &found);
     visit_all(&lane->lingering, &found);
     visit_all(&lane->closed, &found); /* their peers have left, but the calls go on */
+    if (!found.count)
+        return false;
+    sched_pause(lane->sched);
     uint64_t now = clock_ns();
     for (unsigned i = 0; i < found.count; i++) {
         const struct request *r = found.oldest[i].r;
@@ -81,8 +83,29 @@ void request_log_running(struct lane *lane) {
                               i ? ", " : "", (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000),
                               found.oldest[i].conn->number, found.oldest[i].id, request_text(r, text, sizeof text));
     }
-    if (found.count)
-        log_warning("no thread is free; those that have run for longest: %s", line);
+    log_warning("%s: %s", what, line);
+    return true;
+}
+
+static void running_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
+    (void)loop;
+    (void)revents;
+    struct lane *lane = w->data;
+    if (log_oldest(lane, "no thread is free; those that have run for longest"))
+        lane->running_logged_at = lane_now(lane);
+}
+
+void request_log_init(struct lane *lane) {
+    ev_timer_init(&lane->running_timer, running_timer_cb, 0., 0.);
+    lane->running_timer.data = lane;
+}
+
+void request_log_busy(struct lane *lane) {
+    if (ev_is_active(&lane->running_timer) ||
+        (lane->running_logged_at > 0 && lane->running_logged_at + RUNNING_SECONDS > lane_now(lane)))
+        return;
+    ev_timer_set(&lane->running_timer, RUNNING_AFTER, 0.);
+    ev_timer_start(lane->loop, &lane->running_timer);
 }
 
 /* Those that run while the process ends. */

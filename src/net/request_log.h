@@ -20,9 +20,12 @@ static inline void request_log_end(const struct conn *c, unsigned id, const stru
         request_log_write(c, id, r, began_at);
 }
 
-/* Logs which calls have run for longest, for when a request finds no thread: when that begins, and every ten seconds as long
- * as it goes on. What is read of a request does not change while it runs. */
-void request_log_running(struct lane *lane);
+/* A request found no thread: a moment later it is logged which calls have run for longest. At the first one of a burst none
+ * may have begun. There is one such line in ten seconds as long as it goes on. */
+void request_log_busy(struct lane *lane);
+
+/* For lane_new. */
+void request_log_init(struct lane *lane);
 
 /* Writes which requests run to `out`, or nothing: the end of a line. `lane`: a struct lane. Any thread, whatever the others do:
  * nothing is locked, and what is there no more is not read. */

@@ -129,3 +129,19 @@ def test_calls_whose_client_has_left_are_named(start, gate, options):
     for visitor in visitors:
         visitor.release()
     waits.close()
+
+
+@pytest.mark.fastcgi
+def test_burst_before_any_call(start, gate):
+    """They come all at once: when the first one finds no place, no call has begun yet."""
+    server = start("wsgiapp", "-t", 1, "--queue-limit", 1, "--queue-timeout", 1000)
+    with server.connect() as connection:
+        connection.send(*[request(params("/gate", query="gate=" + gate.path), id=n, keep=True) for n in (1, 2, 3)])
+        visitor = gate.arrived()
+        assert connection.read_response(3).status == 503
+        told = server.wait_log(BUSY).group(1)
+        assert re.fullmatch(ONE, told), told
+        visitor.release()
+        gate.arrived().release()
+        for n in (1, 2):
+            assert connection.read_response(n).status == 200
