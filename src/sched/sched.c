@@ -656,6 +656,21 @@ static void baton_received(struct sched_thread *t) {
     }
 }
 
+/* What to do about a file of /proc that cannot be opened (open(2), "ERRORS"). */
+static const char *stat_advice(int error) {
+    switch (error) {
+    case EMFILE:
+        return "; raise the limit of open files (ulimit -n, LimitNOFILE of systemd)";
+    case ENFILE:
+        return "; raise the machine's limit of open files (fs.file-max)";
+    case ENOENT:
+    case ENOTDIR:
+        return "; mount /proc here";
+    default:
+        return "";
+    }
+}
+
 static void thread_stat_open(struct sched_thread *t) {
     struct sched *s = t->s;
     atomic_store(&t->tid, (int)gettid());
@@ -670,8 +685,8 @@ static void thread_stat_open(struct sched_thread *t) {
     s->stat_warned = true;
     pthread_mutex_unlock(&s->lock);
     if (warn)
-        log_warning("cannot open /proc/thread-self/stat: %s: blocked requests are noticed late; mount /proc here",
-                    strerror(error));
+        log_warning("cannot open /proc/thread-self/stat: %s: blocked requests are noticed late%s", strerror(error),
+                    stat_advice(error));
 }
 
 /* An index has 16 bits (word_make). */

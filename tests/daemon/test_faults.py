@@ -271,6 +271,29 @@ def test_answer_of_50_mib_read_slowly(server):
 
 # --- the machine
 
+def test_no_descriptor_for_the_state_of_a_thread(start):
+    """The advice is about the limit that was reached."""
+    server = start(APP)
+    with server.connect() as reader, server.connect() as other:
+        for each in (reader, other):
+            each.get_values()
+        before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        # It waits for its body and runs the loop, until another request needs a thread.
+        reader.send(request(params("/hash", "POST", CONTENT_LENGTH="100000"), b"x" * 70000, end=False))
+
+        def told():
+            other.send(request(params("/hello"), keep=True))
+            good(other.read_response(1))
+            return re.search(r"cannot open /proc/thread-self/stat: ([^\n]*)\n", server.log())
+        try:
+            line = until(told, "a thread without a descriptor", server.log).group(1)
+        finally:
+            resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
+        assert line == ("Too many open files: blocked requests are noticed late; raise the limit of open files "
+                        "(ulimit -n, LimitNOFILE of systemd)")
+
+
 @pytest.mark.parametrize("limit", ["files", "connections"])
 def test_out_of_descriptors(start, limit):
     """Those whose requests are in work stay; the others wait until there is room. The log says so, once in a while. (Those
