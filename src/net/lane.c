@@ -529,6 +529,7 @@ static void abort_closed(struct lane *lane) {
 static void abort_cb(struct sched_note *note) {
     struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, abort_note));
     lane->aborting = true;
+    (void)request_log_oldest(lane, "requests are cut off");
     abort_closed(lane);
     each_conn(lane, abort_one);
 }

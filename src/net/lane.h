@@ -68,7 +68,8 @@ int lane_start(struct lane *lane);
  * is on its way still gets in), and the scheduler quits when the last one is gone. Any thread; may be called again. */
 void lane_stop(struct lane *lane);
 
-/* Ends every connection now, after lane_stop: running requests are told that their peer is gone. Any thread. */
+/* Ends every connection now, after lane_stop: running requests are told that their peer is gone,
+ * and the log tells which have run for longest. Any thread. */
 void lane_abort(struct lane *lane);
 
 /* The scheduler, for sched_watch and sched_join. */

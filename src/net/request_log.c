@@ -63,9 +63,8 @@ static void visit_all(const struct conn_list *list, struct running *found) {
     }
 }
 
-/* Logs those that have run for longest behind `what`. What is read of a request does not change while it runs. Returns
- * whether there is any. */
-static bool log_oldest(struct lane *lane, const char *what) {
+/* What is read of a request does not change while it runs. */
+bool request_log_oldest(struct lane *lane, const char *what) {
     struct running found = {.count = 0};
     char line[RUNNING_SHOWN * (RUNNING_TEXT + 80)], text[RUNNING_TEXT];
     size_t n = 0;
@@ -83,7 +82,7 @@ static bool log_oldest(struct lane *lane, const char *what) {
                               i ? ", " : "", (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000),
                               found.oldest[i].conn->number, found.oldest[i].id, request_text(r, text, sizeof text));
     }
-    log_warning("%s: %s", what, line);
+    log_warning("%s; those that have run for longest: %s", what, line);
     return true;
 }
 
@@ -91,7 +90,7 @@ static void running_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)loop;
     (void)revents;
     struct lane *lane = w->data;
-    if (log_oldest(lane, "no thread is free; those that have run for longest"))
+    if (request_log_oldest(lane, "no thread is free"))
         lane->running_logged_at = lane_now(lane);
 }
 

@@ -1,4 +1,5 @@
-/* Lines of the log about requests: each one at its end (--log-level debug), and those that keep the threads busy.
+/* Lines of the log about requests: each one at its end (--log-level debug), and those that keep the threads busy,
+ * or are cut off.
  *
  * Owner only, but for request_log_describe.
  */
@@ -19,6 +20,9 @@ static inline void request_log_end(const struct conn *c, unsigned id, const stru
     if (log_max_level >= LOG_LEVEL_DEBUG)
         request_log_write(c, id, r, began_at);
 }
+
+/* Logs `what`, and which calls have run for longest. Returns false, without a line, when none runs. */
+bool request_log_oldest(struct lane *lane, const char *what);
 
 /* A request found no thread: a moment later it is logged which calls have run for longest. At the first one of a burst none
  * may have begun. There is one such line in ten seconds as long as it goes on. */

@@ -89,7 +89,9 @@ def test_graceful_timeout_bounds_the_end(start, gate, stuck):
         assert gate.arrived().text == "atexit"
         server.wait_cut()
     assert not os.path.exists(server.path)
-    server.wait_log(r"after 1 s \(--graceful-timeout\) 1 request and 1 connection are left")
+    server.wait_log(r"after 1 s \(--graceful-timeout\) 1 request and 1 connection are left: ending without them\n"
+                    r"[^\n]*requests are cut off; those that have run for longest: [\d.]+ s \(connection \d+: request 1\): GET /%s\?"
+                    % stuck)
     assert re.search(r"stopped after [12](\.\d+)? s: 0 requests finished, 1 cut off$", server.log().strip()), server.log()
 
 
