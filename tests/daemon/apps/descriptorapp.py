@@ -75,7 +75,8 @@ def forks_at_exit(environ):
 
 
 ROUTES = {"/open": opens, "/standard": standard, "/close": closes, "/replace": closes, "/close-all": closes_all,
-          "/slow-close-all": slow_then_closes_all, "/fork-at-exit": forks_at_exit, "/hold": holds}
+          "/slow-close-all": slow_then_closes_all, "/fork-at-exit": forks_at_exit, "/wait": waits,
+          "/hold": holds}
 
 
 def application(environ, start_response):
