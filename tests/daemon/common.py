@@ -9,9 +9,10 @@ import gate as gates
 
 
 def pytest_configure(config):
-    # A shell starts its background jobs with SIGINT ignored, and the servers of the tests would inherit that.
+    # A shell starts its background jobs with both ignored, and the servers of the tests would inherit that.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     config.addinivalue_line("markers", "fastcgi: about FastCGI itself, where a module runs over HTTP as well")
     try:
         daemons.binary()

@@ -187,7 +187,7 @@ def test_check_names_the_file(site):
     ("dir.wsgi", EX_NOINPUT, ["SITE/dir.wsgi is a directory"]),
     ("loop.py", EX_NOINPUT, ["cannot read SITE/loop.py: Too many levels"]),
     ("./app.pyc", EX_NOINPUT, ["app.pyc is no Python source"]),
-    ("./latin.wsgi", EX_SOFTWARE, ["loading SITE/latin.wsgi failed", "SyntaxError", "utf-8"]),
+    ("./latin.wsgi", EX_SOFTWARE, ["loading SITE/latin.wsgi failed", "SyntaxError", "xe9"]),
     ("./broken.wsgi", EX_SOFTWARE, ["loading SITE/broken.wsgi failed", 'File "SITE/broken.wsgi", line 2', "SyntaxError"]),
     ("./raises.wsgi", EX_SOFTWARE, ["Traceback", 'File "SITE/raises.wsgi", line 2, in <module>', "LookupError: no"]),
     ("./raises.py", EX_SOFTWARE, ["Traceback", 'File "SITE/raises.py", line 2, in <module>', "LookupError: no"]),
