@@ -144,7 +144,8 @@ def test_terminal_that_closes(start, gate, shell):
     if shell:
         # As an interactive shell does it; the job is in a group of its own.
         path = os.path.join(os.path.dirname(gate.path), "shell.sock")
-        script = 'set -m; "$@" & trap "kill -HUP $!; trap - HUP; wait $!; exit" HUP; while :; do wait; done'
+        script = """set -m; "$@" & trap 'kill -HUP $!; trap "" HUP' HUP
+            while kill -0 $! 2>/dev/null; do wait $!; status=$?; done; exit $status"""
         more = {"command": ["bash", "-c", script, "bash", daemon.binary(), "-s", path, "signalapp"], "address": path,
                 "protocol": "fastcgi"}
     server = start("signalapp", env={"GATE": gate.path}, stdin=slave, preexec_fn=leads, **more)
