@@ -25,8 +25,8 @@ struct listener {
     char *path; /* absolute path of the socket file this listener made and has to remove, or NULL */
     dev_t dev;  /* the file made at `path`: a file there that is another one is not removed */
     ino_t ino;
-    _Atomic pid_t
-        pid; /* who made it, if not a parent: a child of the application neither removes the file nor ends it */
+    /* Who made it, if not a parent: a child of the application neither removes the file nor ends it. */
+    _Atomic pid_t pid;
     char text[ADDRESS_TEXT_SIZE]; /* for log lines; with the real port where 0 was asked for */
 };
 

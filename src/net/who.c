@@ -68,9 +68,7 @@ const char *who_text(const struct who *who, char out[static WHO_TEXT_SIZE]) {
         put_process(c, out + n, WHO_TEXT_SIZE - n);
         return out;
     }
-    struct slice text = peer_address_text(&c->peer.sa, address);
-    bool colons = memchr(text.p, ':', text.n) != NULL;
-    snprintf(out + n, WHO_TEXT_SIZE - n, "peer %s%s%s:%u", colons ? "[" : "", text.p, colons ? "]" : "",
-             peer_port(&c->peer.sa));
+    char peer[ADDRESS_TEXT_SIZE];
+    snprintf(out + n, WHO_TEXT_SIZE - n, "peer %s", address_format(&c->peer.sa, sizeof c->peer, peer));
     return out;
 }

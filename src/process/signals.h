@@ -67,8 +67,8 @@ enum {
                                 PyErr_SetInterruptEx (_thread.interrupt_main) */
 };
 
-/* Empties the pipe, and logs which signals have come that mean nothing. Returns what was written to it for Python: the number of a signal, or another one (PENDING_BYTE of
- * python/pending.h); all others write zeros. */
+/* Empties the pipe, and logs which signals have come that mean nothing. Returns what was written to it for Python: the
+ * number of a signal, or another one (PENDING_BYTE of python/pending.h); all others write zeros. */
 unsigned signals_drain(void);
 
 /* Ends the process with this status after so many seconds, whatever it is doing then: on a thread, which the first call

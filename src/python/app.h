@@ -30,7 +30,7 @@
 PyObject *app_load(const char *spec, const char *start, int *status);
 
 /* Describes the application for people: its type, qualified name, file and line where they are known, such as
- * "function hello.app (/srv/hello.py:12)". Printable ASCII, always terminated. */
+ * "function hello.app (/srv/hello.py:12)". Without what cannot be printed, always terminated. */
 void app_describe(PyObject *app, char *out, size_t size);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "python/text.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -30,30 +31,14 @@ static struct watch {
     PyThreadState *main; /* of the main thread */
 } watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* The attribute of an object as printable text; "" when it has none, or none that is a str. */
-static const char *put_attr(PyObject *object, const char *name, char out[static NAME_SIZE]) {
-    PyObject *value = PyObject_GetAttrString(object, name);
-    PyObject *bytes =
-        value && PyUnicode_Check(value) ? PyUnicode_AsEncodedString(value, "utf-8", "backslashreplace") : NULL;
-    out[0] = '\0';
-    if (bytes)
-        log_escape(out, NAME_SIZE, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
-    Py_XDECREF(bytes);
-    Py_XDECREF(value);
-    PyErr_Clear();
-    return out;
-}
-
 /* Which module's own code the frame runs: "" for that of a function. */
 static const char *put_module(PyFrameObject *frame, const char *function, char out[static NAME_SIZE]) {
     PyObject *globals = PyFrame_GetGlobals(frame);
     PyObject *name = globals ? PyDict_GetItemString(globals, "__name__") : NULL; /* borrowed */
-    const char *text = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
     out[0] = '\0';
-    if (text && !strcmp(function, "<module>"))
-        log_escape(out, NAME_SIZE, text, strlen(text));
+    if (name && PyUnicode_Check(name) && !strcmp(function, "<module>"))
+        text_of(name, out, NAME_SIZE);
     Py_XDECREF(globals);
-    PyErr_Clear();
     return out;
 }
 
@@ -72,8 +57,8 @@ static void find_place(struct place *p) {
     while (frame && !p->module[0]) {
         char file[NAME_SIZE], function[NAME_SIZE];
         PyObject *code = (PyObject *)PyFrame_GetCode(frame);
-        put_attr(code, "co_filename", file);
-        put_attr(code, "co_name", function);
+        text_of_attr(code, "co_filename", file, sizeof file);
+        text_of_attr(code, "co_name", function, sizeof function);
         Py_DECREF(code);
         bool shown = strncmp(file, "<frozen importlib", strlen("<frozen importlib"));
         if (shown && !p->line) {

@@ -1,4 +1,4 @@
-/* Text of Python objects in messages for people: printable ASCII, cut where it does not fit, always terminated.
+/* Text of Python objects in messages for people: what can be printed (log_escape), cut where it does not fit, always terminated.
  *
  * Threads: any, GIL held, no exception pending; none is pending on return.
  */
