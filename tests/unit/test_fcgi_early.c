@@ -2,7 +2,7 @@
 
 #include "net/fcgi.h"
 
-#include "net/lane_impl.h"
+#include "lane_rig.h"
 #include "proto/fcgi_encode.h"
 #include "unit.h"
 
@@ -19,9 +19,7 @@
 
 enum { BODY_MAX = 100, LONG = 100000 };
 
-static struct lane *lane;
 static struct fcgi_conn *c;
-static int peer;
 static uint8_t body[60000];
 
 /* What came, as text: "o" for a record of STDOUT, "." for its end, "e" for END_REQUEST, each with its id; "$" for the
@@ -29,8 +27,6 @@ static uint8_t body[60000];
 static char seen[256];
 
 static void setup_sized(int room) {
-    static struct listener_set none;
-    int pair[2];
     const struct lane_config config = {.threads = 1,
                                        .queue_limit = 1,
                                        .max_connections = 10,
@@ -40,33 +36,13 @@ static void setup_sized(int room) {
                                        .header_timeout = 30,
                                        .body = {.memory = 65536, .total = BODY_MAX},
                                        .script_name = ""};
-    lane = lane_new(&config, &none);
-    ck_assert_ptr_nonnull(lane);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    peer = pair[1];
-    if (room)
-        ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
-    fcgi_protocol.accept(lane, pair[0], &(struct listener){.is_unix = true}, NULL, 0);
-    c = (struct fcgi_conn *)(void *)((char *)TAILQ_FIRST(&lane->conns) - offsetof(struct fcgi_conn, conn));
+    struct conn *conn = rig_open(&config, &fcgi_protocol, room);
+    c = (struct fcgi_conn *)(void *)((char *)conn - offsetof(struct fcgi_conn, conn));
     seen[0] = '\0';
 }
 
 static void setup(void) {
     setup_sized(0);
-}
-
-static void turn(void) {
-    ev_run(lane->loop, EVRUN_NOWAIT);
-}
-
-static void teardown(void) {
-    if (peer >= 0)
-        close(peer);
-    for (int i = 0; i < 10 && atomic_load(&lane->nconns); i++)
-        turn();
-    ck_assert_uint_eq(atomic_load(&lane->nconns), 0);
-    ck_assert_uint_eq(lane->nlive, 0);
-    lane_free(lane);
 }
 
 /* The peer. */

@@ -3,7 +3,7 @@
 #include "net/fcgi.h"
 
 #include "file_rig.h"
-#include "net/lane_impl.h"
+#include "lane_rig.h"
 #include "net/who.h"
 #include "proto/fcgi_encode.h"
 #include "unit.h"
@@ -18,13 +18,9 @@
 
 enum { KEPT = 100 /* bytes of a body that stay in memory */ };
 
-static struct lane *lane;
 static struct fcgi_conn *c;
-static int peer;
 
 static void setup(void) {
-    static struct listener_set none;
-    int pair[2];
     const struct lane_config config = {.threads = 2,
                                        .queue_limit = 1,
                                        .max_connections = 10,
@@ -36,24 +32,8 @@ static void setup(void) {
                                        .body = {.memory = KEPT, .total = 1 << 20, .spool_dir = "/tmp"},
                                        .stream_body = true,
                                        .script_name = ""};
-    lane = lane_new(&config, &none);
-    ck_assert_ptr_nonnull(lane);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    peer = pair[1];
-    fcgi_protocol.accept(lane, pair[0], &(struct listener){.is_unix = true}, NULL, 0);
-    c = (struct fcgi_conn *)(void *)((char *)TAILQ_FIRST(&lane->conns) - offsetof(struct fcgi_conn, conn));
-}
-
-static void turn(void) {
-    ev_run(lane->loop, EVRUN_NOWAIT);
-}
-
-static void teardown(void) {
-    close(peer);
-    for (int i = 0; i < 10 && atomic_load(&lane->nconns); i++)
-        turn();
-    ck_assert_uint_eq(lane->nlive, 0);
-    lane_free(lane);
+    struct conn *conn = rig_open(&config, &fcgi_protocol, 0);
+    c = (struct fcgi_conn *)(void *)((char *)conn - offsetof(struct fcgi_conn, conn));
 }
 
 static void put(uint8_t type, uint16_t id, const void *content, size_t len) {

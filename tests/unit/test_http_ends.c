@@ -3,7 +3,7 @@
 #include "net/http.h"
 
 #include "file_rig.h"
-#include "net/lane_impl.h"
+#include "lane_rig.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -19,9 +19,7 @@
 
 enum { BODY = 1000, KEPT = 100 /* bytes of a body that stay in memory */, LARGE = 1 << 20 };
 
-static struct lane *lane;
 static struct http_conn *c;
-static int peer;
 static size_t answer; /* bytes that the application answers with */
 
 static void run_cb(struct request *r, void *user) {
@@ -32,8 +30,6 @@ static void run_cb(struct request *r, void *user) {
 }
 
 static void setup(void) {
-    static struct listener_set none;
-    int pair[2];
     const struct lane_config config = {.threads = 2,
                                        .queue_limit = 1,
                                        .max_connections = 10,
@@ -46,26 +42,8 @@ static void setup(void) {
                                        .stream_body = true,
                                        .script_name = "",
                                        .run = run_cb};
-    lane = lane_new(&config, &none);
-    ck_assert_ptr_nonnull(lane);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    peer = pair[1];
-    http_protocol.accept(lane, pair[0], &(struct listener){.is_unix = true}, NULL, 0);
-    c = (struct http_conn *)(void *)((char *)TAILQ_FIRST(&lane->conns) - offsetof(struct http_conn, conn));
-}
-
-static void turn(void) {
-    ev_run(lane->loop, EVRUN_NOWAIT);
-}
-
-static void teardown(void) {
-    if (peer >= 0)
-        close(peer);
-    for (int i = 0; i < 10 && atomic_load(&lane->nconns); i++)
-        turn();
-    ck_assert_uint_eq(atomic_load(&lane->nconns), 0);
-    ck_assert_uint_eq(lane->nlive, 0);
-    lane_free(lane);
+    struct conn *conn = rig_open(&config, &http_protocol, 0);
+    c = (struct http_conn *)(void *)((char *)conn - offsetof(struct http_conn, conn));
 }
 
 /* What stands before functions of the server (local.mk: --wrap). */
