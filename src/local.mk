@@ -1,8 +1,8 @@
 # One library per folder. A folder is a layer: dependencies point downward only, and the link lines below say which.
 
 noinst_LIBRARIES += \
-	src/libbase.a src/libproto.a src/librequest.a src/libsched.a src/libnet.a src/libcli.a src/libpyapp.a \
-	src/libprocess.a
+	src/libbase.a src/libproto.a src/librequest.a src/libsched.a src/liblisten.a src/libnet.a src/libnetfcgi.a \
+	src/libcli.a src/libpy.a src/libpyapp.a src/libpywsgi.a src/libprocess.a
 
 src_libbase_a_SOURCES = \
 	src/base/ascii.c src/base/ascii.h \
@@ -82,34 +82,40 @@ src_libsched_a_SOURCES = \
 	src/sched/taskstat.c src/sched/taskstat.h \
 	src/sched/waits.c src/sched/watch.c
 
+src_liblisten_a_SOURCES = \
+	src/net/listen/access.c src/net/listen/access.h \
+	src/net/listen/address.c src/net/listen/address.h \
+	src/net/listen/id.h \
+	src/net/listen/listener.c src/net/listen/listener.h \
+	src/net/listen/socket_file.c src/net/listen/socket_file.h \
+	src/net/listen/web_user.c
+
 src_libnet_a_SOURCES = \
-	src/net/access.c src/net/access.h \
-	src/net/address.c src/net/address.h \
+	src/net/abandon.c src/net/abandon.h \
 	src/net/conn.c src/net/conn.h \
-	src/net/fcgi.c src/net/fcgi.h \
-	src/net/fcgi_answer.c src/net/fcgi_answer.h \
-	src/net/fcgi_request.c src/net/fcgi_request.h \
 	src/net/frontend.h \
-	src/net/id.h \
 	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
-	src/net/listener.c src/net/listener.h \
 	src/net/loop.c src/net/loop.h src/net/loop_epoll.c \
 	src/net/peer.c src/net/peer.h \
 	src/net/refusal.c src/net/refusal.h \
-	src/net/abandon.c src/net/abandon.h \
-	src/net/wait.h \
-	src/net/who.c src/net/who.h \
 	src/net/request_log.c src/net/request_log.h \
-	src/net/socket_file.c src/net/socket_file.h \
-	src/net/web_user.c
+	src/net/wait.h \
+	src/net/who.c src/net/who.h
+
+src_libnetfcgi_a_SOURCES = \
+	src/net/fcgi/answer.c src/net/fcgi/answer.h \
+	src/net/fcgi/conn.c src/net/fcgi/conn.h \
+	src/net/fcgi/request.c src/net/fcgi/request.h
 
 if HTTP
-src_libnet_a_SOURCES += \
-	src/net/http.c src/net/http.h \
-	src/net/http_answer.c src/net/http_answer.h \
-	src/net/http_pace.c src/net/http_pace.h \
-	src/net/http_peer.c src/net/http_peer.h \
-	src/net/http_request.c src/net/http_request.h
+noinst_LIBRARIES += src/libnethttp.a
+NET_HTTP_LIBS = src/libnethttp.a
+src_libnethttp_a_SOURCES = \
+	src/net/http/answer.c src/net/http/answer.h \
+	src/net/http/conn.c src/net/http/conn.h \
+	src/net/http/pace.c src/net/http/pace.h \
+	src/net/http/peer.c src/net/http/peer.h \
+	src/net/http/request.c src/net/http/request.h
 endif
 
 src_libcli_a_SOURCES = \
@@ -119,35 +125,42 @@ src_libcli_a_SOURCES = \
 	src/cli/value.c src/cli/value.h
 
 # The only files that can include Python.h.
-src_libpyapp_a_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
-src_libpyapp_a_SOURCES = \
-	src/python/app.c src/python/app.h src/python/app_impl.h \
-	src/python/app_file.c \
-	src/python/app_fit.c \
-	src/python/app_import.c \
-	src/python/app_spec.c \
-	src/python/app_suggest.c \
-	src/python/call.c src/python/call.h \
+PYTHON_LAYER_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
+src_libpy_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
+src_libpy_a_SOURCES = \
 	src/python/child.c src/python/child.h \
 	src/python/compat.h \
 	src/python/end_calls.c src/python/end_calls.h \
-	src/python/environ.c src/python/environ.h \
 	src/python/errors.c src/python/errors.h \
-	src/python/file_wrapper.c src/python/file_wrapper.h \
-	src/python/input.c \
 	src/python/interp.c src/python/interp.h \
 	src/python/interrupt.c src/python/interrupt.h \
 	src/python/load_watch.c src/python/load_watch.h \
 	src/python/names.c src/python/names.h \
 	src/python/pending.c src/python/pending.h \
-	src/python/plan.c src/python/plan.h \
-	src/python/spare.h \
 	src/python/pysignal.c src/python/pysignal.h \
-	src/python/start_response.c \
 	src/python/text.c src/python/text.h \
 	src/python/thread.c src/python/thread.h \
-	src/python/venv.c src/python/venv.h \
-	src/python/wsgi.c src/python/wsgi.h
+	src/python/venv.c src/python/venv.h
+
+src_libpyapp_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
+src_libpyapp_a_SOURCES = \
+	src/python/app/app.c src/python/app/app.h src/python/app/app_impl.h \
+	src/python/app/file.c \
+	src/python/app/fit.c \
+	src/python/app/import.c \
+	src/python/app/spec.c \
+	src/python/app/suggest.c
+
+src_libpywsgi_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
+src_libpywsgi_a_SOURCES = \
+	src/python/wsgi/call.c src/python/wsgi/call.h \
+	src/python/wsgi/environ.c src/python/wsgi/environ.h \
+	src/python/wsgi/file_wrapper.c src/python/wsgi/file_wrapper.h \
+	src/python/wsgi/input.c \
+	src/python/wsgi/plan.c src/python/wsgi/plan.h \
+	src/python/wsgi/spare.h \
+	src/python/wsgi/start_response.c \
+	src/python/wsgi/wsgi.c src/python/wsgi/wsgi.h
 
 src_libprocess_a_SOURCES = \
 	src/process/ends.c src/process/ends.h \
@@ -163,9 +176,13 @@ PROTO_LIBS = src/libproto.a $(HTTP_LIBS)
 REQUEST_LIBS = src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS)
 SCHED_LIBS = src/libsched.a $(BASE_LIBS) $(EV_LIBS)
 CLI_LIBS = src/libcli.a $(BASE_LIBS)
-NET_LIBS = src/libnet.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+LISTEN_LIBS = src/liblisten.a $(BASE_LIBS) $(FASTCGI_LIBS)
+# The lane names both front ends, and these call it.
+NET_LIBS = src/libnet.a src/libnetfcgi.a $(NET_HTTP_LIBS) src/libnet.a src/liblisten.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+
+PYAPP_LIBS = src/libpywsgi.a src/libpyapp.a src/libpy.a src/libpywsgi.a
 
 bin_PROGRAMS += wsgi-fcgi
 wsgi_fcgi_SOURCES = src/main.c
 wsgi_fcgi_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=epoll_ctl
-wsgi_fcgi_LDADD = src/libprocess.a src/libpyapp.a src/libcli.a $(NET_LIBS) $(PYTHON_LIBS)
+wsgi_fcgi_LDADD = src/libprocess.a $(PYAPP_LIBS) src/libcli.a $(NET_LIBS) $(PYTHON_LIBS)

@@ -1,85 +1,90 @@
 # Unit tests: one program per module, which links the layer of its module and nothing above.
 
-UNIT_BASE = tests/unit/test_ascii tests/unit/test_buf tests/unit/test_descriptors tests/unit/test_hash \
-	tests/unit/test_log tests/unit/test_log_table tests/unit/test_thread_limit
-UNIT_PROTO = \
-	tests/unit/test_cgi tests/unit/test_fcgi_decode tests/unit/test_fcgi_encode tests/unit/test_fcgi_values \
-	tests/unit/test_forwarded tests/unit/test_http_target tests/unit/test_params
+UNIT_BASE = tests/unit/base/test_ascii tests/unit/base/test_buf tests/unit/base/test_descriptors \
+	tests/unit/base/test_hash tests/unit/base/test_log tests/unit/base/test_log_table \
+	tests/unit/base/test_thread_limit
+UNIT_PROTO = tests/unit/proto/test_cgi tests/unit/proto/test_fcgi_decode tests/unit/proto/test_fcgi_encode \
+	tests/unit/proto/test_fcgi_values tests/unit/proto/test_forwarded tests/unit/proto/test_http_target \
+	tests/unit/proto/test_params
 if HTTP
-UNIT_PROTO += \
-	tests/unit/test_http_body tests/unit/test_http_encode tests/unit/test_http_head \
-	tests/unit/test_http_framing tests/unit/test_http_lines tests/unit/test_proxy_header
+UNIT_PROTO += tests/unit/proto/test_http_body tests/unit/proto/test_http_encode tests/unit/proto/test_http_head \
+	tests/unit/proto/test_http_framing tests/unit/proto/test_http_lines tests/unit/proto/test_proxy_header
 endif
-UNIT_REQUEST = tests/unit/test_answer tests/unit/test_body tests/unit/test_body_memory tests/unit/test_request
-UNIT_SCHED = tests/unit/test_predict tests/unit/test_sched tests/unit/test_sched_queue tests/unit/test_sched_settle \
-	tests/unit/test_sched_loop tests/unit/test_sched_strangers tests/unit/test_sched_waits tests/unit/test_taskstat
-UNIT_CLI = tests/unit/test_options
-UNIT_NET = tests/unit/test_access tests/unit/test_address tests/unit/test_conn tests/unit/test_fcgi_early tests/unit/test_fcgi_files \
-	tests/unit/test_listener tests/unit/test_peer tests/unit/test_socket_file
+UNIT_REQUEST = tests/unit/request/test_answer tests/unit/request/test_body tests/unit/request/test_body_memory \
+	tests/unit/request/test_request
+UNIT_SCHED = tests/unit/sched/test_predict tests/unit/sched/test_sched tests/unit/sched/test_queue \
+	tests/unit/sched/test_settle tests/unit/sched/test_loop tests/unit/sched/test_strangers \
+	tests/unit/sched/test_waits tests/unit/sched/test_taskstat
+UNIT_CLI = tests/unit/cli/test_options
+UNIT_LISTEN = tests/unit/net/listen/test_access tests/unit/net/listen/test_address \
+	tests/unit/net/listen/test_listener tests/unit/net/listen/test_socket_file
+UNIT_NET = tests/unit/net/test_conn tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files \
+	tests/unit/net/test_peer
 if HTTP
-UNIT_NET += tests/unit/test_http_ends
+UNIT_NET += tests/unit/net/http/test_ends
 endif
-UNIT_PYAPP = tests/unit/test_names
-UNIT_BENCH = tests/unit/test_histogram
-UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_NET) $(UNIT_PYAPP) $(UNIT_BENCH)
+UNIT_PY = tests/unit/python/test_names
+UNIT_BENCH = tests/unit/bench/test_histogram
+UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_LISTEN) $(UNIT_NET) \
+	$(UNIT_PY) $(UNIT_BENCH)
 
 FILE_RIG_WRAP = -Wl,--wrap=descriptors_close,--wrap=pwrite,--wrap=sched_pause
 
-tests_unit_test_ascii_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
-tests_unit_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
-tests_unit_test_descriptors_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
-tests_unit_test_hash_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
-tests_unit_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
-tests_unit_test_thread_limit_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
-tests_unit_test_log_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime
-tests_unit_test_log_table_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
-tests_unit_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
-tests_unit_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
-tests_unit_test_fcgi_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
-tests_unit_test_fcgi_values_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
-tests_unit_test_params_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
-tests_unit_test_forwarded_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
-tests_unit_test_http_body_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
-tests_unit_test_http_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
-tests_unit_test_http_head_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
-tests_unit_test_http_framing_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
-tests_unit_test_http_framing_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=llhttp_init
-tests_unit_test_http_lines_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
-tests_unit_test_http_target_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
-tests_unit_test_proxy_header_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
-tests_unit_test_answer_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
-tests_unit_test_body_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
-tests_unit_test_body_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=descriptors_close
-tests_unit_test_body_memory_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
-tests_unit_test_body_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc
-tests_unit_test_request_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
-tests_unit_test_request_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_mutex_lock
-tests_unit_test_predict_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_test_sched_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_test_sched_queue_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_test_sched_settle_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_test_sched_loop_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_test_sched_strangers_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_test_sched_waits_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
-tests_unit_test_access_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_test_address_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_test_conn_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile
-tests_unit_test_fcgi_early_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_test_http_ends_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_test_http_ends_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP) -Wl,--wrap=malloc,--wrap=conn_output
-tests_unit_test_fcgi_files_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_test_fcgi_files_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP)
-tests_unit_test_listener_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_test_peer_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_test_socket_file_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_test_socket_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=listen
-tests_unit_test_names_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
-tests_unit_test_names_LDADD = src/libpyapp.a $(PROTO_LIBS) $(BASE_LIBS) $(PYTHON_LIBS) $(CHECK_LIBS)
-tests_unit_test_histogram_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/contrib/bench
-tests_unit_test_histogram_LDADD = $(CHECK_LIBS)
+tests_unit_base_test_ascii_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_base_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_base_test_descriptors_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_base_test_hash_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_base_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_base_test_thread_limit_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_base_test_log_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime
+tests_unit_base_test_log_table_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_fcgi_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_fcgi_values_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_params_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_forwarded_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_http_body_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_http_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_http_head_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_http_framing_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_http_framing_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=llhttp_init
+tests_unit_proto_test_http_lines_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_http_target_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_proxy_header_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_request_test_answer_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
+tests_unit_request_test_body_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
+tests_unit_request_test_body_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=descriptors_close
+tests_unit_request_test_body_memory_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
+tests_unit_request_test_body_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc
+tests_unit_request_test_request_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
+tests_unit_request_test_request_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_mutex_lock
+tests_unit_sched_test_predict_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_sched_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_queue_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_settle_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_loop_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_strangers_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_waits_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_cli_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
+tests_unit_net_listen_test_access_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
+tests_unit_net_listen_test_address_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_conn_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile
+tests_unit_net_fcgi_test_early_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_http_test_ends_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_http_test_ends_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP) -Wl,--wrap=malloc,--wrap=conn_output
+tests_unit_net_fcgi_test_files_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_fcgi_test_files_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP)
+tests_unit_net_listen_test_listener_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_peer_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_listen_test_socket_file_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
+tests_unit_net_listen_test_socket_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=listen
+tests_unit_python_test_names_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
+tests_unit_python_test_names_LDADD = src/libpy.a $(PROTO_LIBS) $(BASE_LIBS) $(PYTHON_LIBS) $(CHECK_LIBS)
+tests_unit_bench_test_histogram_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/contrib/bench
+tests_unit_bench_test_histogram_LDADD = $(CHECK_LIBS)
 
 # Fuzz targets: replay_NAME feeds the stored corpus to the target of fuzz_NAME, without libFuzzer.
 
@@ -95,7 +100,7 @@ tests_fuzz_replay_params_LDADD = $(PROTO_LIBS)
 # A whole connection: fake_sched.c stands in for libsched.a, and log lines are put together but not written.
 CONN_RIG = tests/fuzz/conn_rig.c tests/fuzz/conn_rig.h tests/fuzz/fake_sched.c tests/fuzz/fake_sched.h
 FUZZ_CONN = tests/fuzz/fuzz_conn.c tests/fuzz/peer.c tests/fuzz/peer.h $(CONN_RIG)
-FUZZ_CONN_LIBS = src/libnet.a src/librequest.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+FUZZ_CONN_LIBS = src/libnet.a src/libnetfcgi.a $(NET_HTTP_LIBS) src/libnet.a src/liblisten.a src/librequest.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
 tests_fuzz_replay_conn_SOURCES = $(FUZZ_CONN) tests/fuzz/replay.c
 tests_fuzz_replay_conn_LDADD = $(FUZZ_CONN_LIBS)
 tests_fuzz_replay_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf
@@ -235,5 +240,5 @@ distclean-local:
 
 CLEANFILES += tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
 
-noinst_HEADERS = tests/cgi_vars.h tests/unit/file_rig.h tests/unit/lane_rig.h tests/unit/no_threads.h tests/unit/sched_rig.h tests/unit/unit.h
+noinst_HEADERS = tests/cgi_vars.h tests/unit/net/file_rig.h tests/unit/net/lane_rig.h tests/unit/no_threads.h tests/unit/sched/sched_rig.h tests/unit/unit.h
 EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/fuzz/corpus tests/daemon tests/proxies

@@ -8,7 +8,7 @@
 #ifndef WSGI_FCGI_NET_FRONTEND_H
 #define WSGI_FCGI_NET_FRONTEND_H
 
-#include "net/listener.h"
+#include "net/listen/listener.h"
 #include "net/wait.h"
 
 #include <sys/queue.h>

@@ -6,9 +6,9 @@
 #include "base/descriptors.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "net/fcgi.h"
+#include "net/fcgi/conn.h"
 #if WSGI_FCGI_HTTP
-#include "net/http.h"
+#include "net/http/conn.h"
 #endif
 #include "net/lane_impl.h"
 #include "net/loop.h"

@@ -6,8 +6,8 @@
 #ifndef WSGI_FCGI_NET_LANE_H
 #define WSGI_FCGI_NET_LANE_H
 
-#include "net/access.h"
-#include "net/listener.h"
+#include "net/listen/access.h"
+#include "net/listen/listener.h"
 #include "proto/forwarded.h"
 #include "request/request.h"
 #include "sched/sched.h"
@@ -49,7 +49,7 @@ struct lane_config {
     /* Of HTTP/1.1. */
     const char *server_header; /* value of the Server field; NULL: none */
     bool proxy_protocol;       /* their connections begin with a header of the PROXY protocol */
-    double min_body_rate;      /* bytes per second that a body must come at (http_pace.h); 0: any */
+    double min_body_rate;      /* bytes per second that a body must come at (http/pace.h); 0: any */
 
     int wake_fd; /* see struct sched_config */
 

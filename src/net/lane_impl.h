@@ -53,9 +53,9 @@ struct lane {
         rests[CONN_REST_COUNT];   /* by conn.rest, in the order in which they came to it; not the busy ones */
     TAILQ_HEAD(, conn) unwatched; /* open ones whose descriptor libev does not know yet */
     struct lane_waits headers;    /* for the ends of header sections: --header-timeout */
-    struct lane_waits bodies;     /* for the ends of the windows of http_pace.h */
+    struct lane_waits bodies;     /* for the ends of the windows of http/pace.h */
     struct lane_waits silence;    /* for more of a body whose request is answered... */
-    struct lane_waits stall;      /* ...from a peer that has gone on sending it (fcgi_request.c) */
+    struct lane_waits stall;      /* ...from a peer that has gone on sending it (fcgi/request.c) */
     struct lane_waits draining;   /* of those that linger, after CONN_END_DRAIN... */
     struct lane_waits parting;    /* ...and CONN_END_PART */
     ev_timer idle_timer;

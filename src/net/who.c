@@ -3,7 +3,7 @@
 #include "net/who.h"
 
 #include "base/clock.h"
-#include "net/address.h"
+#include "net/listen/address.h"
 #include "net/lane_impl.h"
 #include "net/peer.h"
 

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "process/signals.h"
 #include "python/child.h"
-#include "python/wsgi.h"
+#include "python/wsgi/wsgi.h"
 
 #include <poll.h>
 #include <signal.h>

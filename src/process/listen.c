@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "cli/help.h"
 #include "cli/value.h"
-#include "net/address.h"
+#include "net/listen/address.h"
 #include "net/peer.h"
 
 #include <stdlib.h>

@@ -3,8 +3,8 @@
 #define WSGI_FCGI_PROCESS_LISTEN_H
 
 #include "cli/options.h"
-#include "net/access.h"
-#include "net/listener.h"
+#include "net/listen/access.h"
+#include "net/listen/listener.h"
 
 /* Looks at the addresses, and opens nothing. Returns 0, or a sysexits status after printing. */
 int listen_check(const struct options *o);

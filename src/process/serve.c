@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/thread_limit.h"
 #include "cli/value.h"
-#include "net/address.h"
+#include "net/listen/address.h"
 #include "net/lane.h"
 #include "net/loop.h"
 #include "process/ends.h"
@@ -19,7 +19,7 @@
 #include "python/end_calls.h"
 #include "python/interp.h"
 #include "python/pysignal.h"
-#include "python/wsgi.h"
+#include "python/wsgi/wsgi.h"
 
 #include <errno.h>
 #include <ev.h>

@@ -6,7 +6,7 @@
 #ifndef WSGI_FCGI_PROCESS_SIGNALS_H
 #define WSGI_FCGI_PROCESS_SIGNALS_H
 
-#include "net/listener.h"
+#include "net/listen/listener.h"
 
 #include <stdbool.h>
 

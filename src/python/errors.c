@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "python/child.h"
 #include "python/compat.h"
-#include "python/wsgi.h"
+#include "python/wsgi/wsgi.h"
 
 #include <pthread.h>
 #include <unistd.h>

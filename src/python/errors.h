@@ -18,7 +18,7 @@
 /* Returns a new reference, or NULL with an exception set. GIL held. */
 PyObject *errors_new(void);
 
-/* Where text goes, a set of WSGI_ERRORS_* of python/wsgi.h: to the log (the default), to the web server of the request
+/* Where text goes, a set of WSGI_ERRORS_* of python/wsgi/wsgi.h: to the log (the default), to the web server of the request
  * that the thread runs, or to both. What cannot be passed to a web server, because there is no request or it is gone,
  * goes to the log. Call before the first request. */
 void errors_set_destinations(unsigned set);

@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "fake_sched.h"
-#include "net/fcgi.h"
+#include "net/fcgi/conn.h"
 
 #include <errno.h>
 #include <stdarg.h>

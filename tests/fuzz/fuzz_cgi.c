@@ -2,7 +2,7 @@
  * that came before and are remembered. */
 #include "config.h"
 
-#include "../cgi_vars.h"
+#include "cgi_vars.h"
 #include "proto/cgi_rules.h"
 #include "proto/http_target.h"
 

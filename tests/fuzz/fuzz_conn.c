@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 #include "conn_rig.h"
-#include "net/fcgi.h"
+#include "net/fcgi/conn.h"
 #include "peer.h"
 
 #include <errno.h>

@@ -79,7 +79,7 @@ static void run(const char *data, size_t size, size_t piece, struct buf *log) {
         note(log, &result, sizeof result);
         if (result != HTTP_LINES_END)
             return;
-        /* net/http.c looks at the first byte itself. */
+        /* net/http/conn.c looks at the first byte itself. */
         struct http_body body;
         if (!http_is_token_char(*head) || !parse(head, (size_t)(pos - head), &body, log))
             return;

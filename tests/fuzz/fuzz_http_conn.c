@@ -6,7 +6,7 @@
 #include <assert.h>
 
 #include "conn_rig.h"
-#include "net/http.h"
+#include "net/http/conn.h"
 
 #include <errno.h>
 #include <stdio.h>

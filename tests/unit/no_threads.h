@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include "unit.h"
+#include "unit/unit.h"
 
 static const size_t FORBIDDEN_STACK = (size_t)1 << 47;
 

@@ -1,0 +1,74 @@
+/* The FastCGI front end: records to requests, answers to records (FastCGI 1.0).
+ *
+ * A connection and a request id are separate things: any number of requests (up to lane_config.limit_requests) may be
+ * open on a connection, each with its own body and output. A request whose id is that of an earlier, fully received one
+ * that is not answered yet waits for that answer (clients that pipeline with one id).
+ */
+#ifndef WSGI_FCGI_NET_FCGI_CONN_H
+#define WSGI_FCGI_NET_FCGI_CONN_H
+
+#include "net/conn.h"
+#include "net/frontend.h"
+#include "net/refusal.h"
+#include "proto/fcgi_decode.h"
+#include "proto/fcgi_values.h"
+#include "request/request.h"
+
+enum fcgi_request_state {
+    FCGI_PARAMS_STATE, /* PARAMS come */
+    FCGI_BODY_STATE,   /* STDIN comes, not enough of it to start */
+    FCGI_HELD_STATE,   /* could start, but an earlier request has the same id */
+    FCGI_JOB_STATE,    /* submitted: waits for a thread or runs */
+    FCGI_STDIN_STATE,  /* answered, END_REQUEST waits for the end of STDIN, or for the peer to fall silent */
+    FCGI_ENDED_STATE   /* being answered and released, by the function that set this state */
+};
+
+struct fcgi_request {
+    struct request r;
+    struct fcgi_conn *c;
+    enum fcgi_request_state state;
+    uint16_t id;
+    uint16_t role;
+    bool keep_conn;
+    bool stdin_ended;         /* nothing more of STDIN is waited for */
+    bool stdin_read;          /* its empty record came: the peer sends nothing more for this request */
+    bool stderr_used;         /* STDERR records were stored or sent */
+    bool aborted;             /* ABORT_REQUEST came */
+    bool held;                /* its body is: the connection is paused until the application reads */
+    uint64_t held_taken;      /* bytes that it had read at the last look at that */
+    ev_tstamp began_at;       /* when BEGIN_REQUEST came */
+    ev_tstamp stdin_at;       /* when something of STDIN came last, or the parameters ended */
+    uint64_t dropped;         /* FCGI_STDIN_STATE: bytes of STDIN */
+    struct lane_wait wait;    /* FCGI_PARAMS_STATE: for the rest of them; FCGI_STDIN_STATE: for more of it */
+    struct lane_waits *waits; /* in which `wait` is; NULL: in none */
+    enum refusal refusal;     /* decided before it starts */
+    union {
+        TAILQ_ENTRY(fcgi_request) link;
+        LIST_ENTRY(fcgi_request) free;
+    };
+};
+
+struct fcgi_conn {
+    struct conn conn;
+    struct fcgi_decoder decoder;
+    struct fcgi_values values;
+    TAILQ_HEAD(fcgi_requests, fcgi_request) requests; /* open ones, oldest first */
+    unsigned nrequests;
+    unsigned nbegun; /* requests so far */
+    unsigned nheld;  /* requests whose body is held */
+    ev_tstamp stalls_looked_at;
+    bool unread;   /* STDIN of a request was not read to its end: a plain close could be a reset */
+    bool trusted;  /* what it passes on about the client counts (peer.h) */
+    bool closing;  /* ends after the open requests: `not_kept`, it has had its number of them, or the server stops */
+    bool not_kept; /* a request without FCGI_KEEP_CONN came: the peer knows that it ends */
+    bool asked;    /* the peer has asked GET_VALUES: it multiplexes */
+    bool given_up; /* a body was not waited for any longer: ends when it has had no request for a moment */
+    bool goes_on;  /* more of it came all the same */
+    bool ending;   /* and has none now */
+    struct lane_wait ending_wait; /* while `ending`: for a request */
+    LIST_ENTRY(fcgi_conn) free;
+};
+
+extern const struct frontend fcgi_protocol;
+
+#endif

@@ -1,0 +1,495 @@
+#include "config.h"
+
+#include "net/fcgi/request.h"
+
+#include "base/log.h"
+#include "net/fcgi/answer.h"
+#include "net/lane_impl.h"
+#include "net/request_log.h"
+
+#include <errno.h>
+#include <fastcgi.h>
+#include <stdlib.h>
+
+enum {
+    UNDER_WAY = 256 << 10 /* bytes; what two Unix sockets hold, generously */
+};
+
+static const struct sched_job_ops fcgi_job_ops;
+static void body_room(struct body *body);
+
+static struct fcgi_request *request_of_job(struct sched_job *job) {
+    return (struct fcgi_request *)(void *)((char *)job - offsetof(struct fcgi_request, r.job));
+}
+
+static struct fcgi_request *request_of_wait(struct lane_wait *wait) {
+    return (struct fcgi_request *)(void *)((char *)wait - offsetof(struct fcgi_request, wait));
+}
+
+static void params_late(struct lane_wait *wait) {
+    struct fcgi_request *q = request_of_wait(wait);
+    if (q->c->nheld) { /* nothing is read from the peer */
+        lane_wait_again(q->c->conn.lane, q->waits, wait);
+        return;
+    }
+    /* What still comes for this id belongs to no request, and is ignored. */
+    q->keep_conn = false;
+    q->refusal = REFUSED_PARAMS_LATE;
+    q->r.vars = (struct cgi_vars){0};
+    fcgi_request_set_state(q, FCGI_HELD_STATE);
+    if (!fcgi_request_is_held(q))
+        fcgi_request_start(q);
+}
+
+/* Requests: taken from and given back to a pool. */
+
+struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_event *begin) {
+    struct lane *lane = c->conn.lane;
+    struct fcgi_request *q = LIST_FIRST(&lane->fcgi_pool.requests);
+    if (q) {
+        LIST_REMOVE(q, free);
+        lane->fcgi_pool.nrequests--;
+    } else {
+        q = malloc(sizeof *q);
+        if (!q)
+            return NULL;
+        request_init(&q->r);
+        q->r.frontend = &fcgi_frontend;
+        q->r.job.ops = &fcgi_job_ops;
+        q->r.body.room = body_room;
+    }
+    q->c = c;
+    q->state = FCGI_PARAMS_STATE;
+    q->id = begin->id;
+    q->role = begin->role;
+    q->keep_conn = begin->keep_conn;
+    q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = q->held = false;
+    q->refusal = NOT_REFUSED;
+    q->dropped = 0;
+    q->began_at = lane_now(lane);
+    q->r.vars.method.n = 0; /* the rest of r.vars is set when the parameters end, in whichever way */
+    q->r.authorizer = begin->role == FCGI_AUTHORIZER;
+    if (c->ending)
+        fcgi_conn_ending_over(c);
+    lane_wait_begins(&lane->headers, &q->wait, &c->conn, params_late);
+    q->waits = &lane->headers;
+    TAILQ_INSERT_TAIL(&c->requests, q, link);
+    c->nrequests++;
+    c->nbegun++;
+    conn_ref(&c->conn);
+    lane_count_add(&lane->nrequests, 1);
+    return q;
+}
+
+void fcgi_request_free(struct fcgi_request *q) {
+    request_fini(&q->r);
+    free(q);
+}
+
+void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state) {
+    if (q->waits)
+        lane_wait_ends(q->waits, &q->wait);
+    q->waits = NULL;
+    q->state = state;
+}
+
+/* The last thing that happens to a request; the connection may be gone afterwards. */
+void fcgi_request_release(struct fcgi_request *q) {
+    struct fcgi_conn *c = q->c;
+    struct lane *lane = c->conn.lane;
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    fcgi_request_unhold(q);
+    request_log_end(&c->conn, q->id, &q->r, q->began_at);
+    c->unread |= !q->stdin_read;
+    TAILQ_REMOVE(&c->requests, q, link);
+    c->nrequests--;
+    lane_request_ends(lane);
+    lane_body_ends(lane, &q->r.body);
+    request_reset(&q->r, &lane->body_spares);
+    if (lane->fcgi_pool.nrequests < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&lane->fcgi_pool.requests, q, free);
+        lane->fcgi_pool.nrequests++;
+    } else
+        fcgi_request_free(q);
+    conn_unref(&c->conn);
+}
+
+struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id) {
+    struct fcgi_request *q;
+    TAILQ_FOREACH_REVERSE(q, &c->requests, fcgi_requests, link) {
+        if (q->id == id)
+            return q;
+    }
+    return NULL;
+}
+
+/* Answers. */
+
+static void release_held(struct fcgi_conn *c, uint16_t id);
+
+void fcgi_conn_ending_over(struct fcgi_conn *c) {
+    if (c->ending)
+        lane_wait_ends(&c->conn.lane->stall, &c->ending_wait);
+    c->ending = false;
+}
+
+static void ending_late(struct lane_wait *wait) {
+    struct fcgi_conn *c = (struct fcgi_conn *)(void *)((char *)wait - offsetof(struct fcgi_conn, ending_wait));
+    fcgi_conn_ending_over(c);
+    c->closing = true;
+    conn_finish(&c->conn, CONN_DONE, c->goes_on || conn_readable(&c->conn) ? CONN_END_DRAIN : CONN_END_CLOSE);
+}
+
+/* A peer may be sending another request, which would be lost when the connection ended now. HAProxy 2.6, when it
+ * multiplexes, goes on to use a connection on which a body was not sent to its end, and never notices that it has ended:
+ * the next client has a 502. Such a peer asks GET_VALUES first; for it the connection stays until --idle-timeout. */
+static void ending_begins(struct fcgi_conn *c) {
+    if (c->asked || c->ending || c->conn.state != CONN_OPEN)
+        return;
+    lane_wait_begins(&c->conn.lane->stall, &c->ending_wait, &c->conn, ending_late);
+    c->ending = true;
+}
+
+/* Ends the connection when its last request was answered and it is not to be kept. STDIN that was not read to its end
+ * would turn a plain close into a reset (FastCGI 1.0, 5.1 has no early end for the web server's side). A peer that means
+ * to keep it may be sending its next request: that must fail, and not seem to have arrived. */
+void fcgi_conn_after_request(struct fcgi_conn *c) {
+    if (c->given_up && !c->closing && !c->nrequests)
+        ending_begins(c);
+    if (!c->closing || c->nrequests)
+        fcgi_conn_tell_rest(c);
+    else if (c->unread || !fcgi_decoder_idle(&c->decoder))
+        conn_finish(&c->conn, CONN_DONE, CONN_END_DRAIN);
+    else
+        conn_finish(&c->conn, CONN_DONE, c->not_kept ? CONN_END_PART : CONN_END_CLOSE);
+}
+
+/* A peer that multiplexes could keep a server that stops from ever having no request of it. "Cannot multiplex" behind a
+ * complete answer makes HAProxy, which is the one that does, start no further request on this connection; strictly it is
+ * for requests that were turned away (FastCGI 1.0, 5.5). */
+static uint8_t protocol_status(const struct fcgi_conn *c) {
+    return c->conn.lane->stopping && c->nrequests > 1 ? FCGI_CANT_MPX_CONN : FCGI_REQUEST_COMPLETE;
+}
+
+void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
+    struct fcgi_conn *c = q->c;
+    uint16_t id = q->id;
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    conn_ref(&c->conn);
+    if (c->conn.state == CONN_OPEN) {
+        if (fcgi_put_end(q, app_status, protocol_status(c)))
+            conn_close(&c->conn, CONN_NO_MEMORY);
+        else
+            conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
+    }
+    fcgi_request_release(q);
+    release_held(c, id);
+    fcgi_conn_after_request(c);
+    conn_unref(&c->conn);
+}
+
+/* The answer is out, and nothing of STDIN has come for a while. */
+static void stdin_silent(struct lane_wait *wait) {
+    struct fcgi_request *q = request_of_wait(wait);
+    struct fcgi_conn *c = q->c;
+    if (conn_blocked(&c->conn)) {
+        /* A peer that takes nothing may send nothing for that reason (fcgi_request_stdin_goes_on comes when it did). */
+        lane_wait_ends(q->waits, wait);
+        q->waits = NULL;
+    } else if (c->conn.paused || conn_readable(&c->conn))
+        lane_wait_again(c->conn.lane, q->waits, wait); /* the loop does not read, or was late, not the peer */
+    else
+        fcgi_request_stdin_given_up(q);
+}
+
+void fcgi_request_stdin_goes_on(struct fcgi_request *q) {
+    struct lane *lane = q->c->conn.lane;
+    struct lane_waits *waits = q->dropped > UNDER_WAY ? &lane->stall : &lane->silence;
+    if (q->waits == waits) {
+        lane_wait_again(lane, waits, &q->wait);
+        return;
+    }
+    if (q->waits)
+        lane_wait_ends(q->waits, &q->wait);
+    lane_wait_begins(waits, &q->wait, &q->c->conn, stdin_silent);
+    q->waits = waits;
+}
+
+void fcgi_request_stdin_given_up(struct fcgi_request *q) {
+    log_debug("connection %llu: request %u: answered, and the rest of its body does not come", q->c->conn.number,
+              q->id);
+    q->c->given_up = true;
+    q->stdin_ended = true;
+    fcgi_request_end(q, 0);
+}
+
+/* The answer is complete. On a kept connection END_REQUEST waits until STDIN was read to its end: H2O and HAProxy take
+ * the records that come later for those of the next request. nginx sends nothing more of it once it has the head of the
+ * answer, and waits for END_REQUEST: it comes when the peer has fallen silent. Who has sent more than can have been under
+ * way before the answer means to send it all, and has more time: H2O 2.2 on a busy machine pauses, and ends itself by a
+ * failing assertion when END_REQUEST comes then. */
+static void request_answered(struct fcgi_request *q) {
+    struct fcgi_conn *c = q->c;
+    if (q->stdin_ended || !q->keep_conn || c->conn.state != CONN_OPEN || c->conn.read_ended) {
+        fcgi_request_end(q, 0);
+        return;
+    }
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    fcgi_request_unhold(q);
+    lane_body_ends(c->conn.lane, &q->r.body);
+    body_abort(&q->r.body, ECONNRESET);
+    conn_ref(&c->conn);
+    if (buf_len(&q->r.out))
+        conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
+    buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
+    fcgi_request_set_state(q, FCGI_STDIN_STATE);
+    if (c->conn.state == CONN_OPEN)
+        fcgi_request_stdin_goes_on(q);
+    else
+        fcgi_request_release(q);
+    conn_unref(&c->conn);
+}
+
+/* Answers without the application. */
+static void request_refuse(struct fcgi_request *q, enum refusal why) {
+    struct conn *c = &q->c->conn;
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    refusal_log(c, why, q->id, &q->r, false);
+    if (refusal_answer(&q->r, why))
+        conn_close(c, CONN_NO_MEMORY);
+    request_answered(q);
+}
+
+/* Starting the application. */
+
+/* Ends a request without a call and without a word. */
+static void request_drop(struct fcgi_request *q, enum drop why) {
+    struct fcgi_conn *c = q->c;
+    uint16_t id = q->id;
+    if (q->state == FCGI_PARAMS_STATE)
+        q->r.vars = (struct cgi_vars){0};
+    abandon_log(&c->conn, why, id, &q->r);
+    conn_ref(&c->conn);
+    fcgi_request_release(q);
+    release_held(c, id);
+    fcgi_conn_after_request(c);
+    conn_unref(&c->conn);
+}
+
+static void job_submit(struct fcgi_request *q) {
+    struct conn *c = &q->c->conn;
+    if (abandon_is_likely(c)) {
+        if (abandon_drops(c)) {
+            request_drop(q, DROPPED_WAITING);
+            return;
+        }
+        abandon_tell(c, &q->r);
+    }
+    fcgi_request_set_state(q, FCGI_JOB_STATE);
+    q->r.job.key = q->r.vars.key;
+    q->r.job.group = q->c;
+    request_tell_length(&q->r, q->c->conn.lane->config.stream_body);
+    if (!sched_submit(q->c->conn.lane->sched, &q->r.job))
+        request_refuse(q, REFUSED_QUEUE_FULL);
+}
+
+bool fcgi_request_is_held(const struct fcgi_request *q) {
+    const struct fcgi_request *p;
+    TAILQ_FOREACH(p, &q->c->requests, link) {
+        if (p == q)
+            return false;
+        if (p->id == q->id)
+            return true;
+    }
+    return false;
+}
+
+void fcgi_request_start(struct fcgi_request *q) {
+    if (q->aborted && !body_whole(&q->r.body))
+        fcgi_request_end(q, 0);
+    else if (q->refusal)
+        request_refuse(q, q->refusal);
+    else if (body_short(&q->r.body) && q->r.body.complete)
+        request_refuse(q, REFUSED_BODY_SHORT);
+    else
+        job_submit(q);
+}
+
+void fcgi_request_maybe_start(struct fcgi_request *q) {
+    if (q->state != FCGI_BODY_STATE)
+        return;
+    if (!q->refusal && !request_has_enough(&q->r, q->c->conn.lane->config.stream_body))
+        return;
+    fcgi_request_set_state(q, FCGI_HELD_STATE);
+    if (!fcgi_request_is_held(q))
+        fcgi_request_start(q);
+}
+
+static void release_held(struct fcgi_conn *c, uint16_t id) {
+    struct fcgi_request *q;
+    TAILQ_FOREACH(q, &c->requests, link) {
+        if (q->id == id) {
+            if (q->state == FCGI_HELD_STATE)
+                fcgi_request_start(q);
+            return;
+        }
+    }
+}
+
+/* Jobs. */
+
+static void job_run(struct sched_job *job, struct sched_thread *thread) {
+    struct fcgi_request *q = request_of_job(job);
+    const struct lane_config *config = &q->c->conn.lane->config;
+    q->r.thread = thread;
+    config->run(&q->r, config->user);
+}
+
+/* The end of the connection is the only sign of a cut answer that proxies understand; but other requests on the same
+ * connection must not pay for it, so there it is an END_REQUEST with an application status. */
+static void request_break_off(struct fcgi_request *q) {
+    struct conn *c = &q->c->conn;
+    if (q->c->nrequests > 1) {
+        fcgi_request_end(q, 1);
+        return;
+    }
+    conn_ref(c);
+    /* nginx takes the bare end of a connection that is not kept, or whose answers it does not buffer, for the end of the
+     * answer, and lets the client wait for what a Content-Length announced. A record of version 0 makes it end the
+     * client's connection as well; to the others it is the same as the bare end. */
+    static const char not_a_record[8];
+    if (buf_append(&q->r.out, not_a_record, sizeof not_a_record)) {
+        sched_pause(c->lane->sched);
+        log_error("out of memory");
+    }
+    if (buf_len(&q->r.out))
+        conn_output(c, buf_head(&q->r.out), buf_len(&q->r.out));
+    q->c->unread |= !q->stdin_read;
+    conn_finish(c, CONN_BROKEN_OFF, q->c->unread ? CONN_END_DRAIN : CONN_END_PART);
+    fcgi_request_release(q);
+    conn_unref(c);
+}
+
+static void request_settle(struct fcgi_request *q) {
+    q->r.thread = NULL;
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    if (q->aborted)
+        fcgi_request_end(q, 0);
+    else if (q->r.broken_off || !q->r.head_stored)
+        request_break_off(q);
+    else
+        request_answered(q);
+}
+
+/* Answers on a multiplexed connection that are ready together leave together. */
+static void job_settle(struct sched_job *job) {
+    struct fcgi_request *q = request_of_job(job);
+    struct conn *c = &q->c->conn;
+    bool more = sched_settles_more(c->lane->sched, job);
+    if (!more && !c->corked) {
+        request_settle(q);
+        return;
+    }
+    conn_ref(c);
+    if (more)
+        conn_cork(c);
+    request_settle(q);
+    if (!more)
+        conn_uncork(c);
+    conn_unref(c);
+}
+
+static void job_expired(struct sched_job *job) {
+    request_refuse(request_of_job(job), REFUSED_QUEUE_LATE);
+}
+
+static const struct sched_job_ops fcgi_job_ops = {.run = job_run, .settle = job_settle, .expired = job_expired};
+
+/* Bodies that cannot be kept. */
+
+void fcgi_request_hold(struct fcgi_request *q) {
+    struct fcgi_conn *c = q->c;
+    if (q->held)
+        return;
+    q->held = true;
+    body_is_held(&q->r.body, &q->held_taken);
+    c->nheld++;
+    conn_pause(&c->conn);
+    refusal_log_held(&c->conn, q->id, &q->r);
+}
+
+/* The time in which nothing was read from the connection is not one in which nothing came. */
+void fcgi_request_let_go(struct fcgi_request *q) {
+    struct fcgi_conn *c = q->c;
+    struct fcgi_request *p;
+    q->held = false;
+    if (--c->nheld || c->conn.state == CONN_CLOSED)
+        return;
+    TAILQ_FOREACH(p, &c->requests, link) {
+        p->stdin_at = lane_now(c->conn.lane);
+        if (p->state == FCGI_PARAMS_STATE)
+            lane_wait_again(c->conn.lane, p->waits, &p->wait);
+    }
+    conn_touch(&c->conn);
+    conn_resume(&c->conn);
+}
+
+static void body_room(struct body *body) {
+    struct fcgi_request *q = (struct fcgi_request *)(void *)((char *)body - offsetof(struct fcgi_request, r.body));
+    conn_note_room(&q->c->conn);
+}
+
+void fcgi_request_body_failed(struct fcgi_request *q) {
+    struct conn *c = &q->c->conn;
+    if (q->state == FCGI_JOB_STATE && !sched_cancel(c->lane->sched, &q->r.job)) {
+        refusal_log(c, q->refusal, q->id, &q->r, true);
+        return;
+    }
+    if (q->state == FCGI_JOB_STATE)
+        fcgi_request_set_state(q, FCGI_BODY_STATE);
+    fcgi_request_maybe_start(q);
+}
+
+void fcgi_request_gone(struct fcgi_request *q) {
+    atomic_store(&q->r.gone, true);
+    conn_wake(&q->c->conn);
+    fcgi_request_unhold(q);
+    body_cut(&q->r.body, ECONNRESET);
+}
+
+/* Whether it is to be dropped. One that waits for a thread is taken off the queue then. */
+static bool request_drops(struct fcgi_request *q) {
+    struct conn *c = &q->c->conn;
+    bool whole = body_whole(&q->r.body);
+    switch (q->state) {
+    case FCGI_PARAMS_STATE:
+    case FCGI_BODY_STATE:
+        return true;
+    case FCGI_HELD_STATE:
+        return abandon_drops(c) || !(whole || q->refusal || q->aborted);
+    case FCGI_JOB_STATE:
+        return (abandon_drops(c) || !whole) && sched_cancel(c->lane->sched, &q->r.job);
+    case FCGI_STDIN_STATE:
+        return c->lost; /* it was answered */
+    case FCGI_ENDED_STATE:
+        break;
+    }
+    return false;
+}
+
+void fcgi_conn_cut(struct fcgi_conn *c) {
+    struct fcgi_request *q;
+    /* Ending one request may start or end others: look from the beginning again. */
+    do {
+        TAILQ_FOREACH(q, &c->requests, link) {
+            if (request_drops(q))
+                break;
+        }
+        if (q && q->state == FCGI_STDIN_STATE)
+            fcgi_request_end(q, 0);
+        else if (q) {
+            bool whole = q->state >= FCGI_HELD_STATE && body_whole(&q->r.body);
+            request_drop(q, whole ? DROPPED_WAITING : DROPPED_CUT);
+        }
+    } while (q);
+}

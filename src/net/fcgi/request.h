@@ -1,0 +1,75 @@
+/* A FastCGI request, from BEGIN_REQUEST to END_REQUEST: its states, its start, its answers. Owner only.
+ *
+ * Whatever ends a request may end its connection with it, when that is not to be kept: hold a reference (conn_ref) to
+ * look at the connection afterwards.
+ */
+#ifndef WSGI_FCGI_NET_FCGI_REQUEST_H
+#define WSGI_FCGI_NET_FCGI_REQUEST_H
+
+#include "net/fcgi/conn.h"
+
+/* New request, in FCGI_PARAMS_STATE. Returns NULL when there is no memory. */
+struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_event *begin);
+
+/* The only way to change its state. */
+void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state);
+
+/* The request that records with this id belong to: of several, the one that is still being received. NULL: none. */
+struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id);
+
+/* Whether an earlier request with the same id is not answered yet. */
+bool fcgi_request_is_held(const struct fcgi_request *q);
+
+/* Starts it, when it has what it needs (request_has_enough). */
+void fcgi_request_maybe_start(struct fcgi_request *q);
+
+/* Answers it, or submits it to the scheduler. */
+void fcgi_request_start(struct fcgi_request *q);
+
+/* FCGI_STDIN_STATE: something of STDIN came, or the peer has taken all that waited for it; it has time to send more. */
+void fcgi_request_stdin_goes_on(struct fcgi_request *q);
+
+/* FCGI_STDIN_STATE: the rest of STDIN is not waited for any longer, and what comes of it is that of an id that is not
+ * active. Ends the request, and the connection a moment later or after the others. */
+void fcgi_request_stdin_given_up(struct fcgi_request *q);
+
+/* Sends what is stored of the answer and END_REQUEST behind it, and ends the request. */
+void fcgi_request_end(struct fcgi_request *q, uint32_t app_status);
+
+/* What comes of its body is held in memory, since it cannot be kept, until the application reads: nothing more is read
+ * from the connection, until that is over for all of its requests. */
+void fcgi_request_hold(struct fcgi_request *q);
+void fcgi_request_let_go(struct fcgi_request *q);
+static inline void fcgi_request_unhold(struct fcgi_request *q) {
+    if (q->held)
+        fcgi_request_let_go(q);
+}
+
+/* Nothing more of the body can be taken (q->refusal says why): it is answered, unless the application runs and reads an
+ * error. */
+void fcgi_request_body_failed(struct fcgi_request *q);
+
+/* The application, when it runs or is going to, learns that nobody waits for its answer any more. A body that came whole
+ * is still there for it; of another it reads what came, and then an error. */
+void fcgi_request_gone(struct fcgi_request *q);
+
+/* The peer sends nothing more, or cannot be answered any more: drops the requests of which not everything came, and those
+ * that wait, when what waits is to be dropped (abandon_drops). */
+void fcgi_conn_cut(struct fcgi_conn *c);
+
+/* Ends it without a word. */
+void fcgi_request_release(struct fcgi_request *q);
+
+/* Frees the memory of a pooled request. */
+void fcgi_request_free(struct fcgi_request *q);
+
+/* Ends the connection when its last request was answered and it is not to be kept. */
+void fcgi_conn_after_request(struct fcgi_conn *c);
+
+/* Calls conn_set_rest. */
+void fcgi_conn_tell_rest(struct fcgi_conn *c);
+
+/* The connection has something to do again, or is gone. */
+void fcgi_conn_ending_over(struct fcgi_conn *c);
+
+#endif

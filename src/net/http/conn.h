@@ -1,0 +1,82 @@
+/* The HTTP/1.1 front end: bytes to requests, answers to bytes (RFC 9112).
+ *
+ * A connection has one request in work at a time. What a client sends behind it (pipelining) is kept until it is
+ * answered, up to a bound, and then left in the socket.
+ */
+#ifndef WSGI_FCGI_NET_HTTP_CONN_H
+#define WSGI_FCGI_NET_HTTP_CONN_H
+
+#include "net/conn.h"
+#include "net/frontend.h"
+#include "net/http/peer.h"
+#include "net/refusal.h"
+#include "proto/http_head.h"
+#include "proto/http_lines.h"
+#include "request/request.h"
+
+#include <stdatomic.h>
+
+enum http_state {
+    HTTP_PROXY_STATE, /* a PROXY header is to come first */
+    HTTP_IDLE_STATE,  /* nothing of a request has come */
+    HTTP_HEAD_STATE,  /* a header section comes */
+    HTTP_BODY_STATE,  /* a body comes, not enough of it to start */
+    HTTP_JOB_STATE,   /* submitted: waits for a thread or runs; the body may still come */
+    HTTP_DRAIN_STATE, /* answered; what is left of a small body is read for nothing */
+    HTTP_ENDED_STATE  /* being answered, by the function that set this state; or the connection ends */
+};
+
+/* How the client finds the end of an answer (RFC 9112, 6.3). */
+enum http_framing {
+    HTTP_NO_BODY,
+    HTTP_LENGTH,
+    HTTP_CHUNKED,
+    HTTP_UNTIL_CLOSE /* HTTP/1.0 */
+};
+
+struct http_request {
+    struct request r;
+    struct http_conn *c;
+    struct http_body wire; /* the body as it comes */
+    bool head_only;        /* HEAD */
+    unsigned minor;
+    bool input_bad;       /* the rest of the connection's input cannot be understood, or is not to be read */
+    enum refusal refusal; /* decided before it starts */
+    uint64_t dropped;     /* HTTP_DRAIN_STATE: bytes of the body */
+
+    ev_tstamp began_at;    /* when its header was complete, or could not be taken */
+    uint64_t came;         /* bytes of the body */
+    uint64_t came_before;  /* the window of http/pace.h began */
+    struct lane_wait pace; /* for the end of that window */
+    bool paced;            /* there is one */
+    bool pace_excused;     /* in which the peer waited for "100 Continue" */
+
+    bool held;           /* the body is: the connection is paused until the application reads */
+    uint64_t held_taken; /* bytes that it had read at the last look at that */
+
+    atomic_bool keep;          /* the connection may go on after this request */
+    atomic_bool owes_continue; /* the client waits for "100 Continue" before it sends the body */
+    enum http_framing framing; /* of the answer, once r.head_stored */
+    bool kept;                 /* what the answer said about the connection */
+    LIST_ENTRY(http_request) free;
+};
+
+struct http_conn {
+    struct conn conn;
+    enum http_state state;
+    struct http_request *q; /* in work, or NULL */
+    struct buf in;          /* bytes that were received and not dealt with */
+    struct http_lines lines;
+    size_t scanned;        /* bytes of a header section that `lines` has seen */
+    bool skipped_line;     /* the empty line that may come before a request did */
+    struct lane_wait wait; /* for the end of a header section */
+    bool waiting;
+    unsigned nbegun; /* requests so far */
+    bool closing;    /* the server stops: ends after the request in work */
+    struct http_peer peer;
+    LIST_ENTRY(http_conn) free;
+};
+
+extern const struct frontend http_protocol;
+
+#endif

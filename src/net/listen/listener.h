@@ -1,0 +1,87 @@
+/* Listening sockets: made, taken over from a parent process, and removed. Knows nothing of the event loop.
+ *
+ * Threads: start-up and shut-down only, by one thread; listener_unlink_all may be called by any meanwhile, and from a signal
+ * handler.
+ */
+#ifndef WSGI_FCGI_NET_LISTEN_LISTENER_H
+#define WSGI_FCGI_NET_LISTEN_LISTENER_H
+
+#include "net/listen/address.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* What the peers of a socket speak. */
+enum listener_protocol { LISTENER_FASTCGI, LISTENER_HTTP };
+
+struct listener {
+    int fd;         /* non-blocking, close-on-exec; -1 once closed */
+    bool is_unix;   /* AF_UNIX, abstract ones too: TCP options do not apply */
+    bool inherited; /* handed over by a parent process (fd:N, descriptor 0)... */
+    int given;      /* ...under this number */
+    enum listener_protocol protocol;
+    char *path; /* absolute path of the socket file this listener made and has to remove, or NULL */
+    dev_t dev;  /* the file made at `path`: a file there that is another one is not removed */
+    ino_t ino;
+    /* Who made it, if not a parent: a child of the application neither removes the file nor ends it. */
+    _Atomic pid_t pid;
+    char text[ADDRESS_TEXT_SIZE]; /* for log lines; with the real port where 0 was asked for */
+};
+
+/* A growing array; start with {0}. Pointers to its items are those of what it was until the next listener_open*, and the
+ * memory stays until listener_close_all. */
+struct listener_set {
+    struct listener *_Atomic items; /* at least `count`, when that is read first */
+    atomic_size_t count;
+};
+
+struct listener_settings {
+    unsigned mode;     /* permission bits of a socket file */
+    const char *owner; /* user name or number, or NULL: as the process makes it */
+    const char *group; /* group name or number, or NULL */
+    unsigned backlog;
+    enum listener_protocol protocol;
+};
+
+/* Makes (or, for fd:N, takes over) the listening sockets of one address and appends them to *set. A Unix socket accepts
+ * connections only when its file has its final mode and owner; a stale socket file is replaced, a
+ * live one and anything that is no socket is left alone and refused.
+ * A relative path means the current directory of this call.
+ * Returns 0; or, after one log_error line that says what to do, a sysexits status, with *set unchanged:
+ *   EX_USAGE        not an address, or one on which the set listens already
+ *   EX_NOHOST       unknown host name
+ *   EX_NOUSER       no such user or group      EX_NOPERM       a permission is missing
+ *   EX_UNAVAILABLE  in use by another process, or not an address of this machine
+ *   EX_CANTCREAT    something else is at the path, or its directory does not exist
+ *   EX_CONFIG       fd:N is not a listening stream socket
+ *   EX_OSERR        anything else */
+int listener_open(struct listener_set *set, const char *address, const struct listener_settings *settings);
+
+/* Takes over descriptor 0 the way FastCGI hands a socket to a responder (FastCGI 1.0, 2.2). The socket is moved to
+ * another descriptor and /dev/null put in its place, so that nothing of the application reads from it.
+ * Returns and logs as listener_open does. */
+int listener_open_stdin(struct listener_set *set);
+
+/* Tells whether descriptor 0 is a listening stream socket. */
+bool listener_stdin_is_socket(void);
+
+/* As listener_close, but keeps the memory that a signal handler in listener_unlink_all may be reading. Any thread. */
+void listener_stop(struct listener *l);
+
+/* Closes one listener, and removes the socket file when it is still the one that was made. May be called again. */
+void listener_close(struct listener *l);
+
+/* Closes all of them and frees the array. */
+void listener_close_all(struct listener_set *set);
+
+/* Only removes the socket files, by the same rule; while listener_open* runs, those of the listeners that are in the set by
+ * then. Async-signal-safe. */
+void listener_unlink_all(const struct listener_set *set);
+
+/* Logs one warning when the usual users of web servers that this machine has may all not connect to the socket file
+ * of `l`, and says which option or directory to change. Does nothing for other listeners. */
+void listener_warn_web_user(const struct listener *l);
+
+#endif

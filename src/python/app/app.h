@@ -1,0 +1,36 @@
+/* Finding the WSGI application that the command line names.
+ *
+ * Threads: the main thread, GIL held, no exception pending; none is pending on return.
+ */
+#ifndef WSGI_FCGI_PYTHON_APP_APP_H
+#define WSGI_FCGI_PYTHON_APP_APP_H
+
+#include <Python.h>
+#include <stddef.h>
+
+/* Imports the module and finds the application. `spec` is one of
+ *   pkg.mod:obj.attr                that attribute;
+ *   pkg.mod                         its `application`, or else its `app`;
+ *   pkg.mod:create_app()            what this factory returns,
+ *   pkg.mod:make('x', debug=True)   and this one, with arguments that are literals of Python.
+ * The path of a file can stand in the place of the module when it has a slash, or ends in .py or .wsgi and no such module
+ * exists. A relative one is looked for in the current directory, as modules are, and then in `start`, the one in which
+ * the server was started (NULL: not known). The directory of the file is put in front of sys.path, and its name is that
+ * of the module where import finds the file by it, packages included.
+ * Returns a new reference to something that can be called with two arguments. Otherwise NULL, after printing what is
+ * wrong, the traceback where there is one, and what to do; *status is then
+ *   EX_USAGE     the spec cannot be read;
+ *   EX_NOINPUT   there is no such module or file, or it is no text; EX_NOPERM: it cannot be read;
+ *   EX_CONFIG    the module has no such attribute, it is no WSGI application (not callable, ASGI, a factory), or the
+ *                factory does not take these arguments;
+ *   EX_SOFTWARE  importing the module or calling the factory raised an exception, SystemExit included;
+ *   128 + N      signal N has interrupted it (python/interrupt.h), whatever the application made of that; 130 also when the
+ *                application has raised a KeyboardInterrupt by itself.
+ * No signal interrupts any more on return. */
+PyObject *app_load(const char *spec, const char *start, int *status);
+
+/* Describes the application for people: its type, qualified name, file and line where they are known, such as
+ * "function hello.app (/srv/hello.py:12)". Without what cannot be printed, always terminated. */
+void app_describe(PyObject *app, char *out, size_t size);
+
+#endif

@@ -1,0 +1,90 @@
+/* The Python objects that belong to one request, and the C state of one WSGI call.
+ *
+ * The call object is what the application gets as start_response; wsgi.input, write and wsgi_fcgi.client_connected hold
+ * a reference to it. When the request ends its `r` becomes NULL: objects that an application keeps beyond the request
+ * stay valid, do nothing, and never touch the next request.
+ *
+ * All functions: GIL held. "New reference" and errors (NULL or -1 with an exception set) as usual in the C API.
+ */
+#ifndef WSGI_FCGI_PYTHON_WSGI_CALL_H
+#define WSGI_FCGI_PYTHON_WSGI_CALL_H
+
+#include <Python.h>
+
+#include "request/request.h"
+
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct wsgi_call {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    struct request *r;
+    unsigned users;  /* threads that use `r` without the GIL right now */
+    sem_t *last;     /* where the last of them says that it has left, once `r` is NULL */
+    bool sending;    /* a thread is inside call_send */
+    bool called;     /* start_response was called, whether that went well or not */
+    bool started;    /* its last call went well: there is a head to send */
+    bool ended;      /* the answer is complete, or was given up: nothing can be added to it */
+    bool head_only;  /* the request is a HEAD */
+    bool no_body;    /* HEAD, or a status without content: nothing of the body is sent */
+    bool beyond;     /* the body is longer than length */
+    bool length_set; /* the application gave a Content-Length */
+    uint64_t length; /* it, if length_set */
+    uint64_t sent;   /* bytes of the body given to the front end (or left out, for no_body) */
+};
+
+/* Makes the types. Call once, before anything else of this header. */
+int call_init(void);
+
+/* New call object for a request. */
+struct wsgi_call *call_new(struct request *r);
+
+/* Ends it: objects that refer to it become inert. Waits for threads of the application that are still inside one. */
+void call_end(struct wsgi_call *call);
+
+/* The scheduler's thread that this one is; NULL on a thread of the application. Set before its first call. */
+extern _Thread_local struct sched_thread *call_thread;
+
+/* Between these two the GIL is released and call->r stays valid. */
+PyThreadState *call_enter(struct wsgi_call *call);
+void call_leave(struct wsgi_call *call, PyThreadState *state);
+
+/* Adds "Content-Length: length" when the application gave none and the answer may have one. -1 also while another
+ * thread is sending. */
+int call_set_length(struct wsgi_call *call, uint64_t length);
+
+/* Whether a piece of the body may be sent now; otherwise an exception is set. */
+bool call_may_send(struct wsgi_call *call);
+
+enum call_sent {
+    CALL_SENT,
+    CALL_FULL,  /* nothing more is to be sent: as many bytes as Content-Length says are out, what came beyond was left
+                   out; or the answer has no body */
+    CALL_GONE,  /* the peer is gone; no exception is set */
+    CALL_FAILED /* an exception is set */
+};
+
+/* Sends a piece of the body now, the head before it when it is still to be sent (PEP 3333, "Buffering and Streaming").
+ * An empty piece does nothing. */
+enum call_sent call_send(struct wsgi_call *call, const char *data, size_t len);
+
+/* The same, but only stores it: for an answer that is known in whole. */
+enum call_sent call_put(struct wsgi_call *call, const char *data, size_t len);
+
+/* New wsgi_fcgi.client_connected: a callable without arguments, True while the peer waits for the answer. */
+PyObject *call_new_connected(struct wsgi_call *call);
+
+/* New write() callable. */
+PyObject *call_new_write(struct wsgi_call *call);
+
+/* start_response (start_response.c); the vectorcall of the call object. Call the first once. */
+void start_response_init(void);
+PyObject *start_response(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+
+/* wsgi.input (input.c). */
+int input_init(void);
+PyObject *input_new(struct wsgi_call *call);
+
+#endif

@@ -1,0 +1,36 @@
+/* The WSGI call: one request to the application and back (PEP 3333). */
+#ifndef WSGI_FCGI_PYTHON_WSGI_WSGI_H
+#define WSGI_FCGI_PYTHON_WSGI_WSGI_H
+
+#include <stdbool.h>
+
+struct request;
+struct sched_thread;
+
+/* Loads the application named by `spec`, relative paths also from `start` (see python/app/app.h), and prepares what its calls share. `multithread` becomes
+ * wsgi.multithread; `errors` says where wsgi.errors goes (a set of the constants below). Main thread, GIL held. Returns
+ * 0, or a sysexits status after printing what is wrong. */
+enum { WSGI_ERRORS_LOG = 1, WSGI_ERRORS_PEER = 2 };
+int wsgi_init(const char *spec, const char *start, bool multithread, unsigned errors);
+
+/* Describes the loaded application for people, in `out` of `size` bytes. GIL held. */
+void wsgi_describe(char *out, unsigned long size);
+
+/* Calls the application: struct lane_config.run. A scheduler's thread, without the GIL, or with it from its last call
+ * (wsgi_thread_pause); it attaches itself to the interpreter the first time. */
+void wsgi_run(struct request *r, void *user);
+
+/* Names the request that the calling thread runs, such as "GET /path". Returns `out`, or NULL when it runs none. Without or
+ * with the GIL, and within handlers of signals. */
+char *wsgi_running(char *out, unsigned long size);
+
+/* Releases the GIL, which wsgi_run may leave taken for the next call: struct lane_config.thread_pause. */
+void wsgi_thread_pause(struct sched_thread *thread, void *user);
+
+/* Detaches a thread of the scheduler from the interpreter: struct lane_config.thread_stop. Without the GIL. */
+void wsgi_thread_stop(struct sched_thread *thread, void *user);
+
+/* Frees what wsgi_init made. Main thread, GIL held, after all scheduler threads have ended. */
+void wsgi_fini(void);
+
+#endif

@@ -1,0 +1,130 @@
+#include "config.h"
+
+#include "python/names.h"
+
+#include "unit/unit.h"
+
+#include <stdio.h>
+
+enum { STRANGERS = 100000, BETWEEN = 100 };
+
+static const struct slice host = {"HTTP_HOST", 9};
+
+static void setup(void) {
+    Py_InitializeEx(0);
+    names_init();
+}
+
+/* A name that nobody else has. New reference. */
+static struct name *stranger(void) {
+    static unsigned number;
+    char text[32];
+    int n = snprintf(text, sizeof text, "HTTP_X_STRANGER_%u", number++);
+    struct name *name = names_get((struct slice){text, (size_t)n});
+    REQUIRE(name && name->length == (uint32_t)n && !memcmp(name->text, text, (size_t)n));
+    return name;
+}
+
+static void strangers(unsigned count) {
+    while (count--) {
+        struct name *name = stranger();
+        PyObject *value = names_value(name, (struct slice){"value", 5});
+        REQUIRE(value);
+        Py_DECREF(value);
+        names_put(name);
+    }
+}
+
+static Py_ssize_t blocks(void) {
+    PyObject *count = PyObject_CallMethod(PyImport_AddModule("sys"), "getallocatedblocks", NULL);
+    Py_ssize_t n = count ? PyLong_AsSsize_t(count) : -1;
+    Py_XDECREF(count);
+    return n;
+}
+
+/* However many names come, so many are kept. */
+START_TEST(test_bounded)
+{
+    strangers(10 * NAMES_MAX);
+    Py_ssize_t before = blocks();
+    strangers(STRANGERS);
+    ck_assert_int_lt(blocks() - before, NAMES_MAX);
+}
+END_TEST
+
+/* A name that is used stays, whatever comes in between. */
+START_TEST(test_used_name_stays)
+{
+    struct name *name = names_get(host);
+    names_put(name);
+    for (unsigned i = 0; i < STRANGERS / BETWEEN; i++) {
+        strangers(BETWEEN);
+        struct name *again = names_get(host);
+        REQUIRE(again == name);
+        names_put(again);
+    }
+}
+END_TEST
+
+/* What nobody asks for any more gives way to what is used, but not from who holds it. */
+START_TEST(test_unused_name_goes)
+{
+    struct name *name = names_get(host);
+    for (unsigned i = 0; i < 10 * NAMES_MAX; i++) {
+        struct name *used = stranger();
+        for (unsigned times = 0; times < BETWEEN; times++)
+            names_put(names_get((struct slice){used->text, used->length}));
+        names_put(used);
+    }
+    struct name *again = names_get(host);
+    ck_assert_ptr_ne(again, name);
+    ck_assert_uint_eq(name->refs, 1);
+    ck_assert(!memcmp(name->text, host.p, host.n));
+    names_put(again);
+    names_put(name);
+}
+END_TEST
+
+/* Strangers come once; the interpreter's own table is not filled with them. */
+START_TEST(test_interned_when_it_comes_again)
+{
+    struct name *name = stranger();
+    char text[32];
+    snprintf(text, sizeof text, "%s", name->text);
+    ck_assert(!PyUnicode_CHECK_INTERNED(name->key));
+    ck_assert_ptr_eq(names_get((struct slice){text, strlen(text)}), name);
+    ck_assert(PyUnicode_CHECK_INTERNED(name->key));
+    ck_assert_ptr_eq(name->text, PyUnicode_1BYTE_DATA(name->key));
+    names_put(name);
+    names_put(name);
+}
+END_TEST
+
+/* One that is too long for the table, and one without a byte. */
+START_TEST(test_lengths)
+{
+    char text[NAMES_LENGTH_MAX + 1];
+    memset(text, 'X', sizeof text);
+    struct slice fits = {text, NAMES_LENGTH_MAX}, beyond = {text, sizeof text};
+    struct name *names[] = {names_get(fits), names_get(fits), names_get(beyond), names_get(beyond),
+                            names_get((struct slice){"", 0})};
+    ck_assert_ptr_eq(names[0], names[1]);
+    ck_assert_ptr_ne(names[2], names[3]);
+    ck_assert_int_eq(names[4]->class, CGI_DROP);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        names_put(names[i]);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("names");
+    TCase *c = tcase_create("names");
+    tcase_add_checked_fixture(c, setup, NULL);
+    suite_add_tcase(suite, c);
+    tcase_add_test(c, test_bounded);
+    tcase_add_test(c, test_used_name_stays);
+    tcase_add_test(c, test_unused_name_goes);
+    tcase_add_test(c, test_interned_when_it_comes_again);
+    tcase_add_test(c, test_lengths);
+    return unit_run(suite);
+}

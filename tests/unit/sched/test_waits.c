@@ -1,0 +1,352 @@
+#include "config.h"
+
+#include "sched/sched.h"
+
+#include "unit/no_threads.h"
+#include "sched_rig.h"
+
+/* Jobs that wait for their peers are none of `threads`. */
+
+enum { MANY = 8 };
+
+/* Waits for its peer, which is `go`, and then is at work until `stop`. */
+static void peer_body(struct task *task) {
+    task->gave = sched_will_block(task->thread);
+    sched_wait_begins(task->thread);
+    sem_post(&task->started);
+    sem_wait(&task->go);
+    sched_wait_ends(task->thread);
+    while (!atomic_load(&task->stop))
+        sched_yield();
+}
+
+static void begin(struct task *task, void (*body)(struct task *task)) {
+    task_init(task, 1, body);
+    submit(task);
+    sem_wait(&task->started);
+}
+
+static void let_go(struct task *task) {
+    atomic_store(&task->stop, true);
+    sem_post(&task->go);
+}
+
+static void end(struct task *task) {
+    let_go(task);
+    sem_wait(&task->settled);
+}
+
+static void begin_all(struct task *tasks, int count) {
+    for (int i = 0; i < count; i++)
+        begin(&tasks[i], peer_body);
+}
+
+static void end_all(struct task *tasks, int count) {
+    for (int i = 0; i < count; i++)
+        end(&tasks[i]);
+}
+
+START_TEST(test_others_run)
+{
+    struct task waiting[MANY], quick;
+    config.waits_max = MANY;
+    config.queue_limit = 1;
+    start(2);
+    begin_all(waiting, MANY);
+    ping();
+    ck_assert_uint_eq(get_stats().waits, MANY);
+    ck_assert_uint_eq(get_stats().busy, 0);
+    ck_assert_uint_eq(get_stats().threads, MANY + 1);
+    task_init(&quick, 2, NULL);
+    run_one(&quick);
+    end_all(waiting, MANY);
+    finish();
+}
+END_TEST
+
+/* Their threads are used again, and no more are made. */
+START_TEST(test_threads_are_used_again)
+{
+    struct task waiting[MANY];
+    config.waits_max = MANY;
+    config.queue_limit = 1;
+    start(2);
+    for (int round = 0; round < 3; round++) {
+        begin_all(waiting, MANY);
+        end_all(waiting, MANY);
+    }
+    ck_assert_uint_le(get_stats().threads, MANY + 1);
+    finish();
+}
+END_TEST
+
+/* Of the threads beyond `threads`, which have no descriptor of their state, too. A busy machine may keep one awake. */
+START_TEST(test_sleepers_are_noticed)
+{
+    struct task waiting[MANY], sleeper;
+    config.waits_max = MANY;
+    config.queue_limit = 1;
+    start_watched(2);
+    begin_all(waiting, MANY);
+    for (unsigned key = 2; key < 50 && !get_stats().taken_asleep; key++) {
+        task_init(&sleeper, key, sleep_body);
+        submit(&sleeper);
+        sem_wait(&sleeper.started);
+        ping();
+        ck_assert_uint_gt(sleeper.thread->index, 2);
+        sem_post(&sleeper.go);
+        sem_wait(&sleeper.settled);
+    }
+    ck_assert_uint_ge(get_stats().taken_asleep, 1);
+    end_all(waiting, MANY);
+    finish();
+}
+END_TEST
+
+/* It lets a job run that found all threads busy, though nothing else happens. */
+START_TEST(test_frees_its_thread)
+{
+    struct task sleeper, waiting, queued;
+    config.waits_max = MANY;
+    config.queue_limit = 1;
+    start(2);
+    begin(&sleeper, give_and_sleep_body);
+    task_init(&waiting, 1, peer_body);
+    task_init(&queued, 2, NULL);
+    submit(&waiting);
+    submit(&queued);
+    sem_wait(&queued.settled);
+    ck_assert_uint_eq(get_stats().busy, 1);
+    sem_post(&sleeper.go);
+    sem_wait(&sleeper.settled);
+    end(&waiting);
+    finish();
+}
+END_TEST
+
+static void work_then_wait_body(struct task *task) {
+    task->gave = sched_will_block(task->thread);
+    sem_post(&task->started);
+    sem_wait(&task->go);
+    peer_body(task);
+}
+
+/* The same when the owner is known to wait in the loop by then. */
+START_TEST(test_wakes_the_loop)
+{
+    struct task tasks[2], queued;
+    config.waits_max = MANY;
+    config.queue_limit = 1;
+    start(2);
+    for (int i = 0; i < 2; i++)
+        begin(&tasks[i], work_then_wait_body);
+    task_init(&queued, 2, NULL);
+    submit(&queued);
+    ping();
+    ck_assert_uint_eq(get_stats().waiting, 1);
+    sem_post(&tasks[0].go);
+    sem_wait(&queued.settled);
+    sem_post(&tasks[1].go);
+    end_all(tasks, 2);
+    finish();
+}
+END_TEST
+
+/* A job that has begun does not wait for others when its peer is there; but no further one is started meanwhile. */
+START_TEST(test_goes_on_at_once)
+{
+    struct task waiting, sleepers[2], queued;
+    config.waits_max = MANY;
+    config.queue_limit = 1;
+    start(2);
+    begin(&waiting, peer_body);
+    for (int i = 0; i < 2; i++)
+        begin(&sleepers[i], give_and_sleep_body);
+    sem_post(&waiting.go);
+    while (get_stats().busy != 3)
+        sched_yield();
+    ck_assert_uint_eq(get_stats().waits, 0);
+    task_init(&queued, 2, NULL);
+    submit(&queued);
+    ping();
+    sem_post(&sleepers[0].go);
+    sem_wait(&sleepers[0].settled);
+    ping();
+    ck_assert_uint_eq(get_stats().busy, 2);
+    ck_assert_uint_eq(get_stats().waiting, 1);
+    end(&waiting);
+    sem_wait(&queued.settled);
+    sem_post(&sleepers[1].go);
+    sem_wait(&sleepers[1].settled);
+    finish();
+}
+END_TEST
+
+/* With one thread one job runs at a time, from its beginning to its end. */
+START_TEST(test_single_thread)
+{
+    struct task waiting, other;
+    config.waits_max = MANY;
+    config.queue_limit = 1;
+    start(1);
+    begin(&waiting, peer_body);
+    ck_assert(waiting.gave);
+    ck_assert_uint_eq(get_stats().busy, 1);
+    task_init(&other, 2, NULL);
+    submit(&other);
+    ping();
+    ck_assert_int_eq(atomic_load(&other.runs), 0);
+    end(&waiting);
+    sem_wait(&other.settled);
+    ck_assert_uint_eq(get_stats().threads, 2);
+    finish();
+}
+END_TEST
+
+/* Those beyond the bound are at work; the log says it once. */
+START_TEST(test_too_many)
+{
+    struct task waiting[5], queued;
+    config.waits_max = 2;
+    config.queue_limit = 1;
+    start(2);
+    log_catch();
+    begin_all(waiting, 4);
+    ping();
+    int lines = log_lines();
+    ck_assert_int_eq(lines, 1);
+    ck_assert_uint_eq(get_stats().waits, 2);
+    ck_assert_uint_eq(get_stats().busy, 2);
+    task_init(&queued, 2, NULL);
+    submit(&queued);
+    ping();
+    ck_assert_int_eq(atomic_load(&queued.runs), 0);
+    end(&waiting[3]); /* which was none of the two */
+    sem_wait(&queued.settled);
+    log_catch();
+    begin(&waiting[4], peer_body);
+    ping();
+    lines = log_lines();
+    ck_assert_int_eq(lines, 0);
+    end_all(waiting, 3);
+    end(&waiting[4]);
+    ck_assert_uint_le(get_stats().threads, 5);
+    finish();
+}
+END_TEST
+
+/* A system that has no more threads: a further job waits, the loop goes on. */
+START_TEST(test_no_thread)
+{
+    struct task waiting[3];
+    config.waits_max = MANY;
+    config.queue_limit = 1;
+    start(2);
+    begin_all(waiting, 2);
+    ping();
+    log_catch();
+    forbid_threads(true);
+    task_init(&waiting[2], 1, peer_body);
+    submit(&waiting[2]);
+    ping();
+    forbid_threads(false);
+    int lines = log_lines();
+    ck_assert_int_eq(lines, 1);
+    ck_assert_int_eq(atomic_load(&waiting[2].runs), 0);
+    end(&waiting[0]);
+    end(&waiting[2]);
+    ck_assert(waiting[2].gave);
+    end(&waiting[1]);
+    finish();
+}
+END_TEST
+
+static void *foreign_main(void *arg) {
+    struct task *task = arg;
+    sched_wait_begins(task->thread);
+    task->left = (int)get_stats().waits;
+    sched_wait_ends(task->thread);
+    return NULL;
+}
+
+static void foreign_body(struct task *task) {
+    pthread_t id;
+    task->gave = sched_will_block(task->thread);
+    REQUIRE(!pthread_create(&id, NULL, foreign_main, task));
+    pthread_join(id, NULL);
+}
+
+/* What a thread of the application waits for says nothing of the job. */
+START_TEST(test_not_the_thread_of_the_job)
+{
+    struct task task;
+    config.waits_max = MANY;
+    config.queue_limit = 1;
+    start(2);
+    task_init(&task, 1, foreign_body);
+    run_one(&task);
+    ck_assert(task.gave);
+    ck_assert_int_eq(task.left, 0);
+    finish();
+}
+END_TEST
+
+static void baton_body(struct task *task) {
+    sched_wait_begins(NULL);
+    sched_wait_begins(task->thread);
+    task->left = (int)get_stats().waits;
+    sched_wait_ends(task->thread);
+    sched_wait_ends(NULL);
+}
+
+START_TEST(test_with_the_baton)
+{
+    struct task task;
+    config.waits_max = MANY;
+    config.queue_limit = 1;
+    start(2);
+    task_init(&task, 1, baton_body);
+    run_one(&task);
+    ck_assert_int_eq(task.left, 0);
+    ck_assert_uint_eq(get_stats().busy, 0);
+    finish();
+}
+END_TEST
+
+/* They end like jobs that are at work. */
+START_TEST(test_quit)
+{
+    struct task waiting[2];
+    config.waits_max = MANY;
+    config.queue_limit = 1;
+    start_watched(2);
+    begin_all(waiting, 2);
+    on_owner(quit_cb, NULL);
+    while (sched_join(sched, clock_ns()) > 2) /* the owner ends */
+        sched_yield();
+    ck_assert_uint_eq(sched_join(sched, clock_ns()), 2);
+    for (int i = 0; i < 2; i++)
+        let_go(&waiting[i]);
+    join();
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("sched_waits");
+    TCase *c = tcase_create("sched_waits");
+    suite_add_tcase(suite, c);
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, test_others_run);
+    tcase_add_test(c, test_threads_are_used_again);
+    tcase_add_test(c, test_sleepers_are_noticed);
+    tcase_add_test(c, test_frees_its_thread);
+    tcase_add_test(c, test_wakes_the_loop);
+    tcase_add_test(c, test_goes_on_at_once);
+    tcase_add_test(c, test_single_thread);
+    tcase_add_test(c, test_too_many);
+    tcase_add_test(c, test_no_thread);
+    tcase_add_test(c, test_not_the_thread_of_the_job);
+    tcase_add_test(c, test_with_the_baton);
+    tcase_add_test(c, test_quit);
+    return unit_run(suite);
+}
