@@ -1,6 +1,6 @@
 """Reads the tables that say which tests are there for what: sections with two columns, the point and its tests.
 
-A test is named MODULE::TEST, of this folder, tests/proxies or tests/unit.
+A test is named MODULE::TEST, of this folder, its subfolders or tests/proxies, and FOLDER/PROGRAM::TEST, of tests/unit.
 """
 import ast
 import glob
@@ -13,14 +13,16 @@ HEADINGS = re.compile(r"\| \w+ \| tests \||\|---\|---\|")
 
 def existing_tests():
     found = set()
-    for path in glob.glob(os.path.join(HERE, "test_*.py")) + glob.glob(os.path.join(HERE, "../proxies/test_*.py")):
+    for path in (glob.glob(os.path.join(HERE, "**/test_*.py"), recursive=True)
+                 + glob.glob(os.path.join(HERE, "../proxies/test_*.py"))):
         with open(path) as file:
             tree = ast.parse(file.read(), path)
         found |= {"%s::%s" % (os.path.basename(path)[:-len(".py")], node.name) for node in tree.body
                   if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
-    for path in glob.glob(os.path.join(HERE, "../unit/test_*.c")):
+    for path in glob.glob(os.path.join(HERE, "../unit/**/test_*.c"), recursive=True):
+        program = os.path.relpath(path, os.path.join(HERE, "../unit"))[:-len(".c")]
         with open(path) as file:
-            found |= {"%s::%s" % (os.path.basename(path)[:-len(".c")], name)
+            found |= {"%s::%s" % (program, name)
                       for name in re.findall(r"^START_TEST\((\w+)\)", file.read(), re.M)}
     return found
 
