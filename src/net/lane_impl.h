@@ -6,7 +6,7 @@
 #include "base/log_table.h"
 #include "net/abandon.h"
 #include "net/conn.h"
-#include "net/frontend.h"
+#include "net/protocol.h"
 #include "net/lane.h"
 #include "net/refusal.h"
 

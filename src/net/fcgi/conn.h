@@ -8,7 +8,7 @@
 #define WSGI_FCGI_NET_FCGI_CONN_H
 
 #include "net/conn.h"
-#include "net/frontend.h"
+#include "net/protocol.h"
 #include "net/refusal.h"
 #include "proto/fcgi_decode.h"
 #include "proto/fcgi_values.h"

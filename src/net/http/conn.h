@@ -7,7 +7,7 @@
 #define WSGI_FCGI_NET_HTTP_CONN_H
 
 #include "net/conn.h"
-#include "net/frontend.h"
+#include "net/protocol.h"
 #include "net/http/peer.h"
 #include "net/refusal.h"
 #include "proto/http_head.h"

@@ -5,8 +5,8 @@
  *
  * Threads: owner only.
  */
-#ifndef WSGI_FCGI_NET_FRONTEND_H
-#define WSGI_FCGI_NET_FRONTEND_H
+#ifndef WSGI_FCGI_NET_PROTOCOL_H
+#define WSGI_FCGI_NET_PROTOCOL_H
 
 #include "net/listen/listener.h"
 #include "net/wait.h"
