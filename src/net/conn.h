@@ -70,7 +70,7 @@ enum conn_reason { CONN_REASONS(CONN_REASON_NAME) CONN_REASON_COUNT };
 
 typedef void conn_visit(const struct conn *c, unsigned id, const struct request *r, void *arg);
 
-/* What a front end does for a connection. */
+/* What a connection asks of its protocol. */
 struct conn_ops {
     /* Bytes came. Returns false when the connection was closed meanwhile. */
     bool (*input)(struct conn *c, const uint8_t *data, size_t len);

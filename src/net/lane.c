@@ -42,7 +42,7 @@ static const ev_tstamp STOP_HEAD = 1;     /* after the beginning of the stop: or
 static const ev_tstamp STOP_SILENCE =
     0.5; /* or the end of its side, when it sends nothing more; of a connection that ends */
 
-static const struct frontend *const frontends[] = {
+static const struct protocol *const protocols[] = {
     [LISTENER_FASTCGI] = &fcgi_protocol,
 #if WSGI_FCGI_HTTP
     [LISTENER_HTTP] = &http_protocol,
@@ -232,7 +232,7 @@ static bool accept_one(struct lane_listener *l) {
     if (fd >= 0) {
         if (!l->listener->is_unix)
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-        frontends[l->listener->protocol]->accept(l->lane, fd, l->listener, (struct sockaddr *)&peer, len);
+        protocols[l->listener->protocol]->accept(l->lane, fd, l->listener, (struct sockaddr *)&peer, len);
         return true;
     }
     switch (errno) {
@@ -647,8 +647,8 @@ void lane_free(struct lane *lane) {
         return;
     descriptors_describe(NULL, NULL);
     sched_free(lane->sched);
-    for (size_t i = 0; i < sizeof frontends / sizeof *frontends; i++)
-        frontends[i]->free_pool(lane);
+    for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++)
+        protocols[i]->free_pool(lane);
     body_spares_fini(&lane->body_spares);
     loop_free(lane->loop);
     free(lane->accepting);

@@ -6,8 +6,8 @@
 #include "base/log_table.h"
 #include "net/abandon.h"
 #include "net/conn.h"
-#include "net/protocol.h"
 #include "net/lane.h"
+#include "net/protocol.h"
 #include "net/refusal.h"
 
 #include <ev.h>

@@ -1,7 +1,8 @@
-/* What a lane asks of the protocols that its connections speak, and what it does for them.
+/* What a lane asks of the protocols that its connections speak: struct protocol. What a connection asks of its own is in
+ * struct conn_ops (net/conn.h), what an answer asks in struct answer_ops (request/request.h). A front end (net/fcgi/,
+ * net/http/) has one object of each.
  *
- * A listener says which protocol its peers speak (listener.h). What a front end does for a connection is in struct
- * conn_ops, what it does for an answer in struct frontend_ops of request/request.h.
+ * A listener says which protocol its peers speak (listener.h).
  *
  * Threads: owner only.
  */
@@ -16,8 +17,7 @@
 
 struct lane;
 
-struct frontend {
-    const char *name; /* for log lines */
+struct protocol {
     /* A connection was accepted from the peer whose address is given. Closes `fd` when there is no memory. */
     void (*accept)(struct lane *lane, int fd, const struct listener *l, const struct sockaddr *peer, socklen_t len);
     /* Frees what is left in the front end's pool of a lane that ends. */

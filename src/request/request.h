@@ -8,8 +8,8 @@
  *
  * The answer, on the running thread:
  *     status, head                filled once: the status line and the header lines
- *     frontend->put or ->send     any number of times: put only stores, send transmits everything stored so far
- *     frontend->send_file         behind a send: a block of a file, without storing it
+ *     answer_ops->put or ->send   any number of times: put only stores, send transmits everything stored so far
+ *     answer_ops->send_file       behind a send: a block of a file, without storing it
  *     return                      the front end ends the answer when it settles the job
  */
 #ifndef WSGI_FCGI_REQUEST_REQUEST_H
@@ -28,8 +28,8 @@
 
 struct request;
 
-struct frontend_ops {
-    const char *name;
+/* What an answer asks of the protocol that it is sent in. */
+struct answer_ops {
     /* Stores the head, when it was not stored yet, and `len` bytes of the body in its wire format behind r->out.
      * Returns 0, or -1 with errno ENOMEM. Running thread. */
     int (*put)(struct request *r, const char *data, size_t len);
@@ -54,7 +54,7 @@ struct frontend_ops {
 
 struct request {
     struct sched_job job;
-    const struct frontend_ops *frontend;
+    const struct answer_ops *answer_ops;
     struct sched_thread *thread; /* that runs it */
 
     struct buf params;    /* the name-value pairs, as proto/params.h reads them */
@@ -119,7 +119,7 @@ static inline bool request_is_gone(const struct request *r) {
     return true;
 }
 
-/* frontend->send, ->send_file and ->error under out_lock; the first two only while somebody waits for the answer. */
+/* answer_ops->send, ->send_file and ->error under out_lock; the first two only while somebody waits for the answer. */
 int request_send(struct request *r, const char *data, size_t len);
 ssize_t request_send_file(struct request *r, int fd, off_t offset);
 int request_error(struct request *r, const char *text, size_t len);

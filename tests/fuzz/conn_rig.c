@@ -306,7 +306,7 @@ void rig_put(void) {
     struct request *r = rig_next_running();
     size_t len = rig_next_length();
     if (r && rig_may_answer(len))
-        assert(!r->frontend->put(r, (const char *)rig_filler, len));
+        assert(!r->answer_ops->put(r, (const char *)rig_filler, len));
 }
 
 void rig_transmit(void) {
@@ -371,7 +371,7 @@ static void answer_all(void) {
         for (unsigned i = 0; i < rig.nrunning; i++) {
             struct request *r = rig.running[i];
             if (!r->broken_off)
-                assert(!r->frontend->put(r, (const char *)rig_filler, 100));
+                assert(!r->answer_ops->put(r, (const char *)rig_filler, 100));
         }
         return_all();
         rig_loop();

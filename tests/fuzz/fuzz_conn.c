@@ -234,7 +234,7 @@ static void app_error(void) {
     struct request *r = rig_next_running();
     size_t len = rig_next_length();
     if (r && rig_may_answer(len))
-        assert(!r->frontend->error(r, (const char *)rig_filler, len) || errno == EPIPE);
+        assert(!r->answer_ops->error(r, (const char *)rig_filler, len) || errno == EPIPE);
 }
 
 static void app_head(void) {

@@ -152,7 +152,7 @@ static void app_read(void) {
 static void app_error(void) {
     struct request *r = rig_next_running();
     if (r)
-        assert(r->frontend->error(r, "text", 4) && errno == ENOTSUP);
+        assert(r->answer_ops->error(r, "text", 4) && errno == ENOTSUP);
 }
 
 static void (*const steps[])(void) = {

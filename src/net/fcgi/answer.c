@@ -187,8 +187,7 @@ static void fcgi_given_up(struct request *r) {
     conn_wake(&request_of(r)->c->conn);
 }
 
-const struct frontend_ops fcgi_frontend = {.name = "FastCGI",
-                                           .put = fcgi_put,
+const struct answer_ops fcgi_answer_ops = {.put = fcgi_put,
                                            .send = fcgi_send,
                                            .send_file = fcgi_send_file,
                                            .error = fcgi_error,

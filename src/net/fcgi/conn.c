@@ -633,4 +633,4 @@ static void fcgi_free_pool(struct lane *lane) {
     }
 }
 
-const struct frontend fcgi_protocol = {.name = "FastCGI", .accept = fcgi_accept, .free_pool = fcgi_free_pool};
+const struct protocol fcgi_protocol = {.accept = fcgi_accept, .free_pool = fcgi_free_pool};

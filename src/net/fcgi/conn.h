@@ -69,6 +69,6 @@ struct fcgi_conn {
     LIST_ENTRY(fcgi_conn) free;
 };
 
-extern const struct frontend fcgi_protocol;
+extern const struct protocol fcgi_protocol;
 
 #endif

@@ -54,7 +54,7 @@ struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_eve
         if (!q)
             return NULL;
         request_init(&q->r);
-        q->r.frontend = &fcgi_frontend;
+        q->r.answer_ops = &fcgi_answer_ops;
         q->r.job.ops = &fcgi_job_ops;
         q->r.body.room = body_room;
     }

@@ -706,4 +706,4 @@ static void http_free_pool(struct lane *lane) {
     }
 }
 
-const struct frontend http_protocol = {.name = "HTTP", .accept = http_accept, .free_pool = http_free_pool};
+const struct protocol http_protocol = {.accept = http_accept, .free_pool = http_free_pool};

@@ -7,8 +7,8 @@
 #define WSGI_FCGI_NET_HTTP_CONN_H
 
 #include "net/conn.h"
-#include "net/protocol.h"
 #include "net/http/peer.h"
+#include "net/protocol.h"
 #include "net/refusal.h"
 #include "proto/http_head.h"
 #include "proto/http_lines.h"
@@ -77,6 +77,6 @@ struct http_conn {
     LIST_ENTRY(http_conn) free;
 };
 
-extern const struct frontend http_protocol;
+extern const struct protocol http_protocol;
 
 #endif

@@ -32,7 +32,7 @@ struct http_request *http_request_new(struct http_conn *c) {
         if (!q)
             return NULL;
         request_init(&q->r);
-        q->r.frontend = &http_frontend;
+        q->r.answer_ops = &http_answer_ops;
         q->r.job.ops = &http_job_ops;
         q->r.body.room = body_room;
     }

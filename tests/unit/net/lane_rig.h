@@ -13,7 +13,7 @@ static struct lane *lane;
 static int peer; /* below 0 once a test has closed it */
 
 /* Returns the connection. `room`: of its socket for what is sent (SO_SNDBUF), or 0 for the system's default. */
-static struct conn *rig_open(const struct lane_config *config, const struct frontend *protocol, int room) {
+static struct conn *rig_open(const struct lane_config *config, const struct protocol *protocol, int room) {
     static struct listener_set none;
     int pair[2];
     lane = lane_new(config, &none);

@@ -26,7 +26,7 @@ static void run_cb(struct request *r, void *user) {
     static const char bytes[LARGE];
     (void)user;
     snprintf(r->status, sizeof r->status, "200 OK");
-    ck_assert_int_eq(r->frontend->put(r, bytes, answer), 0);
+    ck_assert_int_eq(r->answer_ops->put(r, bytes, answer), 0);
 }
 
 static void setup(void) {
