@@ -741,7 +741,7 @@ static __attribute__((noinline)) void log_reason(struct conn *c, enum conn_reaso
     char text[WHO_TEXT_SIZE], more[LOG_TABLE_MORE_SIZE];
     more[0] = '\0';
     struct who who = who_find(c, NULL);
-    if (reasons[reason].level != LOG_LEVEL_DEBUG && !who_log_due(&who, &c->lane->reason_topics[reason], more))
+    if (reasons[reason].level != LOG_LEVEL_DEBUG && !who_log_due(&who, &reasons[reason], more))
         return;
     sched_pause(c->lane->sched);
     log_printf(reasons[reason].level, "connection %llu: %s (%s)%s", c->number, reasons[reason].text,

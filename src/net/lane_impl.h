@@ -15,7 +15,8 @@
 
 enum {
     LANE_READ_BYTES = 65536, /* of one read; the buffer is shared by all connections */
-    LANE_POOL_MAX = 64       /* objects of a kind that are kept for reuse */
+    LANE_POOL_MAX = 64,      /* objects of a kind that are kept for reuse */
+    LANE_TOPICS = 64         /* of log lines that peers can cause: all rows of all tables that have such lines */
 };
 
 struct lane_listener {
@@ -30,6 +31,11 @@ struct lane_waits {
     ev_timer timer;
     struct lane *lane;
     ev_tstamp after; /* seconds; 0: nothing is ever late */
+};
+
+struct lane_topic {
+    const void *about; /* NULL: none yet */
+    struct log_topic topic;
 };
 
 struct lane {
@@ -64,10 +70,7 @@ struct lane {
     ev_check check;
     unsigned long long next_conn;
     struct log_table log_table;
-    struct log_topic refusal_topics[REFUSAL_COUNT];
-    struct log_topic reason_topics[CONN_REASON_COUNT]; /* enum conn_reason */
-    struct log_topic drop_topics[DROP_COUNT];
-    struct log_topic role_topic, held_topic;
+    struct lane_topic topics[LANE_TOPICS]; /* of who_log_due, in the order in which they came up */
     struct log_limit accept_limit;
     ev_timer running_timer;      /* a look at what keeps the threads busy, */
     ev_tstamp running_logged_at; /* which was told last then */

@@ -30,9 +30,10 @@ static struct fcgi_conn *conn_of(struct conn *c) {
 /* Records. Each function returns a reason to close the connection, or CONN_DONE. */
 
 static void log_role(struct conn *c, const struct fcgi_event *e) {
+    static const char topic;
     char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE];
     struct who who = who_find(c, NULL);
-    if (!who_log_due(&who, &c->lane->role_topic, more))
+    if (!who_log_due(&who, &topic, more))
         return;
     sched_pause(c->lane->sched);
     log_info("connection %llu: request %u: role %u is not served (%s)%s", c->number, e->id, e->role,
