@@ -24,14 +24,7 @@ enum {
     PART_TURNS = 4 /* of the loop, before the end of a peer that parts is looked for */
 };
 
-static const struct {
-    enum log_level level;
-    const char *text;
-} reasons[] = {
-#define CONN_REASON_ROW(name, level, text) [name] = {LOG_LEVEL_##level, text},
-    CONN_REASONS(CONN_REASON_ROW)
-#undef CONN_REASON_ROW
-};
+CONN_REASONS(CONN_REASON_DEFINE)
 
 /* libev has stopped both watchers, because epoll_ctl(2) failed: nothing would be heard of the connection any more. */
 static void not_watched(struct conn *c) {
@@ -656,7 +649,7 @@ void conn_change_rest(struct conn *c, enum conn_rest rest) {
         lane_accept_again(lane);
 }
 
-bool conn_gives_way(struct conn *c, enum conn_reason reason) {
+bool conn_gives_way(struct conn *c, const struct conn_reason *reason) {
     enum conn_rest before = c->rest;
     conn_ref(c);
     (void)conn_catch_up(c);
@@ -726,7 +719,7 @@ void conn_unref(struct conn *c) {
     c->ops->free(c);
 }
 
-void conn_finish(struct conn *c, enum conn_reason reason, enum conn_end end) {
+void conn_finish(struct conn *c, const struct conn_reason *reason, enum conn_end end) {
     if (c->state != CONN_OPEN)
         return;
     conn_set_rest(c, CONN_BUSY);
@@ -737,31 +730,30 @@ void conn_finish(struct conn *c, enum conn_reason reason, enum conn_end end) {
         output_settle(c, false, false);
 }
 
-static __attribute__((noinline)) void log_reason(struct conn *c, enum conn_reason reason) {
+static __attribute__((noinline)) void log_reason(struct conn *c, const struct conn_reason *reason) {
     char text[WHO_TEXT_SIZE], more[LOG_TABLE_MORE_SIZE];
     more[0] = '\0';
     struct who who = who_find(c, NULL);
-    if (reasons[reason].level != LOG_LEVEL_DEBUG && !who_log_due(&who, &reasons[reason], more))
+    if (reason->level != LOG_LEVEL_DEBUG && !who_log_due(&who, reason, more))
         return;
     sched_pause(c->lane->sched);
-    log_printf(reasons[reason].level, "connection %llu: %s (%s)%s", c->number, reasons[reason].text,
-               who_text(&who, text), more);
+    log_printf(reason->level, "connection %llu: %s (%s)%s", c->number, reason->text, who_text(&who, text), more);
 }
 
 /* Whoever has the descriptor too, such as a child that was made without the handlers of pthread_atfork(3), must not keep the
  * end from the peer. One that has ended both sides, or is gone, waits for nothing. */
-static bool peer_awaits_end(const struct conn *c, enum conn_reason reason) {
+static bool peer_awaits_end(const struct conn *c, const struct conn_reason *reason) {
     if (c->state == CONN_LINGERING)
         return reason != CONN_DONE;
     return c->state != CONN_OPEN || (reason != CONN_EOF && reason != CONN_RESET);
 }
 
-void conn_close(struct conn *c, enum conn_reason reason) {
+void conn_close(struct conn *c, const struct conn_reason *reason) {
     struct lane *lane = c->lane;
     if (c->state == CONN_CLOSED)
         return;
     bool tell = peer_awaits_end(c, reason);
-    if (reasons[reason].level <= log_max_level)
+    if (reason->level <= log_max_level)
         log_reason(c, reason);
     conn_set_rest(c, CONN_BUSY);
     if (c->state == CONN_LINGERING) {

@@ -14,6 +14,7 @@
 #define WSGI_FCGI_NET_CONN_H
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "net/wait.h"
 #include "proto/forwarded.h"
 #include "sched/sched.h"
@@ -31,7 +32,16 @@ struct lane_waits;
 struct conn;
 struct request;
 
-/* Why a connection ended: X(name, log level, text). */
+/* Why a connection ended. A name of one stands for a pointer to it: it is an array of one. */
+struct conn_reason {
+    enum log_level level;
+    const char *text;
+};
+
+#define CONN_REASON_DECLARE(name, level, text) extern const struct conn_reason name[1];
+#define CONN_REASON_DEFINE(name, level, text) const struct conn_reason name[1] = {{LOG_LEVEL_##level, text}};
+
+/* Those of any protocol: X(name, log level, text). Each front end has a table of its own, in its conn.h. */
 #define CONN_REASONS(X)                                                                                                \
     X(CONN_DONE, DEBUG, "all requests answered")                                                                       \
     X(CONN_EOF, DEBUG, "closed by the peer")                                                                           \
@@ -44,29 +54,12 @@ struct request;
     X(CONN_SLOW_REQUEST, INFO, "a request was not completed within --idle-timeout")                                    \
     X(CONN_SLOW_READER, INFO, "the peer took nothing of an answer for --idle-timeout")                                 \
     X(CONN_READS_NOTHING, WARNING, "the peer sends requests and reads no answers")                                     \
-    X(CONN_NOT_WATCHED, ERROR,                                                                                         \
-      "ended, as the system does not let it be watched: look at fs.epoll.max_user_watches, and at free memory")        \
-    X(CONN_NO_MEMORY, ERROR, "out of memory")                                                                          \
-    X(CONN_NOT_FASTCGI, WARNING, "the peer does not speak FastCGI version 1")                                          \
-    X(CONN_SPEAKS_HTTP, WARNING,                                                                                       \
-      "the peer speaks HTTP, and this socket FastCGI: use fastcgi_pass instead of proxy_pass (nginx), or give the "    \
-      "address to --http")                                                                                             \
-    X(CONN_SPEAKS_FASTCGI, WARNING,                                                                                    \
-      "the peer speaks FastCGI, and this socket HTTP: give the address to --socket, or use proxy_pass instead of "     \
-      "fastcgi_pass (nginx)")                                                                                          \
     X(CONN_SPEAKS_TLS, WARNING,                                                                                        \
       "the peer speaks TLS (https), which is not spoken here: end it in a proxy in front of this server")              \
-    X(CONN_SPEAKS_PROXY, WARNING,                                                                                      \
-      "the peer sends a header of the PROXY protocol, which is taken over HTTP only: see --proxy-protocol")            \
-    X(CONN_BEGIN_SHORT, WARNING, "the peer has sent a BEGIN_REQUEST that is too short")                                \
-    X(CONN_NO_REQUEST, DEBUG, "nothing came within --header-timeout")                                                  \
-    X(CONN_BAD_PROXY, WARNING, "it does not begin with a PROXY header, as --proxy-protocol asks for")                  \
-    X(CONN_ID_IN_USE, WARNING, "BEGIN_REQUEST for an id whose request is not complete")                                \
-    X(CONN_TOO_MANY, WARNING, "too many pipelined requests")
-
-#define CONN_REASON_NAME(name, level, text) name,
-enum conn_reason { CONN_REASONS(CONN_REASON_NAME) CONN_REASON_COUNT };
-#undef CONN_REASON_NAME
+    X(CONN_NOT_WATCHED, ERROR,                                                                                         \
+      "ended, as the system does not let it be watched: look at fs.epoll.max_user_watches, and at free memory")        \
+    X(CONN_NO_MEMORY, ERROR, "out of memory")
+CONN_REASONS(CONN_REASON_DECLARE)
 
 typedef void conn_visit(const struct conn *c, unsigned id, const struct request *r, void *arg);
 
@@ -82,7 +75,7 @@ struct conn_ops {
     /* The peer has ended its side. It may still read; over TCP, it may as well be gone. */
     void (*half_closed)(struct conn *c);
     /* What the idle time means: CONN_DONE when requests are in work and the connection is to stay. */
-    enum conn_reason (*idle)(struct conn *c);
+    const struct conn_reason *(*idle)(struct conn *c);
     /* Whether nothing of use can come before the requests in work are answered. */
     bool (*complete)(struct conn *c);
     /* The peer has taken all that waited for it. May be NULL. */
@@ -153,7 +146,7 @@ struct conn {
     bool used;         /* something was received */
     bool corked;       /* output is collected */
     enum conn_end end; /* FLUSHING: what follows */
-    enum conn_reason flush_reason;
+    const struct conn_reason *flush_reason;
     enum conn_rest rest;
     TAILQ_ENTRY(conn) rest_link;
     ev_tstamp active_at; /* lane_now, as all times here */
@@ -238,7 +231,7 @@ static inline void conn_set_rest(struct conn *c, enum conn_rest rest) {
 
 /* Closes a connection that rests or has begun, for another one or as the lane stops. What it has sent by now is read first:
  * when that makes it busy, it stays. Returns whether it was closed; if not, it does not stand any more as it did. */
-bool conn_gives_way(struct conn *c, enum conn_reason reason);
+bool conn_gives_way(struct conn *c, const struct conn_reason *reason);
 
 /* Lets the owner call ops->room, while the connection is open. Any thread that holds a request of the connection. */
 void conn_note_room(struct conn *c);
@@ -255,10 +248,10 @@ void conn_cork(struct conn *c);
 void conn_uncork(struct conn *c);
 
 /* Ends the connection when everything is sent, in the way that `end` says. */
-void conn_finish(struct conn *c, enum conn_reason reason, enum conn_end end);
+void conn_finish(struct conn *c, const struct conn_reason *reason, enum conn_end end);
 
 /* Ends it now. */
-void conn_close(struct conn *c, enum conn_reason reason);
+void conn_close(struct conn *c, const struct conn_reason *reason);
 
 /* Ends one that lingers when its peer has sent nothing for so long. */
 void conn_end_silent(struct conn *c, ev_tstamp seconds);

@@ -299,7 +299,7 @@ static void idle_close(struct conn *c, bool excused) {
         conn_unref(c);
         return;
     }
-    enum conn_reason reason = excused || conn_blocked(c) ? CONN_DONE : c->ops->idle(c);
+    const struct conn_reason *reason = excused || conn_blocked(c) ? CONN_DONE : c->ops->idle(c);
     if (reason != CONN_DONE)
         conn_close(c, reason);
     else if (c->state != CONN_CLOSED)

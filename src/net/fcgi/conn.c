@@ -21,6 +21,8 @@ enum {
     REQUESTS_FACTOR = 2      /* a peer that opens so many times more requests than it was told may is cut off */
 };
 
+FCGI_REASONS(CONN_REASON_DEFINE)
+
 static const struct conn_ops fcgi_conn_ops;
 
 static struct fcgi_conn *conn_of(struct conn *c) {
@@ -40,7 +42,7 @@ static void log_role(struct conn *c, const struct fcgi_event *e) {
              who_text(&who, whom), more);
 }
 
-static enum conn_reason on_begin(struct fcgi_conn *c, const struct fcgi_event *e) {
+static const struct conn_reason *on_begin(struct fcgi_conn *c, const struct fcgi_event *e) {
     uint8_t record[FCGI_END_REQUEST_LEN];
     struct fcgi_request *earlier = fcgi_request_find(c, e->id);
     if (earlier && (!earlier->stdin_ended || earlier->state == FCGI_PARAMS_STATE))
@@ -142,7 +144,7 @@ static void on_params_end(struct fcgi_request *q) {
 }
 
 /* Nobody wants it, but the peer is to get to its answer. */
-static enum conn_reason drop_stdin(struct fcgi_request *q, size_t len) {
+static const struct conn_reason *drop_stdin(struct fcgi_request *q, size_t len) {
     q->dropped += len;
     if (q->dropped <= conn_drop_max(&q->c->conn))
         fcgi_request_stdin_goes_on(q);
@@ -153,7 +155,7 @@ static enum conn_reason drop_stdin(struct fcgi_request *q, size_t len) {
     return CONN_DONE;
 }
 
-static enum conn_reason on_stdin(struct fcgi_request *q, const struct fcgi_event *e) {
+static const struct conn_reason *on_stdin(struct fcgi_request *q, const struct fcgi_event *e) {
     struct conn *c = &q->c->conn;
     q->stdin_at = lane_now(c->lane);
     if (q->state == FCGI_STDIN_STATE)
@@ -234,12 +236,12 @@ static void on_abort(struct fcgi_request *q) {
 }
 
 /* Answers a management record: a peer that asks and asks, and reads nothing, is cut off early. */
-static enum conn_reason manage(struct fcgi_conn *c, const uint8_t *record, size_t len) {
+static const struct conn_reason *manage(struct fcgi_conn *c, const uint8_t *record, size_t len) {
     conn_output(&c->conn, record, len);
     return conn_piled(&c->conn) > CONN_OUT_HIGH + QUESTIONS_MAX ? CONN_READS_NOTHING : CONN_DONE;
 }
 
-static enum conn_reason on_values_end(struct fcgi_conn *c) {
+static const struct conn_reason *on_values_end(struct fcgi_conn *c) {
     uint8_t record[FCGI_VALUES_RESULT_MAX];
     struct lane *lane = c->conn.lane;
     c->asked = true;
@@ -247,7 +249,7 @@ static enum conn_reason on_values_end(struct fcgi_conn *c) {
     return manage(c, record, n);
 }
 
-static enum conn_reason on_request_event(struct fcgi_conn *c, const struct fcgi_event *e) {
+static const struct conn_reason *on_request_event(struct fcgi_conn *c, const struct fcgi_event *e) {
     struct fcgi_request *q = fcgi_request_find(c, e->id);
     if (!q) {
         c->goes_on |= c->given_up && e->type == FCGI_EVENT_STDIN;
@@ -273,7 +275,7 @@ static enum conn_reason on_request_event(struct fcgi_conn *c, const struct fcgi_
     return CONN_DONE;
 }
 
-static enum conn_reason on_event(struct fcgi_conn *c, const struct fcgi_event *e) {
+static const struct conn_reason *on_event(struct fcgi_conn *c, const struct fcgi_event *e) {
     uint8_t record[16];
     switch (e->type) {
     case FCGI_EVENT_BEGIN:
@@ -369,7 +371,7 @@ void fcgi_conn_tell_rest(struct fcgi_conn *c) {
 
 /* What speaks another protocol says so in its first bytes: whoever has mixed up two ports, or two directives of the web
  * server, is to read that in the log. */
-static enum conn_reason name_protocol(const uint8_t *data, size_t len) {
+static const struct conn_reason *name_protocol(const uint8_t *data, size_t len) {
     if (len > 1 && data[0] == 0x16 && data[1] == 3) /* a handshake, in its record (RFC 8446, 5.1) */
         return CONN_SPEAKS_TLS;
     if (len > 6 && !memcmp(data, "PROXY ", 6))
@@ -385,7 +387,7 @@ static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
     struct fcgi_event e;
     while (conn->state == CONN_OPEN && (data < end || !fcgi_decoder_idle(&c->decoder)) &&
            fcgi_decode(&c->decoder, &data, end, &e) != FCGI_EVENT_MORE) {
-        enum conn_reason reason = on_event(c, &e);
+        const struct conn_reason *reason = on_event(c, &e);
         if (reason != CONN_DONE) {
             conn_close(conn, reason == CONN_NOT_FASTCGI && !c->nbegun ? name_protocol(begin, len) : reason);
             break;
@@ -481,7 +483,7 @@ static void expire_held(struct fcgi_conn *c) {
     } while (q && c->conn.state == CONN_OPEN);
 }
 
-static enum conn_reason on_idle(struct conn *conn) {
+static const struct conn_reason *on_idle(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
     struct fcgi_request *q;
     if (c->nheld) {

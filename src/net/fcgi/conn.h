@@ -14,6 +14,19 @@
 #include "proto/fcgi_values.h"
 #include "request/request.h"
 
+/* Why a connection ended, beside what ends any: as CONN_REASONS. */
+#define FCGI_REASONS(X)                                                                                                \
+    X(CONN_NOT_FASTCGI, WARNING, "the peer does not speak FastCGI version 1")                                          \
+    X(CONN_SPEAKS_HTTP, WARNING,                                                                                       \
+      "the peer speaks HTTP, and this socket FastCGI: use fastcgi_pass instead of proxy_pass (nginx), or give the "    \
+      "address to --http")                                                                                             \
+    X(CONN_SPEAKS_PROXY, WARNING,                                                                                      \
+      "the peer sends a header of the PROXY protocol, which is taken over HTTP only: see --proxy-protocol")            \
+    X(CONN_BEGIN_SHORT, WARNING, "the peer has sent a BEGIN_REQUEST that is too short")                                \
+    X(CONN_ID_IN_USE, WARNING, "BEGIN_REQUEST for an id whose request is not complete")                                \
+    X(CONN_TOO_MANY, WARNING, "too many pipelined requests")
+FCGI_REASONS(CONN_REASON_DECLARE)
+
 enum fcgi_request_state {
     FCGI_PARAMS_STATE, /* PARAMS come */
     FCGI_BODY_STATE,   /* STDIN comes, not enough of it to start */

@@ -18,6 +18,8 @@ enum {
     PIPELINE_MAX = 65536 /* bytes behind the request in work that are kept; what comes then waits in the socket */
 };
 
+HTTP_REASONS(CONN_REASON_DEFINE)
+
 static void head_late(struct lane_wait *wait);
 
 static struct http_conn *conn_of(struct conn *c) {
@@ -524,7 +526,7 @@ static void held_idle(struct http_request *q) {
     http_request_maybe_start(q);
 }
 
-static enum conn_reason on_idle(struct conn *conn) {
+static const struct conn_reason *on_idle(struct conn *conn) {
     struct http_conn *c = conn_of(conn);
     struct http_request *q = c->q;
     if (q && q->held) {

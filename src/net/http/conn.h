@@ -16,6 +16,15 @@
 
 #include <stdatomic.h>
 
+/* Why a connection ended, beside what ends any: as CONN_REASONS. */
+#define HTTP_REASONS(X)                                                                                                \
+    X(CONN_SPEAKS_FASTCGI, WARNING,                                                                                    \
+      "the peer speaks FastCGI, and this socket HTTP: give the address to --socket, or use proxy_pass instead of "     \
+      "fastcgi_pass (nginx)")                                                                                          \
+    X(CONN_NO_REQUEST, DEBUG, "nothing came within --header-timeout")                                                  \
+    X(CONN_BAD_PROXY, WARNING, "it does not begin with a PROXY header, as --proxy-protocol asks for")
+HTTP_REASONS(CONN_REASON_DECLARE)
+
 enum http_state {
     HTTP_PROXY_STATE, /* a PROXY header is to come first */
     HTTP_IDLE_STATE,  /* nothing of a request has come */

@@ -81,7 +81,7 @@ void http_request_release(struct http_request *q) {
 
 /* Answers. */
 
-void http_conn_finish(struct http_conn *c, enum conn_reason reason, enum conn_end end) {
+void http_conn_finish(struct http_conn *c, const struct conn_reason *reason, enum conn_end end) {
     c->state = HTTP_ENDED_STATE;
     conn_resume(&c->conn);
     conn_finish(&c->conn, reason, buf_len(&c->in) ? CONN_END_DRAIN : end);
@@ -107,7 +107,7 @@ static bool may_go_on(struct http_request *q) {
 }
 
 /* Ends a request whose answer nobody takes. */
-static void request_unanswered(struct http_request *q, enum conn_reason reason) {
+static void request_unanswered(struct http_request *q, const struct conn_reason *reason) {
     struct http_conn *c = q->c;
     bool unread = !q->wire.ended || q->input_bad, goes_on = may_go_on(q) && http_conn_works(c);
     http_request_release(q);

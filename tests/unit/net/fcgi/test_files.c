@@ -87,7 +87,7 @@ START_TEST(closed_when_nobody_reads)
     put(FCGI_STDIN, 1, "more", 4);
     ck_assert(q->held);
     keep_lock(REFUSED_NO_SPOOL);
-    ck_assert_int_eq(c->conn.ops->idle(&c->conn), CONN_DONE);
+    ck_assert_ptr_eq(c->conn.ops->idle(&c->conn), CONN_DONE);
     ck_assert_int_eq(files_closed, 1);
     end(q);
 }

@@ -184,7 +184,7 @@ START_TEST(its_file_is_closed_when_nobody_reads)
     ck_assert(c->q->held);
     disk_full = false;
     lock_held = true; /* the line in the log has ended that */
-    ck_assert_int_eq(c->conn.ops->idle(&c->conn), CONN_DONE);
+    ck_assert_ptr_eq(c->conn.ops->idle(&c->conn), CONN_DONE);
     ck_assert_int_eq(files_closed, 1);
 }
 END_TEST
