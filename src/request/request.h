@@ -28,6 +28,13 @@
 
 struct request;
 
+/* What is asked of the application, where the protocol tells (FastCGI 1.0, 6). */
+enum request_role {
+    REQUEST_NO_ROLE, /* it does not: for an answer */
+    REQUEST_RESPONDER,
+    REQUEST_AUTHORIZER /* whether another request is let through */
+};
+
 /* What an answer asks of the protocol that it is sent in. */
 struct answer_ops {
     /* Stores the head, when it was not stored yet, and `len` bytes of the body in its wire format behind r->out.
@@ -49,7 +56,6 @@ struct answer_ops {
     /* The application waits for the body, of which nothing is there. NULL: that is of no interest. Running thread or one
      * that the application started, without the GIL. */
     void (*body_wanted)(struct request *r);
-    bool has_role; /* the environ tells the role (FastCGI 1.0, 6) */
 };
 
 struct request {
@@ -60,7 +66,7 @@ struct request {
     struct buf params;    /* the name-value pairs, as proto/params.h reads them */
     struct cgi_vars vars; /* slices point into `params` */
     struct body body;
-    bool authorizer; /* the answer decides whether a request is let through (FastCGI 1.0, 6.3) */
+    enum request_role role;
 
     struct buf head;          /* header lines "Name: value\r\n", in the order of the application */
     char status[128];         /* "200 OK"; empty until the application sets it */
@@ -79,8 +85,8 @@ struct request {
 enum {
     REQUEST_KEEP_BYTES = 16384, /* memory that a pooled request keeps in each of its buffers (the body: see there) */
     REQUEST_STATUS_MAX = 127,   /* bytes of a status line that are taken */
-    REQUEST_FILE_BLOCK = 61440, /* bytes of a file that are sent at a time: a FastCGI record without padding, and 16
-                                   pages at most wherever they begin, which sendfile(2) moves in one go */
+    REQUEST_FILE_BLOCK = 61440, /* bytes of a file that are sent at a time: 16 pages at most wherever they begin, which
+                                   sendfile(2) moves in one go */
     REQUEST_BODY_START = 65536  /* so much of a body of known length must be there, or all of it, before a request is
                                    started; a longer one is read by the application while it comes */
 };

@@ -117,7 +117,7 @@ static enum refusal params_scan(struct fcgi_request *q) {
     if (vars->npairs > config->limit_param_count)
         return REFUSED_PARAMS_MANY;
     /* An authorizer gets no STDIN, and is not told of a length (FastCGI 1.0, 6.3). It is asked about other paths. */
-    if (q->role == FCGI_AUTHORIZER)
+    if (q->r.role == REQUEST_AUTHORIZER)
         vars->content_length = -1;
     else if (result == CGI_OUTSIDE)
         return REFUSED_OUTSIDE;
@@ -135,9 +135,9 @@ static void on_params_end(struct fcgi_request *q) {
         q->r.vars = (struct cgi_vars){0};
     else
         q->refusal = params_scan(q);
-    if (q->role == FCGI_AUTHORIZER)
+    if (q->r.role == REQUEST_AUTHORIZER)
         q->stdin_ended = true;
-    body_begin(&q->r.body, q->role == FCGI_AUTHORIZER ? 0 : q->r.vars.content_length);
+    body_begin(&q->r.body, q->r.role == REQUEST_AUTHORIZER ? 0 : q->r.vars.content_length);
     if (q->stdin_ended)
         body_end(&q->r.body);
     fcgi_request_maybe_start(q);

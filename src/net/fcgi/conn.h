@@ -41,7 +41,6 @@ struct fcgi_request {
     struct fcgi_conn *c;
     enum fcgi_request_state state;
     uint16_t id;
-    uint16_t role;
     bool keep_conn;
     bool stdin_ended;         /* nothing more of STDIN is waited for */
     bool stdin_read;          /* its empty record came: the peer sends nothing more for this request */

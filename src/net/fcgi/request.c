@@ -61,14 +61,13 @@ struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_eve
     q->c = c;
     q->state = FCGI_PARAMS_STATE;
     q->id = begin->id;
-    q->role = begin->role;
     q->keep_conn = begin->keep_conn;
     q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = q->held = false;
     q->refusal = NOT_REFUSED;
     q->dropped = 0;
     q->began_at = lane_now(lane);
     q->r.vars.method.n = 0; /* the rest of r.vars is set when the parameters end, in whichever way */
-    q->r.authorizer = begin->role == FCGI_AUTHORIZER;
+    q->r.role = begin->role == FCGI_AUTHORIZER ? REQUEST_AUTHORIZER : REQUEST_RESPONDER;
     if (c->ending)
         fcgi_conn_ending_over(c);
     lane_wait_begins(&lane->headers, &q->wait, &c->conn, params_late);

@@ -46,7 +46,7 @@ struct http_request *http_request_new(struct http_conn *c) {
     q->began_at = lane_now(lane);
     q->paced = false;
     q->r.vars = (struct cgi_vars){0};
-    q->r.authorizer = false;
+    q->r.role = REQUEST_NO_ROLE;
     atomic_store_explicit(&q->keep, !c->closing, memory_order_relaxed);
     atomic_store_explicit(&q->owes_continue, false, memory_order_relaxed);
     c->q = q;
