@@ -15,7 +15,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
-#include "net/wait.h"
+#include "net/timeouts.h"
 #include "proto/forwarded.h"
 #include "sched/sched.h"
 

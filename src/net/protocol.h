@@ -10,7 +10,7 @@
 #define WSGI_FCGI_NET_PROTOCOL_H
 
 #include "net/listen/listener.h"
-#include "net/wait.h"
+#include "net/timeouts.h"
 
 #include <sys/queue.h>
 #include <sys/socket.h>

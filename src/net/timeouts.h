@@ -1,6 +1,6 @@
 /* Something that is to happen within a time: lane_wait_begins in net/lane_impl.h. */
-#ifndef WSGI_FCGI_NET_WAIT_H
-#define WSGI_FCGI_NET_WAIT_H
+#ifndef WSGI_FCGI_NET_TIMEOUTS_H
+#define WSGI_FCGI_NET_TIMEOUTS_H
 
 #include <ev.h>
 #include <sys/queue.h>
