@@ -99,7 +99,7 @@ src_libnet_a_SOURCES = \
 	src/net/protocol.h \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/request_log.c src/net/request_log.h \
-	src/net/timeouts.h \
+	src/net/timeouts.c src/net/timeouts.h \
 	src/net/who.c src/net/who.h
 
 src_libnetfcgi_a_SOURCES = \

@@ -147,17 +147,17 @@ static void flush_locked(struct conn *c) {
     turns_wake(c);
 }
 
-static struct lane_waits *lingerers(const struct conn *c) {
+static struct timeouts *lingerers(const struct conn *c) {
     return c->end == CONN_END_DRAIN ? &c->lane->draining : &c->lane->parting;
 }
 
 /* A silence that would have ended the connection is one in which nobody looked: it is not the peer's. */
 static void linger_touch(struct conn *c) {
-    struct lane_waits *waits = lingerers(c);
+    struct timeouts *all = lingerers(c);
     ev_tstamp silent = lane_now(c->lane) - c->linger.began_at;
-    if (silent > waits->after)
+    if (silent > all->after)
         c->linger_since += silent;
-    lane_wait_again(c->lane, waits, &c->linger);
+    timeout_again(all, &c->linger);
 }
 
 /* Lists of connections are ordered by activity, so that one timer for each list is enough. */
@@ -173,12 +173,12 @@ void conn_touch(struct conn *c) {
     }
 }
 
-static struct conn *conn_of_linger(struct lane_wait *wait) {
-    return (struct conn *)(void *)((char *)wait - offsetof(struct conn, linger));
+static struct conn *conn_of_linger(struct timeout *to) {
+    return (struct conn *)(void *)((char *)to - offsetof(struct conn, linger));
 }
 
-static void linger_late(struct lane_wait *wait) {
-    conn_close(wait->conn, CONN_DRAINED);
+static void linger_late(struct timeout *to) {
+    conn_close(to->conn, CONN_DRAINED);
 }
 
 static bool is_silent(const struct conn *c, ev_tstamp seconds) {
@@ -200,7 +200,7 @@ static void linger(struct conn *c) {
     TAILQ_INSERT_TAIL(&lane->lingering, c, link);
     c->state = CONN_LINGERING;
     c->linger_since = lane_now(lane);
-    lane_wait_begins(lingerers(c), &c->linger, c, linger_late);
+    timeout_begins(lingerers(c), &c->linger, c, linger_late);
 }
 
 /* The time that the peer has to take something begins, or begins anew; what it sends meanwhile does not count. */
@@ -612,8 +612,8 @@ void conn_settle(struct conn *c) {
     conn_unref(c);
 }
 
-struct conn *conn_first_lingering(const struct lane_waits *waits) {
-    struct lane_wait *oldest = TAILQ_FIRST(&waits->list);
+struct conn *conn_first_lingering(const struct timeouts *all) {
+    struct timeout *oldest = TAILQ_FIRST(&all->list);
     return oldest ? conn_of_linger(oldest) : NULL;
 }
 
@@ -757,7 +757,7 @@ void conn_close(struct conn *c, const struct conn_reason *reason) {
         log_reason(c, reason);
     conn_set_rest(c, CONN_BUSY);
     if (c->state == CONN_LINGERING) {
-        lane_wait_ends(lingerers(c), &c->linger);
+        timeout_ends(lingerers(c), &c->linger);
         TAILQ_REMOVE(&lane->lingering, c, link);
     } else
         TAILQ_REMOVE(&lane->conns, c, link);

@@ -28,7 +28,7 @@
 #include <sys/uio.h>
 
 struct lane;
-struct lane_waits;
+struct timeouts;
 struct conn;
 struct request;
 
@@ -152,9 +152,9 @@ struct conn {
     ev_tstamp active_at; /* lane_now, as all times here */
     uint64_t drained;    /* bytes dropped when it was to end */
     ev_tstamp linger_since;
-    struct lane_wait linger; /* LINGERING: for the peer's next byte, or its end */
-    unsigned rested;         /* LINGERING: turns of the loop before it is looked at */
-    ev_tstamp out_at;        /* when the peer last took something, while output waits; 0: none waits */
+    struct timeout linger; /* LINGERING: for the peer's next byte, or its end */
+    unsigned rested;       /* LINGERING: turns of the loop before it is looked at */
+    ev_tstamp out_at;      /* when the peer last took something, while output waits; 0: none waits */
     TAILQ_ENTRY(conn) out_link;
     union peer_address peer; /* AF_UNSPEC on a Unix socket */
     int unsent;              /* what the peer had to take yet of what was sent, at the last look at it (SIOCOUTQ) */
@@ -257,7 +257,7 @@ void conn_close(struct conn *c, const struct conn_reason *reason);
 void conn_end_silent(struct conn *c, ev_tstamp seconds);
 
 /* Of those that linger, in one of the two lists of the lane, the one whose peer has been silent for longest, or NULL. */
-struct conn *conn_first_lingering(const struct lane_waits *waits);
+struct conn *conn_first_lingering(const struct timeouts *all);
 
 /* Whether something has come that was not read yet. */
 bool conn_readable(const struct conn *c);

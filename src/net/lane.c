@@ -13,6 +13,7 @@
 #include "net/lane_impl.h"
 #include "net/loop.h"
 #include "net/request_log.h"
+#include "net/timeouts.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -33,7 +34,6 @@ enum {
 static const ev_tstamp ACCEPT_PAUSE = 0.5; /* seconds without descriptors before accept is tried again */
 static const ev_tstamp SILENCE = 0.05;     /* seconds; a peer that means to send more of a body does so in less */
 static const ev_tstamp STALL = 0.5;        /* unless it has too much else to do */
-static const ev_tstamp LATE = 0.5;         /* seconds after which the loop is to blame: it was paused, or held up */
 
 /* Seconds, when the lane stops. */
 static const ev_tstamp STOP_LOOK = 0.1;   /* between looks at what is left */
@@ -287,12 +287,6 @@ void lane_check_stopped(struct lane *lane) {
 
 /* Idle connections: one timer for all, due when the least recently active one is. */
 
-/* A time-out that is seen so late was none of the peer's: while nobody read it could send no more than the socket takes, and
- * on the same machine it may have been paused as well. It has its time again. */
-static bool is_excused(const struct lane *lane, ev_tstamp due) {
-    return due + LATE <= lane_now(lane);
-}
-
 static void idle_close(struct conn *c, bool excused) {
     conn_ref(c);
     if (conn_catch_up(c) || c->state == CONN_CLOSED || c->state == CONN_LINGERING) {
@@ -325,89 +319,10 @@ static void idle_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     struct conn *c;
     ev_tstamp due;
     while ((c = TAILQ_FIRST(&lane->unsent)) && (due = c->out_at + lane->config.idle_timeout) <= lane_now(lane))
-        conn_output_late(c, is_excused(lane, due)); /* holds threads up, whatever it sends meanwhile */
+        conn_output_late(c, timeout_is_excused(lane, due)); /* holds threads up, whatever it sends meanwhile */
     while ((c = TAILQ_FIRST(&lane->conns)) && (due = c->active_at + lane->config.idle_timeout) <= lane_now(lane))
-        idle_close(c, is_excused(lane, due));
+        idle_close(c, timeout_is_excused(lane, due));
     idle_timer_start(lane);
-}
-
-/* Waits: one timer for each list of them, due when its oldest is. */
-
-static void waits_timer_start(struct lane *lane, struct lane_waits *waits, ev_tstamp due) {
-    ev_tstamp after = due - lane_now(lane);
-    ev_timer_set(&waits->timer, after > 0.001 ? after : 0.001, 0.);
-    ev_timer_start(lane->loop, &waits->timer);
-}
-
-/* The time of the oldest is over. Reading may end the wait, or begin it again. */
-static void wait_look(struct lane_waits *waits, struct lane_wait *oldest) {
-    struct lane *lane = waits->lane;
-    struct conn *c = oldest->conn;
-    ev_tstamp due = oldest->began_at + waits->after;
-    conn_ref(c);
-    (void)conn_catch_up(c);
-    conn_watch(c); /* one that parts may not be yet */
-    if (TAILQ_FIRST(&waits->list) == oldest && oldest->began_at + waits->after <= lane_now(lane)) {
-        if (is_excused(lane, due))
-            lane_wait_again(lane, waits, oldest);
-        else
-            oldest->late(oldest);
-    }
-    conn_unref(c);
-}
-
-static void waits_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
-    (void)revents;
-    (void)loop;
-    struct lane_waits *waits = w->data;
-    struct lane *lane = waits->lane;
-    struct lane_wait *oldest;
-    while ((oldest = TAILQ_FIRST(&waits->list))) {
-        ev_tstamp due = oldest->began_at + waits->after;
-        if (due > lane_now(lane)) {
-            waits_timer_start(lane, waits, due);
-            return;
-        }
-        wait_look(waits, oldest);
-    }
-}
-
-static void waits_init(struct lane *lane, struct lane_waits *waits, ev_tstamp after) {
-    waits->lane = lane;
-    TAILQ_INIT(&waits->list);
-    waits->after = after;
-    ev_timer_init(&waits->timer, waits_timer_cb, 0., 0.);
-    waits->timer.data = waits;
-}
-
-/* Before the loop waits. */
-static inline void waits_watch(struct lane *lane, struct lane_waits *waits) {
-    struct lane_wait *oldest = TAILQ_FIRST(&waits->list);
-    bool active = ev_is_active(&waits->timer);
-    if (!oldest && active)
-        ev_timer_stop(lane->loop, &waits->timer);
-    else if (oldest && waits->after > 0 && !active)
-        waits_timer_start(lane, waits, oldest->began_at + waits->after);
-}
-
-void lane_wait_begins(struct lane_waits *waits, struct lane_wait *wait, struct conn *conn,
-                      void (*late)(struct lane_wait *wait)) {
-    wait->conn = conn;
-    wait->began_at = lane_now(waits->lane);
-    wait->late = late;
-    TAILQ_INSERT_TAIL(&waits->list, wait, link);
-}
-
-void lane_wait_ends(struct lane_waits *waits, struct lane_wait *wait) {
-    TAILQ_REMOVE(&waits->list, wait, link);
-}
-
-void lane_wait_again(struct lane *lane, struct lane_waits *waits, struct lane_wait *wait) {
-    wait->began_at = lane_now(lane);
-    if (TAILQ_NEXT(wait, link)) {
-        TAILQ_REMOVE(&waits->list, wait, link);
-        TAILQ_INSERT_TAIL(&waits->list, wait, link);
-    }
 }
 
 /* Before the loop waits: whatever is open by now is watched, and somebody has to notice when it is idle for too long. */
@@ -423,12 +338,7 @@ static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
         ev_timer_stop(loop, &lane->idle_timer);
     else if (!ev_is_active(&lane->idle_timer))
         idle_timer_start(lane);
-    waits_watch(lane, &lane->headers);
-    waits_watch(lane, &lane->bodies);
-    waits_watch(lane, &lane->silence);
-    waits_watch(lane, &lane->stall);
-    waits_watch(lane, &lane->draining);
-    waits_watch(lane, &lane->parting);
+    timeouts_settle(lane);
 }
 
 /* The end. */
@@ -575,12 +485,12 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
         TAILQ_INIT(&lane->rests[i]);
     TAILQ_INIT(&lane->unsent);
     TAILQ_INIT(&lane->unwatched);
-    waits_init(lane, &lane->headers, config->header_timeout);
-    waits_init(lane, &lane->bodies, config->header_timeout > 0 ? config->header_timeout : BODY_WINDOW_SECONDS);
-    waits_init(lane, &lane->silence, SILENCE);
-    waits_init(lane, &lane->stall, STALL);
-    waits_init(lane, &lane->draining, CONN_DRAIN_SECONDS);
-    waits_init(lane, &lane->parting, CONN_PART_SECONDS);
+    timeouts_init(&lane->headers, lane, config->header_timeout);
+    timeouts_init(&lane->bodies, lane, config->header_timeout > 0 ? config->header_timeout : BODY_WINDOW_SECONDS);
+    timeouts_init(&lane->silence, lane, SILENCE);
+    timeouts_init(&lane->stall, lane, STALL);
+    timeouts_init(&lane->draining, lane, CONN_DRAIN_SECONDS);
+    timeouts_init(&lane->parting, lane, CONN_PART_SECONDS);
     atomic_flag_clear(&lane->stop_posted);
     atomic_flag_clear(&lane->abort_posted);
     lane->accepting = calloc(listeners->count, sizeof *lane->accepting);

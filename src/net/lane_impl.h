@@ -9,6 +9,7 @@
 #include "net/lane.h"
 #include "net/protocol.h"
 #include "net/refusal.h"
+#include "net/timeouts.h"
 
 #include <ev.h>
 #include <stdatomic.h>
@@ -23,14 +24,6 @@ struct lane_listener {
     ev_io io;
     struct lane *lane;
     struct listener *listener;
-};
-
-/* What waits for the same time: the oldest is late first, so that one timer is enough. */
-struct lane_waits {
-    TAILQ_HEAD(lane_wait_list, lane_wait) list; /* the oldest first */
-    ev_timer timer;
-    struct lane *lane;
-    ev_tstamp after; /* seconds; 0: nothing is ever late */
 };
 
 struct lane_topic {
@@ -56,14 +49,15 @@ struct lane {
     struct conn_list closed;           /* those in CONN_CLOSED, whose requests are not all over */
     TAILQ_HEAD(, conn) unsent;         /* whose output waits for the peer, by conn.out_at */
     struct conn_list
-        rests[CONN_REST_COUNT];   /* by conn.rest, in the order in which they came to it; not the busy ones */
-    TAILQ_HEAD(, conn) unwatched; /* open ones whose descriptor libev does not know yet */
-    struct lane_waits headers;    /* for the ends of header sections: --header-timeout */
-    struct lane_waits bodies;     /* for the ends of the windows of http/pace.h */
-    struct lane_waits silence;    /* for more of a body whose request is answered... */
-    struct lane_waits stall;      /* ...from a peer that has gone on sending it (fcgi/request.c) */
-    struct lane_waits draining;   /* of those that linger, after CONN_END_DRAIN... */
-    struct lane_waits parting;    /* ...and CONN_END_PART */
+        rests[CONN_REST_COUNT];      /* by conn.rest, in the order in which they came to it; not the busy ones */
+    TAILQ_HEAD(, conn) unwatched;    /* open ones whose descriptor libev does not know yet */
+    SLIST_HEAD(, timeouts) timeouts; /* all lists of them */
+    struct timeouts headers;         /* for the ends of header sections: --header-timeout */
+    struct timeouts bodies;          /* for the ends of the windows of http/pace.h */
+    struct timeouts silence;         /* for more of a body whose request is answered... */
+    struct timeouts stall;           /* ...from a peer that has gone on sending it (fcgi/request.c) */
+    struct timeouts draining;        /* of those that linger, after CONN_END_DRAIN... */
+    struct timeouts parting;         /* ...and CONN_END_PART */
     ev_timer idle_timer;
     ev_timer stop_timer;
     ev_prepare prepare;
@@ -121,17 +115,6 @@ void lane_conn_closed(struct lane *lane);
 
 /* Ends a pause in accepting: something may be had now. */
 void lane_accept_again(struct lane *lane);
-
-/* Something is to happen on a connection within the time of this list of the lane's, or `late` is called, which must end
- * the wait or begin it again; lane_wait_ends says that it has happened, or that it is not waited for any more. The process
- * or its machine may have been paused for longer than that: what the peer has sent meanwhile is read first, and counts.
- * Owner only. */
-void lane_wait_begins(struct lane_waits *waits, struct lane_wait *wait, struct conn *conn,
-                      void (*late)(struct lane_wait *wait));
-void lane_wait_ends(struct lane_waits *waits, struct lane_wait *wait);
-
-/* It has happened, and is to happen again: the time begins anew. */
-void lane_wait_again(struct lane *lane, struct lane_waits *waits, struct lane_wait *wait);
 
 /* Ends the scheduler when the lane stops and the last connection and request are gone. */
 void lane_check_stopped(struct lane *lane);

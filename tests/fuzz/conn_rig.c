@@ -73,10 +73,10 @@ static unsigned check_conn(struct conn *conn, enum conn_state lowest, enum conn_
 }
 
 static void check_lane(void) {
-    struct lane_waits *const lists[] = {&rig.lane->headers, &rig.lane->silence, &rig.lane->stall, &rig.lane->draining,
-                                        &rig.lane->parting};
+    struct timeouts *const lists[] = {&rig.lane->headers, &rig.lane->silence, &rig.lane->stall, &rig.lane->draining,
+                                      &rig.lane->parting};
     struct conn *c;
-    struct lane_wait *wait;
+    struct timeout *to;
     unsigned open = 0, waits = 0;
     TAILQ_FOREACH(c, &rig.lane->conns, link) {
         waits += check_conn(c, CONN_OPEN, CONN_FLUSHING);
@@ -87,7 +87,7 @@ static void check_lane(void) {
         open++;
     }
     for (unsigned i = 0; i < sizeof lists / sizeof *lists; i++) {
-        TAILQ_FOREACH(wait, &lists[i]->list, link) {
+        TAILQ_FOREACH(to, &lists[i]->list, link) {
             waits--;
         }
     }
@@ -118,12 +118,12 @@ static void fire(ev_timer *timer) {
     ev_invoke(rig.lane->loop, timer, EV_TIMER);
 }
 
-void rig_late(struct lane_waits *waits) {
-    struct lane_wait *wait;
-    TAILQ_FOREACH(wait, &waits->list, link) {
-        wait->began_at -= RIG_LONG;
+void rig_late(struct timeouts *all) {
+    struct timeout *to;
+    TAILQ_FOREACH(to, &all->list, link) {
+        to->began_at -= RIG_LONG;
     }
-    fire(&waits->timer);
+    fire(&all->timer);
 }
 
 /* The place of a connection is needed. */

@@ -41,9 +41,9 @@ static void check_request(const struct fcgi_request *q, bool has_earlier) {
 /* Who waits for a peer that may do nothing waits with a time, or for output to be taken, which has one. */
 static void check_wait(struct conn *conn, const struct fcgi_request *q) {
     if (q->state == FCGI_STDIN_STATE)
-        assert(q->waits == &rig.lane->silence || q->waits == &rig.lane->stall || conn_blocked(conn));
+        assert(q->timeouts == &rig.lane->silence || q->timeouts == &rig.lane->stall || conn_blocked(conn));
     else
-        assert(q->waits == (q->state == FCGI_PARAMS_STATE ? &rig.lane->headers : NULL));
+        assert(q->timeouts == (q->state == FCGI_PARAMS_STATE ? &rig.lane->headers : NULL));
 }
 
 static unsigned check_conn(struct conn *conn) {
@@ -57,7 +57,7 @@ static unsigned check_conn(struct conn *conn) {
         incomplete += q->state == FCGI_PARAMS_STATE;
         held += q->held;
         check_wait(conn, q);
-        waits += q->waits != NULL;
+        waits += q->timeouts != NULL;
         requests++;
     }
     assert(requests == c->nrequests && conn->refs == requests + 1);

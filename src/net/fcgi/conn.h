@@ -42,18 +42,18 @@ struct fcgi_request {
     enum fcgi_request_state state;
     uint16_t id;
     bool keep_conn;
-    bool stdin_ended;         /* nothing more of STDIN is waited for */
-    bool stdin_read;          /* its empty record came: the peer sends nothing more for this request */
-    bool stderr_used;         /* STDERR records were stored or sent */
-    bool aborted;             /* ABORT_REQUEST came */
-    bool held;                /* its body is: the connection is paused until the application reads */
-    uint64_t held_taken;      /* bytes that it had read at the last look at that */
-    ev_tstamp began_at;       /* when BEGIN_REQUEST came */
-    ev_tstamp stdin_at;       /* when something of STDIN came last, or the parameters ended */
-    uint64_t dropped;         /* FCGI_STDIN_STATE: bytes of STDIN */
-    struct lane_wait wait;    /* FCGI_PARAMS_STATE: for the rest of them; FCGI_STDIN_STATE: for more of it */
-    struct lane_waits *waits; /* in which `wait` is; NULL: in none */
-    enum refusal refusal;     /* decided before it starts */
+    bool stdin_ended;          /* nothing more of STDIN is waited for */
+    bool stdin_read;           /* its empty record came: the peer sends nothing more for this request */
+    bool stderr_used;          /* STDERR records were stored or sent */
+    bool aborted;              /* ABORT_REQUEST came */
+    bool held;                 /* its body is: the connection is paused until the application reads */
+    uint64_t held_taken;       /* bytes that it had read at the last look at that */
+    ev_tstamp began_at;        /* when BEGIN_REQUEST came */
+    ev_tstamp stdin_at;        /* when something of STDIN came last, or the parameters ended */
+    uint64_t dropped;          /* FCGI_STDIN_STATE: bytes of STDIN */
+    struct timeout timeout;    /* FCGI_PARAMS_STATE: for the rest of them; FCGI_STDIN_STATE: for more of it */
+    struct timeouts *timeouts; /* in which `timeout` is; NULL: in none */
+    enum refusal refusal;      /* decided before it starts */
     union {
         TAILQ_ENTRY(fcgi_request) link;
         LIST_ENTRY(fcgi_request) free;
@@ -77,7 +77,7 @@ struct fcgi_conn {
     bool given_up; /* a body was not waited for any longer: ends when it has had no request for a moment */
     bool goes_on;  /* more of it came all the same */
     bool ending;   /* and has none now */
-    struct lane_wait ending_wait; /* while `ending`: for a request */
+    struct timeout ending_timeout; /* while `ending`: for a request */
     LIST_ENTRY(fcgi_conn) free;
 };
 

@@ -20,7 +20,7 @@ enum {
 
 HTTP_REASONS(CONN_REASON_DEFINE)
 
-static void head_late(struct lane_wait *wait);
+static void head_late(struct timeout *to);
 
 static struct http_conn *conn_of(struct conn *c) {
     return (struct http_conn *)(void *)((char *)c - offsetof(struct http_conn, conn));
@@ -34,13 +34,13 @@ static const struct lane_config *config_of(const struct http_conn *c) {
 
 static void wait_begins(struct http_conn *c) {
     if (!c->waiting)
-        lane_wait_begins(&c->conn.lane->headers, &c->wait, &c->conn, head_late);
+        timeout_begins(&c->conn.lane->headers, &c->timeout, &c->conn, head_late);
     c->waiting = true;
 }
 
 static void wait_ends(struct http_conn *c) {
     if (c->waiting)
-        lane_wait_ends(&c->conn.lane->headers, &c->wait);
+        timeout_ends(&c->conn.lane->headers, &c->timeout);
     c->waiting = false;
 }
 
@@ -296,8 +296,8 @@ static void malformed_body(struct http_request *q, const char *why) {
 }
 
 /* The end of a window of time in which the peer was to send some of the body. */
-static void body_late(struct lane_wait *wait) {
-    struct http_request *q = http_pace_request(wait);
+static void body_late(struct timeout *to) {
+    struct http_request *q = http_pace_request(to);
     enum refusal why = http_pace_look(q);
     if (!why)
         http_pace_begins(q, body_late);
@@ -549,8 +549,8 @@ static const struct conn_reason *on_idle(struct conn *conn) {
     }
 }
 
-static void head_late(struct lane_wait *wait) {
-    struct http_conn *c = (struct http_conn *)(void *)((char *)wait - offsetof(struct http_conn, wait));
+static void head_late(struct timeout *to) {
+    struct http_conn *c = (struct http_conn *)(void *)((char *)to - offsetof(struct http_conn, timeout));
     wait_ends(c);
     if (c->state == HTTP_HEAD_STATE) {
         refuse_early(c, REFUSED_PARAMS_LATE);

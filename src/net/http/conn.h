@@ -53,12 +53,12 @@ struct http_request {
     enum refusal refusal; /* decided before it starts */
     uint64_t dropped;     /* HTTP_DRAIN_STATE: bytes of the body */
 
-    ev_tstamp began_at;    /* when its header was complete, or could not be taken */
-    uint64_t came;         /* bytes of the body */
-    uint64_t came_before;  /* the window of http/pace.h began */
-    struct lane_wait pace; /* for the end of that window */
-    bool paced;            /* there is one */
-    bool pace_excused;     /* in which the peer waited for "100 Continue" */
+    ev_tstamp began_at;   /* when its header was complete, or could not be taken */
+    uint64_t came;        /* bytes of the body */
+    uint64_t came_before; /* the window of http/pace.h began */
+    struct timeout pace;  /* for the end of that window */
+    bool paced;           /* there is one */
+    bool pace_excused;    /* in which the peer waited for "100 Continue" */
 
     bool held;           /* the body is: the connection is paused until the application reads */
     uint64_t held_taken; /* bytes that it had read at the last look at that */
@@ -76,9 +76,9 @@ struct http_conn {
     struct http_request *q; /* in work, or NULL */
     struct buf in;          /* bytes that were received and not dealt with */
     struct http_lines lines;
-    size_t scanned;        /* bytes of a header section that `lines` has seen */
-    bool skipped_line;     /* the empty line that may come before a request did */
-    struct lane_wait wait; /* for the end of a header section */
+    size_t scanned;         /* bytes of a header section that `lines` has seen */
+    bool skipped_line;      /* the empty line that may come before a request did */
+    struct timeout timeout; /* for the end of a header section */
     bool waiting;
     unsigned nbegun; /* requests so far */
     bool closing;    /* the server stops: ends after the request in work */

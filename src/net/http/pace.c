@@ -6,11 +6,11 @@
 
 #include <stddef.h>
 
-struct http_request *http_pace_request(struct lane_wait *wait) {
-    return (struct http_request *)(void *)((char *)wait - offsetof(struct http_request, pace));
+struct http_request *http_pace_request(struct timeout *to) {
+    return (struct http_request *)(void *)((char *)to - offsetof(struct http_request, pace));
 }
 
-void http_pace_begins(struct http_request *q, void (*late)(struct lane_wait *wait)) {
+void http_pace_begins(struct http_request *q, void (*late)(struct timeout *to)) {
     struct conn *c = &q->c->conn;
     const struct lane_config *config = &c->lane->config;
     /* Nothing is asked of it, or of what is still to come. */
@@ -20,12 +20,12 @@ void http_pace_begins(struct http_request *q, void (*late)(struct lane_wait *wai
     q->came_before = q->came;
     q->pace_excused = atomic_load_explicit(&q->owes_continue, memory_order_relaxed);
     c->was_paused = c->paused;
-    lane_wait_begins(&c->lane->bodies, &q->pace, c, late);
+    timeout_begins(&c->lane->bodies, &q->pace, c, late);
 }
 
 void http_pace_ends(struct http_request *q) {
     if (q->paced)
-        lane_wait_ends(&q->c->conn.lane->bodies, &q->pace);
+        timeout_ends(&q->c->conn.lane->bodies, &q->pace);
     q->paced = false;
 }
 

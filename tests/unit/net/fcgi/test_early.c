@@ -117,16 +117,16 @@ static void expect(const char *text) {
 
 /* Time passes. */
 
-static void pass(struct lane_waits *waits) {
-    struct lane_wait *wait;
-    TAILQ_FOREACH(wait, &waits->list, link) {
-        wait->began_at -= waits->after;
+static void pass(struct timeouts *all) {
+    struct timeout *to;
+    TAILQ_FOREACH(to, &all->list, link) {
+        to->began_at -= all->after;
     }
 }
 
-static void look_at(struct lane_waits *waits) {
-    ev_timer_stop(lane->loop, &waits->timer);
-    ev_invoke(lane->loop, &waits->timer, EV_TIMER);
+static void look_at(struct timeouts *all) {
+    ev_timer_stop(lane->loop, &all->timer);
+    ev_invoke(lane->loop, &all->timer, EV_TIMER);
 }
 
 static void silence(void) {
@@ -413,7 +413,7 @@ END_TEST
 /* _i: the peer sent all of its request; it has less time to go than one that did not. */
 START_TEST(a_peer_that_stays_is_left)
 {
-    struct lane_waits *short_time = &lane->parting, *long_time = &lane->draining;
+    struct timeouts *short_time = &lane->parting, *long_time = &lane->draining;
     if (_i) {
         static const char params[] = "\016\002CONTENT_LENGTH50";
         begin(1, false);
