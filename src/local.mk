@@ -105,6 +105,7 @@ src_libnet_a_SOURCES = \
 src_libnetfcgi_a_SOURCES = \
 	src/net/fcgi/answer.c src/net/fcgi/answer.h \
 	src/net/fcgi/conn.c src/net/fcgi/conn.h \
+	src/net/fcgi/protocol.h \
 	src/net/fcgi/request.c src/net/fcgi/request.h
 
 if HTTP
@@ -115,6 +116,7 @@ src_libnethttp_a_SOURCES = \
 	src/net/http/conn.c src/net/http/conn.h \
 	src/net/http/pace.c src/net/http/pace.h \
 	src/net/http/peer.c src/net/http/peer.h \
+	src/net/http/protocol.h \
 	src/net/http/request.c src/net/http/request.h
 endif
 
@@ -177,12 +179,12 @@ REQUEST_LIBS = src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_L
 SCHED_LIBS = src/libsched.a $(BASE_LIBS) $(EV_LIBS)
 CLI_LIBS = src/libcli.a $(BASE_LIBS)
 LISTEN_LIBS = src/liblisten.a $(BASE_LIBS) $(FASTCGI_LIBS)
-# The lane names both front ends, and these call it.
-NET_LIBS = src/libnet.a src/libnetfcgi.a $(NET_HTTP_LIBS) src/libnet.a src/liblisten.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+NET_LIBS = src/libnet.a src/liblisten.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+FRONT_LIBS = src/libnetfcgi.a $(NET_HTTP_LIBS) $(NET_LIBS)
 
 PYAPP_LIBS = src/libpywsgi.a src/libpyapp.a src/libpy.a src/libpywsgi.a
 
 bin_PROGRAMS += wsgi-fcgi
 wsgi_fcgi_SOURCES = src/main.c
 wsgi_fcgi_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=epoll_ctl
-wsgi_fcgi_LDADD = src/libprocess.a $(PYAPP_LIBS) src/libcli.a $(NET_LIBS) $(PYTHON_LIBS)
+wsgi_fcgi_LDADD = src/libprocess.a $(PYAPP_LIBS) src/libcli.a $(FRONT_LIBS) $(PYTHON_LIBS)

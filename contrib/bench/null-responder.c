@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "base/log.h"
+#include "net/fcgi/protocol.h"
 #include "net/lane.h"
 
 #include <errno.h>
@@ -58,6 +59,7 @@ int main(int argc, char **argv) {
         return EX_OSERR;
     }
     struct lane_config config = {
+        .protocols = {[LISTENER_FASTCGI] = &fcgi_protocol},
         .run = hello,
         .threads = 32,
         .queue_limit = 1024,

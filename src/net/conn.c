@@ -701,6 +701,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr 
     TAILQ_INSERT_TAIL(&lane->conns, c, link);
     TAILQ_INSERT_TAIL(&lane->unwatched, c, unwatched_link);
     lane_count_add(&lane->nconns, 1);
+    lane->nlive++;
 }
 
 void conn_ref(struct conn *c) {
@@ -708,6 +709,7 @@ void conn_ref(struct conn *c) {
 }
 
 void conn_unref(struct conn *c) {
+    struct lane *lane = c->lane;
     if (--c->refs)
         return;
     pthread_mutex_lock(&c->out_lock);
@@ -715,8 +717,10 @@ void conn_unref(struct conn *c) {
     pthread_mutex_unlock(&c->out_lock);
     if (noted)
         return;
-    TAILQ_REMOVE(&c->lane->closed, c, link);
+    TAILQ_REMOVE(&lane->closed, c, link);
     c->ops->free(c);
+    lane->nlive--;
+    lane_check_stopped(lane);
 }
 
 void conn_finish(struct conn *c, const struct conn_reason *reason, enum conn_end end) {

@@ -6,10 +6,6 @@
 #include "base/descriptors.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "net/fcgi/conn.h"
-#if WSGI_FCGI_HTTP
-#include "net/http/conn.h"
-#endif
 #include "net/lane_impl.h"
 #include "net/loop.h"
 #include "net/request_log.h"
@@ -26,14 +22,11 @@
 #include <unistd.h>
 
 enum {
-    ROOM_TRIES = 256,      /* connections that turn out to be busy when one is to be closed, before others get a turn */
-    ACCEPT_BATCH = 64,     /* connections accepted before the others get a turn */
-    FULL_LOG_SECONDS = 10, /* between two lines that say the same */
-    BODY_WINDOW_SECONDS = 30 /* without --header-timeout */
+    ROOM_TRIES = 256,     /* connections that turn out to be busy when one is to be closed, before others get a turn */
+    ACCEPT_BATCH = 64,    /* connections accepted before the others get a turn */
+    FULL_LOG_SECONDS = 10 /* between two lines that say the same */
 };
 static const ev_tstamp ACCEPT_PAUSE = 0.5; /* seconds without descriptors before accept is tried again */
-static const ev_tstamp SILENCE = 0.05;     /* seconds; a peer that means to send more of a body does so in less */
-static const ev_tstamp STALL = 0.5;        /* unless it has too much else to do */
 
 /* Seconds, when the lane stops. */
 static const ev_tstamp STOP_LOOK = 0.1;   /* between looks at what is left */
@@ -41,13 +34,6 @@ static const ev_tstamp STOP_FRESH = 0.25; /* after it was accepted: the peer's f
 static const ev_tstamp STOP_HEAD = 1;     /* after the beginning of the stop: or the rest of a header, */
 static const ev_tstamp STOP_SILENCE =
     0.5; /* or the end of its side, when it sends nothing more; of a connection that ends */
-
-static const struct protocol *const protocols[] = {
-    [LISTENER_FASTCGI] = &fcgi_protocol,
-#if WSGI_FCGI_HTTP
-    [LISTENER_HTTP] = &http_protocol,
-#endif
-};
 
 /* The time. */
 
@@ -232,7 +218,9 @@ static bool accept_one(struct lane_listener *l) {
     if (fd >= 0) {
         if (!l->listener->is_unix)
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-        protocols[l->listener->protocol]->accept(l->lane, fd, l->listener, (struct sockaddr *)&peer, len);
+        enum listener_protocol p = l->listener->protocol;
+        l->lane->config.protocols[p]->accept(l->lane->protocol_states[p], fd, l->listener, (struct sockaddr *)&peer,
+                                             len);
         return true;
     }
     switch (errno) {
@@ -467,6 +455,22 @@ static bool guard(void *arg) {
 
 /* Life cycle. */
 
+static int protocols_open(struct lane *lane) {
+    for (int i = 0; i < LISTENER_PROTOCOL_COUNT; i++) {
+        const struct protocol *p = lane->config.protocols[i];
+        if (p && !(lane->protocol_states[i] = p->state_new(lane)))
+            return -1;
+    }
+    return 0;
+}
+
+static void protocols_close(struct lane *lane) {
+    for (int i = 0; i < LISTENER_PROTOCOL_COUNT; i++) {
+        if (lane->protocol_states[i])
+            lane->config.protocols[i]->state_free(lane->protocol_states[i]);
+    }
+}
+
 struct lane *lane_new(const struct lane_config *config, struct listener_set *listeners) {
     struct lane *lane = calloc(1, sizeof *lane);
     if (!lane) {
@@ -486,9 +490,6 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     TAILQ_INIT(&lane->unsent);
     TAILQ_INIT(&lane->unwatched);
     timeouts_init(&lane->headers, lane, config->header_timeout);
-    timeouts_init(&lane->bodies, lane, config->header_timeout > 0 ? config->header_timeout : BODY_WINDOW_SECONDS);
-    timeouts_init(&lane->silence, lane, SILENCE);
-    timeouts_init(&lane->stall, lane, STALL);
     timeouts_init(&lane->draining, lane, CONN_DRAIN_SECONDS);
     timeouts_init(&lane->parting, lane, CONN_PART_SECONDS);
     atomic_flag_clear(&lane->stop_posted);
@@ -508,7 +509,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
         .guard_arg = lane,
         .wake_fd = config->wake_fd,
     };
-    if (!lane->accepting || !lane->loop || !(lane->sched = sched_new(&sched))) {
+    if (!lane->accepting || !lane->loop || protocols_open(lane) || !(lane->sched = sched_new(&sched))) {
         lane_free(lane);
         return NULL;
     }
@@ -557,10 +558,9 @@ void lane_free(struct lane *lane) {
         return;
     descriptors_describe(NULL, NULL);
     sched_free(lane->sched);
-    for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++)
-        protocols[i]->free_pool(lane);
-    body_spares_fini(&lane->body_spares);
     loop_free(lane->loop);
+    protocols_close(lane);
+    body_spares_fini(&lane->body_spares);
     free(lane->accepting);
     free(lane);
 }

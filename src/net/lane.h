@@ -18,8 +18,12 @@
 
 struct ev_loop;
 struct lane;
+struct protocol;
 
 struct lane_config {
+    /* Those that listeners name. */
+    const struct protocol *protocols[LISTENER_PROTOCOL_COUNT]; /* NULL: no listener does */
+
     /* Calls the application for a request, on a thread of the scheduler. Must store an answer, or set broken_off. */
     void (*run)(struct request *r, void *user);
     /* A thread of the scheduler ends; see struct sched_config. */

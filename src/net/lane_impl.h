@@ -38,7 +38,8 @@ struct lane {
     ev_tstamp now; /* see lane_now */
 
     struct listener_set *listeners;
-    struct lane_listener *accepting; /* one per listener */
+    struct lane_listener *accepting;                /* one per listener */
+    void *protocol_states[LISTENER_PROTOCOL_COUNT]; /* what the front ends keep */
     ev_timer accept_pause;
     bool accept_paused;
     ev_tstamp full_logged_at;   /* that others have to wait, */
@@ -53,9 +54,6 @@ struct lane {
     TAILQ_HEAD(, conn) unwatched;    /* open ones whose descriptor libev does not know yet */
     SLIST_HEAD(, timeouts) timeouts; /* all lists of them */
     struct timeouts headers;         /* for the ends of header sections: --header-timeout */
-    struct timeouts bodies;          /* for the ends of the windows of http/pace.h */
-    struct timeouts silence;         /* for more of a body whose request is answered... */
-    struct timeouts stall;           /* ...from a peer that has gone on sending it (fcgi/request.c) */
     struct timeouts draining;        /* of those that linger, after CONN_END_DRAIN... */
     struct timeouts parting;         /* ...and CONN_END_PART */
     ev_timer idle_timer;
@@ -73,8 +71,6 @@ struct lane {
     unsigned nlive;     /* connections whose memory is in use */
 
     struct cgi_memo memo;
-    struct fcgi_pool fcgi_pool;
-    struct http_pool http_pool;
     struct body_spares body_spares; /* of all front ends */
 
     bool stopping;

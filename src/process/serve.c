@@ -9,8 +9,10 @@
 #include "base/log.h"
 #include "base/thread_limit.h"
 #include "cli/value.h"
-#include "net/listen/address.h"
+#include "net/fcgi/protocol.h"
+#include "net/http/protocol.h"
 #include "net/lane.h"
+#include "net/listen/address.h"
 #include "net/loop.h"
 #include "process/ends.h"
 #include "process/listen.h"
@@ -268,6 +270,13 @@ static int make_lane(struct server *server) {
                                                 [OPTION_FIELDS_FORWARDED] = FORWARDED_RFC7239};
     const struct options *o = server->o;
     struct lane_config config = {
+        .protocols =
+            {
+                [LISTENER_FASTCGI] = &fcgi_protocol,
+#if WSGI_FCGI_HTTP
+                [LISTENER_HTTP] = &http_protocol,
+#endif
+            },
         .run = wsgi_run,
         .thread_stop = wsgi_thread_stop,
         .thread_pause = wsgi_thread_pause,

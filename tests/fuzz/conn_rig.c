@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "fake_sched.h"
 #include "net/fcgi/conn.h"
+#include "net/http/protocol.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -73,8 +74,7 @@ static unsigned check_conn(struct conn *conn, enum conn_state lowest, enum conn_
 }
 
 static void check_lane(void) {
-    struct timeouts *const lists[] = {&rig.lane->headers, &rig.lane->silence, &rig.lane->stall, &rig.lane->draining,
-                                      &rig.lane->parting};
+    struct timeouts *all;
     struct conn *c;
     struct timeout *to;
     unsigned open = 0, waits = 0;
@@ -86,8 +86,8 @@ static void check_lane(void) {
         waits += 1 + check_conn(c, CONN_LINGERING, CONN_LINGERING);
         open++;
     }
-    for (unsigned i = 0; i < sizeof lists / sizeof *lists; i++) {
-        TAILQ_FOREACH(to, &lists[i]->list, link) {
+    SLIST_FOREACH(all, &rig.lane->timeouts, link) {
+        TAILQ_FOREACH(to, &all->list, link) {
             waits--;
         }
     }
@@ -100,6 +100,11 @@ static void check_lane(void) {
 }
 
 /* The loop. */
+
+/* Also where nobody speaks it. */
+static struct fcgi_lane *fcgi(void) {
+    return rig.lane->protocol_states[LISTENER_FASTCGI];
+}
 
 void rig_loop(void) {
     fake_sched_call_notes(rig.lane->sched);
@@ -140,9 +145,9 @@ void rig_idle(void) {
     struct conn *c;
     uint8_t which = rig_next();
     if (which & 1 || which & 128) {
-        rig_late(which & 1 ? &rig.lane->headers : &rig.lane->silence);
+        rig_late(which & 1 ? &rig.lane->headers : &fcgi()->silence);
         if (which & 128)
-            rig_late(&rig.lane->stall);
+            rig_late(&fcgi()->stall);
         return;
     }
     if ((which & 6) == 6) {
@@ -418,6 +423,13 @@ static void end(void) {
 static void begin(uint8_t choice) {
     static struct listener_set none;
     struct lane_config config = {
+        .protocols =
+            {
+                [LISTENER_FASTCGI] = &fcgi_protocol,
+#if WSGI_FCGI_HTTP
+                [LISTENER_HTTP] = &http_protocol,
+#endif
+            },
         .run = run,
         .threads = 1 + choice % RIG_THREADS,
         .queue_limit = 2,
@@ -436,7 +448,7 @@ static void begin(uint8_t choice) {
         rig.front->configure(&config, choice);
     rig.lane = lane_new(&config, &none);
     assert(rig.lane && !lane_start(rig.lane));
-    rig.lane->silence.after = rig.lane->stall.after = 60; /* passes in rig_idle only, however slow the machine is */
+    fcgi()->silence.after = fcgi()->stall.after = 60; /* passes in rig_idle only, however slow the machine is */
     for (size_t i = 0; i < RIG_PEERS; i++)
         rig.peers[i].fd = -1;
 }

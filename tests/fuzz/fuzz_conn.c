@@ -41,7 +41,7 @@ static void check_request(const struct fcgi_request *q, bool has_earlier) {
 /* Who waits for a peer that may do nothing waits with a time, or for output to be taken, which has one. */
 static void check_wait(struct conn *conn, const struct fcgi_request *q) {
     if (q->state == FCGI_STDIN_STATE)
-        assert(q->timeouts == &rig.lane->silence || q->timeouts == &rig.lane->stall || conn_blocked(conn));
+        assert(q->timeouts == &q->c->fcgi->silence || q->timeouts == &q->c->fcgi->stall || conn_blocked(conn));
     else
         assert(q->timeouts == (q->state == FCGI_PARAMS_STATE ? &rig.lane->headers : NULL));
 }
@@ -84,7 +84,8 @@ static void check_answered(struct conn *conn) {
 
 static void accept_fcgi(unsigned peer, int fd, bool is_unix) {
     peer_begin(&peers[peer]);
-    fcgi_protocol.accept(rig.lane, fd, &(struct listener){.is_unix = is_unix}, NULL, 0);
+    fcgi_protocol.accept(rig.lane->protocol_states[LISTENER_FASTCGI], fd, &(struct listener){.is_unix = is_unix}, NULL,
+                         0);
 }
 
 static void sent(unsigned peer, const uint8_t *data, size_t len) {

@@ -21,6 +21,9 @@ enum {
     REQUESTS_FACTOR = 2      /* a peer that opens so many times more requests than it was told may is cut off */
 };
 
+static const ev_tstamp SILENCE = 0.05; /* seconds; a peer that means to send more of a body does so in less */
+static const ev_tstamp STALL = 0.5;    /* unless it has too much else to do */
+
 FCGI_REASONS(CONN_REASON_DEFINE)
 
 static const struct conn_ops fcgi_conn_ops;
@@ -539,14 +542,12 @@ static void conn_free(struct fcgi_conn *c) {
 
 static void on_free(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
-    struct lane *lane = conn->lane;
-    if (lane->fcgi_pool.nconns < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&lane->fcgi_pool.conns, c, free);
-        lane->fcgi_pool.nconns++;
+    struct fcgi_lane *fcgi = c->fcgi;
+    if (fcgi->nconns < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&fcgi->conns, c, free);
+        fcgi->nconns++;
     } else
         conn_free(c);
-    lane->nlive--;
-    lane_check_stopped(lane);
 }
 
 static void on_stop(struct conn *conn) {
@@ -587,12 +588,13 @@ static const struct conn_ops fcgi_conn_ops = {
 
 /* What the lane asks of the front end. */
 
-static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, const struct sockaddr *peer,
-                        socklen_t len) {
-    struct fcgi_conn *c = LIST_FIRST(&lane->fcgi_pool.conns);
+static void fcgi_accept(void *state, int fd, const struct listener *l, const struct sockaddr *peer, socklen_t len) {
+    struct fcgi_lane *fcgi = state;
+    struct lane *lane = fcgi->lane;
+    struct fcgi_conn *c = LIST_FIRST(&fcgi->conns);
     if (c) {
         LIST_REMOVE(c, free);
-        lane->fcgi_pool.nconns--;
+        fcgi->nconns--;
     } else {
         c = calloc(1, sizeof *c);
         if (!c) {
@@ -602,6 +604,7 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
         }
         conn_alloc_init(&c->conn);
     }
+    c->fcgi = fcgi;
     c->decoder = (struct fcgi_decoder){0};
     c->values = (struct fcgi_values){0};
     c->closing = lane->stopping;
@@ -610,7 +613,6 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
     c->trusted = peer_connection_is_trusted(&lane->config, l->is_unix, peer, len);
     c->stalls_looked_at = 0;
     TAILQ_INIT(&c->requests);
-    lane->nlive++;
     conn_init(&c->conn, lane, fd, l->is_unix ? NULL : peer, &fcgi_conn_ops);
     conn_ref(&c->conn);
     conn_read(&c->conn);
@@ -623,17 +625,30 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
     conn_unref(&c->conn);
 }
 
-static void fcgi_free_pool(struct lane *lane) {
+static void *fcgi_state_new(struct lane *lane) {
+    struct fcgi_lane *fcgi = calloc(1, sizeof *fcgi);
+    if (!fcgi)
+        return NULL;
+    fcgi->lane = lane;
+    timeouts_init(&fcgi->silence, lane, SILENCE);
+    timeouts_init(&fcgi->stall, lane, STALL);
+    return fcgi;
+}
+
+static void fcgi_state_free(void *state) {
+    struct fcgi_lane *fcgi = state;
     struct fcgi_conn *c;
     struct fcgi_request *q;
-    while ((c = LIST_FIRST(&lane->fcgi_pool.conns))) {
+    while ((c = LIST_FIRST(&fcgi->conns))) {
         LIST_REMOVE(c, free);
         conn_free(c);
     }
-    while ((q = LIST_FIRST(&lane->fcgi_pool.requests))) {
+    while ((q = LIST_FIRST(&fcgi->requests))) {
         LIST_REMOVE(q, free);
         fcgi_request_free(q);
     }
+    free(fcgi);
 }
 
-const struct protocol fcgi_protocol = {.accept = fcgi_accept, .free_pool = fcgi_free_pool};
+const struct protocol fcgi_protocol = {
+    .state_new = fcgi_state_new, .state_free = fcgi_state_free, .accept = fcgi_accept};

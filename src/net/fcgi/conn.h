@@ -8,7 +8,7 @@
 #define WSGI_FCGI_NET_FCGI_CONN_H
 
 #include "net/conn.h"
-#include "net/protocol.h"
+#include "net/fcgi/protocol.h"
 #include "net/refusal.h"
 #include "proto/fcgi_decode.h"
 #include "proto/fcgi_values.h"
@@ -60,8 +60,19 @@ struct fcgi_request {
     };
 };
 
+/* What a lane keeps for FastCGI. */
+struct fcgi_lane {
+    struct lane *lane;
+    struct timeouts silence;            /* for more of a body whose request is answered... */
+    struct timeouts stall;              /* ...from a peer that has gone on sending it (request.c) */
+    LIST_HEAD(, fcgi_conn) conns;       /* kept for reuse, */
+    LIST_HEAD(, fcgi_request) requests; /* and these as well, */
+    unsigned nconns, nrequests;         /* so many */
+};
+
 struct fcgi_conn {
     struct conn conn;
+    struct fcgi_lane *fcgi;
     struct fcgi_decoder decoder;
     struct fcgi_values values;
     TAILQ_HEAD(fcgi_requests, fcgi_request) requests; /* open ones, oldest first */
@@ -80,7 +91,5 @@ struct fcgi_conn {
     struct timeout ending_timeout; /* while `ending`: for a request */
     LIST_ENTRY(fcgi_conn) free;
 };
-
-extern const struct protocol fcgi_protocol;
 
 #endif

@@ -45,10 +45,11 @@ static void params_late(struct timeout *to) {
 
 struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_event *begin) {
     struct lane *lane = c->conn.lane;
-    struct fcgi_request *q = LIST_FIRST(&lane->fcgi_pool.requests);
+    struct fcgi_lane *fcgi = c->fcgi;
+    struct fcgi_request *q = LIST_FIRST(&fcgi->requests);
     if (q) {
         LIST_REMOVE(q, free);
-        lane->fcgi_pool.nrequests--;
+        fcgi->nrequests--;
     } else {
         q = malloc(sizeof *q);
         if (!q)
@@ -105,9 +106,9 @@ void fcgi_request_release(struct fcgi_request *q) {
     lane_request_ends(lane);
     lane_body_ends(lane, &q->r.body);
     request_reset(&q->r, &lane->body_spares);
-    if (lane->fcgi_pool.nrequests < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&lane->fcgi_pool.requests, q, free);
-        lane->fcgi_pool.nrequests++;
+    if (c->fcgi->nrequests < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&c->fcgi->requests, q, free);
+        c->fcgi->nrequests++;
     } else
         fcgi_request_free(q);
     conn_unref(&c->conn);
@@ -128,7 +129,7 @@ static void release_held(struct fcgi_conn *c, uint16_t id);
 
 void fcgi_conn_ending_over(struct fcgi_conn *c) {
     if (c->ending)
-        timeout_ends(&c->conn.lane->stall, &c->ending_timeout);
+        timeout_ends(&c->fcgi->stall, &c->ending_timeout);
     c->ending = false;
 }
 
@@ -145,7 +146,7 @@ static void ending_late(struct timeout *to) {
 static void ending_begins(struct fcgi_conn *c) {
     if (c->asked || c->ending || c->conn.state != CONN_OPEN)
         return;
-    timeout_begins(&c->conn.lane->stall, &c->ending_timeout, &c->conn, ending_late);
+    timeout_begins(&c->fcgi->stall, &c->ending_timeout, &c->conn, ending_late);
     c->ending = true;
 }
 
@@ -202,8 +203,8 @@ static void stdin_silent(struct timeout *to) {
 }
 
 void fcgi_request_stdin_goes_on(struct fcgi_request *q) {
-    struct lane *lane = q->c->conn.lane;
-    struct timeouts *all = q->dropped > UNDER_WAY ? &lane->stall : &lane->silence;
+    struct fcgi_lane *fcgi = q->c->fcgi;
+    struct timeouts *all = q->dropped > UNDER_WAY ? &fcgi->stall : &fcgi->silence;
     if (q->timeouts == all) {
         timeout_again(all, &q->timeout);
         return;

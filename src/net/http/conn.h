@@ -8,7 +8,7 @@
 
 #include "net/conn.h"
 #include "net/http/peer.h"
-#include "net/protocol.h"
+#include "net/http/protocol.h"
 #include "net/refusal.h"
 #include "proto/http_head.h"
 #include "proto/http_lines.h"
@@ -70,8 +70,18 @@ struct http_request {
     LIST_ENTRY(http_request) free;
 };
 
+/* What a lane keeps for HTTP. */
+struct http_lane {
+    struct lane *lane;
+    struct timeouts bodies;             /* for the ends of the windows of http/pace.h */
+    LIST_HEAD(, http_conn) conns;       /* kept for reuse, */
+    LIST_HEAD(, http_request) requests; /* and these as well, */
+    unsigned nconns, nrequests;         /* so many */
+};
+
 struct http_conn {
     struct conn conn;
+    struct http_lane *http;
     enum http_state state;
     struct http_request *q; /* in work, or NULL */
     struct buf in;          /* bytes that were received and not dealt with */
@@ -85,7 +95,5 @@ struct http_conn {
     struct http_peer peer;
     LIST_ENTRY(http_conn) free;
 };
-
-extern const struct protocol http_protocol;
 
 #endif

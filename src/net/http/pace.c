@@ -20,12 +20,12 @@ void http_pace_begins(struct http_request *q, void (*late)(struct timeout *to)) 
     q->came_before = q->came;
     q->pace_excused = atomic_load_explicit(&q->owes_continue, memory_order_relaxed);
     c->was_paused = c->paused;
-    timeout_begins(&c->lane->bodies, &q->pace, c, late);
+    timeout_begins(&q->c->http->bodies, &q->pace, c, late);
 }
 
 void http_pace_ends(struct http_request *q) {
     if (q->paced)
-        timeout_ends(&q->c->conn.lane->bodies, &q->pace);
+        timeout_ends(&q->c->http->bodies, &q->pace);
     q->paced = false;
 }
 
@@ -37,5 +37,5 @@ enum refusal http_pace_look(struct http_request *q) {
     if (!q->came_before)
         return q->came || lane->config.header_timeout <= 0 ? NOT_REFUSED : REFUSED_BODY_LATE;
     double came = (double)(q->came - q->came_before);
-    return came < lane->config.min_body_rate * lane->bodies.after ? REFUSED_BODY_SLOW : NOT_REFUSED;
+    return came < lane->config.min_body_rate * q->c->http->bodies.after ? REFUSED_BODY_SLOW : NOT_REFUSED;
 }

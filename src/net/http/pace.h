@@ -7,7 +7,7 @@
  *
  * A window in which the peer was kept from sending, because its connection was paused or the "100 Continue" that it asks
  * for was not sent, does not count. Without --header-timeout the first byte has all the time of --idle-timeout, and a
- * window takes 30 seconds (lane.c).
+ * window takes 30 seconds (conn.c).
  *
  * Threads: owner only.
  */

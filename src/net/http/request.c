@@ -23,10 +23,11 @@ static struct http_request *request_of_job(struct sched_job *job) {
 
 struct http_request *http_request_new(struct http_conn *c) {
     struct lane *lane = c->conn.lane;
-    struct http_request *q = LIST_FIRST(&lane->http_pool.requests);
+    struct http_lane *http = c->http;
+    struct http_request *q = LIST_FIRST(&http->requests);
     if (q) {
         LIST_REMOVE(q, free);
-        lane->http_pool.nrequests--;
+        http->nrequests--;
     } else {
         q = malloc(sizeof *q);
         if (!q)
@@ -71,9 +72,9 @@ void http_request_release(struct http_request *q) {
     lane_request_ends(lane);
     lane_body_ends(lane, &q->r.body);
     request_reset(&q->r, &lane->body_spares);
-    if (lane->http_pool.nrequests < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&lane->http_pool.requests, q, free);
-        lane->http_pool.nrequests++;
+    if (c->http->nrequests < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&c->http->requests, q, free);
+        c->http->nrequests++;
     } else
         http_request_free(q);
     conn_unref(&c->conn);

@@ -2,9 +2,7 @@
 
 #include "net/conn.h"
 
-#include "net/fcgi/conn.h"
 #include "net/lane_impl.h"
-#include "proto/fcgi_encode.h"
 #include "unit/unit.h"
 
 #include <errno.h>
@@ -581,40 +579,6 @@ START_TEST(what_came_before_a_write_that_fails_is_input)
 }
 END_TEST
 
-/* A FastCGI request that goes away in the middle of its body: the memory is there for the next one. */
-START_TEST(a_long_body_leaves_its_memory)
-{
-    enum { BODY = 2 * BODY_KEEP_BYTES };
-    static const uint8_t begin[8] = {0, FCGI_RESPONDER}, body[BODY];
-    struct buf sent = {0};
-    uint8_t header[FCGI_RECORD_HEADER];
-    int pair[2];
-    lane->config.limit_requests = 1;
-    lane->config.body.memory = BODY;
-    const struct {
-        uint8_t type;
-        const void *content;
-        size_t len;
-    } records[] = {{FCGI_BEGIN_REQUEST, begin, sizeof begin}, {FCGI_PARAMS, NULL, 0}, {FCGI_STDIN, body, BODY}};
-    for (int i = 0; i < COUNT(records); i++) {
-        fcgi_put_header(header, records[i].type, 1, records[i].len);
-        ck_assert_int_eq(buf_append(&sent, header, sizeof header), 0);
-        ck_assert_int_eq(buf_append(&sent, records[i].content, records[i].len), 0);
-    }
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    ck_assert_int_eq(send(pair[1], buf_head(&sent), buf_len(&sent), MSG_NOSIGNAL), (ssize_t)buf_len(&sent));
-    fcgi_protocol.accept(lane, pair[0], &(struct listener){.is_unix = true}, NULL, 0);
-    ck_assert_uint_eq(lane->nrequests, 1);
-    ck_assert_uint_eq(lane->body_spares.count, 0);
-    close(pair[1]);
-    while (lane->nrequests)
-        ev_run(lane->loop, EVRUN_ONCE);
-    ck_assert_uint_eq(lane->body_spares.count, 1);
-    ck_assert_ptr_eq(lane->config.body.spares, &lane->body_spares); /* where the next one looks */
-    buf_fini(&sent);
-}
-END_TEST
-
 /* Files. */
 
 static const struct iovec head = {(char[]){"head"}, 4};
@@ -789,7 +753,6 @@ int main(void) {
     tcase_add_test(tc, a_corked_connection_is_to_end);
     tcase_add_loop_test(tc, a_corked_connection_ends, 0, 2);
     tcase_add_loop_test(tc, what_came_before_a_write_that_fails_is_input, 0, 3);
-    tcase_add_test(tc, a_long_body_leaves_its_memory);
     tcase_add_loop_test(tc, a_file_is_sent_behind_its_head, 0, 2);
     tcase_add_test(tc, a_file_waits_until_nothing_is_kept);
     tcase_add_test(tc, a_file_is_kept_behind_others_by_who_must_not_wait);
