@@ -59,17 +59,19 @@ void timeouts_init(struct timeouts *all, struct lane *lane, ev_tstamp after) {
     SLIST_INSERT_HEAD(&lane->timeouts, all, link);
 }
 
+static __attribute__((noinline)) void settle(struct timeouts *all) {
+    struct timeout *oldest = TAILQ_FIRST(&all->list);
+    if (!oldest)
+        ev_timer_stop(all->lane->loop, &all->timer);
+    else if (all->after > 0)
+        timer_start(all, oldest->began_at + all->after);
+}
+
 void timeouts_settle(struct lane *lane) {
     struct timeouts *all;
     SLIST_FOREACH(all, &lane->timeouts, link) {
-        struct timeout *oldest = TAILQ_FIRST(&all->list);
-        bool active = ev_is_active(&all->timer);
-        if (active == (oldest != NULL))
-            continue;
-        if (active)
-            ev_timer_stop(lane->loop, &all->timer);
-        else if (all->after > 0)
-            timer_start(all, oldest->began_at + all->after);
+        if (ev_is_active(&all->timer) == TAILQ_EMPTY(&all->list))
+            settle(all);
     }
 }
 
