@@ -92,7 +92,8 @@ src_liblisten_a_SOURCES = \
 
 src_libnet_a_SOURCES = \
 	src/net/abandon.c src/net/abandon.h \
-	src/net/conn.c src/net/conn.h \
+	src/net/conn.c src/net/conn.h src/net/conn_impl.h \
+	src/net/conn_linger.c src/net/conn_out.c src/net/conn_transmit.c \
 	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
 	src/net/loop.c src/net/loop.h src/net/loop_epoll.c \
 	src/net/peer.c src/net/peer.h \
