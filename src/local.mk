@@ -92,14 +92,17 @@ src_liblisten_a_SOURCES = \
 
 src_libnet_a_SOURCES = \
 	src/net/abandon.c src/net/abandon.h \
+	src/net/accept.c \
 	src/net/conn.c src/net/conn.h src/net/conn_impl.h \
 	src/net/conn_linger.c src/net/conn_out.c src/net/conn_transmit.c \
+	src/net/idle.c \
 	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
 	src/net/loop.c src/net/loop.h src/net/loop_epoll.c \
 	src/net/peer.c src/net/peer.h \
 	src/net/protocol.h \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/request_log.c src/net/request_log.h \
+	src/net/stop.c \
 	src/net/timeouts.c src/net/timeouts.h \
 	src/net/who.c src/net/who.h
 
