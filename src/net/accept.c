@@ -254,7 +254,7 @@ void lane_accept_end(struct lane *lane) {
     for (size_t i = 0; i < lane->listeners->count; i++) {
         struct lane_listener *l = &lane->accepting[i];
         accept_backlog(l);
-        loop_unwatch(lane->loop, l->listener->fd);
+        loop_forget(lane->loop, l->listener->fd);
         listener_stop(l->listener);
     }
     lane->listening_ended = true;

@@ -23,7 +23,7 @@ enum {
 CONN_REASONS(CONN_REASON_DEFINE)
 
 void conn_not_polled(struct conn *c) {
-    conn_close(c, CONN_NOT_WATCHED);
+    conn_close(c, CONN_NOT_POLLED);
 }
 
 static void read_cb(struct ev_loop *loop, ev_io *w, int revents) {
@@ -73,9 +73,9 @@ static bool peer_may_read(const struct conn *c) {
 }
 
 static void stop_reading(struct conn *c) {
-    if (!c->watched)
-        TAILQ_REMOVE(&c->lane->unwatched, c, unwatched_link);
-    c->watched = true;
+    if (!c->polled)
+        TAILQ_REMOVE(&c->lane->unpolled, c, unpolled_link);
+    c->polled = true;
     ev_io_stop(c->lane->loop, &c->read_io);
 }
 
@@ -136,18 +136,18 @@ bool conn_catch_up(struct conn *c) {
     return waiting > 0;
 }
 
-void conn_watch(struct conn *c) {
-    if (c->watched || c->state == CONN_CLOSED)
+void conn_poll(struct conn *c) {
+    if (c->polled || c->state == CONN_CLOSED)
         return;
-    c->watched = true;
-    TAILQ_REMOVE(&c->lane->unwatched, c, unwatched_link);
+    c->polled = true;
+    TAILQ_REMOVE(&c->lane->unpolled, c, unpolled_link);
     if (!c->paused)
         conn_poll_for(c, &c->read_io);
 }
 
-/* To watch a descriptor takes a system call, and to hear of its end another one. Most peers that part have ended their
- * side a few turns of the loop later, so that a look then is all it takes. Should there be no such turns, the lane
- * looks when the time is over; a lane that stops does not wait for either. */
+/* To poll a descriptor takes a system call to begin with, and to hear of its end another one. Most peers that part have
+ * ended their side a few turns of the loop later, so that a look then is all it takes. Should there be no such turns, the
+ * lane looks when the time is over; a lane that stops does not wait for either. */
 void conn_settle(struct conn *c) {
     if (c->state == CONN_LINGERING && c->end == CONN_END_PART && c->rested < PART_TURNS && !c->lane->stopping) {
         c->rested++;
@@ -156,7 +156,7 @@ void conn_settle(struct conn *c) {
     conn_ref(c);
     if (c->state == CONN_LINGERING)
         conn_read(c);
-    conn_watch(c);
+    conn_poll(c);
     conn_unref(c);
 }
 
@@ -171,7 +171,7 @@ void conn_pause(struct conn *c) {
 }
 
 void conn_resume(struct conn *c) {
-    if (c->paused && c->watched && c->state != CONN_CLOSED && !c->read_ended)
+    if (c->paused && c->polled && c->state != CONN_CLOSED && !c->read_ended)
         conn_poll_for(c, &c->read_io);
     if (c->paused && c->lost && c->state == CONN_OPEN)
         ev_feed_event(c->lane->loop, &c->read_io, EV_READ);
@@ -224,7 +224,7 @@ void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr 
     c->fd = fd;
     c->state = CONN_OPEN;
     c->refs = 1;
-    c->watched = c->in_loop = c->read_ended = c->paused = c->used = false;
+    c->polled = c->in_loop = c->read_ended = c->paused = c->used = false;
     c->lost = c->left = false;
     c->is_unix = !peer;
     if (peer)
@@ -235,14 +235,14 @@ void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr 
     c->drained = 0;
     c->out_at = 0;
     c->out_longest = 0;
-    c->out_noted = c->room_noted = c->out_held = c->corked = false;
+    c->out_noted = c->room_noted = c->out_collected = c->corked = false;
     c->out_error = 0;
     ev_io_init(&c->read_io, read_cb, fd, EV_READ);
     ev_io_init(&c->write_io, conn_write_cb, fd, EV_WRITE);
     c->read_io.data = c->write_io.data = c;
     c->active_at = lane_now(lane);
     TAILQ_INSERT_TAIL(&lane->conns, c, link);
-    TAILQ_INSERT_TAIL(&lane->unwatched, c, unwatched_link);
+    TAILQ_INSERT_TAIL(&lane->unpolled, c, unpolled_link);
     lane_count_add(&lane->nconns, 1);
     lane->nlive++;
 }
@@ -299,6 +299,16 @@ static bool peer_awaits_end(const struct conn *c, const struct conn_reason *reas
     return c->state != CONN_OPEN || (reason != CONN_EOF && reason != CONN_RESET);
 }
 
+/* The lock is held. */
+static void close_descriptor(struct conn *c, bool tell) {
+    if (tell)
+        shutdown(c->fd, SHUT_RDWR);
+    if (c->in_loop)
+        loop_forget(c->lane->loop, c->fd);
+    descriptors_close(c->fd);
+    c->fd = -1;
+}
+
 void conn_close(struct conn *c, const struct conn_reason *reason) {
     struct lane *lane = c->lane;
     if (c->state == CONN_CLOSED)
@@ -324,12 +334,7 @@ void conn_close(struct conn *c, const struct conn_reason *reason) {
         c->out_error = EPIPE;
     buf_reset(&c->out, REQUEST_KEEP_BYTES);
     conn_turns_wake(c);
-    if (tell)
-        shutdown(c->fd, SHUT_RDWR);
-    if (c->in_loop)
-        loop_unwatch(lane->loop, c->fd);
-    descriptors_close(c->fd);
-    c->fd = -1;
+    close_descriptor(c, tell);
     pthread_mutex_unlock(&c->out_lock);
     c->ops->gone(c);
     lane_count_add(&lane->nconns, -1);

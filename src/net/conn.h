@@ -8,6 +8,12 @@
  * reset, a failing write, and on a Unix socket POLLHUP are the signs of that. What was received until then, here or in the
  * socket, is input like any other.
  *
+ * Rest. A connection that rests (CONN_RESTING: no request is open, no answer unsent, nothing of the next request was read) is
+ * nothing but a descriptor, a protocol and the identity of its peer, so that another process could go on with it.
+ * conn_gives_way is where one would be given away: it takes a last look, and closes what rests nevertheless.
+ *
+ * The loop polls a descriptor (libev) from conn_poll on; "watch" is a word of the scheduler's.
+ *
  * Threads: owner only, except for conn_transmit, conn_transmit_file, conn_wake and conn_note_room.
  */
 #ifndef WSGI_FCGI_NET_CONN_H
@@ -56,7 +62,7 @@ struct conn_reason {
     X(CONN_READS_NOTHING, WARNING, "the peer sends requests and reads no answers")                                     \
     X(CONN_SPEAKS_TLS, WARNING,                                                                                        \
       "the peer speaks TLS (https), which is not spoken here: end it in a proxy in front of this server")              \
-    X(CONN_NOT_WATCHED, ERROR,                                                                                         \
+    X(CONN_NOT_POLLED, ERROR,                                                                                          \
       "ended, as the system does not let it be watched: look at fs.epoll.max_user_watches, and at free memory")        \
     X(CONN_NO_MEMORY, ERROR, "out of memory")
 CONN_REASONS(CONN_REASON_DECLARE)
@@ -135,7 +141,7 @@ struct conn {
     int fd;
     enum conn_state state;
     unsigned refs;
-    bool watched;      /* libev knows the descriptor, or must not */
+    bool polled;       /* libev knows the descriptor, or must not */
     bool in_loop;      /* libev knows it, or did */
     bool is_unix;      /* the peer is a process of this machine */
     bool read_ended;   /* the peer has ended its side */
@@ -160,13 +166,13 @@ struct conn {
     int unsent;              /* what the peer had to take yet of what was sent, at the last look at it (SIOCOUTQ) */
     ev_io read_io, write_io;
     TAILQ_ENTRY(conn) link;
-    TAILQ_ENTRY(conn) unwatched_link;
+    TAILQ_ENTRY(conn) unpolled_link;
 
     pthread_mutex_t out_lock; /* guards what follows, and sending */
     struct buf out;           /* taken from front ends, but not by the socket yet */
     size_t out_longest;       /* bytes kept of the longest piece of what waits, or of what did before */
     TAILQ_HEAD(conn_turns, conn_turn) out_turns; /* threads that wait for room, in the order in which they came */
-    bool out_held;                               /* `out` was empty when it was corked: nothing of it was tried */
+    bool out_collected;                          /* `out` was empty when it was corked: nothing of it was tried */
     int out_error;                               /* errno after which nothing can be sent any more; 0: none */
     bool out_noted;                              /* out_note is posted */
     bool room_noted;                             /* and is about room, too */
@@ -209,10 +215,10 @@ void conn_read(struct conn *c);
  * the loop may have come to long after the bytes. Returns whether any had come. The connection may be closed afterwards. */
 bool conn_catch_up(struct conn *c);
 
-/* Lets libev watch the descriptor. */
-void conn_watch(struct conn *c);
+/* Has the loop poll the descriptor from now on. */
+void conn_poll(struct conn *c);
 
-/* The same, before the loop waits, for one that is not watched yet. */
+/* The same, before the loop waits, for one that is not polled yet. */
 void conn_settle(struct conn *c);
 
 /* Whether nothing can be sent any more, as far as is known by now; conn.lost follows. */

@@ -133,7 +133,7 @@ void conn_output_settle(struct conn *c, int error, bool waiting) {
         out_touch(c);
         (void)advances(c);
         conn_poll_for(c, &c->write_io);
-        conn_watch(c);
+        conn_poll(c);
         return;
     }
     conn_out_forget(c);
@@ -174,21 +174,21 @@ void conn_write_cb(struct ev_loop *loop, ev_io *w, int revents) {
 /* What the loop sends. */
 
 /* Returns false when these bytes are to be sent. */
-static bool hold(struct conn *c, const void *data, size_t len) {
-    if (!c->corked || c->out_error || buf_len(&c->out) + len > CONN_CORK_MAX || (buf_len(&c->out) && !c->out_held))
+static bool collect(struct conn *c, const void *data, size_t len) {
+    if (!c->corked || c->out_error || buf_len(&c->out) + len > CONN_CORK_MAX || (buf_len(&c->out) && !c->out_collected))
         return false;
     if (buf_append(&c->out, data, len))
         return false;
-    c->out_held = true;
+    c->out_collected = true;
     return true;
 }
 
-/* Sends what was held. Returns whether output waits for the peer. */
-static bool release_held(struct conn *c) {
-    bool waiting = buf_len(&c->out) && !c->out_held;
-    if (c->out_held)
+/* Sends what was collected. Returns whether output waits for the peer. */
+static bool send_collected(struct conn *c) {
+    bool waiting = buf_len(&c->out) && !c->out_collected;
+    if (c->out_collected)
         flush_locked(c);
-    c->out_held = false;
+    c->out_collected = false;
     return waiting;
 }
 
@@ -197,11 +197,11 @@ void conn_output(struct conn *c, const void *data, size_t len) {
     if (c->state != CONN_OPEN)
         return;
     pthread_mutex_lock(&c->out_lock);
-    if (hold(c, data, len)) {
+    if (collect(c, data, len)) {
         pthread_mutex_unlock(&c->out_lock);
         return;
     }
-    bool was_waiting = release_held(c);
+    bool was_waiting = send_collected(c);
     conn_send_or_keep(c, &piece, 1, 0);
     int error = c->out_error;
     size_t waiting = buf_len(&c->out);
@@ -222,11 +222,11 @@ void conn_uncork(struct conn *c) {
     if (c->state == CONN_CLOSED)
         return;
     pthread_mutex_lock(&c->out_lock);
-    if (!c->out_held) {
+    if (!c->out_collected) {
         pthread_mutex_unlock(&c->out_lock);
         return;
     }
-    release_held(c);
+    send_collected(c);
     conn_output_unlock(c); /* also for a connection that was to end when all is sent */
 }
 

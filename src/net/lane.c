@@ -22,14 +22,14 @@ static void check_cb(struct ev_loop *loop, ev_check *w, int revents) {
     lane->now = (double)sched_polled(lane->sched) / 1e9;
 }
 
-/* Before the loop waits: whatever is open by now is watched, and somebody has to notice when it is idle for too long. */
+/* Before the loop waits: whatever is open by now is polled, and somebody has to notice when it is idle for too long. */
 static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
     (void)loop;
     (void)revents;
     struct lane *lane = w->data;
     struct conn *c, *next;
-    for (c = TAILQ_FIRST(&lane->unwatched); c; c = next) {
-        next = TAILQ_NEXT(c, unwatched_link);
+    for (c = TAILQ_FIRST(&lane->unpolled); c; c = next) {
+        next = TAILQ_NEXT(c, unpolled_link);
         conn_settle(c);
     }
     lane_idle_settle(lane);
@@ -77,7 +77,7 @@ static void lists_init(struct lane *lane) {
     for (int i = 0; i < CONN_REST_COUNT; i++)
         TAILQ_INIT(&lane->rests[i]);
     TAILQ_INIT(&lane->unsent);
-    TAILQ_INIT(&lane->unwatched);
+    TAILQ_INIT(&lane->unpolled);
     timeouts_init(&lane->headers, lane, lane->config.header_timeout);
     timeouts_init(&lane->draining, lane, CONN_DRAIN_SECONDS);
     timeouts_init(&lane->parting, lane, CONN_PART_SECONDS);

@@ -59,8 +59,8 @@ struct lane {
     struct conn_list closed;           /* those in CONN_CLOSED, whose requests are not all over */
     TAILQ_HEAD(, conn) unsent;         /* whose output waits for the peer, by conn.out_at */
     struct conn_list
-        rests[CONN_REST_COUNT];   /* by conn.rest, in the order in which they came to it; not the busy ones */
-    TAILQ_HEAD(, conn) unwatched; /* open ones whose descriptor libev does not know yet */
+        rests[CONN_REST_COUNT];  /* by conn.rest, in the order in which they came to it; not the busy ones */
+    TAILQ_HEAD(, conn) unpolled; /* open ones whose descriptor libev does not know yet */
     unsigned long long next_conn;
     atomic_uint nconns, nrequests;
     atomic_uint nended; /* requests, since the beginning */

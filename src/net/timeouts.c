@@ -25,7 +25,7 @@ static void look_at(struct timeouts *all, struct timeout *oldest) {
     ev_tstamp due = oldest->began_at + all->after;
     conn_ref(c);
     (void)conn_catch_up(c);
-    conn_watch(c); /* one that parts may not be yet */
+    conn_poll(c); /* one that parts may not be yet */
     if (TAILQ_FIRST(&all->list) == oldest && oldest->began_at + all->after <= lane_now(lane)) {
         if (timeout_is_excused(lane, due))
             timeout_again(all, oldest);

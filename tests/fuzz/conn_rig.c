@@ -398,7 +398,7 @@ static void settle(void) {
 static void check_answered(void) {
     struct conn *conn;
     TAILQ_FOREACH(conn, &rig.lane->conns, link) {
-        assert(conn->state == CONN_OPEN && !conn_blocked(conn) && !conn->corked && !conn->out_held);
+        assert(conn->state == CONN_OPEN && !conn_blocked(conn) && !conn->corked && !conn->out_collected);
         rig.front->check_answered(conn);
     }
 }

@@ -618,10 +618,10 @@ static void fcgi_accept(void *state, int fd, const struct listener *l, const str
     conn_read(&c->conn);
     if (!c->conn.used)
         fcgi_conn_tell_rest(c);
-    /* A request that came whole, on a connection that ends with it, needs no watcher: it is answered before the loop
-     * runs again, or else the loop starts to watch (lane.c). */
+    /* A request that came whole, on a connection that ends with it, is not polled: it is answered before the loop runs
+     * again, or else that begins to poll it (lane.c). */
     if (c->conn.state == CONN_OPEN && !on_complete(&c->conn))
-        conn_watch(&c->conn);
+        conn_poll(&c->conn);
     conn_unref(&c->conn);
 }
 

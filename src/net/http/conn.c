@@ -690,7 +690,7 @@ static void http_accept(void *state, int fd, const struct listener *l, const str
         if (!c->q && !c->nbegun)
             wait_begins(c);
         if (!on_complete(&c->conn))
-            conn_watch(&c->conn);
+            conn_poll(&c->conn);
     }
     conn_unref(&c->conn);
 }
