@@ -18,7 +18,7 @@ UNIT_SCHED = tests/unit/sched/test_predict tests/unit/sched/test_sched tests/uni
 UNIT_CLI = tests/unit/cli/test_options
 UNIT_LISTEN = tests/unit/net/listen/test_access tests/unit/net/listen/test_address \
 	tests/unit/net/listen/test_listener tests/unit/net/listen/test_socket_file
-UNIT_NET = tests/unit/net/test_conn tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files \
+UNIT_NET = tests/unit/net/test_conn_transmit tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files \
 	tests/unit/net/test_peer
 if HTTP
 UNIT_NET += tests/unit/net/http/test_ends
@@ -70,8 +70,8 @@ tests_unit_sched_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_cli_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_access_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_address_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
-tests_unit_net_test_conn_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_net_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile
+tests_unit_net_test_conn_transmit_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_conn_transmit_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile
 tests_unit_net_fcgi_test_early_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_http_test_ends_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_http_test_ends_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP) -Wl,--wrap=malloc,--wrap=conn_output
