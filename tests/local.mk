@@ -18,8 +18,8 @@ UNIT_SCHED = tests/unit/sched/test_predict tests/unit/sched/test_sched tests/uni
 UNIT_CLI = tests/unit/cli/test_options
 UNIT_LISTEN = tests/unit/net/listen/test_access tests/unit/net/listen/test_address \
 	tests/unit/net/listen/test_listener tests/unit/net/listen/test_socket_file
-UNIT_NET = tests/unit/net/test_conn_transmit tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files \
-	tests/unit/net/test_peer
+UNIT_NET = tests/unit/net/test_conn_out tests/unit/net/test_conn_transmit tests/unit/net/test_peer \
+	tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files
 if HTTP
 UNIT_NET += tests/unit/net/http/test_ends
 endif
@@ -70,6 +70,7 @@ tests_unit_sched_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_cli_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_access_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_address_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_conn_out_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_transmit_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_transmit_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile
 tests_unit_net_fcgi_test_early_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
@@ -240,5 +241,5 @@ distclean-local:
 
 CLEANFILES += tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
 
-noinst_HEADERS = tests/cgi_vars.h tests/unit/net/file_rig.h tests/unit/net/lane_rig.h tests/unit/no_threads.h tests/unit/sched/sched_rig.h tests/unit/unit.h
+noinst_HEADERS = tests/cgi_vars.h tests/unit/net/bare_conn.h tests/unit/net/file_rig.h tests/unit/net/lane_rig.h tests/unit/no_threads.h tests/unit/sched/sched_rig.h tests/unit/unit.h
 EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/fuzz/corpus tests/daemon tests/proxies
