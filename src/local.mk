@@ -109,6 +109,7 @@ src_libnet_a_SOURCES = \
 src_libnetfcgi_a_SOURCES = \
 	src/net/fcgi/answer.c src/net/fcgi/answer.h \
 	src/net/fcgi/conn.c src/net/fcgi/conn.h \
+	src/net/fcgi/peer.c src/net/fcgi/peer.h \
 	src/net/fcgi/protocol.h \
 	src/net/fcgi/request.c src/net/fcgi/request.h
 

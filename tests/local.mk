@@ -79,7 +79,7 @@ tests_unit_net_http_test_ends_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP) -Wl,--wra
 tests_unit_net_fcgi_test_files_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_fcgi_test_files_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP)
 tests_unit_net_listen_test_listener_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
-tests_unit_net_fcgi_test_peer_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_fcgi_test_peer_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_socket_file_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_socket_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=listen
 tests_unit_python_test_names_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)

@@ -4,6 +4,7 @@
 
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "net/fcgi/peer.h"
 #include "net/fcgi/request.h"
 #include "net/lane_impl.h"
 #include "net/peer.h"
@@ -92,7 +93,7 @@ static __attribute__((noinline)) enum cgi_result scan_forwarded(struct fcgi_requ
     const struct lane_config *config = &q->c->conn.lane->config;
     struct buf *params = &q->r.params;
     struct peer_said said;
-    if (peer_fastcgi_params(&said, config, params)) {
+    if (fcgi_peer_params(&said, config, params)) {
         q->refusal = REFUSED_NO_MEMORY;
         return CGI_MALFORMED;
     }
