@@ -179,27 +179,9 @@ static int accept_with_room(struct lane_listener *l, struct sockaddr_storage *pe
     }
 }
 
-/* Returns false when nothing more is to be had now. */
-static bool accept_one(struct lane_listener *l) {
-    struct sockaddr_storage peer = {0};
-    socklen_t len;
-    if (!has_room(l))
-        return false;
-    int fd = accept_with_room(l, &peer, &len);
-    struct access *rules = l->lane->config.access;
-    if (fd >= 0 && rules && !access_check(rules, l->listener, fd, (struct sockaddr *)&peer, len)) {
-        descriptors_close(fd);
-        return true;
-    }
-    if (fd >= 0) {
-        if (!l->listener->is_unix)
-            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-        enum listener_protocol p = l->listener->protocol;
-        l->lane->config.protocols[p]->accept(l->lane->protocol_states[p], fd, l->listener, (struct sockaddr *)&peer,
-                                             len);
-        return true;
-    }
-    switch (errno) {
+/* accept4(2) has failed. Returns whether there may be another one to be had now. */
+static bool accept_failed(struct lane_listener *l, int error) {
+    switch (error) {
     case EAGAIN:
 #if EWOULDBLOCK != EAGAIN
     case EWOULDBLOCK:
@@ -216,9 +198,29 @@ static bool accept_one(struct lane_listener *l) {
         return false;
     default: /* EMFILE, ENFILE, ENOMEM, ENOBUFS */
         if (!l->lane->stopping)
-            accept_pause(l->lane, errno);
+            accept_pause(l->lane, error);
         return false;
     }
+}
+
+/* Returns false when nothing more is to be had now. */
+static bool accept_one(struct lane_listener *l) {
+    struct sockaddr_storage peer = {0};
+    socklen_t len;
+    if (!has_room(l))
+        return false;
+    int fd = accept_with_room(l, &peer, &len);
+    if (fd < 0)
+        return accept_failed(l, errno);
+    struct access *rules = l->lane->config.access;
+    if (rules && !access_check(rules, l->listener, fd, (struct sockaddr *)&peer, len)) {
+        descriptors_close(fd);
+        return true;
+    }
+    if (!l->listener->is_unix)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    l->protocol->accept(l->protocol_state, fd, l->listener, (struct sockaddr *)&peer, len);
+    return true;
 }
 
 static void accept_cb(struct ev_loop *loop, ev_io *w, int revents) {
@@ -267,7 +269,11 @@ int lane_accept_init(struct lane *lane) {
         return -1;
     for (size_t i = 0; i < count; i++) {
         struct lane_listener *l = &lane->accepting[i];
-        *l = (struct lane_listener){.lane = lane, .listener = &lane->listeners->items[i]};
+        struct listener *listener = &lane->listeners->items[i];
+        *l = (struct lane_listener){.lane = lane,
+                                    .listener = listener,
+                                    .protocol = lane->config.protocols[listener->protocol],
+                                    .protocol_state = lane->protocol_states[listener->protocol]};
         ev_io_init(&l->io, accept_cb, l->listener->fd, EV_READ);
         l->io.data = l;
     }

@@ -114,7 +114,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     lane->listeners = listeners;
     lists_init(lane);
     lane->loop = config->loop ? config->loop : loop_new();
-    if (!lane->loop || lane_accept_init(lane) || protocols_open(lane) || !(lane->sched = make_sched(lane))) {
+    if (!lane->loop || protocols_open(lane) || lane_accept_init(lane) || !(lane->sched = make_sched(lane))) {
         lane_free(lane);
         return NULL;
     }

@@ -35,6 +35,8 @@ struct lane_listener {
     ev_io io;
     struct lane *lane;
     struct listener *listener;
+    const struct protocol *protocol;
+    void *protocol_state;
 };
 
 struct lane_topic {
@@ -131,7 +133,7 @@ static inline bool lane_state_is_due(const struct lane *lane, ev_tstamp logged_a
 
 /* accept.c */
 
-/* Returns 0, or -1 with errno. */
+/* When the protocols have their states. Returns 0, or -1 with errno. */
 int lane_accept_init(struct lane *lane);
 
 /* Begins to accept, or ends a pause: something may be had now. */
