@@ -70,7 +70,8 @@ static __attribute__((noinline)) void settle(struct timeouts *all) {
 void timeouts_settle(struct lane *lane) {
     struct timeouts *all;
     SLIST_FOREACH(all, &lane->timeouts, link) {
-        if (ev_is_active(&all->timer) == TAILQ_EMPTY(&all->list))
+        bool active = ev_is_active(&all->timer); /* libev tells where it stands in its heap */
+        if (active == TAILQ_EMPTY(&all->list))
             settle(all);
     }
 }
