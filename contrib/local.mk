@@ -13,7 +13,7 @@ contrib_bench_fcgi_load_SOURCES = \
 	contrib/bench/load-request.c contrib/bench/load-request.h \
 	contrib/bench/load.c contrib/bench/load.h
 contrib_bench_libfcgi_responder_LDADD = $(FCGI_LIBS)
-contrib_bench_null_responder_LDADD = $(NET_LIBS)
+contrib_bench_null_responder_LDADD = $(FRONT_LIBS)
 contrib_bench_pybase_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
 contrib_bench_pybase_LDADD = $(PYTHON_LIBS)
 

@@ -92,19 +92,25 @@ src_liblisten_a_SOURCES = \
 
 src_libnet_a_SOURCES = \
 	src/net/abandon.c src/net/abandon.h \
-	src/net/conn.c src/net/conn.h \
-	src/net/frontend.h \
+	src/net/accept.c \
+	src/net/conn.c src/net/conn.h src/net/conn_impl.h \
+	src/net/conn_linger.c src/net/conn_out.c src/net/conn_transmit.c \
+	src/net/idle.c \
 	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
 	src/net/loop.c src/net/loop.h src/net/loop_epoll.c \
 	src/net/peer.c src/net/peer.h \
+	src/net/protocol.h \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/request_log.c src/net/request_log.h \
-	src/net/wait.h \
+	src/net/stop.c \
+	src/net/timeouts.c src/net/timeouts.h \
 	src/net/who.c src/net/who.h
 
 src_libnetfcgi_a_SOURCES = \
 	src/net/fcgi/answer.c src/net/fcgi/answer.h \
 	src/net/fcgi/conn.c src/net/fcgi/conn.h \
+	src/net/fcgi/peer.c src/net/fcgi/peer.h \
+	src/net/fcgi/protocol.h \
 	src/net/fcgi/request.c src/net/fcgi/request.h
 
 if HTTP
@@ -115,6 +121,7 @@ src_libnethttp_a_SOURCES = \
 	src/net/http/conn.c src/net/http/conn.h \
 	src/net/http/pace.c src/net/http/pace.h \
 	src/net/http/peer.c src/net/http/peer.h \
+	src/net/http/protocol.h \
 	src/net/http/request.c src/net/http/request.h
 endif
 
@@ -177,12 +184,12 @@ REQUEST_LIBS = src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_L
 SCHED_LIBS = src/libsched.a $(BASE_LIBS) $(EV_LIBS)
 CLI_LIBS = src/libcli.a $(BASE_LIBS)
 LISTEN_LIBS = src/liblisten.a $(BASE_LIBS) $(FASTCGI_LIBS)
-# The lane names both front ends, and these call it.
-NET_LIBS = src/libnet.a src/libnetfcgi.a $(NET_HTTP_LIBS) src/libnet.a src/liblisten.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+NET_LIBS = src/libnet.a src/liblisten.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+FRONT_LIBS = src/libnetfcgi.a $(NET_HTTP_LIBS) $(NET_LIBS)
 
 PYAPP_LIBS = src/libpywsgi.a src/libpyapp.a src/libpy.a src/libpywsgi.a
 
 bin_PROGRAMS += wsgi-fcgi
 wsgi_fcgi_SOURCES = src/main.c
 wsgi_fcgi_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=epoll_ctl
-wsgi_fcgi_LDADD = src/libprocess.a $(PYAPP_LIBS) src/libcli.a $(NET_LIBS) $(PYTHON_LIBS)
+wsgi_fcgi_LDADD = src/libprocess.a $(PYAPP_LIBS) src/libcli.a $(FRONT_LIBS) $(PYTHON_LIBS)

@@ -18,8 +18,8 @@ UNIT_SCHED = tests/unit/sched/test_predict tests/unit/sched/test_sched tests/uni
 UNIT_CLI = tests/unit/cli/test_options
 UNIT_LISTEN = tests/unit/net/listen/test_access tests/unit/net/listen/test_address \
 	tests/unit/net/listen/test_listener tests/unit/net/listen/test_socket_file
-UNIT_NET = tests/unit/net/test_conn tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files \
-	tests/unit/net/test_peer
+UNIT_NET = tests/unit/net/test_conn_out tests/unit/net/test_conn_transmit \
+	tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files tests/unit/net/fcgi/test_peer
 if HTTP
 UNIT_NET += tests/unit/net/http/test_ends
 endif
@@ -70,15 +70,16 @@ tests_unit_sched_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_cli_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_access_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_address_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
-tests_unit_net_test_conn_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_net_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile
-tests_unit_net_fcgi_test_early_LDADD = $(NET_LIBS) $(CHECK_LIBS)
-tests_unit_net_http_test_ends_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_conn_out_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_conn_transmit_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_conn_transmit_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile
+tests_unit_net_fcgi_test_early_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
+tests_unit_net_http_test_ends_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_http_test_ends_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP) -Wl,--wrap=malloc,--wrap=conn_output
-tests_unit_net_fcgi_test_files_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_fcgi_test_files_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_fcgi_test_files_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP)
 tests_unit_net_listen_test_listener_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
-tests_unit_net_test_peer_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_fcgi_test_peer_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_socket_file_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_socket_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=listen
 tests_unit_python_test_names_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
@@ -100,7 +101,7 @@ tests_fuzz_replay_params_LDADD = $(PROTO_LIBS)
 # A whole connection: fake_sched.c stands in for libsched.a, and log lines are put together but not written.
 CONN_RIG = tests/fuzz/conn_rig.c tests/fuzz/conn_rig.h tests/fuzz/fake_sched.c tests/fuzz/fake_sched.h
 FUZZ_CONN = tests/fuzz/fuzz_conn.c tests/fuzz/peer.c tests/fuzz/peer.h $(CONN_RIG)
-FUZZ_CONN_LIBS = src/libnet.a src/libnetfcgi.a $(NET_HTTP_LIBS) src/libnet.a src/liblisten.a src/librequest.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+FUZZ_CONN_LIBS = src/libnetfcgi.a $(NET_HTTP_LIBS) src/libnet.a src/liblisten.a src/librequest.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
 tests_fuzz_replay_conn_SOURCES = $(FUZZ_CONN) tests/fuzz/replay.c
 tests_fuzz_replay_conn_LDADD = $(FUZZ_CONN_LIBS)
 tests_fuzz_replay_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf
@@ -240,5 +241,5 @@ distclean-local:
 
 CLEANFILES += tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
 
-noinst_HEADERS = tests/cgi_vars.h tests/unit/net/file_rig.h tests/unit/net/lane_rig.h tests/unit/no_threads.h tests/unit/sched/sched_rig.h tests/unit/unit.h
+noinst_HEADERS = tests/cgi_vars.h tests/unit/net/bare_conn.h tests/unit/net/file_rig.h tests/unit/net/lane_rig.h tests/unit/no_threads.h tests/unit/sched/sched_rig.h tests/unit/unit.h
 EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/fuzz/corpus tests/daemon tests/proxies

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "base/log.h"
+#include "net/fcgi/protocol.h"
 #include "net/lane.h"
 
 #include <errno.h>
@@ -22,7 +23,7 @@ static void hello(struct request *r, void *user) {
     static const char head[] = "Content-Type: text/plain\r\nContent-Length: 13\r\n";
     (void)user;
     memcpy(r->status, "200 OK", sizeof "200 OK");
-    if (buf_append(&r->head, head, sizeof head - 1) || r->frontend->put(r, "Hello, world\n", 13))
+    if (buf_append(&r->head, head, sizeof head - 1) || r->answer_ops->put(r, "Hello, world\n", 13))
         r->broken_off = true;
 }
 
@@ -58,6 +59,7 @@ int main(int argc, char **argv) {
         return EX_OSERR;
     }
     struct lane_config config = {
+        .protocols = {[LISTENER_FASTCGI] = &fcgi_protocol},
         .run = hello,
         .threads = 32,
         .queue_limit = 1024,

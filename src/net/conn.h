@@ -8,13 +8,20 @@
  * reset, a failing write, and on a Unix socket POLLHUP are the signs of that. What was received until then, here or in the
  * socket, is input like any other.
  *
+ * Rest. A connection that rests (CONN_RESTING: no request is open, no answer unsent, nothing of the next request was read) is
+ * nothing but a descriptor, a protocol and the identity of its peer, so that another process could go on with it.
+ * conn_gives_way is where one would be given away: it takes a last look, and closes what rests nevertheless.
+ *
+ * The loop polls a descriptor (libev) from conn_poll on; "watch" is a word of the scheduler's.
+ *
  * Threads: owner only, except for conn_transmit, conn_transmit_file, conn_wake and conn_note_room.
  */
 #ifndef WSGI_FCGI_NET_CONN_H
 #define WSGI_FCGI_NET_CONN_H
 
 #include "base/buf.h"
-#include "net/wait.h"
+#include "base/log.h"
+#include "net/timeouts.h"
 #include "proto/forwarded.h"
 #include "sched/sched.h"
 
@@ -27,11 +34,20 @@
 #include <sys/uio.h>
 
 struct lane;
-struct lane_waits;
+struct timeouts;
 struct conn;
 struct request;
 
-/* Why a connection ended: X(name, log level, text). */
+/* Why a connection ended. A name of one stands for a pointer to it: it is an array of one. */
+struct conn_reason {
+    enum log_level level;
+    const char *text;
+};
+
+#define CONN_REASON_DECLARE(name, level, text) extern const struct conn_reason name[1];
+#define CONN_REASON_DEFINE(name, level, text) const struct conn_reason name[1] = {{LOG_LEVEL_##level, text}};
+
+/* Those of any protocol: X(name, log level, text). Each front end has a table of its own, in its conn.h. */
 #define CONN_REASONS(X)                                                                                                \
     X(CONN_DONE, DEBUG, "all requests answered")                                                                       \
     X(CONN_EOF, DEBUG, "closed by the peer")                                                                           \
@@ -44,33 +60,16 @@ struct request;
     X(CONN_SLOW_REQUEST, INFO, "a request was not completed within --idle-timeout")                                    \
     X(CONN_SLOW_READER, INFO, "the peer took nothing of an answer for --idle-timeout")                                 \
     X(CONN_READS_NOTHING, WARNING, "the peer sends requests and reads no answers")                                     \
-    X(CONN_NOT_WATCHED, ERROR,                                                                                         \
-      "ended, as the system does not let it be watched: look at fs.epoll.max_user_watches, and at free memory")        \
-    X(CONN_NO_MEMORY, ERROR, "out of memory")                                                                          \
-    X(CONN_NOT_FASTCGI, WARNING, "the peer does not speak FastCGI version 1")                                          \
-    X(CONN_SPEAKS_HTTP, WARNING,                                                                                       \
-      "the peer speaks HTTP, and this socket FastCGI: use fastcgi_pass instead of proxy_pass (nginx), or give the "    \
-      "address to --http")                                                                                             \
-    X(CONN_SPEAKS_FASTCGI, WARNING,                                                                                    \
-      "the peer speaks FastCGI, and this socket HTTP: give the address to --socket, or use proxy_pass instead of "     \
-      "fastcgi_pass (nginx)")                                                                                          \
     X(CONN_SPEAKS_TLS, WARNING,                                                                                        \
       "the peer speaks TLS (https), which is not spoken here: end it in a proxy in front of this server")              \
-    X(CONN_SPEAKS_PROXY, WARNING,                                                                                      \
-      "the peer sends a header of the PROXY protocol, which is taken over HTTP only: see --proxy-protocol")            \
-    X(CONN_BEGIN_SHORT, WARNING, "the peer has sent a BEGIN_REQUEST that is too short")                                \
-    X(CONN_NO_REQUEST, DEBUG, "nothing came within --header-timeout")                                                  \
-    X(CONN_BAD_PROXY, WARNING, "it does not begin with a PROXY header, as --proxy-protocol asks for")                  \
-    X(CONN_ID_IN_USE, WARNING, "BEGIN_REQUEST for an id whose request is not complete")                                \
-    X(CONN_TOO_MANY, WARNING, "too many pipelined requests")
-
-#define CONN_REASON_NAME(name, level, text) name,
-enum conn_reason { CONN_REASONS(CONN_REASON_NAME) CONN_REASON_COUNT };
-#undef CONN_REASON_NAME
+    X(CONN_NOT_POLLED, ERROR,                                                                                          \
+      "ended, as the system does not let it be watched: look at fs.epoll.max_user_watches, and at free memory")        \
+    X(CONN_NO_MEMORY, ERROR, "out of memory")
+CONN_REASONS(CONN_REASON_DECLARE)
 
 typedef void conn_visit(const struct conn *c, unsigned id, const struct request *r, void *arg);
 
-/* What a front end does for a connection. */
+/* What a connection asks of its protocol. */
 struct conn_ops {
     /* Bytes came. Returns false when the connection was closed meanwhile. */
     bool (*input)(struct conn *c, const uint8_t *data, size_t len);
@@ -82,7 +81,7 @@ struct conn_ops {
     /* The peer has ended its side. It may still read; over TCP, it may as well be gone. */
     void (*half_closed)(struct conn *c);
     /* What the idle time means: CONN_DONE when requests are in work and the connection is to stay. */
-    enum conn_reason (*idle)(struct conn *c);
+    const struct conn_reason *(*idle)(struct conn *c);
     /* Whether nothing of use can come before the requests in work are answered. */
     bool (*complete)(struct conn *c);
     /* The peer has taken all that waited for it. May be NULL. */
@@ -142,7 +141,7 @@ struct conn {
     int fd;
     enum conn_state state;
     unsigned refs;
-    bool watched;      /* libev knows the descriptor, or must not */
+    bool polled;       /* libev knows the descriptor, or must not */
     bool in_loop;      /* libev knows it, or did */
     bool is_unix;      /* the peer is a process of this machine */
     bool read_ended;   /* the peer has ended its side */
@@ -153,27 +152,27 @@ struct conn {
     bool used;         /* something was received */
     bool corked;       /* output is collected */
     enum conn_end end; /* FLUSHING: what follows */
-    enum conn_reason flush_reason;
+    const struct conn_reason *flush_reason;
     enum conn_rest rest;
     TAILQ_ENTRY(conn) rest_link;
     ev_tstamp active_at; /* lane_now, as all times here */
     uint64_t drained;    /* bytes dropped when it was to end */
     ev_tstamp linger_since;
-    struct lane_wait linger; /* LINGERING: for the peer's next byte, or its end */
-    unsigned rested;         /* LINGERING: turns of the loop before it is looked at */
-    ev_tstamp out_at;        /* when the peer last took something, while output waits; 0: none waits */
+    struct timeout linger; /* LINGERING: for the peer's next byte, or its end */
+    unsigned rested;       /* LINGERING: turns of the loop before it is looked at */
+    ev_tstamp out_at;      /* when the peer last took something, while output waits; 0: none waits */
     TAILQ_ENTRY(conn) out_link;
     union peer_address peer; /* AF_UNSPEC on a Unix socket */
     int unsent;              /* what the peer had to take yet of what was sent, at the last look at it (SIOCOUTQ) */
     ev_io read_io, write_io;
     TAILQ_ENTRY(conn) link;
-    TAILQ_ENTRY(conn) unwatched_link;
+    TAILQ_ENTRY(conn) unpolled_link;
 
     pthread_mutex_t out_lock; /* guards what follows, and sending */
     struct buf out;           /* taken from front ends, but not by the socket yet */
     size_t out_longest;       /* bytes kept of the longest piece of what waits, or of what did before */
     TAILQ_HEAD(conn_turns, conn_turn) out_turns; /* threads that wait for room, in the order in which they came */
-    bool out_held;                               /* `out` was empty when it was corked: nothing of it was tried */
+    bool out_collected;                          /* `out` was empty when it was corked: nothing of it was tried */
     int out_error;                               /* errno after which nothing can be sent any more; 0: none */
     bool out_noted;                              /* out_note is posted */
     bool room_noted;                             /* and is about room, too */
@@ -216,10 +215,10 @@ void conn_read(struct conn *c);
  * the loop may have come to long after the bytes. Returns whether any had come. The connection may be closed afterwards. */
 bool conn_catch_up(struct conn *c);
 
-/* Lets libev watch the descriptor. */
-void conn_watch(struct conn *c);
+/* Has the loop poll the descriptor from now on. */
+void conn_poll(struct conn *c);
 
-/* The same, before the loop waits, for one that is not watched yet. */
+/* The same, before the loop waits, for one that is not polled yet. */
 void conn_settle(struct conn *c);
 
 /* Whether nothing can be sent any more, as far as is known by now; conn.lost follows. */
@@ -238,7 +237,7 @@ static inline void conn_set_rest(struct conn *c, enum conn_rest rest) {
 
 /* Closes a connection that rests or has begun, for another one or as the lane stops. What it has sent by now is read first:
  * when that makes it busy, it stays. Returns whether it was closed; if not, it does not stand any more as it did. */
-bool conn_gives_way(struct conn *c, enum conn_reason reason);
+bool conn_gives_way(struct conn *c, const struct conn_reason *reason);
 
 /* Lets the owner call ops->room, while the connection is open. Any thread that holds a request of the connection. */
 void conn_note_room(struct conn *c);
@@ -255,16 +254,16 @@ void conn_cork(struct conn *c);
 void conn_uncork(struct conn *c);
 
 /* Ends the connection when everything is sent, in the way that `end` says. */
-void conn_finish(struct conn *c, enum conn_reason reason, enum conn_end end);
+void conn_finish(struct conn *c, const struct conn_reason *reason, enum conn_end end);
 
 /* Ends it now. */
-void conn_close(struct conn *c, enum conn_reason reason);
+void conn_close(struct conn *c, const struct conn_reason *reason);
 
 /* Ends one that lingers when its peer has sent nothing for so long. */
 void conn_end_silent(struct conn *c, ev_tstamp seconds);
 
 /* Of those that linger, in one of the two lists of the lane, the one whose peer has been silent for longest, or NULL. */
-struct conn *conn_first_lingering(const struct lane_waits *waits);
+struct conn *conn_first_lingering(const struct timeouts *all);
 
 /* Whether something has come that was not read yet. */
 bool conn_readable(const struct conn *c);

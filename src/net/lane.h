@@ -18,8 +18,12 @@
 
 struct ev_loop;
 struct lane;
+struct protocol;
 
 struct lane_config {
+    /* Those that listeners name. */
+    const struct protocol *protocols[LISTENER_PROTOCOL_COUNT]; /* NULL: no listener does */
+
     /* Calls the application for a request, on a thread of the scheduler. Must store an answer, or set broken_off. */
     void (*run)(struct request *r, void *user);
     /* A thread of the scheduler ends; see struct sched_config. */
@@ -31,7 +35,7 @@ struct lane_config {
     unsigned queue_limit;
     double queue_timeout;        /* seconds */
     double idle_timeout;         /* seconds without a byte from or to the peer; 0: none */
-    double header_timeout;       /* seconds from BEGIN_REQUEST to the end of the parameters; 0: none */
+    double header_timeout;       /* seconds from the beginning of a request to the end of its parameters; 0: none */
     unsigned max_connections;    /* open at a time; more wait in the backlog */
     unsigned keepalive_requests; /* on one connection; 0: no limit */
     size_t limit_params;         /* bytes of the parameters of one request */

@@ -1,92 +1,104 @@
-/* What the files of net/ share of a lane. Owner only. */
+/* What the files of net/ share of a lane. Owner only.
+ *
+ *     lane.c         puts it together, and follows the turns of the loop
+ *     accept.c       takes connections, and makes room for them
+ *     idle.c         closes those on which nothing happens
+ *     timeouts.c     what is to happen within a time (timeouts.h)
+ *     stop.c         its end
+ *     request_log.c  which requests run (request_log.h)
+ *     who.c          which lines about peers are due (who.h)
+ *
+ * A lane and its connections know each other: it has them in lists by what is to be done about them, of which their own
+ * functions keep the order (conn.c), and they end when it says so.
+ *
+ * A process may have several lanes: all that is kept between two events is in the struct.
+ */
 #ifndef WSGI_FCGI_NET_LANE_IMPL_H
 #define WSGI_FCGI_NET_LANE_IMPL_H
 
 #include "base/log.h"
 #include "base/log_table.h"
-#include "net/abandon.h"
 #include "net/conn.h"
-#include "net/frontend.h"
 #include "net/lane.h"
-#include "net/refusal.h"
 
 #include <ev.h>
 #include <stdatomic.h>
 
 enum {
     LANE_READ_BYTES = 65536, /* of one read; the buffer is shared by all connections */
-    LANE_POOL_MAX = 64       /* objects of a kind that are kept for reuse */
+    LANE_POOL_MAX = 64,      /* objects of a kind that are kept for reuse */
+    LANE_STATE_SECONDS = 10, /* see lane_state_is_due */
+    LANE_TOPICS = 64         /* of log lines that peers can cause: all rows of all tables that have such lines */
 };
 
 struct lane_listener {
     ev_io io;
     struct lane *lane;
     struct listener *listener;
+    const struct protocol *protocol;
+    void *protocol_state;
 };
 
-/* What waits for the same time: the oldest is late first, so that one timer is enough. */
-struct lane_waits {
-    TAILQ_HEAD(lane_wait_list, lane_wait) list; /* the oldest first */
-    ev_timer timer;
-    struct lane *lane;
-    ev_tstamp after; /* seconds; 0: nothing is ever late */
+struct lane_topic {
+    const void *about; /* NULL: none yet */
+    struct log_topic topic;
 };
 
 struct lane {
     struct lane_config config;
     struct ev_loop *loop;
     struct sched *sched;
+    ev_prepare prepare;
+    ev_check check;
     ev_tstamp now; /* see lane_now */
+    void *protocol_states[LISTENER_PROTOCOL_COUNT];
+    struct cgi_memo memo;
+    struct body_spares body_spares;
 
-    struct listener_set *listeners;
-    struct lane_listener *accepting; /* one per listener */
-    ev_timer accept_pause;
-    bool accept_paused;
-    ev_tstamp full_logged_at;   /* that others have to wait, */
-    ev_tstamp closed_logged_at; /* or that idle ones are closed for them */
-
+    /* Connections. */
     TAILQ_HEAD(conn_list, conn) conns; /* least recently active first */
     struct conn_list lingering;        /* those in CONN_LINGERING */
     struct conn_list closed;           /* those in CONN_CLOSED, whose requests are not all over */
     TAILQ_HEAD(, conn) unsent;         /* whose output waits for the peer, by conn.out_at */
     struct conn_list
-        rests[CONN_REST_COUNT];   /* by conn.rest, in the order in which they came to it; not the busy ones */
-    TAILQ_HEAD(, conn) unwatched; /* open ones whose descriptor libev does not know yet */
-    struct lane_waits headers;    /* for the ends of header sections: --header-timeout */
-    struct lane_waits bodies;     /* for the ends of the windows of http/pace.h */
-    struct lane_waits silence;    /* for more of a body whose request is answered... */
-    struct lane_waits stall;      /* ...from a peer that has gone on sending it (fcgi/request.c) */
-    struct lane_waits draining;   /* of those that linger, after CONN_END_DRAIN... */
-    struct lane_waits parting;    /* ...and CONN_END_PART */
-    ev_timer idle_timer;
-    ev_timer stop_timer;
-    ev_prepare prepare;
-    ev_check check;
+        rests[CONN_REST_COUNT];  /* by conn.rest, in the order in which they came to it; not the busy ones */
+    TAILQ_HEAD(, conn) unpolled; /* open ones whose descriptor libev does not know yet */
     unsigned long long next_conn;
-    struct log_table log_table;
-    struct log_topic refusal_topics[REFUSAL_COUNT];
-    struct log_topic reason_topics[CONN_REASON_COUNT]; /* enum conn_reason */
-    struct log_topic drop_topics[DROP_COUNT];
-    struct log_topic role_topic, held_topic;
-    struct log_limit accept_limit;
-    ev_timer running_timer;      /* a look at what keeps the threads busy, */
-    ev_tstamp running_logged_at; /* which was told last then */
     atomic_uint nconns, nrequests;
     atomic_uint nended; /* requests, since the beginning */
     unsigned nlive;     /* connections whose memory is in use */
 
-    struct cgi_memo memo;
-    struct fcgi_pool fcgi_pool;
-    struct http_pool http_pool;
-    struct body_spares body_spares; /* of all front ends */
+    /* accept.c */
+    struct listener_set *listeners;
+    struct lane_listener *accepting; /* one per listener */
+    ev_timer accept_pause;
+    bool accept_paused;
+    struct log_limit accept_limit; /* of lines that it fails */
+    ev_tstamp full_logged_at;      /* that others have to wait, */
+    ev_tstamp closed_logged_at;    /* or that idle ones are closed for them */
 
+    /* idle.c, timeouts.c */
+    ev_timer idle_timer;
+    SLIST_HEAD(, timeouts) timeouts; /* all lists of them, those of the front ends too */
+    struct timeouts headers;         /* for the ends of header sections: --header-timeout */
+    struct timeouts draining;        /* of those that linger, after CONN_END_DRAIN... */
+    struct timeouts parting;         /* ...and CONN_END_PART */
+
+    /* stop.c */
     bool stopping;
     ev_tstamp stopped_at; /* when that began */
     bool aborting;        /* nothing more is called */
     bool listening_ended; /* nothing more will be accepted */
     bool quit;
+    ev_timer stop_timer;
     atomic_flag stop_posted, abort_posted;
     struct sched_note stop_note, abort_note;
+
+    /* The log: who.c, request_log.c. */
+    struct log_table log_table;
+    struct lane_topic topics[LANE_TOPICS]; /* of who_log_due, in the order in which they came up */
+    ev_timer running_timer;                /* a look at what keeps the threads busy, */
+    ev_tstamp running_logged_at;           /* which was told last then */
 
     uint8_t input[LANE_READ_BYTES];
 };
@@ -113,22 +125,36 @@ static inline void lane_body_ends(struct lane *lane, const struct body *body) {
         sched_pause(lane->sched);
 }
 
+/* Whether a line about a state that goes on is due, which was logged last then (0: never): one in LANE_STATE_SECONDS. Lines
+ * about events, which are counted, are limited by base/log.h and who.h. */
+static inline bool lane_state_is_due(const struct lane *lane, ev_tstamp logged_at) {
+    return !(logged_at > 0 && logged_at + LANE_STATE_SECONDS > lane_now(lane));
+}
+
+/* accept.c */
+
+/* When the protocols have their states. Returns 0, or -1 with errno. */
+int lane_accept_init(struct lane *lane);
+
+/* Begins to accept, or ends a pause: something may be had now. */
+void lane_accept_again(struct lane *lane);
+
+/* Takes what waits in the backlog, and closes the listeners. */
+void lane_accept_end(struct lane *lane);
+
 /* A connection has ended, so descriptors or memory are free again. */
 void lane_conn_closed(struct lane *lane);
 
-/* Ends a pause in accepting: something may be had now. */
-void lane_accept_again(struct lane *lane);
+/* idle.c: one timer for all connections, due when the least recently active one is, or the slowest reader. */
 
-/* Something is to happen on a connection within the time of this list of the lane's, or `late` is called, which must end
- * the wait or begin it again; lane_wait_ends says that it has happened, or that it is not waited for any more. The process
- * or its machine may have been paused for longer than that: what the peer has sent meanwhile is read first, and counts.
- * Owner only. */
-void lane_wait_begins(struct lane_waits *waits, struct lane_wait *wait, struct conn *conn,
-                      void (*late)(struct lane_wait *wait));
-void lane_wait_ends(struct lane_waits *waits, struct lane_wait *wait);
+void lane_idle_init(struct lane *lane);
 
-/* It has happened, and is to happen again: the time begins anew. */
-void lane_wait_again(struct lane *lane, struct lane_waits *waits, struct lane_wait *wait);
+/* Before the loop waits: starts the timer, when it is needed. */
+void lane_idle_settle(struct lane *lane);
+
+/* stop.c */
+
+void lane_stop_init(struct lane *lane);
 
 /* Ends the scheduler when the lane stops and the last connection and request are gone. */
 void lane_check_stopped(struct lane *lane);

@@ -151,7 +151,7 @@ struct ev_loop *loop_new(void) {
     return loop;
 }
 
-void loop_unwatch(struct ev_loop *loop, int fd) {
+void loop_forget(struct ev_loop *loop, int fd) {
     const struct made *made = ev_userdata(loop);
     int error = errno;
     if (made->epoll >= 0)

@@ -8,7 +8,7 @@
 #include <sys/epoll.h>
 
 /* What libev calls in the place of epoll_ctl(2): the program is linked with --wrap (src/local.mk). libev aborts when a
- * descriptor that it is to watch, or its epoll(7), is not there any more, which it takes for a mistake of its caller's. A
+ * descriptor that it is to poll, or its epoll(7), is not there any more, which it takes for a mistake of its caller's. A
  * libev that is loaded (dl/) is not reached. */
 
 int __real_epoll_ctl(int set, int what, int fd, struct epoll_event *event);

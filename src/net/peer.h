@@ -45,11 +45,6 @@ bool peer_connection_is_trusted(const struct lane_config *config, bool is_unix, 
 /* Reads what the fields among the parameters of a request say. The peer that has sent them is trusted. */
 void peer_read(struct peer_said *said, const struct lane_config *config, const struct buf *params);
 
-/* Of a FastCGI request of a trusted web server: when the peer of that is trusted too, changes the parameters so that they
- * tell of the client: REMOTE_*, HTTPS, REQUEST_SCHEME, HTTP_HOST, SERVER_NAME, SERVER_PORT. *said is what was read, all
- * zeros when nothing counts. Returns 0, or -1 with errno ENOMEM. */
-int peer_fastcgi_params(struct peer_said *said, const struct lane_config *config, struct buf *params);
-
 /* Puts the prefix that was said in front of the SCRIPT_NAME that cgi_scan has found. The bytes are behind those of
  * `params`, which is not to grow afterwards. peer_reserve_prefix makes room before the scan: returns 0, or -1 with errno
  * ENOMEM. */

@@ -46,7 +46,7 @@ static void put_detail(char *out, size_t size, enum refusal why, struct request 
 static void log_refused(struct conn *c, const struct refused *what, unsigned id, struct request *r) {
     char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE], text[600], detail[160];
     struct who who = who_find(c, r);
-    if (!who_log_due(&who, &c->lane->refusal_topics[what->why], more))
+    if (!who_log_due(&who, &refusals[what->why], more))
         return;
     sched_pause(c->lane->sched);
     put_detail(detail, sizeof detail, what->why, r);
@@ -69,9 +69,10 @@ void refusal_log_as(struct conn *c, const char *status, const char *why, unsigne
 }
 
 void refusal_log_held(struct conn *c, unsigned id, struct request *r) {
+    static const char topic;
     char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE], text[600];
     struct who who = who_find(c, r);
-    if (!who_log_due(&who, &c->lane->held_topic, more))
+    if (!who_log_due(&who, &topic, more))
         return;
     sched_pause(c->lane->sched);
     log_warning("connection %llu: request %u (%s): its body waits until the application reads it, since it cannot be "

@@ -12,11 +12,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum {
-    RUNNING_SHOWN = 3,
-    RUNNING_SECONDS = 10, /* between two lines about them */
-    RUNNING_TEXT = 256
-};
+enum { RUNNING_SHOWN = 3, RUNNING_TEXT = 256 };
 static const ev_tstamp RUNNING_AFTER = 0.1; /* seconds from an answer 503 to the line about them */
 
 void request_log_write(const struct conn *c, unsigned id, const struct request *r, double began_at) {
@@ -100,8 +96,7 @@ void request_log_init(struct lane *lane) {
 }
 
 void request_log_busy(struct lane *lane) {
-    if (ev_is_active(&lane->running_timer) ||
-        (lane->running_logged_at > 0 && lane->running_logged_at + RUNNING_SECONDS > lane_now(lane)))
+    if (ev_is_active(&lane->running_timer) || !lane_state_is_due(lane, lane->running_logged_at))
         return;
     ev_timer_set(&lane->running_timer, RUNNING_AFTER, 0.);
     ev_timer_start(lane->loop, &lane->running_timer);

@@ -41,12 +41,22 @@ struct who who_find(const struct conn *c, const struct request *r) {
     return who;
 }
 
-bool who_log_due(const struct who *who, struct log_topic *topic, char more[static LOG_TABLE_MORE_SIZE]) {
+/* Should there be more topics than places some day, those that come last share one. */
+static struct log_topic *find_topic(struct lane *lane, const void *about) {
+    struct lane_topic *t = lane->topics, *last = t + LANE_TOPICS - 1;
+    while (t < last && t->about && t->about != about)
+        t++;
+    t->about = about;
+    return &t->topic;
+}
+
+bool who_log_due(const struct who *who, const void *about, char more[static LOG_TABLE_MORE_SIZE]) {
+    struct lane *lane = who->conn->lane;
     bool known = who->client.sa.sa_family != AF_UNSPEC;
     const union peer_address *whose = known ? &who->client : &who->conn->peer;
     uint8_t bytes[ADDRESS_IDENTITY_SIZE];
     size_t n = address_identity(&whose->sa, sizeof *whose, bytes);
-    return log_table_due(&who->conn->lane->log_table, topic, bytes, n, clock_ns(), more);
+    return log_table_due(&lane->log_table, find_topic(lane, about), bytes, n, clock_ns(), more);
 }
 
 static void put_process(const struct conn *c, char *out, size_t size) {

@@ -30,9 +30,10 @@ struct who who_find(const struct conn *c, const struct request *r);
  * when not. */
 bool who_read_remote(const struct buf *params, union peer_address *address);
 
-/* Whether a line about this topic is due; see base/log_table.h. Of a client's network of IPv6 all 2^64 addresses count as
- * one, and so do all processes of this machine. */
-bool who_log_due(const struct who *who, struct log_topic *topic, char more[static LOG_TABLE_MORE_SIZE]);
+/* Whether a line about this topic is due; see base/log_table.h. `about`: any address that stands for the topic, such as that
+ * of the row of a table; there is room for LANE_TOPICS. Of a client's network of IPv6 all 2^64 addresses count as one, and
+ * so do all processes of this machine. */
+bool who_log_due(const struct who *who, const void *about, char more[static LOG_TABLE_MORE_SIZE]);
 
 /* "client 203.0.113.9, peer 192.0.2.1:4711", without what is not known. Two system calls at most. Returns `out`. */
 const char *who_text(const struct who *who, char out[static WHO_TEXT_SIZE]);

@@ -9,8 +9,10 @@
 #include "base/log.h"
 #include "base/thread_limit.h"
 #include "cli/value.h"
-#include "net/listen/address.h"
+#include "net/fcgi/protocol.h"
+#include "net/http/protocol.h"
 #include "net/lane.h"
+#include "net/listen/address.h"
 #include "net/loop.h"
 #include "process/ends.h"
 #include "process/listen.h"
@@ -266,6 +268,12 @@ static int make_lane(struct server *server) {
     static const enum forwarded_kind kinds[] = {[OPTION_FIELDS_X_FORWARDED] = FORWARDED_X,
                                                 [OPTION_FIELDS_X_REAL_IP] = FORWARDED_X_REAL_IP,
                                                 [OPTION_FIELDS_FORWARDED] = FORWARDED_RFC7239};
+    static const struct protocol *const protocols[] = {
+        [LISTENER_FASTCGI] = &fcgi_protocol,
+#if WSGI_FCGI_HTTP
+        [LISTENER_HTTP] = &http_protocol,
+#endif
+    };
     const struct options *o = server->o;
     struct lane_config config = {
         .run = wsgi_run,
@@ -294,6 +302,10 @@ static int make_lane(struct server *server) {
         .wake_fd = signals_wake_fd(),
         .loop = server->loop,
     };
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        enum listener_protocol spoken = server->listeners.items[i].protocol;
+        config.protocols[spoken] = protocols[spoken];
+    }
     server->loop = NULL;
     server->lane = lane_new(&config, &server->listeners);
     return server->lane ? 0 : complain_loop();

@@ -48,7 +48,7 @@ int request_answer(struct request *r, const char *status, const char *extra, con
     snprintf(r->status, sizeof r->status, "%s", status);
     if (buf_append(&r->head, lines, (size_t)n) || (extra && buf_append(&r->head, extra, strlen(extra))))
         return -1;
-    return r->frontend->put(r, text, head_only ? 0 : strlen(text));
+    return r->answer_ops->put(r, text, head_only ? 0 : strlen(text));
 }
 
 int request_send(struct request *r, const char *data, size_t len) {
@@ -56,7 +56,7 @@ int request_send(struct request *r, const char *data, size_t len) {
         return -1;
     pthread_mutex_lock(&r->out_lock);
     /* Again, for one that has waited for its turn. */
-    int failed = request_is_gone(r) ? -1 : r->frontend->send(r, data, len), error = errno;
+    int failed = request_is_gone(r) ? -1 : r->answer_ops->send(r, data, len), error = errno;
     pthread_mutex_unlock(&r->out_lock);
     errno = error;
     return failed;
@@ -66,7 +66,7 @@ ssize_t request_send_file(struct request *r, int fd, off_t offset) {
     if (request_is_gone(r))
         return -1;
     pthread_mutex_lock(&r->out_lock);
-    ssize_t n = request_is_gone(r) ? -1 : r->frontend->send_file(r, fd, offset);
+    ssize_t n = request_is_gone(r) ? -1 : r->answer_ops->send_file(r, fd, offset);
     int error = errno;
     pthread_mutex_unlock(&r->out_lock);
     errno = error;
@@ -75,7 +75,7 @@ ssize_t request_send_file(struct request *r, int fd, off_t offset) {
 
 int request_error(struct request *r, const char *text, size_t len) {
     pthread_mutex_lock(&r->out_lock);
-    int failed = r->frontend->error(r, text, len), error = errno;
+    int failed = r->answer_ops->error(r, text, len), error = errno;
     pthread_mutex_unlock(&r->out_lock);
     errno = error;
     return failed;
@@ -84,19 +84,19 @@ int request_error(struct request *r, const char *text, size_t len) {
 void request_give_up(struct request *r) {
     atomic_store(&r->gone, true);
     body_abandon(&r->body);
-    r->frontend->given_up(r);
+    r->answer_ops->given_up(r);
 }
 
 static void want_body(struct request *r) {
     pthread_mutex_lock(&r->out_lock);
-    r->frontend->body_wanted(r);
+    r->answer_ops->body_wanted(r);
     pthread_mutex_unlock(&r->out_lock);
 }
 
 ssize_t request_read(struct request *r, void *out, size_t len) {
     ssize_t n;
     while ((n = body_read(&r->body, out, len)) < 0 && errno == EAGAIN) {
-        if (r->frontend->body_wanted)
+        if (r->answer_ops->body_wanted)
             want_body(r);
         if (r->thread && sched_run_loop(r->thread))
             continue;

@@ -8,8 +8,8 @@
  *
  * The answer, on the running thread:
  *     status, head                filled once: the status line and the header lines
- *     frontend->put or ->send     any number of times: put only stores, send transmits everything stored so far
- *     frontend->send_file         behind a send: a block of a file, without storing it
+ *     answer_ops->put or ->send   any number of times: put only stores, send transmits everything stored so far
+ *     answer_ops->send_file       behind a send: a block of a file, without storing it
  *     return                      the front end ends the answer when it settles the job
  */
 #ifndef WSGI_FCGI_REQUEST_REQUEST_H
@@ -28,8 +28,15 @@
 
 struct request;
 
-struct frontend_ops {
-    const char *name;
+/* What is asked of the application, where the protocol tells (FastCGI 1.0, 6). */
+enum request_role {
+    REQUEST_NO_ROLE, /* it does not: for an answer */
+    REQUEST_RESPONDER,
+    REQUEST_AUTHORIZER /* whether another request is let through */
+};
+
+/* What an answer asks of the protocol that it is sent in. */
+struct answer_ops {
     /* Stores the head, when it was not stored yet, and `len` bytes of the body in its wire format behind r->out.
      * Returns 0, or -1 with errno ENOMEM. Running thread. */
     int (*put)(struct request *r, const char *data, size_t len);
@@ -49,18 +56,17 @@ struct frontend_ops {
     /* The application waits for the body, of which nothing is there. NULL: that is of no interest. Running thread or one
      * that the application started, without the GIL. */
     void (*body_wanted)(struct request *r);
-    bool has_role; /* the environ tells the role (FastCGI 1.0, 6) */
 };
 
 struct request {
     struct sched_job job;
-    const struct frontend_ops *frontend;
+    const struct answer_ops *answer_ops;
     struct sched_thread *thread; /* that runs it */
 
     struct buf params;    /* the name-value pairs, as proto/params.h reads them */
     struct cgi_vars vars; /* slices point into `params` */
     struct body body;
-    bool authorizer; /* the answer decides whether a request is let through (FastCGI 1.0, 6.3) */
+    enum request_role role;
 
     struct buf head;          /* header lines "Name: value\r\n", in the order of the application */
     char status[128];         /* "200 OK"; empty until the application sets it */
@@ -79,8 +85,8 @@ struct request {
 enum {
     REQUEST_KEEP_BYTES = 16384, /* memory that a pooled request keeps in each of its buffers (the body: see there) */
     REQUEST_STATUS_MAX = 127,   /* bytes of a status line that are taken */
-    REQUEST_FILE_BLOCK = 61440, /* bytes of a file that are sent at a time: a FastCGI record without padding, and 16
-                                   pages at most wherever they begin, which sendfile(2) moves in one go */
+    REQUEST_FILE_BLOCK = 61440, /* bytes of a file that are sent at a time: 16 pages at most wherever they begin, which
+                                   sendfile(2) moves in one go */
     REQUEST_BODY_START = 65536  /* so much of a body of known length must be there, or all of it, before a request is
                                    started; a longer one is read by the application while it comes */
 };
@@ -119,7 +125,7 @@ static inline bool request_is_gone(const struct request *r) {
     return true;
 }
 
-/* frontend->send, ->send_file and ->error under out_lock; the first two only while somebody waits for the answer. */
+/* answer_ops->send, ->send_file and ->error under out_lock; the first two only while somebody waits for the answer. */
 int request_send(struct request *r, const char *data, size_t len);
 ssize_t request_send_file(struct request *r, int fd, off_t offset);
 int request_error(struct request *r, const char *text, size_t len);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "fake_sched.h"
 #include "net/fcgi/conn.h"
+#include "net/http/protocol.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -73,10 +74,9 @@ static unsigned check_conn(struct conn *conn, enum conn_state lowest, enum conn_
 }
 
 static void check_lane(void) {
-    struct lane_waits *const lists[] = {&rig.lane->headers, &rig.lane->silence, &rig.lane->stall, &rig.lane->draining,
-                                        &rig.lane->parting};
+    struct timeouts *all;
     struct conn *c;
-    struct lane_wait *wait;
+    struct timeout *to;
     unsigned open = 0, waits = 0;
     TAILQ_FOREACH(c, &rig.lane->conns, link) {
         waits += check_conn(c, CONN_OPEN, CONN_FLUSHING);
@@ -86,8 +86,8 @@ static void check_lane(void) {
         waits += 1 + check_conn(c, CONN_LINGERING, CONN_LINGERING);
         open++;
     }
-    for (unsigned i = 0; i < sizeof lists / sizeof *lists; i++) {
-        TAILQ_FOREACH(wait, &lists[i]->list, link) {
+    SLIST_FOREACH(all, &rig.lane->timeouts, link) {
+        TAILQ_FOREACH(to, &all->list, link) {
             waits--;
         }
     }
@@ -100,6 +100,11 @@ static void check_lane(void) {
 }
 
 /* The loop. */
+
+/* Also where nobody speaks it. */
+static struct fcgi_lane *fcgi(void) {
+    return rig.lane->protocol_states[LISTENER_FASTCGI];
+}
 
 void rig_loop(void) {
     fake_sched_call_notes(rig.lane->sched);
@@ -118,12 +123,12 @@ static void fire(ev_timer *timer) {
     ev_invoke(rig.lane->loop, timer, EV_TIMER);
 }
 
-void rig_late(struct lane_waits *waits) {
-    struct lane_wait *wait;
-    TAILQ_FOREACH(wait, &waits->list, link) {
-        wait->began_at -= RIG_LONG;
+void rig_late(struct timeouts *all) {
+    struct timeout *to;
+    TAILQ_FOREACH(to, &all->list, link) {
+        to->began_at -= RIG_LONG;
     }
-    fire(&waits->timer);
+    fire(&all->timer);
 }
 
 /* The place of a connection is needed. */
@@ -140,9 +145,9 @@ void rig_idle(void) {
     struct conn *c;
     uint8_t which = rig_next();
     if (which & 1 || which & 128) {
-        rig_late(which & 1 ? &rig.lane->headers : &rig.lane->silence);
+        rig_late(which & 1 ? &rig.lane->headers : &fcgi()->silence);
         if (which & 128)
-            rig_late(&rig.lane->stall);
+            rig_late(&fcgi()->stall);
         return;
     }
     if ((which & 6) == 6) {
@@ -306,7 +311,7 @@ void rig_put(void) {
     struct request *r = rig_next_running();
     size_t len = rig_next_length();
     if (r && rig_may_answer(len))
-        assert(!r->frontend->put(r, (const char *)rig_filler, len));
+        assert(!r->answer_ops->put(r, (const char *)rig_filler, len));
 }
 
 void rig_transmit(void) {
@@ -371,7 +376,7 @@ static void answer_all(void) {
         for (unsigned i = 0; i < rig.nrunning; i++) {
             struct request *r = rig.running[i];
             if (!r->broken_off)
-                assert(!r->frontend->put(r, (const char *)rig_filler, 100));
+                assert(!r->answer_ops->put(r, (const char *)rig_filler, 100));
         }
         return_all();
         rig_loop();
@@ -393,7 +398,7 @@ static void settle(void) {
 static void check_answered(void) {
     struct conn *conn;
     TAILQ_FOREACH(conn, &rig.lane->conns, link) {
-        assert(conn->state == CONN_OPEN && !conn_blocked(conn) && !conn->corked && !conn->out_held);
+        assert(conn->state == CONN_OPEN && !conn_blocked(conn) && !conn->corked && !conn->out_collected);
         rig.front->check_answered(conn);
     }
 }
@@ -418,6 +423,13 @@ static void end(void) {
 static void begin(uint8_t choice) {
     static struct listener_set none;
     struct lane_config config = {
+        .protocols =
+            {
+                [LISTENER_FASTCGI] = &fcgi_protocol,
+#if WSGI_FCGI_HTTP
+                [LISTENER_HTTP] = &http_protocol,
+#endif
+            },
         .run = run,
         .threads = 1 + choice % RIG_THREADS,
         .queue_limit = 2,
@@ -436,7 +448,7 @@ static void begin(uint8_t choice) {
         rig.front->configure(&config, choice);
     rig.lane = lane_new(&config, &none);
     assert(rig.lane && !lane_start(rig.lane));
-    rig.lane->silence.after = rig.lane->stall.after = 60; /* passes in rig_idle only, however slow the machine is */
+    fcgi()->silence.after = fcgi()->stall.after = 60; /* passes in rig_idle only, however slow the machine is */
     for (size_t i = 0; i < RIG_PEERS; i++)
         rig.peers[i].fd = -1;
 }

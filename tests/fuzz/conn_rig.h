@@ -94,7 +94,7 @@ void rig_transmit(void);   /* which request, length */
 void rig_break_off(void);  /* which request */
 void rig_return(void);     /* which request */
 void rig_idle(void);       /* the idle time-out passes, that of headers or of bodies, or a place is needed */
-void rig_late(struct lane_waits *waits);
+void rig_late(struct timeouts *all);
 void rig_linger(void);       /* the time passes that a connection may linger */
 void rig_stop(void);         /* the lane stops */
 void rig_stop_timeout(void); /* the time passes that connections without a request have at a stop */

@@ -41,9 +41,9 @@ static void check_request(const struct fcgi_request *q, bool has_earlier) {
 /* Who waits for a peer that may do nothing waits with a time, or for output to be taken, which has one. */
 static void check_wait(struct conn *conn, const struct fcgi_request *q) {
     if (q->state == FCGI_STDIN_STATE)
-        assert(q->waits == &rig.lane->silence || q->waits == &rig.lane->stall || conn_blocked(conn));
+        assert(q->timeouts == &q->c->fcgi->silence || q->timeouts == &q->c->fcgi->stall || conn_blocked(conn));
     else
-        assert(q->waits == (q->state == FCGI_PARAMS_STATE ? &rig.lane->headers : NULL));
+        assert(q->timeouts == (q->state == FCGI_PARAMS_STATE ? &rig.lane->headers : NULL));
 }
 
 static unsigned check_conn(struct conn *conn) {
@@ -57,7 +57,7 @@ static unsigned check_conn(struct conn *conn) {
         incomplete += q->state == FCGI_PARAMS_STATE;
         held += q->held;
         check_wait(conn, q);
-        waits += q->waits != NULL;
+        waits += q->timeouts != NULL;
         requests++;
     }
     assert(requests == c->nrequests && conn->refs == requests + 1);
@@ -84,7 +84,8 @@ static void check_answered(struct conn *conn) {
 
 static void accept_fcgi(unsigned peer, int fd, bool is_unix) {
     peer_begin(&peers[peer]);
-    fcgi_protocol.accept(rig.lane, fd, &(struct listener){.is_unix = is_unix}, NULL, 0);
+    fcgi_protocol.accept(rig.lane->protocol_states[LISTENER_FASTCGI], fd, &(struct listener){.is_unix = is_unix}, NULL,
+                         0);
 }
 
 static void sent(unsigned peer, const uint8_t *data, size_t len) {
@@ -234,7 +235,7 @@ static void app_error(void) {
     struct request *r = rig_next_running();
     size_t len = rig_next_length();
     if (r && rig_may_answer(len))
-        assert(!r->frontend->error(r, (const char *)rig_filler, len) || errno == EPIPE);
+        assert(!r->answer_ops->error(r, (const char *)rig_filler, len) || errno == EPIPE);
 }
 
 static void app_head(void) {

@@ -77,7 +77,7 @@ static unsigned check_conn(struct conn *conn) {
         assert(!q->r.job.queued && !q->r.thread);
     /* One piece that the loop reads may come on top of either bound. */
     assert(buf_len(&c->in) <= LANE_READ_BYTES + 65536 + rig.lane->config.limit_params);
-    return c->waiting;
+    return c->waiting + (q && q->paced);
 }
 
 /* What was sent behind a request is dealt with as well. */
@@ -92,7 +92,8 @@ static void check_answered(struct conn *conn) {
 
 /* The bodies that come began a long time ago. */
 static void step_slow(void) {
-    rig_late(&rig.lane->bodies);
+    struct http_lane *http = rig.lane->protocol_states[LISTENER_HTTP];
+    rig_late(&http->bodies);
 }
 
 /* Peers. */
@@ -102,7 +103,8 @@ static void accept_http(unsigned peer, int fd, bool is_unix) {
     struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     memcpy(&address, &sin, sizeof sin);
     nreceived[peer] = 0;
-    http_protocol.accept(rig.lane, fd, &(struct listener){.is_unix = is_unix, .protocol = LISTENER_HTTP},
+    http_protocol.accept(rig.lane->protocol_states[LISTENER_HTTP], fd,
+                         &(struct listener){.is_unix = is_unix, .protocol = LISTENER_HTTP},
                          (const struct sockaddr *)&address, sizeof sin);
 }
 
@@ -152,7 +154,7 @@ static void app_read(void) {
 static void app_error(void) {
     struct request *r = rig_next_running();
     if (r)
-        assert(r->frontend->error(r, "text", 4) && errno == ENOTSUP);
+        assert(r->answer_ops->error(r, "text", 4) && errno == ENOTSUP);
 }
 
 static void (*const steps[])(void) = {

@@ -187,13 +187,8 @@ static void fcgi_given_up(struct request *r) {
     conn_wake(&request_of(r)->c->conn);
 }
 
-const struct frontend_ops fcgi_frontend = {.name = "FastCGI",
-                                           .put = fcgi_put,
-                                           .send = fcgi_send,
-                                           .send_file = fcgi_send_file,
-                                           .error = fcgi_error,
-                                           .given_up = fcgi_given_up,
-                                           .has_role = true};
+const struct answer_ops fcgi_answer_ops = {
+    .put = fcgi_put, .send = fcgi_send, .send_file = fcgi_send_file, .error = fcgi_error, .given_up = fcgi_given_up};
 
 /* Streams that were used end with an empty record (FastCGI 1.0, 5.3). */
 static void put_stream_end(struct fcgi_request *q, uint8_t type) {

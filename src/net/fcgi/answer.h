@@ -1,11 +1,11 @@
-/* The answer of a request as FastCGI records: what struct frontend_ops asks for (FastCGI 1.0, sections 5.3 and 5.5;
+/* The answer of a request as FastCGI records: struct answer_ops (FastCGI 1.0, sections 5.3 and 5.5;
  * RFC 3875, section 6 for the head). */
 #ifndef WSGI_FCGI_NET_FCGI_ANSWER_H
 #define WSGI_FCGI_NET_FCGI_ANSWER_H
 
 #include "net/fcgi/conn.h"
 
-extern const struct frontend_ops fcgi_frontend;
+extern const struct answer_ops fcgi_answer_ops;
 
 /* Stores the empty STDOUT record and END_REQUEST behind the answer. Returns 0, or -1 with errno ENOMEM. */
 int fcgi_put_end(struct fcgi_request *q, uint32_t app_status, uint8_t protocol_status);

@@ -4,6 +4,7 @@
 
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "net/fcgi/peer.h"
 #include "net/fcgi/request.h"
 #include "net/lane_impl.h"
 #include "net/peer.h"
@@ -21,6 +22,11 @@ enum {
     REQUESTS_FACTOR = 2      /* a peer that opens so many times more requests than it was told may is cut off */
 };
 
+static const ev_tstamp SILENCE = 0.05; /* seconds; a peer that means to send more of a body does so in less */
+static const ev_tstamp STALL = 0.5;    /* unless it has too much else to do */
+
+FCGI_REASONS(CONN_REASON_DEFINE)
+
 static const struct conn_ops fcgi_conn_ops;
 
 static struct fcgi_conn *conn_of(struct conn *c) {
@@ -30,16 +36,17 @@ static struct fcgi_conn *conn_of(struct conn *c) {
 /* Records. Each function returns a reason to close the connection, or CONN_DONE. */
 
 static void log_role(struct conn *c, const struct fcgi_event *e) {
+    static const char topic;
     char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE];
     struct who who = who_find(c, NULL);
-    if (!who_log_due(&who, &c->lane->role_topic, more))
+    if (!who_log_due(&who, &topic, more))
         return;
     sched_pause(c->lane->sched);
     log_info("connection %llu: request %u: role %u is not served (%s)%s", c->number, e->id, e->role,
              who_text(&who, whom), more);
 }
 
-static enum conn_reason on_begin(struct fcgi_conn *c, const struct fcgi_event *e) {
+static const struct conn_reason *on_begin(struct fcgi_conn *c, const struct fcgi_event *e) {
     uint8_t record[FCGI_END_REQUEST_LEN];
     struct fcgi_request *earlier = fcgi_request_find(c, e->id);
     if (earlier && (!earlier->stdin_ended || earlier->state == FCGI_PARAMS_STATE))
@@ -86,7 +93,7 @@ static __attribute__((noinline)) enum cgi_result scan_forwarded(struct fcgi_requ
     const struct lane_config *config = &q->c->conn.lane->config;
     struct buf *params = &q->r.params;
     struct peer_said said;
-    if (peer_fastcgi_params(&said, config, params)) {
+    if (fcgi_peer_params(&said, config, params)) {
         q->refusal = REFUSED_NO_MEMORY;
         return CGI_MALFORMED;
     }
@@ -114,7 +121,7 @@ static enum refusal params_scan(struct fcgi_request *q) {
     if (vars->npairs > config->limit_param_count)
         return REFUSED_PARAMS_MANY;
     /* An authorizer gets no STDIN, and is not told of a length (FastCGI 1.0, 6.3). It is asked about other paths. */
-    if (q->role == FCGI_AUTHORIZER)
+    if (q->r.role == REQUEST_AUTHORIZER)
         vars->content_length = -1;
     else if (result == CGI_OUTSIDE)
         return REFUSED_OUTSIDE;
@@ -132,16 +139,16 @@ static void on_params_end(struct fcgi_request *q) {
         q->r.vars = (struct cgi_vars){0};
     else
         q->refusal = params_scan(q);
-    if (q->role == FCGI_AUTHORIZER)
+    if (q->r.role == REQUEST_AUTHORIZER)
         q->stdin_ended = true;
-    body_begin(&q->r.body, q->role == FCGI_AUTHORIZER ? 0 : q->r.vars.content_length);
+    body_begin(&q->r.body, q->r.role == REQUEST_AUTHORIZER ? 0 : q->r.vars.content_length);
     if (q->stdin_ended)
         body_end(&q->r.body);
     fcgi_request_maybe_start(q);
 }
 
 /* Nobody wants it, but the peer is to get to its answer. */
-static enum conn_reason drop_stdin(struct fcgi_request *q, size_t len) {
+static const struct conn_reason *drop_stdin(struct fcgi_request *q, size_t len) {
     q->dropped += len;
     if (q->dropped <= conn_drop_max(&q->c->conn))
         fcgi_request_stdin_goes_on(q);
@@ -152,7 +159,7 @@ static enum conn_reason drop_stdin(struct fcgi_request *q, size_t len) {
     return CONN_DONE;
 }
 
-static enum conn_reason on_stdin(struct fcgi_request *q, const struct fcgi_event *e) {
+static const struct conn_reason *on_stdin(struct fcgi_request *q, const struct fcgi_event *e) {
     struct conn *c = &q->c->conn;
     q->stdin_at = lane_now(c->lane);
     if (q->state == FCGI_STDIN_STATE)
@@ -233,12 +240,12 @@ static void on_abort(struct fcgi_request *q) {
 }
 
 /* Answers a management record: a peer that asks and asks, and reads nothing, is cut off early. */
-static enum conn_reason manage(struct fcgi_conn *c, const uint8_t *record, size_t len) {
+static const struct conn_reason *manage(struct fcgi_conn *c, const uint8_t *record, size_t len) {
     conn_output(&c->conn, record, len);
     return conn_piled(&c->conn) > CONN_OUT_HIGH + QUESTIONS_MAX ? CONN_READS_NOTHING : CONN_DONE;
 }
 
-static enum conn_reason on_values_end(struct fcgi_conn *c) {
+static const struct conn_reason *on_values_end(struct fcgi_conn *c) {
     uint8_t record[FCGI_VALUES_RESULT_MAX];
     struct lane *lane = c->conn.lane;
     c->asked = true;
@@ -246,7 +253,7 @@ static enum conn_reason on_values_end(struct fcgi_conn *c) {
     return manage(c, record, n);
 }
 
-static enum conn_reason on_request_event(struct fcgi_conn *c, const struct fcgi_event *e) {
+static const struct conn_reason *on_request_event(struct fcgi_conn *c, const struct fcgi_event *e) {
     struct fcgi_request *q = fcgi_request_find(c, e->id);
     if (!q) {
         c->goes_on |= c->given_up && e->type == FCGI_EVENT_STDIN;
@@ -272,7 +279,7 @@ static enum conn_reason on_request_event(struct fcgi_conn *c, const struct fcgi_
     return CONN_DONE;
 }
 
-static enum conn_reason on_event(struct fcgi_conn *c, const struct fcgi_event *e) {
+static const struct conn_reason *on_event(struct fcgi_conn *c, const struct fcgi_event *e) {
     uint8_t record[16];
     switch (e->type) {
     case FCGI_EVENT_BEGIN:
@@ -368,7 +375,7 @@ void fcgi_conn_tell_rest(struct fcgi_conn *c) {
 
 /* What speaks another protocol says so in its first bytes: whoever has mixed up two ports, or two directives of the web
  * server, is to read that in the log. */
-static enum conn_reason name_protocol(const uint8_t *data, size_t len) {
+static const struct conn_reason *name_protocol(const uint8_t *data, size_t len) {
     if (len > 1 && data[0] == 0x16 && data[1] == 3) /* a handshake, in its record (RFC 8446, 5.1) */
         return CONN_SPEAKS_TLS;
     if (len > 6 && !memcmp(data, "PROXY ", 6))
@@ -384,7 +391,7 @@ static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
     struct fcgi_event e;
     while (conn->state == CONN_OPEN && (data < end || !fcgi_decoder_idle(&c->decoder)) &&
            fcgi_decode(&c->decoder, &data, end, &e) != FCGI_EVENT_MORE) {
-        enum conn_reason reason = on_event(c, &e);
+        const struct conn_reason *reason = on_event(c, &e);
         if (reason != CONN_DONE) {
             conn_close(conn, reason == CONN_NOT_FASTCGI && !c->nbegun ? name_protocol(begin, len) : reason);
             break;
@@ -480,7 +487,7 @@ static void expire_held(struct fcgi_conn *c) {
     } while (q && c->conn.state == CONN_OPEN);
 }
 
-static enum conn_reason on_idle(struct conn *conn) {
+static const struct conn_reason *on_idle(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
     struct fcgi_request *q;
     if (c->nheld) {
@@ -536,14 +543,12 @@ static void conn_free(struct fcgi_conn *c) {
 
 static void on_free(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
-    struct lane *lane = conn->lane;
-    if (lane->fcgi_pool.nconns < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&lane->fcgi_pool.conns, c, free);
-        lane->fcgi_pool.nconns++;
+    struct fcgi_lane *fcgi = c->fcgi;
+    if (fcgi->nconns < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&fcgi->conns, c, free);
+        fcgi->nconns++;
     } else
         conn_free(c);
-    lane->nlive--;
-    lane_check_stopped(lane);
 }
 
 static void on_stop(struct conn *conn) {
@@ -584,12 +589,13 @@ static const struct conn_ops fcgi_conn_ops = {
 
 /* What the lane asks of the front end. */
 
-static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, const struct sockaddr *peer,
-                        socklen_t len) {
-    struct fcgi_conn *c = LIST_FIRST(&lane->fcgi_pool.conns);
+static void fcgi_accept(void *state, int fd, const struct listener *l, const struct sockaddr *peer, socklen_t len) {
+    struct fcgi_lane *fcgi = state;
+    struct lane *lane = fcgi->lane;
+    struct fcgi_conn *c = LIST_FIRST(&fcgi->conns);
     if (c) {
         LIST_REMOVE(c, free);
-        lane->fcgi_pool.nconns--;
+        fcgi->nconns--;
     } else {
         c = calloc(1, sizeof *c);
         if (!c) {
@@ -599,6 +605,7 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
         }
         conn_alloc_init(&c->conn);
     }
+    c->fcgi = fcgi;
     c->decoder = (struct fcgi_decoder){0};
     c->values = (struct fcgi_values){0};
     c->closing = lane->stopping;
@@ -607,30 +614,42 @@ static void fcgi_accept(struct lane *lane, int fd, const struct listener *l, con
     c->trusted = peer_connection_is_trusted(&lane->config, l->is_unix, peer, len);
     c->stalls_looked_at = 0;
     TAILQ_INIT(&c->requests);
-    lane->nlive++;
     conn_init(&c->conn, lane, fd, l->is_unix ? NULL : peer, &fcgi_conn_ops);
     conn_ref(&c->conn);
     conn_read(&c->conn);
     if (!c->conn.used)
         fcgi_conn_tell_rest(c);
-    /* A request that came whole, on a connection that ends with it, needs no watcher: it is answered before the loop
-     * runs again, or else the loop starts to watch (lane.c). */
+    /* A request that came whole, on a connection that ends with it, is not polled: it is answered before the loop runs
+     * again, or else that begins to poll it (lane.c). */
     if (c->conn.state == CONN_OPEN && !on_complete(&c->conn))
-        conn_watch(&c->conn);
+        conn_poll(&c->conn);
     conn_unref(&c->conn);
 }
 
-static void fcgi_free_pool(struct lane *lane) {
+static void *fcgi_state_new(struct lane *lane) {
+    struct fcgi_lane *fcgi = calloc(1, sizeof *fcgi);
+    if (!fcgi)
+        return NULL;
+    fcgi->lane = lane;
+    timeouts_init(&fcgi->silence, lane, SILENCE);
+    timeouts_init(&fcgi->stall, lane, STALL);
+    return fcgi;
+}
+
+static void fcgi_state_free(void *state) {
+    struct fcgi_lane *fcgi = state;
     struct fcgi_conn *c;
     struct fcgi_request *q;
-    while ((c = LIST_FIRST(&lane->fcgi_pool.conns))) {
+    while ((c = LIST_FIRST(&fcgi->conns))) {
         LIST_REMOVE(c, free);
         conn_free(c);
     }
-    while ((q = LIST_FIRST(&lane->fcgi_pool.requests))) {
+    while ((q = LIST_FIRST(&fcgi->requests))) {
         LIST_REMOVE(q, free);
         fcgi_request_free(q);
     }
+    free(fcgi);
 }
 
-const struct frontend fcgi_protocol = {.name = "FastCGI", .accept = fcgi_accept, .free_pool = fcgi_free_pool};
+const struct protocol fcgi_protocol = {
+    .state_new = fcgi_state_new, .state_free = fcgi_state_free, .accept = fcgi_accept};

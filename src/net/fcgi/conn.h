@@ -8,11 +8,24 @@
 #define WSGI_FCGI_NET_FCGI_CONN_H
 
 #include "net/conn.h"
-#include "net/frontend.h"
+#include "net/fcgi/protocol.h"
 #include "net/refusal.h"
 #include "proto/fcgi_decode.h"
 #include "proto/fcgi_values.h"
 #include "request/request.h"
+
+/* Why a connection ended, beside what ends any: as CONN_REASONS. */
+#define FCGI_REASONS(X)                                                                                                \
+    X(CONN_NOT_FASTCGI, WARNING, "the peer does not speak FastCGI version 1")                                          \
+    X(CONN_SPEAKS_HTTP, WARNING,                                                                                       \
+      "the peer speaks HTTP, and this socket FastCGI: use fastcgi_pass instead of proxy_pass (nginx), or give the "    \
+      "address to --http")                                                                                             \
+    X(CONN_SPEAKS_PROXY, WARNING,                                                                                      \
+      "the peer sends a header of the PROXY protocol, which is taken over HTTP only: see --proxy-protocol")            \
+    X(CONN_BEGIN_SHORT, WARNING, "the peer has sent a BEGIN_REQUEST that is too short")                                \
+    X(CONN_ID_IN_USE, WARNING, "BEGIN_REQUEST for an id whose request is not complete")                                \
+    X(CONN_TOO_MANY, WARNING, "too many pipelined requests")
+FCGI_REASONS(CONN_REASON_DECLARE)
 
 enum fcgi_request_state {
     FCGI_PARAMS_STATE, /* PARAMS come */
@@ -28,28 +41,38 @@ struct fcgi_request {
     struct fcgi_conn *c;
     enum fcgi_request_state state;
     uint16_t id;
-    uint16_t role;
     bool keep_conn;
-    bool stdin_ended;         /* nothing more of STDIN is waited for */
-    bool stdin_read;          /* its empty record came: the peer sends nothing more for this request */
-    bool stderr_used;         /* STDERR records were stored or sent */
-    bool aborted;             /* ABORT_REQUEST came */
-    bool held;                /* its body is: the connection is paused until the application reads */
-    uint64_t held_taken;      /* bytes that it had read at the last look at that */
-    ev_tstamp began_at;       /* when BEGIN_REQUEST came */
-    ev_tstamp stdin_at;       /* when something of STDIN came last, or the parameters ended */
-    uint64_t dropped;         /* FCGI_STDIN_STATE: bytes of STDIN */
-    struct lane_wait wait;    /* FCGI_PARAMS_STATE: for the rest of them; FCGI_STDIN_STATE: for more of it */
-    struct lane_waits *waits; /* in which `wait` is; NULL: in none */
-    enum refusal refusal;     /* decided before it starts */
+    bool stdin_ended;          /* nothing more of STDIN is waited for */
+    bool stdin_read;           /* its empty record came: the peer sends nothing more for this request */
+    bool stderr_used;          /* STDERR records were stored or sent */
+    bool aborted;              /* ABORT_REQUEST came */
+    bool held;                 /* its body is: the connection is paused until the application reads */
+    uint64_t held_taken;       /* bytes that it had read at the last look at that */
+    ev_tstamp began_at;        /* when BEGIN_REQUEST came */
+    ev_tstamp stdin_at;        /* when something of STDIN came last, or the parameters ended */
+    uint64_t dropped;          /* FCGI_STDIN_STATE: bytes of STDIN */
+    struct timeout timeout;    /* FCGI_PARAMS_STATE: for the rest of them; FCGI_STDIN_STATE: for more of it */
+    struct timeouts *timeouts; /* in which `timeout` is; NULL: in none */
+    enum refusal refusal;      /* decided before it starts */
     union {
         TAILQ_ENTRY(fcgi_request) link;
         LIST_ENTRY(fcgi_request) free;
     };
 };
 
+/* What a lane keeps for FastCGI. */
+struct fcgi_lane {
+    struct lane *lane;
+    struct timeouts silence;            /* for more of a body whose request is answered... */
+    struct timeouts stall;              /* ...from a peer that has gone on sending it (request.c) */
+    LIST_HEAD(, fcgi_conn) conns;       /* kept for reuse, */
+    LIST_HEAD(, fcgi_request) requests; /* and these as well, */
+    unsigned nconns, nrequests;         /* so many */
+};
+
 struct fcgi_conn {
     struct conn conn;
+    struct fcgi_lane *fcgi;
     struct fcgi_decoder decoder;
     struct fcgi_values values;
     TAILQ_HEAD(fcgi_requests, fcgi_request) requests; /* open ones, oldest first */
@@ -65,10 +88,8 @@ struct fcgi_conn {
     bool given_up; /* a body was not waited for any longer: ends when it has had no request for a moment */
     bool goes_on;  /* more of it came all the same */
     bool ending;   /* and has none now */
-    struct lane_wait ending_wait; /* while `ending`: for a request */
+    struct timeout ending_timeout; /* while `ending`: for a request */
     LIST_ENTRY(fcgi_conn) free;
 };
-
-extern const struct frontend fcgi_protocol;
 
 #endif

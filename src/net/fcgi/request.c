@@ -22,14 +22,14 @@ static struct fcgi_request *request_of_job(struct sched_job *job) {
     return (struct fcgi_request *)(void *)((char *)job - offsetof(struct fcgi_request, r.job));
 }
 
-static struct fcgi_request *request_of_wait(struct lane_wait *wait) {
-    return (struct fcgi_request *)(void *)((char *)wait - offsetof(struct fcgi_request, wait));
+static struct fcgi_request *request_of_timeout(struct timeout *to) {
+    return (struct fcgi_request *)(void *)((char *)to - offsetof(struct fcgi_request, timeout));
 }
 
-static void params_late(struct lane_wait *wait) {
-    struct fcgi_request *q = request_of_wait(wait);
+static void params_late(struct timeout *to) {
+    struct fcgi_request *q = request_of_timeout(to);
     if (q->c->nheld) { /* nothing is read from the peer */
-        lane_wait_again(q->c->conn.lane, q->waits, wait);
+        timeout_again(q->timeouts, to);
         return;
     }
     /* What still comes for this id belongs to no request, and is ignored. */
@@ -45,34 +45,34 @@ static void params_late(struct lane_wait *wait) {
 
 struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_event *begin) {
     struct lane *lane = c->conn.lane;
-    struct fcgi_request *q = LIST_FIRST(&lane->fcgi_pool.requests);
+    struct fcgi_lane *fcgi = c->fcgi;
+    struct fcgi_request *q = LIST_FIRST(&fcgi->requests);
     if (q) {
         LIST_REMOVE(q, free);
-        lane->fcgi_pool.nrequests--;
+        fcgi->nrequests--;
     } else {
         q = malloc(sizeof *q);
         if (!q)
             return NULL;
         request_init(&q->r);
-        q->r.frontend = &fcgi_frontend;
+        q->r.answer_ops = &fcgi_answer_ops;
         q->r.job.ops = &fcgi_job_ops;
         q->r.body.room = body_room;
     }
     q->c = c;
     q->state = FCGI_PARAMS_STATE;
     q->id = begin->id;
-    q->role = begin->role;
     q->keep_conn = begin->keep_conn;
     q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = q->held = false;
     q->refusal = NOT_REFUSED;
     q->dropped = 0;
     q->began_at = lane_now(lane);
     q->r.vars.method.n = 0; /* the rest of r.vars is set when the parameters end, in whichever way */
-    q->r.authorizer = begin->role == FCGI_AUTHORIZER;
+    q->r.role = begin->role == FCGI_AUTHORIZER ? REQUEST_AUTHORIZER : REQUEST_RESPONDER;
     if (c->ending)
         fcgi_conn_ending_over(c);
-    lane_wait_begins(&lane->headers, &q->wait, &c->conn, params_late);
-    q->waits = &lane->headers;
+    timeout_begins(&lane->headers, &q->timeout, &c->conn, params_late);
+    q->timeouts = &lane->headers;
     TAILQ_INSERT_TAIL(&c->requests, q, link);
     c->nrequests++;
     c->nbegun++;
@@ -87,9 +87,9 @@ void fcgi_request_free(struct fcgi_request *q) {
 }
 
 void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state) {
-    if (q->waits)
-        lane_wait_ends(q->waits, &q->wait);
-    q->waits = NULL;
+    if (q->timeouts)
+        timeout_ends(q->timeouts, &q->timeout);
+    q->timeouts = NULL;
     q->state = state;
 }
 
@@ -106,9 +106,9 @@ void fcgi_request_release(struct fcgi_request *q) {
     lane_request_ends(lane);
     lane_body_ends(lane, &q->r.body);
     request_reset(&q->r, &lane->body_spares);
-    if (lane->fcgi_pool.nrequests < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&lane->fcgi_pool.requests, q, free);
-        lane->fcgi_pool.nrequests++;
+    if (c->fcgi->nrequests < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&c->fcgi->requests, q, free);
+        c->fcgi->nrequests++;
     } else
         fcgi_request_free(q);
     conn_unref(&c->conn);
@@ -129,12 +129,12 @@ static void release_held(struct fcgi_conn *c, uint16_t id);
 
 void fcgi_conn_ending_over(struct fcgi_conn *c) {
     if (c->ending)
-        lane_wait_ends(&c->conn.lane->stall, &c->ending_wait);
+        timeout_ends(&c->fcgi->stall, &c->ending_timeout);
     c->ending = false;
 }
 
-static void ending_late(struct lane_wait *wait) {
-    struct fcgi_conn *c = (struct fcgi_conn *)(void *)((char *)wait - offsetof(struct fcgi_conn, ending_wait));
+static void ending_late(struct timeout *to) {
+    struct fcgi_conn *c = (struct fcgi_conn *)(void *)((char *)to - offsetof(struct fcgi_conn, ending_timeout));
     fcgi_conn_ending_over(c);
     c->closing = true;
     conn_finish(&c->conn, CONN_DONE, c->goes_on || conn_readable(&c->conn) ? CONN_END_DRAIN : CONN_END_CLOSE);
@@ -146,7 +146,7 @@ static void ending_late(struct lane_wait *wait) {
 static void ending_begins(struct fcgi_conn *c) {
     if (c->asked || c->ending || c->conn.state != CONN_OPEN)
         return;
-    lane_wait_begins(&c->conn.lane->stall, &c->ending_wait, &c->conn, ending_late);
+    timeout_begins(&c->fcgi->stall, &c->ending_timeout, &c->conn, ending_late);
     c->ending = true;
 }
 
@@ -189,30 +189,30 @@ void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
 }
 
 /* The answer is out, and nothing of STDIN has come for a while. */
-static void stdin_silent(struct lane_wait *wait) {
-    struct fcgi_request *q = request_of_wait(wait);
+static void stdin_silent(struct timeout *to) {
+    struct fcgi_request *q = request_of_timeout(to);
     struct fcgi_conn *c = q->c;
     if (conn_blocked(&c->conn)) {
         /* A peer that takes nothing may send nothing for that reason (fcgi_request_stdin_goes_on comes when it did). */
-        lane_wait_ends(q->waits, wait);
-        q->waits = NULL;
+        timeout_ends(q->timeouts, to);
+        q->timeouts = NULL;
     } else if (c->conn.paused || conn_readable(&c->conn))
-        lane_wait_again(c->conn.lane, q->waits, wait); /* the loop does not read, or was late, not the peer */
+        timeout_again(q->timeouts, to); /* the loop does not read, or was late, not the peer */
     else
         fcgi_request_stdin_given_up(q);
 }
 
 void fcgi_request_stdin_goes_on(struct fcgi_request *q) {
-    struct lane *lane = q->c->conn.lane;
-    struct lane_waits *waits = q->dropped > UNDER_WAY ? &lane->stall : &lane->silence;
-    if (q->waits == waits) {
-        lane_wait_again(lane, waits, &q->wait);
+    struct fcgi_lane *fcgi = q->c->fcgi;
+    struct timeouts *all = q->dropped > UNDER_WAY ? &fcgi->stall : &fcgi->silence;
+    if (q->timeouts == all) {
+        timeout_again(all, &q->timeout);
         return;
     }
-    if (q->waits)
-        lane_wait_ends(q->waits, &q->wait);
-    lane_wait_begins(waits, &q->wait, &q->c->conn, stdin_silent);
-    q->waits = waits;
+    if (q->timeouts)
+        timeout_ends(q->timeouts, &q->timeout);
+    timeout_begins(all, &q->timeout, &q->c->conn, stdin_silent);
+    q->timeouts = all;
 }
 
 void fcgi_request_stdin_given_up(struct fcgi_request *q) {
@@ -428,7 +428,7 @@ void fcgi_request_let_go(struct fcgi_request *q) {
     TAILQ_FOREACH(p, &c->requests, link) {
         p->stdin_at = lane_now(c->conn.lane);
         if (p->state == FCGI_PARAMS_STATE)
-            lane_wait_again(c->conn.lane, p->waits, &p->wait);
+            timeout_again(p->timeouts, &p->timeout);
     }
     conn_touch(&c->conn);
     conn_resume(&c->conn);

@@ -6,6 +6,7 @@
 #ifndef WSGI_FCGI_NET_FCGI_REQUEST_H
 #define WSGI_FCGI_NET_FCGI_REQUEST_H
 
+#include "net/abandon.h"
 #include "net/fcgi/conn.h"
 
 /* New request, in FCGI_PARAMS_STATE. Returns NULL when there is no memory. */

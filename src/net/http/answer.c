@@ -196,8 +196,7 @@ static void http_given_up(struct request *r) {
     conn_wake(&request_of(r)->c->conn);
 }
 
-const struct frontend_ops http_frontend = {.name = "HTTP",
-                                           .put = http_put,
+const struct answer_ops http_answer_ops = {.put = http_put,
                                            .send = http_send,
                                            .send_file = http_send_file,
                                            .error = http_error,

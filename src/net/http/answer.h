@@ -1,4 +1,4 @@
-/* The answer of a request as HTTP/1.1: what struct frontend_ops asks for (RFC 9112, sections 4, 6, 7.1 and 9). */
+/* The answer of a request as HTTP/1.1: struct answer_ops (RFC 9112, sections 4, 6, 7.1 and 9). */
 #ifndef WSGI_FCGI_NET_HTTP_ANSWER_H
 #define WSGI_FCGI_NET_HTTP_ANSWER_H
 
@@ -6,7 +6,7 @@
 
 enum { HTTP_DRAIN_MAX = 262144 /* bytes of a body that is no longer wanted which keeping a connection is worth */ };
 
-extern const struct frontend_ops http_frontend;
+extern const struct answer_ops http_answer_ops;
 
 /* Tells a client that waits for it to send the body, before the application is called. Owner only. */
 void http_send_continue(struct http_request *q);

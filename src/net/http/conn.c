@@ -15,10 +15,13 @@
 #include <string.h>
 
 enum {
-    PIPELINE_MAX = 65536 /* bytes behind the request in work that are kept; what comes then waits in the socket */
+    BODY_WINDOW_SECONDS = 30, /* without --header-timeout */
+    PIPELINE_MAX = 65536      /* bytes behind the request in work that are kept; what comes then waits in the socket */
 };
 
-static void head_late(struct lane_wait *wait);
+HTTP_REASONS(CONN_REASON_DEFINE)
+
+static void head_late(struct timeout *to);
 
 static struct http_conn *conn_of(struct conn *c) {
     return (struct http_conn *)(void *)((char *)c - offsetof(struct http_conn, conn));
@@ -32,13 +35,13 @@ static const struct lane_config *config_of(const struct http_conn *c) {
 
 static void wait_begins(struct http_conn *c) {
     if (!c->waiting)
-        lane_wait_begins(&c->conn.lane->headers, &c->wait, &c->conn, head_late);
+        timeout_begins(&c->conn.lane->headers, &c->timeout, &c->conn, head_late);
     c->waiting = true;
 }
 
 static void wait_ends(struct http_conn *c) {
     if (c->waiting)
-        lane_wait_ends(&c->conn.lane->headers, &c->wait);
+        timeout_ends(&c->conn.lane->headers, &c->timeout);
     c->waiting = false;
 }
 
@@ -294,8 +297,8 @@ static void malformed_body(struct http_request *q, const char *why) {
 }
 
 /* The end of a window of time in which the peer was to send some of the body. */
-static void body_late(struct lane_wait *wait) {
-    struct http_request *q = http_pace_request(wait);
+static void body_late(struct timeout *to) {
+    struct http_request *q = http_pace_request(to);
     enum refusal why = http_pace_look(q);
     if (!why)
         http_pace_begins(q, body_late);
@@ -524,7 +527,7 @@ static void held_idle(struct http_request *q) {
     http_request_maybe_start(q);
 }
 
-static enum conn_reason on_idle(struct conn *conn) {
+static const struct conn_reason *on_idle(struct conn *conn) {
     struct http_conn *c = conn_of(conn);
     struct http_request *q = c->q;
     if (q && q->held) {
@@ -547,8 +550,8 @@ static enum conn_reason on_idle(struct conn *conn) {
     }
 }
 
-static void head_late(struct lane_wait *wait) {
-    struct http_conn *c = (struct http_conn *)(void *)((char *)wait - offsetof(struct http_conn, wait));
+static void head_late(struct timeout *to) {
+    struct http_conn *c = (struct http_conn *)(void *)((char *)to - offsetof(struct http_conn, timeout));
     wait_ends(c);
     if (c->state == HTTP_HEAD_STATE) {
         refuse_early(c, REFUSED_PARAMS_LATE);
@@ -623,15 +626,13 @@ static void conn_free(struct http_conn *c) {
 
 static void on_free(struct conn *conn) {
     struct http_conn *c = conn_of(conn);
-    struct lane *lane = conn->lane;
+    struct http_lane *http = c->http;
     buf_reset(&c->in, 0);
-    if (lane->http_pool.nconns < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&lane->http_pool.conns, c, free);
-        lane->http_pool.nconns++;
+    if (http->nconns < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&http->conns, c, free);
+        http->nconns++;
     } else
         conn_free(c);
-    lane->nlive--;
-    lane_check_stopped(lane);
 }
 
 static const struct conn_ops http_conn_ops = {
@@ -652,11 +653,11 @@ static const struct conn_ops http_conn_ops = {
 
 /* What the lane asks of the front end. */
 
-static struct http_conn *http_conn_new(struct lane *lane) {
-    struct http_conn *c = LIST_FIRST(&lane->http_pool.conns);
+static struct http_conn *http_conn_new(struct http_lane *http) {
+    struct http_conn *c = LIST_FIRST(&http->conns);
     if (c) {
         LIST_REMOVE(c, free);
-        lane->http_pool.nconns--;
+        http->nconns--;
         return c;
     }
     c = calloc(1, sizeof *c);
@@ -665,21 +666,22 @@ static struct http_conn *http_conn_new(struct lane *lane) {
     return c;
 }
 
-static void http_accept(struct lane *lane, int fd, const struct listener *l, const struct sockaddr *peer,
-                        socklen_t len) {
-    struct http_conn *c = http_conn_new(lane);
+static void http_accept(void *state, int fd, const struct listener *l, const struct sockaddr *peer, socklen_t len) {
+    struct http_lane *http = state;
+    struct lane *lane = http->lane;
+    struct http_conn *c = http_conn_new(http);
     if (!c) {
         log_error("cannot accept a connection: out of memory");
         descriptors_close(fd);
         return;
     }
+    c->http = http;
     http_peer_init(&c->peer, &lane->config, fd, l->is_unix, peer, len);
     c->state = lane->config.proxy_protocol && c->peer.trusted ? HTTP_PROXY_STATE : HTTP_IDLE_STATE;
     c->q = NULL;
     c->waiting = c->skipped_line = false;
     c->closing = lane->stopping;
     c->nbegun = 0;
-    lane->nlive++;
     conn_init(&c->conn, lane, fd, l->is_unix ? NULL : peer, &http_conn_ops);
     conn_ref(&c->conn);
     conn_read(&c->conn);
@@ -688,22 +690,35 @@ static void http_accept(struct lane *lane, int fd, const struct listener *l, con
         if (!c->q && !c->nbegun)
             wait_begins(c);
         if (!on_complete(&c->conn))
-            conn_watch(&c->conn);
+            conn_poll(&c->conn);
     }
     conn_unref(&c->conn);
 }
 
-static void http_free_pool(struct lane *lane) {
+static void *http_state_new(struct lane *lane) {
+    struct http_lane *http = calloc(1, sizeof *http);
+    double window = lane->config.header_timeout;
+    if (!http)
+        return NULL;
+    http->lane = lane;
+    timeouts_init(&http->bodies, lane, window > 0 ? window : BODY_WINDOW_SECONDS);
+    return http;
+}
+
+static void http_state_free(void *state) {
+    struct http_lane *http = state;
     struct http_conn *c;
     struct http_request *q;
-    while ((c = LIST_FIRST(&lane->http_pool.conns))) {
+    while ((c = LIST_FIRST(&http->conns))) {
         LIST_REMOVE(c, free);
         conn_free(c);
     }
-    while ((q = LIST_FIRST(&lane->http_pool.requests))) {
+    while ((q = LIST_FIRST(&http->requests))) {
         LIST_REMOVE(q, free);
         http_request_free(q);
     }
+    free(http);
 }
 
-const struct frontend http_protocol = {.name = "HTTP", .accept = http_accept, .free_pool = http_free_pool};
+const struct protocol http_protocol = {
+    .state_new = http_state_new, .state_free = http_state_free, .accept = http_accept};

@@ -7,14 +7,23 @@
 #define WSGI_FCGI_NET_HTTP_CONN_H
 
 #include "net/conn.h"
-#include "net/frontend.h"
 #include "net/http/peer.h"
+#include "net/http/protocol.h"
 #include "net/refusal.h"
 #include "proto/http_head.h"
 #include "proto/http_lines.h"
 #include "request/request.h"
 
 #include <stdatomic.h>
+
+/* Why a connection ended, beside what ends any: as CONN_REASONS. */
+#define HTTP_REASONS(X)                                                                                                \
+    X(CONN_SPEAKS_FASTCGI, WARNING,                                                                                    \
+      "the peer speaks FastCGI, and this socket HTTP: give the address to --socket, or use proxy_pass instead of "     \
+      "fastcgi_pass (nginx)")                                                                                          \
+    X(CONN_NO_REQUEST, DEBUG, "nothing came within --header-timeout")                                                  \
+    X(CONN_BAD_PROXY, WARNING, "it does not begin with a PROXY header, as --proxy-protocol asks for")
+HTTP_REASONS(CONN_REASON_DECLARE)
 
 enum http_state {
     HTTP_PROXY_STATE, /* a PROXY header is to come first */
@@ -44,12 +53,12 @@ struct http_request {
     enum refusal refusal; /* decided before it starts */
     uint64_t dropped;     /* HTTP_DRAIN_STATE: bytes of the body */
 
-    ev_tstamp began_at;    /* when its header was complete, or could not be taken */
-    uint64_t came;         /* bytes of the body */
-    uint64_t came_before;  /* the window of http/pace.h began */
-    struct lane_wait pace; /* for the end of that window */
-    bool paced;            /* there is one */
-    bool pace_excused;     /* in which the peer waited for "100 Continue" */
+    ev_tstamp began_at;   /* when its header was complete, or could not be taken */
+    uint64_t came;        /* bytes of the body */
+    uint64_t came_before; /* the window of http/pace.h began */
+    struct timeout pace;  /* for the end of that window */
+    bool paced;           /* there is one */
+    bool pace_excused;    /* in which the peer waited for "100 Continue" */
 
     bool held;           /* the body is: the connection is paused until the application reads */
     uint64_t held_taken; /* bytes that it had read at the last look at that */
@@ -61,22 +70,30 @@ struct http_request {
     LIST_ENTRY(http_request) free;
 };
 
+/* What a lane keeps for HTTP. */
+struct http_lane {
+    struct lane *lane;
+    struct timeouts bodies;             /* for the ends of the windows of http/pace.h */
+    LIST_HEAD(, http_conn) conns;       /* kept for reuse, */
+    LIST_HEAD(, http_request) requests; /* and these as well, */
+    unsigned nconns, nrequests;         /* so many */
+};
+
 struct http_conn {
     struct conn conn;
+    struct http_lane *http;
     enum http_state state;
     struct http_request *q; /* in work, or NULL */
     struct buf in;          /* bytes that were received and not dealt with */
     struct http_lines lines;
-    size_t scanned;        /* bytes of a header section that `lines` has seen */
-    bool skipped_line;     /* the empty line that may come before a request did */
-    struct lane_wait wait; /* for the end of a header section */
+    size_t scanned;         /* bytes of a header section that `lines` has seen */
+    bool skipped_line;      /* the empty line that may come before a request did */
+    struct timeout timeout; /* for the end of a header section */
     bool waiting;
     unsigned nbegun; /* requests so far */
     bool closing;    /* the server stops: ends after the request in work */
     struct http_peer peer;
     LIST_ENTRY(http_conn) free;
 };
-
-extern const struct frontend http_protocol;
 
 #endif

@@ -6,11 +6,11 @@
 
 #include <stddef.h>
 
-struct http_request *http_pace_request(struct lane_wait *wait) {
-    return (struct http_request *)(void *)((char *)wait - offsetof(struct http_request, pace));
+struct http_request *http_pace_request(struct timeout *to) {
+    return (struct http_request *)(void *)((char *)to - offsetof(struct http_request, pace));
 }
 
-void http_pace_begins(struct http_request *q, void (*late)(struct lane_wait *wait)) {
+void http_pace_begins(struct http_request *q, void (*late)(struct timeout *to)) {
     struct conn *c = &q->c->conn;
     const struct lane_config *config = &c->lane->config;
     /* Nothing is asked of it, or of what is still to come. */
@@ -20,12 +20,12 @@ void http_pace_begins(struct http_request *q, void (*late)(struct lane_wait *wai
     q->came_before = q->came;
     q->pace_excused = atomic_load_explicit(&q->owes_continue, memory_order_relaxed);
     c->was_paused = c->paused;
-    lane_wait_begins(&c->lane->bodies, &q->pace, c, late);
+    timeout_begins(&q->c->http->bodies, &q->pace, c, late);
 }
 
 void http_pace_ends(struct http_request *q) {
     if (q->paced)
-        lane_wait_ends(&q->c->conn.lane->bodies, &q->pace);
+        timeout_ends(&q->c->http->bodies, &q->pace);
     q->paced = false;
 }
 
@@ -37,5 +37,5 @@ enum refusal http_pace_look(struct http_request *q) {
     if (!q->came_before)
         return q->came || lane->config.header_timeout <= 0 ? NOT_REFUSED : REFUSED_BODY_LATE;
     double came = (double)(q->came - q->came_before);
-    return came < lane->config.min_body_rate * lane->bodies.after ? REFUSED_BODY_SLOW : NOT_REFUSED;
+    return came < lane->config.min_body_rate * q->c->http->bodies.after ? REFUSED_BODY_SLOW : NOT_REFUSED;
 }

@@ -7,7 +7,7 @@
  *
  * A window in which the peer was kept from sending, because its connection was paused or the "100 Continue" that it asks
  * for was not sent, does not count. Without --header-timeout the first byte has all the time of --idle-timeout, and a
- * window takes 30 seconds (lane.c).
+ * window takes 30 seconds (conn.c).
  *
  * Threads: owner only.
  */
@@ -18,11 +18,11 @@
 
 /* More of the body is to come: `late` is called at the end of each window until http_pace_ends. It must call
  * http_pace_look, and begin the next one or end the request. Nothing happens when a window has begun already. */
-void http_pace_begins(struct http_request *q, void (*late)(struct lane_wait *wait));
+void http_pace_begins(struct http_request *q, void (*late)(struct timeout *to));
 void http_pace_ends(struct http_request *q);
 
 /* The request whose window `late` is told of. */
-struct http_request *http_pace_request(struct lane_wait *wait);
+struct http_request *http_pace_request(struct timeout *to);
 
 /* The window ends. Returns what is wrong with what came in it, or NOT_REFUSED. */
 enum refusal http_pace_look(struct http_request *q);

@@ -23,16 +23,17 @@ static struct http_request *request_of_job(struct sched_job *job) {
 
 struct http_request *http_request_new(struct http_conn *c) {
     struct lane *lane = c->conn.lane;
-    struct http_request *q = LIST_FIRST(&lane->http_pool.requests);
+    struct http_lane *http = c->http;
+    struct http_request *q = LIST_FIRST(&http->requests);
     if (q) {
         LIST_REMOVE(q, free);
-        lane->http_pool.nrequests--;
+        http->nrequests--;
     } else {
         q = malloc(sizeof *q);
         if (!q)
             return NULL;
         request_init(&q->r);
-        q->r.frontend = &http_frontend;
+        q->r.answer_ops = &http_answer_ops;
         q->r.job.ops = &http_job_ops;
         q->r.body.room = body_room;
     }
@@ -46,7 +47,7 @@ struct http_request *http_request_new(struct http_conn *c) {
     q->began_at = lane_now(lane);
     q->paced = false;
     q->r.vars = (struct cgi_vars){0};
-    q->r.authorizer = false;
+    q->r.role = REQUEST_NO_ROLE;
     atomic_store_explicit(&q->keep, !c->closing, memory_order_relaxed);
     atomic_store_explicit(&q->owes_continue, false, memory_order_relaxed);
     c->q = q;
@@ -71,9 +72,9 @@ void http_request_release(struct http_request *q) {
     lane_request_ends(lane);
     lane_body_ends(lane, &q->r.body);
     request_reset(&q->r, &lane->body_spares);
-    if (lane->http_pool.nrequests < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&lane->http_pool.requests, q, free);
-        lane->http_pool.nrequests++;
+    if (c->http->nrequests < LANE_POOL_MAX) {
+        LIST_INSERT_HEAD(&c->http->requests, q, free);
+        c->http->nrequests++;
     } else
         http_request_free(q);
     conn_unref(&c->conn);
@@ -81,7 +82,7 @@ void http_request_release(struct http_request *q) {
 
 /* Answers. */
 
-void http_conn_finish(struct http_conn *c, enum conn_reason reason, enum conn_end end) {
+void http_conn_finish(struct http_conn *c, const struct conn_reason *reason, enum conn_end end) {
     c->state = HTTP_ENDED_STATE;
     conn_resume(&c->conn);
     conn_finish(&c->conn, reason, buf_len(&c->in) ? CONN_END_DRAIN : end);
@@ -107,7 +108,7 @@ static bool may_go_on(struct http_request *q) {
 }
 
 /* Ends a request whose answer nobody takes. */
-static void request_unanswered(struct http_request *q, enum conn_reason reason) {
+static void request_unanswered(struct http_request *q, const struct conn_reason *reason) {
     struct http_conn *c = q->c;
     bool unread = !q->wire.ended || q->input_bad, goes_on = may_go_on(q) && http_conn_works(c);
     http_request_release(q);

@@ -43,7 +43,7 @@ void http_conn_become_idle(struct http_conn *c);
 
 /* Nothing more is read as HTTP. A client that is still sending gets to its answer all the same (RFC 9112, 9.6): `end` says
  * whether there is something of a request to come; what has come already counts as that. */
-void http_conn_finish(struct http_conn *c, enum conn_reason reason, enum conn_end end);
+void http_conn_finish(struct http_conn *c, const struct conn_reason *reason, enum conn_end end);
 
 /* Deals with what came behind the request that was answered (http.c). */
 void http_conn_go_on(struct http_conn *c);

@@ -14,7 +14,7 @@
 #include <sys/types.h>
 
 /* What the peers of a socket speak. */
-enum listener_protocol { LISTENER_FASTCGI, LISTENER_HTTP };
+enum listener_protocol { LISTENER_FASTCGI, LISTENER_HTTP, LISTENER_PROTOCOL_COUNT };
 
 struct listener {
     int fd;         /* non-blocking, close-on-exec; -1 once closed */

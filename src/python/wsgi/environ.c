@@ -137,8 +137,8 @@ static int add_length(PyObject *env, int64_t length) {
 /* What no plan can hold. */
 static int add_rest(PyObject *env, struct wsgi_call *call) {
     if ((call->r->vars.https && PyDict_SetItem(env, key_scheme, scheme_https)) ||
-        (!call->r->frontend->has_role && PyDict_DelItem(env, key_role)) ||
-        (call->r->authorizer && PyDict_SetItem(env, key_role, role_authorizer)) ||
+        (call->r->role == REQUEST_NO_ROLE && PyDict_DelItem(env, key_role)) ||
+        (call->r->role == REQUEST_AUTHORIZER && PyDict_SetItem(env, key_role, role_authorizer)) ||
         add_length(env, call->r->vars.content_length))
         return -1;
     return set_new(env, key_input, input_new(call)) || set_new(env, key_connected, call_new_connected(call)) ? -1 : 0;

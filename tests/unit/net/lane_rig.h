@@ -4,6 +4,7 @@
 #define WSGI_FCGI_TESTS_LANE_RIG_H
 
 #include "net/lane_impl.h"
+#include "net/protocol.h"
 #include "unit/unit.h"
 
 #include <sys/socket.h>
@@ -13,16 +14,18 @@ static struct lane *lane;
 static int peer; /* below 0 once a test has closed it */
 
 /* Returns the connection. `room`: of its socket for what is sent (SO_SNDBUF), or 0 for the system's default. */
-static struct conn *rig_open(const struct lane_config *config, const struct frontend *protocol, int room) {
+static struct conn *rig_open(const struct lane_config *config, const struct protocol *protocol, int room) {
     static struct listener_set none;
+    struct lane_config own = *config;
     int pair[2];
-    lane = lane_new(config, &none);
+    own.protocols[0] = protocol;
+    lane = lane_new(&own, &none);
     ck_assert_ptr_nonnull(lane);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     peer = pair[1];
     if (room)
         ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
-    protocol->accept(lane, pair[0], &(struct listener){.is_unix = true}, NULL, 0);
+    protocol->accept(lane->protocol_states[0], pair[0], &(struct listener){.is_unix = true}, NULL, 0);
     return TAILQ_FIRST(&lane->conns);
 }
 

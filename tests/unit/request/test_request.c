@@ -29,11 +29,11 @@ static int fake_put(struct request *r, const char *data, size_t len) {
     return buf_append(&r->out, data, len);
 }
 
-static const struct frontend_ops fake = {.name = "fake", .put = fake_put};
+static const struct answer_ops fake = {.put = fake_put};
 
 static void setup(void) {
     request_init(&request);
-    request.frontend = &fake;
+    request.answer_ops = &fake;
 }
 
 static void teardown(void) {
@@ -127,7 +127,7 @@ START_TEST(test_reset)
         ck_assert_uint_eq(buf_len(&request.body.memory), 0);
         ck_assert_str_eq(request.status, "");
         ck_assert(!request.head_stored && !request.broken_off && !request.gone);
-        ck_assert_ptr_eq(request.frontend, &fake);
+        ck_assert_ptr_eq(request.answer_ops, &fake);
     }
 }
 END_TEST
@@ -397,7 +397,7 @@ static ssize_t counted_send_file(struct request *r, int fd, off_t offset) {
     return counted_send(r, NULL, 0);
 }
 
-static const struct frontend_ops counted = {.name = "counted", .send = counted_send, .send_file = counted_send_file};
+static const struct answer_ops counted = {.send = counted_send, .send_file = counted_send_file};
 
 static void *send_main(void *unused) {
     (void)unused;
@@ -415,7 +415,7 @@ static void *send_file_main(void *unused) {
 START_TEST(test_turn_that_comes_too_late)
 {
     pthread_t thread;
-    request.frontend = &counted;
+    request.answer_ops = &counted;
     sem_init(&came, 0, 0);
     ck_assert_int_eq(__real_pthread_mutex_lock(&request.out_lock), 0);
     ck_assert_int_eq(pthread_create(&thread, NULL, _i ? send_file_main : send_main, NULL), 0);

@@ -28,7 +28,7 @@ def test_large_answers_advance_side_by_side(start, kept):
             got = connection.read_and_keep()
             assert got.type == fcgi.STDOUT
             sent[got.id] += len(got.content)
-        assert min(sent.values()) > MIB // 4, sent  # turns to the letter: tests/unit/net/test_conn.c
+        assert min(sent.values()) > MIB // 4, sent  # turns to the letter: tests/unit/net/test_conn_transmit.c
         for id in ids:
             response = check_structure(connection.read_response(id))
             assert len(response.body) == mib * MIB

@@ -380,7 +380,7 @@ def test_files_and_short_answers_on_one_connection(server, directory):
         while max(sent.values()) < 4 * MIB:
             got = connection.read_and_keep()
             sent[got.id] += len(got.content)
-        assert min(sent.values()) > MIB // 4, sent  # turns to the letter: tests/unit/net/test_conn.c
+        assert min(sent.values()) > MIB // 4, sent  # turns to the letter: tests/unit/net/test_conn_transmit.c
         for id, content in contents.items():
             assert check_structure(connection.read_response(id)).body == content
 

@@ -117,30 +117,30 @@ static void expect(const char *text) {
 
 /* Time passes. */
 
-static void pass(struct lane_waits *waits) {
-    struct lane_wait *wait;
-    TAILQ_FOREACH(wait, &waits->list, link) {
-        wait->began_at -= waits->after;
+static void pass(struct timeouts *all) {
+    struct timeout *to;
+    TAILQ_FOREACH(to, &all->list, link) {
+        to->began_at -= all->after;
     }
 }
 
-static void look_at(struct lane_waits *waits) {
-    ev_timer_stop(lane->loop, &waits->timer);
-    ev_invoke(lane->loop, &waits->timer, EV_TIMER);
+static void look_at(struct timeouts *all) {
+    ev_timer_stop(lane->loop, &all->timer);
+    ev_invoke(lane->loop, &all->timer, EV_TIMER);
 }
 
 static void silence(void) {
-    pass(&lane->silence);
-    look_at(&lane->silence);
+    pass(&c->fcgi->silence);
+    look_at(&c->fcgi->silence);
 }
 
 /* Of a connection without a request, by half-closing it if the peer `goes_on` with the body. */
 static void expect_end(bool goes_on) {
     ck_assert_int_eq(c->conn.state, CONN_OPEN);
-    look_at(&lane->stall);
+    look_at(&c->fcgi->stall);
     expect("");
-    pass(&lane->stall);
-    look_at(&lane->stall);
+    pass(&c->fcgi->stall);
+    look_at(&c->fcgi->stall);
     expect("$");
     ck_assert_int_eq(c->conn.state, goes_on ? CONN_LINGERING : CONN_CLOSED);
 }
@@ -152,7 +152,7 @@ START_TEST(a_peer_that_falls_silent_has_the_end)
     early(1, true);
     expect("o1 ");
     ck_assert_uint_eq(c->nrequests, 1);
-    look_at(&lane->silence); /* not yet */
+    look_at(&c->fcgi->silence); /* not yet */
     expect("");
     silence();
     expect(".1 e1 ");
@@ -175,9 +175,9 @@ START_TEST(a_body_that_comes_is_read_to_its_end)
     early(1, true);
     expect("o1 ");
     for (int i = 0; i < 4; i++) {
-        pass(&lane->silence);
+        pass(&c->fcgi->silence);
         stdin_comes(1, sizeof body);
-        look_at(&lane->silence);
+        look_at(&c->fcgi->silence);
         expect("");
     }
     stdin_comes(1, 0);
@@ -187,7 +187,7 @@ START_TEST(a_body_that_comes_is_read_to_its_end)
     stdin_comes(1, 0);
     expect(".1 e1 ");
     ck_assert_int_eq(c->conn.state, CONN_OPEN);
-    ck_assert(TAILQ_EMPTY(&lane->silence.list) && TAILQ_EMPTY(&lane->stall.list));
+    ck_assert(TAILQ_EMPTY(&c->fcgi->silence.list) && TAILQ_EMPTY(&c->fcgi->stall.list));
 }
 END_TEST
 
@@ -198,15 +198,15 @@ START_TEST(a_peer_that_goes_on_has_more_time)
     expect("o1 ");
     for (int i = 0; i < 5; i++)
         stdin_comes(1, sizeof body);
-    ck_assert(lane->stall.after > lane->silence.after);
+    ck_assert(c->fcgi->stall.after > c->fcgi->silence.after);
     silence();
     expect("");
-    pass(&lane->stall);
+    pass(&c->fcgi->stall);
     stdin_comes(1, 1);
-    look_at(&lane->stall);
+    look_at(&c->fcgi->stall);
     expect("");
-    pass(&lane->stall);
-    look_at(&lane->stall);
+    pass(&c->fcgi->stall);
+    look_at(&c->fcgi->stall);
     expect(".1 e1 ");
     expect_end(false);
 }
@@ -217,9 +217,9 @@ START_TEST(a_body_that_has_come_unseen_counts)
 {
     early(1, true);
     expect("o1 ");
-    pass(&lane->silence);
+    pass(&c->fcgi->silence);
     put(FCGI_STDIN, 1, body, 1000);
-    look_at(&lane->silence);
+    look_at(&c->fcgi->silence);
     expect("");
     put(FCGI_STDIN, 1, NULL, 0);
     turn();
@@ -245,9 +245,9 @@ START_TEST(the_time_does_not_run_while_output_waits)
     left -= sizeof much;
     early(1, true);
     for (int i = 0; i < 3; i++) {
-        pass(&lane->silence);
-        if (!TAILQ_EMPTY(&lane->silence.list))
-            look_at(&lane->silence);
+        pass(&c->fcgi->silence);
+        if (!TAILQ_EMPTY(&c->fcgi->silence.list))
+            look_at(&c->fcgi->silence);
     }
     ck_assert_uint_eq(c->nrequests, 1);
     while (left) {
@@ -257,7 +257,7 @@ START_TEST(the_time_does_not_run_while_output_waits)
     }
     expect("o1 ");
     ck_assert(!conn_blocked(&c->conn));
-    look_at(&lane->silence); /* it begins now */
+    look_at(&c->fcgi->silence); /* it begins now */
     expect("");
     silence();
     expect(".1 e1 ");
@@ -290,8 +290,8 @@ START_TEST(the_others_come_to_their_ends)
     expect("e3 ");
     begin(4, true); /* comes in time */
     turn();
-    pass(&lane->stall);
-    look_at(&lane->stall);
+    pass(&c->fcgi->stall);
+    look_at(&c->fcgi->stall);
     put(FCGI_ABORT_REQUEST, 4, NULL, 0);
     turn();
     expect("e4 ");
@@ -314,7 +314,7 @@ START_TEST(a_connection_that_rests_ends_at_once)
         early(1, false);
         expect("o1 .1 e1 $");
     }
-    ck_assert(TAILQ_EMPTY(&lane->stall.list));
+    ck_assert(TAILQ_EMPTY(&c->fcgi->stall.list));
 }
 END_TEST
 
@@ -323,9 +323,9 @@ START_TEST(two_that_are_silent_end_together)
     early(1, true);
     early(2, true);
     expect("o1 o2 ");
-    pass(&lane->silence);
+    pass(&c->fcgi->silence);
     stdin_comes(2, 1000);
-    look_at(&lane->silence);
+    look_at(&c->fcgi->silence);
     expect(".1 e1 ");
     silence();
     expect(".2 e2 ");
@@ -356,8 +356,8 @@ START_TEST(nothing_is_waited_for_when_it_has_ended)
         peer = -1;
     }
     turn();
-    ck_assert(TAILQ_EMPTY(&lane->silence.list));
-    look_at(&lane->silence);
+    ck_assert(TAILQ_EMPTY(&c->fcgi->silence.list));
+    look_at(&c->fcgi->silence);
 }
 END_TEST
 
@@ -413,7 +413,7 @@ END_TEST
 /* _i: the peer sent all of its request; it has less time to go than one that did not. */
 START_TEST(a_peer_that_stays_is_left)
 {
-    struct lane_waits *short_time = &lane->parting, *long_time = &lane->draining;
+    struct timeouts *short_time = &lane->parting, *long_time = &lane->draining;
     if (_i) {
         static const char params[] = "\016\002CONTENT_LENGTH50";
         begin(1, false);
@@ -439,6 +439,25 @@ START_TEST(a_peer_that_stays_is_left)
 }
 END_TEST
 
+/* Its peer goes away in the middle: the memory is there for the next one. */
+START_TEST(a_long_body_leaves_its_memory)
+{
+    lane->config.body.total = 0;
+    begin(1, false);
+    put(FCGI_PARAMS, 1, NULL, 0);
+    put(FCGI_STDIN, 1, body, 2 * BODY_KEEP_BYTES);
+    turn();
+    ck_assert_uint_eq(lane->nrequests, 1);
+    ck_assert_uint_eq(lane->body_spares.count, 0);
+    close(peer);
+    peer = -1;
+    while (lane->nrequests)
+        turn();
+    ck_assert_uint_eq(lane->body_spares.count, 1);
+    ck_assert_ptr_eq(lane->config.body.spares, &lane->body_spares); /* where the next one looks */
+}
+END_TEST
+
 int main(void) {
     signal(SIGPIPE, SIG_IGN);
     Suite *suite = suite_create("fcgi_early");
@@ -456,6 +475,7 @@ int main(void) {
     tcase_add_loop_test(tc, who_sends_at_a_good_pace_may_go_on, 0, 2);
     tcase_add_test(tc, a_larger_limit_of_bodies_is_one_of_what_is_dropped);
     tcase_add_loop_test(tc, a_peer_that_stays_is_left, 0, 2);
+    tcase_add_test(tc, a_long_body_leaves_its_memory);
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(small, setup_small, teardown);
     tcase_add_test(small, the_time_does_not_run_while_output_waits);

@@ -4,7 +4,6 @@
 
 #include "unit/net/file_rig.h"
 #include "unit/net/lane_rig.h"
-#include "net/who.h"
 #include "proto/fcgi_encode.h"
 #include "unit/unit.h"
 
@@ -74,9 +73,8 @@ static void end(struct fcgi_request *q) {
 /* The thread that does what comes next may have kept the lock; it is not given back for a line in the log, as that was said
  * in this second. */
 static void keep_lock(enum refusal why) {
-    char more[LOG_TABLE_MORE_SIZE];
-    struct who who = who_find(&c->conn, NULL);
-    (void)who_log_due(&who, &lane->refusal_topics[why], more);
+    struct fcgi_request *q = TAILQ_FIRST(&c->requests);
+    refusal_log(&c->conn, why, q->id, &q->r, true);
     files_closed = 0;
     lock_held = true;
 }
@@ -89,7 +87,7 @@ START_TEST(closed_when_nobody_reads)
     put(FCGI_STDIN, 1, "more", 4);
     ck_assert(q->held);
     keep_lock(REFUSED_NO_SPOOL);
-    ck_assert_int_eq(c->conn.ops->idle(&c->conn), CONN_DONE);
+    ck_assert_ptr_eq(c->conn.ops->idle(&c->conn), CONN_DONE);
     ck_assert_int_eq(files_closed, 1);
     end(q);
 }

@@ -26,7 +26,7 @@ static void run_cb(struct request *r, void *user) {
     static const char bytes[LARGE];
     (void)user;
     snprintf(r->status, sizeof r->status, "200 OK");
-    ck_assert_int_eq(r->frontend->put(r, bytes, answer), 0);
+    ck_assert_int_eq(r->answer_ops->put(r, bytes, answer), 0);
 }
 
 static void setup(void) {
@@ -122,7 +122,7 @@ START_TEST(a_refusal_without_memory_says_nothing)
     answer = 10;
     call();
     ck_assert_uint_gt(receive(), 0);
-    struct http_request *used = LIST_FIRST(&lane->http_pool.requests);
+    struct http_request *used = LIST_FIRST(&c->http->requests);
     ck_assert_ptr_nonnull(used);
     ck_assert_int_eq(used->framing, HTTP_CHUNKED);
     buf_fini(&used->r.out);
@@ -184,7 +184,7 @@ START_TEST(its_file_is_closed_when_nobody_reads)
     ck_assert(c->q->held);
     disk_full = false;
     lock_held = true; /* the line in the log has ended that */
-    ck_assert_int_eq(c->conn.ops->idle(&c->conn), CONN_DONE);
+    ck_assert_ptr_eq(c->conn.ops->idle(&c->conn), CONN_DONE);
     ck_assert_int_eq(files_closed, 1);
 }
 END_TEST

@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "net/peer.h"
+#include "net/fcgi/peer.h"
 
 #include "unit/unit.h"
 
@@ -86,7 +86,7 @@ START_TEST(change)
     struct peer_said said;
     config.forwarded_kind = changes[_i].kind;
     make_params(&params, changes[_i].sent);
-    ck_assert_int_eq(peer_fastcgi_params(&said, &config, &params), 0);
+    ck_assert_int_eq(fcgi_peer_params(&said, &config, &params), 0);
     ck_assert_str_eq(show(&params), changes[_i].becomes ? changes[_i].becomes : changes[_i].sent);
     buf_fini(&params);
 }
@@ -100,7 +100,7 @@ START_TEST(malformed)
     config.forwarded_kind = FORWARDED_X;
     make_params(&params, "REMOTE_PORT=1\n" FROM_BALANCER "HTTP_X_FORWARDED_FOR=192.0.2.7\n");
     ck_assert_int_eq(buf_append(&params, "\5\5cut", 5), 0);
-    ck_assert_int_eq(peer_fastcgi_params(&said, &config, &params), 0);
+    ck_assert_int_eq(fcgi_peer_params(&said, &config, &params), 0);
     struct cgi_vars vars;
     ck_assert_int_eq(cgi_scan(buf_head(&params), buf_len(&params), (struct slice){"", 0}, NULL, &vars), CGI_MALFORMED);
     buf_fini(&params);
@@ -130,7 +130,7 @@ START_TEST(prefix)
     snprintf(lines, sizeof lines, FROM_BALANCER "%sHTTP_X_FORWARDED_PREFIX=%s\n", prefixes[_i].sent,
              prefixes[_i].prefix);
     make_params(&params, lines);
-    ck_assert_int_eq(peer_fastcgi_params(&said, &config, &params), 0);
+    ck_assert_int_eq(fcgi_peer_params(&said, &config, &params), 0);
     ck_assert_int_eq(cgi_scan(buf_head(&params), buf_len(&params), mount, NULL, &vars), CGI_OK);
     peer_set_prefix(&said, &params, &vars.script_name);
     ck_assert_uint_eq(vars.script_name.n, strlen(prefixes[_i].script_name));
@@ -160,7 +160,7 @@ START_TEST(connections)
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("peer");
+    Suite *suite = suite_create("fcgi_peer");
     TCase *tc = tcase_create("peer");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, change, 0, COUNT(changes));

@@ -2,10 +2,7 @@
 
 #include "net/conn.h"
 
-#include "net/fcgi/conn.h"
-#include "net/lane_impl.h"
-#include "proto/fcgi_encode.h"
-#include "unit/unit.h"
+#include "unit/net/bare_conn.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -25,20 +22,14 @@ enum {
     PIECE = CONN_OUT_LOW + 1,
     FILE_PIECE = 150000, /* a socket takes 64 KiB of a file, however small its buffer is */
     ROUNDS = 5,
-    FILE_LEN = 200000,
-    SOCKET_ROOM = 4096 /* far less than CONN_OUT_LOW, so that the output never runs dry in one step */
+    FILE_LEN = 200000
 };
 
-static struct lane *lane;
-static struct conn c;
-static int peer;
-static bool freed;
 static bool must_not_wait; /* no other thread could be started */
 static bool no_sendfile;   /* it fails, as for a file system that has none */
 static atomic_uint sendfile_calls;
 static atomic_size_t sendfile_bytes;
 static atomic_uint transmitted; /* pieces */
-static atomic_bool unwanted;    /* what is transmitted */
 
 /* Takes the place of sched_will_block (local.mk: --wrap): the threads here are not the scheduler's. */
 bool __wrap_sched_will_block(struct sched_thread *thread);
@@ -70,60 +61,13 @@ ssize_t __wrap_sendfile(int out, int in, off_t *offset, size_t len) {
     return n;
 }
 
-static size_t came; /* bytes of input */
-
-static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
-    (void)conn;
-    (void)data;
-    came += len;
-    return true;
-}
-
-static bool is_lost;
-
-static void on_lost(struct conn *conn) {
-    (void)conn;
-    is_lost = true;
-}
-
-static void on_gone(struct conn *conn) {
-    (void)conn;
-}
-
-static void on_free(struct conn *conn) {
-    (void)conn;
-    freed = true;
-}
-
-static const struct conn_ops ops = {.input = on_input, .lost = on_lost, .gone = on_gone, .free = on_free};
-
 static void setup(void) {
-    static struct listener_set none;
-    int pair[2];
-    const struct lane_config config = {.threads = 1, .queue_limit = 1, .max_connections = 10, .script_name = ""};
-    lane = lane_new(&config, &none);
-    ck_assert_ptr_nonnull(lane);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    peer = pair[1];
-    ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){SOCKET_ROOM}, sizeof(int)), 0);
-    freed = must_not_wait = no_sendfile = is_lost = false;
-    came = 0;
+    must_not_wait = no_sendfile = false;
     loop_run = NULL;
     atomic_store(&sendfile_calls, 0);
     atomic_store(&sendfile_bytes, 0);
     atomic_store(&transmitted, 0);
-    atomic_store(&unwanted, false);
-    conn_alloc_init(&c);
-    conn_init(&c, lane, pair[0], NULL, &ops);
-}
-
-static void teardown(void) {
-    conn_close(&c, CONN_DONE);
-    ev_run(lane->loop, EVRUN_NOWAIT); /* notes that were posted */
-    ck_assert(freed);
-    conn_alloc_fini(&c);
-    close(peer);
-    lane_free(lane);
+    rig_setup();
 }
 
 /* Writers: each transmits pieces of its own letter, from memory or from a file, until it may not any more. */
@@ -175,45 +119,6 @@ static unsigned turns(void) {
 static void await_turns(unsigned n) {
     while (turns() != n)
         sched_yield();
-}
-
-static size_t waiting(void) {
-    pthread_mutex_lock(&c.out_lock);
-    size_t n = buf_len(&c.out);
-    pthread_mutex_unlock(&c.out_lock);
-    return n;
-}
-
-/* The peer takes something, and the loop sends more. The letters that came go to `seen`, one for each change. */
-static void step(char *seen) {
-    char bytes[SOCKET_ROOM];
-    ssize_t n = recv(peer, bytes, sizeof bytes, MSG_DONTWAIT);
-    size_t len = strlen(seen);
-    for (ssize_t i = 0; i < n; i++)
-        if (!len || seen[len - 1] != bytes[i])
-            seen[len++] = bytes[i];
-    seen[len] = '\0';
-    ev_run(lane->loop, EVRUN_NOWAIT);
-}
-
-static void receive_rest(char *seen) {
-    struct pollfd p = {.fd = peer, .events = POLLIN};
-    while (waiting() || poll(&p, 1, 0) == 1)
-        step(seen);
-}
-
-/* Fills the socket and the buffer, so that whoever comes next has to wait. */
-static void block(void) {
-    static char zeros[CONN_OUT_HIGH];
-    memset(zeros, '0', sizeof zeros);
-    while (!conn_blocked(&c))
-        conn_output(&c, zeros, sizeof zeros);
-    conn_output(&c, zeros, sizeof zeros);
-    ev_run(lane->loop, EVRUN_NOWAIT);
-}
-
-static void output(const char *text) {
-    conn_output(&c, text, strlen(text));
 }
 
 /* _i: all from memory, all from files, or some of each. */
@@ -405,216 +310,6 @@ START_TEST(the_connection_ends_in_the_loop)
 }
 END_TEST
 
-/* Corked connections. */
-
-static bool something_came(void) {
-    struct pollfd p = {.fd = peer, .events = POLLIN};
-    return poll(&p, 1, 0) == 1;
-}
-
-static void expect_at_once(const char *text) {
-    char bytes[64];
-    ck_assert_int_eq(recv(peer, bytes, sizeof bytes, MSG_DONTWAIT), (ssize_t)strlen(text));
-    ck_assert_mem_eq(bytes, text, strlen(text));
-}
-
-/* Returns since when the peer has had time to take what waits. */
-static ev_tstamp time_passes(void) {
-    lane->now += 1;
-    return c.out_at;
-}
-
-START_TEST(corked_output_leaves_together)
-{
-    for (int round = 0; round < 2; round++) {
-        conn_cork(&c);
-        output("one,");
-        output("two,");
-        ck_assert(!something_came());
-        output("three");
-        conn_uncork(&c);
-        expect_at_once("one,two,three");
-        ck_assert(!conn_blocked(&c));
-        output("four"); /* as ever */
-        expect_at_once("four");
-    }
-    conn_cork(&c);
-    conn_uncork(&c);
-    ck_assert(!something_came());
-    ck_assert_int_eq(c.state, CONN_OPEN);
-}
-END_TEST
-
-/* What a thread transmits meanwhile comes behind it. */
-START_TEST(corked_output_and_that_of_a_thread)
-{
-    const struct iovec piece = {(void *)(uintptr_t) "two", 3};
-    conn_cork(&c);
-    output("one,");
-    ck_assert_int_eq(conn_transmit(&c, NULL, &unwanted, &piece, 1), 0);
-    if (_i)
-        ev_run(lane->loop, EVRUN_NOWAIT);
-    output(",three");
-    conn_uncork(&c);
-    ev_run(lane->loop, EVRUN_NOWAIT);
-    char bytes[64];
-    ck_assert_int_eq(recv(peer, bytes, sizeof bytes, MSG_DONTWAIT), 13);
-    ck_assert_mem_eq(bytes, "one,two,three", 13);
-    ck_assert(!conn_blocked(&c));
-}
-END_TEST
-
-/* No more than CONN_CORK_MAX is copied. */
-START_TEST(a_cork_does_not_hold_much)
-{
-    static char much[CONN_CORK_MAX];
-    char seen[1024] = "";
-    memset(much, 'b', sizeof much);
-    conn_cork(&c);
-    output("a");
-    ck_assert(!something_came());
-    conn_output(&c, much, sizeof much);
-    ck_assert(something_came());
-    output("c");
-    conn_uncork(&c);
-    receive_rest(seen);
-    ck_assert_str_eq(seen, "abc");
-}
-END_TEST
-
-START_TEST(corked_output_waits_behind_other)
-{
-    char seen[1024] = "";
-    block();
-    while (waiting() > CONN_CORK_MAX / 2)
-        step(seen);
-    ev_tstamp since = time_passes();
-    conn_cork(&c);
-    output("a");
-    output("b");
-    conn_uncork(&c);
-    ck_assert(!(c.out_at > since));
-    receive_rest(seen);
-    ck_assert_str_eq(seen + 1, "ab"); /* the first are the zeros */
-}
-END_TEST
-
-/* A socket that has no room for it: the loop goes on. */
-START_TEST(corked_output_does_not_fit)
-{
-    static char much[CONN_CORK_MAX];
-    char seen[1024] = "";
-    memset(much, 'a', sizeof much);
-    conn_cork(&c);
-    conn_output(&c, much, sizeof much);
-    ck_assert(!something_came());
-    conn_uncork(&c);
-    ck_assert(conn_blocked(&c));
-    ev_tstamp since = time_passes();
-    output("b");
-    ck_assert(!(c.out_at > since));
-    receive_rest(seen);
-    ck_assert_str_eq(seen, "ab");
-}
-END_TEST
-
-START_TEST(a_corked_connection_is_to_end)
-{
-    char bytes[8];
-    conn_cork(&c);
-    output("last");
-    conn_finish(&c, CONN_DONE, false);
-    ck_assert_int_eq(c.state, CONN_FLUSHING);
-    conn_uncork(&c);
-    ck_assert_int_eq(c.state, CONN_CLOSED);
-    expect_at_once("last");
-    ck_assert_int_eq(recv(peer, bytes, sizeof bytes, MSG_DONTWAIT), 0);
-}
-END_TEST
-
-START_TEST(a_corked_connection_ends)
-{
-    conn_cork(&c);
-    output("a");
-    if (_i)
-        conn_close(&c, CONN_EOF);
-    else
-        shutdown(peer, SHUT_RD);
-    conn_uncork(&c);
-    if (!_i) {
-        ck_assert(is_lost);
-        ev_run(lane->loop, EVRUN_NOWAIT);
-    }
-    ck_assert_int_eq(c.state, CONN_CLOSED);
-}
-END_TEST
-
-/* The peer takes nothing any more: what it has sent by then still counts, however long the front end pauses, and the
- * connection ends behind it. _i: 1: paused; 2: the peer is gone altogether. */
-START_TEST(what_came_before_a_write_that_fails_is_input)
-{
-    static uint8_t bytes[10000];
-    if (_i == 1)
-        conn_pause(&c);
-    ck_assert_int_eq(send(peer, bytes, sizeof bytes, MSG_DONTWAIT), sizeof bytes);
-    if (_i == 2) {
-        close(peer);
-        peer = -1;
-    } else
-        shutdown(peer, SHUT_RD);
-    output("answer");
-    ck_assert(is_lost && conn_is_lost(&c));
-    ck_assert_int_eq(c.state, CONN_OPEN);
-    ck_assert_uint_eq(came, 0);
-    output("another");
-    ck_assert(!conn_blocked(&c));
-    ev_run(lane->loop, EVRUN_NOWAIT);
-    if (_i == 1) {
-        ck_assert_int_eq(c.state, CONN_OPEN);
-        ck_assert_uint_eq(came, 0);
-        conn_resume(&c);
-    }
-    while (c.state != CONN_CLOSED)
-        ev_run(lane->loop, EVRUN_NOWAIT);
-    ck_assert_uint_eq(came, sizeof bytes);
-    ck_assert(c.left);
-}
-END_TEST
-
-/* A FastCGI request that goes away in the middle of its body: the memory is there for the next one. */
-START_TEST(a_long_body_leaves_its_memory)
-{
-    enum { BODY = 2 * BODY_KEEP_BYTES };
-    static const uint8_t begin[8] = {0, FCGI_RESPONDER}, body[BODY];
-    struct buf sent = {0};
-    uint8_t header[FCGI_RECORD_HEADER];
-    int pair[2];
-    lane->config.limit_requests = 1;
-    lane->config.body.memory = BODY;
-    const struct {
-        uint8_t type;
-        const void *content;
-        size_t len;
-    } records[] = {{FCGI_BEGIN_REQUEST, begin, sizeof begin}, {FCGI_PARAMS, NULL, 0}, {FCGI_STDIN, body, BODY}};
-    for (int i = 0; i < COUNT(records); i++) {
-        fcgi_put_header(header, records[i].type, 1, records[i].len);
-        ck_assert_int_eq(buf_append(&sent, header, sizeof header), 0);
-        ck_assert_int_eq(buf_append(&sent, records[i].content, records[i].len), 0);
-    }
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    ck_assert_int_eq(send(pair[1], buf_head(&sent), buf_len(&sent), MSG_NOSIGNAL), (ssize_t)buf_len(&sent));
-    fcgi_protocol.accept(lane, pair[0], &(struct listener){.is_unix = true}, NULL, 0);
-    ck_assert_uint_eq(lane->nrequests, 1);
-    ck_assert_uint_eq(lane->body_spares.count, 0);
-    close(pair[1]);
-    while (lane->nrequests)
-        ev_run(lane->loop, EVRUN_ONCE);
-    ck_assert_uint_eq(lane->body_spares.count, 1);
-    ck_assert_ptr_eq(lane->config.body.spares, &lane->body_spares); /* where the next one looks */
-    buf_fini(&sent);
-}
-END_TEST
-
 /* Files. */
 
 static const struct iovec head = {(char[]){"head"}, 4};
@@ -769,9 +464,9 @@ END_TEST
 
 int main(void) {
     signal(SIGPIPE, SIG_IGN);
-    Suite *suite = suite_create("conn");
-    TCase *tc = tcase_create("conn");
-    tcase_add_checked_fixture(tc, setup, teardown);
+    Suite *suite = suite_create("conn_transmit");
+    TCase *tc = tcase_create("transmit");
+    tcase_add_checked_fixture(tc, setup, rig_teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, turns_are_taken_in_order, 0, 3);
     tcase_add_loop_test(tc, all_turns_end_with_the_connection, 0, 3);
@@ -781,15 +476,6 @@ int main(void) {
     tcase_add_loop_test(tc, who_runs_the_loop_is_behind_those_who_wait, 0, 2);
     tcase_add_loop_test(tc, the_connection_ends_in_the_loop, 0, 2);
     tcase_add_loop_test(tc, the_request_ends_in_the_loop, 0, 2);
-    tcase_add_test(tc, corked_output_leaves_together);
-    tcase_add_loop_test(tc, corked_output_and_that_of_a_thread, 0, 2);
-    tcase_add_test(tc, a_cork_does_not_hold_much);
-    tcase_add_test(tc, corked_output_waits_behind_other);
-    tcase_add_test(tc, corked_output_does_not_fit);
-    tcase_add_test(tc, a_corked_connection_is_to_end);
-    tcase_add_loop_test(tc, a_corked_connection_ends, 0, 2);
-    tcase_add_loop_test(tc, what_came_before_a_write_that_fails_is_input, 0, 3);
-    tcase_add_test(tc, a_long_body_leaves_its_memory);
     tcase_add_loop_test(tc, a_file_is_sent_behind_its_head, 0, 2);
     tcase_add_test(tc, a_file_waits_until_nothing_is_kept);
     tcase_add_test(tc, a_file_is_kept_behind_others_by_who_must_not_wait);

@@ -1,0 +1,283 @@
+#include "config.h"
+
+#include "net/lane_impl.h"
+
+#include "base/descriptors.h"
+#include "base/log.h"
+#include "net/loop.h"
+#include "net/protocol.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+    ROOM_TRIES = 256, /* connections that turn out to be busy when one is to be closed, before others get a turn */
+    ACCEPT_BATCH = 64 /* connections accepted before the others get a turn */
+};
+static const ev_tstamp ACCEPT_PAUSE = 0.5; /* seconds without descriptors before accept is tried again */
+
+void lane_accept_again(struct lane *lane) {
+    lane->accept_paused = false;
+    ev_timer_stop(lane->loop, &lane->accept_pause);
+    for (size_t i = 0; i < lane->listeners->count; i++)
+        ev_io_start(lane->loop, &lane->accepting[i].io);
+}
+
+static void stop_polling(struct lane *lane) {
+    for (size_t i = 0; i < lane->listeners->count; i++)
+        ev_io_stop(lane->loop, &lane->accepting[i].io);
+}
+
+static void accept_pause_cb(struct ev_loop *loop, ev_timer *w, int revents) {
+    (void)loop;
+    (void)revents;
+    lane_accept_again(w->data);
+}
+
+static bool state_due(const struct lane *lane, ev_tstamp *logged_at) {
+    if (!lane_state_is_due(lane, *logged_at))
+        return false;
+    *logged_at = lane_now(lane);
+    return true;
+}
+
+enum { CONNECTIONS_TEXT = 40 };
+static const char *put_connections(const struct lane *lane, char out[static CONNECTIONS_TEXT]) {
+    unsigned n = lane->config.max_connections;
+    snprintf(out, CONNECTIONS_TEXT, "%u connection%s", n, n == 1 ? " is" : "s are");
+    return out;
+}
+
+/* The limit is reached, and all are busy: further connections wait in the backlog until that changes. */
+static void accept_full(struct lane *lane) {
+    char text[CONNECTIONS_TEXT];
+    if (state_due(lane, &lane->full_logged_at))
+        log_warning("%s open (--max-connections), and %s busy: others wait until one ends", put_connections(lane, text),
+                    lane->config.max_connections == 1 ? "is" : "all are");
+    stop_polling(lane);
+    lane->accept_paused = true;
+}
+
+/* Out of descriptors or memory: connections wait in the backlog until something is free again. */
+static void accept_pause(struct lane *lane, int error) {
+    char more[LOG_MORE_SIZE];
+    if (log_limit_due(&lane->accept_limit, more))
+        log_warning("cannot accept connections: %s: waiting for others to end; raise the limit of open files "
+                    "(ulimit -n)%s",
+                    strerror(error), more);
+    stop_polling(lane);
+    lane->accept_paused = true;
+    ev_timer_set(&lane->accept_pause, ACCEPT_PAUSE, 0.);
+    ev_timer_start(lane->loop, &lane->accept_pause);
+}
+
+/* Making room. */
+
+static void log_made_room(struct lane *lane, int error) {
+    char text[CONNECTIONS_TEXT];
+    if (!state_due(lane, &lane->closed_logged_at))
+        return;
+    if (error)
+        log_warning("cannot accept connections: %s: idle ones are closed for them; raise the limit of open files "
+                    "(ulimit -n)",
+                    strerror(error));
+    else
+        log_warning("%s open (--max-connections): idle ones are closed for new ones", put_connections(lane, text));
+}
+
+/* The next one to be closed for another: those that are over but for the peer's end of them, then those that rest, those
+ * that have sent half a header, those whose peer goes on sending what nobody wants, and of each kind that which has done
+ * so for longest. */
+static struct conn *first_to_go(struct lane *lane) {
+    struct conn *c = conn_first_lingering(&lane->parting);
+    if (!c)
+        c = TAILQ_FIRST(&lane->rests[CONN_RESTING]);
+    if (!c)
+        c = TAILQ_FIRST(&lane->rests[CONN_BEGUN]);
+    return c ? c : conn_first_lingering(&lane->draining);
+}
+
+enum room { ROOM_NONE, ROOM_LATER, ROOM_MADE };
+
+/* Closes a connection for another one. `error`: why that is needed, or 0 for --max-connections. */
+static enum room make_room(struct lane *lane, int error) {
+    struct conn *c;
+    /* Each that is not closed has a request for the application now, or the rest of its header is to come. */
+    for (int tries = 0; (c = first_to_go(lane)); tries++) {
+        if (tries == ROOM_TRIES)
+            return ROOM_LATER;
+        bool over = c->state == CONN_LINGERING && c->end == CONN_END_PART;
+        if (c->state == CONN_LINGERING)
+            conn_close(c, CONN_MADE_ROOM);
+        else if (!conn_gives_way(c, CONN_MADE_ROOM))
+            continue;
+        if (!over) /* it costs nobody anything */
+            log_made_room(lane, error);
+        return ROOM_MADE;
+    }
+    return ROOM_NONE;
+}
+
+/* accept4(2) says EMFILE, and the limit is reached, also when nobody waits. */
+static bool somebody_waits(const struct lane_listener *l) {
+    struct pollfd p = {.fd = l->listener->fd, .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
+}
+
+/* Whether there is room for one more under --max-connections. */
+static bool has_room(struct lane_listener *l) {
+    struct lane *lane = l->lane;
+    if (atomic_load_explicit(&lane->nconns, memory_order_relaxed) < lane->config.max_connections)
+        return true;
+    if (!somebody_waits(l))
+        return false;
+    enum room room = make_room(lane, 0);
+    if (room == ROOM_NONE && !lane->stopping)
+        accept_full(lane);
+    return room == ROOM_MADE;
+}
+
+/* Accepting. */
+
+static int accept_from(const struct lane_listener *l, struct sockaddr_storage *peer, socklen_t *len) {
+    *len = sizeof *peer;
+    descriptors_lock();
+    int fd = accept4(l->listener->fd, (struct sockaddr *)peer, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    fd = descriptors_adopt_connection(fd);
+    descriptors_unlock();
+    return fd;
+}
+
+static bool is_out_of_files(int error) {
+    return error == EMFILE || error == ENFILE;
+}
+
+/* The same when descriptors are short: then one more has to be had first. */
+static int accept_with_room(struct lane_listener *l, struct sockaddr_storage *peer, socklen_t *len) {
+    int fd = accept_from(l, peer, len), error = errno;
+    if (fd >= 0 || !is_out_of_files(error))
+        return fd;
+    if (!somebody_waits(l)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    switch (make_room(l->lane, error)) {
+    case ROOM_MADE:
+        return accept_from(l, peer, len);
+    case ROOM_LATER:
+        errno = EAGAIN;
+        return -1;
+    default:
+        errno = error;
+        return -1;
+    }
+}
+
+/* accept4(2) has failed. Returns whether there may be another one to be had now. */
+static bool accept_failed(struct lane_listener *l, int error) {
+    switch (error) {
+    case EAGAIN:
+#if EWOULDBLOCK != EAGAIN
+    case EWOULDBLOCK:
+#endif
+        return false;
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:
+        return true; /* this connection is gone, the next may be good (accept(2), "Error handling") */
+    case EBADF:
+    case ENOTSOCK:
+        descriptors_lost(l->listener->fd, "on which connections are accepted");
+        return false;
+    default: /* EMFILE, ENFILE, ENOMEM, ENOBUFS */
+        if (!l->lane->stopping)
+            accept_pause(l->lane, error);
+        return false;
+    }
+}
+
+/* Returns false when nothing more is to be had now. */
+static bool accept_one(struct lane_listener *l) {
+    struct sockaddr_storage peer = {0};
+    socklen_t len;
+    if (!has_room(l))
+        return false;
+    int fd = accept_with_room(l, &peer, &len);
+    if (fd < 0)
+        return accept_failed(l, errno);
+    struct access *rules = l->lane->config.access;
+    if (rules && !access_check(rules, l->listener, fd, (struct sockaddr *)&peer, len)) {
+        descriptors_close(fd);
+        return true;
+    }
+    if (!l->listener->is_unix)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    l->protocol->accept(l->protocol_state, fd, l->listener, (struct sockaddr *)&peer, len);
+    return true;
+}
+
+static void accept_cb(struct ev_loop *loop, ev_io *w, int revents) {
+    struct lane_listener *l = w->data;
+    (void)loop;
+    if (revents & EV_ERROR) {          /* libev has stopped the watcher: it is tried again */
+        accept_pause(l->lane, ENOSPC); /* or ENOMEM: libev does not say */
+        return;
+    }
+    for (int i = 0; i < ACCEPT_BATCH && accept_one(l); i++)
+        ;
+}
+
+void lane_conn_closed(struct lane *lane) {
+    if (lane->accept_paused)
+        lane_accept_again(lane);
+    lane_check_stopped(lane);
+}
+
+/* The last of the backlog. */
+
+/* What waits in the backlog when the lane stops: it has connected already, and nobody else would serve it. Where others
+ * accept from the same socket, it is theirs, and this has to be left out. */
+static void accept_backlog(struct lane_listener *l) {
+    while (accept_one(l))
+        ;
+}
+
+void lane_accept_end(struct lane *lane) {
+    stop_polling(lane);
+    ev_timer_stop(lane->loop, &lane->accept_pause);
+    lane->accept_paused = false;
+    for (size_t i = 0; i < lane->listeners->count; i++) {
+        struct lane_listener *l = &lane->accepting[i];
+        accept_backlog(l);
+        loop_forget(lane->loop, l->listener->fd);
+        listener_stop(l->listener);
+    }
+    lane->listening_ended = true;
+}
+
+int lane_accept_init(struct lane *lane) {
+    size_t count = lane->listeners->count;
+    lane->accepting = calloc(count, sizeof *lane->accepting);
+    if (!lane->accepting)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        struct lane_listener *l = &lane->accepting[i];
+        struct listener *listener = &lane->listeners->items[i];
+        *l = (struct lane_listener){.lane = lane,
+                                    .listener = listener,
+                                    .protocol = lane->config.protocols[listener->protocol],
+                                    .protocol_state = lane->protocol_states[listener->protocol]};
+        ev_io_init(&l->io, accept_cb, l->listener->fd, EV_READ);
+        l->io.data = l;
+    }
+    ev_timer_init(&lane->accept_pause, accept_pause_cb, 0., 0.);
+    lane->accept_pause.data = lane;
+    return 0;
+}

@@ -1,0 +1,15 @@
+/* Who the client of a FastCGI request is: what the web server tells of its peer, when that is a proxy (net/peer.h).
+ *
+ * Threads: owner only.
+ */
+#ifndef WSGI_FCGI_NET_FCGI_PEER_H
+#define WSGI_FCGI_NET_FCGI_PEER_H
+
+#include "net/peer.h"
+
+/* Of a request of a trusted web server: when the peer of that is trusted too, changes the parameters so that they
+ * tell of the client: REMOTE_*, HTTPS, REQUEST_SCHEME, HTTP_HOST, SERVER_NAME, SERVER_PORT. *said is what was read, all
+ * zeros when nothing counts. Returns 0, or -1 with errno ENOMEM. */
+int fcgi_peer_params(struct peer_said *said, const struct lane_config *config, struct buf *params);
+
+#endif

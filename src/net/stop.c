@@ -1,0 +1,136 @@
+#include "config.h"
+
+#include "net/lane_impl.h"
+
+#include "base/log.h"
+#include "net/loop.h"
+#include "net/request_log.h"
+
+#include <stddef.h>
+
+/* Seconds, when the lane stops. */
+static const ev_tstamp STOP_LOOK = 0.1;   /* between looks at what is left */
+static const ev_tstamp STOP_FRESH = 0.25; /* after it was accepted: the peer's first request is on its way, */
+static const ev_tstamp STOP_HEAD = 1;     /* after the beginning of the stop: or the rest of a header, */
+static const ev_tstamp STOP_SILENCE =
+    0.5; /* or the end of its side, when it sends nothing more; of a connection that ends */
+
+void lane_check_stopped(struct lane *lane) {
+    if (lane->quit || !lane->listening_ended || lane->nlive)
+        return;
+    lane->quit = true;
+    sched_quit(lane->sched);
+}
+
+/* Calls `visit` for every connection; it may close the one that it is given. */
+static void each_conn(struct lane *lane, void (*visit)(struct conn *c)) {
+    struct conn *c, *next;
+    for (c = TAILQ_FIRST(&lane->lingering); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        visit(c);
+    }
+    /* Reading from a connection moves it to the end of the list: the last of now is the last to look at. */
+    struct conn *last = TAILQ_LAST(&lane->conns, conn_list);
+    for (c = TAILQ_FIRST(&lane->conns); c; c = next) {
+        next = c == last ? NULL : TAILQ_NEXT(c, link);
+        visit(c);
+    }
+}
+
+/* A peer that has just connected is about to send its request. One that has connected earlier and sent nothing (a browser's
+ * connection in reserve, a health check) may never do so. */
+static bool is_fresh(const struct conn *c) {
+    return !c->used && c->active_at + STOP_FRESH > lane_now(c->lane);
+}
+
+static void stop_one(struct conn *c) {
+    conn_ref(c);
+    c->ops->stop(c);
+    if (c->state == CONN_OPEN && c->rest == CONN_RESTING && !is_fresh(c) && !conn_blocked(c))
+        conn_close(c, CONN_STOPPING);
+    conn_unref(c);
+}
+
+static bool is_to_end(const struct conn *c) {
+    switch (c->rest) {
+    case CONN_RESTING:
+        return !is_fresh(c);
+    case CONN_BEGUN:
+        return c->lane->stopped_at + STOP_HEAD <= lane_now(c->lane);
+    default:
+        return false;
+    }
+}
+
+static void end_one(struct conn *c) {
+    conn_ref(c);
+    if (c->state == CONN_LINGERING)
+        conn_end_silent(c, STOP_SILENCE);
+    else if (c->state == CONN_OPEN && is_to_end(c))
+        (void)conn_gives_way(c, CONN_STOPPING);
+    else if (c->state == CONN_OPEN && !c->paused)
+        c->ops->end(c);
+    conn_unref(c);
+}
+
+static void stop_cb(struct sched_note *note) {
+    struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, stop_note));
+    lane->stopping = true;
+    lane->stopped_at = lane_now(lane);
+    lane_accept_end(lane);
+    each_conn(lane, stop_one);
+    ev_timer_start(lane->loop, &lane->stop_timer);
+    lane_check_stopped(lane);
+}
+
+/* Whether connections without a whole request have had their time. */
+static void stop_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
+    (void)loop;
+    (void)revents;
+    each_conn(w->data, end_one);
+}
+
+static void abort_one(struct conn *c) {
+    conn_close(c, CONN_STOPPING);
+}
+
+/* What has come whole from peers that have left is not called any more. */
+static void abort_closed(struct lane *lane) {
+    struct conn *c, *next;
+    for (c = TAILQ_FIRST(&lane->closed); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        c->left = false;
+        conn_ref(c);
+        c->ops->gone(c);
+        conn_unref(c);
+    }
+}
+
+static void abort_cb(struct sched_note *note) {
+    struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, abort_note));
+    lane->aborting = true;
+    (void)request_log_oldest(lane, "requests are cut off");
+    abort_closed(lane);
+    each_conn(lane, abort_one);
+}
+
+void lane_stop(struct lane *lane) {
+    if (!atomic_flag_test_and_set(&lane->stop_posted)) {
+        lane->stop_note.call = stop_cb;
+        sched_post(lane->sched, &lane->stop_note);
+    }
+}
+
+void lane_abort(struct lane *lane) {
+    if (!atomic_flag_test_and_set(&lane->abort_posted)) {
+        lane->abort_note.call = abort_cb;
+        sched_post(lane->sched, &lane->abort_note);
+    }
+}
+
+void lane_stop_init(struct lane *lane) {
+    atomic_flag_clear(&lane->stop_posted);
+    atomic_flag_clear(&lane->abort_posted);
+    ev_timer_init(&lane->stop_timer, stop_timer_cb, STOP_LOOK, STOP_LOOK);
+    lane->stop_timer.data = lane;
+}
