@@ -83,7 +83,7 @@ src_libsched_a_SOURCES = \
 	src/sched/waits.c src/sched/watch.c
 
 src_liblisten_a_SOURCES = \
-	src/net/listen/access.c src/net/listen/access.h \
+	src/net/listen/allow.c src/net/listen/allow.h \
 	src/net/listen/address.c src/net/listen/address.h \
 	src/net/listen/id.h \
 	src/net/listen/listener.c src/net/listen/listener.h \

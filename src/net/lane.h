@@ -6,7 +6,7 @@
 #ifndef WSGI_FCGI_NET_LANE_H
 #define WSGI_FCGI_NET_LANE_H
 
-#include "net/listen/access.h"
+#include "net/listen/allow.h"
 #include "net/listen/listener.h"
 #include "proto/forwarded.h"
 #include "request/request.h"

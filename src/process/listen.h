@@ -3,7 +3,7 @@
 #define WSGI_FCGI_PROCESS_LISTEN_H
 
 #include "cli/options.h"
-#include "net/listen/access.h"
+#include "net/listen/allow.h"
 #include "net/listen/listener.h"
 
 /* Looks at the addresses, and opens nothing. Returns 0, or a sysexits status after printing. */

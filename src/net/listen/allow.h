@@ -6,8 +6,8 @@
  *
  * Threads: the lists are only read between access_init and access_fini: any thread, but for access_check.
  */
-#ifndef WSGI_FCGI_NET_LISTEN_ACCESS_H
-#define WSGI_FCGI_NET_LISTEN_ACCESS_H
+#ifndef WSGI_FCGI_NET_LISTEN_ALLOW_H
+#define WSGI_FCGI_NET_LISTEN_ALLOW_H
 
 #include "base/log_table.h"
 #include "net/listen/listener.h"

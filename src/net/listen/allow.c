@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "net/listen/access.h"
+#include "net/listen/allow.h"
 
 #include "base/ascii.h"
 #include "base/clock.h"
