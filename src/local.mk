@@ -85,6 +85,7 @@ src_libsched_a_SOURCES = \
 src_liblisten_a_SOURCES = \
 	src/net/listen/allow.c src/net/listen/allow.h \
 	src/net/listen/address.c src/net/listen/address.h \
+	src/net/listen/address_set.c src/net/listen/address_set.h \
 	src/net/listen/id.h \
 	src/net/listen/listener.c src/net/listen/listener.h \
 	src/net/listen/socket_file.c src/net/listen/socket_file.h \

@@ -224,8 +224,8 @@ static bool accept_one(struct lane_listener *l) {
     if (!has_room(l))
         return false;
     int fd = accept_with_room(l, &peer, &len);
-    struct access *rules = l->lane->config.access;
-    if (fd >= 0 && rules && !access_check(rules, l->listener, fd, (struct sockaddr *)&peer, len)) {
+    struct allow_rules *rules = l->lane->config.allow;
+    if (fd >= 0 && rules && !allow_check(rules, l->listener, fd, (struct sockaddr *)&peer, len)) {
         descriptors_close(fd);
         return true;
     }

@@ -75,8 +75,8 @@ int listen_open(const struct options *o, struct listener_set *set) {
     return status || o->check ? status : open_all(o, false, set);
 }
 
-void listen_warn(const struct options *o, const struct listener_set *set, const struct access *access,
-                 const struct access_list *forwarded) {
+void listen_warn(const struct options *o, const struct listener_set *set, const struct allow_rules *allow,
+                 const struct address_set *forwarded) {
     unsigned have = o->forwarded_allow.count ? 1u << OPTION_NEEDS_FORWARDED : 0;
     for (size_t i = 0; i < set->count; i++) {
         const struct listener *l = &set->items[i];
@@ -87,6 +87,6 @@ void listen_warn(const struct options *o, const struct listener_set *set, const 
         have |= l->inherited ? 0 : 1u << OPTION_NEEDS_OWN_SOCKET;
     }
     options_warn(o, have);
-    access_warn(access, set->items, set->count);
+    allow_warn(allow, set->items, set->count);
     peer_warn(forwarded, set->items, set->count);
 }

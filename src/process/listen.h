@@ -16,7 +16,7 @@ int listen_check(const struct options *o);
 int listen_open(const struct options *o, struct listener_set *set);
 
 /* Warns of what was given and has no effect, and of web servers that may not connect. */
-void listen_warn(const struct options *o, const struct listener_set *set, const struct access *access,
-                 const struct access_list *forwarded);
+void listen_warn(const struct options *o, const struct listener_set *set, const struct allow_rules *allow,
+                 const struct address_set *forwarded);
 
 #endif

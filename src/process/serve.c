@@ -174,8 +174,8 @@ static int check_directories(const struct options *o, char cwd[static PATH_MAX])
     return 0;
 }
 
-static int read_access(const struct options *o, struct access *rules) {
-    struct access_settings settings = {
+static int read_allow(const struct options *o, struct allow_rules *rules) {
+    struct allow_settings settings = {
         .allow = o->allow.items,
         .nallow = o->allow.count,
         .web_server_addrs = getenv("FCGI_WEB_SERVER_ADDRS"),
@@ -184,7 +184,7 @@ static int read_access(const struct options *o, struct access *rules) {
         .groups = o->allow_gid.items,
         .ngroups = o->allow_gid.count,
     };
-    return access_init(rules, &settings);
+    return allow_init(rules, &settings);
 }
 
 /* Serving. */
@@ -192,8 +192,8 @@ static int read_access(const struct options *o, struct access *rules) {
 struct server {
     const struct options *o;
     struct listener_set listeners;
-    struct access access;
-    struct access_list forwarded;
+    struct allow_rules allow;
+    struct address_set forwarded;
     struct ev_loop *loop; /* until the lane has it */
     struct lane *lane;
     unsigned signals;       /* for handlers of the application: what signals_drain said */
@@ -284,7 +284,7 @@ static int make_lane(struct server *server) {
         .body = {.memory = o->body_memory, .total = o->limit_request_body, .spool_dir = o->spool_dir},
         .stream_body = o->stream_body,
         .script_name = o->script_name,
-        .access = &server->access,
+        .allow = &server->allow,
         .drop_abandoned = o->drop_abandoned,
         .forwarded = o->forwarded_allow.count ? &server->forwarded : NULL,
         .forwarded_kind = kinds[o->forwarded_fields],
@@ -304,14 +304,14 @@ static const char *plural(unsigned n) {
 }
 
 static void log_ready(const struct server *server) {
-    char python[256], application[512], whom[ACCESS_TEXT_SIZE];
+    char python[256], application[512], whom[ALLOW_TEXT_SIZE];
     const struct listener *list = server->listeners.items;
     interp_describe(python, sizeof python);
     wsgi_describe(application, sizeof application);
     log_info("wsgi-fcgi %s with %s serves %s, up to %u request%s at a time", PACKAGE_VERSION, python, application,
              server->o->threads, plural(server->o->threads));
     for (size_t i = 0; i < server->listeners.count; i++)
-        log_info("listening on %s%s", list[i].text, access_describe(&server->access, &list[i], whom));
+        log_info("listening on %s%s", list[i].text, allow_describe(&server->allow, &list[i], whom));
 }
 
 /* Waits for the scheduler to end, until `deadline`. Returns how many requests, or else threads, are left. */
@@ -467,7 +467,7 @@ static int serve_loaded(struct server *server, const char *cwd) {
     int status = make_lane(server);
     if (status)
         return status;
-    listen_warn(server->o, &server->listeners, &server->access, &server->forwarded);
+    listen_warn(server->o, &server->listeners, &server->allow, &server->forwarded);
     return run(server);
 }
 
@@ -483,9 +483,9 @@ int serve(struct options *o, char *const *argv) {
     if (!status)
         status = listen_check(o);
     if (!status)
-        status = read_access(o, &server.access);
+        status = read_allow(o, &server.allow);
     if (!status)
-        status = access_list_init(&server.forwarded, "--forwarded-allow", o->forwarded_allow.items,
+        status = address_set_init(&server.forwarded, "--forwarded-allow", o->forwarded_allow.items,
                                   o->forwarded_allow.count);
     if (!status && (descriptors_init() || signals_open())) {
         log_error("cannot make a pipe: %s", strerror(errno));
@@ -516,8 +516,8 @@ int serve(struct options *o, char *const *argv) {
         log_stopped(&server);
     lane_free(server.lane);
     loop_free(server.loop);
-    access_fini(&server.access);
-    access_list_fini(&server.forwarded);
+    allow_fini(&server.allow);
+    address_set_fini(&server.forwarded);
     listener_close_all(&server.listeners);
     return status;
 }
