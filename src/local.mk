@@ -12,7 +12,7 @@ src_libbase_a_SOURCES = \
 	src/base/fdtable.c src/base/fdtable.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/log.c src/base/log.h \
-	src/base/log_table.c src/base/log_table.h \
+	src/base/log_limit.c src/base/log_limit.h \
 	src/base/log_writer.c src/base/log_writer.h \
 	src/base/thread_limit.c src/base/thread_limit.h
 

@@ -1,7 +1,7 @@
 # Unit tests: one program per module, which links the layer of its module and nothing above.
 
 UNIT_BASE = tests/unit/base/test_ascii tests/unit/base/test_buf tests/unit/base/test_descriptors \
-	tests/unit/base/test_hash tests/unit/base/test_log tests/unit/base/test_log_table \
+	tests/unit/base/test_hash tests/unit/base/test_log tests/unit/base/test_log_limit \
 	tests/unit/base/test_thread_limit
 UNIT_PROTO = tests/unit/proto/test_cgi tests/unit/proto/test_fcgi_decode tests/unit/proto/test_fcgi_encode \
 	tests/unit/proto/test_fcgi_values tests/unit/proto/test_forwarded tests/unit/proto/test_http_target \
@@ -37,7 +37,7 @@ tests_unit_base_test_hash_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_thread_limit_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_log_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime
-tests_unit_base_test_log_table_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_base_test_log_limit_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_fcgi_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)

@@ -9,7 +9,7 @@
 #ifndef WSGI_FCGI_NET_LISTEN_ALLOW_H
 #define WSGI_FCGI_NET_LISTEN_ALLOW_H
 
-#include "base/log_table.h"
+#include "base/log_limit.h"
 #include "net/listen/address_set.h"
 #include "net/listen/listener.h"
 
@@ -61,7 +61,7 @@ void allow_warn(const struct allow_rules *a, const struct listener *list, size_t
 const char *allow_describe(const struct allow_rules *a, const struct listener *l, char out[static ALLOW_TEXT_SIZE]);
 
 /* Tells whether the peer of connection `fd`, accepted on *l from `sa`, may stay. When not, an info line names it
- * and the option: one a second for each address or user (base/log_table.h). A peer that cannot be identified may not. Owner
+ * and the option: one a second for each address or user (base/log_limit.h). A peer that cannot be identified may not. Owner
  * only. */
 bool allow_check(struct allow_rules *a, const struct listener *l, int fd, const struct sockaddr *sa, socklen_t len);
 

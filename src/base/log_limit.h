@@ -7,8 +7,8 @@
  *
  * Threads: one at a time has a table and the topics that are used with it.
  */
-#ifndef WSGI_FCGI_BASE_LOG_TABLE_H
-#define WSGI_FCGI_BASE_LOG_TABLE_H
+#ifndef WSGI_FCGI_BASE_LOG_LIMIT_H
+#define WSGI_FCGI_BASE_LOG_LIMIT_H
 
 #include <stdbool.h>
 #include <stddef.h>
