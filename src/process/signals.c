@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "base/thread_limit.h"
 #include "python/interrupt.h"
 

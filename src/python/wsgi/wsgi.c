@@ -3,6 +3,7 @@
 #include "python/wsgi/wsgi.h"
 
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "base/pread.h"
 #include "python/app/app.h"
 #include "python/wsgi/call.h"
