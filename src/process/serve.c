@@ -299,17 +299,13 @@ static int make_lane(struct server *server) {
     return server->lane ? 0 : complain_loop();
 }
 
-static const char *plural(unsigned n) {
-    return n == 1 ? "" : "s";
-}
-
 static void log_ready(const struct server *server) {
     char python[256], application[512], whom[ALLOW_TEXT_SIZE];
     const struct listener *list = server->listeners.items;
     interp_describe(python, sizeof python);
     wsgi_describe(application, sizeof application);
     log_info("wsgi-fcgi %s with %s serves %s, up to %u request%s at a time", PACKAGE_VERSION, python, application,
-             server->o->threads, plural(server->o->threads));
+             server->o->threads, ascii_plural(server->o->threads));
     for (size_t i = 0; i < server->listeners.count; i++)
         log_info("listening on %s%s", list[i].text, allow_describe(&server->allow, &list[i], whom));
 }
@@ -343,7 +339,7 @@ static bool stop(struct server *server) {
     signals_exit_after((unsigned)seconds + FINALIZE_SECONDS, server->exit_status);
     lane_count(server->lane, &connections, &requests);
     log_info("stopping (%s): %u request%s in work, up to %s s to finish%s", stop_reason(server), requests,
-             plural(requests), shown, requests ? "; a second signal ends it at once" : "");
+             ascii_plural(requests), shown, requests ? "; a second signal ends it at once" : "");
     run_signal_handlers(server);
     bool left = wait_stopped(server, deadline);
     server->finished = lane_ended(server->lane) - before;
@@ -351,7 +347,7 @@ static bool stop(struct server *server) {
         return false;
     lane_count(server->lane, &connections, &requests);
     log_warning("after %s s (--graceful-timeout) %u request%s and %u connection%s are left: ending without them", shown,
-                requests, plural(requests), connections, plural(connections));
+                requests, ascii_plural(requests), connections, ascii_plural(connections));
     server->cut = requests;
     if (requests && !server->exit_status)
         server->exit_status = STATUS_CUT;
@@ -363,8 +359,8 @@ static bool stop(struct server *server) {
 static void log_stopped(const struct server *server) {
     char shown[ASCII_SECONDS_SIZE];
     ascii_put_seconds(shown, (double)((clock_ns() - server->stop_at) / 10000000) / 100);
-    log_info("stopped after %s s: %u request%s finished, %u cut off", shown, server->finished, plural(server->finished),
-             server->cut);
+    log_info("stopped after %s s: %u request%s finished, %u cut off", shown, server->finished,
+             ascii_plural(server->finished), server->cut);
 }
 
 static int run(struct server *server) {
