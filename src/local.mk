@@ -122,7 +122,7 @@ endif
 src_libcli_a_SOURCES = \
 	src/cli/foreign.c src/cli/foreign.h \
 	src/cli/help.c src/cli/help.h \
-	src/cli/options.c src/cli/options.h \
+	src/cli/option_table.c src/cli/options.h \
 	src/cli/value.c src/cli/value.h
 
 # The only files that can include Python.h.
