@@ -14,6 +14,7 @@ src_libbase_a_SOURCES = \
 	src/base/log.c src/base/log.h \
 	src/base/log_limit.c src/base/log_limit.h \
 	src/base/log_writer.c src/base/log_writer.h \
+	src/base/path.c src/base/path.h \
 	src/base/thread_limit.c src/base/thread_limit.h
 
 # Links alone: nothing but libc. Of base/ it uses what is inline and pure, in ascii.h and hash.h.
@@ -120,9 +121,11 @@ src_libnethttp_a_SOURCES = \
 endif
 
 src_libcli_a_SOURCES = \
+	src/cli/command_line.c src/cli/command_line.h \
 	src/cli/foreign.c src/cli/foreign.h \
 	src/cli/help.c src/cli/help.h \
-	src/cli/option_table.c src/cli/options.h \
+	src/cli/option_table.c src/cli/option_table.h \
+	src/cli/options.c src/cli/options.h \
 	src/cli/value.c src/cli/value.h
 
 # The only files that can include Python.h.

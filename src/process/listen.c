@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "cli/help.h"
-#include "cli/value.h"
+#include "cli/option_table.h"
 #include "net/listen/address.h"
 #include "net/peer.h"
 

@@ -7,6 +7,7 @@
 #include "base/descriptors.h"
 #include "base/fdtable.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "base/thread_limit.h"
 #include "cli/value.h"
 #include "net/listen/address.h"
@@ -56,58 +57,19 @@ int serve_print_version(void) {
     return flush_output();
 }
 
-/* NULL when it is not known. To be called before --chdir is obeyed. */
-static const char *start_directory(void) {
-    static char start[PATH_MAX];
-    return start[0] || getcwd(start, sizeof start) ? start : NULL;
-}
-
-/* Relative paths of options mean the directory in which the program was started, whatever --chdir says. Returns `path`
- * made absolute, in memory that lives as long as the process: that of the environment may be overwritten by the
- * application (setproctitle). */
-static const char *from_start(const char *path) {
-    static struct made {
-        struct made *next;
-        char text[];
-    } * all;
-    const char *start = start_directory();
-    if (!path || !path[0] || !start)
-        return path;
-    const char *directory = path[0] == '/' ? "" : start, *slash = path[0] == '/' ? "" : "/";
-    size_t size = strlen(directory) + strlen(path) + 2;
-    struct made *made = malloc(sizeof *made + size);
-    if (!made)
-        return path;
-    snprintf(made->text, size, "%s%s%s", directory, slash, path);
-    made->next = all;
-    all = made;
-    return made->text;
-}
-
 /* A directory may be too deep for its sockets to have absolute addresses: then the relative one is left, which means the
  * same as long as nobody changes to another directory. */
-static const char *address_from_start(const char *address, bool moves) {
+static const char *address_from_start(const struct options *o, const char *address) {
     const char *path = address_path(address);
-    const char *absolute = path && path[0] ? from_start(path) : address;
-    return !moves && strlen(absolute) >= sizeof((struct sockaddr_un *)0)->sun_path ? address : absolute;
+    const char *absolute = path && path[0] ? path_absolute(o->start_directory, path) : address;
+    return !o->chdir && strlen(absolute) >= sizeof((struct sockaddr_un *)0)->sun_path ? address : absolute;
 }
 
 static void resolve_paths(struct options *o) {
     for (size_t i = 0; i < o->sockets.count; i++)
-        o->sockets.items[i] = address_from_start(o->sockets.items[i], o->chdir);
+        o->sockets.items[i] = address_from_start(o, o->sockets.items[i]);
     for (size_t i = 0; i < o->http.count; i++)
-        o->http.items[i] = address_from_start(o->http.items[i], o->chdir);
-    o->spool_dir = from_start(o->spool_dir);
-    o->venv = from_start(o->venv);
-}
-
-/* from_start of the first `len` bytes. NULL without memory. */
-static const char *part_from_start(const char *text, size_t len) {
-    char *part = strndup(text, len);
-    const char *absolute = from_start(part);
-    if (absolute != part)
-        free(part);
-    return absolute;
+        o->http.items[i] = address_from_start(o, o->http.items[i]);
 }
 
 /* Python ignores what it cannot read, and an import that fails does not tell why. */
@@ -117,37 +79,6 @@ static void warn_unreadable(const char *path) {
         log_warning("--pythonpath: nothing is imported from %s: %s%s",
                     log_escape(shown, sizeof shown, path, strlen(path)), strerror(errno),
                     strchr(path, ',') ? ": between directories stands a colon" : "");
-}
-
-/* Appends the directories that stand in `text`, with colons between them as in PYTHONPATH, unless all of it is the name of
- * one. Returns 0, or -1 without memory. */
-static int split_path(struct options_list *list, const char *text) {
-    const bool whole = !access(text, F_OK);
-    for (size_t len; *text; text += len + (text[len] == ':')) {
-        len = whole ? strlen(text) : strcspn(text, ":");
-        if (!len)
-            continue;
-        const char **items = realloc(list->items, (list->count + 1) * sizeof *items);
-        const char *path = items ? part_from_start(text, len) : NULL;
-        list->items = items ? items : list->items;
-        if (!path)
-            return -1;
-        warn_unreadable(path);
-        items[list->count++] = path;
-    }
-    return 0;
-}
-
-static int resolve_pythonpath(struct options *o) {
-    struct options_list given = o->pythonpath;
-    int failed = 0;
-    o->pythonpath = (struct options_list){0};
-    for (size_t i = 0; i < given.count && !failed; i++)
-        failed = split_path(&o->pythonpath, given.items[i]);
-    free(given.items);
-    if (failed)
-        log_error("out of memory");
-    return failed ? EX_OSERR : 0;
 }
 
 /* What is checked before Python starts, so that mistakes show at once. */
@@ -263,9 +194,6 @@ static int complain_loop(void) {
 }
 
 static int make_lane(struct server *server) {
-    static const enum forwarded_kind kinds[] = {[OPTION_FIELDS_X_FORWARDED] = FORWARDED_X,
-                                                [OPTION_FIELDS_X_REAL_IP] = FORWARDED_X_REAL_IP,
-                                                [OPTION_FIELDS_FORWARDED] = FORWARDED_RFC7239};
     const struct options *o = server->o;
     struct lane_config config = {
         .run = wsgi_run,
@@ -287,7 +215,7 @@ static int make_lane(struct server *server) {
         .allow = &server->allow,
         .drop_abandoned = o->drop_abandoned,
         .forwarded = o->forwarded_allow.count ? &server->forwarded : NULL,
-        .forwarded_kind = kinds[o->forwarded_fields],
+        .forwarded_kind = o->forwarded_fields,
         .server_header = o->server_header,
         .proxy_protocol = o->proxy_protocol,
         .min_body_rate = (double)o->min_body_rate,
@@ -410,12 +338,10 @@ static void close_sockets(struct server *server) {
 
 static int load(struct server *server, char *const *argv, const char *cwd) {
     const struct options *o = server->o;
-    const char *environment = getenv("VIRTUAL_ENV");
-    bool venv_from_env = o->venv && environment && !strcmp(from_start(environment), o->venv);
     struct interp_config config = {
         .argv = argv,
         .venv = o->venv,
-        .venv_from_env = venv_from_env,
+        .venv_from_env = o->venv_from_env,
         .chdir = cwd,
         .pythonpath = o->pythonpath.items,
         .npythonpath = o->pythonpath.count,
@@ -425,7 +351,7 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
         return status;
     end_calls_watch(ends_exit);
     signals_load_begins();
-    status = wsgi_init(o->application, start_directory(), o->threads > 1, errors_destinations(o));
+    status = wsgi_init(o->application, o->start_directory, o->threads > 1, errors_destinations(o));
     signals_load_ends(!status);
     descriptors_check();
     if (!status)
@@ -473,9 +399,9 @@ int serve(struct options *o, char *const *argv) {
     resolve_paths(o);
     raise_files(o);
     fdtable_prepare(max_connections(o));
-    int status = resolve_pythonpath(o);
-    if (!status)
-        status = check_directories(o, cwd);
+    for (size_t i = 0; i < o->pythonpath.count; i++)
+        warn_unreadable(o->pythonpath.items[i]);
+    int status = check_directories(o, cwd);
     if (!status)
         status = listen_check(o);
     if (!status)

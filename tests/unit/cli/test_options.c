@@ -2,8 +2,9 @@
 
 #include "cli/options.h"
 
+#include "cli/command_line.h"
 #include "cli/foreign.h"
-#include "cli/value.h"
+#include "cli/option_table.h"
 
 #include "unit/unit.h"
 
@@ -45,7 +46,7 @@ static int parse(int fd, const char *args) {
     fflush(stdout);
     int saved = dup(fd);
     ck_assert_int_eq(dup2(fileno(file), fd), fd);
-    int status = options_parse(&parsed, argc, argv);
+    int status = command_line_parse(&parsed, argc, argv);
     fflush(stdout);
     ck_assert_int_eq(dup2(saved, fd), fd);
     close(saved);
@@ -518,7 +519,7 @@ END_TEST
 START_TEST(test_fields)
 {
     static const char *const names[] = {"x-forwarded", "x-real-ip", "forwarded"};
-    static const unsigned values[] = {OPTION_FIELDS_X_FORWARDED, OPTION_FIELDS_X_REAL_IP, OPTION_FIELDS_FORWARDED};
+    static const enum forwarded_kind values[] = {FORWARDED_X, FORWARDED_X_REAL_IP, FORWARDED_RFC7239};
     char args[64];
     snprintf(args, sizeof args, "--forwarded-fields %s a", names[_i]);
     check_accepted(args);

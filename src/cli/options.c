@@ -1,0 +1,145 @@
+#include "config.h"
+
+#include "cli/options.h"
+
+#include "base/path.h"
+#include "cli/option_table.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static char *field_of(struct options *o, const struct option_row *row) {
+    return (char *)o + row->offset;
+}
+
+int options_init(struct options *o) {
+    char reason[VALUE_REASON_SIZE];
+    size_t count;
+    const struct option_row *rows = option_table(&count);
+    *o = (struct options){0};
+    for (const struct option_row *row = rows; row < rows + count; row++) {
+        const char *text = row->env ? getenv(row->env) : NULL;
+        if (!text || !*text)
+            text = row->fallback;
+        int status = text ? row->parse(row, text, field_of(o, row), reason) : 0;
+        if (status) {
+            log_error("default of --%s: %s", row->name, reason);
+            return status;
+        }
+    }
+    return 0;
+}
+
+int options_set(struct options *o, const struct option_row *row, const char *text,
+                char reason[static VALUE_REASON_SIZE]) {
+    if (row->http && !WSGI_FCGI_HTTP) {
+        snprintf(
+            reason, VALUE_REASON_SIZE,
+            "this program was built without HTTP: install llhttp (apt-get install node-llhttp or libllhttp-dev), and "
+            "configure and build it again");
+        return EX_USAGE;
+    }
+    int status = row->parse(row, text, field_of(o, row), reason);
+    if (!status && (!row->fallback || strcmp(text, row->fallback) != 0))
+        o->given |= UINT64_C(1) << option_index(row);
+    return status;
+}
+
+/* `path` made absolute, in memory of *o. NULL without memory. */
+static const char *from_start(struct options *o, const char *path) {
+    char **made = realloc(o->made, (o->made_count + 1) * sizeof *made);
+    if (!made)
+        return NULL;
+    o->made = made;
+    made[o->made_count] = path_absolute(o->start_directory, path);
+    return made[o->made_count] ? made[o->made_count++] : NULL;
+}
+
+static int resolve_path(struct options *o, const char **path) {
+    const char *absolute = *path ? from_start(o, *path) : NULL;
+    if (*path && !absolute)
+        return -1;
+    *path = absolute;
+    return 0;
+}
+
+/* Appends the directories that stand in `text`, with colons between them as in PYTHONPATH, unless all of it is the name of
+ * one. Returns 0, or -1 without memory. */
+static int split_path(struct options *o, const char *text) {
+    struct options_list *list = &o->pythonpath;
+    const bool whole = !access(text, F_OK);
+    for (size_t len; *text; text += len + (text[len] == ':')) {
+        len = whole ? strlen(text) : strcspn(text, ":");
+        if (!len)
+            continue;
+        const char **items = realloc(list->items, (list->count + 1) * sizeof *items);
+        if (!items)
+            return -1;
+        list->items = items;
+        char *part = strndup(text, len);
+        items[list->count] = part ? from_start(o, part) : NULL;
+        free(part);
+        if (!items[list->count++])
+            return -1;
+    }
+    return 0;
+}
+
+static int resolve_pythonpath(struct options *o) {
+    struct options_list given = o->pythonpath;
+    int failed = 0;
+    o->pythonpath = (struct options_list){0};
+    for (size_t i = 0; i < given.count && !failed; i++)
+        failed = split_path(o, given.items[i]);
+    free(given.items);
+    return failed;
+}
+
+int options_resolve(struct options *o) {
+    char start[PATH_MAX];
+    const char *environment = getenv("VIRTUAL_ENV");
+    if (getcwd(start, sizeof start) && !(o->start_directory = from_start(o, start)))
+        return -1;
+    if (environment && *environment && !(environment = from_start(o, environment)))
+        return -1;
+    if (resolve_path(o, &o->spool_dir) || resolve_path(o, &o->venv) || resolve_pythonpath(o))
+        return -1;
+    o->venv_from_env = o->venv && environment && !strcmp(environment, o->venv);
+    return 0;
+}
+
+void options_warn(const struct options *o, unsigned have) {
+    static const char *const lacks[] = {
+        [OPTION_NEEDS_FILE] = "no socket file is made",
+        [OPTION_NEEDS_OWN_SOCKET] = "all sockets were made by the parent process",
+        [OPTION_NEEDS_TCP] = "it is for TCP, and no TCP socket listens: see --socket-mode and --allow-uid",
+        [OPTION_NEEDS_UNIX] = "it is for Unix sockets, and none listens: see --allow",
+        [OPTION_NEEDS_HTTP] = "no socket speaks HTTP: see --http",
+        [OPTION_NEEDS_FASTCGI] = "no socket speaks FastCGI: see --socket",
+        [OPTION_NEEDS_FORWARDED] = "no proxy is named with --forwarded-allow",
+    };
+    size_t count;
+    const struct option_row *rows = option_table(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (o->given >> i & 1 && rows[i].need && !(have >> rows[i].need & 1))
+            log_warning("--%s has no effect: %s", rows[i].name, lacks[rows[i].need]);
+    }
+}
+
+void options_fini(struct options *o) {
+    free(o->sockets.items);
+    free(o->http.items);
+    free(o->forwarded_allow.items);
+    free(o->allow.items);
+    free(o->allow_uid.items);
+    free(o->allow_gid.items);
+    free(o->pythonpath.items);
+    for (size_t i = 0; i < o->made_count; i++)
+        free(o->made[i]);
+    free(o->made);
+    *o = (struct options){0};
+}
