@@ -168,7 +168,7 @@ src_libpywsgi_a_SOURCES = \
 
 src_libprocess_a_SOURCES = \
 	src/process/ends.c src/process/ends.h \
-	src/process/listen.c src/process/listen.h \
+	src/process/sockets.c src/process/sockets.h \
 	src/process/orphans.c src/process/orphans.h \
 	src/process/serve.c src/process/serve.h \
 	src/process/signals.c src/process/signals.h \

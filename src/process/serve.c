@@ -14,7 +14,7 @@
 #include "net/lane.h"
 #include "net/loop.h"
 #include "process/ends.h"
-#include "process/listen.h"
+#include "process/sockets.h"
 #include "process/signals.h"
 #include "python/child.h"
 #include "python/end_calls.h"

@@ -1,6 +1,6 @@
 /* The sockets that the options name. Main thread. */
-#ifndef WSGI_FCGI_PROCESS_LISTEN_H
-#define WSGI_FCGI_PROCESS_LISTEN_H
+#ifndef WSGI_FCGI_PROCESS_SOCKETS_H
+#define WSGI_FCGI_PROCESS_SOCKETS_H
 
 #include "cli/options.h"
 #include "net/listen/allow.h"

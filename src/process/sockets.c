@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "process/listen.h"
+#include "process/sockets.h"
 
 #include "base/log.h"
 #include "cli/help.h"
