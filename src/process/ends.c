@@ -3,7 +3,7 @@
 #include "process/ends.h"
 
 #include "base/log.h"
-#include "process/signals.h"
+#include "process/sockets.h"
 #include "python/child.h"
 #include "python/wsgi/wsgi.h"
 
@@ -81,7 +81,7 @@ void ends_bound(void) {
 void ends_exit(int status) {
     char text[REQUEST_SIZE];
     const char *request = wsgi_running(text, sizeof text);
-    signals_unlink_sockets(); /* first: the log may have to wait for whoever reads it */
+    sockets_unlink(); /* first: the log may have to wait for whoever reads it */
     log_error("%s: the application ended the process by os._exit(%d), and all requests in work with it",
               request ? request : "outside of a request", status);
     log_flush();

@@ -7,15 +7,13 @@
 #include "base/descriptors.h"
 #include "base/fdtable.h"
 #include "base/log.h"
-#include "base/path.h"
 #include "base/thread_limit.h"
 #include "cli/value.h"
-#include "net/listen/address.h"
 #include "net/lane.h"
 #include "net/loop.h"
 #include "process/ends.h"
-#include "process/sockets.h"
 #include "process/signals.h"
+#include "process/sockets.h"
 #include "python/child.h"
 #include "python/end_calls.h"
 #include "python/interp.h"
@@ -30,7 +28,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -55,21 +52,6 @@ int serve_print_version(void) {
     printf("wsgi-fcgi %s\n%s\nlibev %d.%d (%s)\nbuild options: %s\n", PACKAGE_VERSION, python, ev_version_major(),
            ev_version_minor(), lane_backend_name(), WSGI_FCGI_BUILD_OPTIONS);
     return flush_output();
-}
-
-/* A directory may be too deep for its sockets to have absolute addresses: then the relative one is left, which means the
- * same as long as nobody changes to another directory. */
-static const char *address_from_start(const struct options *o, const char *address) {
-    const char *path = address_path(address);
-    const char *absolute = path && path[0] ? path_absolute(o->start_directory, path) : address;
-    return !o->chdir && strlen(absolute) >= sizeof((struct sockaddr_un *)0)->sun_path ? address : absolute;
-}
-
-static void resolve_paths(struct options *o) {
-    for (size_t i = 0; i < o->sockets.count; i++)
-        o->sockets.items[i] = address_from_start(o, o->sockets.items[i]);
-    for (size_t i = 0; i < o->http.count; i++)
-        o->http.items[i] = address_from_start(o, o->http.items[i]);
 }
 
 /* Python ignores what it cannot read, and an import that fails does not tell why. */
@@ -105,26 +87,11 @@ static int check_directories(const struct options *o, char cwd[static PATH_MAX])
     return 0;
 }
 
-static int read_allow(const struct options *o, struct allow_rules *rules) {
-    struct allow_settings settings = {
-        .allow = o->allow.items,
-        .nallow = o->allow.count,
-        .web_server_addrs = getenv("FCGI_WEB_SERVER_ADDRS"),
-        .users = o->allow_uid.items,
-        .nusers = o->allow_uid.count,
-        .groups = o->allow_gid.items,
-        .ngroups = o->allow_gid.count,
-    };
-    return allow_init(rules, &settings);
-}
-
 /* Serving. */
 
 struct server {
     const struct options *o;
-    struct listener_set listeners;
-    struct allow_rules allow;
-    struct address_set forwarded;
+    struct sockets sockets;
     struct ev_loop *loop; /* until the lane has it */
     struct lane *lane;
     unsigned signals;       /* for handlers of the application: what signals_drain said */
@@ -212,9 +179,9 @@ static int make_lane(struct server *server) {
         .body = {.memory = o->body_memory, .total = o->limit_request_body, .spool_dir = o->spool_dir},
         .stream_body = o->stream_body,
         .script_name = o->script_name,
-        .allow = &server->allow,
+        .allow = &server->sockets.allow,
         .drop_abandoned = o->drop_abandoned,
-        .forwarded = o->forwarded_allow.count ? &server->forwarded : NULL,
+        .forwarded = o->forwarded_allow.count ? &server->sockets.proxies : NULL,
         .forwarded_kind = o->forwarded_fields,
         .server_header = o->server_header,
         .proxy_protocol = o->proxy_protocol,
@@ -223,19 +190,19 @@ static int make_lane(struct server *server) {
         .loop = server->loop,
     };
     server->loop = NULL;
-    server->lane = lane_new(&config, &server->listeners);
+    server->lane = lane_new(&config, &server->sockets.opened);
     return server->lane ? 0 : complain_loop();
 }
 
 static void log_ready(const struct server *server) {
     char python[256], application[512], whom[ALLOW_TEXT_SIZE];
-    const struct listener *list = server->listeners.items;
+    const struct listener_set *set = &server->sockets.opened;
     interp_describe(python, sizeof python);
     wsgi_describe(application, sizeof application);
     log_info("wsgi-fcgi %s with %s serves %s, up to %u request%s at a time", PACKAGE_VERSION, python, application,
              server->o->threads, ascii_plural(server->o->threads));
-    for (size_t i = 0; i < server->listeners.count; i++)
-        log_info("listening on %s%s", list[i].text, allow_describe(&server->allow, &list[i], whom));
+    for (size_t i = 0; i < set->count; i++)
+        log_info("listening on %s%s", set->items[i].text, allow_describe(&server->sockets.allow, &set->items[i], whom));
 }
 
 /* Waits for the scheduler to end, until `deadline`. Returns how many requests, or else threads, are left. */
@@ -309,7 +276,7 @@ static int run(struct server *server) {
     if (left) {
         signals_exit_after(FINALIZE_SECONDS, server->exit_status);
         interp_run_atexit();
-        listener_unlink_all(&server->listeners);
+        sockets_unlink();
         log_stopped(server);
         log_flush();
         _exit(server->exit_status);
@@ -328,12 +295,6 @@ static int end_python(int status) {
 static unsigned errors_destinations(const struct options *o) {
     return (o->app_stderr & OPTION_STDERR_LOG ? WSGI_ERRORS_LOG : 0) |
            (o->app_stderr & OPTION_STDERR_FASTCGI ? WSGI_ERRORS_PEER : 0);
-}
-
-/* Whoever waits to be accepted learns now that nobody will answer, and not when Python has ended. */
-static void close_sockets(struct server *server) {
-    for (size_t i = 0; i < server->listeners.count; i++)
-        listener_stop(&server->listeners.items[i]);
 }
 
 static int load(struct server *server, char *const *argv, const char *cwd) {
@@ -357,19 +318,18 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
     if (!status)
         return 0;
     descriptors_watch(NULL);
-    close_sockets(server);
+    sockets_stop(&server->sockets);
     return end_python(status);
 }
 
-static int print_check(const struct options *o, const char *cwd) {
+static int print_check(const struct sockets *sockets, const char *cwd) {
     char python[256], application[512];
     interp_describe(python, sizeof python);
     wsgi_describe(application, sizeof application);
     printf("%s\napplication: %s\ndirectory: %s\n", python, application, cwd);
-    for (size_t i = 0; i < o->sockets.count; i++)
-        printf("socket: %s (not opened)\n", o->sockets.items[i]);
-    for (size_t i = 0; i < o->http.count; i++)
-        printf("socket: %s (HTTP, not opened)\n", o->http.items[i]);
+    for (size_t i = 0; i < sockets->wanted_count; i++)
+        printf("socket: %s (%snot opened)\n", sockets->wanted[i].text,
+               sockets->wanted[i].protocol == LISTENER_HTTP ? "HTTP, " : "");
     printf("ok\n");
     return flush_output();
 }
@@ -377,7 +337,7 @@ static int print_check(const struct options *o, const char *cwd) {
 static int serve_loaded(struct server *server, const char *cwd) {
     char limit[THREAD_LIMIT_SIZE];
     if (server->o->check)
-        return print_check(server->o, cwd);
+        return print_check(&server->sockets, cwd);
     /* Not before the application is loaded, which may fork then as a process of one thread; and before there is anything to
      * say: a signal no longer ends who waits for the reader of the log. */
     if (log_start_writer()) {
@@ -389,26 +349,20 @@ static int serve_loaded(struct server *server, const char *cwd) {
     int status = make_lane(server);
     if (status)
         return status;
-    listen_warn(server->o, &server->listeners, &server->allow, &server->forwarded);
+    sockets_warn(&server->sockets, server->o);
     return run(server);
 }
 
-int serve(struct options *o, char *const *argv) {
+int serve(const struct options *o, char *const *argv) {
     struct server server = {.o = o};
     char cwd[PATH_MAX];
-    resolve_paths(o);
     raise_files(o);
     fdtable_prepare(max_connections(o));
     for (size_t i = 0; i < o->pythonpath.count; i++)
         warn_unreadable(o->pythonpath.items[i]);
     int status = check_directories(o, cwd);
     if (!status)
-        status = listen_check(o);
-    if (!status)
-        status = read_allow(o, &server.allow);
-    if (!status)
-        status = address_set_init(&server.forwarded, "--forwarded-allow", o->forwarded_allow.items,
-                                  o->forwarded_allow.count);
+        status = sockets_read(&server.sockets, o);
     if (!status && (descriptors_init() || signals_open())) {
         log_error("cannot make a pipe: %s", strerror(errno));
         status = EX_OSERR;
@@ -416,11 +370,9 @@ int serve(struct options *o, char *const *argv) {
     if (!status && !(server.loop = loop_new()))
         status = complain_loop();
     if (!status) {
-        /* From before there is a file that would be left behind. */
-        signals_set_sockets(&server.listeners);
         ends_install();
-        descriptors_watch(signals_unlink_sockets);
-        status = listen_open(o, &server.listeners);
+        descriptors_watch(sockets_unlink);
+        status = sockets_open(&server.sockets, o);
     }
     if (!status)
         status = load(&server, argv, cwd);
@@ -428,18 +380,15 @@ int serve(struct options *o, char *const *argv) {
         status = serve_loaded(&server, cwd);
         descriptors_watch(NULL); /* atexit functions may close what they like */
         wsgi_fini();
-        listener_unlink_all(&server.listeners);
+        sockets_unlink();
         status = end_python(status);
     }
-    signals_set_sockets(NULL);
-    if (child_is()) /* an atexit function has forked: the threads are its parent's */
-        return status;
-    if (server.stop_at)
-        log_stopped(&server);
-    lane_free(server.lane);
-    loop_free(server.loop);
-    allow_fini(&server.allow);
-    address_set_fini(&server.forwarded);
-    listener_close_all(&server.listeners);
+    if (!child_is()) { /* else an atexit function has forked: the threads are its parent's */
+        if (server.stop_at)
+            log_stopped(&server);
+        lane_free(server.lane);
+        loop_free(server.loop);
+    }
+    sockets_fini(&server.sockets);
     return status;
 }

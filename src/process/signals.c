@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/log_limit.h"
 #include "base/thread_limit.h"
+#include "process/sockets.h"
 #include "python/interrupt.h"
 
 #include <errno.h>
@@ -25,7 +26,6 @@ enum { LOAD_SECONDS = 5 }; /* that the application may take to end once its impo
 #define SAME_NS UINT64_C(200000000)
 
 static int wake_pipe[2] = {-1, -1};
-static const struct listener_set *_Atomic sockets;
 static atomic_int stop_signal;    /* a handler runs on any thread, also on several at once */
 static _Atomic uint64_t first[2]; /* when the first one came directly, and by way of process 1: clock_ns, or 0 */
 static bool passed_on;            /* there is a process 1 that passes them on */
@@ -180,16 +180,6 @@ static bool is_second(const siginfo_t *info) {
     return now >= before + SAME_NS;
 }
 
-void signals_set_sockets(const struct listener_set *listeners) {
-    sockets = listeners;
-}
-
-void signals_unlink_sockets(void) {
-    const struct listener_set *set = sockets;
-    if (set)
-        listener_unlink_all(set);
-}
-
 /* Whether the process has a controlling terminal. ENXIO is what it says when there is none; other errors (a container
  * without /dev/tty) say nothing. Within handlers of signals, which cannot take the lock of base/descriptors.h. */
 static bool has_terminal(bool otherwise) {
@@ -206,7 +196,7 @@ static bool is_hangup(const siginfo_t *info) {
 }
 
 static _Noreturn void end_now(const char *text, int number, const char *end, int status) {
-    signals_unlink_sockets();
+    sockets_unlink();
     say(text, number, end);
     _exit(status);
 }

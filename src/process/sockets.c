@@ -3,80 +3,115 @@
 #include "process/sockets.h"
 
 #include "base/log.h"
+#include "base/path.h"
 #include "cli/help.h"
 #include "cli/option_table.h"
 #include "net/listen/address.h"
 #include "net/peer.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <sysexits.h>
 
-static bool is_inherited(const char *address) {
-    return !strncmp(address, "fd:", 3);
+/* Whose files sockets_unlink removes. */
+static const struct listener_set *_Atomic removed;
+
+static int no_memory(void) {
+    log_error("out of memory");
+    return EX_OSERR;
 }
 
-static int check_address(const char *option, const char *address) {
-    char reason[ADDRESS_REASON_SIZE];
-    struct address *list;
-    size_t count;
-    int status = address_parse(address, &list, &count, reason);
-    if (status)
-        log_error("%s %s: %s", option, address, reason);
-    else
-        free(list);
+/* A directory may be too deep for its sockets to have absolute addresses: then the relative one is left, which means the
+ * same as long as nobody changes to another directory. NULL without memory. */
+static char *absolute_address(const struct options *o, const char *address) {
+    const char *path = address_path(address);
+    char *absolute = path && path[0] ? path_absolute(o->start_directory, path) : strdup(address);
+    if (!absolute || o->chdir || strlen(absolute) < sizeof((struct sockaddr_un *)0)->sun_path)
+        return absolute;
+    free(absolute);
+    return strdup(address);
+}
+
+static int read_list(struct sockets *s, const struct options *o, const char *option,
+                     const struct options_list *addresses, enum listener_protocol protocol) {
+    int status = 0;
+    for (size_t i = 0; i < addresses->count && !status; i++) {
+        struct sockets_wanted *w = &s->wanted[s->wanted_count];
+        *w = (struct sockets_wanted){.text = absolute_address(o, addresses->items[i]), .protocol = protocol};
+        s->wanted_count++;
+        status = w->text ? address_read(option, w->text, &w->list, &w->count) : no_memory();
+    }
     return status;
 }
 
-int listen_check(const struct options *o) {
-    int status = 0;
-    for (size_t i = 0; i < o->sockets.count && !status; i++)
-        status = check_address("--socket", o->sockets.items[i]);
-    for (size_t i = 0; i < o->http.count && !status; i++)
-        status = check_address("--http", o->http.items[i]);
+static int read_addresses(struct sockets *s, const struct options *o) {
+    s->wanted = calloc(o->sockets.count + o->http.count + 1, sizeof *s->wanted);
+    if (!s->wanted)
+        return no_memory();
+    int status = read_list(s, o, "--socket", &o->sockets, LISTENER_FASTCGI);
+    return status ? status : read_list(s, o, "--http", &o->http, LISTENER_HTTP);
+}
+
+static int read_allow(struct sockets *s, const struct options *o) {
+    struct allow_settings settings = {
+        .allow = o->allow.items,
+        .nallow = o->allow.count,
+        .web_server_addrs = getenv("FCGI_WEB_SERVER_ADDRS"),
+        .users = o->allow_uid.items,
+        .nusers = o->allow_uid.count,
+        .groups = o->allow_gid.items,
+        .ngroups = o->allow_gid.count,
+    };
+    return allow_init(&s->allow, &settings);
+}
+
+int sockets_read(struct sockets *s, const struct options *o) {
+    int status = read_addresses(s, o);
     if (!status && o->proxy_protocol && !o->forwarded_allow.count) {
         log_error("--proxy-protocol: name the proxies that speak it with --forwarded-allow");
         status = EX_USAGE;
     }
+    if (!status)
+        status = read_allow(s, o);
+    if (!status)
+        status = address_set_init(&s->proxies, "--forwarded-allow", o->forwarded_allow.items, o->forwarded_allow.count);
     return status;
 }
 
-/* Opens the addresses of a list that are, or are not, sockets of the parent process. */
-static int open_list(const struct options *o, const struct options_list *addresses, enum listener_protocol protocol,
-                     bool inherited, struct listener_set *set) {
-    struct listener_settings settings = {.mode = o->socket_mode,
-                                         .owner = o->socket_owner,
-                                         .group = o->socket_group,
-                                         .backlog = o->backlog,
-                                         .protocol = protocol};
+/* Opens those that are, or are not, sockets of the parent process. */
+static int open_some(struct sockets *s, const struct options *o, bool inherited) {
     int status = 0;
-    for (size_t i = 0; i < addresses->count && !status; i++) {
-        if (is_inherited(addresses->items[i]) == inherited)
-            status = listener_open(set, addresses->items[i], &settings);
+    for (size_t i = 0; i < s->wanted_count && !status; i++) {
+        const struct sockets_wanted *w = &s->wanted[i];
+        struct listener_settings settings = {.mode = o->socket_mode,
+                                             .owner = o->socket_owner,
+                                             .group = o->socket_group,
+                                             .backlog = o->backlog,
+                                             .protocol = w->protocol};
+        if ((w->list[0].kind == ADDRESS_FD) == inherited)
+            status = listener_open(&s->opened, w->list, w->count, &settings);
     }
     return status;
 }
 
-static int open_all(const struct options *o, bool inherited, struct listener_set *set) {
-    int status = open_list(o, &o->sockets, LISTENER_FASTCGI, inherited, set);
-    return status ? status : open_list(o, &o->http, LISTENER_HTTP, inherited, set);
-}
-
-int listen_open(const struct options *o, struct listener_set *set) {
-    if (!o->sockets.count && !o->http.count && listener_stdin_is_socket())
-        return listener_open_stdin(set);
-    if (!o->sockets.count && !o->http.count && !o->check) {
+int sockets_open(struct sockets *s, const struct options *o) {
+    removed = &s->opened; /* from before there is a file that would be left behind */
+    if (!s->wanted_count && listener_stdin_is_socket())
+        return listener_open_stdin(&s->opened);
+    if (!s->wanted_count && !o->check) {
         help_show_example();
         log_error("no socket to listen on: give one with %s (descriptor 0 is not a listening socket)",
                   WSGI_FCGI_HTTP ? "--http, or with --socket for FastCGI" : "--socket");
         return EX_USAGE;
     }
-    int status = open_all(o, true, set);
-    return status || o->check ? status : open_all(o, false, set);
+    int status = open_some(s, o, true);
+    return status || o->check ? status : open_some(s, o, false);
 }
 
-void listen_warn(const struct options *o, const struct listener_set *set, const struct allow_rules *allow,
-                 const struct address_set *forwarded) {
+void sockets_warn(const struct sockets *s, const struct options *o) {
+    const struct listener_set *set = &s->opened;
     unsigned have = o->forwarded_allow.count ? 1u << OPTION_NEEDS_FORWARDED : 0;
     for (size_t i = 0; i < set->count; i++) {
         const struct listener *l = &set->items[i];
@@ -87,6 +122,29 @@ void listen_warn(const struct options *o, const struct listener_set *set, const 
         have |= l->inherited ? 0 : 1u << OPTION_NEEDS_OWN_SOCKET;
     }
     options_warn(o, have);
-    allow_warn(allow, set->items, set->count);
-    peer_warn(forwarded, set->items, set->count);
+    allow_warn(&s->allow, set->items, set->count);
+    peer_warn(&s->proxies, set->items, set->count);
+}
+
+void sockets_stop(struct sockets *s) {
+    for (size_t i = 0; i < s->opened.count; i++)
+        listener_stop(&s->opened.items[i]);
+}
+
+void sockets_unlink(void) {
+    const struct listener_set *set = removed;
+    if (set)
+        listener_unlink_all(set);
+}
+
+void sockets_fini(struct sockets *s) {
+    removed = NULL;
+    listener_close_all(&s->opened);
+    allow_fini(&s->allow);
+    address_set_fini(&s->proxies);
+    for (size_t i = 0; i < s->wanted_count; i++) {
+        free(s->wanted[i].text);
+        free(s->wanted[i].list);
+    }
+    free(s->wanted);
 }

@@ -60,12 +60,12 @@ static int init(const char *allow, const char *env, const char *users, const cha
     split(&u, users);
     split(&g, groups);
     struct allow_settings settings = {.allow = a.items,
-                                       .nallow = a.count,
-                                       .web_server_addrs = env,
-                                       .users = u.items,
-                                       .nusers = u.count,
-                                       .groups = g.items,
-                                       .ngroups = g.count};
+                                      .nallow = a.count,
+                                      .web_server_addrs = env,
+                                      .users = u.items,
+                                      .nusers = u.count,
+                                      .groups = g.items,
+                                      .ngroups = g.count};
     capture();
     int status = allow_init(&rules, &settings);
     release();
