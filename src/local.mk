@@ -167,11 +167,16 @@ src_libpywsgi_a_SOURCES = \
 	src/python/wsgi/wsgi.c src/python/wsgi/wsgi.h
 
 src_libprocess_a_SOURCES = \
+	src/process/check.c src/process/check.h \
 	src/process/ends.c src/process/ends.h \
-	src/process/sockets.c src/process/sockets.h \
+	src/process/exit_timer.c src/process/exit_timer.h \
+	src/process/open_files.c src/process/open_files.h \
 	src/process/orphans.c src/process/orphans.h \
+	src/process/run.c src/process/run.h \
 	src/process/serve.c src/process/serve.h \
+	src/process/show.c src/process/show.h \
 	src/process/signals.c src/process/signals.h \
+	src/process/sockets.c src/process/sockets.h \
 	src/process/standard_files.c src/process/standard_files.h
 
 # What a program of each layer links, from the top down.

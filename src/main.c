@@ -4,6 +4,7 @@
 #include "cli/command_line.h"
 #include "process/orphans.h"
 #include "process/serve.h"
+#include "process/show.h"
 #include "process/signals.h"
 #include "process/standard_files.h"
 
@@ -54,7 +55,7 @@ int main(int argc, char **argv) {
         log_max_level = o.log_level;
         if (!o.version)
             signals_start(orphans_leave());
-        status = o.version ? serve_print_version() : resolve_and_serve(&o, words);
+        status = o.version ? show_version() : resolve_and_serve(&o, words);
     }
     options_fini(&o);
     free_words(words);

@@ -10,7 +10,4 @@
  * had to be left behind. Main thread. */
 int serve(const struct options *o, char *const *argv);
 
-/* Prints version, Python, libev and what was chosen at compile time. Returns the exit status. */
-int serve_print_version(void);
-
 #endif

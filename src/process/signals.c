@@ -6,7 +6,6 @@
 #include "base/descriptors.h"
 #include "base/log.h"
 #include "base/log_limit.h"
-#include "base/thread_limit.h"
 #include "process/sockets.h"
 #include "python/interrupt.h"
 
@@ -64,15 +63,6 @@ static struct taken {
     {.number = SIGUSR2, .advice = "restart the server to load new code, or another version of it"},
 };
 enum { TERM, INT, CHAINED, TAKEN = sizeof table / sizeof table[0] };
-
-/* The end that comes in any case. */
-static struct late {
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* by CLOCK_MONOTONIC */
-    uint64_t at;            /* clock_ns */
-    int status;
-    bool started; /* the thread is there */
-} late = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 int signals_open(void) {
     int pair[2];
@@ -251,6 +241,12 @@ static void signal_cb(int number, siginfo_t *info, void *context) {
     errno = error;
 }
 
+void signals_fill_others(sigset_t *set) {
+    sigfillset(set);
+    for (size_t i = 0; i < TAKEN; i++)
+        sigdelset(set, table[i].number);
+}
+
 static bool is_ours(const struct sigaction *action) {
     return action->sa_flags & SA_SIGINFO && action->sa_sigaction == signal_cb;
 }
@@ -361,60 +357,4 @@ bool signals_chain(void) {
         any |= t->chain;
     }
     return any;
-}
-
-/* The deadline. */
-
-static struct timespec late_time(void) {
-    return (struct timespec){.tv_sec = (time_t)(late.at / 1000000000), .tv_nsec = (long)(late.at % 1000000000)};
-}
-
-static void *late_run(void *unused) {
-    (void)unused;
-    pthread_mutex_lock(&late.lock);
-    while (clock_ns() < late.at) {
-        struct timespec until = late_time();
-        pthread_cond_timedwait(&late.changed, &late.lock, &until);
-    }
-    say("the interpreter did not end in time: ending without it", 0, "");
-    _exit(late.status);
-}
-
-/* Of all signals this thread takes those of the server alone. */
-static int late_start(void) {
-    sigset_t others, mask;
-    pthread_condattr_t attr;
-    pthread_t thread;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&late.changed, &attr);
-    pthread_condattr_destroy(&attr);
-    sigfillset(&others);
-    for (size_t i = 0; i < TAKEN; i++)
-        sigdelset(&others, table[i].number);
-    pthread_sigmask(SIG_SETMASK, &others, &mask);
-    int error = pthread_create(&thread, NULL, late_run, NULL);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    if (!error) {
-        pthread_setname_np(thread, "wsgi-fcgi-end");
-        pthread_detach(thread);
-    }
-    return error;
-}
-
-void signals_exit_after(unsigned seconds, int status) {
-    int error = 0;
-    pthread_mutex_lock(&late.lock);
-    late.at = clock_ns() + (uint64_t)seconds * 1000000000;
-    late.status = status;
-    if (late.started)
-        pthread_cond_signal(&late.changed);
-    else
-        late.started = !(error = late_start());
-    pthread_mutex_unlock(&late.lock);
-    if (error) {
-        char limit[THREAD_LIMIT_SIZE];
-        log_warning("cannot start a thread: %s: nothing ends the server should the application not end",
-                    thread_limit_explain(error, limit));
-    }
 }

@@ -6,6 +6,7 @@
 #ifndef WSGI_FCGI_PROCESS_SIGNALS_H
 #define WSGI_FCGI_PROCESS_SIGNALS_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 /* Makes the pipe. Returns 0, or -1 with errno. */
@@ -62,9 +63,7 @@ enum {
  * number of a signal, or another one (PENDING_BYTE of python/pending.h); all others write zeros. */
 unsigned signals_drain(void);
 
-/* Ends the process with this status after so many seconds, whatever it is doing then: on a thread, which the first call
- * starts. No signal and no timer is used that an application may want for itself. A later call takes the place of an
- * earlier one. */
-void signals_exit_after(unsigned seconds, int status);
+/* Fills *set with all signals but those that are taken: for threads that are to leave the others alone. Any thread. */
+void signals_fill_others(sigset_t *set);
 
 #endif
