@@ -20,9 +20,11 @@ enum {
     LOG_PREFIX_MAX = 96  /* of what stands before its text */
 };
 
+/* Mutable log_max_level: main(), before there is a second thread. */
 enum log_level log_max_level = LOG_LEVEL_INFO;
 
-/* How a line begins. */
+/* How a line begins.
+ * Mutable form: log_init, before there is a second thread. */
 static enum { LOG_FORM_SHORT, LOG_FORM_TIME, LOG_FORM_JOURNAL } form = LOG_FORM_SHORT;
 
 static const struct {

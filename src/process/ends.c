@@ -16,7 +16,8 @@
 
 enum { REQUEST_SIZE = 600, PATIENCE_MS = 1000 /* with whoever reads the log */ };
 
-/* Those that faulthandler shows, too. */
+/* Those that faulthandler shows, too.
+ * Mutable crashes: the main thread, each action before what reads it is installed. */
 static struct crash {
     int number;
     struct sigaction before; /* ends_install */

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Mutable timer: who has its lock. */
 static struct exit_timer {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* by CLOCK_MONOTONIC */

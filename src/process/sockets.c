@@ -15,7 +15,8 @@
 #include <sys/un.h>
 #include <sysexits.h>
 
-/* Whose files sockets_unlink removes. */
+/* Whose files sockets_unlink removes.
+ * Mutable removed: the main thread; read by any, and within handlers of signals. */
 static const struct listener_set *_Atomic removed;
 
 static int no_memory(void) {
