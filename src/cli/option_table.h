@@ -1,6 +1,8 @@
 /* The one table of options: what each is called, what its values are, where they go. The parser of the command line, --help
  * and with it the check of the man page follow it, and so does whatever else gives values.
  *
+ * It names the fields of struct options (cli/options.h), whose functions walk over it in turn.
+ *
  * Any thread: nothing of it changes.
  */
 #ifndef WSGI_FCGI_CLI_OPTION_TABLE_H

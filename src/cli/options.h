@@ -94,7 +94,7 @@ int options_resolve(struct options *o);
  * is there. */
 void options_warn(const struct options *o, unsigned have);
 
-/* Frees the lists. The struct must have gone through options_parse. */
+/* Frees what belongs to *o. The struct must have gone through options_init. */
 void options_fini(struct options *o);
 
 #endif
