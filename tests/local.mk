@@ -16,7 +16,8 @@ UNIT_SCHED = tests/unit/sched/test_predict tests/unit/sched/test_sched tests/uni
 	tests/unit/sched/test_settle tests/unit/sched/test_loop tests/unit/sched/test_strangers \
 	tests/unit/sched/test_waits tests/unit/sched/test_taskstat
 UNIT_CLI = tests/unit/cli/test_options
-UNIT_LISTEN = tests/unit/net/listen/test_allow tests/unit/net/listen/test_address \
+UNIT_LISTEN = tests/unit/net/listen/test_address tests/unit/net/listen/test_address_set \
+	tests/unit/net/listen/test_allow \
 	tests/unit/net/listen/test_listener tests/unit/net/listen/test_socket_file
 UNIT_NET = tests/unit/net/test_conn tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files \
 	tests/unit/net/test_peer
@@ -70,6 +71,7 @@ tests_unit_sched_test_waits_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_cli_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_allow_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
+tests_unit_net_listen_test_address_set_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_address_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile

@@ -404,56 +404,6 @@ static const struct {
     {NULL, "any", "0.0.0.0", " (everybody)", " (HTTP, everybody)"},
 };
 
-/* Trusted proxies: the peers of Unix sockets are a set of their own, which "any" does not include. */
-static const struct {
-    const char *texts;
-    bool v4, mapped, v6, unix_peer;
-} trusted[] = {
-    {NULL, false, false, false, false},
-    {"192.0.2.0/24", true, true, false, false},
-    {"2001:db8::/32", false, false, true, false},
-    {"unix", false, false, false, true},
-    {"any", true, true, true, false},
-    {"192.0.2.7 unix 2001:db8::7", true, true, true, true},
-    {"192.0.2.8", false, false, false, false},
-};
-
-static bool has(const struct address_set *list, sa_family_t family, const char *text) {
-    struct sockaddr_storage sa = {.ss_family = family};
-    if (family == AF_INET)
-        ck_assert_int_eq(inet_pton(family, text, &((struct sockaddr_in *)(void *)&sa)->sin_addr), 1);
-    if (family == AF_INET6)
-        ck_assert_int_eq(inet_pton(family, text, &((struct sockaddr_in6 *)(void *)&sa)->sin6_addr), 1);
-    return address_set_has(list, (const struct sockaddr *)&sa, sizeof sa);
-}
-
-START_TEST(test_trusted)
-{
-    struct address_set list;
-    struct words w;
-    split(&w, trusted[_i].texts);
-    ck_assert_int_eq(address_set_init(&list, "--forwarded-allow", w.items, w.count), 0);
-    ck_assert_int_eq(has(&list, AF_INET, "192.0.2.7"), trusted[_i].v4);
-    ck_assert_int_eq(has(&list, AF_INET6, "::ffff:192.0.2.7"), trusted[_i].mapped);
-    ck_assert_int_eq(has(&list, AF_INET6, "2001:db8::7"), trusted[_i].v6);
-    ck_assert_int_eq(has(&list, AF_UNIX, NULL), trusted[_i].unix_peer);
-    address_set_fini(&list);
-}
-END_TEST
-
-START_TEST(test_trusted_wrong)
-{
-    struct address_set list;
-    const char *texts[] = {"192.0.2.1", "host"};
-    capture();
-    int status = address_set_init(&list, "--forwarded-allow", texts, 2);
-    release();
-    address_set_fini(&list);
-    ck_assert_int_eq(status, EX_USAGE);
-    ck_assert(strstr(output, "--forwarded-allow: \"host\" is not an IP address") && lines(output) == 1);
-}
-END_TEST
-
 static struct listener listener_or_unix(const char *host) {
     return host ? listener(host) : (struct listener){.fd = -1, .is_unix = true, .text = "/run/app.sock"};
 }
@@ -506,8 +456,6 @@ int main(void) {
     tcase_add_loop_test(tc, test_users, 0, COUNT(users));
     tcase_add_test(tc, test_report);
     tcase_add_test(tc, test_unix);
-    tcase_add_loop_test(tc, test_trusted, 0, COUNT(trusted));
-    tcase_add_test(tc, test_trusted_wrong);
     tcase_add_loop_test(tc, test_warnings, 0, COUNT(warnings));
     tcase_add_loop_test(tc, test_descriptions, 0, COUNT(descriptions));
     suite_add_tcase(suite, tc);
