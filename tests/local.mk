@@ -149,7 +149,7 @@ tests_fuzz_fuzz_fcgi_decode_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_params_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_params_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
-SCRIPT_TESTS = tests/check-corpus tests/check-locale tests/check-man tests/check-symbols
+SCRIPT_TESTS = tests/check-corpus tests/check-globals tests/check-locale tests/check-man tests/check-symbols
 
 if HAVE_CHECK
 check_PROGRAMS += $(UNIT_TESTS) $(REPLAY_BINARIES)
