@@ -12,8 +12,9 @@ src_libbase_a_SOURCES = \
 	src/base/fdtable.c src/base/fdtable.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/log.c src/base/log.h \
-	src/base/log_table.c src/base/log_table.h \
+	src/base/log_limit.c src/base/log_limit.h \
 	src/base/log_writer.c src/base/log_writer.h \
+	src/base/path.c src/base/path.h \
 	src/base/thread_limit.c src/base/thread_limit.h
 
 # Links alone: nothing but libc. Of base/ it uses what is inline and pure, in ascii.h and hash.h.
@@ -83,8 +84,9 @@ src_libsched_a_SOURCES = \
 	src/sched/waits.c src/sched/watch.c
 
 src_liblisten_a_SOURCES = \
-	src/net/listen/access.c src/net/listen/access.h \
+	src/net/listen/allow.c src/net/listen/allow.h \
 	src/net/listen/address.c src/net/listen/address.h \
+	src/net/listen/address_set.c src/net/listen/address_set.h \
 	src/net/listen/id.h \
 	src/net/listen/listener.c src/net/listen/listener.h \
 	src/net/listen/socket_file.c src/net/listen/socket_file.h \
@@ -126,8 +128,10 @@ src_libnethttp_a_SOURCES = \
 endif
 
 src_libcli_a_SOURCES = \
+	src/cli/command_line.c src/cli/command_line.h \
 	src/cli/foreign.c src/cli/foreign.h \
 	src/cli/help.c src/cli/help.h \
+	src/cli/option_table.c src/cli/option_table.h \
 	src/cli/options.c src/cli/options.h \
 	src/cli/value.c src/cli/value.h
 
@@ -170,11 +174,16 @@ src_libpywsgi_a_SOURCES = \
 	src/python/wsgi/wsgi.c src/python/wsgi/wsgi.h
 
 src_libprocess_a_SOURCES = \
+	src/process/check.c src/process/check.h \
 	src/process/ends.c src/process/ends.h \
-	src/process/listen.c src/process/listen.h \
+	src/process/exit_timer.c src/process/exit_timer.h \
+	src/process/open_files.c src/process/open_files.h \
 	src/process/orphans.c src/process/orphans.h \
+	src/process/run.c src/process/run.h \
 	src/process/serve.c src/process/serve.h \
+	src/process/show.c src/process/show.h \
 	src/process/signals.c src/process/signals.h \
+	src/process/sockets.c src/process/sockets.h \
 	src/process/standard_files.c src/process/standard_files.h
 
 # What a program of each layer links, from the top down.

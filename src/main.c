@@ -1,9 +1,10 @@
 #include "config.h"
 
 #include "base/log.h"
-#include "cli/options.h"
+#include "cli/command_line.h"
 #include "process/orphans.h"
 #include "process/serve.h"
+#include "process/show.h"
 #include "process/signals.h"
 #include "process/standard_files.h"
 
@@ -31,6 +32,13 @@ static void free_words(char **words) {
     free(words);
 }
 
+static int resolve_and_serve(struct options *o, char **words) {
+    if (!options_resolve(o))
+        return serve(o, words);
+    log_error("out of memory");
+    return EX_OSERR;
+}
+
 int main(int argc, char **argv) {
     struct options o;
     log_init();
@@ -42,12 +50,12 @@ int main(int argc, char **argv) {
         log_error("out of memory");
         return EX_OSERR;
     }
-    status = options_parse(&o, argc, argv);
+    status = command_line_parse(&o, argc, argv);
     if (status < 0) {
         log_max_level = o.log_level;
         if (!o.version)
             signals_start(orphans_leave());
-        status = o.version ? serve_print_version() : serve(&o, words);
+        status = o.version ? show_version() : resolve_and_serve(&o, words);
     }
     options_fini(&o);
     free_words(words);

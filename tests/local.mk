@@ -1,8 +1,8 @@
 # Unit tests: one program per module, which links the layer of its module and nothing above.
 
 UNIT_BASE = tests/unit/base/test_ascii tests/unit/base/test_buf tests/unit/base/test_descriptors \
-	tests/unit/base/test_hash tests/unit/base/test_log tests/unit/base/test_log_table \
-	tests/unit/base/test_thread_limit
+	tests/unit/base/test_hash tests/unit/base/test_log tests/unit/base/test_log_limit \
+	tests/unit/base/test_path tests/unit/base/test_thread_limit
 UNIT_PROTO = tests/unit/proto/test_cgi tests/unit/proto/test_fcgi_decode tests/unit/proto/test_fcgi_encode \
 	tests/unit/proto/test_fcgi_values tests/unit/proto/test_forwarded tests/unit/proto/test_http_target \
 	tests/unit/proto/test_params
@@ -16,7 +16,8 @@ UNIT_SCHED = tests/unit/sched/test_predict tests/unit/sched/test_sched tests/uni
 	tests/unit/sched/test_settle tests/unit/sched/test_loop tests/unit/sched/test_strangers \
 	tests/unit/sched/test_waits tests/unit/sched/test_taskstat
 UNIT_CLI = tests/unit/cli/test_options
-UNIT_LISTEN = tests/unit/net/listen/test_access tests/unit/net/listen/test_address \
+UNIT_LISTEN = tests/unit/net/listen/test_address tests/unit/net/listen/test_address_set \
+	tests/unit/net/listen/test_allow \
 	tests/unit/net/listen/test_listener tests/unit/net/listen/test_socket_file
 UNIT_NET = tests/unit/net/test_conn_out tests/unit/net/test_conn_transmit \
 	tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files tests/unit/net/fcgi/test_peer
@@ -35,9 +36,10 @@ tests_unit_base_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_descriptors_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_hash_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_base_test_path_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_thread_limit_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_log_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime
-tests_unit_base_test_log_table_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_base_test_log_limit_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_fcgi_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
@@ -68,7 +70,8 @@ tests_unit_sched_test_strangers_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_waits_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_cli_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
-tests_unit_net_listen_test_access_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
+tests_unit_net_listen_test_allow_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
+tests_unit_net_listen_test_address_set_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_address_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_out_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_transmit_LDADD = $(NET_LIBS) $(CHECK_LIBS)
@@ -147,7 +150,7 @@ tests_fuzz_fuzz_fcgi_decode_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_params_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_params_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
-SCRIPT_TESTS = tests/check-corpus tests/check-locale tests/check-man tests/check-symbols
+SCRIPT_TESTS = tests/check-corpus tests/check-globals tests/check-locale tests/check-man tests/check-symbols
 
 if HAVE_CHECK
 check_PROGRAMS += $(UNIT_TESTS) $(REPLAY_BINARIES)

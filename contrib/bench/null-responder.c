@@ -51,7 +51,11 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: null-responder /path/of.sock\n");
         return EX_USAGE;
     }
-    int status = listener_open(&listeners, argv[1], &settings);
+    struct address *list;
+    size_t count;
+    int status = address_read("PATH", argv[1], &list, &count);
+    if (!status)
+        status = listener_open(&listeners, list, count, &settings);
     if (status)
         return status;
     if (pipe2(wake_pipe, O_NONBLOCK | O_CLOEXEC)) {

@@ -109,6 +109,11 @@ static inline bool ascii_is_number(const char *text, uint64_t max, uint64_t *num
     return true;
 }
 
+/* What a word of English ends with behind this number: "1 request", "2 requests". */
+static inline const char *ascii_plural(uint64_t n) {
+    return n == 1 ? "" : "s";
+}
+
 enum { ASCII_SECONDS_SIZE = 24 };
 
 /* Writes a time of 0 to 10^15 seconds with up to three decimals: "30", "0.25". Returns `out`. */

@@ -19,13 +19,6 @@
 
 enum { WORD_BITS = sizeof(unsigned long) * CHAR_BIT, WORDS_MIN = 16 };
 
-/* A bit for each number, which is grown as they rise: the limit of open files may be raised at any time, and may be a
- * thousand million. All of it is guarded by the lock, which a fork takes, so that the child finds it in order. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned long *words;
-static size_t nwords;
-static bool in_child;
-
 struct guarded {
     int fd;
     const char *what;
@@ -33,12 +26,28 @@ struct guarded {
     ino_t ino;
 };
 
-static struct guarded guarded[DESCRIPTORS_GUARDED];
-static int nguarded;
-static void (*_Atomic leave_cb)(void);
-static void (*_Atomic describe_cb)(void *arg, char *out, size_t size);
-static void *_Atomic describe_arg;
-static _Atomic pid_t watched; /* the process that watches */
+/* Which are the server's. A bit for each number, which is grown as they rise: the limit of open files may be raised at any time,
+ * and may be a thousand million.
+ * Mutable books: who has its lock, which a fork takes as well, so that the child finds it in order. */
+static struct books {
+    pthread_mutex_t lock;
+    unsigned long *words;
+    size_t nwords;
+    bool in_child;
+    struct guarded guarded[DESCRIPTORS_GUARDED];
+    int nguarded;
+} books = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* What is done when one is lost.
+ * Mutable loss: set by the main thread, read by any thread, also within the lock. */
+static struct loss {
+    void (*_Atomic leave)(void);
+    void (*_Atomic describe)(void *arg, char *out, size_t size);
+    void *_Atomic describe_arg;
+    _Atomic pid_t process; /* that watches */
+    atomic_flag said;
+} loss = {.said = ATOMIC_FLAG_INIT};
+
 static const char lost_in_use[] = "that of a connection or a file";
 
 static unsigned long bit_of(int fd) {
@@ -47,21 +56,21 @@ static unsigned long bit_of(int fd) {
 
 static bool is_marked(int fd) {
     size_t at = (unsigned)fd / WORD_BITS;
-    return at < nwords && words[at] & bit_of(fd);
+    return at < books.nwords && books.words[at] & bit_of(fd);
 }
 
 static int reserve(size_t count) {
-    if (count <= nwords)
+    if (count <= books.nwords)
         return 0;
-    size_t size = nwords ? nwords : WORDS_MIN;
+    size_t size = books.nwords ? books.nwords : WORDS_MIN;
     while (size < count)
         size *= 2;
-    unsigned long *larger = realloc(words, size * sizeof *larger);
+    unsigned long *larger = realloc(books.words, size * sizeof *larger);
     if (!larger)
         return -1;
-    memset(larger + nwords, 0, (size - nwords) * sizeof *larger);
-    words = larger;
-    nwords = size;
+    memset(larger + books.nwords, 0, (size - books.nwords) * sizeof *larger);
+    books.words = larger;
+    books.nwords = size;
     return 0;
 }
 
@@ -76,9 +85,9 @@ static void close_run(int first, int last) {
 }
 
 static void close_all(void) {
-    int end = (int)(nwords * WORD_BITS);
+    int end = (int)(books.nwords * WORD_BITS);
     for (int fd = 0; fd < end; fd++) {
-        if (!words[(unsigned)fd / WORD_BITS]) {
+        if (!books.words[(unsigned)fd / WORD_BITS]) {
             fd += WORD_BITS - 1;
             continue;
         }
@@ -93,9 +102,9 @@ static void close_all(void) {
 /* Async-signal-safe, as the child of a process with threads has to be. A child of the child finds nothing left. */
 static void forked_cb(void) {
     close_all();
-    nwords = 0;
-    in_child = true;
-    pthread_mutex_unlock(&lock);
+    books.nwords = 0;
+    books.in_child = true;
+    pthread_mutex_unlock(&books.lock);
 }
 
 int descriptors_init(void) {
@@ -106,26 +115,26 @@ int descriptors_init(void) {
 }
 
 void descriptors_lock(void) {
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&books.lock);
 }
 
 void descriptors_unlock(void) {
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&books.lock);
 }
 
 int descriptors_note(int fd) {
-    if (in_child)
+    if (books.in_child)
         return 0;
     if (reserve((unsigned)fd / WORD_BITS + 1))
         return -1;
-    words[(unsigned)fd / WORD_BITS] |= bit_of(fd);
+    books.words[(unsigned)fd / WORD_BITS] |= bit_of(fd);
     return 0;
 }
 
 /* What is open has a number of its own: should the server's books have this one already, somebody else has closed what had
  * it, and what was meant for that would go to this one. */
 static void check_new(int fd) {
-    if (!in_child && is_marked(fd))
+    if (!books.in_child && is_marked(fd))
         descriptors_lost(fd, lost_in_use);
 }
 
@@ -149,23 +158,23 @@ int descriptors_adopt_connection(int fd) {
 }
 
 static void unguard(int fd) {
-    for (int i = 0; i < nguarded; i++) {
-        if (guarded[i].fd == fd)
-            guarded[i--] = guarded[--nguarded];
+    for (int i = 0; i < books.nguarded; i++) {
+        if (books.guarded[i].fd == fd)
+            books.guarded[i--] = books.guarded[--books.nguarded];
     }
 }
 
 void descriptors_forget(int fd) {
     if (!is_marked(fd))
         return;
-    words[(unsigned)fd / WORD_BITS] &= ~bit_of(fd);
+    books.words[(unsigned)fd / WORD_BITS] &= ~bit_of(fd);
     unguard(fd);
 }
 
 void descriptors_close(int fd) {
     int error = errno;
     descriptors_lock();
-    if (!in_child) {
+    if (!books.in_child) {
         bool own = is_marked(fd);
         descriptors_forget(fd);
         if (close(fd) && errno == EBADF && own)
@@ -183,20 +192,20 @@ bool descriptors_is_own(int fd) {
 }
 
 void descriptors_watch(void (*leave)(void)) {
-    atomic_store(&watched, getpid());
-    atomic_store(&leave_cb, leave);
+    atomic_store(&loss.process, getpid());
+    atomic_store(&loss.leave, leave);
 }
 
 void descriptors_describe(void (*describe)(void *arg, char *out, size_t size), void *arg) {
-    atomic_store(&describe_arg, arg);
-    atomic_store(&describe_cb, describe);
+    atomic_store(&loss.describe_arg, arg);
+    atomic_store(&loss.describe, describe);
 }
 
 void descriptors_guard(int fd, const char *what) {
     struct stat st;
     descriptors_lock();
-    if (nguarded < DESCRIPTORS_GUARDED && is_marked(fd) && !fstat(fd, &st))
-        guarded[nguarded++] = (struct guarded){.fd = fd, .what = what, .dev = st.st_dev, .ino = st.st_ino};
+    if (books.nguarded < DESCRIPTORS_GUARDED && is_marked(fd) && !fstat(fd, &st))
+        books.guarded[books.nguarded++] = (struct guarded){.fd = fd, .what = what, .dev = st.st_dev, .ino = st.st_ino};
     descriptors_unlock();
 }
 
@@ -207,27 +216,26 @@ static bool is_same(const struct guarded *g) {
 
 void descriptors_check(void) {
     descriptors_lock();
-    for (int i = 0; i < nguarded && !in_child; i++) {
-        if (!is_same(&guarded[i]))
-            descriptors_lost(guarded[i].fd, guarded[i].what);
+    for (int i = 0; i < books.nguarded && !books.in_child; i++) {
+        if (!is_same(&books.guarded[i]))
+            descriptors_lost(books.guarded[i].fd, books.guarded[i].what);
     }
     descriptors_unlock();
 }
 
 /* Several threads may notice it at the same time, and the lock may be held by the one that waits for the end. */
 void descriptors_lost(int fd, const char *what) {
-    static atomic_flag said = ATOMIC_FLAG_INIT;
-    void (*leave)(void) = atomic_load(&leave_cb);
-    void (*describe)(void *arg, char *out, size_t size) = atomic_load(&describe_cb);
+    void (*leave)(void) = atomic_load(&loss.leave);
+    void (*describe)(void *arg, char *out, size_t size) = atomic_load(&loss.describe);
     char number[32] = "a descriptor", more[1000] = "";
-    if (!leave || getpid() != atomic_load(&watched))
+    if (!leave || getpid() != atomic_load(&loss.process))
         return;
-    while (atomic_flag_test_and_set(&said))
+    while (atomic_flag_test_and_set(&loss.said))
         pause();
     if (fd >= 0)
         snprintf(number, sizeof number, "descriptor %d", fd);
     if (describe)
-        describe(atomic_load(&describe_arg), more, sizeof more);
+        describe(atomic_load(&loss.describe_arg), more, sizeof more);
     log_error(
         "%s, %s, was closed by the application or one of its extensions, whose it is not (os.close, os.closerange, "
         "a library that makes a daemon, a double close): ending, as nothing can be served%s",

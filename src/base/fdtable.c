@@ -16,8 +16,8 @@ enum {
     TABLE_MAX = 1 << 16 /* descriptors that the table is made for in advance */
 };
 
-static int first; /* of the server's; 0: not prepared */
-static bool occupied[FDTABLE_FIRST];
+/* The first number of the server's; 0: not prepared. Mutable first: fdtable_prepare, before there is a second thread. */
+static int first;
 
 /* The kernel makes the table large enough for a number that is asked for, and never smaller again. */
 static void grow(int size) {
@@ -60,18 +60,18 @@ int fdtable_raise_connection(int fd) {
     return fd > STDERR_FILENO && (fd < FDTABLE_LOW || first < FDTABLE_FIRST) ? fd : fdtable_raise(fd);
 }
 
-void fdtable_occupy(void) {
+void fdtable_occupy(struct fdtable_occupied *low) {
     int fd;
+    *low = (struct fdtable_occupied){0};
     while ((fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0 && fd < first)
-        occupied[fd] = true;
+        low->fds[fd] = true;
     if (fd >= 0)
         close(fd);
 }
 
-void fdtable_release(void) {
+void fdtable_release(const struct fdtable_occupied *low) {
     for (int fd = 0; fd < first; fd++) {
-        if (occupied[fd])
+        if (low->fds[fd])
             close(fd);
-        occupied[fd] = false;
     }
 }

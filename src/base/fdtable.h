@@ -13,6 +13,8 @@
 #ifndef WSGI_FCGI_BASE_FDTABLE_H
 #define WSGI_FCGI_BASE_FDTABLE_H
 
+#include <stdbool.h>
+
 enum {
     FDTABLE_FIRST = 1024, /* FD_SETSIZE */
     FDTABLE_LOW = 256     /* so many, less three, connections have numbers of the application's at most */
@@ -39,7 +41,10 @@ int fdtable_raise_connection(int fd);
 
 /* Takes all numbers below those of the server that are free, so that what a library opens stands above them; until
  * fdtable_release. Call both while there is one thread. */
-void fdtable_occupy(void);
-void fdtable_release(void);
+struct fdtable_occupied {
+    bool fds[FDTABLE_FIRST];
+};
+void fdtable_occupy(struct fdtable_occupied *low);
+void fdtable_release(const struct fdtable_occupied *low);
 
 #endif

@@ -3,7 +3,6 @@
 #include "base/log.h"
 
 #include "base/ascii.h"
-#include "base/clock.h"
 #include "base/log_writer.h"
 
 #include <errno.h>
@@ -17,14 +16,15 @@
 #include <unistd.h>
 
 enum {
-    LOG_LINE_MAX = 2000,  /* bytes, without the line feed */
-    LOG_PREFIX_MAX = 96,  /* of what stands before its text */
-    LIMIT_NS = 1000000000 /* between lines about the same thing */
+    LOG_LINE_MAX = 2000, /* bytes, without the line feed */
+    LOG_PREFIX_MAX = 96  /* of what stands before its text */
 };
 
+/* Mutable log_max_level: main(), before there is a second thread. */
 enum log_level log_max_level = LOG_LEVEL_INFO;
 
-/* How a line begins. */
+/* How a line begins.
+ * Mutable form: log_init, before there is a second thread. */
 static enum { LOG_FORM_SHORT, LOG_FORM_TIME, LOG_FORM_JOURNAL } form = LOG_FORM_SHORT;
 
 static const struct {
@@ -201,19 +201,6 @@ bool log_flush(void) {
     bool all = log_writer_flush();
     errno = error;
     return all;
-}
-
-bool log_limit_due(struct log_limit *limit, char more[static LOG_MORE_SIZE]) {
-    uint64_t now = clock_ns(), last = atomic_load(&limit->reported_at);
-    if ((last && now - last < LIMIT_NS) || !atomic_compare_exchange_strong(&limit->reported_at, &last, now)) {
-        atomic_fetch_add(&limit->left_out, 1);
-        return false;
-    }
-    unsigned long left_out = atomic_exchange(&limit->left_out, 0);
-    more[0] = '\0';
-    if (left_out)
-        snprintf(more, LOG_MORE_SIZE, " (and %lu more since the last line about this)", left_out);
-    return true;
 }
 
 /* How many bytes the character of UTF-8 has that `in` begins with; 0: there is none (RFC 3629, 4). */

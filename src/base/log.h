@@ -9,15 +9,14 @@
  *
  * Threads: every function may be called from any thread, with or without the GIL; none calls Python or allocates. Within
  * handlers of signals only log_last and log_flush.
- * Bytes that came from a peer or an application must be printed through log_escape.
+ * Bytes that came from a peer or an application must be printed through log_escape; what they can cause at will is limited by
+ * base/log_limit.h.
  */
 #ifndef WSGI_FCGI_BASE_LOG_H
 #define WSGI_FCGI_BASE_LOG_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -64,18 +63,6 @@ void log_printf(enum log_level level, const char *format, ...) __attribute__((fo
  * is added when the last byte is none. Not filtered by level. Other lines come before or behind all of it. When the ring
  * has no room for all, whole lines at its end are lost. errno is preserved. */
 void log_text(const char *text, size_t len);
-
-/* Keeps what a peer can cause at will from filling the log: one line a second about the same thing. Zeroed at first. */
-struct log_limit {
-    _Atomic uint64_t reported_at; /* clock_ns of the last line; 0: none yet */
-    atomic_ulong left_out;        /* events without a line since then */
-};
-
-enum { LOG_MORE_SIZE = 64 };
-
-/* Tells whether a line about this is due, and takes note of the event when it is not. `more` is then the text to end
- * the line with: "", or " (and N more since the last line about this)". */
-bool log_limit_due(struct log_limit *limit, char more[static LOG_MORE_SIZE]);
 
 /* Copies at most `len` bytes of `in` to `out` (size `size`, always terminated) so that the result shows on one line what
  * is there: valid UTF-8 stays as it is, whatever the locale. Other bytes, controls, ends of lines, what turns the direction of

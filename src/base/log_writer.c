@@ -24,32 +24,39 @@ enum {
 };
 
 /* Lines for the writer, each with its line feed. `head` and `tail` count bytes from the beginning: those from tail to head
- * are in the ring, the one at `base` at its start. Whoever adds some has the lock, and moves the head behind them; the writer
- * moves the tail and takes no lock, so that it gets on whatever a thread was doing when a signal stopped it for ever. The
- * base moves when nothing is in the ring, by which most of it is never touched when the log is read. */
-static char ring[LOG_RING_SIZE];
-static atomic_size_t head, tail;
-static size_t base;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+ * are in the text, the one at `base` at its start. The base moves when nothing is in it, by which most of it is never touched
+ * when the log is read.
+ * Mutable ring: whoever adds lines has the lock, and moves the head behind them; the writer moves the tail and takes no lock, so
+ * that it gets on whatever a thread was doing when a signal stopped it for ever. */
+static struct ring {
+    char text[LOG_RING_SIZE];
+    atomic_size_t head, tail;
+    size_t base;
+    pthread_mutex_t lock;
+    /* Lines that found no room. As long as there are any it takes no other line: theirs would be the wrong place. */
+    atomic_ulong lost;
+    atomic_bool unread; /* when there is no writer: nobody has read the last line */
+} ring = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* Lines that found no room. As long as there are any the ring takes no other line: theirs would be the wrong place. */
-static atomic_ulong lost;
+/* The last line, when its length is not 0.
+ * Mutable last: whoever takes it first, for ever; then the writer. */
+static struct last {
+    char line[LOG_OWN_MAX];
+    atomic_size_t len;
+    atomic_flag taken;
+} last = {.taken = ATOMIC_FLAG_INIT};
 
-/* The last line, when its length is not 0. */
-static char last[LOG_OWN_MAX];
-static atomic_size_t last_len;
-static atomic_flag last_taken = ATOMIC_FLAG_INIT;
-
-/* The writer: sleeps, or is about to, unless it finds something to do. */
-static atomic_bool sleeping;
-static sem_t wake;
-static _Atomic pid_t writer_pid; /* the process that has one; 0: none */
-static log_writer_note_cb *write_note;
-
-/* Those that could not be written since the last one that was. The writer's own. */
-static unsigned long failed;
-static int failed_error;
-static bool torn; /* what was written ends within a line */
+/* The thread that writes.
+ * Mutable writer: the main thread starts it; what is not atomic is its own from then on. */
+static struct writer {
+    atomic_bool sleeping; /* or is about to, unless it finds something to do */
+    sem_t wake;
+    _Atomic pid_t pid; /* the process that has one; 0: none */
+    log_writer_note_cb *note;
+    unsigned long failed; /* lines that could not be written since the last one that was, */
+    int failed_error;     /* and why */
+    bool torn;            /* what was written ends within a line */
+} writer;
 
 static unsigned long count_lines(const char *text, size_t len) {
     unsigned long count = 0;
@@ -99,26 +106,26 @@ static struct iovec piece_of(const char *text, size_t len) {
 }
 
 static bool has_writer(void) {
-    pid_t pid = atomic_load_explicit(&writer_pid, memory_order_relaxed);
+    pid_t pid = atomic_load_explicit(&writer.pid, memory_order_relaxed);
     return pid && pid == getpid(); /* a child may have been made by a system call of somebody's own */
 }
 
 /* The writer's side. */
 
 static bool has_work(void) {
-    return atomic_load(&head) != atomic_load(&tail) || atomic_load(&lost) || atomic_load(&last_len);
+    return atomic_load(&ring.head) != atomic_load(&ring.tail) || atomic_load(&ring.lost) || atomic_load(&last.len);
 }
 
 static void wake_writer(void) {
-    if (atomic_exchange(&sleeping, false))
-        sem_post(&wake);
+    if (atomic_exchange(&writer.sleeping, false))
+        sem_post(&writer.wake);
 }
 
 static void wait_for_work(void) {
-    atomic_store(&sleeping, true);
-    if (has_work() && atomic_exchange(&sleeping, false))
+    atomic_store(&writer.sleeping, true);
+    if (has_work() && atomic_exchange(&writer.sleeping, false))
         return;
-    while (sem_wait(&wake))
+    while (sem_wait(&writer.wake))
         continue;
 }
 
@@ -128,32 +135,32 @@ static bool write_own(const char *text, size_t len) {
     size_t written = write_all(&iov, 1, true);
     if (written == len)
         return true;
-    failed_error = errno;
-    torn |= written > 0;
+    writer.failed_error = errno;
+    writer.torn |= written > 0;
     return false;
 }
 
 static bool write_lost(unsigned long lines, int error) {
     char note[1 + LOG_OWN_MAX] = "\n";
-    size_t len = write_note(note + 1, LOG_OWN_MAX, lines, error);
-    return torn ? write_own(note, len + 1) : write_own(note + 1, len);
+    size_t len = writer.note(note + 1, LOG_OWN_MAX, lines, error);
+    return writer.torn ? write_own(note, len + 1) : write_own(note + 1, len);
 }
 
 /* Says first what could not be written before. Returns whether something can be written now. */
 static bool tell_failed(void) {
-    if (failed && !write_lost(failed, failed_error))
+    if (writer.failed && !write_lost(writer.failed, writer.failed_error))
         return false;
-    failed = 0;
-    torn = false;
+    writer.failed = 0;
+    writer.torn = false;
     return true;
 }
 
 static size_t index_of(size_t position) {
-    return (position - base) % LOG_RING_SIZE;
+    return (position - ring.base) % LOG_RING_SIZE;
 }
 
 static char at(size_t position) {
-    return ring[index_of(position)];
+    return ring.text[index_of(position)];
 }
 
 /* How much to write at a time: as many lines as a pipe takes in one piece (PIPE_BUF of write(2)), or a longer one. */
@@ -169,43 +176,43 @@ static size_t batch(size_t from, size_t to) {
 }
 
 static void write_batch(void) {
-    size_t from = atomic_load(&tail), n = batch(from, atomic_load(&head)), written = 0;
+    size_t from = atomic_load(&ring.tail), n = batch(from, atomic_load(&ring.head)), written = 0;
     size_t start = index_of(from), straight = n < LOG_RING_SIZE - start ? n : LOG_RING_SIZE - start;
-    struct iovec iov[2] = {{.iov_base = ring + start, .iov_len = straight},
-                           {.iov_base = ring, .iov_len = n - straight}};
+    struct iovec iov[2] = {{.iov_base = ring.text + start, .iov_len = straight},
+                           {.iov_base = ring.text, .iov_len = n - straight}};
     if (tell_failed()) {
         written = write_all(iov, n > straight ? 2 : 1, true);
         if (written < n) {
-            failed_error = errno;
-            torn = written && at(from + written - 1) != '\n';
+            writer.failed_error = errno;
+            writer.torn = written && at(from + written - 1) != '\n';
         }
     }
     for (size_t i = written; i < n; i++)
-        failed += at(from + i) == '\n';
-    atomic_store(&tail, from + n);
+        writer.failed += at(from + i) == '\n';
+    atomic_store(&ring.tail, from + n);
 }
 
 /* Those that found no room. Before the ring takes others: what is put from now on comes behind this. */
 static void tell_lost(void) {
-    unsigned long lines = atomic_exchange(&lost, 0);
+    unsigned long lines = atomic_exchange(&ring.lost, 0);
     if (!tell_failed() || !write_lost(lines, 0))
-        failed += lines;
+        writer.failed += lines;
 }
 
 static void write_last(void) {
     if (tell_failed())
-        write_own(last, atomic_load(&last_len));
-    atomic_store(&last_len, 0);
+        write_own(last.line, atomic_load(&last.len));
+    atomic_store(&last.len, 0);
 }
 
 static void *writer_main(void *unused) {
     for (;;) {
-        bool any_lost = atomic_load(&lost); /* first: if so, the head stays where it is */
-        if (atomic_load(&head) != atomic_load(&tail))
+        bool any_lost = atomic_load(&ring.lost); /* first: if so, the head stays where it is */
+        if (atomic_load(&ring.head) != atomic_load(&ring.tail))
             write_batch();
         else if (any_lost)
             tell_lost();
-        else if (atomic_load(&last_len))
+        else if (atomic_load(&last.len))
             write_last();
         else
             wait_for_work();
@@ -214,14 +221,14 @@ static void *writer_main(void *unused) {
 }
 
 static void forked_cb(void) {
-    atomic_store(&writer_pid, 0);
+    atomic_store(&writer.pid, 0);
 }
 
 int log_writer_start(log_writer_note_cb *note) {
     sigset_t all, mask;
     pthread_t thread;
-    write_note = note;
-    sem_init(&wake, 0, 0);
+    writer.note = note;
+    sem_init(&writer.wake, 0, 0);
     int error = pthread_atfork(NULL, NULL, forked_cb);
     /* Of a terminal or a pipe it takes no signal either: SIGTTOU, SIGPIPE. */
     sigfillset(&all);
@@ -235,7 +242,7 @@ int log_writer_start(log_writer_note_cb *note) {
     }
     pthread_setname_np(thread, "wsgi-fcgi-log");
     pthread_detach(thread);
-    atomic_store(&writer_pid, getpid());
+    atomic_store(&writer.pid, getpid());
     return 0;
 }
 
@@ -244,8 +251,8 @@ int log_writer_start(log_writer_note_cb *note) {
 /* Returns the position behind it. */
 static size_t place(size_t to, const char *text, size_t len) {
     size_t start = index_of(to), straight = len < LOG_RING_SIZE - start ? len : LOG_RING_SIZE - start;
-    memcpy(ring + start, text, straight);
-    memcpy(ring, text + straight, len - straight);
+    memcpy(ring.text + start, text, straight);
+    memcpy(ring.text, text + straight, len - straight);
     return to + len;
 }
 
@@ -256,7 +263,7 @@ static size_t place_cut(size_t to, const char *text, size_t len, size_t room) {
     size_t keep = room - (sizeof rest - 1);
     while (keep && ((unsigned char)text[keep] & 0xc0) == 0x80) /* not within a character of UTF-8 */
         keep--;
-    atomic_store(&head, place(place(to, text, keep), rest, sizeof rest - 1));
+    atomic_store(&ring.head, place(place(to, text, keep), rest, sizeof rest - 1));
     const char *next = memchr(text + keep, '\n', len - keep);
     return next ? (size_t)(next - text) + 1 : len;
 }
@@ -266,43 +273,42 @@ static void place_lines(size_t to, const char *text, size_t len, bool feed, size
     const char *end = memrchr(text, '\n', room < len ? room : len);
     size_t done = end ? (size_t)(end - text) + 1 : 0;
     if (done)
-        atomic_store(&head, place(to, text, done));
+        atomic_store(&ring.head, place(to, text, done));
     else if (room > LOG_RING_SIZE / 2)
         done = place_cut(to, text, len, room);
-    atomic_fetch_add(&lost, count_lines(text + done, len - done) + (feed && done < len));
+    atomic_fetch_add(&ring.lost, count_lines(text + done, len - done) + (feed && done < len));
 }
 
 static void put(const char *text, size_t len, bool feed) {
-    size_t to = atomic_load(&head), room = LOG_RING_SIZE - (to - atomic_load(&tail));
+    size_t to = atomic_load(&ring.head), room = LOG_RING_SIZE - (to - atomic_load(&ring.tail));
     if (room == LOG_RING_SIZE)
-        base = to;
-    if (atomic_load(&lost)) {
-        atomic_fetch_add(&lost, count_lines(text, len) + feed);
+        ring.base = to;
+    if (atomic_load(&ring.lost)) {
+        atomic_fetch_add(&ring.lost, count_lines(text, len) + feed);
     } else if (len + feed > room) {
         place_lines(to, text, len, feed, room);
     } else {
         to = place(to, text, len);
-        atomic_store(&head, feed ? place(to, "\n", 1) : to);
+        atomic_store(&ring.head, feed ? place(to, "\n", 1) : to);
     }
 }
 
 void log_writer_put(const char *text, size_t len, bool feed) {
     if (has_writer()) {
-        pthread_mutex_lock(&lock);
+        pthread_mutex_lock(&ring.lock);
         put(text, len, feed);
-        pthread_mutex_unlock(&lock);
+        pthread_mutex_unlock(&ring.lock);
         wake_writer();
         return;
     }
     /* What cannot be written is lost: there is no better place to complain. A writer that starts later tells what found
      * nobody to read it; that is waited for once. */
-    static atomic_bool unread;
-    if (!poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, atomic_load(&unread) ? 0 : ALONE_MS)) {
-        atomic_store(&unread, true);
-        atomic_fetch_add(&lost, count_lines(text, len) + feed);
+    if (!poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, atomic_load(&ring.unread) ? 0 : ALONE_MS)) {
+        atomic_store(&ring.unread, true);
+        atomic_fetch_add(&ring.lost, count_lines(text, len) + feed);
         return;
     }
-    atomic_store(&unread, false);
+    atomic_store(&ring.unread, false);
     struct iovec iov[2] = {piece_of(text, len), piece_of("\n", 1)};
     write_all(iov, feed ? 2 : 1, false);
 }
@@ -315,17 +321,17 @@ void log_writer_put_last(const char *line, size_t len) {
             write_all(&iov, 1, false);
         return;
     }
-    if (!atomic_flag_test_and_set(&last_taken)) {
-        len = len < sizeof last ? len : sizeof last;
-        memcpy(last, line, len);
-        atomic_store(&last_len, len);
+    if (!atomic_flag_test_and_set(&last.taken)) {
+        len = len < sizeof last.line ? len : sizeof last.line;
+        memcpy(last.line, line, len);
+        atomic_store(&last.len, len);
         wake_writer();
     }
     log_writer_flush();
 }
 
 static bool is_settled(void) {
-    return atomic_load(&sleeping) && !has_work();
+    return atomic_load(&writer.sleeping) && !has_work();
 }
 
 bool log_writer_flush(void) {

@@ -2,7 +2,7 @@
 #ifndef WSGI_FCGI_CLI_HELP_H
 #define WSGI_FCGI_CLI_HELP_H
 
-#include "cli/value.h"
+#include "cli/option_table.h"
 
 #include <stddef.h>
 #include <stdio.h>

@@ -1,12 +1,15 @@
-/* The command line: one table describes every option, and the parser, --help and the man page check all follow it.
+/* The values of all options. They come from the defaults and the environment (options_init), then from whoever gives others
+ * (options_set; cli/command_line.h does), and are made whole at last (options_resolve). From then on nobody changes them.
  *
- * Memory: strings point into argv or the environment, which must stay as they are; only the lists are allocated.
- * Threads: called once, by the main thread, before Python is started.
+ * Memory: strings point to what has given them, which must stay as it is, or belong to the struct.
+ * Threads: until then the main thread, before Python is started; from then on any.
  */
 #ifndef WSGI_FCGI_CLI_OPTIONS_H
 #define WSGI_FCGI_CLI_OPTIONS_H
 
 #include "base/log.h"
+#include "cli/value.h"
+#include "proto/forwarded.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,14 +21,13 @@ struct options_list {
     size_t count;
 };
 
-enum { OPTIONS_MAX = 64 };
-
 struct options {
     /* MODULE:CALLABLE as given; NULL only together with `version`. */
     const char *application;
     const char *chdir;              /* NULL: stay in the current directory */
-    struct options_list pythonpath; /* each with colons between several directories, perhaps */
+    struct options_list pythonpath; /* directories; until options_resolve with colons between several, perhaps */
     const char *venv;               /* --venv, else VIRTUAL_ENV, else NULL */
+    bool venv_from_env;             /* it is that of VIRTUAL_ENV */
     const char *script_name;        /* "" or "/prefix" without a slash at its end; never NULL */
     bool stream_body;               /* call the application before the body of a request is there */
     bool check;
@@ -40,7 +42,7 @@ struct options {
     struct options_list allow_gid; /* names or numbers of groups */
 
     struct options_list forwarded_allow;
-    unsigned forwarded_fields; /* one of OPTION_FIELDS_* of cli/value.h */
+    enum forwarded_kind forwarded_fields;
 
     struct options_list http;  /* addresses */
     const char *server_header; /* NULL: none */
@@ -65,22 +67,34 @@ struct options {
     enum log_level log_level;
     unsigned app_stderr; /* OPTION_STDERR_LOG and OPTION_STDERR_FASTCGI of cli/value.h */
 
-    uint64_t given; /* which rows of the table were given on the command line another value than their default */
+    uint64_t given; /* which rows of the table were given another value than their default: 1 << option_index */
+
+    const char *start_directory; /* in which the program was started; NULL: not known */
+    char **made;                 /* what options_resolve has allocated */
+    size_t made_count;
 
     bool version; /* the caller prints the version (it needs Python for that) and ends */
 };
 
-/* Fills *o from the command line, the environment and the defaults.
- * Returns -1 when the program shall go on; otherwise the exit status with which it ends: 0 after --help was printed on
- * standard output, EX_USAGE after one line was printed on standard error, EX_OSERR when memory ran out or standard
- * output could not be written. The caller calls options_fini in every case. argv is permuted (operands go last). */
-int options_parse(struct options *o, int argc, char **argv);
+/* Fills *o from the environment and the defaults. Returns 0; or, after one log_error line, EX_USAGE or EX_OSERR. options_fini is
+ * called in every case. */
+int options_init(struct options *o);
+
+/* Sets the value of a row that is no default, whoever gives it: `text` is as the command line has it, ignored for a flag.
+ * Returns 0; or EX_USAGE or EX_OSERR with what is wrong with the value in `reason`. */
+int options_set(struct options *o, const struct option_row *row, const char *text,
+                char reason[static VALUE_REASON_SIZE]);
+
+/* When all is set: makes paths absolute, which mean the directory in which the program was started, but for those of sockets
+ * (net/listen/address.h knows which of these are paths); takes the values of `pythonpath` apart; and copies what the
+ * environment has given. Before the process goes to another directory. Returns 0, or -1 without memory. */
+int options_resolve(struct options *o);
 
 /* Logs a warning about each option that was given and has no effect. `have` has the bit 1 << OPTION_NEEDS_* for all that
  * is there. */
 void options_warn(const struct options *o, unsigned have);
 
-/* Frees the lists. The struct must have gone through options_parse. */
+/* Frees what belongs to *o. The struct must have gone through options_init. */
 void options_fini(struct options *o);
 
 #endif

@@ -3,6 +3,7 @@
 #include "cli/value.h"
 
 #include "base/ascii.h"
+#include "cli/option_table.h"
 #include "cli/options.h"
 
 #include <stdarg.h>
@@ -227,13 +228,12 @@ int value_parse_field(const struct option_row *row, const char *text, void *fiel
 
 int value_parse_fields(const struct option_row *row, const char *text, void *field,
                        char reason[static VALUE_REASON_SIZE]) {
-    static const char *const names[] = {[OPTION_FIELDS_X_FORWARDED] = "x-forwarded",
-                                        [OPTION_FIELDS_X_REAL_IP] = "x-real-ip",
-                                        [OPTION_FIELDS_FORWARDED] = "forwarded"};
+    static const char *const names[] = {
+        [FORWARDED_X] = "x-forwarded", [FORWARDED_X_REAL_IP] = "x-real-ip", [FORWARDED_RFC7239] = "forwarded"};
     (void)row;
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
         if (!strcmp(text, names[i])) {
-            *(unsigned *)field = i;
+            *(enum forwarded_kind *)field = (enum forwarded_kind)i;
             return 0;
         }
     }

@@ -212,8 +212,8 @@ static bool accept_one(struct lane_listener *l) {
     int fd = accept_with_room(l, &peer, &len);
     if (fd < 0)
         return accept_failed(l, errno);
-    struct access *rules = l->lane->config.access;
-    if (rules && !access_check(rules, l->listener, fd, (struct sockaddr *)&peer, len)) {
+    struct allow_rules *rules = l->lane->config.allow;
+    if (rules && !allow_check(rules, l->listener, fd, (struct sockaddr *)&peer, len)) {
         descriptors_close(fd);
         return true;
     }

@@ -6,7 +6,7 @@
 #ifndef WSGI_FCGI_NET_LANE_H
 #define WSGI_FCGI_NET_LANE_H
 
-#include "net/listen/access.h"
+#include "net/listen/allow.h"
 #include "net/listen/listener.h"
 #include "proto/forwarded.h"
 #include "request/request.h"
@@ -40,14 +40,14 @@ struct lane_config {
     unsigned keepalive_requests; /* on one connection; 0: no limit */
     size_t limit_params;         /* bytes of the parameters of one request */
     unsigned limit_param_count;
-    unsigned limit_requests; /* open requests on one connection */
-    struct body_limits body; /* `spares`: the lane's own */
-    bool stream_body;        /* call the application as soon as the header of a request is there */
-    const char *script_name; /* mount point, "" or "/x"; outlives the lane */
-    struct access *access;   /* who may connect; outlives the lane; NULL: everybody */
-    bool drop_abandoned;     /* what waits for a thread is not called when its client has left */
+    unsigned limit_requests;   /* open requests on one connection */
+    struct body_limits body;   /* `spares`: the lane's own */
+    bool stream_body;          /* call the application as soon as the header of a request is there */
+    const char *script_name;   /* mount point, "" or "/x"; outlives the lane */
+    struct allow_rules *allow; /* who may connect; outlives the lane; NULL: everybody */
+    bool drop_abandoned;       /* what waits for a thread is not called when its client has left */
 
-    const struct access_list *forwarded; /* peers whose word about the client counts; outlives the lane; NULL: none */
+    const struct address_set *forwarded; /* peers whose word about the client counts; outlives the lane; NULL: none */
     enum forwarded_kind forwarded_kind;  /* in which fields they say it */
 
     /* Of HTTP/1.1. */

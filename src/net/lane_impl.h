@@ -17,7 +17,7 @@
 #define WSGI_FCGI_NET_LANE_IMPL_H
 
 #include "base/log.h"
-#include "base/log_table.h"
+#include "base/log_limit.h"
 #include "net/conn.h"
 #include "net/lane.h"
 

@@ -137,10 +137,11 @@ struct ev_loop *loop_new(void) {
     struct made *made = calloc(1, sizeof *made);
     if (!made)
         return NULL;
+    struct fdtable_occupied low;
     descriptors_lock();
-    fdtable_occupy();
+    fdtable_occupy(&low);
     struct ev_loop *loop = make(made);
-    fdtable_release();
+    fdtable_release(&low);
     descriptors_unlock();
     if (!loop) {
         free(made);

@@ -17,7 +17,7 @@ static bool equals(struct slice s, const char *text) {
 }
 
 bool peer_is_trusted(const struct lane_config *config, const struct sockaddr *sa) {
-    return config->forwarded && access_list_has(config->forwarded, sa, sizeof(struct sockaddr_storage));
+    return config->forwarded && address_set_has(config->forwarded, sa, sizeof(struct sockaddr_storage));
 }
 
 bool peer_connection_is_trusted(const struct lane_config *config, bool is_unix, const struct sockaddr *sa,
@@ -221,7 +221,7 @@ void peer_set_prefix(const struct peer_said *said, struct buf *params, struct sl
     *script_name = (struct slice){out, n + script_name->n};
 }
 
-void peer_warn(const struct access_list *forwarded, const struct listener *list, size_t count) {
+void peer_warn(const struct address_set *forwarded, const struct listener *list, size_t count) {
     bool has_unix = false, has_tcp = false, has_http = false, addresses = forwarded->any || forwarded->nnets;
     for (size_t i = 0; i < count; i++) {
         has_unix |= list[i].is_unix;

@@ -62,6 +62,6 @@ unsigned peer_port(const struct sockaddr *sa);
 int peer_put(struct buf *params, struct slice name, struct slice value);
 
 /* Logs what of --forwarded-allow has no effect on these listeners. */
-void peer_warn(const struct access_list *forwarded, const struct listener *list, size_t count);
+void peer_warn(const struct address_set *forwarded, const struct listener *list, size_t count);
 
 #endif

@@ -45,7 +45,7 @@ enum refusal { NOT_REFUSED, REFUSALS(REFUSAL_NAME) REFUSAL_COUNT };
 const char *refusal_status(enum refusal why);
 
 /* Logs that request `id` of a connection is refused, or, when the application `runs` already, that it cannot read its body:
- * at most one line a second about each reason and client (base/log_table.h). */
+ * at most one line a second about each reason and client (base/log_limit.h). */
 void refusal_log(struct conn *c, enum refusal why, unsigned id, struct request *r, bool runs);
 
 /* The same with words of its own, which are nobody's but the server's; it counts as REFUSED_MALFORMED. */

@@ -2,6 +2,7 @@
 
 #include "net/request_log.h"
 
+#include "base/ascii.h"
 #include "base/clock.h"
 #include "net/lane_impl.h"
 #include "net/who.h"
@@ -23,7 +24,7 @@ void request_log_write(const struct conn *c, unsigned id, const struct request *
     sched_pause(c->lane->sched);
     log_debug("connection %llu: request %u ended (%s): %s, %llu byte%s, %llu.%06llu s%s%s", c->number, id,
               who_text(&who, whom), r->status[0] ? r->status : "no answer", (unsigned long long)r->sent,
-              r->sent == 1 ? "" : "s", (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000),
+              ascii_plural(r->sent), (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000),
               named ? ": " : "", named ? request_text(r, text, sizeof text) : "");
 }
 

@@ -10,7 +10,7 @@
 #ifndef WSGI_FCGI_NET_WHO_H
 #define WSGI_FCGI_NET_WHO_H
 
-#include "base/log_table.h"
+#include "base/log_limit.h"
 #include "net/conn.h"
 #include "request/request.h"
 
@@ -30,7 +30,7 @@ struct who who_find(const struct conn *c, const struct request *r);
  * when not. */
 bool who_read_remote(const struct buf *params, union peer_address *address);
 
-/* Whether a line about this topic is due; see base/log_table.h. `about`: any address that stands for the topic, such as that
+/* Whether a line about this topic is due; see base/log_limit.h. `about`: any address that stands for the topic, such as that
  * of the row of a table; there is room for LANE_TOPICS. Of a client's network of IPv6 all 2^64 addresses count as one, and
  * so do all processes of this machine. */
 bool who_log_due(const struct who *who, const void *about, char more[static LOG_TABLE_MORE_SIZE]);

@@ -3,7 +3,7 @@
 #include "process/ends.h"
 
 #include "base/log.h"
-#include "process/signals.h"
+#include "process/sockets.h"
 #include "python/child.h"
 #include "python/wsgi/wsgi.h"
 
@@ -16,7 +16,8 @@
 
 enum { REQUEST_SIZE = 600, PATIENCE_MS = 1000 /* with whoever reads the log */ };
 
-/* Those that faulthandler shows, too. */
+/* Those that faulthandler shows, too.
+ * Mutable crashes: the main thread, each action before what reads it is installed. */
 static struct crash {
     int number;
     struct sigaction before; /* ends_install */
@@ -81,7 +82,7 @@ void ends_bound(void) {
 void ends_exit(int status) {
     char text[REQUEST_SIZE];
     const char *request = wsgi_running(text, sizeof text);
-    signals_unlink_sockets(); /* first: the log may have to wait for whoever reads it */
+    sockets_unlink(); /* first: the log may have to wait for whoever reads it */
     log_error("%s: the application ended the process by os._exit(%d), and all requests in work with it",
               request ? request : "outside of a request", status);
     log_flush();

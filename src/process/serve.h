@@ -5,12 +5,9 @@
 #include "cli/options.h"
 
 /* Starts Python, loads the application, and serves it until a signal ends the process; with o->check only loads it and
- * prints what was found. Returns the exit status, a sysexits code after a failure that was printed; does not return
- * when application threads had to be left behind. Makes the relative paths in *o absolute. `argv` is the
- * command line with a NULL behind it, kept until the end. Main thread. */
-int serve(struct options *o, char *const *argv);
-
-/* Prints version, Python, libev and what was chosen at compile time. Returns the exit status. */
-int serve_print_version(void);
+ * prints what was found. *o went through options_resolve. `argv` is the command line with a NULL behind it, kept until the
+ * end. Returns the exit status, a sysexits code after a failure that was printed; does not return when application threads
+ * had to be left behind. Main thread. */
+int serve(const struct options *o, char *const *argv);
 
 #endif

@@ -5,7 +5,8 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
-#include "base/thread_limit.h"
+#include "base/log_limit.h"
+#include "process/sockets.h"
 #include "python/interrupt.h"
 
 #include <errno.h>
@@ -23,25 +24,28 @@ enum { LOAD_SECONDS = 5 }; /* that the application may take to end once its impo
  * processes, a third time what a terminal has sent already. Hardly anybody presses Ctrl-C twice as fast. */
 #define SAME_NS UINT64_C(200000000)
 
-static int wake_pipe[2] = {-1, -1};
-static const struct listener_set *_Atomic sockets;
-static atomic_int stop_signal;    /* a handler runs on any thread, also on several at once */
-static _Atomic uint64_t first[2]; /* when the first one came directly, and by way of process 1: clock_ns, or 0 */
-static bool passed_on;            /* there is a process 1 that passes them on */
-static pid_t server_pid;
-static bool had_terminal;
-static timer_t load_timer;
-static atomic_bool load_bounded; /* there is one */
-
-/* What a signal that ends the server does just now. */
-static _Atomic enum phase {
-    AT_ONCE, /* nothing is there yet, or any more, that could be finished */
-    LOADING, /* interrupts the application */
-    SERVING
-} phase;
+/* A handler has no argument, and runs on any thread, also on several at once.
+ * Mutable state: the main thread sets what is not atomic before a handler reads it. */
+static struct state {
+    int wake_pipe[2];
+    atomic_int stop;           /* the signal that asked for an end, or 0 */
+    _Atomic uint64_t first[2]; /* when the first one came directly, and by way of process 1: clock_ns, or 0 */
+    bool passed_on;            /* there is a process 1 that passes them on */
+    pid_t pid;                 /* the server's */
+    bool had_terminal;
+    timer_t load_timer;
+    atomic_bool load_bounded; /* there is one */
+    /* What a signal that ends the server does just now. */
+    _Atomic enum phase {
+        AT_ONCE, /* nothing is there yet, or any more, that could be finished */
+        LOADING, /* interrupts the application */
+        SERVING
+    } phase;
+} state = {.wake_pipe = {-1, -1}};
 
 /* The signals of the server. The application's own handlers take their place, but that of the first two is called at the
- * end of a stop. */
+ * end of a stop.
+ * Mutable table: the main thread, what is not atomic before the handler is installed. */
 static struct taken {
     const int number;
     const char *const advice; /* NULL: ends the server */
@@ -64,40 +68,31 @@ static struct taken {
 };
 enum { TERM, INT, CHAINED, TAKEN = sizeof table / sizeof table[0] };
 
-/* The end that comes in any case. */
-static struct late {
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* by CLOCK_MONOTONIC */
-    uint64_t at;            /* clock_ns */
-    int status;
-    bool started; /* the thread is there */
-} late = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
 int signals_open(void) {
     int pair[2];
     descriptors_lock();
     if (!pipe2(pair, O_NONBLOCK | O_CLOEXEC)) {
-        wake_pipe[0] = descriptors_adopt(pair[0]);
-        wake_pipe[1] = descriptors_adopt(pair[1]);
+        state.wake_pipe[0] = descriptors_adopt(pair[0]);
+        state.wake_pipe[1] = descriptors_adopt(pair[1]);
     }
     descriptors_unlock();
-    if (wake_pipe[0] < 0 || wake_pipe[1] < 0)
+    if (state.wake_pipe[0] < 0 || state.wake_pipe[1] < 0)
         return -1;
-    descriptors_guard(wake_pipe[0], "by which the main thread is woken");
-    descriptors_guard(wake_pipe[1], "by which the main thread is woken");
+    descriptors_guard(state.wake_pipe[0], "by which the main thread is woken");
+    descriptors_guard(state.wake_pipe[1], "by which the main thread is woken");
     return 0;
 }
 
 int signals_wake_fd(void) {
-    return wake_pipe[1];
+    return state.wake_pipe[1];
 }
 
 int signals_read_fd(void) {
-    return wake_pipe[0];
+    return state.wake_pipe[0];
 }
 
 int signals_stop(void) {
-    return stop_signal;
+    return state.stop;
 }
 
 /* Says, of those without a meaning that have come, what to do instead. */
@@ -116,7 +111,7 @@ unsigned signals_drain(void) {
     char bytes[256];
     ssize_t n;
     unsigned seen = 0;
-    while ((n = read(wake_pipe[0], bytes, sizeof bytes)) > 0) {
+    while ((n = read(state.wake_pipe[0], bytes, sizeof bytes)) > 0) {
         for (ssize_t i = 0; i < n; i++) {
             if (bytes[i])
                 seen |= SIGNALS_PYTHON;
@@ -163,30 +158,20 @@ static void act_in_child(struct taken *t) {
 
 /* Sent by the application itself: kill(2), raise(3), sigqueue(3). */
 static bool is_own(const siginfo_t *info) {
-    return info->si_code <= 0 && info->si_pid == server_pid;
+    return info->si_code <= 0 && info->si_pid == state.pid;
 }
 
 /* Who sends a signal to all processes of a service (systemd does) sends it twice to this one, in fact. */
 static bool is_passed_on(const siginfo_t *info) {
-    return passed_on && info->si_code == SI_USER && info->si_pid == 1;
+    return state.passed_on && info->si_code == SI_USER && info->si_pid == 1;
 }
 
 /* Meant to be another one than the first. */
 static bool is_second(const siginfo_t *info) {
     uint64_t before = 0, now = clock_ns();
-    if (is_own(info) || atomic_compare_exchange_strong(&first[is_passed_on(info)], &before, now))
+    if (is_own(info) || atomic_compare_exchange_strong(&state.first[is_passed_on(info)], &before, now))
         return false;
     return now >= before + SAME_NS;
-}
-
-void signals_set_sockets(const struct listener_set *listeners) {
-    sockets = listeners;
-}
-
-void signals_unlink_sockets(void) {
-    const struct listener_set *set = sockets;
-    if (set)
-        listener_unlink_all(set);
 }
 
 /* Whether the process has a controlling terminal. ENXIO is what it says when there is none; other errors (a container
@@ -201,11 +186,11 @@ static bool has_terminal(bool otherwise) {
 /* The terminal is gone. The kernel says so to the leader of its session and to the processes in the foreground; a shell
  * passes it on to its jobs. The kernel has taken the terminal away from all processes of the session by then. */
 static bool is_hangup(const siginfo_t *info) {
-    return info->si_code == SI_KERNEL || (had_terminal && !has_terminal(true));
+    return info->si_code == SI_KERNEL || (state.had_terminal && !has_terminal(true));
 }
 
 static _Noreturn void end_now(const char *text, int number, const char *end, int status) {
-    signals_unlink_sockets();
+    sockets_unlink();
     say(text, number, end);
     _exit(status);
 }
@@ -213,7 +198,7 @@ static _Noreturn void end_now(const char *text, int number, const char *end, int
 /* The application gives way to the exception that comes, or to this timer. */
 static void interrupt(int number) {
     struct itimerspec once = {.it_value = {.tv_sec = LOAD_SECONDS}};
-    if (!load_bounded || timer_settime(load_timer, 0, &once, NULL))
+    if (!state.load_bounded || timer_settime(state.load_timer, 0, &once, NULL))
         end_now("ending at once (", number, ")", 128 + number);
     interrupt_raise(number);
 }
@@ -221,22 +206,22 @@ static void interrupt(int number) {
 static void load_timer_cb(int number, siginfo_t *info, void *context) {
     (void)number;
     (void)context;
-    if (info->si_code == SI_TIMER && phase == LOADING && getpid() == server_pid)
-        end_now("the application did not end within 5 seconds of ", stop_signal, ": ending without it",
-                128 + stop_signal);
+    if (info->si_code == SI_TIMER && state.phase == LOADING && getpid() == state.pid)
+        end_now("the application did not end within 5 seconds of ", state.stop, ": ending without it",
+                128 + state.stop);
 }
 
 static void end(struct taken *t, const siginfo_t *info) {
     int none = 0;
-    if (t->number == SIGHUP && stop_signal)
+    if (t->number == SIGHUP && state.stop)
         return; /* a shell tells its job in the foreground, and the system does so once more when the shell ends */
     if (is_second(info))
         end_now("second signal: ending at once", 0, "", 128 + t->number);
     t->unchained = true;
-    atomic_compare_exchange_strong(&stop_signal, &none, t->number);
-    if (phase == AT_ONCE)
+    atomic_compare_exchange_strong(&state.stop, &none, t->number);
+    if (state.phase == AT_ONCE)
         end_now("ending at once (", t->number, ")", 128 + t->number);
-    if (phase == LOADING && !none)
+    if (state.phase == LOADING && !none)
         interrupt(t->number);
 }
 
@@ -246,7 +231,7 @@ static void signal_cb(int number, siginfo_t *info, void *context) {
     (void)context;
     while (t->number != number)
         t++;
-    if (getpid() != server_pid) {
+    if (getpid() != state.pid) {
         act_in_child(t);
         errno = error;
         return;
@@ -255,9 +240,15 @@ static void signal_cb(int number, siginfo_t *info, void *context) {
         t->came++;
     else
         end(t, info);
-    ssize_t n = write(wake_pipe[1], "", 1);
+    ssize_t n = write(state.wake_pipe[1], "", 1);
     (void)n; /* a full pipe wakes the main thread as well */
     errno = error;
+}
+
+void signals_fill_others(sigset_t *set) {
+    sigfillset(set);
+    for (size_t i = 0; i < TAKEN; i++)
+        sigdelset(set, table[i].number);
 }
 
 static bool is_ours(const struct sigaction *action) {
@@ -284,9 +275,9 @@ static void install(const struct taken *t, int flags) {
 
 void signals_start(bool by_process_1) {
     sigset_t none;
-    passed_on = by_process_1;
-    server_pid = getpid();
-    had_terminal = has_terminal(false);
+    state.passed_on = by_process_1;
+    state.pid = getpid();
+    state.had_terminal = has_terminal(false);
     for (size_t i = 0; i < TAKEN; i++) {
         sigaction(table[i].number, NULL, &table[i].before);
         if (table[i].number != SIGTERM && is_ignored(&table[i].before))
@@ -305,7 +296,7 @@ static void bound_load(void) {
     struct sigaction action = {.sa_sigaction = load_timer_cb, .sa_flags = SA_RESTART | SA_SIGINFO};
     sigfillset(&action.sa_mask);
     sigaction(INTERRUPT_CARRIER, &action, NULL);
-    load_bounded = !timer_create(CLOCK_MONOTONIC, &event, &load_timer);
+    state.load_bounded = !timer_create(CLOCK_MONOTONIC, &event, &state.load_timer);
 }
 
 void signals_load_begins(void) {
@@ -325,15 +316,15 @@ void signals_load_begins(void) {
     }
     if (interrupt_open()) {
         bound_load();
-        phase = LOADING;
+        state.phase = LOADING;
     }
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
 void signals_load_ends(bool loaded) {
-    phase = loaded ? SERVING : AT_ONCE;
-    if (atomic_exchange(&load_bounded, false))
-        timer_delete(load_timer);
+    state.phase = loaded ? SERVING : AT_ONCE;
+    if (atomic_exchange(&state.load_bounded, false))
+        timer_delete(state.load_timer);
 }
 
 /* Whether the signal is not the server's to take. */
@@ -370,60 +361,4 @@ bool signals_chain(void) {
         any |= t->chain;
     }
     return any;
-}
-
-/* The deadline. */
-
-static struct timespec late_time(void) {
-    return (struct timespec){.tv_sec = (time_t)(late.at / 1000000000), .tv_nsec = (long)(late.at % 1000000000)};
-}
-
-static void *late_run(void *unused) {
-    (void)unused;
-    pthread_mutex_lock(&late.lock);
-    while (clock_ns() < late.at) {
-        struct timespec until = late_time();
-        pthread_cond_timedwait(&late.changed, &late.lock, &until);
-    }
-    say("the interpreter did not end in time: ending without it", 0, "");
-    _exit(late.status);
-}
-
-/* Of all signals this thread takes those of the server alone. */
-static int late_start(void) {
-    sigset_t others, mask;
-    pthread_condattr_t attr;
-    pthread_t thread;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&late.changed, &attr);
-    pthread_condattr_destroy(&attr);
-    sigfillset(&others);
-    for (size_t i = 0; i < TAKEN; i++)
-        sigdelset(&others, table[i].number);
-    pthread_sigmask(SIG_SETMASK, &others, &mask);
-    int error = pthread_create(&thread, NULL, late_run, NULL);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    if (!error) {
-        pthread_setname_np(thread, "wsgi-fcgi-end");
-        pthread_detach(thread);
-    }
-    return error;
-}
-
-void signals_exit_after(unsigned seconds, int status) {
-    int error = 0;
-    pthread_mutex_lock(&late.lock);
-    late.at = clock_ns() + (uint64_t)seconds * 1000000000;
-    late.status = status;
-    if (late.started)
-        pthread_cond_signal(&late.changed);
-    else
-        late.started = !(error = late_start());
-    pthread_mutex_unlock(&late.lock);
-    if (error) {
-        char limit[THREAD_LIMIT_SIZE];
-        log_warning("cannot start a thread: %s: nothing ends the server should the application not end",
-                    thread_limit_explain(error, limit));
-    }
 }

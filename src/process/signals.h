@@ -6,8 +6,7 @@
 #ifndef WSGI_FCGI_PROCESS_SIGNALS_H
 #define WSGI_FCGI_PROCESS_SIGNALS_H
 
-#include "net/listen/listener.h"
-
+#include <signal.h>
 #include <stdbool.h>
 
 /* Makes the pipe. Returns 0, or -1 with errno. */
@@ -41,17 +40,10 @@ void signals_load_ends(bool loaded);
 
 /* Takes back from the application SIGTERM and SIGINT, and of the others those that it leaves to their defaults. The first one
  * that ends the server and comes from outside, or from the application itself (raise(3), kill(2)), sets signals_stop;
- * another one from outside removes the socket files (signals_set_sockets) and ends the process at once, unless it comes
+ * another one from outside removes the socket files (process/sockets.h) and ends the process at once, unless it comes
  * within 200 ms of the first one from outside: the two are one then. What `chain_term` and `chain_int` say was installed by
  * the application before is not called until signals_chain. SIGINT stays ignored where it is. */
 void signals_install(bool chain_term, bool chain_int);
-
-/* Whose socket files go at a second signal. The set must stay where it is until it is called again, and may
- * grow meanwhile; NULL: none. */
-void signals_set_sockets(const struct listener_set *listeners);
-
-/* Removes the socket files, where signals_set_sockets has named some. Any thread, and within signal handlers. */
-void signals_unlink_sockets(void);
 
 /* Calls what the application had installed (in C; Python's own then takes note of the signal) for those of the two
  * signals that have come since the last call. Returns whether there was any. */
@@ -71,9 +63,7 @@ enum {
  * number of a signal, or another one (PENDING_BYTE of python/pending.h); all others write zeros. */
 unsigned signals_drain(void);
 
-/* Ends the process with this status after so many seconds, whatever it is doing then: on a thread, which the first call
- * starts. No signal and no timer is used that an application may want for itself. A later call takes the place of an
- * earlier one. */
-void signals_exit_after(unsigned seconds, int status);
+/* Fills *set with all signals but those that are taken: for threads that are to leave the others alone. Any thread. */
+void signals_fill_others(sigset_t *set);
 
 #endif

@@ -236,7 +236,8 @@ static bool take_line(struct parsing *p, const char *end) {
 }
 
 /* As llhttp is behind a request line, ready for fields that say alone what there is of a body, whatever the method and
- * the version. Made before main begins, and constant then. */
+ * the version.
+ * Mutable behind_line: made before main begins, and constant then. */
 static llhttp_t behind_line;
 
 __attribute__((constructor)) static void make_behind_line(void) {

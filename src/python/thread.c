@@ -5,6 +5,7 @@
 #include "python/thread.h"
 
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "python/interp.h"
 #include "sched/sched.h"
 

@@ -263,7 +263,7 @@ static void (*const steps[])(void) = {
 };
 
 static void configure(struct lane_config *config, uint8_t choice) {
-    static const struct access_list trusted = {.any = true, .unix_peers = true};
+    static const struct address_set trusted = {.any = true, .unix_peers = true};
     config->forwarded = choice & 128 ? &trusted : NULL;
 }
 

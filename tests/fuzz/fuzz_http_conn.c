@@ -169,8 +169,8 @@ static void (*const steps[])(void) = {
 };
 
 static void configure(struct lane_config *config, uint8_t choice) {
-    static struct access_net loopback = {AF_INET, 8, {127}};
-    static const struct access_list trusted = {.unix_peers = true, .nets = &loopback, .nnets = 1};
+    static struct address_net loopback = {AF_INET, 8, {127}};
+    static const struct address_set trusted = {.unix_peers = true, .nets = &loopback, .nnets = 1};
     config->server_header = choice & 4 ? "fuzz" : NULL;
     config->forwarded = choice & 128 ? &trusted : NULL;
     config->forwarded_kind = choice & 4 ? FORWARDED_RFC7239 : FORWARDED_X;

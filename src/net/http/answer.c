@@ -27,7 +27,8 @@ static char *put_slice(char *at, struct slice s) {
     return at + s.n;
 }
 
-/* The time of this second, made once per second and thread. */
+/* The time of this second, made once per second and thread.
+ * Mutable cache: the thread. */
 static struct slice date_now(void) {
     static _Thread_local struct {
         time_t at;

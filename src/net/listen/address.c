@@ -271,6 +271,14 @@ int address_parse(const char *text, struct address **list, size_t *count, char r
     return status;
 }
 
+int address_read(const char *option, const char *text, struct address **list, size_t *count) {
+    char reason[ADDRESS_REASON_SIZE];
+    int status = address_parse(text, list, count, reason);
+    if (status)
+        log_error("%s %s: %s", option, text, reason);
+    return status;
+}
+
 static const char *format_unix(const struct sockaddr *sa, socklen_t len, char *out) {
     struct sockaddr_un sun = {0};
     memcpy(&sun, sa, len < sizeof(sun) ? len : sizeof(sun));

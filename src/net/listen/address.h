@@ -35,6 +35,9 @@ struct address {
  * reason and what to write instead, one line, in `reason`, *list NULL and *count 0. */
 int address_parse(const char *text, struct address **list, size_t *count, char reason[static ADDRESS_REASON_SIZE]);
 
+/* The same, for the value `text` of `option`: what is wrong is logged. */
+int address_read(const char *option, const char *text, struct address **list, size_t *count);
+
 /* The path in `text` when that names a file, as address_parse reads it; otherwise NULL. Any thread. */
 const char *address_path(const char *text);
 

@@ -262,7 +262,7 @@ static int open_fd(struct listener_set *set, int fd) {
 /* `optional`: it is no error when the machine lacks the address, nothing is appended then. */
 static int open_one(struct listener_set *set, const struct address *a, const struct listener_settings *settings,
                     bool optional) {
-    struct listener l = {.fd = -1, .pid = getpid()};
+    struct listener l = {.fd = -1, .owner = getpid()};
     int status;
     if (a->kind == ADDRESS_FD)
         return open_fd(set, a->fd);
@@ -288,17 +288,10 @@ static void close_from(struct listener_set *set, size_t first) {
     }
 }
 
-int listener_open(struct listener_set *set, const char *address, const struct listener_settings *settings) {
-    char reason[ADDRESS_REASON_SIZE], shown[ADDRESS_TEXT_SIZE];
-    struct address *list;
+int listener_open(struct listener_set *set, const struct address *list, size_t count,
+                  const struct listener_settings *settings) {
     const size_t first = set->count;
-    size_t count;
-    int status = address_parse(address, &list, &count, reason);
-    if (status) {
-        log_error("--%s %s: %s", settings->protocol == LISTENER_HTTP ? "http" : "socket",
-                  log_escape(shown, sizeof(shown), address, strlen(address)), reason);
-        return status;
-    }
+    int status = 0;
     /* "localhost" may stand for [::1] on a machine without IPv6: one of its addresses is enough. */
     for (size_t i = 0; i < count && !status; i++)
         status = open_one(set, &list[i], settings, i + 1 < count || set->count > first);
@@ -306,7 +299,6 @@ int listener_open(struct listener_set *set, const char *address, const struct li
         close_from(set, first);
     for (size_t i = first; i < set->count; i++)
         set->items[i].protocol = settings->protocol;
-    free(list);
     return status;
 }
 
@@ -327,16 +319,20 @@ int listener_open_stdin(struct listener_set *set) {
     return EX_USAGE;
 }
 
+bool listener_is_own(const struct listener *l) {
+    return l->owner == getpid();
+}
+
 void listener_stop(struct listener *l) {
     socket_file_unlink(l);
     /* What a child holds that was made without the handlers of pthread_atfork(3) must not go on to take connections. That of a
      * parent process may be wanted again. */
-    if (l->fd >= 0 && l->pid == getpid())
+    if (l->fd >= 0 && listener_is_own(l))
         shutdown(l->fd, SHUT_RDWR);
     if (l->fd >= 0)
         descriptors_close(l->fd);
     l->fd = -1;
-    l->pid = 0; /* the file of a later server may have the same number by then */
+    l->owner = 0; /* the file of a later server may have the same number by then */
 }
 
 void listener_close(struct listener *l) {

@@ -25,8 +25,9 @@ struct listener {
     char *path; /* absolute path of the socket file this listener made and has to remove, or NULL */
     dev_t dev;  /* the file made at `path`: a file there that is another one is not removed */
     ino_t ino;
-    /* Who made it, if not a parent: a child of the application neither removes the file nor ends it. */
-    _Atomic pid_t pid;
+    /* The process that removes the file and ends the socket for all who have it: the one that made it, and no child that has
+     * inherited it. 0: none, the socket is a parent's, or closed. */
+    _Atomic pid_t owner;
     char text[ADDRESS_TEXT_SIZE]; /* for log lines; with the real port where 0 was asked for */
 };
 
@@ -45,19 +46,20 @@ struct listener_settings {
     enum listener_protocol protocol;
 };
 
-/* Makes (or, for fd:N, takes over) the listening sockets of one address and appends them to *set. A Unix socket accepts
+/* Makes (or, for fd:N, takes over) the listening sockets of one address, which are the `count` that address_parse has found, and
+ * appends them to *set. A Unix socket accepts
  * connections only when its file has its final mode and owner; a stale socket file is replaced, a
  * live one and anything that is no socket is left alone and refused.
  * A relative path means the current directory of this call.
  * Returns 0; or, after one log_error line that says what to do, a sysexits status, with *set unchanged:
- *   EX_USAGE        not an address, or one on which the set listens already
- *   EX_NOHOST       unknown host name
+ *   EX_USAGE        the set listens on the address already, or the path names a directory
  *   EX_NOUSER       no such user or group      EX_NOPERM       a permission is missing
  *   EX_UNAVAILABLE  in use by another process, or not an address of this machine
  *   EX_CANTCREAT    something else is at the path, or its directory does not exist
  *   EX_CONFIG       fd:N is not a listening stream socket
  *   EX_OSERR        anything else */
-int listener_open(struct listener_set *set, const char *address, const struct listener_settings *settings);
+int listener_open(struct listener_set *set, const struct address *list, size_t count,
+                  const struct listener_settings *settings);
 
 /* Takes over descriptor 0 the way FastCGI hands a socket to a responder (FastCGI 1.0, 2.2). The socket is moved to
  * another descriptor and /dev/null put in its place, so that nothing of the application reads from it.
@@ -66,6 +68,9 @@ int listener_open_stdin(struct listener_set *set);
 
 /* Tells whether descriptor 0 is a listening stream socket. */
 bool listener_stdin_is_socket(void);
+
+/* Whether this process is the owner of *l. Async-signal-safe. */
+bool listener_is_own(const struct listener *l);
 
 /* As listener_close, but keeps the memory that a signal handler in listener_unlink_all may be reading. Any thread. */
 void listener_stop(struct listener *l);

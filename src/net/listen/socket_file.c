@@ -4,6 +4,7 @@
 
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "net/listen/id.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -71,15 +71,14 @@ static int find_path(struct attempt *t) {
     const bool is_relative = sun->sun_path[0] != '/';
     const char *given = strncmp(sun->sun_path, "./", 2) == 0 ? sun->sun_path + 2 : sun->sun_path;
     char *cwd = is_relative ? getcwd(NULL, 0) : NULL;
-    int n = is_relative && !cwd ? -1 : asprintf(&t->path, "%s%s%s", cwd ? cwd : "", cwd ? "/" : "", given);
+    t->path = is_relative && !cwd ? NULL : path_absolute(cwd, given);
     free(cwd);
-    if (n < 0) {
-        t->path = NULL;
+    if (!t->path) {
         log_error("cannot make the path of %s absolute: %s", given, strerror(errno));
         return EX_OSERR;
     }
     t->base = strrchr(t->path, '/') + 1;
-    log_escape(t->shown, sizeof(t->shown), t->path, (size_t)n);
+    log_escape(t->shown, sizeof(t->shown), t->path, strlen(t->path));
     if (!*t->base) {
         log_error("%s names a directory: write the name of the socket file behind it", t->shown);
         return EX_USAGE;
@@ -324,7 +323,7 @@ int socket_file_open(struct listener *l, const struct address *a, const struct l
         status = replace(&t);
     if (!status) {
         *l = (struct listener){
-            .fd = t.fd, .is_unix = true, .path = t.path, .dev = t.st.st_dev, .ino = t.st.st_ino, .pid = getpid()};
+            .fd = t.fd, .is_unix = true, .path = t.path, .dev = t.st.st_dev, .ino = t.st.st_ino, .owner = getpid()};
         memcpy(l->text, t.shown, sizeof(l->text));
         t.path = NULL;
     }
@@ -338,6 +337,6 @@ int socket_file_open(struct listener *l, const struct address *a, const struct l
 
 void socket_file_unlink(const struct listener *l) {
     struct stat st;
-    if (l->path && l->pid == getpid() && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
+    if (l->path && listener_is_own(l) && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
         unlink(l->path);
 }

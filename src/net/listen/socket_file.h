@@ -8,7 +8,7 @@
  * Returns 0; or, after one log_error line, a sysexits status (those of listener_open), with *l unchanged. */
 int socket_file_open(struct listener *l, const struct address *a, const struct listener_settings *settings);
 
-/* Removes the file of `l`, if it has one and this process made the one that is there. Async-signal-safe. */
+/* Removes the file of `l`, if it has one, this process owns it, and the one that is there is still it. Async-signal-safe. */
 void socket_file_unlink(const struct listener *l);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "python/wsgi/call.h"
 
+#include "base/ascii.h"
 #include "proto/decimal.h"
 #include "python/child.h"
 #include "python/compat.h"
@@ -167,7 +168,7 @@ enum call_sent call_put(struct wsgi_call *call, const char *data, size_t len) {
 static PyObject *no_arguments(const char *name, size_t wanted, size_t nargsf, PyObject *names) {
     if ((size_t)PyVectorcall_NARGS(nargsf) == wanted && (!names || !PyTuple_GET_SIZE(names)))
         return Py_None;
-    PyErr_Format(PyExc_TypeError, "%s() takes %zu positional argument%s", name, wanted, wanted == 1 ? "" : "s");
+    PyErr_Format(PyExc_TypeError, "%s() takes %zu positional argument%s", name, wanted, ascii_plural(wanted));
     return NULL;
 }
 

@@ -2,7 +2,9 @@
 
 #include "python/wsgi/wsgi.h"
 
+#include "base/ascii.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "base/pread.h"
 #include "python/app/app.h"
 #include "python/wsgi/call.h"
@@ -473,7 +475,7 @@ static enum call_sent finish(struct wsgi_call *call) {
         call->r->broken_off = true;
         Py_BEGIN_ALLOW_THREADS
         log_error("%s: the application sent %llu of the %llu byte%s that its Content-Length announced", text, sent,
-                  length, length == 1 ? "" : "s");
+                  length, ascii_plural(length));
         Py_END_ALLOW_THREADS
     }
     return CALL_SENT;

@@ -2,8 +2,9 @@
 
 #include "cli/options.h"
 
+#include "cli/command_line.h"
 #include "cli/foreign.h"
-#include "cli/value.h"
+#include "cli/option_table.h"
 
 #include "unit/unit.h"
 
@@ -12,6 +13,7 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -45,7 +47,7 @@ static int parse(int fd, const char *args) {
     fflush(stdout);
     int saved = dup(fd);
     ck_assert_int_eq(dup2(fileno(file), fd), fd);
-    int status = options_parse(&parsed, argc, argv);
+    int status = command_line_parse(&parsed, argc, argv);
     fflush(stdout);
     ck_assert_int_eq(dup2(saved, fd), fd);
     close(saved);
@@ -518,11 +520,51 @@ END_TEST
 START_TEST(test_fields)
 {
     static const char *const names[] = {"x-forwarded", "x-real-ip", "forwarded"};
-    static const unsigned values[] = {OPTION_FIELDS_X_FORWARDED, OPTION_FIELDS_X_REAL_IP, OPTION_FIELDS_FORWARDED};
+    static const enum forwarded_kind values[] = {FORWARDED_X, FORWARDED_X_REAL_IP, FORWARDED_RFC7239};
     char args[64];
     snprintf(args, sizeof args, "--forwarded-fields %s a", names[_i]);
     check_accepted(args);
     ck_assert_uint_eq(parsed.forwarded_fields, values[_i]);
+    options_fini(&parsed);
+}
+END_TEST
+
+static void check_in(const char *directory, const char *name, const char *path) {
+    char expected[128];
+    snprintf(expected, sizeof expected, "%s/%s", directory, name);
+    ck_assert_str_eq(path, expected);
+}
+
+/* Relative paths mean the directory of the start, and what the environment has given may be overwritten. */
+START_TEST(test_resolve)
+{
+    char directory[] = "/tmp/wsgi-fcgi-unit.XXXXXX", venv[] = "VIRTUAL_ENV=env";
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_assert_int_eq(chdir(directory), 0);
+    ck_assert_int_eq(mkdir("c:d", 0700), 0);
+    clean_environment();
+    putenv(venv);
+    check_accepted("--spool-dir spool --pythonpath a:/b: --pythonpath c:d --socket ./app.sock a");
+    ck_assert_int_eq(options_resolve(&parsed), 0);
+    memset(strchr(venv, '=') + 1, 'x', 3);
+    ck_assert_int_eq(rmdir("c:d"), 0);
+    ck_assert_int_eq(chdir("/"), 0);
+    ck_assert_int_eq(rmdir(directory), 0);
+    ck_assert_str_eq(parsed.start_directory, directory);
+    check_in(directory, "spool", parsed.spool_dir);
+    check_in(directory, "env", parsed.venv);
+    ck_assert(parsed.venv_from_env);
+    ck_assert_uint_eq(parsed.pythonpath.count, 3);
+    check_in(directory, "a", parsed.pythonpath.items[0]);
+    ck_assert_str_eq(parsed.pythonpath.items[1], "/b");
+    check_in(directory, "c:d", parsed.pythonpath.items[2]);
+    ck_assert_str_eq(parsed.sockets.items[0], "./app.sock");
+    options_fini(&parsed);
+    clean_environment();
+    check_accepted("--venv /v a");
+    ck_assert_int_eq(options_resolve(&parsed), 0);
+    ck_assert_str_eq(parsed.venv, "/v");
+    ck_assert(!parsed.venv_from_env);
     options_fini(&parsed);
 }
 END_TEST
@@ -547,6 +589,7 @@ int main(void) {
     tcase_add_test(tc, test_foreign_table);
     tcase_add_loop_test(tc, test_useless, 0, COUNT(useless));
     tcase_add_loop_test(tc, test_fields, 0, 3);
+    tcase_add_test(tc, test_resolve);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }

@@ -7,16 +7,16 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-static struct access_list trusted;
+static struct address_set trusted;
 static struct lane_config config = {.forwarded = &trusted, .script_name = ""};
 
 static void setup(void) {
     static const char *const texts[] = {"unix", "10.0.0.0/8"};
-    ck_assert_int_eq(access_list_init(&trusted, "--forwarded-allow", texts, COUNT(texts)), 0);
+    ck_assert_int_eq(address_set_init(&trusted, "--forwarded-allow", texts, COUNT(texts)), 0);
 }
 
 static void teardown(void) {
-    access_list_fini(&trusted);
+    address_set_fini(&trusted);
 }
 
 /* Parameters from lines "NAME=value", in exactly as much memory as they take. */

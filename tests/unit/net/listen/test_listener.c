@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -22,6 +23,16 @@ static const struct listener_settings settings = {.mode = 0660, .backlog = 5};
 static struct listener_set set;
 static char dir[] = "/tmp/wsgi-fcgi-unit.XXXXXX", path[64], output[4096];
 static int saved_stderr = -1;
+
+static int open_text(struct listener_set *to, const char *text, const struct listener_settings *how) {
+    struct address *list;
+    size_t count;
+    int status = address_read("--socket", text, &list, &count);
+    if (!status)
+        status = listener_open(to, list, count, how);
+    free(list);
+    return status;
+}
 
 /* A directory of its own for each test, as the current one; what is logged goes to `output`. */
 static void setup(void) {
@@ -61,14 +72,14 @@ static void check_logged(const char *text) {
 }
 
 static void check_opens(const char *address) {
-    int status = listener_open(&set, address, &settings);
+    int status = open_text(&set, address, &settings);
     ck_assert_msg(status == 0, "%s: status %d, \"%s\"", address, status, logged());
     ck_assert_str_eq(logged(), "");
 }
 
 static void check_refuses(const char *address, int status, const char *complaint) {
     size_t count = set.count;
-    ck_assert_int_eq(listener_open(&set, address, &settings), status);
+    ck_assert_int_eq(open_text(&set, address, &settings), status);
     check_logged(complaint);
     ck_assert_uint_eq(set.count, count);
 }
@@ -76,7 +87,7 @@ static void check_refuses(const char *address, int status, const char *complaint
 /* As another process finds it, which has nothing of `set`. */
 static void check_refuses_others(const char *address, const char *complaint) {
     struct listener_set other = {.count = 0};
-    ck_assert_int_eq(listener_open(&other, address, &settings), EX_UNAVAILABLE);
+    ck_assert_int_eq(open_text(&other, address, &settings), EX_UNAVAILABLE);
     check_logged(complaint);
     listener_close_all(&other);
 }
@@ -163,9 +174,9 @@ START_TEST(test_mode)
     struct listener_settings open_to_all = {.mode = 0666, .backlog = 1}, closed = {.mode = 0600, .backlog = 1};
     struct stat st;
     umask(0777);
-    ck_assert_int_eq(listener_open(&set, "./a", &open_to_all), 0);
+    ck_assert_int_eq(open_text(&set, "./a", &open_to_all), 0);
     umask(0);
-    ck_assert_int_eq(listener_open(&set, "./b", &closed), 0);
+    ck_assert_int_eq(open_text(&set, "./b", &closed), 0);
     ck_assert_int_eq(stat("a", &st), 0);
     ck_assert_uint_eq(st.st_mode & 07777, 0666);
     ck_assert_int_eq(stat("b", &st), 0);
@@ -182,7 +193,7 @@ START_TEST(test_owner)
     snprintf(group, sizeof(group), "%u", root ? 12345 : getegid());
     owned.group = group;
     owned.owner = root ? "nobody" : NULL;
-    ck_assert_int_eq(listener_open(&set, path, &owned), 0);
+    ck_assert_int_eq(open_text(&set, path, &owned), 0);
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_uint_eq(st.st_uid, root ? getpwnam("nobody")->pw_uid : geteuid());
     ck_assert_uint_eq(st.st_gid, root ? 12345 : getegid());
@@ -190,11 +201,11 @@ START_TEST(test_owner)
 
     struct listener_settings wrong = settings;
     wrong.owner = "no-such\nuser";
-    ck_assert_int_eq(listener_open(&set, "./b", &wrong), EX_NOUSER);
+    ck_assert_int_eq(open_text(&set, "./b", &wrong), EX_NOUSER);
     check_logged("--socket-owner: there is no user \"no-such\\x0auser\"");
     wrong.owner = NULL;
     wrong.group = "4294967295"; /* would mean "unchanged" to chown(2) */
-    ck_assert_int_eq(listener_open(&set, "./b", &wrong), EX_NOUSER);
+    ck_assert_int_eq(open_text(&set, "./b", &wrong), EX_NOUSER);
     check_logged("--socket-group: there is no group \"4294967295\"");
     check_entries(1);
 }
@@ -263,7 +274,7 @@ START_TEST(test_not_given_twice)
     char address[32];
     check_opens("[::]:0");
     snprintf(address, sizeof address, "0.0.0.0:%s", strrchr(set.items[0].text, ':') + 1);
-    ck_assert_int_eq(listener_open(&other, address, &settings), 0);
+    ck_assert_int_eq(open_text(&other, address, &settings), 0);
     check_refuses(address, EX_UNAVAILABLE, "is in use by another process");
     listener_close_all(&other);
     check_opens(address);
@@ -311,20 +322,20 @@ static int check_without_permission(const char *live) {
     struct listener_settings to_root = settings;
     if (geteuid() == 0 && (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY)))
         return __LINE__;
-    if (listener_open(&set, "./x.sock", &settings) != EX_NOPERM)
+    if (open_text(&set, "./x.sock", &settings) != EX_NOPERM)
         return __LINE__;
     if (!strstr(logged(), "no permission to create ") ||
         !strstr(output, "run as root, or choose a directory that user"))
         return __LINE__;
-    if (listener_open(&set, "./closed/x.sock", &settings) != EX_NOPERM || !strstr(logged(), "no permission to enter "))
+    if (open_text(&set, "./closed/x.sock", &settings) != EX_NOPERM || !strstr(logged(), "no permission to enter "))
         return __LINE__;
-    if (listener_open(&set, live, &settings) != EX_NOPERM || !strstr(logged(), "no permission to find out whether"))
+    if (open_text(&set, live, &settings) != EX_NOPERM || !strstr(logged(), "no permission to find out whether"))
         return __LINE__;
     to_root.group = "0";
-    if (listener_open(&set, "./mine/x.sock", &to_root) != EX_NOPERM || !strstr(logged(), "to another group: run as"))
+    if (open_text(&set, "./mine/x.sock", &to_root) != EX_NOPERM || !strstr(logged(), "to another group: run as"))
         return __LINE__;
     to_root.owner = "0";
-    if (listener_open(&set, "./mine/x.sock", &to_root) != EX_NOPERM || !strstr(logged(), "to another owner: run as"))
+    if (open_text(&set, "./mine/x.sock", &to_root) != EX_NOPERM || !strstr(logged(), "to another owner: run as"))
         return __LINE__;
     if (rmdir("mine/x") == 0 || errno != ENOENT || set.count)
         return __LINE__;
@@ -445,7 +456,7 @@ START_TEST(test_race)
         close(gate[1]);
         close(hold[1]);
         await_end(gate[0]);
-        status = listener_open(&set, path, &settings);
+        status = open_text(&set, path, &settings);
         if (status)
             _exit(status);
         await_end(hold[0]);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,6 +30,16 @@ int __wrap_listen(int fd, int backlog) {
     if (before_listen)
         before_listen();
     return __real_listen(fd, backlog);
+}
+
+static int open_text(struct listener_set *to, const char *text, const struct listener_settings *how) {
+    struct address *list;
+    size_t count;
+    int status = address_read("--socket", text, &list, &count);
+    if (!status)
+        status = listener_open(to, list, count, how);
+    free(list);
+    return status;
 }
 
 static void setup(void) {
@@ -76,7 +87,7 @@ START_TEST(test_name_is_the_path)
     socklen_t len = sizeof(sun);
     if (_i)
         close(bind_another());
-    ck_assert_int_eq(listener_open(&set, path, &settings), 0);
+    ck_assert_int_eq(open_text(&set, path, &settings), 0);
     ck_assert_int_eq(getsockname(set.items[0].fd, (struct sockaddr *)&sun, &len), 0);
     ck_assert_str_eq(sun.sun_path, path);
 }
@@ -87,7 +98,7 @@ START_TEST(test_name_is_absolute)
     struct sockaddr_un sun;
     socklen_t len = sizeof(sun);
     ck_assert_int_eq(chdir(dir), 0);
-    ck_assert_int_eq(listener_open(&set, "./app.sock", &settings), 0);
+    ck_assert_int_eq(open_text(&set, "./app.sock", &settings), 0);
     ck_assert_int_eq(getsockname(set.items[0].fd, (struct sockaddr *)&sun, &len), 0);
     ck_assert_str_eq(sun.sun_path, path);
 }
@@ -108,7 +119,7 @@ START_TEST(test_listens_last)
     umask(_i ? 0777 : 0);
     settings.owner = geteuid() == 0 ? "12345" : NULL;
     before_listen = check_finished;
-    ck_assert_int_eq(listener_open(&set, path, &settings), 0);
+    ck_assert_int_eq(open_text(&set, path, &settings), 0);
     ck_assert_uint_eq(calls, 1);
     ck_assert_int_eq(try_to_connect(), 0);
 }
@@ -127,7 +138,7 @@ static void take_path(void) {
 START_TEST(test_taken_for_dead)
 {
     before_listen = take_path;
-    ck_assert_int_eq(listener_open(&set, path, &settings), EX_UNAVAILABLE);
+    ck_assert_int_eq(open_text(&set, path, &settings), EX_UNAVAILABLE);
     ck_assert_int_ge(accept(other, NULL, NULL), 0); /* the look that found out */
     ck_assert_uint_eq(set.count, 0);
 }
@@ -141,7 +152,7 @@ static void lose_path(void) {
 START_TEST(test_file_removed)
 {
     before_listen = lose_path;
-    ck_assert_int_eq(listener_open(&set, path, &settings), 0);
+    ck_assert_int_eq(open_text(&set, path, &settings), 0);
     ck_assert_uint_eq(calls, 2);
     ck_assert_int_eq(try_to_connect(), 0);
 }
@@ -160,7 +171,7 @@ START_TEST(test_lock_is_held)
     if (_i)
         close(bind_another());
     before_listen = check_locked;
-    ck_assert_int_eq(listener_open(&set, path, &settings), 0);
+    ck_assert_int_eq(open_text(&set, path, &settings), 0);
     ck_assert_uint_eq(calls, 1);
     before_listen = NULL;
 }
@@ -177,7 +188,7 @@ START_TEST(test_link_is_left_alone)
 {
     struct stat st;
     before_listen = replace_by_link;
-    ck_assert_int_eq(listener_open(&set, path, &settings), EX_CANTCREAT);
+    ck_assert_int_eq(open_text(&set, path, &settings), EX_CANTCREAT);
     ck_assert_int_eq(lstat(path, &st), 0);
     ck_assert(S_ISLNK(st.st_mode));
 }

@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "net/listen/access.h"
+#include "net/listen/allow.h"
 
 #include "base/log.h"
 #include "unit/unit.h"
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-static struct access rules;
+static struct allow_rules rules;
 static char output[4096];
 static int saved_stderr = -1;
 static FILE *captured;
@@ -59,15 +59,15 @@ static int init(const char *allow, const char *env, const char *users, const cha
     split(&a, allow);
     split(&u, users);
     split(&g, groups);
-    struct access_settings settings = {.allow = a.items,
-                                       .nallow = a.count,
-                                       .web_server_addrs = env,
-                                       .users = u.items,
-                                       .nusers = u.count,
-                                       .groups = g.items,
-                                       .ngroups = g.count};
+    struct allow_settings settings = {.allow = a.items,
+                                      .nallow = a.count,
+                                      .web_server_addrs = env,
+                                      .users = u.items,
+                                      .nusers = u.count,
+                                      .groups = g.items,
+                                      .ngroups = g.count};
     capture();
-    int status = access_init(&rules, &settings);
+    int status = allow_init(&rules, &settings);
     release();
     return status;
 }
@@ -88,7 +88,7 @@ static socklen_t address(const char *text, struct sockaddr_storage *sa) {
 static bool allows_over(enum listener_protocol protocol, const char *peer) {
     struct sockaddr_storage sa;
     socklen_t len = address(peer, &sa);
-    return access_allows_address(&rules, protocol, (const struct sockaddr *)&sa, len);
+    return allow_permits_address(&rules, protocol, (const struct sockaddr *)&sa, len);
 }
 
 static bool allows(const char *peer) {
@@ -146,7 +146,7 @@ START_TEST(test_addresses)
         ck_assert_msg(allows_over(LISTENER_HTTP, out.items[i]) == !matches[_i].allow, "rule %d and %s over HTTP", _i,
                       out.items[i]);
     }
-    access_fini(&rules);
+    allow_fini(&rules);
 }
 END_TEST
 
@@ -165,7 +165,7 @@ START_TEST(test_every_length)
         REQUIRE(allows(text) == (bit >= len));
         addr[bit / 8] = 0;
     }
-    access_fini(&rules);
+    allow_fini(&rules);
 }
 END_TEST
 
@@ -175,15 +175,15 @@ START_TEST(test_odd_peers)
     const struct sockaddr *p = (const struct sockaddr *)&sa;
     ck_assert_int_eq(init("0.0.0.0/0 ::/0", NULL, NULL, NULL), 0);
     socklen_t len = address("10.0.0.1", &sa);
-    ck_assert(access_allows_address(&rules, LISTENER_FASTCGI, p, len));
-    ck_assert(!access_allows_address(&rules, LISTENER_FASTCGI, p, len - 1));
-    ck_assert(!access_allows_address(&rules, LISTENER_FASTCGI, p, 0));
+    ck_assert(allow_permits_address(&rules, LISTENER_FASTCGI, p, len));
+    ck_assert(!allow_permits_address(&rules, LISTENER_FASTCGI, p, len - 1));
+    ck_assert(!allow_permits_address(&rules, LISTENER_FASTCGI, p, 0));
     len = address("2001:db8::1", &sa);
-    ck_assert(access_allows_address(&rules, LISTENER_FASTCGI, p, len));
-    ck_assert(!access_allows_address(&rules, LISTENER_FASTCGI, p, sizeof(struct sockaddr_in)));
+    ck_assert(allow_permits_address(&rules, LISTENER_FASTCGI, p, len));
+    ck_assert(!allow_permits_address(&rules, LISTENER_FASTCGI, p, sizeof(struct sockaddr_in)));
     sa.ss_family = AF_PACKET;
-    ck_assert(!access_allows_address(&rules, LISTENER_FASTCGI, p, sizeof sa));
-    access_fini(&rules);
+    ck_assert(!allow_permits_address(&rules, LISTENER_FASTCGI, p, sizeof sa));
+    allow_fini(&rules);
 }
 END_TEST
 
@@ -236,7 +236,7 @@ START_TEST(test_refused)
     ck_assert_msg(strstr(output, refused[_i].said) != NULL, "case %d: got %s", _i, output);
     ck_assert_msg(strncmp(output, "wsgi-fcgi: error: ", 18) == 0, "case %d: got %s", _i, output);
     ck_assert_msg(lines(output) == 1, "case %d: got %s", _i, output);
-    access_fini(&rules);
+    allow_fini(&rules);
 }
 END_TEST
 
@@ -273,15 +273,15 @@ START_TEST(test_users)
 {
     ck_assert_int_eq(init(NULL, NULL, users[_i].users, users[_i].groups), 0);
     rules.own = OWN;
-    ck_assert_int_eq(access_allows_user(&rules, users[_i].uid, users[_i].gids, 3), users[_i].allowed);
-    access_fini(&rules);
+    ck_assert_int_eq(allow_permits_user(&rules, users[_i].uid, users[_i].gids, 3), users[_i].allowed);
+    allow_fini(&rules);
 }
 END_TEST
 
 static bool check(const struct listener *l, int fd, const char *peer) {
     struct sockaddr_storage sa = {0};
     socklen_t len = peer ? address(peer, &sa) : 0;
-    return access_check(&rules, l, fd, (const struct sockaddr *)&sa, len);
+    return allow_check(&rules, l, fd, (const struct sockaddr *)&sa, len);
 }
 
 START_TEST(test_report)
@@ -311,7 +311,7 @@ START_TEST(test_report)
         "(and 4 more "
         "since the last line about this)\n"
         "wsgi-fcgi: info: refused 10.0.0.2:4321 on 0.0.0.0:9000: not named by --allow: add its address to let it in\n");
-    access_fini(&rules);
+    allow_fini(&rules);
 
     ck_assert_int_eq(init(NULL, NULL, NULL, NULL), 0);
     capture();
@@ -319,7 +319,7 @@ START_TEST(test_report)
     release();
     ck_assert_ptr_nonnull(
         strstr(output, "over FastCGI only loopback peers may connect: name the web server with --allow\n"));
-    access_fini(&rules);
+    allow_fini(&rules);
 
     ck_assert_int_eq(init(NULL, "10.0.0.1", NULL, NULL), 0);
     capture();
@@ -327,7 +327,7 @@ START_TEST(test_report)
     release();
     ck_assert_ptr_nonnull(
         strstr(output, ": not in FCGI_WEB_SERVER_ADDRS: add its address there, or give --allow instead\n"));
-    access_fini(&rules);
+    allow_fini(&rules);
 }
 END_TEST
 
@@ -339,7 +339,7 @@ START_TEST(test_unix)
     ck_assert_int_eq(init("10.0.0.1", NULL, NULL, NULL), 0);
     ck_assert(check(&l, pair[0], NULL)); /* rules for addresses are not for Unix sockets */
     ck_assert(check(&l, -1, NULL));      /* without rules the peer is not even asked for */
-    access_fini(&rules);
+    allow_fini(&rules);
 
     ck_assert_int_eq(init(NULL, NULL, "123456", NULL), 0);
     ck_assert(check(&l, pair[0], NULL)); /* the server's own user */
@@ -347,7 +347,7 @@ START_TEST(test_unix)
     ck_assert(!check(&l, -1, NULL));
     release();
     ck_assert_ptr_nonnull(strstr(output, "refused a peer on /run/app.sock: its user is unknown"));
-    access_fini(&rules);
+    allow_fini(&rules);
     close(pair[0]);
     close(pair[1]);
 }
@@ -404,56 +404,6 @@ static const struct {
     {NULL, "any", "0.0.0.0", " (everybody)", " (HTTP, everybody)"},
 };
 
-/* Trusted proxies: the peers of Unix sockets are a set of their own, which "any" does not include. */
-static const struct {
-    const char *texts;
-    bool v4, mapped, v6, unix_peer;
-} trusted[] = {
-    {NULL, false, false, false, false},
-    {"192.0.2.0/24", true, true, false, false},
-    {"2001:db8::/32", false, false, true, false},
-    {"unix", false, false, false, true},
-    {"any", true, true, true, false},
-    {"192.0.2.7 unix 2001:db8::7", true, true, true, true},
-    {"192.0.2.8", false, false, false, false},
-};
-
-static bool has(const struct access_list *list, sa_family_t family, const char *text) {
-    struct sockaddr_storage sa = {.ss_family = family};
-    if (family == AF_INET)
-        ck_assert_int_eq(inet_pton(family, text, &((struct sockaddr_in *)(void *)&sa)->sin_addr), 1);
-    if (family == AF_INET6)
-        ck_assert_int_eq(inet_pton(family, text, &((struct sockaddr_in6 *)(void *)&sa)->sin6_addr), 1);
-    return access_list_has(list, (const struct sockaddr *)&sa, sizeof sa);
-}
-
-START_TEST(test_trusted)
-{
-    struct access_list list;
-    struct words w;
-    split(&w, trusted[_i].texts);
-    ck_assert_int_eq(access_list_init(&list, "--forwarded-allow", w.items, w.count), 0);
-    ck_assert_int_eq(has(&list, AF_INET, "192.0.2.7"), trusted[_i].v4);
-    ck_assert_int_eq(has(&list, AF_INET6, "::ffff:192.0.2.7"), trusted[_i].mapped);
-    ck_assert_int_eq(has(&list, AF_INET6, "2001:db8::7"), trusted[_i].v6);
-    ck_assert_int_eq(has(&list, AF_UNIX, NULL), trusted[_i].unix_peer);
-    access_list_fini(&list);
-}
-END_TEST
-
-START_TEST(test_trusted_wrong)
-{
-    struct access_list list;
-    const char *texts[] = {"192.0.2.1", "host"};
-    capture();
-    int status = access_list_init(&list, "--forwarded-allow", texts, 2);
-    release();
-    access_list_fini(&list);
-    ck_assert_int_eq(status, EX_USAGE);
-    ck_assert(strstr(output, "--forwarded-allow: \"host\" is not an IP address") && lines(output) == 1);
-}
-END_TEST
-
 static struct listener listener_or_unix(const char *host) {
     return host ? listener(host) : (struct listener){.fd = -1, .is_unix = true, .text = "/run/app.sock"};
 }
@@ -461,7 +411,7 @@ static struct listener listener_or_unix(const char *host) {
 static void check_warning(struct listener *l, enum listener_protocol protocol, const char *said) {
     l->protocol = protocol;
     capture();
-    access_warn(&rules, l, 1);
+    allow_warn(&rules, l, 1);
     release();
     ck_assert_uint_eq(lines(output), said ? 1 : 0);
     if (said) {
@@ -476,7 +426,7 @@ START_TEST(test_warnings)
     ck_assert_int_eq(init(warnings[_i].allow, warnings[_i].env, warnings[_i].users, NULL), 0);
     check_warning(&l, LISTENER_FASTCGI, warnings[_i].fastcgi);
     check_warning(&l, LISTENER_HTTP, warnings[_i].http);
-    access_fini(&rules);
+    allow_fini(&rules);
     if (l.fd >= 0)
         close(l.fd);
 }
@@ -485,20 +435,20 @@ END_TEST
 START_TEST(test_descriptions)
 {
     struct listener l = listener_or_unix(descriptions[_i].host);
-    char out[ACCESS_TEXT_SIZE];
+    char out[ALLOW_TEXT_SIZE];
     ck_assert_int_eq(init(descriptions[_i].allow, descriptions[_i].env, NULL, NULL), 0);
-    ck_assert_str_eq(access_describe(&rules, &l, out), descriptions[_i].fastcgi);
+    ck_assert_str_eq(allow_describe(&rules, &l, out), descriptions[_i].fastcgi);
     l.protocol = LISTENER_HTTP;
-    ck_assert_str_eq(access_describe(&rules, &l, out), descriptions[_i].http);
-    access_fini(&rules);
+    ck_assert_str_eq(allow_describe(&rules, &l, out), descriptions[_i].http);
+    allow_fini(&rules);
     if (l.fd >= 0)
         close(l.fd);
 }
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("access");
-    TCase *tc = tcase_create("access");
+    Suite *suite = suite_create("allow");
+    TCase *tc = tcase_create("allow");
     tcase_add_loop_test(tc, test_addresses, 0, COUNT(matches));
     tcase_add_loop_test(tc, test_every_length, 0, 33 + 129);
     tcase_add_test(tc, test_odd_peers);
@@ -506,8 +456,6 @@ int main(void) {
     tcase_add_loop_test(tc, test_users, 0, COUNT(users));
     tcase_add_test(tc, test_report);
     tcase_add_test(tc, test_unix);
-    tcase_add_loop_test(tc, test_trusted, 0, COUNT(trusted));
-    tcase_add_test(tc, test_trusted_wrong);
     tcase_add_loop_test(tc, test_warnings, 0, COUNT(warnings));
     tcase_add_loop_test(tc, test_descriptions, 0, COUNT(descriptions));
     suite_add_tcase(suite, tc);

@@ -1,12 +1,26 @@
 #include "config.h"
 
-#include "base/log_table.h"
+#include "base/log_limit.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 
 #include <stdio.h>
 
 static const uint64_t SECOND = 1000000000;
+
+bool log_limit_due(struct log_limit *limit, char more[static LOG_MORE_SIZE]) {
+    uint64_t now = clock_ns(), last = atomic_load(&limit->reported_at);
+    if ((last && now - last < SECOND) || !atomic_compare_exchange_strong(&limit->reported_at, &last, now)) {
+        atomic_fetch_add(&limit->left_out, 1);
+        return false;
+    }
+    unsigned long left_out = atomic_exchange(&limit->left_out, 0);
+    more[0] = '\0';
+    if (left_out)
+        snprintf(more, LOG_MORE_SIZE, " (and %lu more since the last line about this)", left_out);
+    return true;
+}
 
 /* The place of the peer, or that of the one which has to make room for it. */
 static struct log_table_place *find(struct log_table *table, const struct log_topic *topic, uint64_t key) {

@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "base/log_table.h"
+#include "base/log_limit.h"
 
 #include "unit/unit.h"
 

@@ -1,18 +1,35 @@
-/* Which of the lines that peers can cause at will are written, when many peers do: one a second about the same topic and
- * the same peer, so that no peer hides what the log has to say of another, and LOG_TABLE_LINES a second about the same
- * topic, so that a thousand peers do not fill the log. What is left out is counted, and told by a later line.
+/* Keeps what others can cause at will from filling the log.
  *
- * The table has a fixed size and a keyed hash: a peer that was not heard of for longest is forgotten for another one. It
- * may have a line too early then, which counts as one of its topic all the same.
+ * struct log_limit is for one thing, whoever causes it: one line a second.
  *
- * Threads: one at a time has a table and the topics that are used with it.
+ * struct log_table is for what many peers cause: one line a second about the same topic and the same peer, so that no peer
+ * hides what the log has to say of another, and LOG_TABLE_LINES a second about the same topic, so that a thousand peers do
+ * not fill the log. It has a fixed size and a keyed hash: a peer that was not heard of for longest is forgotten for another
+ * one. It may have a line too early then, which counts as one of its topic all the same.
+ *
+ * What is left out is counted, and told by a later line.
+ *
+ * Threads: any has a limit; one at a time has a table and the topics that are used with it.
  */
-#ifndef WSGI_FCGI_BASE_LOG_TABLE_H
-#define WSGI_FCGI_BASE_LOG_TABLE_H
+#ifndef WSGI_FCGI_BASE_LOG_LIMIT_H
+#define WSGI_FCGI_BASE_LOG_LIMIT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Zeroed at first. */
+struct log_limit {
+    _Atomic uint64_t reported_at; /* clock_ns of the last line; 0: none yet */
+    atomic_ulong left_out;        /* events without a line since then */
+};
+
+enum { LOG_MORE_SIZE = 64 };
+
+/* Tells whether a line about this is due, and takes note of the event when it is not. `more` is then the text to end
+ * the line with: "", or " (and N more since the last line about this)". */
+bool log_limit_due(struct log_limit *limit, char more[static LOG_MORE_SIZE]);
 
 enum {
     LOG_TABLE_LINES = 10, /* a second about a topic, whoever causes them */

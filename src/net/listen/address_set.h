@@ -1,0 +1,44 @@
+/* A set of peers by address: networks, everybody, those of Unix sockets. For --allow and --forwarded-allow.
+ *
+ * An IPv4 address in IPv6 form (::ffff:192.0.2.7), as dual-stack sockets have it, is an IPv4 address.
+ *
+ * Threads: once it is filled a set is only read: any thread.
+ */
+#ifndef WSGI_FCGI_NET_LISTEN_ADDRESS_SET_H
+#define WSGI_FCGI_NET_LISTEN_ADDRESS_SET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct address_net {
+    sa_family_t family; /* AF_INET or AF_INET6 */
+    unsigned len;       /* bits of the address that count */
+    uint8_t addr[16];   /* in network order, zero beyond `len` */
+};
+
+/* Empty when zeroed. */
+struct address_set {
+    bool any; /* everybody */
+    bool unix_peers;
+    struct address_net *nets;
+    size_t nnets;
+};
+
+/* Fills *set from "ADDR", "ADDR/LEN", "any" or "unix" (peers of Unix sockets), as `option` gave them. Returns 0; or, after one
+ * log_error line, EX_USAGE or EX_OSERR. address_set_fini is called in either case. */
+int address_set_init(struct address_set *set, const char *option, const char *const *texts, size_t count);
+
+/* Adds one such text, but for "unix"; `source` gave it. Returns and logs as address_set_init does. */
+int address_set_add(struct address_set *set, const char *source, const char *text);
+
+void address_set_fini(struct address_set *set);
+
+/* Whether the address is in the set; that of a peer of a Unix socket has the family AF_UNIX. */
+bool address_set_has(const struct address_set *set, const struct sockaddr *sa, socklen_t len);
+
+/* Whether only this machine can have, or reach, the address: 127.0.0.0/8 and ::1. */
+bool address_is_loopback(const struct sockaddr *sa, socklen_t len);
+
+#endif

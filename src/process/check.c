@@ -1,0 +1,46 @@
+#include "config.h"
+
+#include "process/check.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* Python ignores what it cannot read, and an import that fails does not tell why. */
+static void warn_unreadable(const char *path) {
+    char shown[PATH_MAX];
+    if (access(path, R_OK))
+        log_warning("--pythonpath: nothing is imported from %s: %s%s",
+                    log_escape(shown, sizeof shown, path, strlen(path)), strerror(errno),
+                    strchr(path, ',') ? ": between directories stands a colon" : "");
+}
+
+static int check_spool_dir(const char *path) {
+    if (!access(path, W_OK | X_OK))
+        return 0;
+    /* A container with a read-only root has this one all the same. */
+    int error = errno;
+    bool shm = !access("/dev/shm", W_OK | X_OK);
+    log_error(
+        "cannot write to the directory for request bodies, %s: %s: give another one with --spool-dir%s, or mount a "
+        "tmpfs there",
+        path, strerror(error), shm ? ", such as /dev/shm, which is memory" : "");
+    return error == EACCES ? EX_NOPERM : EX_CANTCREAT;
+}
+
+int check_directories(const struct options *o, char cwd[static PATH_MAX]) {
+    for (size_t i = 0; i < o->pythonpath.count; i++)
+        warn_unreadable(o->pythonpath.items[i]);
+    if (o->chdir && chdir(o->chdir)) {
+        log_error("--chdir: cannot change to %s: %s", o->chdir, strerror(errno));
+        return errno == EACCES ? EX_NOPERM : EX_NOINPUT;
+    }
+    if (!getcwd(cwd, PATH_MAX)) {
+        log_error("cannot find the current directory: %s: give one with --chdir", strerror(errno));
+        return EX_OSERR;
+    }
+    return check_spool_dir(o->spool_dir);
+}

@@ -1,0 +1,16 @@
+/* What is checked before anything is opened and Python starts, so that mistakes show at once.
+ *
+ * Threads: the main thread.
+ */
+#ifndef WSGI_FCGI_PROCESS_CHECK_H
+#define WSGI_FCGI_PROCESS_CHECK_H
+
+#include "cli/options.h"
+
+#include <limits.h>
+
+/* Changes to the directory of --chdir, and looks at all that the options name. Writes the path of the directory to `cwd`. Returns
+ * 0, or a sysexits status after printing. */
+int check_directories(const struct options *o, char cwd[static PATH_MAX]);
+
+#endif

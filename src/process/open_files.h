@@ -1,0 +1,17 @@
+/* The limit of open files, and what the server makes of it.
+ *
+ * Threads: the main thread.
+ */
+#ifndef WSGI_FCGI_PROCESS_OPEN_FILES_H
+#define WSGI_FCGI_PROCESS_OPEN_FILES_H
+
+#include "cli/options.h"
+
+/* Raises the soft limit to what connections need, and makes the table of descriptors as large. Call it while there is one thread
+ * (base/fdtable.h). */
+void open_files_raise(const struct options *o);
+
+/* How many connections may be open. */
+unsigned open_files_connections(const struct options *o);
+
+#endif

@@ -1,0 +1,16 @@
+/* What --version and --check print.
+ *
+ * Threads: the main thread.
+ */
+#ifndef WSGI_FCGI_PROCESS_SHOW_H
+#define WSGI_FCGI_PROCESS_SHOW_H
+
+#include "process/sockets.h"
+
+/* Prints version, Python, libev and what was chosen at compile time. Returns the exit status. */
+int show_version(void);
+
+/* Prints what was found, once the application is loaded. `cwd`: where it runs. Returns the exit status. GIL held. */
+int show_check(const struct sockets *sockets, const char *cwd);
+
+#endif

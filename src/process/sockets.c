@@ -1,0 +1,151 @@
+#include "config.h"
+
+#include "process/sockets.h"
+
+#include "base/log.h"
+#include "base/path.h"
+#include "cli/help.h"
+#include "cli/option_table.h"
+#include "net/listen/address.h"
+#include "net/peer.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <sysexits.h>
+
+/* Whose files sockets_unlink removes.
+ * Mutable removed: the main thread; read by any, and within handlers of signals. */
+static const struct listener_set *_Atomic removed;
+
+static int no_memory(void) {
+    log_error("out of memory");
+    return EX_OSERR;
+}
+
+/* A directory may be too deep for its sockets to have absolute addresses: then the relative one is left, which means the
+ * same as long as nobody changes to another directory. NULL without memory. */
+static char *absolute_address(const struct options *o, const char *address) {
+    const char *path = address_path(address);
+    char *absolute = path && path[0] ? path_absolute(o->start_directory, path) : strdup(address);
+    if (!absolute || o->chdir || strlen(absolute) < sizeof((struct sockaddr_un *)0)->sun_path)
+        return absolute;
+    free(absolute);
+    return strdup(address);
+}
+
+static int read_list(struct sockets *s, const struct options *o, const char *option,
+                     const struct options_list *addresses, enum listener_protocol protocol) {
+    int status = 0;
+    for (size_t i = 0; i < addresses->count && !status; i++) {
+        struct sockets_wanted *w = &s->wanted[s->wanted_count];
+        *w = (struct sockets_wanted){.text = absolute_address(o, addresses->items[i]), .protocol = protocol};
+        s->wanted_count++;
+        status = w->text ? address_read(option, w->text, &w->list, &w->count) : no_memory();
+    }
+    return status;
+}
+
+static int read_addresses(struct sockets *s, const struct options *o) {
+    s->wanted = calloc(o->sockets.count + o->http.count + 1, sizeof *s->wanted);
+    if (!s->wanted)
+        return no_memory();
+    int status = read_list(s, o, "--socket", &o->sockets, LISTENER_FASTCGI);
+    return status ? status : read_list(s, o, "--http", &o->http, LISTENER_HTTP);
+}
+
+static int read_allow(struct sockets *s, const struct options *o) {
+    struct allow_settings settings = {
+        .allow = o->allow.items,
+        .nallow = o->allow.count,
+        .web_server_addrs = getenv("FCGI_WEB_SERVER_ADDRS"),
+        .users = o->allow_uid.items,
+        .nusers = o->allow_uid.count,
+        .groups = o->allow_gid.items,
+        .ngroups = o->allow_gid.count,
+    };
+    return allow_init(&s->allow, &settings);
+}
+
+int sockets_read(struct sockets *s, const struct options *o) {
+    int status = read_addresses(s, o);
+    if (!status && o->proxy_protocol && !o->forwarded_allow.count) {
+        log_error("--proxy-protocol: name the proxies that speak it with --forwarded-allow");
+        status = EX_USAGE;
+    }
+    if (!status)
+        status = read_allow(s, o);
+    if (!status)
+        status = address_set_init(&s->proxies, "--forwarded-allow", o->forwarded_allow.items, o->forwarded_allow.count);
+    return status;
+}
+
+/* Opens those that are, or are not, sockets of the parent process. */
+static int open_some(struct sockets *s, const struct options *o, bool inherited) {
+    int status = 0;
+    for (size_t i = 0; i < s->wanted_count && !status; i++) {
+        const struct sockets_wanted *w = &s->wanted[i];
+        struct listener_settings settings = {.mode = o->socket_mode,
+                                             .owner = o->socket_owner,
+                                             .group = o->socket_group,
+                                             .backlog = o->backlog,
+                                             .protocol = w->protocol};
+        if ((w->list[0].kind == ADDRESS_FD) == inherited)
+            status = listener_open(&s->opened, w->list, w->count, &settings);
+    }
+    return status;
+}
+
+int sockets_open(struct sockets *s, const struct options *o) {
+    removed = &s->opened; /* from before there is a file that would be left behind */
+    if (!s->wanted_count && listener_stdin_is_socket())
+        return listener_open_stdin(&s->opened);
+    if (!s->wanted_count && !o->check) {
+        help_show_example();
+        log_error("no socket to listen on: give one with %s (descriptor 0 is not a listening socket)",
+                  WSGI_FCGI_HTTP ? "--http, or with --socket for FastCGI" : "--socket");
+        return EX_USAGE;
+    }
+    int status = open_some(s, o, true);
+    return status || o->check ? status : open_some(s, o, false);
+}
+
+void sockets_warn(const struct sockets *s, const struct options *o) {
+    const struct listener_set *set = &s->opened;
+    unsigned have = o->forwarded_allow.count ? 1u << OPTION_NEEDS_FORWARDED : 0;
+    for (size_t i = 0; i < set->count; i++) {
+        const struct listener *l = &set->items[i];
+        listener_warn_web_user(l);
+        have |= 1u << (l->is_unix ? OPTION_NEEDS_UNIX : OPTION_NEEDS_TCP);
+        have |= 1u << (l->protocol == LISTENER_HTTP ? OPTION_NEEDS_HTTP : OPTION_NEEDS_FASTCGI);
+        have |= l->path ? 1u << OPTION_NEEDS_FILE : 0;
+        have |= l->inherited ? 0 : 1u << OPTION_NEEDS_OWN_SOCKET;
+    }
+    options_warn(o, have);
+    allow_warn(&s->allow, set->items, set->count);
+    peer_warn(&s->proxies, set->items, set->count);
+}
+
+void sockets_stop(struct sockets *s) {
+    for (size_t i = 0; i < s->opened.count; i++)
+        listener_stop(&s->opened.items[i]);
+}
+
+void sockets_unlink(void) {
+    const struct listener_set *set = removed;
+    if (set)
+        listener_unlink_all(set);
+}
+
+void sockets_fini(struct sockets *s) {
+    removed = NULL;
+    listener_close_all(&s->opened);
+    allow_fini(&s->allow);
+    address_set_fini(&s->proxies);
+    for (size_t i = 0; i < s->wanted_count; i++) {
+        free(s->wanted[i].text);
+        free(s->wanted[i].list);
+    }
+    free(s->wanted);
+}
