@@ -24,6 +24,8 @@ void request_reset(struct request *r, struct body_spares *spares) {
     r->status[0] = '\0';
     r->thread = NULL;
     r->sent = 0;
+    r->job.queued_at = r->job.begun_at = 0;
+    r->end = REQUEST_ANSWERED;
     r->head_stored = r->broken_off = false;
     r->located = false;
     atomic_store_explicit(&r->gone, false, memory_order_relaxed);

@@ -58,8 +58,17 @@ struct answer_ops {
     void (*body_wanted)(struct request *r);
 };
 
+/* How a request has ended. */
+enum request_end {
+    REQUEST_ANSWERED, /* by the application, or not yet */
+    REQUEST_REFUSED,  /* answered by the server itself */
+    REQUEST_DROPPED,  /* neither called nor answered: nobody waited for it */
+    REQUEST_CUT,      /* the answer is not whole, and the peer sees that */
+    REQUEST_ABORTED   /* by its peer */
+};
+
 struct request {
-    struct sched_job job;
+    struct sched_job job; /* with the times at which it began to wait for a thread, and to run; 0: it did not */
     const struct answer_ops *answer_ops;
     struct sched_thread *thread; /* that runs it */
 
@@ -67,6 +76,7 @@ struct request {
     struct cgi_vars vars; /* slices point into `params` */
     struct body body;
     enum request_role role;
+    uint64_t begun_at; /* when something of it came first: nanoseconds of clock_ns, as all times of a request */
 
     struct buf head;          /* header lines "Name: value\r\n", in the order of the application */
     char status[128];         /* "200 OK"; empty until the application sets it */
@@ -77,9 +87,10 @@ struct request {
                                  never by the loop, which a thread may run that holds it */
     uint64_t sent;            /* bytes of the body that were stored or sent, without what the wire format adds */
     bool head_stored;         /* the head is in `out`, or was sent */
-    bool broken_off;          /* the answer is not whole: the front end must let the peer see that */
-    atomic_bool gone;         /* the peer is gone or has aborted the request: writing is of no use */
-    atomic_bool left;         /* the peer may be gone, or wait for the answer: it has ended its side, over TCP */
+    enum request_end end;
+    bool broken_off;  /* the answer is not whole: the front end must let the peer see that */
+    atomic_bool gone; /* the peer is gone or has aborted the request: writing is of no use */
+    atomic_bool left; /* the peer may be gone, or wait for the answer: it has ended its side, over TCP */
 };
 
 enum {

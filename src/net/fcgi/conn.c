@@ -68,7 +68,7 @@ static const struct conn_reason *on_begin(struct fcgi_conn *c, const struct fcgi
     if (!q)
         return CONN_NO_MEMORY;
     if (full)
-        q->refusal = REFUSED_CONN_FULL;
+        q->x.refusal = REFUSED_CONN_FULL;
     unsigned most = c->conn.lane->config.keepalive_requests;
     c->not_kept |= !e->keep_conn;
     if (!e->keep_conn || (most && c->nbegun >= most))
@@ -77,51 +77,51 @@ static const struct conn_reason *on_begin(struct fcgi_conn *c, const struct fcgi
 }
 
 static void on_params(struct fcgi_request *q, const struct fcgi_event *e) {
-    if (q->state != FCGI_PARAMS_STATE || q->refusal)
+    if (q->state != FCGI_PARAMS_STATE || q->x.refusal)
         return;
-    size_t room = q->c->conn.lane->config.limit_params - buf_len(&q->r.params);
+    size_t room = q->c->conn.lane->config.limit_params - buf_len(&q->x.r.params);
     if (e->len > room) {
-        q->refusal = REFUSED_PARAMS_LARGE;
-        (void)buf_append(&q->r.params, e->data, room); /* may tell the log who the client is */
-    } else if (buf_append(&q->r.params, e->data, e->len))
-        q->refusal = REFUSED_NO_MEMORY;
+        q->x.refusal = REFUSED_PARAMS_LARGE;
+        (void)buf_append(&q->x.r.params, e->data, room); /* may tell the log who the client is */
+    } else if (buf_append(&q->x.r.params, e->data, e->len))
+        q->x.refusal = REFUSED_NO_MEMORY;
 }
 
 /* Scans the parameters of a web server whose word about the client counts. Refuses the request when there is no memory.
  * Kept out of the way of all others. */
 static __attribute__((noinline)) enum cgi_result scan_forwarded(struct fcgi_request *q, struct slice prefix) {
     const struct lane_config *config = &q->c->conn.lane->config;
-    struct buf *params = &q->r.params;
+    struct buf *params = &q->x.r.params;
     struct peer_said said;
     if (fcgi_peer_params(&said, config, params)) {
-        q->refusal = REFUSED_NO_MEMORY;
+        q->x.refusal = REFUSED_NO_MEMORY;
         return CGI_MALFORMED;
     }
     const char *pairs = buf_len(params) ? buf_head(params) : "";
-    enum cgi_result result = cgi_scan(pairs, buf_len(params), prefix, &q->c->conn.lane->memo, &q->r.vars);
+    enum cgi_result result = cgi_scan(pairs, buf_len(params), prefix, &q->c->conn.lane->memo, &q->x.r.vars);
     if (result != CGI_MALFORMED)
-        peer_set_prefix(&said, params, &q->r.vars.script_name);
+        peer_set_prefix(&said, params, &q->x.r.vars.script_name);
     return result;
 }
 
 static enum refusal params_scan(struct fcgi_request *q) {
     const struct lane_config *config = &q->c->conn.lane->config;
     struct slice prefix = {config->script_name, strlen(config->script_name)};
-    struct cgi_vars *vars = &q->r.vars;
-    const char *params = buf_len(&q->r.params) ? buf_head(&q->r.params) : "";
+    struct cgi_vars *vars = &q->x.r.vars;
+    const char *params = buf_len(&q->x.r.params) ? buf_head(&q->x.r.params) : "";
     enum cgi_result result;
     if (q->c->trusted)
         result = scan_forwarded(q, prefix);
     else
-        result = cgi_scan(params, buf_len(&q->r.params), prefix, &q->c->conn.lane->memo, vars);
+        result = cgi_scan(params, buf_len(&q->x.r.params), prefix, &q->c->conn.lane->memo, vars);
     if (result == CGI_MALFORMED) {
         *vars = (struct cgi_vars){.bad = vars->bad};
-        return q->refusal ? q->refusal : REFUSED_MALFORMED;
+        return q->x.refusal ? q->x.refusal : REFUSED_MALFORMED;
     }
     if (vars->npairs > config->limit_param_count)
         return REFUSED_PARAMS_MANY;
     /* An authorizer gets no STDIN, and is not told of a length (FastCGI 1.0, 6.3). It is asked about other paths. */
-    if (q->r.role == REQUEST_AUTHORIZER)
+    if (q->x.r.role == REQUEST_AUTHORIZER)
         vars->content_length = -1;
     else if (result == CGI_OUTSIDE)
         return REFUSED_OUTSIDE;
@@ -135,22 +135,22 @@ static void on_params_end(struct fcgi_request *q) {
         return;
     fcgi_request_set_state(q, FCGI_BODY_STATE);
     q->stdin_at = lane_now(q->c->conn.lane);
-    if (q->refusal)
-        q->r.vars = (struct cgi_vars){0};
+    if (q->x.refusal)
+        q->x.r.vars = (struct cgi_vars){0};
     else
-        q->refusal = params_scan(q);
-    if (q->r.role == REQUEST_AUTHORIZER)
+        q->x.refusal = params_scan(q);
+    if (q->x.r.role == REQUEST_AUTHORIZER)
         q->stdin_ended = true;
-    body_begin(&q->r.body, q->r.role == REQUEST_AUTHORIZER ? 0 : q->r.vars.content_length);
+    body_begin(&q->x.r.body, q->x.r.role == REQUEST_AUTHORIZER ? 0 : q->x.r.vars.content_length);
     if (q->stdin_ended)
-        body_end(&q->r.body);
+        body_end(&q->x.r.body);
     fcgi_request_maybe_start(q);
 }
 
 /* Nobody wants it, but the peer is to get to its answer. */
 static const struct conn_reason *drop_stdin(struct fcgi_request *q, size_t len) {
-    q->dropped += len;
-    if (q->dropped <= conn_drop_max(&q->c->conn))
+    q->x.dropped += len;
+    if (q->x.dropped <= conn_drop_max(&q->c->conn))
         fcgi_request_stdin_goes_on(q);
     else if (q->c->nrequests > 1)
         fcgi_request_stdin_given_up(q);
@@ -164,26 +164,14 @@ static const struct conn_reason *on_stdin(struct fcgi_request *q, const struct f
     q->stdin_at = lane_now(c->lane);
     if (q->state == FCGI_STDIN_STATE)
         return drop_stdin(q, e->len);
-    if (q->state == FCGI_PARAMS_STATE || q->refusal)
+    if (q->state == FCGI_PARAMS_STATE || q->x.refusal)
         return CONN_DONE;
-    q->r.body.has_reader = q->state == FCGI_JOB_STATE && (!q->r.job.queued || sched_has_threads(c->lane->sched));
-    switch (body_append(&q->r.body, &c->lane->config.body, e->data, e->len)) {
-    case BODY_OK:
-        fcgi_request_unhold(q); /* it is complete */
+    enum body_status status = exchange_take_body(&q->x, q->state == FCGI_JOB_STATE, e->data, e->len);
+    if (status == BODY_OK) {
+        fcgi_request_let_go(q); /* it is complete */
         fcgi_request_maybe_start(q);
-        break;
-    case BODY_HELD:
-        fcgi_request_hold(q);
-        break;
-    case BODY_TOO_LARGE:
-        q->refusal = REFUSED_BODY_LARGE;
-        fcgi_request_body_failed(q);
-        break;
-    case BODY_FAILED:
-        q->refusal = REFUSED_NO_SPOOL;
-        fcgi_request_body_failed(q);
-        break;
-    }
+    } else if (status != BODY_HELD)
+        fcgi_request_body_failed(q, exchange_body_refusal(status));
     return CONN_DONE;
 }
 
@@ -195,8 +183,8 @@ static void on_stdin_end(struct fcgi_request *q) {
     if (q->state == FCGI_STDIN_STATE)
         fcgi_request_end(q, 0);
     else if (q->state != FCGI_PARAMS_STATE) {
-        fcgi_request_unhold(q);
-        body_end(&q->r.body);
+        fcgi_request_let_go(q);
+        body_end(&q->x.r.body);
         fcgi_request_maybe_start(q);
     }
 }
@@ -205,13 +193,13 @@ static void on_stdin_end(struct fcgi_request *q) {
  * with "fastcgi_pass_request_body off", error_page 413). The body of this request is empty, and its true length is told: an
  * application that was promised more would wait for it, or take the request for a broken one. */
 static void on_stdin_nothing(struct fcgi_request *q) {
-    struct body *b = &q->r.body;
+    struct body *b = &q->x.r.body;
     bool called = q->state == FCGI_JOB_STATE, waits = q->state == FCGI_BODY_STATE || q->state == FCGI_HELD_STATE;
-    if (!(called || waits) || q->stdin_ended || q->refusal || b->expected <= 0 || b->received || b->complete)
+    if (!(called || waits) || q->stdin_ended || q->x.refusal || b->expected <= 0 || b->received || b->complete)
         return;
     body_begin_empty(b);
-    if (waits || q->r.job.queued) /* else the application was told already (--stream-body) */
-        q->r.vars.content_length = 0;
+    if (waits || q->x.r.job.queued) /* else the application was told already (--stream-body) */
+        q->x.r.vars.content_length = 0;
 }
 
 /* FastCGI 1.0, 5.4: the application ends the request as soon as it can; the id stays in use until END_REQUEST. What has
@@ -219,24 +207,23 @@ static void on_stdin_nothing(struct fcgi_request *q) {
 static void on_abort(struct fcgi_request *q) {
     struct lane *lane = q->c->conn.lane;
     bool started = q->state == FCGI_HELD_STATE || q->state == FCGI_JOB_STATE;
-    bool whole = started && body_whole(&q->r.body), called = whole && !lane->config.drop_abandoned;
+    bool whole = started && body_whole(&q->x.r.body), called = whole && !lane->config.drop_abandoned;
     q->aborted = q->stdin_ended = true;
-    if (q->state == FCGI_JOB_STATE && (called || !sched_cancel(lane->sched, &q->r.job))) {
+    if (q->state == FCGI_JOB_STATE && (called || !exchange_cancel(&q->x))) {
         fcgi_request_gone(q);
         return;
     }
     if (q->state == FCGI_HELD_STATE && called) {
-        atomic_store(&q->r.gone, true);
+        atomic_store(&q->x.r.gone, true);
         return;
     }
     if (whole)
-        abandon_log(&q->c->conn, DROPPED_WAITING, q->id, &q->r);
+        exchange_drop(&q->x, DROPPED_WAITING);
     if (fcgi_request_is_held(q)) {
         fcgi_request_set_state(q, FCGI_HELD_STATE);
-        lane_body_ends(lane, &q->r.body);
-        body_abort(&q->r.body, ECONNRESET);
+        exchange_abort_body(&q->x, ECONNRESET);
     } else
-        fcgi_request_end(q, 0);
+        fcgi_request_abort(q);
 }
 
 /* Answers a management record: a peer that asks and asks, and reads nothing, is cut off early. */
@@ -315,15 +302,13 @@ static bool is_stalled(const struct fcgi_request *q, ev_tstamp before, bool call
 /* Only this request ends: a multiplexing web server is not to blame for one slow client. What still comes of its STDIN
  * is then that of an id that is not active. */
 static void request_stalled(struct fcgi_request *q) {
-    struct conn *c = &q->c->conn;
     q->stdin_ended = true;
     if (q->state == FCGI_BODY_STATE) {
-        q->refusal = REFUSED_BODY_STALLED;
+        q->x.refusal = REFUSED_BODY_STALLED;
         fcgi_request_maybe_start(q);
-    } else if (!body_complete(&q->r.body)) {
-        refusal_log(c, REFUSED_BODY_STALLED, q->id, &q->r, true);
-        lane_body_ends(c->lane, &q->r.body);
-        body_abort(&q->r.body, ETIMEDOUT);
+    } else if (!body_complete(&q->x.r.body)) {
+        exchange_log_body(&q->x, REFUSED_BODY_STALLED);
+        exchange_abort_body(&q->x, ETIMEDOUT);
     }
 }
 
@@ -410,7 +395,7 @@ static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
 static void tell_all(struct conn *conn) {
     struct fcgi_request *q;
     TAILQ_FOREACH(q, &conn_of(conn)->requests, link) {
-        abandon_tell(conn, &q->r);
+        abandon_tell(conn, &q->x.r);
     }
 }
 
@@ -432,7 +417,7 @@ static void stdin_cut(struct fcgi_request *q) {
     if (q->state == FCGI_STDIN_STATE)
         fcgi_request_end(q, 0);
     else
-        body_cut(&q->r.body, ECONNABORTED);
+        body_cut(&q->x.r.body, ECONNABORTED);
 }
 
 static void on_half_closed(struct conn *conn) {
@@ -458,8 +443,8 @@ static void on_room(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
     struct fcgi_request *q;
     TAILQ_FOREACH(q, &c->requests, link) {
-        if (q->held && !body_is_held(&q->r.body, &q->held_taken))
-            fcgi_request_unhold(q);
+        if (exchange_has_room(&q->x))
+            fcgi_request_let_go(q);
     }
 }
 
@@ -468,21 +453,19 @@ static void on_room(struct conn *conn) {
 static void expire_held(struct fcgi_conn *c) {
     struct fcgi_request *q;
     TAILQ_FOREACH(q, &c->requests, link) {
-        uint64_t before = q->held_taken;
-        if (q->held && body_is_held(&q->r.body, &q->held_taken) && q->held_taken == before)
-            q->refusal = REFUSED_NO_SPOOL;
+        if (exchange_stands_still(&q->x))
+            q->x.refusal = REFUSED_NO_SPOOL;
     }
     /* Ending one request may start or end others: look from the beginning again. */
     do {
         TAILQ_FOREACH(q, &c->requests, link) {
-            if (q->held && q->refusal)
+            if (q->x.body_held && q->x.refusal)
                 break;
         }
         if (q) {
-            lane_body_ends(c->conn.lane, &q->r.body);
-            body_give_up_held(&q->r.body);
-            fcgi_request_unhold(q);
-            fcgi_request_body_failed(q);
+            exchange_give_up_body(&q->x);
+            fcgi_request_let_go(q);
+            fcgi_request_body_failed(q, q->x.refusal);
         }
     } while (q && c->conn.state == CONN_OPEN);
 }
@@ -490,14 +473,14 @@ static void expire_held(struct fcgi_conn *c) {
 static const struct conn_reason *on_idle(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
     struct fcgi_request *q;
-    if (c->nheld) {
+    if (conn->paused) {
         expire_held(c);
         return CONN_DONE;
     }
     if (!c->nrequests)
         return fcgi_decoder_idle(&c->decoder) ? CONN_IDLE : CONN_SLOW_REQUEST;
     TAILQ_FOREACH(q, &c->requests, link) {
-        if (q->state == FCGI_PARAMS_STATE || (!q->stdin_ended && !body_complete(&q->r.body)))
+        if (q->state == FCGI_PARAMS_STATE || (!q->stdin_ended && !body_complete(&q->x.r.body)))
             return CONN_SLOW_REQUEST;
     }
     return CONN_DONE;
@@ -531,8 +514,8 @@ static void on_client(const struct conn *conn, const struct request *r, union pe
 static void on_running(const struct conn *conn, conn_visit *visit, void *arg) {
     const struct fcgi_request *q;
     TAILQ_FOREACH(q, &((const struct fcgi_conn *)(const void *)conn)->requests, link) {
-        if (q->state == FCGI_JOB_STATE && !q->r.job.queued)
-            visit(conn, q->id, &q->r, arg);
+        if (q->state == FCGI_JOB_STATE && !q->x.r.job.queued)
+            visit(conn, q->x.id, &q->x.r, arg);
     }
 }
 
@@ -609,7 +592,7 @@ static void fcgi_accept(void *state, int fd, const struct listener *l, const str
     c->decoder = (struct fcgi_decoder){0};
     c->values = (struct fcgi_values){0};
     c->closing = lane->stopping;
-    c->nrequests = c->nbegun = c->nheld = 0;
+    c->nrequests = c->nbegun = 0;
     c->asked = c->unread = c->not_kept = c->given_up = c->goes_on = c->ending = false;
     c->trusted = peer_connection_is_trusted(&lane->config, l->is_unix, peer, len);
     c->stalls_looked_at = 0;

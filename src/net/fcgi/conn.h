@@ -7,12 +7,10 @@
 #ifndef WSGI_FCGI_NET_FCGI_CONN_H
 #define WSGI_FCGI_NET_FCGI_CONN_H
 
-#include "net/conn.h"
+#include "net/exchange.h"
 #include "net/fcgi/protocol.h"
-#include "net/refusal.h"
 #include "proto/fcgi_decode.h"
 #include "proto/fcgi_values.h"
-#include "request/request.h"
 
 /* Why a connection ended, beside what ends any: as CONN_REASONS. */
 #define FCGI_REASONS(X)                                                                                                \
@@ -37,23 +35,17 @@ enum fcgi_request_state {
 };
 
 struct fcgi_request {
-    struct request r;
+    struct exchange x;
     struct fcgi_conn *c;
     enum fcgi_request_state state;
-    uint16_t id;
     bool keep_conn;
     bool stdin_ended;          /* nothing more of STDIN is waited for */
     bool stdin_read;           /* its empty record came: the peer sends nothing more for this request */
     bool stderr_used;          /* STDERR records were stored or sent */
     bool aborted;              /* ABORT_REQUEST came */
-    bool held;                 /* its body is: the connection is paused until the application reads */
-    uint64_t held_taken;       /* bytes that it had read at the last look at that */
-    ev_tstamp began_at;        /* when BEGIN_REQUEST came */
     ev_tstamp stdin_at;        /* when something of STDIN came last, or the parameters ended */
-    uint64_t dropped;          /* FCGI_STDIN_STATE: bytes of STDIN */
     struct timeout timeout;    /* FCGI_PARAMS_STATE: for the rest of them; FCGI_STDIN_STATE: for more of it */
     struct timeouts *timeouts; /* in which `timeout` is; NULL: in none */
-    enum refusal refusal;      /* decided before it starts */
     union {
         TAILQ_ENTRY(fcgi_request) link;
         LIST_ENTRY(fcgi_request) free;
@@ -78,7 +70,6 @@ struct fcgi_conn {
     TAILQ_HEAD(fcgi_requests, fcgi_request) requests; /* open ones, oldest first */
     unsigned nrequests;
     unsigned nbegun; /* requests so far */
-    unsigned nheld;  /* requests whose body is held */
     ev_tstamp stalls_looked_at;
     bool unread;   /* STDIN of a request was not read to its end: a plain close could be a reset */
     bool trusted;  /* what it passes on about the client counts (peer.h) */

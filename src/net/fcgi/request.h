@@ -37,18 +37,14 @@ void fcgi_request_stdin_given_up(struct fcgi_request *q);
 /* Sends what is stored of the answer and END_REQUEST behind it, and ends the request. */
 void fcgi_request_end(struct fcgi_request *q, uint32_t app_status);
 
-/* What comes of its body is held in memory, since it cannot be kept, until the application reads: nothing more is read
- * from the connection, until that is over for all of its requests. */
-void fcgi_request_hold(struct fcgi_request *q);
-void fcgi_request_let_go(struct fcgi_request *q);
-static inline void fcgi_request_unhold(struct fcgi_request *q) {
-    if (q->held)
-        fcgi_request_let_go(q);
-}
+/* The same for one of which ABORT_REQUEST came. */
+void fcgi_request_abort(struct fcgi_request *q);
 
-/* Nothing more of the body can be taken (q->refusal says why): it is answered, unless the application runs and reads an
- * error. */
-void fcgi_request_body_failed(struct fcgi_request *q);
+/* Nothing is held of its body any more. When that is so of all requests, the connection is read from again. */
+void fcgi_request_let_go(struct fcgi_request *q);
+
+/* Nothing more of the body can be taken: it is answered, unless the application runs and reads an error. */
+void fcgi_request_body_failed(struct fcgi_request *q, enum refusal why);
 
 /* The application, when it runs or is going to, learns that nobody waits for its answer any more. A body that came whole
  * is still there for it; of another it reads what came, and then an error. */

@@ -53,7 +53,7 @@ static struct http_request *early_request(struct http_conn *c) {
         conn_close(&c->conn, CONN_NO_MEMORY);
         return NULL;
     }
-    body_begin(&q->r.body, 0);
+    body_begin(&q->x.r.body, 0);
     q->wire.ended = q->input_bad = true;
     return q;
 }
@@ -147,13 +147,13 @@ static enum refusal check_limits(const struct lane_config *config, const struct 
 static bool take_head(struct http_request *q, const char *data, size_t len) {
     struct http_conn *c = q->c;
     const struct lane_config *config = config_of(c);
-    struct buf *params = &q->r.params;
+    struct buf *params = &q->x.r.params;
     struct slice prefix = {config->script_name, strlen(config->script_name)};
     struct http_head head;
     struct http_refusal refusal;
     struct peer_said said;
     q->wire.ended = true;
-    body_begin(&q->r.body, 0);
+    body_begin(&q->x.r.body, 0);
     if (buf_reserve(params, http_params_max(len) + HTTP_PEER_PARAMS_MAX)) {
         conn_close(&c->conn, CONN_NO_MEMORY);
         return false;
@@ -169,19 +169,19 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
         conn_close(&c->conn, CONN_NO_MEMORY);
         return false;
     }
-    enum cgi_result result = cgi_scan(buf_head(params), buf_len(params), prefix, &c->conn.lane->memo, &q->r.vars);
+    enum cgi_result result = cgi_scan(buf_head(params), buf_len(params), prefix, &c->conn.lane->memo, &q->x.r.vars);
     if (result == CGI_MALFORMED) {
-        q->r.vars = (struct cgi_vars){.bad = q->r.vars.bad};
+        q->x.r.vars = (struct cgi_vars){.bad = q->x.r.vars.bad};
         q->input_bad = true;
         http_request_refuse(q, REFUSED_MALFORMED);
         return false;
     }
     if (c->peer.trusted)
-        peer_set_prefix(&said, params, &q->r.vars.script_name);
+        peer_set_prefix(&said, params, &q->x.r.vars.script_name);
     bool last = config->keepalive_requests && c->nbegun >= config->keepalive_requests;
     atomic_store_explicit(&q->keep, head.keep_alive && !last && !c->closing, memory_order_relaxed);
-    body_begin(&q->r.body, head.content_length);
-    q->refusal = result == CGI_OUTSIDE ? REFUSED_OUTSIDE : check_limits(config, &head);
+    body_begin(&q->x.r.body, head.content_length);
+    q->x.refusal = result == CGI_OUTSIDE ? REFUSED_OUTSIDE : check_limits(config, &head);
     atomic_store_explicit(&q->owes_continue, head.expects_continue, memory_order_relaxed);
     return true;
 }
@@ -230,11 +230,11 @@ static bool feed_head(struct http_conn *c, const char **pos, const char *end) {
  * an error. */
 static void body_failed(struct http_request *q, enum refusal why) {
     struct http_conn *c = q->c;
-    q->refusal = why;
-    if (c->state == HTTP_JOB_STATE && sched_cancel(c->conn.lane->sched, &q->r.job))
+    q->x.refusal = why;
+    if (c->state == HTTP_JOB_STATE && exchange_cancel(&q->x))
         c->state = HTTP_BODY_STATE;
     else if (c->state == HTTP_JOB_STATE)
-        refusal_log(&c->conn, why, c->nbegun, &q->r, true);
+        exchange_log_body(&q->x, why);
     /* What still comes of it is read for nothing: the peer may send all before it reads. */
     atomic_store(&q->keep, false);
 }
@@ -243,29 +243,18 @@ static void body_failed(struct http_request *q, enum refusal why) {
 static void take_body(void *arg, const char *data, size_t len) {
     struct http_request *q = arg;
     struct http_conn *c = q->c;
-    const struct lane_config *config = config_of(c);
     q->came += len;
     if (c->state == HTTP_DRAIN_STATE) {
-        q->dropped += len;
+        q->x.dropped += len;
         return;
     }
-    if (q->r.body.complete)
+    if (q->x.r.body.complete)
         return;
-    q->r.body.has_reader = c->state == HTTP_JOB_STATE && (!q->r.job.queued || sched_has_threads(c->conn.lane->sched));
-    switch (body_append(&q->r.body, &config->body, data, len)) {
-    case BODY_OK:
-        http_request_unhold(q); /* it is complete */
-        break;
-    case BODY_HELD:
-        http_request_hold(q);
-        break;
-    case BODY_TOO_LARGE:
-        body_failed(q, REFUSED_BODY_LARGE);
-        break;
-    case BODY_FAILED:
-        body_failed(q, REFUSED_NO_SPOOL);
-        break;
-    }
+    enum body_status status = exchange_take_body(&q->x, c->state == HTTP_JOB_STATE, data, len);
+    if (status == BODY_OK)
+        http_request_let_go(q); /* it is complete */
+    else if (status != BODY_HELD)
+        body_failed(q, exchange_body_refusal(status));
 }
 
 /* The rest of the body does not come, or not as it should. Reading it ends with `error`. */
@@ -274,12 +263,12 @@ static void cut_body(struct http_request *q, int error, enum refusal why) {
     http_pace_ends(q);
     q->input_bad = true;
     atomic_store(&q->keep, false);
-    if (c->state == HTTP_BODY_STATE || (c->state == HTTP_JOB_STATE && sched_cancel(c->conn.lane->sched, &q->r.job))) {
+    if (c->state == HTTP_BODY_STATE || (c->state == HTTP_JOB_STATE && exchange_cancel(&q->x))) {
         http_request_refuse(q, why);
         return;
     }
-    refusal_log(&c->conn, why, c->nbegun, &q->r, true);
-    body_cut(&q->r.body, error);
+    exchange_log_body(&q->x, why);
+    body_cut(&q->x.r.body, error);
 }
 
 static void malformed_body(struct http_request *q, const char *why) {
@@ -290,8 +279,8 @@ static void malformed_body(struct http_request *q, const char *why) {
     if (c->state == HTTP_BODY_STATE)
         http_request_refuse_as(q, "400 Bad Request", why);
     else if (c->state == HTTP_JOB_STATE) {
-        refusal_log_as(&c->conn, "400 Bad Request", why, c->nbegun, &q->r);
-        body_cut(&q->r.body, EPROTO);
+        refusal_log_as(&c->conn, "400 Bad Request", why, c->nbegun, &q->x.r);
+        body_cut(&q->x.r.body, EPROTO);
     } else
         conn_close(&c->conn, CONN_DRAINED);
 }
@@ -328,14 +317,14 @@ static bool feed_body(struct http_conn *c, const char **pos, const char *end) {
         if (result == HTTP_BODY_END) {
             http_request_release(q);
             http_conn_become_idle(c);
-        } else if (q->dropped > HTTP_DRAIN_MAX)
+        } else if (q->x.dropped > HTTP_DRAIN_MAX)
             conn_close(&c->conn, CONN_DRAINED);
         return true;
     }
     if (result == HTTP_BODY_END) {
         http_pace_ends(q);
-        http_request_unhold(q);
-        body_end(&q->r.body);
+        http_request_let_go(q);
+        body_end(&q->x.r.body);
     }
     http_request_maybe_start(q);
     return true;
@@ -411,7 +400,7 @@ static void go_on(struct http_conn *c) {
         feed_kept(c);
     if (http_conn_works(c) && c->conn.read_ended)
         input_ends(c);
-    if (c->conn.state == CONN_OPEN && c->conn.paused && !(c->q && c->q->held) &&
+    if (c->conn.state == CONN_OPEN && c->conn.paused && !(c->q && c->q->x.body_held) &&
         (c->state == HTTP_HEAD_STATE || buf_len(&c->in) < PIPELINE_MAX)) /* a head has a bound of its own */
         conn_resume(&c->conn);
 }
@@ -453,14 +442,14 @@ static bool on_input(struct conn *conn, const uint8_t *bytes, size_t len) {
 static void on_lost(struct conn *conn) {
     struct http_request *q = conn_of(conn)->q;
     if (q)
-        abandon_tell(conn, &q->r);
+        abandon_tell(conn, &q->x.r);
 }
 
 /* Its client may have left: a request that waits for a thread may be one to drop. Returns whether it was. */
 static bool drop_waiting(struct http_request *q) {
     const struct conn *c = &q->c->conn;
-    bool whole = body_whole(&q->r.body);
-    if (!(abandon_drops(c) || (c->lost && !whole)) || !sched_cancel(c->lane->sched, &q->r.job))
+    bool whole = body_whole(&q->x.r.body);
+    if (!(abandon_drops(c) || (c->lost && !whole)) || !exchange_cancel(&q->x))
         return false;
     http_request_drop(q, whole ? DROPPED_WAITING : DROPPED_CUT);
     return true;
@@ -469,16 +458,16 @@ static bool drop_waiting(struct http_request *q) {
 static void on_half_closed(struct conn *conn) {
     struct http_conn *c = conn_of(conn);
     if (c->state == HTTP_JOB_STATE && !drop_waiting(c->q))
-        abandon_tell(conn, &c->q->r);
+        abandon_tell(conn, &c->q->x.r);
     http_conn_go_on(c);
 }
 
 /* A request whose rest does not come, so that nothing can be behind it. */
 static void gone_in_body(struct http_request *q) {
     http_pace_ends(q);
-    http_request_unhold(q);
+    http_request_let_go(q);
     q->input_bad = true;
-    body_cut(&q->r.body, ECONNRESET);
+    body_cut(&q->x.r.body, ECONNRESET);
 }
 
 /* A running application learns that nobody waits for its answer any more. */
@@ -496,7 +485,7 @@ static void on_gone(struct conn *conn) {
     } else if (c->state == HTTP_BODY_STATE)
         http_request_drop(q, DROPPED_CUT);
     else if (c->state == HTTP_JOB_STATE && !drop_waiting(q)) {
-        abandon_tell(conn, &q->r);
+        abandon_tell(conn, &q->x.r);
         if (!q->wire.ended)
             gone_in_body(q);
     }
@@ -510,19 +499,17 @@ static void on_drained(struct conn *conn) {
 /* The reader has come to what was held of the body. */
 static void on_room(struct conn *conn) {
     struct http_request *q = conn_of(conn)->q;
-    if (q && q->held && !body_is_held(&q->r.body, &q->held_taken))
-        http_request_unhold(q);
+    if (q && exchange_has_room(&q->x))
+        http_request_let_go(q);
 }
 
 /* The body waits for its reader, not for the peer. Who has read nothing for so long gives the room on the disk to
  * others. */
 static void held_idle(struct http_request *q) {
-    uint64_t before = q->held_taken;
-    if (!body_is_held(&q->r.body, &q->held_taken) || q->held_taken != before)
+    if (!exchange_stands_still(&q->x))
         return;
-    lane_body_ends(q->c->conn.lane, &q->r.body);
-    body_give_up_held(&q->r.body);
-    http_request_unhold(q);
+    exchange_give_up_body(&q->x);
+    http_request_let_go(q);
     body_failed(q, REFUSED_NO_SPOOL);
     http_request_maybe_start(q);
 }
@@ -530,7 +517,7 @@ static void held_idle(struct http_request *q) {
 static const struct conn_reason *on_idle(struct conn *conn) {
     struct http_conn *c = conn_of(conn);
     struct http_request *q = c->q;
-    if (q && q->held) {
+    if (q && q->x.body_held) {
         held_idle(q);
         return CONN_DONE;
     }
@@ -614,8 +601,8 @@ static void on_client(const struct conn *conn, const struct request *r, union pe
 
 static void on_running(const struct conn *conn, conn_visit *visit, void *arg) {
     const struct http_conn *c = (const struct http_conn *)(const void *)conn;
-    if (c->state == HTTP_JOB_STATE && !c->q->r.job.queued)
-        visit(conn, c->nbegun, &c->q->r, arg);
+    if (c->state == HTTP_JOB_STATE && !c->q->x.r.job.queued)
+        visit(conn, c->nbegun, &c->q->x.r, arg);
 }
 
 static void conn_free(struct http_conn *c) {

@@ -6,13 +6,11 @@
 #ifndef WSGI_FCGI_NET_HTTP_CONN_H
 #define WSGI_FCGI_NET_HTTP_CONN_H
 
-#include "net/conn.h"
+#include "net/exchange.h"
 #include "net/http/peer.h"
 #include "net/http/protocol.h"
-#include "net/refusal.h"
 #include "proto/http_head.h"
 #include "proto/http_lines.h"
-#include "request/request.h"
 
 #include <stdatomic.h>
 
@@ -44,24 +42,18 @@ enum http_framing {
 };
 
 struct http_request {
-    struct request r;
+    struct exchange x;
     struct http_conn *c;
     struct http_body wire; /* the body as it comes */
     bool head_only;        /* HEAD */
     unsigned minor;
-    bool input_bad;       /* the rest of the connection's input cannot be understood, or is not to be read */
-    enum refusal refusal; /* decided before it starts */
-    uint64_t dropped;     /* HTTP_DRAIN_STATE: bytes of the body */
+    bool input_bad; /* the rest of the connection's input cannot be understood, or is not to be read */
 
-    ev_tstamp began_at;   /* when its header was complete, or could not be taken */
     uint64_t came;        /* bytes of the body */
     uint64_t came_before; /* the window of http/pace.h began */
     struct timeout pace;  /* for the end of that window */
     bool paced;           /* there is one */
     bool pace_excused;    /* in which the peer waited for "100 Continue" */
-
-    bool held;           /* the body is: the connection is paused until the application reads */
-    uint64_t held_taken; /* bytes that it had read at the last look at that */
 
     atomic_bool keep;          /* the connection may go on after this request */
     atomic_bool owes_continue; /* the client waits for "100 Continue" before it sends the body */

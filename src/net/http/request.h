@@ -15,10 +15,8 @@ struct http_request *http_request_new(struct http_conn *c);
  * the application decides. Tells the client, when all is to come first. */
 void http_request_maybe_start(struct http_request *q);
 
-/* What comes of its body is held in memory, since it cannot be kept, until the application reads: nothing more is read
- * from the connection, until that is over. */
-void http_request_hold(struct http_request *q);
-void http_request_unhold(struct http_request *q);
+/* Nothing is held of its body any more: the connection is read from again. */
+void http_request_let_go(struct http_request *q);
 
 /* Answers it without the application, with a line in the log. The connection ends with it when something of its body is
  * still to come. */

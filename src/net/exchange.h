@@ -1,0 +1,119 @@
+/* A request on its connection, and its answer: what both front ends do alike about one. What differs is in their own
+ * request.c, under the same names and in the same order.
+ *
+ * Its life:
+ *     exchange_begin         something of it has come
+ *     exchange_take_body     bytes of its body came
+ *     exchange_is_dropped    it is about to be submitted: is anybody still there?
+ *     exchange_submit        it waits for a thread, or runs
+ *     exchange_refuse        or it is answered without the application,
+ *     exchange_drop          or ends without an answer
+ *     exchange_end           the one end of all of them
+ *
+ * Threads: owner only, but for what is said to be the running thread's.
+ */
+#ifndef WSGI_FCGI_NET_EXCHANGE_H
+#define WSGI_FCGI_NET_EXCHANGE_H
+
+#include "net/abandon.h"
+#include "net/conn.h"
+#include "net/refusal.h"
+#include "request/request.h"
+
+#include <sys/uio.h>
+
+struct exchange {
+    struct request r;
+    struct conn *conn;    /* with a reference, from begin to end */
+    unsigned id;          /* in records, and in lines of the log */
+    enum refusal refusal; /* decided before it starts */
+    uint64_t dropped;     /* bytes of its body that came when it was answered already */
+    bool body_held;       /* its body is: the connection is paused until the application reads */
+    uint64_t body_taken;  /* bytes that it had read at the last look at that */
+};
+
+static inline struct exchange *exchange_of(struct request *r) {
+    return (struct exchange *)(void *)((char *)r - offsetof(struct exchange, r));
+}
+
+static inline struct exchange *exchange_of_job(struct sched_job *job) {
+    return (struct exchange *)(void *)((char *)job - offsetof(struct exchange, r.job));
+}
+
+/* Once per memory, before exchange_begin / before it is freed. `jobs`: with exchange_run. */
+void exchange_init(struct exchange *x, const struct answer_ops *answers, const struct sched_job_ops *jobs);
+void exchange_fini(struct exchange *x);
+
+/* Something of the request has come on the connection. */
+void exchange_begin(struct exchange *x, struct conn *c, unsigned id);
+
+/* The one end of every request, however it came (r.end says that): what counts, logs or times requests does it here. The
+ * front end has taken it off its connection; the connection may be gone afterwards. */
+void exchange_end(struct exchange *x);
+
+/* Calls the application. Running thread. */
+void exchange_run(struct sched_job *job, struct sched_thread *thread);
+
+/* Before exchange_submit. Whether the request is to be dropped, because nobody waits for it; when that is only likely, the
+ * application is told. */
+bool exchange_is_dropped(struct exchange *x);
+
+/* Gives it to the scheduler. `group`: whose answers leave together (struct sched_job). Returns false when too many wait. */
+bool exchange_submit(struct exchange *x, const void *group);
+
+/* Takes it off the queue, if it still waits there for a thread. */
+bool exchange_cancel(struct exchange *x);
+
+/* Stores an answer of the server's own, with a line in the log; closes the connection when there is no memory. */
+void exchange_refuse(struct exchange *x, enum refusal why);
+
+/* The same with a status and words of its own, for a peer that does not speak as it should. */
+void exchange_refuse_as(struct exchange *x, const char *status, const char *why);
+
+/* Says in the log that it ends without an answer. */
+void exchange_drop(struct exchange *x, enum drop why);
+
+/* Takes bytes of the body. `called`: it was submitted. What the body says: of BODY_HELD all is done here; after an error
+ * the body has ended. */
+enum body_status exchange_take_body(struct exchange *x, bool called, const void *data, size_t len);
+
+/* Why nothing more of a body can be taken, after BODY_TOO_LARGE or BODY_FAILED. */
+enum refusal exchange_body_refusal(enum body_status status);
+
+/* The application runs, and reads an error where its body should go on. */
+void exchange_log_body(struct exchange *x, enum refusal why);
+
+/* What is there of the body is freed; who reads gets `error`. */
+void exchange_abort_body(struct exchange *x, int error);
+
+/* A body that is held. The reader has come to it: there is room for more. */
+bool exchange_has_room(struct exchange *x);
+
+/* The reader has taken nothing since this was asked last. */
+bool exchange_stands_still(struct exchange *x);
+
+/* Nobody reads it: it is freed, and a reader that comes later gets the error of the file. */
+void exchange_give_up_body(struct exchange *x);
+
+/* Nothing is held of it any more. Returns whether something was, and the connection can be read from again. */
+static inline bool exchange_let_go(struct exchange *x) {
+    bool held = x->body_held;
+    x->body_held = false;
+    return held && x->conn->state != CONN_CLOSED;
+}
+
+/* Sends what is stored of the answer, by the loop. */
+void exchange_flush(struct exchange *x);
+
+/* Running thread, without the GIL: */
+
+/* Sends pieces of the answer. Returns 0, or -1 with errno as conn_transmit does. */
+int exchange_transmit(struct exchange *x, const struct iovec *pieces, unsigned count);
+
+/* Sends what is stored of the answer. */
+int exchange_transmit_stored(struct exchange *x);
+
+/* answer_ops.given_up */
+void exchange_given_up(struct request *r);
+
+#endif
