@@ -27,7 +27,7 @@ static struct fcgi_conn *fcgi_of(struct conn *conn) {
 
 static void check_request(const struct fcgi_request *q, bool has_earlier) {
     assert(q->state != FCGI_ENDED_STATE);
-    assert((q->state == FCGI_HELD_STATE) <= has_earlier);
+    assert((q->state == FCGI_BEHIND_STATE) <= has_earlier);
     if (q->state == FCGI_BODY_STATE)
         assert(!q->x.refusal && !q->stdin_ended && !request_has_enough(&q->x.r, rig.lane->config.stream_body));
     if (q->x.body_held)

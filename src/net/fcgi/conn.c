@@ -194,7 +194,7 @@ static void on_stdin_end(struct fcgi_request *q) {
  * application that was promised more would wait for it, or take the request for a broken one. */
 static void on_stdin_nothing(struct fcgi_request *q) {
     struct body *b = &q->x.r.body;
-    bool called = q->state == FCGI_JOB_STATE, waits = q->state == FCGI_BODY_STATE || q->state == FCGI_HELD_STATE;
+    bool called = q->state == FCGI_JOB_STATE, waits = q->state == FCGI_BODY_STATE || q->state == FCGI_BEHIND_STATE;
     if (!(called || waits) || q->stdin_ended || q->x.refusal || b->expected <= 0 || b->received || b->complete)
         return;
     body_begin_empty(b);
@@ -206,21 +206,21 @@ static void on_stdin_nothing(struct fcgi_request *q) {
  * come whole is called nevertheless. */
 static void on_abort(struct fcgi_request *q) {
     struct lane *lane = q->c->conn.lane;
-    bool started = q->state == FCGI_HELD_STATE || q->state == FCGI_JOB_STATE;
+    bool started = q->state == FCGI_BEHIND_STATE || q->state == FCGI_JOB_STATE;
     bool whole = started && body_whole(&q->x.r.body), called = whole && !lane->config.drop_abandoned;
     q->aborted = q->stdin_ended = true;
     if (q->state == FCGI_JOB_STATE && (called || !exchange_cancel(&q->x))) {
         fcgi_request_gone(q);
         return;
     }
-    if (q->state == FCGI_HELD_STATE && called) {
+    if (q->state == FCGI_BEHIND_STATE && called) {
         atomic_store(&q->x.r.gone, true);
         return;
     }
     if (whole)
         exchange_drop(&q->x, DROPPED_WAITING);
-    if (fcgi_request_is_held(q)) {
-        fcgi_request_set_state(q, FCGI_HELD_STATE);
+    if (fcgi_request_is_behind(q)) {
+        fcgi_request_set_state(q, FCGI_BEHIND_STATE);
         exchange_abort_body(&q->x, ECONNRESET);
     } else
         fcgi_request_abort(q);

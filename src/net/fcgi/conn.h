@@ -28,7 +28,7 @@ FCGI_REASONS(CONN_REASON_DECLARE)
 enum fcgi_request_state {
     FCGI_PARAMS_STATE, /* PARAMS come */
     FCGI_BODY_STATE,   /* STDIN comes, not enough of it to start */
-    FCGI_HELD_STATE,   /* could start, but an earlier request has the same id */
+    FCGI_BEHIND_STATE, /* could start, but an earlier request has the same id */
     FCGI_JOB_STATE,    /* submitted: waits for a thread or runs */
     FCGI_STDIN_STATE,  /* answered, END_REQUEST waits for the end of STDIN, or for the peer to fall silent */
     FCGI_ENDED_STATE   /* being answered and released, by the function that set this state */

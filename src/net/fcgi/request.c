@@ -34,8 +34,8 @@ static void params_late(struct timeout *to) {
     q->keep_conn = false;
     q->x.refusal = REFUSED_PARAMS_LATE;
     q->x.r.vars = (struct cgi_vars){0};
-    fcgi_request_set_state(q, FCGI_HELD_STATE);
-    if (!fcgi_request_is_held(q))
+    fcgi_request_set_state(q, FCGI_BEHIND_STATE);
+    if (!fcgi_request_is_behind(q))
         fcgi_request_start(q);
 }
 
@@ -111,7 +111,7 @@ struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id) {
 
 /* Answers. */
 
-static void release_held(struct fcgi_conn *c, uint16_t id);
+static void start_next(struct fcgi_conn *c, uint16_t id);
 
 void fcgi_conn_ending_over(struct fcgi_conn *c) {
     if (c->ending)
@@ -169,7 +169,7 @@ void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
             exchange_flush(&q->x);
     }
     fcgi_request_release(q);
-    release_held(c, id);
+    start_next(c, id);
     fcgi_conn_after_request(c);
     conn_unref(&c->conn);
 }
@@ -257,7 +257,7 @@ static void request_drop(struct fcgi_request *q, enum drop why) {
     exchange_drop(&q->x, why);
     conn_ref(&c->conn);
     fcgi_request_release(q);
-    release_held(c, id);
+    start_next(c, id);
     fcgi_conn_after_request(c);
     conn_unref(&c->conn);
 }
@@ -272,7 +272,7 @@ static void job_submit(struct fcgi_request *q) {
         request_refuse(q, REFUSED_QUEUE_FULL);
 }
 
-bool fcgi_request_is_held(const struct fcgi_request *q) {
+bool fcgi_request_is_behind(const struct fcgi_request *q) {
     const struct fcgi_request *p;
     TAILQ_FOREACH(p, &q->c->requests, link) {
         if (p == q)
@@ -299,16 +299,16 @@ void fcgi_request_maybe_start(struct fcgi_request *q) {
         return;
     if (!q->x.refusal && !request_has_enough(&q->x.r, q->c->conn.lane->config.stream_body))
         return;
-    fcgi_request_set_state(q, FCGI_HELD_STATE);
-    if (!fcgi_request_is_held(q))
+    fcgi_request_set_state(q, FCGI_BEHIND_STATE);
+    if (!fcgi_request_is_behind(q))
         fcgi_request_start(q);
 }
 
-static void release_held(struct fcgi_conn *c, uint16_t id) {
+static void start_next(struct fcgi_conn *c, uint16_t id) {
     struct fcgi_request *q;
     TAILQ_FOREACH(q, &c->requests, link) {
         if (q->x.id == id) {
-            if (q->state == FCGI_HELD_STATE)
+            if (q->state == FCGI_BEHIND_STATE)
                 fcgi_request_start(q);
             return;
         }
@@ -429,7 +429,7 @@ static bool request_drops(struct fcgi_request *q) {
     case FCGI_PARAMS_STATE:
     case FCGI_BODY_STATE:
         return true;
-    case FCGI_HELD_STATE:
+    case FCGI_BEHIND_STATE:
         return abandon_drops(c) || !(whole || q->x.refusal || q->aborted);
     case FCGI_JOB_STATE:
         return (abandon_drops(c) || !whole) && exchange_cancel(&q->x);
@@ -452,7 +452,7 @@ void fcgi_conn_cut(struct fcgi_conn *c) {
         if (q && q->state == FCGI_STDIN_STATE)
             fcgi_request_end(q, 0);
         else if (q) {
-            bool whole = q->state >= FCGI_HELD_STATE && body_whole(&q->x.r.body);
+            bool whole = q->state >= FCGI_BEHIND_STATE && body_whole(&q->x.r.body);
             request_drop(q, whole ? DROPPED_WAITING : DROPPED_CUT);
         }
     } while (q);

@@ -19,7 +19,7 @@ void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state stat
 struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id);
 
 /* Whether an earlier request with the same id is not answered yet. */
-bool fcgi_request_is_held(const struct fcgi_request *q);
+bool fcgi_request_is_behind(const struct fcgi_request *q);
 
 /* Starts it, when it has what it needs (request_has_enough). */
 void fcgi_request_maybe_start(struct fcgi_request *q);
