@@ -156,7 +156,14 @@ void exchange_flush(struct exchange *x) {
 }
 
 int exchange_transmit(struct exchange *x, const struct iovec *pieces, unsigned count) {
-    return conn_transmit(x->conn, x->r.thread, &x->r.gone, pieces, count);
+    request_begin_answer(&x->r);
+    return conn_transmit(x->conn, &x->r, pieces, count);
+}
+
+ssize_t exchange_transmit_file(struct exchange *x, const struct iovec *head, int fd, off_t offset) {
+    x->r.sent += REQUEST_FILE_BLOCK;
+    request_begin_answer(&x->r);
+    return conn_transmit_file(x->conn, &x->r, head, fd, offset, REQUEST_FILE_BLOCK);
 }
 
 int exchange_transmit_stored(struct exchange *x) {

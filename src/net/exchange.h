@@ -110,6 +110,9 @@ void exchange_flush(struct exchange *x);
 /* Sends pieces of the answer. Returns 0, or -1 with errno as conn_transmit does. */
 int exchange_transmit(struct exchange *x, const struct iovec *pieces, unsigned count);
 
+/* Sends a block of a file behind `head` (NULL: none), as answer_ops.send_file. */
+ssize_t exchange_transmit_file(struct exchange *x, const struct iovec *head, int fd, off_t offset);
+
 /* Sends what is stored of the answer. */
 int exchange_transmit_stored(struct exchange *x);
 

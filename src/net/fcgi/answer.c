@@ -159,9 +159,8 @@ static ssize_t fcgi_send_file(struct request *r, int fd, off_t offset) {
     struct fcgi_request *q = request_of(r);
     uint8_t header[FCGI_RECORD_HEADER];
     struct iovec piece = {header, sizeof header};
-    r->sent += REQUEST_FILE_BLOCK;
     fcgi_put_header(header, FCGI_STDOUT, q->x.id, REQUEST_FILE_BLOCK);
-    return conn_transmit_file(&q->c->conn, r->thread, &r->gone, &piece, fd, offset, REQUEST_FILE_BLOCK);
+    return exchange_transmit_file(&q->x, &piece, fd, offset);
 }
 
 static int fcgi_error(struct request *r, const char *text, size_t len) {

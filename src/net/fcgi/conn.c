@@ -214,7 +214,7 @@ static void on_abort(struct fcgi_request *q) {
         return;
     }
     if (q->state == FCGI_BEHIND_STATE && called) {
-        atomic_store(&q->x.r.gone, true);
+        request_close_answer(&q->x.r);
         return;
     }
     if (whole)

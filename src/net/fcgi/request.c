@@ -415,7 +415,7 @@ void fcgi_request_body_failed(struct fcgi_request *q, enum refusal why) {
 }
 
 void fcgi_request_gone(struct fcgi_request *q) {
-    atomic_store(&q->x.r.gone, true);
+    request_close_answer(&q->x.r);
     conn_wake(&q->c->conn);
     fcgi_request_let_go(q);
     body_cut(&q->x.r.body, ECONNRESET);

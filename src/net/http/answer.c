@@ -156,8 +156,7 @@ static int http_send(struct request *r, const char *data, size_t len) {
 
 /* The length was announced, so that the body is framed by it alone (RFC 9112, 6.3). */
 static ssize_t http_send_file(struct request *r, int fd, off_t offset) {
-    r->sent += REQUEST_FILE_BLOCK;
-    return conn_transmit_file(&request_of(r)->c->conn, r->thread, &r->gone, NULL, fd, offset, REQUEST_FILE_BLOCK);
+    return exchange_transmit_file(exchange_of(r), NULL, fd, offset);
 }
 
 static int http_error(struct request *r, const char *text, size_t len) {
@@ -180,7 +179,7 @@ static void http_body_wanted(struct request *r) {
     struct http_request *q = request_of(r);
     struct iovec piece = {(void *)(uintptr_t)go_on, sizeof go_on - 1};
     if (atomic_exchange(&q->owes_continue, false) && !r->head_stored)
-        conn_transmit(&q->c->conn, r->thread, &r->gone, &piece, 1); /* an error shows when the answer is sent */
+        conn_transmit(&q->c->conn, r, &piece, 1); /* an error shows when the answer is sent */
 }
 
 const struct answer_ops http_answer_ops = {.put = http_put,
