@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 #include "conn_rig.h"
-#include "net/fcgi/conn.h"
+#include "net/fcgi/request.h"
 #include "peer.h"
 
 #include <errno.h>

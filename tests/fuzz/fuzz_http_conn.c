@@ -6,7 +6,7 @@
 #include <assert.h>
 
 #include "conn_rig.h"
-#include "net/http/conn.h"
+#include "net/http/request.h"
 
 #include <errno.h>
 #include <stdio.h>

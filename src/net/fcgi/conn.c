@@ -391,6 +391,84 @@ static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
     return conn->state == CONN_OPEN;
 }
 
+/* The end. */
+
+void fcgi_conn_ending_over(struct fcgi_conn *c) {
+    if (c->ending)
+        timeout_ends(&c->fcgi->stall, &c->ending_timeout);
+    c->ending = false;
+}
+
+static void ending_late(struct timeout *to) {
+    struct fcgi_conn *c = (struct fcgi_conn *)(void *)((char *)to - offsetof(struct fcgi_conn, ending_timeout));
+    fcgi_conn_ending_over(c);
+    c->closing = true;
+    conn_finish(&c->conn, CONN_DONE, c->goes_on || conn_readable(&c->conn) ? CONN_END_DRAIN : CONN_END_CLOSE);
+}
+
+/* A peer may be sending another request, which would be lost when the connection ended now. HAProxy 2.6, when it
+ * multiplexes, goes on to use a connection on which a body was not sent to its end, and never notices that it has ended:
+ * the next client has a 502. Such a peer asks GET_VALUES first; for it the connection stays until --idle-timeout. */
+static void ending_begins(struct fcgi_conn *c) {
+    if (c->asked || c->ending || c->conn.state != CONN_OPEN)
+        return;
+    timeout_begins(&c->fcgi->stall, &c->ending_timeout, &c->conn, ending_late);
+    c->ending = true;
+}
+
+/* Ends the connection when its last request was answered and it is not to be kept. STDIN that was not read to its end
+ * would turn a plain close into a reset (FastCGI 1.0, 5.1 has no early end for the web server's side). A peer that means
+ * to keep it may be sending its next request: that must fail, and not seem to have arrived. */
+void fcgi_conn_after_request(struct fcgi_conn *c) {
+    if (c->given_up && !c->closing && !c->nrequests)
+        ending_begins(c);
+    if (!c->closing || c->nrequests)
+        fcgi_conn_tell_rest(c);
+    else if (c->unread || !fcgi_decoder_idle(&c->decoder))
+        conn_finish(&c->conn, CONN_DONE, CONN_END_DRAIN);
+    else
+        conn_finish(&c->conn, CONN_DONE, c->not_kept ? CONN_END_PART : CONN_END_CLOSE);
+}
+
+/* Whether it is to be dropped. One that waits for a thread is taken off the queue then. */
+static bool request_drops(struct fcgi_request *q) {
+    struct conn *c = &q->c->conn;
+    bool whole = body_whole(&q->x.r.body);
+    switch (q->state) {
+    case FCGI_PARAMS_STATE:
+    case FCGI_BODY_STATE:
+        return true;
+    case FCGI_BEHIND_STATE:
+        return abandon_drops(c) || !(whole || q->x.refusal || q->aborted);
+    case FCGI_JOB_STATE:
+        return (abandon_drops(c) || !whole) && exchange_cancel(&q->x);
+    case FCGI_STDIN_STATE:
+        return c->lost; /* it was answered */
+    case FCGI_ENDED_STATE:
+        break;
+    }
+    return false;
+}
+
+/* The peer sends nothing more, or cannot be answered any more: drops the requests of which not everything came, and those
+ * that wait, when what waits is to be dropped (abandon_drops). */
+static void cut_requests(struct fcgi_conn *c) {
+    struct fcgi_request *q;
+    /* Ending one request may start or end others: look from the beginning again. */
+    do {
+        TAILQ_FOREACH(q, &c->requests, link) {
+            if (request_drops(q))
+                break;
+        }
+        if (q && q->state == FCGI_STDIN_STATE)
+            fcgi_request_end(q, 0);
+        else if (q) {
+            bool whole = q->state >= FCGI_BEHIND_STATE && body_whole(&q->x.r.body);
+            fcgi_request_drop(q, whole ? DROPPED_WAITING : DROPPED_CUT);
+        }
+    } while (q);
+}
+
 /* Tells the applications of all open requests. */
 static void tell_all(struct conn *conn) {
     struct fcgi_request *q;
@@ -404,7 +482,7 @@ static void on_gone(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
     struct fcgi_request *q;
     fcgi_conn_ending_over(c);
-    fcgi_conn_cut(c);
+    cut_requests(c);
     TAILQ_FOREACH(q, &c->requests, link) {
         if (q->state != FCGI_ENDED_STATE)
             fcgi_request_gone(q);
@@ -424,7 +502,7 @@ static void on_half_closed(struct conn *conn) {
     struct fcgi_conn *c = conn_of(conn);
     struct fcgi_request *q;
     c->closing = true;
-    fcgi_conn_cut(c);
+    cut_requests(c);
     /* Ending one request may start or end others: look from the beginning again. */
     do {
         TAILQ_FOREACH(q, &c->requests, link) {

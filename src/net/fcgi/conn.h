@@ -7,7 +7,7 @@
 #ifndef WSGI_FCGI_NET_FCGI_CONN_H
 #define WSGI_FCGI_NET_FCGI_CONN_H
 
-#include "net/exchange.h"
+#include "net/conn.h"
 #include "net/fcgi/protocol.h"
 #include "proto/fcgi_decode.h"
 #include "proto/fcgi_values.h"
@@ -25,32 +25,7 @@
     X(CONN_TOO_MANY, WARNING, "too many pipelined requests")
 FCGI_REASONS(CONN_REASON_DECLARE)
 
-enum fcgi_request_state {
-    FCGI_PARAMS_STATE, /* PARAMS come */
-    FCGI_BODY_STATE,   /* STDIN comes, not enough of it to start */
-    FCGI_BEHIND_STATE, /* could start, but an earlier request has the same id */
-    FCGI_JOB_STATE,    /* submitted: waits for a thread or runs */
-    FCGI_STDIN_STATE,  /* answered, END_REQUEST waits for the end of STDIN, or for the peer to fall silent */
-    FCGI_ENDED_STATE   /* being answered and released, by the function that set this state */
-};
-
-struct fcgi_request {
-    struct exchange x;
-    struct fcgi_conn *c;
-    enum fcgi_request_state state;
-    bool keep_conn;
-    bool stdin_ended;          /* nothing more of STDIN is waited for */
-    bool stdin_read;           /* its empty record came: the peer sends nothing more for this request */
-    bool stderr_used;          /* STDERR records were stored or sent */
-    bool aborted;              /* ABORT_REQUEST came */
-    ev_tstamp stdin_at;        /* when something of STDIN came last, or the parameters ended */
-    struct timeout timeout;    /* FCGI_PARAMS_STATE: for the rest of them; FCGI_STDIN_STATE: for more of it */
-    struct timeouts *timeouts; /* in which `timeout` is; NULL: in none */
-    union {
-        TAILQ_ENTRY(fcgi_request) link;
-        LIST_ENTRY(fcgi_request) free;
-    };
-};
+struct fcgi_request;
 
 /* What a lane keeps for FastCGI. */
 struct fcgi_lane {
@@ -82,5 +57,17 @@ struct fcgi_conn {
     struct timeout ending_timeout; /* while `ending`: for a request */
     LIST_ENTRY(fcgi_conn) free;
 };
+
+/* What a request asks of its connection: its end may be that of the connection, whose end may be that of requests. That
+ * way round is in request.h, which is the only one of the two headers that includes the other. */
+
+/* Ends the connection when its last request was answered and it is not to be kept. */
+void fcgi_conn_after_request(struct fcgi_conn *c);
+
+/* Calls conn_set_rest. */
+void fcgi_conn_tell_rest(struct fcgi_conn *c);
+
+/* The connection has something to do again, or is gone. */
+void fcgi_conn_ending_over(struct fcgi_conn *c);
 
 #endif

@@ -113,43 +113,6 @@ struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id) {
 
 static void start_next(struct fcgi_conn *c, uint16_t id);
 
-void fcgi_conn_ending_over(struct fcgi_conn *c) {
-    if (c->ending)
-        timeout_ends(&c->fcgi->stall, &c->ending_timeout);
-    c->ending = false;
-}
-
-static void ending_late(struct timeout *to) {
-    struct fcgi_conn *c = (struct fcgi_conn *)(void *)((char *)to - offsetof(struct fcgi_conn, ending_timeout));
-    fcgi_conn_ending_over(c);
-    c->closing = true;
-    conn_finish(&c->conn, CONN_DONE, c->goes_on || conn_readable(&c->conn) ? CONN_END_DRAIN : CONN_END_CLOSE);
-}
-
-/* A peer may be sending another request, which would be lost when the connection ended now. HAProxy 2.6, when it
- * multiplexes, goes on to use a connection on which a body was not sent to its end, and never notices that it has ended:
- * the next client has a 502. Such a peer asks GET_VALUES first; for it the connection stays until --idle-timeout. */
-static void ending_begins(struct fcgi_conn *c) {
-    if (c->asked || c->ending || c->conn.state != CONN_OPEN)
-        return;
-    timeout_begins(&c->fcgi->stall, &c->ending_timeout, &c->conn, ending_late);
-    c->ending = true;
-}
-
-/* Ends the connection when its last request was answered and it is not to be kept. STDIN that was not read to its end
- * would turn a plain close into a reset (FastCGI 1.0, 5.1 has no early end for the web server's side). A peer that means
- * to keep it may be sending its next request: that must fail, and not seem to have arrived. */
-void fcgi_conn_after_request(struct fcgi_conn *c) {
-    if (c->given_up && !c->closing && !c->nrequests)
-        ending_begins(c);
-    if (!c->closing || c->nrequests)
-        fcgi_conn_tell_rest(c);
-    else if (c->unread || !fcgi_decoder_idle(&c->decoder))
-        conn_finish(&c->conn, CONN_DONE, CONN_END_DRAIN);
-    else
-        conn_finish(&c->conn, CONN_DONE, c->not_kept ? CONN_END_PART : CONN_END_CLOSE);
-}
-
 /* A peer that multiplexes could keep a server that stops from ever having no request of it. "Cannot multiplex" behind a
  * complete answer makes HAProxy, which is the one that does, start no further request on this connection; strictly it is
  * for requests that were turned away (FastCGI 1.0, 5.5). */
@@ -249,7 +212,7 @@ static void request_refuse(struct fcgi_request *q, enum refusal why) {
 /* Starting the application. */
 
 /* Ends a request without a call and without a word. */
-static void request_drop(struct fcgi_request *q, enum drop why) {
+void fcgi_request_drop(struct fcgi_request *q, enum drop why) {
     struct fcgi_conn *c = q->c;
     uint16_t id = q->x.id;
     if (q->state == FCGI_PARAMS_STATE)
@@ -264,7 +227,7 @@ static void request_drop(struct fcgi_request *q, enum drop why) {
 
 static void job_submit(struct fcgi_request *q) {
     if (exchange_is_dropped(&q->x)) {
-        request_drop(q, DROPPED_WAITING);
+        fcgi_request_drop(q, DROPPED_WAITING);
         return;
     }
     fcgi_request_set_state(q, FCGI_JOB_STATE);
@@ -419,41 +382,4 @@ void fcgi_request_gone(struct fcgi_request *q) {
     conn_wake(&q->c->conn);
     fcgi_request_let_go(q);
     body_cut(&q->x.r.body, ECONNRESET);
-}
-
-/* Whether it is to be dropped. One that waits for a thread is taken off the queue then. */
-static bool request_drops(struct fcgi_request *q) {
-    struct conn *c = &q->c->conn;
-    bool whole = body_whole(&q->x.r.body);
-    switch (q->state) {
-    case FCGI_PARAMS_STATE:
-    case FCGI_BODY_STATE:
-        return true;
-    case FCGI_BEHIND_STATE:
-        return abandon_drops(c) || !(whole || q->x.refusal || q->aborted);
-    case FCGI_JOB_STATE:
-        return (abandon_drops(c) || !whole) && exchange_cancel(&q->x);
-    case FCGI_STDIN_STATE:
-        return c->lost; /* it was answered */
-    case FCGI_ENDED_STATE:
-        break;
-    }
-    return false;
-}
-
-void fcgi_conn_cut(struct fcgi_conn *c) {
-    struct fcgi_request *q;
-    /* Ending one request may start or end others: look from the beginning again. */
-    do {
-        TAILQ_FOREACH(q, &c->requests, link) {
-            if (request_drops(q))
-                break;
-        }
-        if (q && q->state == FCGI_STDIN_STATE)
-            fcgi_request_end(q, 0);
-        else if (q) {
-            bool whole = q->state >= FCGI_BEHIND_STATE && body_whole(&q->x.r.body);
-            request_drop(q, whole ? DROPPED_WAITING : DROPPED_CUT);
-        }
-    } while (q);
 }

@@ -67,26 +67,6 @@ void http_request_release(struct http_request *q) {
 
 /* Answers. */
 
-void http_conn_finish(struct http_conn *c, const struct conn_reason *reason, enum conn_end end) {
-    c->state = HTTP_ENDED_STATE;
-    conn_resume(&c->conn);
-    conn_finish(&c->conn, reason, buf_len(&c->in) ? CONN_END_DRAIN : end);
-    buf_reset(&c->in, 0);
-}
-
-void http_conn_become_idle(struct http_conn *c) {
-    c->state = HTTP_IDLE_STATE;
-    c->skipped_line = false;
-    if (c->closing || (c->conn.read_ended && !buf_len(&c->in)))
-        http_conn_finish(c, CONN_DONE, CONN_END_CLOSE);
-    else if (lane_now(c->conn.lane) > c->conn.active_at + 1)
-        conn_touch(&c->conn);
-}
-
-bool http_conn_works(const struct http_conn *c) {
-    return c->conn.state == CONN_OPEN || (c->conn.state == CONN_CLOSED && c->conn.left);
-}
-
 /* Whether there may be a request behind this one. The head of an answer says so as well, where somebody takes it. */
 static bool may_go_on(struct http_request *q) {
     return q->wire.ended && !q->input_bad && atomic_load(&q->keep);

@@ -5,8 +5,40 @@
 #ifndef WSGI_FCGI_NET_HTTP_REQUEST_H
 #define WSGI_FCGI_NET_HTTP_REQUEST_H
 
-#include "net/abandon.h"
+#include "net/exchange.h"
 #include "net/http/conn.h"
+#include "proto/http_head.h"
+
+#include <stdatomic.h>
+
+/* How the client finds the end of an answer (RFC 9112, 6.3). */
+enum http_framing {
+    HTTP_NO_BODY,
+    HTTP_LENGTH,
+    HTTP_CHUNKED,
+    HTTP_UNTIL_CLOSE /* HTTP/1.0 */
+};
+
+struct http_request {
+    struct exchange x;
+    struct http_conn *c;
+    struct http_body wire; /* the body as it comes */
+    bool head_only;        /* HEAD */
+    unsigned minor;
+    bool input_bad; /* the rest of the connection's input cannot be understood, or is not to be read */
+
+    uint64_t came;        /* bytes of the body */
+    uint64_t came_before; /* the window of http/pace.h began */
+    struct timeout pace;  /* for the end of that window */
+    bool paced;           /* there is one */
+    bool pace_excused;    /* in which the peer waited for "100 Continue" */
+
+    atomic_bool keep;          /* the connection may go on after this request */
+    atomic_bool owes_continue; /* the client waits for "100 Continue" before it sends the body */
+    enum http_framing framing; /* of the answer, once r.head_stored */
+    bool kept;                 /* what the answer said about the connection */
+    LIST_ENTRY(http_request) free;
+};
 
 /* New request in work on the connection. Returns NULL when there is no memory. */
 struct http_request *http_request_new(struct http_conn *c);
@@ -30,20 +62,7 @@ void http_request_release(struct http_request *q);
  * where what came behind the request is next. */
 void http_request_drop(struct http_request *q, enum drop why);
 
-/* Whether what has come on the connection is still dealt with: it is open, or its peer has left. */
-bool http_conn_works(const struct http_conn *c);
-
 /* Frees the memory of a pooled request. */
 void http_request_free(struct http_request *q);
-
-/* The connection waits for the next request. */
-void http_conn_become_idle(struct http_conn *c);
-
-/* Nothing more is read as HTTP. A client that is still sending gets to its answer all the same (RFC 9112, 9.6): `end` says
- * whether there is something of a request to come; what has come already counts as that. */
-void http_conn_finish(struct http_conn *c, const struct conn_reason *reason, enum conn_end end);
-
-/* Deals with what came behind the request that was answered (http.c). */
-void http_conn_go_on(struct http_conn *c);
 
 #endif

@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "net/fcgi/conn.h"
+#include "net/fcgi/request.h"
 
 #include "unit/net/lane_rig.h"
 #include "proto/fcgi_encode.h"

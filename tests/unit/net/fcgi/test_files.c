@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "net/fcgi/conn.h"
+#include "net/fcgi/request.h"
 
 #include "unit/net/file_rig.h"
 #include "unit/net/lane_rig.h"

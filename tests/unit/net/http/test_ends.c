@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "net/http/conn.h"
+#include "net/http/request.h"
 
 #include "unit/net/file_rig.h"
 #include "unit/net/lane_rig.h"
