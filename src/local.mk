@@ -110,9 +110,11 @@ src_libnet_a_SOURCES = \
 src_libnetfcgi_a_SOURCES = \
 	src/net/fcgi/answer.c src/net/fcgi/answer.h \
 	src/net/fcgi/conn.c src/net/fcgi/conn.h \
+	src/net/fcgi/input.c src/net/fcgi/input.h \
 	src/net/fcgi/peer.c src/net/fcgi/peer.h \
 	src/net/fcgi/protocol.h \
-	src/net/fcgi/request.c src/net/fcgi/request.h
+	src/net/fcgi/request.c src/net/fcgi/request.h \
+	src/net/fcgi/stall.c src/net/fcgi/stall.h
 
 if HTTP
 noinst_LIBRARIES += src/libnethttp.a
@@ -120,6 +122,7 @@ NET_HTTP_LIBS = src/libnethttp.a
 src_libnethttp_a_SOURCES = \
 	src/net/http/answer.c src/net/http/answer.h \
 	src/net/http/conn.c src/net/http/conn.h \
+	src/net/http/input.c src/net/http/input.h \
 	src/net/http/pace.c src/net/http/pace.h \
 	src/net/http/peer.c src/net/http/peer.h \
 	src/net/http/protocol.h \

@@ -58,6 +58,10 @@ struct fcgi_conn {
     LIST_ENTRY(fcgi_conn) free;
 };
 
+static inline struct fcgi_conn *fcgi_conn_of(struct conn *c) {
+    return (struct fcgi_conn *)(void *)((char *)c - offsetof(struct fcgi_conn, conn));
+}
+
 /* What a request asks of its connection: its end may be that of the connection, whose end may be that of requests. That
  * way round is in request.h, which is the only one of the two headers that includes the other. */
 

@@ -30,6 +30,10 @@ enum http_state {
     HTTP_ENDED_STATE  /* being answered, by the function that set this state; or the connection ends */
 };
 
+enum {
+    HTTP_PIPELINE_MAX = 65536 /* bytes behind the request in work that are kept; what comes then waits in the socket */
+};
+
 struct http_request;
 
 /* What a lane keeps for HTTP. */
@@ -58,6 +62,10 @@ struct http_conn {
     LIST_ENTRY(http_conn) free;
 };
 
+static inline struct http_conn *http_conn_of(struct conn *c) {
+    return (struct http_conn *)(void *)((char *)c - offsetof(struct http_conn, conn));
+}
+
 /* What a request asks of its connection: its end may be that of the connection, whose end may be that of the request. That
  * way round is in request.h, which is the only one of the two headers that includes the other. */
 
@@ -71,7 +79,10 @@ void http_conn_become_idle(struct http_conn *c);
  * whether there is something of a request to come; what has come already counts as that. */
 void http_conn_finish(struct http_conn *c, const struct conn_reason *reason, enum conn_end end);
 
-/* Deals with what came behind the request that was answered (http.c). */
+/* Calls conn_set_rest. */
+void http_conn_tell_rest(struct http_conn *c);
+
+/* Deals with what came behind the request that was answered. */
 void http_conn_go_on(struct http_conn *c);
 
 #endif

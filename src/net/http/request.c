@@ -202,6 +202,44 @@ void http_request_let_go(struct http_request *q) {
     conn_resume(c);
 }
 
+void http_request_body_failed(struct http_request *q, enum refusal why) {
+    struct http_conn *c = q->c;
+    q->x.refusal = why;
+    if (c->state == HTTP_JOB_STATE && exchange_cancel(&q->x))
+        c->state = HTTP_BODY_STATE;
+    else if (c->state == HTTP_JOB_STATE)
+        exchange_log_body(&q->x, why);
+    /* What still comes of it is read for nothing: the peer may send all before it reads. */
+    atomic_store(&q->keep, false);
+}
+
+void http_request_cut_body(struct http_request *q, int error, enum refusal why) {
+    struct http_conn *c = q->c;
+    http_pace_ends(q);
+    q->input_bad = true;
+    atomic_store(&q->keep, false);
+    if (c->state == HTTP_BODY_STATE || (c->state == HTTP_JOB_STATE && exchange_cancel(&q->x))) {
+        http_request_refuse(q, why);
+        return;
+    }
+    exchange_log_body(&q->x, why);
+    body_cut(&q->x.r.body, error);
+}
+
+void http_request_body_malformed(struct http_request *q, const char *why) {
+    struct http_conn *c = q->c;
+    http_pace_ends(q);
+    q->input_bad = true;
+    atomic_store(&q->keep, false);
+    if (c->state == HTTP_BODY_STATE)
+        http_request_refuse_as(q, "400 Bad Request", why);
+    else if (c->state == HTTP_JOB_STATE) {
+        refusal_log_as(&c->conn, "400 Bad Request", why, c->nbegun, &q->x.r);
+        body_cut(&q->x.r.body, EPROTO);
+    } else
+        conn_close(&c->conn, CONN_DRAINED);
+}
+
 /* Whether the application decides if the client is to send the body (RFC 9110, 10.1.1), since it reads it while it comes.
  * What is taken whole first holds no thread meanwhile. */
 static bool asks_application(const struct http_request *q) {

@@ -50,6 +50,16 @@ void http_request_maybe_start(struct http_request *q);
 /* Nothing is held of its body any more: the connection is read from again. */
 void http_request_let_go(struct http_request *q);
 
+/* Nothing more of the body can be taken: it is answered (http_request_maybe_start), unless the application runs and reads
+ * an error. */
+void http_request_body_failed(struct http_request *q, enum refusal why);
+
+/* The rest of the body does not come: it is answered, or reading it ends with `error`. */
+void http_request_cut_body(struct http_request *q, int error, enum refusal why);
+
+/* The same for one that is not what HTTP says: `why`. */
+void http_request_body_malformed(struct http_request *q, const char *why);
+
 /* Answers it without the application, with a line in the log. The connection ends with it when something of its body is
  * still to come. */
 void http_request_refuse(struct http_request *q, enum refusal why);
