@@ -100,6 +100,7 @@ src_libnet_a_SOURCES = \
 	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
 	src/net/loop.c src/net/loop.h src/net/loop_epoll.c \
 	src/net/peer.c src/net/peer.h \
+	src/net/pool.h \
 	src/net/protocol.h \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/request_log.c src/net/request_log.h \

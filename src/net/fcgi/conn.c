@@ -253,11 +253,7 @@ static void conn_free(struct fcgi_conn *c) {
 
 static void on_free(struct conn *conn) {
     struct fcgi_conn *c = fcgi_conn_of(conn);
-    struct fcgi_lane *fcgi = c->fcgi;
-    if (fcgi->nconns < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&fcgi->conns, c, free);
-        fcgi->nconns++;
-    } else
+    if (!pool_put(&c->fcgi->conns, c))
         conn_free(c);
 }
 
@@ -296,21 +292,24 @@ static const struct conn_ops fcgi_conn_ops = {
 
 /* What the lane asks of the front end. */
 
+static struct fcgi_conn *conn_new(struct fcgi_lane *fcgi) {
+    struct fcgi_conn *c = pool_take(&fcgi->conns);
+    if (c)
+        return c;
+    c = calloc(1, sizeof *c);
+    if (c)
+        conn_alloc_init(&c->conn);
+    return c;
+}
+
 static void fcgi_accept(void *state, int fd, const struct listener *l, const struct sockaddr *peer, socklen_t len) {
     struct fcgi_lane *fcgi = state;
     struct lane *lane = fcgi->lane;
-    struct fcgi_conn *c = LIST_FIRST(&fcgi->conns);
-    if (c) {
-        LIST_REMOVE(c, free);
-        fcgi->nconns--;
-    } else {
-        c = calloc(1, sizeof *c);
-        if (!c) {
-            log_error("cannot accept a connection: out of memory");
-            descriptors_close(fd);
-            return;
-        }
-        conn_alloc_init(&c->conn);
+    struct fcgi_conn *c = conn_new(fcgi);
+    if (!c) {
+        log_error("cannot accept a connection: out of memory");
+        descriptors_close(fd);
+        return;
     }
     c->fcgi = fcgi;
     c->decoder = (struct fcgi_decoder){0};
@@ -347,14 +346,10 @@ static void fcgi_state_free(void *state) {
     struct fcgi_lane *fcgi = state;
     struct fcgi_conn *c;
     struct fcgi_request *q;
-    while ((c = LIST_FIRST(&fcgi->conns))) {
-        LIST_REMOVE(c, free);
+    while ((c = pool_take(&fcgi->conns)))
         conn_free(c);
-    }
-    while ((q = LIST_FIRST(&fcgi->requests))) {
-        LIST_REMOVE(q, free);
+    while ((q = pool_take(&fcgi->requests)))
         fcgi_request_free(q);
-    }
     free(fcgi);
 }
 

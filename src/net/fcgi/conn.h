@@ -9,6 +9,7 @@
 
 #include "net/conn.h"
 #include "net/fcgi/protocol.h"
+#include "net/pool.h"
 #include "proto/fcgi_decode.h"
 #include "proto/fcgi_values.h"
 
@@ -30,11 +31,9 @@ struct fcgi_request;
 /* What a lane keeps for FastCGI. */
 struct fcgi_lane {
     struct lane *lane;
-    struct timeouts silence;            /* for more of a body whose request is answered... */
-    struct timeouts stall;              /* ...from a peer that has gone on sending it (request.c) */
-    LIST_HEAD(, fcgi_conn) conns;       /* kept for reuse, */
-    LIST_HEAD(, fcgi_request) requests; /* and these as well, */
-    unsigned nconns, nrequests;         /* so many */
+    struct timeouts silence; /* for more of a body whose request is answered... */
+    struct timeouts stall;   /* ...from a peer that has gone on sending it (request.c) */
+    struct pool conns, requests;
 };
 
 struct fcgi_conn {
@@ -55,7 +54,6 @@ struct fcgi_conn {
     bool goes_on;  /* more of it came all the same */
     bool ending;   /* and has none now */
     struct timeout ending_timeout; /* while `ending`: for a request */
-    LIST_ENTRY(fcgi_conn) free;
 };
 
 static inline struct fcgi_conn *fcgi_conn_of(struct conn *c) {

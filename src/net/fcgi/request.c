@@ -43,12 +43,8 @@ static void params_late(struct timeout *to) {
 
 struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_event *begin) {
     struct lane *lane = c->conn.lane;
-    struct fcgi_lane *fcgi = c->fcgi;
-    struct fcgi_request *q = LIST_FIRST(&fcgi->requests);
-    if (q) {
-        LIST_REMOVE(q, free);
-        fcgi->nrequests--;
-    } else {
+    struct fcgi_request *q = pool_take(&c->fcgi->requests);
+    if (!q) {
         q = malloc(sizeof *q);
         if (!q)
             return NULL;
@@ -93,10 +89,7 @@ void fcgi_request_release(struct fcgi_request *q) {
     TAILQ_REMOVE(&c->requests, q, link);
     c->nrequests--;
     exchange_end(&q->x);
-    if (fcgi->nrequests < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&fcgi->requests, q, free);
-        fcgi->nrequests++;
-    } else
+    if (!pool_put(&fcgi->requests, q))
         fcgi_request_free(q);
 }
 

@@ -31,10 +31,7 @@ struct fcgi_request {
     ev_tstamp stdin_at;        /* when something of STDIN came last, or the parameters ended */
     struct timeout timeout;    /* FCGI_PARAMS_STATE: for the rest of them; FCGI_STDIN_STATE: for more of it */
     struct timeouts *timeouts; /* in which `timeout` is; NULL: in none */
-    union {
-        TAILQ_ENTRY(fcgi_request) link;
-        LIST_ENTRY(fcgi_request) free;
-    };
+    TAILQ_ENTRY(fcgi_request) link;
 };
 
 /* New request, in FCGI_PARAMS_STATE. Returns NULL when there is no memory. */

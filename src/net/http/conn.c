@@ -250,12 +250,8 @@ static void conn_free(struct http_conn *c) {
 
 static void on_free(struct conn *conn) {
     struct http_conn *c = http_conn_of(conn);
-    struct http_lane *http = c->http;
     buf_reset(&c->in, 0);
-    if (http->nconns < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&http->conns, c, free);
-        http->nconns++;
-    } else
+    if (!pool_put(&c->http->conns, c))
         conn_free(c);
 }
 
@@ -277,13 +273,10 @@ static const struct conn_ops http_conn_ops = {
 
 /* What the lane asks of the front end. */
 
-static struct http_conn *http_conn_new(struct http_lane *http) {
-    struct http_conn *c = LIST_FIRST(&http->conns);
-    if (c) {
-        LIST_REMOVE(c, free);
-        http->nconns--;
+static struct http_conn *conn_new(struct http_lane *http) {
+    struct http_conn *c = pool_take(&http->conns);
+    if (c)
         return c;
-    }
     c = calloc(1, sizeof *c);
     if (c)
         conn_alloc_init(&c->conn);
@@ -293,7 +286,7 @@ static struct http_conn *http_conn_new(struct http_lane *http) {
 static void http_accept(void *state, int fd, const struct listener *l, const struct sockaddr *peer, socklen_t len) {
     struct http_lane *http = state;
     struct lane *lane = http->lane;
-    struct http_conn *c = http_conn_new(http);
+    struct http_conn *c = conn_new(http);
     if (!c) {
         log_error("cannot accept a connection: out of memory");
         descriptors_close(fd);
@@ -333,14 +326,10 @@ static void http_state_free(void *state) {
     struct http_lane *http = state;
     struct http_conn *c;
     struct http_request *q;
-    while ((c = LIST_FIRST(&http->conns))) {
-        LIST_REMOVE(c, free);
+    while ((c = pool_take(&http->conns)))
         conn_free(c);
-    }
-    while ((q = LIST_FIRST(&http->requests))) {
-        LIST_REMOVE(q, free);
+    while ((q = pool_take(&http->requests)))
         http_request_free(q);
-    }
     free(http);
 }
 

@@ -9,6 +9,7 @@
 #include "net/conn.h"
 #include "net/http/peer.h"
 #include "net/http/protocol.h"
+#include "net/pool.h"
 #include "proto/http_lines.h"
 
 /* Why a connection ended, beside what ends any: as CONN_REASONS. */
@@ -39,10 +40,8 @@ struct http_request;
 /* What a lane keeps for HTTP. */
 struct http_lane {
     struct lane *lane;
-    struct timeouts bodies;             /* for the ends of the windows of http/pace.h */
-    LIST_HEAD(, http_conn) conns;       /* kept for reuse, */
-    LIST_HEAD(, http_request) requests; /* and these as well, */
-    unsigned nconns, nrequests;         /* so many */
+    struct timeouts bodies; /* for the ends of the windows of http/pace.h */
+    struct pool conns, requests;
 };
 
 struct http_conn {
@@ -59,7 +58,6 @@ struct http_conn {
     unsigned nbegun; /* requests so far */
     bool closing;    /* the server stops: ends after the request in work */
     struct http_peer peer;
-    LIST_ENTRY(http_conn) free;
 };
 
 static inline struct http_conn *http_conn_of(struct conn *c) {

@@ -20,12 +20,8 @@ static struct http_request *request_of_job(struct sched_job *job) {
 /* Requests: taken from and given back to a pool. */
 
 struct http_request *http_request_new(struct http_conn *c) {
-    struct http_lane *http = c->http;
-    struct http_request *q = LIST_FIRST(&http->requests);
-    if (q) {
-        LIST_REMOVE(q, free);
-        http->nrequests--;
-    } else {
+    struct http_request *q = pool_take(&c->http->requests);
+    if (!q) {
         q = malloc(sizeof *q);
         if (!q)
             return NULL;
@@ -58,10 +54,7 @@ void http_request_release(struct http_request *q) {
     http_request_let_go(q);
     c->q = NULL;
     exchange_end(&q->x);
-    if (http->nrequests < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&http->requests, q, free);
-        http->nrequests++;
-    } else
+    if (!pool_put(&http->requests, q))
         http_request_free(q);
 }
 

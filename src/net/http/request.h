@@ -37,7 +37,6 @@ struct http_request {
     atomic_bool owes_continue; /* the client waits for "100 Continue" before it sends the body */
     enum http_framing framing; /* of the answer, once r.head_stored */
     bool kept;                 /* what the answer said about the connection */
-    LIST_ENTRY(http_request) free;
 };
 
 /* New request in work on the connection. Returns NULL when there is no memory. */

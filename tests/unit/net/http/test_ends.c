@@ -122,7 +122,7 @@ START_TEST(a_refusal_without_memory_says_nothing)
     answer = 10;
     call();
     ck_assert_uint_gt(receive(), 0);
-    struct http_request *used = LIST_FIRST(&c->http->requests);
+    struct http_request *used = c->http->requests.items[0];
     ck_assert_ptr_nonnull(used);
     ck_assert_int_eq(used->framing, HTTP_CHUNKED);
     buf_fini(&used->x.r.out);
