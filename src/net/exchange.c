@@ -5,6 +5,7 @@
 #include "net/lane_impl.h"
 #include "net/request_log.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 /* Life. */
@@ -132,6 +133,12 @@ void exchange_log_body(struct exchange *x, enum refusal why) {
 void exchange_abort_body(struct exchange *x, int error) {
     lane_body_ends(x->conn->lane, &x->r.body);
     body_abort(&x->r.body, error);
+}
+
+void exchange_gone(struct exchange *x) {
+    request_close_answer(&x->r);
+    conn_wake(x->conn);
+    body_cut(&x->r.body, ECONNRESET);
 }
 
 bool exchange_has_room(struct exchange *x) {

@@ -86,6 +86,10 @@ void exchange_log_body(struct exchange *x, enum refusal why);
 /* What is there of the body is freed; who reads gets `error`. */
 void exchange_abort_body(struct exchange *x, int error);
 
+/* Nobody takes the answer any more, and nothing more of the body comes: the application learns it, when it runs or is going
+ * to. What came of a body is still there for it; of one that is not whole it reads that, and then an error. */
+void exchange_gone(struct exchange *x);
+
 /* A body that is held. The reader has come to it: there is room for more. */
 bool exchange_has_room(struct exchange *x);
 

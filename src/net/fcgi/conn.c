@@ -19,9 +19,7 @@ static const ev_tstamp STALL = 0.5;    /* unless it has too much else to do */
 
 FCGI_REASONS(CONN_REASON_DEFINE)
 
-static const struct conn_ops fcgi_conn_ops;
-
-/* What the connection asks of the front end. */
+/* How it stands with it, for when others need its place. */
 
 static enum conn_rest rest_of(const struct fcgi_conn *c) {
     const struct fcgi_request *q;
@@ -40,7 +38,7 @@ void fcgi_conn_tell_rest(struct fcgi_conn *c) {
     conn_set_rest(&c->conn, rest_of(c));
 }
 
-/* The end. */
+/* Its end, when its requests have come to theirs. */
 
 void fcgi_conn_ending_over(struct fcgi_conn *c) {
     if (c->ending)
@@ -78,6 +76,8 @@ void fcgi_conn_after_request(struct fcgi_conn *c) {
     else
         conn_finish(&c->conn, CONN_DONE, c->not_kept ? CONN_END_PART : CONN_END_CLOSE);
 }
+
+/* What the connection asks of the front end. */
 
 /* Whether it is to be dropped. One that waits for a thread is taken off the queue then. */
 static bool request_drops(struct fcgi_request *q) {
@@ -119,7 +119,7 @@ static void cut_requests(struct fcgi_conn *c) {
 }
 
 /* Tells the applications of all open requests. */
-static void tell_all(struct conn *conn) {
+static void on_lost(struct conn *conn) {
     struct fcgi_request *q;
     TAILQ_FOREACH(q, &fcgi_conn_of(conn)->requests, link) {
         abandon_tell(conn, &q->x.r);
@@ -161,23 +161,13 @@ static void on_half_closed(struct conn *conn) {
         if (q)
             stdin_cut(q);
     } while (q);
-    tell_all(conn);
+    on_lost(conn);
     fcgi_conn_after_request(c);
-}
-
-/* A reader has come to what was held of its body. */
-static void on_room(struct conn *conn) {
-    struct fcgi_conn *c = fcgi_conn_of(conn);
-    struct fcgi_request *q;
-    TAILQ_FOREACH(q, &c->requests, link) {
-        if (exchange_has_room(&q->x))
-            fcgi_request_let_go(q);
-    }
 }
 
 /* The connection is paused for bodies that wait for their readers. The peer is not to blame; but who has read nothing for
  * so long does not hold up the other requests of the connection any more, and gives the room on the disk to others. */
-static void expire_held(struct fcgi_conn *c) {
+static void held_idle(struct fcgi_conn *c) {
     struct fcgi_request *q;
     TAILQ_FOREACH(q, &c->requests, link) {
         if (exchange_stands_still(&q->x))
@@ -201,7 +191,7 @@ static const struct conn_reason *on_idle(struct conn *conn) {
     struct fcgi_conn *c = fcgi_conn_of(conn);
     struct fcgi_request *q;
     if (conn->paused) {
-        expire_held(c);
+        held_idle(c);
         return CONN_DONE;
     }
     if (!c->nrequests)
@@ -228,6 +218,33 @@ static void on_drained(struct conn *conn) {
             fcgi_request_stdin_goes_on(q);
     }
     fcgi_conn_tell_rest(c);
+}
+
+/* A reader has come to what was held of its body. */
+static void on_room(struct conn *conn) {
+    struct fcgi_conn *c = fcgi_conn_of(conn);
+    struct fcgi_request *q;
+    TAILQ_FOREACH(q, &c->requests, link) {
+        if (exchange_has_room(&q->x))
+            fcgi_request_let_go(q);
+    }
+}
+
+static void on_stop(struct conn *conn) {
+    struct fcgi_conn *c = fcgi_conn_of(conn);
+    if (conn->state != CONN_OPEN)
+        return;
+    c->closing = true;
+    conn_ref(conn);
+    if (!conn->paused)
+        conn_read(conn);
+    if (conn->used && !c->nrequests && fcgi_decoder_idle(&c->decoder))
+        conn_finish(conn, CONN_STOPPING, CONN_END_CLOSE);
+    conn_unref(conn);
+}
+
+static void on_end(struct conn *conn) {
+    fcgi_stall_end(fcgi_conn_of(conn), CONN_STOP_SECONDS, false);
 }
 
 /* The web server's word, unless it tells of a proxy and more of it was to come. */
@@ -257,26 +274,9 @@ static void on_free(struct conn *conn) {
         conn_free(c);
 }
 
-static void on_stop(struct conn *conn) {
-    struct fcgi_conn *c = fcgi_conn_of(conn);
-    if (conn->state != CONN_OPEN)
-        return;
-    c->closing = true;
-    conn_ref(conn);
-    if (!conn->paused)
-        conn_read(conn);
-    if (conn->used && !c->nrequests && fcgi_decoder_idle(&c->decoder))
-        conn_finish(conn, CONN_STOPPING, CONN_END_CLOSE);
-    conn_unref(conn);
-}
-
-static void on_end(struct conn *conn) {
-    fcgi_stall_end(fcgi_conn_of(conn), CONN_STOP_SECONDS, false);
-}
-
 static const struct conn_ops fcgi_conn_ops = {
     .input = fcgi_take_input,
-    .lost = tell_all,
+    .lost = on_lost,
     .gone = on_gone,
     .half_closed = on_half_closed,
     .idle = on_idle,

@@ -15,6 +15,8 @@ enum {
 };
 
 static const struct sched_job_ops fcgi_job_ops;
+static void params_late(struct timeout *to);
+static void request_refuse(struct fcgi_request *q, enum refusal why);
 
 static struct fcgi_request *request_of_job(struct sched_job *job) {
     return (struct fcgi_request *)(void *)((char *)job - offsetof(struct fcgi_request, x.r.job));
@@ -22,21 +24,6 @@ static struct fcgi_request *request_of_job(struct sched_job *job) {
 
 static struct fcgi_request *request_of_timeout(struct timeout *to) {
     return (struct fcgi_request *)(void *)((char *)to - offsetof(struct fcgi_request, timeout));
-}
-
-static void params_late(struct timeout *to) {
-    struct fcgi_request *q = request_of_timeout(to);
-    if (q->c->conn.paused) { /* nothing is read from the peer */
-        timeout_again(q->timeouts, to);
-        return;
-    }
-    /* What still comes for this id belongs to no request, and is ignored. */
-    q->keep_conn = false;
-    q->x.refusal = REFUSED_PARAMS_LATE;
-    q->x.r.vars = (struct cgi_vars){0};
-    fcgi_request_set_state(q, FCGI_BEHIND_STATE);
-    if (!fcgi_request_is_behind(q))
-        fcgi_request_start(q);
 }
 
 /* Requests: taken from and given back to a pool. */
@@ -72,13 +59,6 @@ void fcgi_request_free(struct fcgi_request *q) {
     free(q);
 }
 
-void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state) {
-    if (q->timeouts)
-        timeout_ends(q->timeouts, &q->timeout);
-    q->timeouts = NULL;
-    q->state = state;
-}
-
 /* The last thing that happens to a request; the connection may be gone afterwards. */
 void fcgi_request_release(struct fcgi_request *q) {
     struct fcgi_conn *c = q->c;
@@ -93,6 +73,13 @@ void fcgi_request_release(struct fcgi_request *q) {
         fcgi_request_free(q);
 }
 
+void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state) {
+    if (q->timeouts)
+        timeout_ends(q->timeouts, &q->timeout);
+    q->timeouts = NULL;
+    q->state = state;
+}
+
 struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id) {
     struct fcgi_request *q;
     TAILQ_FOREACH_REVERSE(q, &c->requests, fcgi_requests, link) {
@@ -102,121 +89,7 @@ struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id) {
     return NULL;
 }
 
-/* Answers. */
-
-static void start_next(struct fcgi_conn *c, uint16_t id);
-
-/* A peer that multiplexes could keep a server that stops from ever having no request of it. "Cannot multiplex" behind a
- * complete answer makes HAProxy, which is the one that does, start no further request on this connection; strictly it is
- * for requests that were turned away (FastCGI 1.0, 5.5). */
-static uint8_t protocol_status(const struct fcgi_conn *c) {
-    return c->conn.lane->stopping && c->nrequests > 1 ? FCGI_CANT_MPX_CONN : FCGI_REQUEST_COMPLETE;
-}
-
-void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
-    struct fcgi_conn *c = q->c;
-    uint16_t id = q->x.id;
-    fcgi_request_set_state(q, FCGI_ENDED_STATE);
-    conn_ref(&c->conn);
-    if (c->conn.state == CONN_OPEN) {
-        if (fcgi_put_end(q, app_status, protocol_status(c)))
-            conn_close(&c->conn, CONN_NO_MEMORY);
-        else
-            exchange_flush(&q->x);
-    }
-    fcgi_request_release(q);
-    start_next(c, id);
-    fcgi_conn_after_request(c);
-    conn_unref(&c->conn);
-}
-
-void fcgi_request_abort(struct fcgi_request *q) {
-    q->x.r.end = REQUEST_ABORTED;
-    fcgi_request_end(q, 0);
-}
-
-/* The answer is out, and nothing of STDIN has come for a while. */
-static void stdin_silent(struct timeout *to) {
-    struct fcgi_request *q = request_of_timeout(to);
-    struct fcgi_conn *c = q->c;
-    if (conn_blocked(&c->conn)) {
-        /* A peer that takes nothing may send nothing for that reason (fcgi_request_stdin_goes_on comes when it did). */
-        timeout_ends(q->timeouts, to);
-        q->timeouts = NULL;
-    } else if (c->conn.paused || conn_readable(&c->conn))
-        timeout_again(q->timeouts, to); /* the loop does not read, or was late, not the peer */
-    else
-        fcgi_request_stdin_given_up(q);
-}
-
-void fcgi_request_stdin_goes_on(struct fcgi_request *q) {
-    struct fcgi_lane *fcgi = q->c->fcgi;
-    struct timeouts *all = q->x.dropped > UNDER_WAY ? &fcgi->stall : &fcgi->silence;
-    if (q->timeouts == all) {
-        timeout_again(all, &q->timeout);
-        return;
-    }
-    if (q->timeouts)
-        timeout_ends(q->timeouts, &q->timeout);
-    timeout_begins(all, &q->timeout, &q->c->conn, stdin_silent);
-    q->timeouts = all;
-}
-
-void fcgi_request_stdin_given_up(struct fcgi_request *q) {
-    log_debug("connection %llu: request %u: answered, and the rest of its body does not come", q->c->conn.number,
-              q->x.id);
-    q->c->given_up = true;
-    q->stdin_ended = true;
-    fcgi_request_end(q, 0);
-}
-
-/* The answer is complete. On a kept connection END_REQUEST waits until STDIN was read to its end: H2O and HAProxy take
- * the records that come later for those of the next request. nginx sends nothing more of it once it has the head of the
- * answer, and waits for END_REQUEST: it comes when the peer has fallen silent. Who has sent more than can have been under
- * way before the answer means to send it all, and has more time: H2O 2.2 on a busy machine pauses, and ends itself by a
- * failing assertion when END_REQUEST comes then. */
-static void request_answered(struct fcgi_request *q) {
-    struct fcgi_conn *c = q->c;
-    if (q->stdin_ended || !q->keep_conn || c->conn.state != CONN_OPEN || c->conn.read_ended) {
-        fcgi_request_end(q, 0);
-        return;
-    }
-    fcgi_request_set_state(q, FCGI_ENDED_STATE);
-    fcgi_request_let_go(q);
-    exchange_abort_body(&q->x, ECONNRESET);
-    conn_ref(&c->conn);
-    exchange_flush(&q->x);
-    buf_reset(&q->x.r.out, REQUEST_KEEP_BYTES);
-    fcgi_request_set_state(q, FCGI_STDIN_STATE);
-    if (c->conn.state == CONN_OPEN)
-        fcgi_request_stdin_goes_on(q);
-    else
-        fcgi_request_release(q);
-    conn_unref(&c->conn);
-}
-
-/* Answers without the application. */
-static void request_refuse(struct fcgi_request *q, enum refusal why) {
-    fcgi_request_set_state(q, FCGI_ENDED_STATE);
-    exchange_refuse(&q->x, why);
-    request_answered(q);
-}
-
 /* Starting the application. */
-
-/* Ends a request without a call and without a word. */
-void fcgi_request_drop(struct fcgi_request *q, enum drop why) {
-    struct fcgi_conn *c = q->c;
-    uint16_t id = q->x.id;
-    if (q->state == FCGI_PARAMS_STATE)
-        q->x.r.vars = (struct cgi_vars){0};
-    exchange_drop(&q->x, why);
-    conn_ref(&c->conn);
-    fcgi_request_release(q);
-    start_next(c, id);
-    fcgi_conn_after_request(c);
-    conn_unref(&c->conn);
-}
 
 static void job_submit(struct fcgi_request *q) {
     if (exchange_is_dropped(&q->x)) {
@@ -269,6 +142,133 @@ static void start_next(struct fcgi_conn *c, uint16_t id) {
             return;
         }
     }
+}
+
+static void params_late(struct timeout *to) {
+    struct fcgi_request *q = request_of_timeout(to);
+    if (q->c->conn.paused) { /* nothing is read from the peer */
+        timeout_again(q->timeouts, to);
+        return;
+    }
+    /* What still comes for this id belongs to no request, and is ignored. */
+    q->keep_conn = false;
+    q->x.refusal = REFUSED_PARAMS_LATE;
+    q->x.r.vars = (struct cgi_vars){0};
+    fcgi_request_set_state(q, FCGI_BEHIND_STATE);
+    if (!fcgi_request_is_behind(q))
+        fcgi_request_start(q);
+}
+
+/* Answers. */
+
+/* A peer that multiplexes could keep a server that stops from ever having no request of it. "Cannot multiplex" behind a
+ * complete answer makes HAProxy, which is the one that does, start no further request on this connection; strictly it is
+ * for requests that were turned away (FastCGI 1.0, 5.5). */
+static uint8_t protocol_status(const struct fcgi_conn *c) {
+    return c->conn.lane->stopping && c->nrequests > 1 ? FCGI_CANT_MPX_CONN : FCGI_REQUEST_COMPLETE;
+}
+
+void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
+    struct fcgi_conn *c = q->c;
+    uint16_t id = q->x.id;
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    conn_ref(&c->conn);
+    if (c->conn.state == CONN_OPEN) {
+        if (fcgi_put_end(q, app_status, protocol_status(c)))
+            conn_close(&c->conn, CONN_NO_MEMORY);
+        else
+            exchange_flush(&q->x);
+    }
+    fcgi_request_release(q);
+    start_next(c, id);
+    fcgi_conn_after_request(c);
+    conn_unref(&c->conn);
+}
+
+void fcgi_request_abort(struct fcgi_request *q) {
+    q->x.r.end = REQUEST_ABORTED;
+    fcgi_request_end(q, 0);
+}
+
+/* Ends a request without a call and without a word. */
+void fcgi_request_drop(struct fcgi_request *q, enum drop why) {
+    struct fcgi_conn *c = q->c;
+    uint16_t id = q->x.id;
+    if (q->state == FCGI_PARAMS_STATE)
+        q->x.r.vars = (struct cgi_vars){0};
+    exchange_drop(&q->x, why);
+    conn_ref(&c->conn);
+    fcgi_request_release(q);
+    start_next(c, id);
+    fcgi_conn_after_request(c);
+    conn_unref(&c->conn);
+}
+
+/* The answer is complete. On a kept connection END_REQUEST waits until STDIN was read to its end: H2O and HAProxy take
+ * the records that come later for those of the next request. nginx sends nothing more of it once it has the head of the
+ * answer, and waits for END_REQUEST: it comes when the peer has fallen silent. Who has sent more than can have been under
+ * way before the answer means to send it all, and has more time: H2O 2.2 on a busy machine pauses, and ends itself by a
+ * failing assertion when END_REQUEST comes then. */
+static void request_answered(struct fcgi_request *q) {
+    struct fcgi_conn *c = q->c;
+    if (q->stdin_ended || !q->keep_conn || c->conn.state != CONN_OPEN || c->conn.read_ended) {
+        fcgi_request_end(q, 0);
+        return;
+    }
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    fcgi_request_let_go(q);
+    exchange_abort_body(&q->x, ECONNRESET);
+    conn_ref(&c->conn);
+    exchange_flush(&q->x);
+    buf_reset(&q->x.r.out, REQUEST_KEEP_BYTES);
+    fcgi_request_set_state(q, FCGI_STDIN_STATE);
+    if (c->conn.state == CONN_OPEN)
+        fcgi_request_stdin_goes_on(q);
+    else
+        fcgi_request_release(q);
+    conn_unref(&c->conn);
+}
+
+/* Answers without the application. */
+static void request_refuse(struct fcgi_request *q, enum refusal why) {
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    exchange_refuse(&q->x, why);
+    request_answered(q);
+}
+
+/* The answer is out, and nothing of STDIN has come for a while. */
+static void stdin_silent(struct timeout *to) {
+    struct fcgi_request *q = request_of_timeout(to);
+    struct fcgi_conn *c = q->c;
+    if (conn_blocked(&c->conn)) {
+        /* A peer that takes nothing may send nothing for that reason (fcgi_request_stdin_goes_on comes when it did). */
+        timeout_ends(q->timeouts, to);
+        q->timeouts = NULL;
+    } else if (c->conn.paused || conn_readable(&c->conn))
+        timeout_again(q->timeouts, to); /* the loop does not read, or was late, not the peer */
+    else
+        fcgi_request_stdin_given_up(q);
+}
+
+void fcgi_request_stdin_goes_on(struct fcgi_request *q) {
+    struct fcgi_lane *fcgi = q->c->fcgi;
+    struct timeouts *all = q->x.dropped > UNDER_WAY ? &fcgi->stall : &fcgi->silence;
+    if (q->timeouts == all) {
+        timeout_again(all, &q->timeout);
+        return;
+    }
+    if (q->timeouts)
+        timeout_ends(q->timeouts, &q->timeout);
+    timeout_begins(all, &q->timeout, &q->c->conn, stdin_silent);
+    q->timeouts = all;
+}
+
+void fcgi_request_stdin_given_up(struct fcgi_request *q) {
+    log_debug("connection %llu: request %u: answered, and the rest of its body does not come", q->c->conn.number,
+              q->x.id);
+    q->c->given_up = true;
+    q->stdin_ended = true;
+    fcgi_request_end(q, 0);
 }
 
 /* Jobs. */
@@ -333,7 +333,7 @@ static void job_expired(struct sched_job *job) {
 
 static const struct sched_job_ops fcgi_job_ops = {.run = exchange_run, .settle = job_settle, .expired = job_expired};
 
-/* Bodies that cannot be kept. */
+/* Bodies. */
 
 static bool holds_body(const struct fcgi_conn *c) {
     const struct fcgi_request *q;
@@ -371,8 +371,6 @@ void fcgi_request_body_failed(struct fcgi_request *q, enum refusal why) {
 }
 
 void fcgi_request_gone(struct fcgi_request *q) {
-    request_close_answer(&q->x.r);
-    conn_wake(&q->c->conn);
     fcgi_request_let_go(q);
-    body_cut(&q->x.r.body, ECONNRESET);
+    exchange_gone(&q->x);
 }

@@ -71,8 +71,7 @@ void fcgi_request_let_go(struct fcgi_request *q);
 /* Nothing more of the body can be taken: it is answered, unless the application runs and reads an error. */
 void fcgi_request_body_failed(struct fcgi_request *q, enum refusal why);
 
-/* The application, when it runs or is going to, learns that nobody waits for its answer any more. A body that came whole
- * is still there for it; of another it reads what came, and then an error. */
+/* The application, when it runs or is going to, learns that nobody waits for its answer any more (exchange_gone). */
 void fcgi_request_gone(struct fcgi_request *q);
 
 /* Ends it without a call and without an answer, with a line in the log. */

@@ -18,51 +18,29 @@ enum { BODY_WINDOW_SECONDS = 30 /* without --header-timeout */ };
 
 HTTP_REASONS(CONN_REASON_DEFINE)
 
-/* Nothing more comes than what is there by now. */
-static void input_ends(struct http_conn *c) {
-    if (c->state == HTTP_DRAIN_STATE) { /* what is left belongs to a body that was cut off */
-        http_request_release(c->q);
-        http_conn_finish(c, CONN_EOF, CONN_END_CLOSE);
-        return;
+/* How it stands with it, for when others need its place. */
+
+static enum conn_rest rest_of(struct http_conn *c) {
+    if (c->conn.state != CONN_OPEN)
+        return CONN_BUSY;
+    switch (c->state) {
+    case HTTP_PROXY_STATE:
+    case HTTP_IDLE_STATE:
+        if (!buf_len(&c->in))
+            return CONN_RESTING;
+        return http_owes_output(c) ? CONN_BUSY : CONN_BEGUN;
+    case HTTP_HEAD_STATE:
+        return CONN_BEGUN;
+    default:
+        return CONN_BUSY;
     }
-    if (!c->q && http_owes_output(c) && buf_len(&c->in))
-        return; /* on_drained goes on */
-    if (!c->q) {
-        http_head_wait_ends(c);
-        http_conn_finish(c, CONN_EOF, CONN_END_CLOSE);
-    } else if (!c->q->wire.ended && !c->q->input_bad)
-        http_request_cut_body(c->q, ECONNABORTED, REFUSED_BODY_SHORT);
 }
 
-/* How it stands with the connection, for when others need its place. */
 void http_conn_tell_rest(struct http_conn *c) {
-    bool empty = !buf_len(&c->in);
-    enum conn_rest rest = CONN_BUSY;
-    if (c->conn.state == CONN_OPEN && (c->state == HTTP_IDLE_STATE || c->state == HTTP_PROXY_STATE))
-        rest = empty ? CONN_RESTING : http_owes_output(c) ? CONN_BUSY : CONN_BEGUN;
-    else if (c->conn.state == CONN_OPEN && c->state == HTTP_HEAD_STATE)
-        rest = CONN_BEGUN;
-    conn_set_rest(&c->conn, rest);
+    conn_set_rest(&c->conn, rest_of(c));
 }
 
-static void go_on(struct http_conn *c) {
-    if (!http_conn_works(c) || c->state == HTTP_ENDED_STATE)
-        return;
-    if (buf_len(&c->in))
-        http_take_kept(c);
-    if (http_conn_works(c) && c->conn.read_ended)
-        input_ends(c);
-    if (c->conn.state == CONN_OPEN && c->conn.paused && !(c->q && c->q->x.body_held) &&
-        (c->state == HTTP_HEAD_STATE || buf_len(&c->in) < HTTP_PIPELINE_MAX)) /* a head has a bound of its own */
-        conn_resume(&c->conn);
-}
-
-void http_conn_go_on(struct http_conn *c) {
-    go_on(c);
-    http_conn_tell_rest(c);
-}
-
-/* The end of a request, and of the connection. */
+/* Its end, or the next request, when one has come to its end. */
 
 void http_conn_finish(struct http_conn *c, const struct conn_reason *reason, enum conn_end end) {
     c->state = HTTP_ENDED_STATE;
@@ -84,13 +62,40 @@ bool http_conn_works(const struct http_conn *c) {
     return c->conn.state == CONN_OPEN || (c->conn.state == CONN_CLOSED && c->conn.left);
 }
 
-/* What the connection asks of the front end. */
-
-static void on_lost(struct conn *conn) {
-    struct http_request *q = http_conn_of(conn)->q;
-    if (q)
-        abandon_tell(conn, &q->x.r);
+/* Nothing more comes than what is there by now. */
+static void input_ends(struct http_conn *c) {
+    if (c->state == HTTP_DRAIN_STATE) { /* what is left belongs to a body that was cut off */
+        http_request_release(c->q);
+        http_conn_finish(c, CONN_EOF, CONN_END_CLOSE);
+        return;
+    }
+    if (!c->q && http_owes_output(c) && buf_len(&c->in))
+        return; /* on_drained goes on */
+    if (!c->q) {
+        http_head_wait_ends(c);
+        http_conn_finish(c, CONN_EOF, CONN_END_CLOSE);
+    } else if (!c->q->wire.ended && !c->q->input_bad)
+        http_request_cut_body(c->q, ECONNABORTED, REFUSED_BODY_SHORT);
 }
+
+static void go_on(struct http_conn *c) {
+    if (!http_conn_works(c) || c->state == HTTP_ENDED_STATE)
+        return;
+    if (buf_len(&c->in))
+        http_take_kept(c);
+    if (http_conn_works(c) && c->conn.read_ended)
+        input_ends(c);
+    if (c->conn.state == CONN_OPEN && c->conn.paused && !(c->q && c->q->x.body_held) &&
+        (c->state == HTTP_HEAD_STATE || buf_len(&c->in) < HTTP_PIPELINE_MAX)) /* a head has a bound of its own */
+        conn_resume(&c->conn);
+}
+
+void http_conn_go_on(struct http_conn *c) {
+    go_on(c);
+    http_conn_tell_rest(c);
+}
+
+/* What the connection asks of the front end. */
 
 /* Its client may have left: a request that waits for a thread may be one to drop. Returns whether it was. */
 static bool drop_waiting(struct http_request *q) {
@@ -102,22 +107,13 @@ static bool drop_waiting(struct http_request *q) {
     return true;
 }
 
-static void on_half_closed(struct conn *conn) {
-    struct http_conn *c = http_conn_of(conn);
-    if (c->state == HTTP_JOB_STATE && !drop_waiting(c->q))
-        abandon_tell(conn, &c->q->x.r);
-    http_conn_go_on(c);
+static void on_lost(struct conn *conn) {
+    struct http_request *q = http_conn_of(conn)->q;
+    if (q)
+        abandon_tell(conn, &q->x.r);
 }
 
-/* A request whose rest does not come, so that nothing can be behind it. */
-static void gone_in_body(struct http_request *q) {
-    http_pace_ends(q);
-    http_request_let_go(q);
-    q->input_bad = true;
-    body_cut(&q->x.r.body, ECONNRESET);
-}
-
-/* A running application learns that nobody waits for its answer any more. */
+/* A request of which not everything came is dropped. One that is called is told, and ends by itself. */
 static void on_gone(struct conn *conn) {
     struct http_conn *c = http_conn_of(conn);
     struct http_request *q = c->q;
@@ -131,23 +127,16 @@ static void on_gone(struct conn *conn) {
         http_request_release(q);
     } else if (c->state == HTTP_BODY_STATE)
         http_request_drop(q, DROPPED_CUT);
-    else if (c->state == HTTP_JOB_STATE && !drop_waiting(q)) {
-        abandon_tell(conn, &q->x.r);
-        if (!q->wire.ended)
-            gone_in_body(q);
-    }
+    else if (c->state == HTTP_JOB_STATE && !drop_waiting(q))
+        http_request_gone(q);
     http_conn_go_on(c);
 }
 
-static void on_drained(struct conn *conn) {
-    http_conn_go_on(http_conn_of(conn));
-}
-
-/* The reader has come to what was held of the body. */
-static void on_room(struct conn *conn) {
-    struct http_request *q = http_conn_of(conn)->q;
-    if (q && exchange_has_room(&q->x))
-        http_request_let_go(q);
+static void on_half_closed(struct conn *conn) {
+    struct http_conn *c = http_conn_of(conn);
+    if (c->state == HTTP_JOB_STATE && !drop_waiting(c->q))
+        abandon_tell(conn, &c->q->x.r);
+    http_conn_go_on(c);
 }
 
 /* The body waits for its reader, not for the peer. Who has read nothing for so long gives the room on the disk to
@@ -187,6 +176,17 @@ static const struct conn_reason *on_idle(struct conn *conn) {
 static bool on_complete(struct conn *conn) {
     struct http_conn *c = http_conn_of(conn);
     return c->state == HTTP_JOB_STATE && c->q->wire.ended && !atomic_load(&c->q->keep);
+}
+
+static void on_drained(struct conn *conn) {
+    http_conn_go_on(http_conn_of(conn));
+}
+
+/* The reader has come to what was held of the body. */
+static void on_room(struct conn *conn) {
+    struct http_request *q = http_conn_of(conn)->q;
+    if (q && exchange_has_room(&q->x))
+        http_request_let_go(q);
 }
 
 static void on_stop(struct conn *conn) {

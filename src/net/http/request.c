@@ -58,6 +58,33 @@ void http_request_release(struct http_request *q) {
         http_request_free(q);
 }
 
+/* Starting the application. */
+
+static void job_submit(struct http_request *q) {
+    if (exchange_is_dropped(&q->x)) {
+        http_request_drop(q, DROPPED_WAITING);
+        return;
+    }
+    q->c->state = HTTP_JOB_STATE;
+    if (!exchange_submit(&q->x, NULL))
+        http_request_refuse(q, REFUSED_QUEUE_FULL);
+}
+
+/* Whether the application decides if the client is to send the body (RFC 9110, 10.1.1), since it reads it while it comes.
+ * What is taken whole first holds no thread meanwhile. */
+static bool asks_application(const struct http_request *q) {
+    return atomic_load_explicit(&q->owes_continue, memory_order_relaxed) && q->x.r.body.expected > REQUEST_BODY_START;
+}
+
+void http_request_maybe_start(struct http_request *q) {
+    if (q->c->state != HTTP_BODY_STATE)
+        return;
+    if (q->x.refusal)
+        http_request_refuse(q, q->x.refusal);
+    else if (request_has_enough(&q->x.r, q->c->conn.lane->config.stream_body) || asks_application(q))
+        job_submit(q);
+}
+
 /* Answers. */
 
 /* Whether there may be a request behind this one. The head of an answer says so as well, where somebody takes it. */
@@ -130,16 +157,6 @@ void http_request_refuse_as(struct http_request *q, const char *status, const ch
 
 /* Jobs. */
 
-static void job_submit(struct http_request *q) {
-    if (exchange_is_dropped(&q->x)) {
-        http_request_drop(q, DROPPED_WAITING);
-        return;
-    }
-    q->c->state = HTTP_JOB_STATE;
-    if (!exchange_submit(&q->x, NULL))
-        http_request_refuse(q, REFUSED_QUEUE_FULL);
-}
-
 /* RFC 9112, 8: an answer in chunks without the last one, or with fewer bytes than its Content-Length, is incomplete. */
 static void request_break_off(struct http_request *q) {
     struct http_conn *c = q->c;
@@ -157,18 +174,22 @@ static void request_break_off(struct http_request *q) {
     conn_unref(&c->conn);
 }
 
-static void job_settle(struct sched_job *job) {
-    struct http_request *q = request_of_job(job);
-    struct http_conn *c = q->c;
+static void request_settle(struct http_request *q) {
     q->x.r.thread = NULL;
-    conn_ref(&c->conn);
-    /* What has come behind the request may go to a file. */
-    if (buf_len(&c->in))
-        sched_pause(c->conn.lane->sched);
     if (q->x.r.broken_off || !q->x.r.head_stored)
         request_break_off(q);
     else
         request_answered(q);
+}
+
+static void job_settle(struct sched_job *job) {
+    struct http_request *q = request_of_job(job);
+    struct http_conn *c = q->c;
+    conn_ref(&c->conn);
+    /* What has come behind the request may go to a file. */
+    if (buf_len(&c->in))
+        sched_pause(c->conn.lane->sched);
+    request_settle(q);
     http_conn_go_on(c);
     conn_unref(&c->conn);
 }
@@ -233,17 +254,11 @@ void http_request_body_malformed(struct http_request *q, const char *why) {
         conn_close(&c->conn, CONN_DRAINED);
 }
 
-/* Whether the application decides if the client is to send the body (RFC 9110, 10.1.1), since it reads it while it comes.
- * What is taken whole first holds no thread meanwhile. */
-static bool asks_application(const struct http_request *q) {
-    return atomic_load_explicit(&q->owes_continue, memory_order_relaxed) && q->x.r.body.expected > REQUEST_BODY_START;
-}
-
-void http_request_maybe_start(struct http_request *q) {
-    if (q->c->state != HTTP_BODY_STATE)
-        return;
-    if (q->x.refusal)
-        http_request_refuse(q, q->x.refusal);
-    else if (request_has_enough(&q->x.r, q->c->conn.lane->config.stream_body) || asks_application(q))
-        job_submit(q);
+void http_request_gone(struct http_request *q) {
+    if (!q->wire.ended) { /* nothing can be behind it */
+        http_pace_ends(q);
+        q->input_bad = true;
+    }
+    http_request_let_go(q);
+    exchange_gone(&q->x);
 }

@@ -59,6 +59,9 @@ void http_request_cut_body(struct http_request *q, int error, enum refusal why);
 /* The same for one that is not what HTTP says: `why`. */
 void http_request_body_malformed(struct http_request *q, const char *why);
 
+/* The application, when it runs or is going to, learns that nobody waits for its answer any more (exchange_gone). */
+void http_request_gone(struct http_request *q);
+
 /* Answers it without the application, with a line in the log. The connection ends with it when something of its body is
  * still to come. */
 void http_request_refuse(struct http_request *q, enum refusal why);
