@@ -56,7 +56,7 @@ void exchange_run(struct sched_job *job, struct sched_thread *thread) {
     config->run(&x->r, config->user);
 }
 
-bool exchange_is_dropped(struct exchange *x) {
+bool exchange_is_abandoned(struct exchange *x) {
     if (!abandon_is_likely(x->conn))
         return false;
     if (abandon_drops(x->conn))

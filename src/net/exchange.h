@@ -4,7 +4,7 @@
  * Its life:
  *     exchange_begin         something of it has come
  *     exchange_take_body     bytes of its body came
- *     exchange_is_dropped    it is about to be submitted: is anybody still there?
+ *     exchange_is_abandoned    it is about to be submitted: is anybody still there?
  *     exchange_submit        it waits for a thread, or runs
  *     exchange_refuse        or it is answered without the application,
  *     exchange_drop          or ends without an answer
@@ -56,7 +56,7 @@ void exchange_run(struct sched_job *job, struct sched_thread *thread);
 
 /* Before exchange_submit. Whether the request is to be dropped, because nobody waits for it; when that is only likely, the
  * application is told. */
-bool exchange_is_dropped(struct exchange *x);
+bool exchange_is_abandoned(struct exchange *x);
 
 /* Gives it to the scheduler. `group`: whose answers leave together (struct sched_job). Returns false when too many wait. */
 bool exchange_submit(struct exchange *x, const void *group);

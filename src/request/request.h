@@ -83,7 +83,7 @@ enum answer_state {
 };
 
 struct request {
-    struct sched_job job; /* with the times at which it began to wait for a thread, and to run; 0: it did not */
+    struct sched_job job;
     const struct answer_ops *answer_ops;
     struct sched_thread *thread; /* that runs it */
 
@@ -91,7 +91,11 @@ struct request {
     struct cgi_vars vars; /* slices point into `params` */
     struct body body;
     enum request_role role;
-    uint64_t begun_at; /* when something of it came first: nanoseconds of clock_ns, as all times of a request */
+
+    /* Its times are nanoseconds of clock_ns, by looks at the clock that are had anyway. When it began to wait for a thread,
+     * and when its call began, is in `job` (queued_at, begun_at; 0: it did not). Its bytes are body.received and `sent`. */
+    uint64_t begun_at;    /* when something of it came first */
+    enum request_end end; /* of use at its end only */
 
     struct buf head;          /* header lines "Name: value\r\n", in the order of the application */
     char status[128];         /* "200 OK"; empty until the application sets it */
@@ -102,8 +106,7 @@ struct request {
                                  never by the loop, which a thread may run that holds it */
     uint64_t sent;            /* bytes of the body that were stored or sent, without what the wire format adds */
     bool head_stored;         /* the head is in `out`, or was sent */
-    enum request_end end;
-    bool broken_off; /* the answer is not whole: the front end must let the peer see that */
+    bool broken_off;          /* the answer is not whole: the front end must let the peer see that */
     _Atomic(enum answer_state) answer;
     atomic_bool left; /* the peer may be gone, or wait for the answer: it has ended its side, over TCP */
 };

@@ -92,7 +92,7 @@ struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id) {
 /* Starting the application. */
 
 static void job_submit(struct fcgi_request *q) {
-    if (exchange_is_dropped(&q->x)) {
+    if (exchange_is_abandoned(&q->x)) {
         fcgi_request_drop(q, DROPPED_WAITING);
         return;
     }

@@ -27,6 +27,22 @@ static char *put_slice(char *at, struct slice s) {
     return at + s.n;
 }
 
+static int put_data(struct http_request *q, const char *data, size_t len) {
+    struct buf *out = &q->x.r.out;
+    if (!len || q->framing == HTTP_NO_BODY)
+        return 0; /* an empty chunk would be the last one */
+    q->x.r.sent += len;
+    if (q->framing != HTTP_CHUNKED)
+        return buf_append(out, data, len);
+    if (buf_reserve(out, HTTP_CHUNK_HEAD_MAX + len + 2))
+        return -1;
+    out->end += http_put_chunk_head(buf_tail(out), len);
+    memcpy(buf_tail(out), data, len);
+    memcpy(buf_tail(out) + len, "\r\n", 2);
+    out->end += len + 2;
+    return 0;
+}
+
 /* The time of this second, made once per second and thread. */
 static struct slice date_now(void) {
     static _Thread_local struct {
@@ -101,22 +117,6 @@ static int put_head(struct http_request *q, size_t more) {
     at = put_slice(at, LITERAL("\r\n"));
     r->out.end = (size_t)(at - r->out.data);
     r->head_stored = true;
-    return 0;
-}
-
-static int put_data(struct http_request *q, const char *data, size_t len) {
-    struct buf *out = &q->x.r.out;
-    if (!len || q->framing == HTTP_NO_BODY)
-        return 0; /* an empty chunk would be the last one */
-    q->x.r.sent += len;
-    if (q->framing != HTTP_CHUNKED)
-        return buf_append(out, data, len);
-    if (buf_reserve(out, HTTP_CHUNK_HEAD_MAX + len + 2))
-        return -1;
-    out->end += http_put_chunk_head(buf_tail(out), len);
-    memcpy(buf_tail(out), data, len);
-    memcpy(buf_tail(out) + len, "\r\n", 2);
-    out->end += len + 2;
     return 0;
 }
 

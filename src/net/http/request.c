@@ -61,7 +61,7 @@ void http_request_release(struct http_request *q) {
 /* Starting the application. */
 
 static void job_submit(struct http_request *q) {
-    if (exchange_is_dropped(&q->x)) {
+    if (exchange_is_abandoned(&q->x)) {
         http_request_drop(q, DROPPED_WAITING);
         return;
     }
