@@ -32,7 +32,7 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
     x->refusal = NOT_REFUSED;
     x->dropped = 0;
     x->body_held = false;
-    x->r.begun_at = (uint64_t)(lane_now(c->lane) * 1e9);
+    x->r.begun_at = (uint64_t)(int64_t)(lane_now(c->lane) * 1e9);
     conn_ref(c);
     lane_count_add(&c->lane->nrequests, 1);
 }
@@ -156,11 +156,6 @@ void exchange_give_up_body(struct exchange *x) {
 }
 
 /* Answers. */
-
-void exchange_flush(struct exchange *x) {
-    if (buf_len(&x->r.out))
-        conn_output(x->conn, buf_head(&x->r.out), buf_len(&x->r.out));
-}
 
 int exchange_transmit(struct exchange *x, const struct iovec *pieces, unsigned count) {
     request_begin_answer(&x->r);

@@ -99,15 +99,11 @@ bool exchange_stands_still(struct exchange *x);
 /* Nobody reads it: it is freed, and a reader that comes later gets the error of the file. */
 void exchange_give_up_body(struct exchange *x);
 
-/* Nothing is held of it any more. Returns whether something was, and the connection can be read from again. */
-static inline bool exchange_let_go(struct exchange *x) {
-    bool held = x->body_held;
-    x->body_held = false;
-    return held && x->conn->state != CONN_CLOSED;
-}
-
 /* Sends what is stored of the answer, by the loop. */
-void exchange_flush(struct exchange *x);
+static inline void exchange_flush(struct exchange *x) {
+    if (buf_len(&x->r.out))
+        conn_output(x->conn, buf_head(&x->r.out), buf_len(&x->r.out));
+}
 
 /* Running thread, without the GIL: */
 

@@ -297,7 +297,7 @@ bool fcgi_take_input(struct conn *conn, const uint8_t *data, size_t len) {
             break;
         }
     }
-    if (conn->state == CONN_OPEN)
+    if (conn->state == CONN_OPEN && c->nrequests > 1)
         fcgi_stall_look(c);
     if (conn->state == CONN_OPEN && c->closing && !c->nrequests && fcgi_decoder_idle(&c->decoder))
         conn_finish(conn, CONN_DONE, CONN_END_DRAIN);

@@ -344,10 +344,11 @@ static bool holds_body(const struct fcgi_conn *c) {
     return false;
 }
 
-void fcgi_request_let_go(struct fcgi_request *q) {
+void fcgi_request_read_on(struct fcgi_request *q) {
     struct fcgi_conn *c = q->c;
     struct fcgi_request *p;
-    if (!exchange_let_go(&q->x) || holds_body(c))
+    q->x.body_held = false;
+    if (holds_body(c) || c->conn.state == CONN_CLOSED)
         return;
     /* The time in which nothing was read from the connection is not one in which nothing came. */
     TAILQ_FOREACH(p, &c->requests, link) {

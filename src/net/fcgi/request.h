@@ -66,7 +66,11 @@ void fcgi_request_end(struct fcgi_request *q, uint32_t app_status);
 void fcgi_request_abort(struct fcgi_request *q);
 
 /* Nothing is held of its body any more. When that is so of all requests, the connection is read from again. */
-void fcgi_request_let_go(struct fcgi_request *q);
+void fcgi_request_read_on(struct fcgi_request *q);
+static inline void fcgi_request_let_go(struct fcgi_request *q) {
+    if (q->x.body_held)
+        fcgi_request_read_on(q);
+}
 
 /* Nothing more of the body can be taken: it is answered, unless the application runs and reads an error. */
 void fcgi_request_body_failed(struct fcgi_request *q, enum refusal why);

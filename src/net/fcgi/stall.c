@@ -52,7 +52,7 @@ void fcgi_stall_end(struct fcgi_conn *c, ev_tstamp seconds, bool called) {
 
 void fcgi_stall_look(struct fcgi_conn *c) {
     ev_tstamp now = lane_now(c->conn.lane), seconds = c->conn.lane->config.idle_timeout;
-    if (c->nrequests < 2 || seconds <= 0 || c->stalls_looked_at + 1 > now)
+    if (seconds <= 0 || c->stalls_looked_at + 1 > now)
         return;
     c->stalls_looked_at = now;
     fcgi_stall_end(c, seconds, true);

@@ -208,9 +208,10 @@ static const struct sched_job_ops http_job_ops = {.run = exchange_run, .settle =
 /* Bodies. */
 
 /* The idle time begins anew; a window of http/pace.h in which the connection was paused does not count. */
-void http_request_let_go(struct http_request *q) {
+void http_request_read_on(struct http_request *q) {
     struct conn *c = &q->c->conn;
-    if (!exchange_let_go(&q->x))
+    q->x.body_held = false;
+    if (c->state == CONN_CLOSED)
         return;
     conn_touch(c);
     conn_resume(c);

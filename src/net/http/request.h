@@ -47,7 +47,11 @@ struct http_request *http_request_new(struct http_conn *c);
 void http_request_maybe_start(struct http_request *q);
 
 /* Nothing is held of its body any more: the connection is read from again. */
-void http_request_let_go(struct http_request *q);
+void http_request_read_on(struct http_request *q);
+static inline void http_request_let_go(struct http_request *q) {
+    if (q->x.body_held)
+        http_request_read_on(q);
+}
 
 /* Nothing more of the body can be taken: it is answered (http_request_maybe_start), unless the application runs and reads
  * an error. */
