@@ -2,13 +2,13 @@
  * request.c, under the same names and in the same order.
  *
  * Its life:
- *     exchange_begin         something of it has come
- *     exchange_take_body     bytes of its body came
- *     exchange_is_abandoned    it is about to be submitted: is anybody still there?
- *     exchange_submit        it waits for a thread, or runs
- *     exchange_refuse        or it is answered without the application,
- *     exchange_drop          or ends without an answer
- *     exchange_end           the one end of all of them
+ *     exchange_begin           something of it has come
+ *     exchange_take_body       bytes of its body came, before or after it is submitted
+ *     exchange_is_abandoned    is anybody still there for its answer?
+ *     exchange_submit          it waits for a thread, and then runs...
+ *     exchange_refuse          ...or is answered without the application
+ *     exchange_drop            ...or is not answered at all
+ *     exchange_end             the one end of all of them
  *
  * Threads: owner only, but for what is said to be the running thread's.
  */
@@ -28,8 +28,8 @@ struct exchange {
     unsigned id;          /* in records, and in lines of the log */
     enum refusal refusal; /* decided before it starts */
     uint64_t dropped;     /* bytes of its body that came when it was answered already */
-    bool body_held;       /* its body is: the connection is paused until the application reads */
-    uint64_t body_taken;  /* bytes that it had read at the last look at that */
+    bool body_held; /* no file takes what comes of its body: the connection is paused until the application reads */
+    uint64_t body_taken; /* bytes that it had read at the last look at that */
 };
 
 static inline struct exchange *exchange_of(struct request *r) {
@@ -73,8 +73,8 @@ void exchange_refuse_as(struct exchange *x, const char *status, const char *why)
 /* Says in the log that it ends without an answer. */
 void exchange_drop(struct exchange *x, enum drop why);
 
-/* Takes bytes of the body. `called`: it was submitted. What the body says: of BODY_HELD all is done here; after an error
- * the body has ended. */
+/* Takes bytes of the body, and pauses the connection when they are held. `called`: it was submitted. Returns what the body
+ * says; after an error that has ended. */
 enum body_status exchange_take_body(struct exchange *x, bool called, const void *data, size_t len);
 
 /* Why nothing more of a body can be taken, after BODY_TOO_LARGE or BODY_FAILED. */
@@ -90,13 +90,13 @@ void exchange_abort_body(struct exchange *x, int error);
  * to. What came of a body is still there for it; of one that is not whole it reads that, and then an error. */
 void exchange_gone(struct exchange *x);
 
-/* A body that is held. The reader has come to it: there is room for more. */
+/* Whether a body was held, and its reader has come to that: there is room for more. */
 bool exchange_has_room(struct exchange *x);
 
-/* The reader has taken nothing since this was asked last. */
+/* Whether a body is held, of which its reader has taken nothing since this was asked last. */
 bool exchange_stands_still(struct exchange *x);
 
-/* Nobody reads it: it is freed, and a reader that comes later gets the error of the file. */
+/* Nobody reads a body that is held: it is freed, and a reader that comes later gets the error of the file. */
 void exchange_give_up_body(struct exchange *x);
 
 /* Sends what is stored of the answer, by the loop. */

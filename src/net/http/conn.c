@@ -239,7 +239,7 @@ static void on_client(const struct conn *conn, const struct request *r, union pe
 static void on_running(const struct conn *conn, conn_visit *visit, void *arg) {
     const struct http_conn *c = (const struct http_conn *)(const void *)conn;
     if (c->state == HTTP_JOB_STATE && !c->q->x.r.job.queued)
-        visit(conn, c->nbegun, &c->q->x.r, arg);
+        visit(conn, c->q->x.id, &c->q->x.r, arg);
 }
 
 static void conn_free(struct http_conn *c) {

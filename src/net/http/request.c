@@ -249,7 +249,7 @@ void http_request_body_malformed(struct http_request *q, const char *why) {
     if (c->state == HTTP_BODY_STATE)
         http_request_refuse_as(q, "400 Bad Request", why);
     else if (c->state == HTTP_JOB_STATE) {
-        refusal_log_as(&c->conn, "400 Bad Request", why, c->nbegun, &q->x.r);
+        refusal_log_as(&c->conn, "400 Bad Request", why, q->x.id, &q->x.r);
         body_cut(&q->x.r.body, EPROTO);
     } else
         conn_close(&c->conn, CONN_DRAINED);
