@@ -97,10 +97,12 @@ src_libnet_a_SOURCES = \
 	src/net/accept.c \
 	src/net/conn.c src/net/conn.h src/net/conn_impl.h \
 	src/net/conn_linger.c src/net/conn_out.c src/net/conn_transmit.c \
+	src/net/exchange.c src/net/exchange.h \
 	src/net/idle.c \
 	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
 	src/net/loop.c src/net/loop.h src/net/loop_epoll.c \
 	src/net/peer.c src/net/peer.h \
+	src/net/pool.h \
 	src/net/protocol.h \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/request_log.c src/net/request_log.h \
@@ -111,9 +113,11 @@ src_libnet_a_SOURCES = \
 src_libnetfcgi_a_SOURCES = \
 	src/net/fcgi/answer.c src/net/fcgi/answer.h \
 	src/net/fcgi/conn.c src/net/fcgi/conn.h \
+	src/net/fcgi/input.c src/net/fcgi/input.h \
 	src/net/fcgi/peer.c src/net/fcgi/peer.h \
 	src/net/fcgi/protocol.h \
-	src/net/fcgi/request.c src/net/fcgi/request.h
+	src/net/fcgi/request.c src/net/fcgi/request.h \
+	src/net/fcgi/stall.c src/net/fcgi/stall.h
 
 if HTTP
 noinst_LIBRARIES += src/libnethttp.a
@@ -121,6 +125,7 @@ NET_HTTP_LIBS = src/libnethttp.a
 src_libnethttp_a_SOURCES = \
 	src/net/http/answer.c src/net/http/answer.h \
 	src/net/http/conn.c src/net/http/conn.h \
+	src/net/http/input.c src/net/http/input.h \
 	src/net/http/pace.c src/net/http/pace.h \
 	src/net/http/peer.c src/net/http/peer.h \
 	src/net/http/protocol.h \

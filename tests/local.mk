@@ -20,7 +20,8 @@ UNIT_LISTEN = tests/unit/net/listen/test_address tests/unit/net/listen/test_addr
 	tests/unit/net/listen/test_allow \
 	tests/unit/net/listen/test_listener tests/unit/net/listen/test_socket_file
 UNIT_NET = tests/unit/net/test_conn_out tests/unit/net/test_conn_transmit \
-	tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files tests/unit/net/fcgi/test_peer
+	tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files \
+	tests/unit/net/fcgi/test_outcome tests/unit/net/fcgi/test_peer
 if HTTP
 UNIT_NET += tests/unit/net/http/test_ends
 endif
@@ -81,6 +82,8 @@ tests_unit_net_http_test_ends_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_http_test_ends_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP) -Wl,--wrap=malloc,--wrap=conn_output
 tests_unit_net_fcgi_test_files_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_fcgi_test_files_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP)
+tests_unit_net_fcgi_test_outcome_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
+tests_unit_net_fcgi_test_outcome_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=request_reset
 tests_unit_net_listen_test_listener_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_fcgi_test_peer_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_socket_file_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)

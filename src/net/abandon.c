@@ -21,7 +21,7 @@ bool abandon_drops(const struct conn *c) {
 
 void abandon_tell(const struct conn *c, struct request *r) {
     if (c->lost)
-        atomic_store(&r->gone, true);
+        request_close_answer(r);
     else if (abandon_is_likely(c))
         atomic_store(&r->left, true);
 }

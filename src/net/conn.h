@@ -277,15 +277,13 @@ size_t conn_piled(struct conn *c);
  * `excused`; then it has its time again. */
 void conn_output_late(struct conn *c, bool excused);
 
-/* Sends the pieces, which belong together, from the thread that runs a request. Waits while too much is waiting for
+/* Sends the pieces, which belong together, from the thread that runs `r`. Waits while too much is waiting for
  * the peer already (and runs the loop meanwhile, or gives the baton away). Threads that wait for the same peer take
  * turns, one call each, so that the answers on a multiplexed connection advance side by side. Returns 0, or -1 with errno
  * EPIPE when the peer is gone, or ENOMEM. The GIL must not be held.
  *
- * `gone`: nobody wants the answer any more (struct request). Who sets it calls conn_wake; a wait ends then, with nothing
- * sent and nothing kept, and EPIPE. */
-int conn_transmit(struct conn *c, struct sched_thread *thread, const atomic_bool *gone, const struct iovec *pieces,
-                  unsigned count);
+ * When nobody wants the answer any more (request_close_answer) a wait ends, with nothing sent and nothing kept, and EPIPE. */
+int conn_transmit(struct conn *c, const struct request *r, const struct iovec *pieces, unsigned count);
 
 /* The same for `head` (NULL: none) and `len` bytes of a regular file, which go out by sendfile(2) as far as the peer takes
  * them at once; the rest is read, and kept like any output, so that the connection ends and times out in the same way.
@@ -295,8 +293,8 @@ int conn_transmit(struct conn *c, struct sched_thread *thread, const atomic_bool
  * Returns how many bytes the file had, or -1 with errno EPIPE. It is fewer than `len` when the file has ended, or cannot
  * be read: with a `head` zeros stand in for the others then, so that a record is whole. The caller must let no peer take
  * such an answer for a good one. No SIGPIPE is raised, whatever the application has made of that signal. */
-ssize_t conn_transmit_file(struct conn *c, struct sched_thread *thread, const atomic_bool *gone,
-                           const struct iovec *head, int fd, off_t offset, size_t len);
+ssize_t conn_transmit_file(struct conn *c, const struct request *r, const struct iovec *head, int fd, off_t offset,
+                           size_t len);
 
 /* Lets every thread that waits for room look whether its answer is still wanted. Any thread that holds a request of the
  * connection; the GIL must not be held. */

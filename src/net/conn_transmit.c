@@ -25,13 +25,13 @@ void conn_turns_wake(struct conn *c) {
 }
 
 /* Waits until it is this thread's turn and there is room, or until nothing can or is to be sent any more. */
-static void turn_wait(struct conn *c, struct sched_thread *thread, const atomic_bool *gone, size_t low) {
+static void turn_wait(struct conn *c, const struct request *r, size_t low) {
     struct conn_turn turn = {.come = PTHREAD_COND_INITIALIZER, .low = low};
     TAILQ_INSERT_TAIL(&c->out_turns, &turn, link);
-    sched_wait_begins(thread);
-    while (!c->out_error && !atomic_load(gone) && (TAILQ_FIRST(&c->out_turns) != &turn || buf_len(&c->out) > low))
+    sched_wait_begins(r->thread);
+    while (!c->out_error && !request_is_gone(r) && (TAILQ_FIRST(&c->out_turns) != &turn || buf_len(&c->out) > low))
         pthread_cond_wait(&turn.come, &c->out_lock);
-    sched_wait_ends(thread);
+    sched_wait_ends(r->thread);
     TAILQ_REMOVE(&c->out_turns, &turn, link);
     pthread_cond_destroy(&turn.come);
 }
@@ -77,10 +77,10 @@ void conn_note_room(struct conn *c) {
 /* What threads send. */
 
 /* Runs the loop, as long as it may, until no more than `low` bytes are left. Returns false when they still are. */
-static bool room_made(struct conn *c, struct sched_thread *thread, const atomic_bool *gone, size_t low) {
-    for (bool ran = true; ran && !c->out_error && !atomic_load(gone) && buf_len(&c->out) > low;) {
+static bool room_made(struct conn *c, const struct request *r, size_t low) {
+    for (bool ran = true; ran && !c->out_error && !request_is_gone(r) && buf_len(&c->out) > low;) {
         pthread_mutex_unlock(&c->out_lock);
-        ran = sched_run_loop(thread);
+        ran = sched_run_loop(r->thread);
         pthread_mutex_lock(&c->out_lock);
     }
     return buf_len(&c->out) <= low;
@@ -88,13 +88,12 @@ static bool room_made(struct conn *c, struct sched_thread *thread, const atomic_
 
 /* A thread begins to transmit: when there is no room for what it has (`full`), or others wait already, it waits until no
  * more than `low` bytes are left. Returns false when nobody wants it any more. */
-static bool transmit_begin(struct conn *c, struct sched_thread *thread, const atomic_bool *gone, bool full,
-                           size_t low) {
+static bool transmit_begin(struct conn *c, const struct request *r, bool full, size_t low) {
     if (full && TAILQ_EMPTY(&c->out_turns))
-        full = !room_made(c, thread, gone, low);
-    if ((full || !TAILQ_EMPTY(&c->out_turns)) && !c->out_error && !atomic_load(gone) && sched_will_block(thread))
-        turn_wait(c, thread, gone, low);
-    return !atomic_load(gone);
+        full = !room_made(c, r, low);
+    if ((full || !TAILQ_EMPTY(&c->out_turns)) && !c->out_error && !request_is_gone(r) && sched_will_block(r->thread))
+        turn_wait(c, r, low);
+    return !request_is_gone(r);
 }
 
 /* It has done so, unless that was not `wanted`. The loop sends what was kept, or ends the connection. */
@@ -110,14 +109,13 @@ static int transmit_end(struct conn *c, bool wanted) {
     return -1;
 }
 
-int conn_transmit(struct conn *c, struct sched_thread *thread, const atomic_bool *gone, const struct iovec *pieces,
-                  unsigned count) {
+int conn_transmit(struct conn *c, const struct request *r, const struct iovec *pieces, unsigned count) {
     size_t total = 0;
     for (unsigned i = 0; i < count; i++)
         total += pieces[i].iov_len;
     pthread_mutex_lock(&c->out_lock);
     bool full = buf_len(&c->out) && buf_len(&c->out) + total > CONN_OUT_HIGH;
-    bool wanted = transmit_begin(c, thread, gone, full, CONN_OUT_LOW);
+    bool wanted = transmit_begin(c, r, full, CONN_OUT_LOW);
     if (wanted)
         conn_send_or_keep(c, pieces, count, 0);
     return transmit_end(c, wanted);
@@ -152,10 +150,10 @@ static size_t keep_file(struct conn *c, int fd, off_t offset, size_t len, bool w
     return have;
 }
 
-ssize_t conn_transmit_file(struct conn *c, struct sched_thread *thread, const atomic_bool *gone,
-                           const struct iovec *head, int fd, off_t offset, size_t len) {
+ssize_t conn_transmit_file(struct conn *c, const struct request *r, const struct iovec *head, int fd, off_t offset,
+                           size_t len) {
     pthread_mutex_lock(&c->out_lock);
-    bool wanted = transmit_begin(c, thread, gone, buf_len(&c->out) > 0, 0);
+    bool wanted = transmit_begin(c, r, buf_len(&c->out) > 0, 0);
     size_t sent = 0;
     if (wanted && head)
         conn_send_or_keep(c, head, 1, MSG_MORE);

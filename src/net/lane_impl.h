@@ -26,7 +26,6 @@
 
 enum {
     LANE_READ_BYTES = 65536, /* of one read; the buffer is shared by all connections */
-    LANE_POOL_MAX = 64,      /* objects of a kind that are kept for reuse */
     LANE_STATE_SECONDS = 10, /* see lane_state_is_due */
     LANE_TOPICS = 64         /* of log lines that peers can cause: all rows of all tables that have such lines */
 };

@@ -16,10 +16,10 @@
 enum { RUNNING_SHOWN = 3, RUNNING_TEXT = 256 };
 static const ev_tstamp RUNNING_AFTER = 0.1; /* seconds from an answer 503 to the line about them */
 
-void request_log_write(const struct conn *c, unsigned id, const struct request *r, double began_at) {
+void request_log_write(const struct conn *c, unsigned id, const struct request *r) {
     char whom[WHO_TEXT_SIZE], text[600];
     struct who who = who_find(c, r);
-    uint64_t now = clock_ns(), began = (uint64_t)(began_at * 1e9), us = now > began ? (now - began) / 1000 : 0;
+    uint64_t now = clock_ns(), us = now > r->begun_at ? (now - r->begun_at) / 1000 : 0;
     bool named = r->vars.method.n > 0;
     sched_pause(c->lane->sched);
     log_debug("connection %llu: request %u ended (%s): %s, %llu byte%s, %llu.%06llu s%s%s", c->number, id,

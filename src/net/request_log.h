@@ -12,13 +12,13 @@
 struct conn;
 struct lane;
 
-/* Logs the end of request `id` of a connection: status, bytes of the body, time, method and path. `began_at`: lane_now. */
-void request_log_write(const struct conn *c, unsigned id, const struct request *r, double began_at);
+/* Logs the end of request `id` of a connection: status, bytes of the body, time, method and path. */
+void request_log_write(const struct conn *c, unsigned id, const struct request *r);
 
 /* The same at --log-level debug; costs nothing otherwise. */
-static inline void request_log_end(const struct conn *c, unsigned id, const struct request *r, double began_at) {
+static inline void request_log_end(const struct conn *c, unsigned id, const struct request *r) {
     if (log_max_level >= LOG_LEVEL_DEBUG)
-        request_log_write(c, id, r, began_at);
+        request_log_write(c, id, r);
 }
 
 /* Logs `what`, and which calls have run for longest. Returns false, without a line, when none runs. */

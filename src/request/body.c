@@ -85,6 +85,7 @@ void body_reset(struct body *b, struct body_spares *spares) {
     if (b->memory.size > BODY_KEEP_BYTES)
         spare_put(spares, &b->memory);
     b->memory.start = b->memory.end = 0;
+    b->received = 0;
     if (b->held.data)
         buf_fini(&b->held);
 }

@@ -24,9 +24,11 @@ void request_reset(struct request *r, struct body_spares *spares) {
     r->status[0] = '\0';
     r->thread = NULL;
     r->sent = 0;
+    r->job.queued_at = r->job.begun_at = 0;
+    r->end = REQUEST_ANSWERED;
     r->head_stored = r->broken_off = false;
     r->located = false;
-    atomic_store_explicit(&r->gone, false, memory_order_relaxed);
+    atomic_store_explicit(&r->answer, ANSWER_UNSENT, memory_order_relaxed);
     atomic_store_explicit(&r->left, false, memory_order_relaxed);
 }
 
@@ -82,7 +84,7 @@ int request_error(struct request *r, const char *text, size_t len) {
 }
 
 void request_give_up(struct request *r) {
-    atomic_store(&r->gone, true);
+    request_close_answer(r);
     body_abandon(&r->body);
     r->answer_ops->given_up(r);
 }

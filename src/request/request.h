@@ -4,7 +4,7 @@
  * its own wire format through a table of functions; nothing above knows which one it is.
  *
  * Who may touch it: the owner of the loop until the request is submitted and again from `settle` on; in between the
- * thread that runs it, except for `body`, `gone` and `left`, which both sides may use at any time.
+ * thread that runs it, except for `body`, `answer` and `left`, which both sides may use at any time.
  *
  * The answer, on the running thread:
  *     status, head                filled once: the status line and the header lines
@@ -51,11 +51,35 @@ struct answer_ops {
     /* Passes text for the log of the web server on. Returns 0, or -1 as send does, or with errno ENOTSUP when the
      * protocol has no way to do so. Running thread, without the GIL. */
     int (*error)(struct request *r, const char *text, size_t len);
-    /* `gone` was set: threads that wait in send, send_file or error end with EPIPE. Running thread, without the GIL. */
+    /* The answer was closed: threads that wait in send, send_file or error end with EPIPE. Running thread, without the GIL. */
     void (*given_up)(struct request *r);
     /* The application waits for the body, of which nothing is there. NULL: that is of no interest. Running thread or one
      * that the application started, without the GIL. */
     void (*body_wanted)(struct request *r);
+};
+
+/* How a request has ended. */
+enum request_end {
+    REQUEST_ANSWERED, /* by the application, or not yet */
+    REQUEST_REFUSED,  /* answered by the server itself */
+    REQUEST_DROPPED,  /* neither called nor answered: nobody waited for it */
+    REQUEST_CUT,      /* the answer is not whole, and the peer sees that */
+    REQUEST_ABORTED   /* by its peer */
+};
+
+/* Whose the answer is. It is the application's until it is closed: by the loop, when the peer is gone or has aborted the
+ * request; by a thread that finds that nothing can be sent; and by the call's end, for threads that it has left behind.
+ *
+ * UNSENT and SENT are for who may close it while the peer still waits, which nobody does as yet: a loop that answers for a
+ * call that is stuck. Of an answer that it finds UNSENT the peer has seen nothing, so that it may send one of its own (504),
+ * made in memory of its own: `head`, `status` and `out` stay the running thread's until the call returns, and `settle` then
+ * drops what they hold. One that it finds SENT it can only cut off. Whether some was sent and whether the loop may answer
+ * is decided by the one exchange of this word, so that both cannot be. What is only stored (answer_ops->put) leaves it
+ * alone: the loop sends that itself when it settles the job, which is why a short answer costs no locked instruction. */
+enum answer_state {
+    ANSWER_UNSENT, /* the application's; nothing of it has left */
+    ANSWER_SENT,   /* the application's; some has left, or is about to */
+    ANSWER_CLOSED  /* nobody waits for it: what is still stored or sent goes nowhere, and sending ends with EPIPE */
 };
 
 struct request {
@@ -68,6 +92,11 @@ struct request {
     struct body body;
     enum request_role role;
 
+    /* Its times are nanoseconds of clock_ns, by looks at the clock that are had anyway. When it began to wait for a thread,
+     * and when its call began, is in `job` (queued_at, begun_at; 0: it did not). Its bytes are body.received and `sent`. */
+    uint64_t begun_at;    /* when something of it came first */
+    enum request_end end; /* of use at its end only */
+
     struct buf head;          /* header lines "Name: value\r\n", in the order of the application */
     char status[128];         /* "200 OK"; empty until the application sets it */
     bool located;             /* there is a Location among them */
@@ -78,8 +107,8 @@ struct request {
     uint64_t sent;            /* bytes of the body that were stored or sent, without what the wire format adds */
     bool head_stored;         /* the head is in `out`, or was sent */
     bool broken_off;          /* the answer is not whole: the front end must let the peer see that */
-    atomic_bool gone;         /* the peer is gone or has aborted the request: writing is of no use */
-    atomic_bool left;         /* the peer may be gone, or wait for the answer: it has ended its side, over TCP */
+    _Atomic(enum answer_state) answer;
+    atomic_bool left; /* the peer may be gone, or wait for the answer: it has ended its side, over TCP */
 };
 
 enum {
@@ -117,12 +146,25 @@ static inline void request_tell_length(struct request *r, bool stream) {
  * format. `extra` is NULL or further header lines, each with its "\r\n". Returns 0, or -1 with errno ENOMEM. */
 int request_answer(struct request *r, const char *status, const char *extra, const char *text);
 
-/* Whether nobody waits for the answer any more: errno is EPIPE then. Any thread. */
+/* Whether the answer is closed: errno is EPIPE then. Any thread. */
 static inline bool request_is_gone(const struct request *r) {
-    if (!atomic_load_explicit(&r->gone, memory_order_relaxed))
+    if (atomic_load_explicit(&r->answer, memory_order_relaxed) != ANSWER_CLOSED)
         return false;
     errno = EPIPE;
     return true;
+}
+
+/* Some of the answer is about to be sent, unless it is closed. Running thread. */
+static inline void request_begin_answer(struct request *r) {
+    enum answer_state unsent = ANSWER_UNSENT;
+    if (atomic_load_explicit(&r->answer, memory_order_relaxed) == ANSWER_UNSENT)
+        (void)atomic_compare_exchange_strong(&r->answer, &unsent, ANSWER_SENT);
+}
+
+/* Takes the answer from the application. Returns how it stood with it. Who does so wakes threads that wait to send it
+ * (conn_wake), unless nothing can be sent anyway. Any thread. */
+static inline enum answer_state request_close_answer(struct request *r) {
+    return atomic_exchange(&r->answer, ANSWER_CLOSED);
 }
 
 /* answer_ops->send, ->send_file and ->error under out_lock; the first two only while somebody waits for the answer. */

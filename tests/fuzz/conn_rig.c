@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "fake_sched.h"
-#include "net/fcgi/conn.h"
+#include "net/fcgi/request.h"
 #include "net/http/protocol.h"
 
 #include <errno.h>

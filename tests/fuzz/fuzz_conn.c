@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 #include "conn_rig.h"
-#include "net/fcgi/conn.h"
+#include "net/fcgi/request.h"
 #include "peer.h"
 
 #include <errno.h>
@@ -27,15 +27,15 @@ static struct fcgi_conn *fcgi_of(struct conn *conn) {
 
 static void check_request(const struct fcgi_request *q, bool has_earlier) {
     assert(q->state != FCGI_ENDED_STATE);
-    assert((q->state == FCGI_HELD_STATE) <= has_earlier);
+    assert((q->state == FCGI_BEHIND_STATE) <= has_earlier);
     if (q->state == FCGI_BODY_STATE)
-        assert(!q->refusal && !q->stdin_ended && !request_has_enough(&q->r, rig.lane->config.stream_body));
-    if (q->held)
-        assert(q->state == FCGI_JOB_STATE && !q->r.body.complete);
+        assert(!q->x.refusal && !q->stdin_ended && !request_has_enough(&q->x.r, rig.lane->config.stream_body));
+    if (q->x.body_held)
+        assert(q->state == FCGI_JOB_STATE && !q->x.r.body.complete);
     if (q->state == FCGI_STDIN_STATE)
         assert(!q->stdin_ended && q->keep_conn);
     if (q->state != FCGI_JOB_STATE)
-        assert(!q->r.job.queued && !q->r.thread);
+        assert(!q->x.r.job.queued && !q->x.r.thread);
 }
 
 /* Who waits for a peer that may do nothing waits with a time, or for output to be taken, which has one. */
@@ -51,18 +51,18 @@ static unsigned check_conn(struct conn *conn) {
     struct fcgi_request *q, *earlier;
     unsigned requests = 0, incomplete = 0, held = 0, waits = c->ending;
     TAILQ_FOREACH(q, &c->requests, link) {
-        for (earlier = TAILQ_FIRST(&c->requests); earlier != q && earlier->id != q->id;)
+        for (earlier = TAILQ_FIRST(&c->requests); earlier != q && earlier->x.id != q->x.id;)
             earlier = TAILQ_NEXT(earlier, link);
         check_request(q, earlier != q);
         incomplete += q->state == FCGI_PARAMS_STATE;
-        held += q->held;
+        held += q->x.body_held;
         check_wait(conn, q);
         waits += q->timeouts != NULL;
         requests++;
     }
     assert(requests == c->nrequests && conn->refs == requests + 1);
     assert(conn->state == CONN_OPEN || !requests);
-    assert(held == c->nheld && conn->paused == (held > 0));
+    assert(conn->paused == (held > 0));
     assert(!c->ending || (c->given_up && !requests));
     assert(requests <= 2 * rig.lane->config.limit_requests);
     assert(conn->rest != CONN_RESTING || (!requests && fcgi_decoder_idle(&c->decoder)));

@@ -6,7 +6,7 @@
 #include <assert.h>
 
 #include "conn_rig.h"
-#include "net/http/conn.h"
+#include "net/http/request.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -68,13 +68,13 @@ static unsigned check_conn(struct conn *conn) {
     assert(conn->rest != CONN_RESTING || (!q && !buf_len(&c->in)));
     assert(!q || !q->paced || (!q->wire.ended && !q->input_bad));
     if (c->state == HTTP_BODY_STATE)
-        assert(!q->wire.ended && !q->refusal && !request_has_enough(&q->r, rig.lane->config.stream_body));
-    if (q && q->held)
-        assert(c->state == HTTP_JOB_STATE && conn->paused && !q->r.body.complete);
+        assert(!q->wire.ended && !q->x.refusal && !request_has_enough(&q->x.r, rig.lane->config.stream_body));
+    if (q && q->x.body_held)
+        assert(c->state == HTTP_JOB_STATE && conn->paused && !q->x.r.body.complete);
     if (c->state == HTTP_DRAIN_STATE)
         assert(!q->wire.ended && q->kept);
     if (q && c->state != HTTP_JOB_STATE)
-        assert(!q->r.job.queued && !q->r.thread);
+        assert(!q->x.r.job.queued && !q->x.r.thread);
     /* One piece that the loop reads may come on top of either bound. */
     assert(buf_len(&c->in) <= LANE_READ_BYTES + 65536 + rig.lane->config.limit_params);
     return c->waiting + (q && q->paced);

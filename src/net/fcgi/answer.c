@@ -16,23 +16,23 @@ enum {
 };
 
 static struct fcgi_request *request_of(struct request *r) {
-    return (struct fcgi_request *)(void *)((char *)r - offsetof(struct fcgi_request, r));
+    return (struct fcgi_request *)(void *)((char *)r - offsetof(struct fcgi_request, x.r));
 }
 
 /* Stores a record of `len` bytes whose content is put together by the caller: room for it is made here. */
 static char *record_begin(struct fcgi_request *q, uint8_t type, size_t len) {
-    struct buf *out = &q->r.out;
+    struct buf *out = &q->x.r.out;
     if (buf_reserve(out, FCGI_RECORD_HEADER + len + fcgi_padding(len)))
         return NULL;
-    fcgi_put_header((uint8_t *)buf_tail(out), type, q->id, len);
+    fcgi_put_header((uint8_t *)buf_tail(out), type, q->x.id, len);
     out->end += FCGI_RECORD_HEADER;
     return buf_tail(out);
 }
 
 static void record_end(struct fcgi_request *q, size_t len) {
     size_t padding = fcgi_padding(len);
-    memset(buf_tail(&q->r.out) + len, 0, padding);
-    q->r.out.end += len + padding;
+    memset(buf_tail(&q->x.r.out) + len, 0, padding);
+    q->x.r.out.end += len + padding;
 }
 
 static char *put(char *at, const void *data, size_t len) {
@@ -63,26 +63,26 @@ static char *put_status(char *at, const struct request *r, size_t len) {
 /* A head that is larger than a record takes several. */
 static int put_long_head(struct fcgi_request *q, bool status_first, const char *data, size_t len) {
     char line[8 + REQUEST_STATUS_MAX + 2];
-    size_t n = (size_t)(put_status(line, &q->r, strlen(q->r.status)) - line);
-    size_t head = buf_len(&q->r.head), records = head / FCGI_RECORD_MAX + 4;
+    size_t n = (size_t)(put_status(line, &q->x.r, strlen(q->x.r.status)) - line);
+    size_t head = buf_len(&q->x.r.head), records = head / FCGI_RECORD_MAX + 4;
     /* All or nothing: then none of these fails. */
-    if (buf_reserve(&q->r.out, n + head + 2 + len + records * (FCGI_RECORD_HEADER + 7)))
+    if (buf_reserve(&q->x.r.out, n + head + 2 + len + records * (FCGI_RECORD_HEADER + 7)))
         return -1;
     if (status_first)
         put_data(q, FCGI_STDOUT, line, n);
-    put_data(q, FCGI_STDOUT, buf_head(&q->r.head), head);
+    put_data(q, FCGI_STDOUT, buf_head(&q->x.r.head), head);
     if (!status_first)
         put_data(q, FCGI_STDOUT, line, n);
     put_data(q, FCGI_STDOUT, "\r\n", 2);
     put_data(q, FCGI_STDOUT, data, len);
-    q->r.head_stored = true;
+    q->x.r.head_stored = true;
     return 0;
 }
 
 /* The head and the first `len` bytes of the body in one record. "Status" is its first line, which is all that some clients
  * look at; but HAProxy makes a 302 of every answer in which Location comes behind it. */
 static int put_head(struct fcgi_request *q, const char *data, size_t len) {
-    struct request *r = &q->r;
+    struct request *r = &q->x.r;
     if (answer_settle_head(r))
         return -1;
     bool status_first = !r->located || !memcmp(r->status, "302", 3);
@@ -117,33 +117,24 @@ static int fcgi_put(struct request *r, const char *data, size_t len) {
     return put_head(q, NULL, 0) || put_data(q, FCGI_STDOUT, data, len) ? -1 : 0;
 }
 
-static int transmit_stored(struct fcgi_request *q) {
-    struct iovec piece = {buf_head(&q->r.out), buf_len(&q->r.out)};
-    int failed = piece.iov_len ? conn_transmit(&q->c->conn, q->r.thread, &q->r.gone, &piece, 1) : 0;
-    /* What was given up is sent with the end of the answer, for which the rest of what is stored may be good. */
-    if (!failed || !request_is_gone(&q->r))
-        buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
-    return failed;
-}
-
 /* A long piece goes out record by record straight from the caller's memory, the stored bytes in front of the first. */
 static int transmit_data(struct fcgi_request *q, const char *data, size_t len) {
     static const char zeros[8];
     while (len) { /* nobody may wait any more in the middle of a long piece, too (FastCGI 1.0, 5.4) */
-        if (request_is_gone(&q->r))
+        if (request_is_gone(&q->x.r))
             return -1;
         size_t n = len < FCGI_RECORD_MAX ? len : FCGI_RECORD_MAX;
         uint8_t header[FCGI_RECORD_HEADER];
-        fcgi_put_header(header, FCGI_STDOUT, q->id, n);
+        fcgi_put_header(header, FCGI_STDOUT, q->x.id, n);
         struct iovec pieces[] = {
-            {buf_head(&q->r.out), buf_len(&q->r.out)},
+            {buf_head(&q->x.r.out), buf_len(&q->x.r.out)},
             {header, sizeof header},
             {(void *)(uintptr_t)data, n},
             {(void *)(uintptr_t)zeros, fcgi_padding(n)},
         };
         bool stored = pieces[0].iov_len > 0;
-        int failed = conn_transmit(&q->c->conn, q->r.thread, &q->r.gone, pieces + !stored, stored ? 4 : 3);
-        buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
+        int failed = exchange_transmit(&q->x, pieces + !stored, stored ? 4 : 3);
+        buf_reset(&q->x.r.out, REQUEST_KEEP_BYTES);
         if (failed)
             return -1;
         data += n;
@@ -155,7 +146,7 @@ static int transmit_data(struct fcgi_request *q, const char *data, size_t len) {
 static int fcgi_send(struct request *r, const char *data, size_t len) {
     struct fcgi_request *q = request_of(r);
     if (len <= COPY_MAX)
-        return fcgi_put(r, data, len) ? -1 : transmit_stored(q);
+        return fcgi_put(r, data, len) ? -1 : exchange_transmit_stored(&q->x);
     r->sent += len;
     if (!r->head_stored && put_head(q, NULL, 0))
         return -1;
@@ -168,44 +159,42 @@ static ssize_t fcgi_send_file(struct request *r, int fd, off_t offset) {
     struct fcgi_request *q = request_of(r);
     uint8_t header[FCGI_RECORD_HEADER];
     struct iovec piece = {header, sizeof header};
-    r->sent += REQUEST_FILE_BLOCK;
-    fcgi_put_header(header, FCGI_STDOUT, q->id, REQUEST_FILE_BLOCK);
-    return conn_transmit_file(&q->c->conn, r->thread, &r->gone, &piece, fd, offset, REQUEST_FILE_BLOCK);
+    fcgi_put_header(header, FCGI_STDOUT, q->x.id, REQUEST_FILE_BLOCK);
+    return exchange_transmit_file(&q->x, &piece, fd, offset);
 }
 
 static int fcgi_error(struct request *r, const char *text, size_t len) {
     struct fcgi_request *q = request_of(r);
-    if (request_is_gone(&q->r))
+    if (request_is_gone(&q->x.r))
         return -1;
     q->stderr_used = true;
     if (put_data(q, FCGI_STDERR, text, len))
         return -1;
-    return buf_len(&r->out) > STDERR_KEPT ? transmit_stored(q) : 0;
+    return buf_len(&r->out) > STDERR_KEPT ? exchange_transmit_stored(&q->x) : 0;
 }
 
-static void fcgi_given_up(struct request *r) {
-    conn_wake(&request_of(r)->c->conn);
-}
-
-const struct answer_ops fcgi_answer_ops = {
-    .put = fcgi_put, .send = fcgi_send, .send_file = fcgi_send_file, .error = fcgi_error, .given_up = fcgi_given_up};
+const struct answer_ops fcgi_answer_ops = {.put = fcgi_put,
+                                           .send = fcgi_send,
+                                           .send_file = fcgi_send_file,
+                                           .error = fcgi_error,
+                                           .given_up = exchange_given_up};
 
 /* Streams that were used end with an empty record (FastCGI 1.0, 5.3). */
 static void put_stream_end(struct fcgi_request *q, uint8_t type) {
-    fcgi_put_header((uint8_t *)buf_tail(&q->r.out), type, q->id, 0);
-    q->r.out.end += FCGI_RECORD_HEADER;
+    fcgi_put_header((uint8_t *)buf_tail(&q->x.r.out), type, q->x.id, 0);
+    q->x.r.out.end += FCGI_RECORD_HEADER;
 }
 
 int fcgi_put_end(struct fcgi_request *q, uint32_t app_status, uint8_t protocol_status) {
-    struct buf *out = &q->r.out;
+    struct buf *out = &q->x.r.out;
     /* An aborted request may have no answer at all; END_REQUEST alone is then right. */
     if (buf_reserve(out, 2 * FCGI_RECORD_HEADER + FCGI_END_REQUEST_LEN))
         return -1;
     if (q->stderr_used)
         put_stream_end(q, FCGI_STDERR);
-    if (q->r.head_stored)
+    if (q->x.r.head_stored)
         put_stream_end(q, FCGI_STDOUT);
-    fcgi_put_end_request((uint8_t *)buf_tail(out), q->id, app_status, protocol_status);
+    fcgi_put_end_request((uint8_t *)buf_tail(out), q->x.id, app_status, protocol_status);
     out->end += FCGI_END_REQUEST_LEN;
     return 0;
 }

@@ -3,7 +3,7 @@
 #ifndef WSGI_FCGI_NET_FCGI_ANSWER_H
 #define WSGI_FCGI_NET_FCGI_ANSWER_H
 
-#include "net/fcgi/conn.h"
+#include "net/fcgi/request.h"
 
 extern const struct answer_ops fcgi_answer_ops;
 

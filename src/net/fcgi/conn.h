@@ -9,10 +9,9 @@
 
 #include "net/conn.h"
 #include "net/fcgi/protocol.h"
-#include "net/refusal.h"
+#include "net/pool.h"
 #include "proto/fcgi_decode.h"
 #include "proto/fcgi_values.h"
-#include "request/request.h"
 
 /* Why a connection ended, beside what ends any: as CONN_REASONS. */
 #define FCGI_REASONS(X)                                                                                                \
@@ -27,47 +26,14 @@
     X(CONN_TOO_MANY, WARNING, "too many pipelined requests")
 FCGI_REASONS(CONN_REASON_DECLARE)
 
-enum fcgi_request_state {
-    FCGI_PARAMS_STATE, /* PARAMS come */
-    FCGI_BODY_STATE,   /* STDIN comes, not enough of it to start */
-    FCGI_HELD_STATE,   /* could start, but an earlier request has the same id */
-    FCGI_JOB_STATE,    /* submitted: waits for a thread or runs */
-    FCGI_STDIN_STATE,  /* answered, END_REQUEST waits for the end of STDIN, or for the peer to fall silent */
-    FCGI_ENDED_STATE   /* being answered and released, by the function that set this state */
-};
-
-struct fcgi_request {
-    struct request r;
-    struct fcgi_conn *c;
-    enum fcgi_request_state state;
-    uint16_t id;
-    bool keep_conn;
-    bool stdin_ended;          /* nothing more of STDIN is waited for */
-    bool stdin_read;           /* its empty record came: the peer sends nothing more for this request */
-    bool stderr_used;          /* STDERR records were stored or sent */
-    bool aborted;              /* ABORT_REQUEST came */
-    bool held;                 /* its body is: the connection is paused until the application reads */
-    uint64_t held_taken;       /* bytes that it had read at the last look at that */
-    ev_tstamp began_at;        /* when BEGIN_REQUEST came */
-    ev_tstamp stdin_at;        /* when something of STDIN came last, or the parameters ended */
-    uint64_t dropped;          /* FCGI_STDIN_STATE: bytes of STDIN */
-    struct timeout timeout;    /* FCGI_PARAMS_STATE: for the rest of them; FCGI_STDIN_STATE: for more of it */
-    struct timeouts *timeouts; /* in which `timeout` is; NULL: in none */
-    enum refusal refusal;      /* decided before it starts */
-    union {
-        TAILQ_ENTRY(fcgi_request) link;
-        LIST_ENTRY(fcgi_request) free;
-    };
-};
+struct fcgi_request;
 
 /* What a lane keeps for FastCGI. */
 struct fcgi_lane {
     struct lane *lane;
-    struct timeouts silence;            /* for more of a body whose request is answered... */
-    struct timeouts stall;              /* ...from a peer that has gone on sending it (request.c) */
-    LIST_HEAD(, fcgi_conn) conns;       /* kept for reuse, */
-    LIST_HEAD(, fcgi_request) requests; /* and these as well, */
-    unsigned nconns, nrequests;         /* so many */
+    struct timeouts silence; /* for more of a body whose request is answered... */
+    struct timeouts stall;   /* ...from a peer that has gone on sending it (request.c) */
+    struct pool conns, requests;
 };
 
 struct fcgi_conn {
@@ -78,7 +44,6 @@ struct fcgi_conn {
     TAILQ_HEAD(fcgi_requests, fcgi_request) requests; /* open ones, oldest first */
     unsigned nrequests;
     unsigned nbegun; /* requests so far */
-    unsigned nheld;  /* requests whose body is held */
     ev_tstamp stalls_looked_at;
     bool unread;   /* STDIN of a request was not read to its end: a plain close could be a reset */
     bool trusted;  /* what it passes on about the client counts (peer.h) */
@@ -89,7 +54,22 @@ struct fcgi_conn {
     bool goes_on;  /* more of it came all the same */
     bool ending;   /* and has none now */
     struct timeout ending_timeout; /* while `ending`: for a request */
-    LIST_ENTRY(fcgi_conn) free;
 };
+
+static inline struct fcgi_conn *fcgi_conn_of(struct conn *c) {
+    return (struct fcgi_conn *)(void *)((char *)c - offsetof(struct fcgi_conn, conn));
+}
+
+/* What a request asks of its connection: its end may be that of the connection, whose end may be that of requests. That
+ * way round is in request.h, which is the only one of the two headers that includes the other. */
+
+/* Ends the connection when its last request was answered and it is not to be kept. */
+void fcgi_conn_after_request(struct fcgi_conn *c);
+
+/* Calls conn_set_rest. */
+void fcgi_conn_tell_rest(struct fcgi_conn *c);
+
+/* The connection has something to do again, or is gone. */
+void fcgi_conn_ending_over(struct fcgi_conn *c);
 
 #endif

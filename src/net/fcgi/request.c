@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "net/fcgi/answer.h"
 #include "net/lane_impl.h"
-#include "net/request_log.h"
 
 #include <errno.h>
 #include <fastcgi.h>
@@ -16,59 +15,34 @@ enum {
 };
 
 static const struct sched_job_ops fcgi_job_ops;
-static void body_room(struct body *body);
+static void params_late(struct timeout *to);
+static void request_refuse(struct fcgi_request *q, enum refusal why);
 
 static struct fcgi_request *request_of_job(struct sched_job *job) {
-    return (struct fcgi_request *)(void *)((char *)job - offsetof(struct fcgi_request, r.job));
+    return (struct fcgi_request *)(void *)((char *)job - offsetof(struct fcgi_request, x.r.job));
 }
 
 static struct fcgi_request *request_of_timeout(struct timeout *to) {
     return (struct fcgi_request *)(void *)((char *)to - offsetof(struct fcgi_request, timeout));
 }
 
-static void params_late(struct timeout *to) {
-    struct fcgi_request *q = request_of_timeout(to);
-    if (q->c->nheld) { /* nothing is read from the peer */
-        timeout_again(q->timeouts, to);
-        return;
-    }
-    /* What still comes for this id belongs to no request, and is ignored. */
-    q->keep_conn = false;
-    q->refusal = REFUSED_PARAMS_LATE;
-    q->r.vars = (struct cgi_vars){0};
-    fcgi_request_set_state(q, FCGI_HELD_STATE);
-    if (!fcgi_request_is_held(q))
-        fcgi_request_start(q);
-}
-
 /* Requests: taken from and given back to a pool. */
 
 struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_event *begin) {
     struct lane *lane = c->conn.lane;
-    struct fcgi_lane *fcgi = c->fcgi;
-    struct fcgi_request *q = LIST_FIRST(&fcgi->requests);
-    if (q) {
-        LIST_REMOVE(q, free);
-        fcgi->nrequests--;
-    } else {
+    struct fcgi_request *q = pool_take(&c->fcgi->requests);
+    if (!q) {
         q = malloc(sizeof *q);
         if (!q)
             return NULL;
-        request_init(&q->r);
-        q->r.answer_ops = &fcgi_answer_ops;
-        q->r.job.ops = &fcgi_job_ops;
-        q->r.body.room = body_room;
+        exchange_init(&q->x, &fcgi_answer_ops, &fcgi_job_ops);
     }
     q->c = c;
     q->state = FCGI_PARAMS_STATE;
-    q->id = begin->id;
     q->keep_conn = begin->keep_conn;
-    q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = q->held = false;
-    q->refusal = NOT_REFUSED;
-    q->dropped = 0;
-    q->began_at = lane_now(lane);
-    q->r.vars.method.n = 0; /* the rest of r.vars is set when the parameters end, in whichever way */
-    q->r.role = begin->role == FCGI_AUTHORIZER ? REQUEST_AUTHORIZER : REQUEST_RESPONDER;
+    q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = false;
+    q->x.r.vars.method.n = 0; /* the rest of r.vars is set when the parameters end, in whichever way */
+    q->x.r.role = begin->role == FCGI_AUTHORIZER ? REQUEST_AUTHORIZER : REQUEST_RESPONDER;
     if (c->ending)
         fcgi_conn_ending_over(c);
     timeout_begins(&lane->headers, &q->timeout, &c->conn, params_late);
@@ -76,14 +50,27 @@ struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_eve
     TAILQ_INSERT_TAIL(&c->requests, q, link);
     c->nrequests++;
     c->nbegun++;
-    conn_ref(&c->conn);
-    lane_count_add(&lane->nrequests, 1);
+    exchange_begin(&q->x, &c->conn, begin->id);
     return q;
 }
 
 void fcgi_request_free(struct fcgi_request *q) {
-    request_fini(&q->r);
+    exchange_fini(&q->x);
     free(q);
+}
+
+/* The last thing that happens to a request; the connection may be gone afterwards. */
+void fcgi_request_release(struct fcgi_request *q) {
+    struct fcgi_conn *c = q->c;
+    struct fcgi_lane *fcgi = c->fcgi;
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    fcgi_request_let_go(q);
+    c->unread |= !q->stdin_read;
+    TAILQ_REMOVE(&c->requests, q, link);
+    c->nrequests--;
+    exchange_end(&q->x);
+    if (!pool_put(&fcgi->requests, q))
+        fcgi_request_free(q);
 }
 
 void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state) {
@@ -93,76 +80,86 @@ void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state stat
     q->state = state;
 }
 
-/* The last thing that happens to a request; the connection may be gone afterwards. */
-void fcgi_request_release(struct fcgi_request *q) {
-    struct fcgi_conn *c = q->c;
-    struct lane *lane = c->conn.lane;
-    fcgi_request_set_state(q, FCGI_ENDED_STATE);
-    fcgi_request_unhold(q);
-    request_log_end(&c->conn, q->id, &q->r, q->began_at);
-    c->unread |= !q->stdin_read;
-    TAILQ_REMOVE(&c->requests, q, link);
-    c->nrequests--;
-    lane_request_ends(lane);
-    lane_body_ends(lane, &q->r.body);
-    request_reset(&q->r, &lane->body_spares);
-    if (c->fcgi->nrequests < LANE_POOL_MAX) {
-        LIST_INSERT_HEAD(&c->fcgi->requests, q, free);
-        c->fcgi->nrequests++;
-    } else
-        fcgi_request_free(q);
-    conn_unref(&c->conn);
-}
-
 struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id) {
     struct fcgi_request *q;
     TAILQ_FOREACH_REVERSE(q, &c->requests, fcgi_requests, link) {
-        if (q->id == id)
+        if (q->x.id == id)
             return q;
     }
     return NULL;
 }
 
-/* Answers. */
+/* Starting the application. */
 
-static void release_held(struct fcgi_conn *c, uint16_t id);
-
-void fcgi_conn_ending_over(struct fcgi_conn *c) {
-    if (c->ending)
-        timeout_ends(&c->fcgi->stall, &c->ending_timeout);
-    c->ending = false;
-}
-
-static void ending_late(struct timeout *to) {
-    struct fcgi_conn *c = (struct fcgi_conn *)(void *)((char *)to - offsetof(struct fcgi_conn, ending_timeout));
-    fcgi_conn_ending_over(c);
-    c->closing = true;
-    conn_finish(&c->conn, CONN_DONE, c->goes_on || conn_readable(&c->conn) ? CONN_END_DRAIN : CONN_END_CLOSE);
-}
-
-/* A peer may be sending another request, which would be lost when the connection ended now. HAProxy 2.6, when it
- * multiplexes, goes on to use a connection on which a body was not sent to its end, and never notices that it has ended:
- * the next client has a 502. Such a peer asks GET_VALUES first; for it the connection stays until --idle-timeout. */
-static void ending_begins(struct fcgi_conn *c) {
-    if (c->asked || c->ending || c->conn.state != CONN_OPEN)
+static void job_submit(struct fcgi_request *q) {
+    if (exchange_is_abandoned(&q->x)) {
+        fcgi_request_drop(q, DROPPED_WAITING);
         return;
-    timeout_begins(&c->fcgi->stall, &c->ending_timeout, &c->conn, ending_late);
-    c->ending = true;
+    }
+    fcgi_request_set_state(q, FCGI_JOB_STATE);
+    if (!exchange_submit(&q->x, q->c))
+        request_refuse(q, REFUSED_QUEUE_FULL);
 }
 
-/* Ends the connection when its last request was answered and it is not to be kept. STDIN that was not read to its end
- * would turn a plain close into a reset (FastCGI 1.0, 5.1 has no early end for the web server's side). A peer that means
- * to keep it may be sending its next request: that must fail, and not seem to have arrived. */
-void fcgi_conn_after_request(struct fcgi_conn *c) {
-    if (c->given_up && !c->closing && !c->nrequests)
-        ending_begins(c);
-    if (!c->closing || c->nrequests)
-        fcgi_conn_tell_rest(c);
-    else if (c->unread || !fcgi_decoder_idle(&c->decoder))
-        conn_finish(&c->conn, CONN_DONE, CONN_END_DRAIN);
-    else
-        conn_finish(&c->conn, CONN_DONE, c->not_kept ? CONN_END_PART : CONN_END_CLOSE);
+bool fcgi_request_is_behind(const struct fcgi_request *q) {
+    const struct fcgi_request *p;
+    TAILQ_FOREACH(p, &q->c->requests, link) {
+        if (p == q)
+            return false;
+        if (p->x.id == q->x.id)
+            return true;
+    }
+    return false;
 }
+
+void fcgi_request_start(struct fcgi_request *q) {
+    if (q->aborted && !body_whole(&q->x.r.body))
+        fcgi_request_abort(q);
+    else if (q->x.refusal)
+        request_refuse(q, q->x.refusal);
+    else if (body_short(&q->x.r.body) && q->x.r.body.complete)
+        request_refuse(q, REFUSED_BODY_SHORT);
+    else
+        job_submit(q);
+}
+
+void fcgi_request_maybe_start(struct fcgi_request *q) {
+    if (q->state != FCGI_BODY_STATE)
+        return;
+    if (!q->x.refusal && !request_has_enough(&q->x.r, q->c->conn.lane->config.stream_body))
+        return;
+    fcgi_request_set_state(q, FCGI_BEHIND_STATE);
+    if (!fcgi_request_is_behind(q))
+        fcgi_request_start(q);
+}
+
+static void start_next(struct fcgi_conn *c, uint16_t id) {
+    struct fcgi_request *q;
+    TAILQ_FOREACH(q, &c->requests, link) {
+        if (q->x.id == id) {
+            if (q->state == FCGI_BEHIND_STATE)
+                fcgi_request_start(q);
+            return;
+        }
+    }
+}
+
+static void params_late(struct timeout *to) {
+    struct fcgi_request *q = request_of_timeout(to);
+    if (q->c->conn.paused) { /* nothing is read from the peer */
+        timeout_again(q->timeouts, to);
+        return;
+    }
+    /* What still comes for this id belongs to no request, and is ignored. */
+    q->keep_conn = false;
+    q->x.refusal = REFUSED_PARAMS_LATE;
+    q->x.r.vars = (struct cgi_vars){0};
+    fcgi_request_set_state(q, FCGI_BEHIND_STATE);
+    if (!fcgi_request_is_behind(q))
+        fcgi_request_start(q);
+}
+
+/* Answers. */
 
 /* A peer that multiplexes could keep a server that stops from ever having no request of it. "Cannot multiplex" behind a
  * complete answer makes HAProxy, which is the one that does, start no further request on this connection; strictly it is
@@ -173,19 +170,70 @@ static uint8_t protocol_status(const struct fcgi_conn *c) {
 
 void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
     struct fcgi_conn *c = q->c;
-    uint16_t id = q->id;
+    uint16_t id = q->x.id;
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
     conn_ref(&c->conn);
     if (c->conn.state == CONN_OPEN) {
         if (fcgi_put_end(q, app_status, protocol_status(c)))
             conn_close(&c->conn, CONN_NO_MEMORY);
         else
-            conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
+            exchange_flush(&q->x);
     }
     fcgi_request_release(q);
-    release_held(c, id);
+    start_next(c, id);
     fcgi_conn_after_request(c);
     conn_unref(&c->conn);
+}
+
+void fcgi_request_abort(struct fcgi_request *q) {
+    q->x.r.end = REQUEST_ABORTED;
+    fcgi_request_end(q, 0);
+}
+
+/* Ends a request without a call and without a word. */
+void fcgi_request_drop(struct fcgi_request *q, enum drop why) {
+    struct fcgi_conn *c = q->c;
+    uint16_t id = q->x.id;
+    if (q->state == FCGI_PARAMS_STATE)
+        q->x.r.vars = (struct cgi_vars){0};
+    exchange_drop(&q->x, why);
+    conn_ref(&c->conn);
+    fcgi_request_release(q);
+    start_next(c, id);
+    fcgi_conn_after_request(c);
+    conn_unref(&c->conn);
+}
+
+/* The answer is complete. On a kept connection END_REQUEST waits until STDIN was read to its end: H2O and HAProxy take
+ * the records that come later for those of the next request. nginx sends nothing more of it once it has the head of the
+ * answer, and waits for END_REQUEST: it comes when the peer has fallen silent. Who has sent more than can have been under
+ * way before the answer means to send it all, and has more time: H2O 2.2 on a busy machine pauses, and ends itself by a
+ * failing assertion when END_REQUEST comes then. */
+static void request_answered(struct fcgi_request *q) {
+    struct fcgi_conn *c = q->c;
+    if (q->stdin_ended || !q->keep_conn || c->conn.state != CONN_OPEN || c->conn.read_ended) {
+        fcgi_request_end(q, 0);
+        return;
+    }
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    fcgi_request_let_go(q);
+    exchange_abort_body(&q->x, ECONNRESET);
+    conn_ref(&c->conn);
+    exchange_flush(&q->x);
+    buf_reset(&q->x.r.out, REQUEST_KEEP_BYTES);
+    fcgi_request_set_state(q, FCGI_STDIN_STATE);
+    if (c->conn.state == CONN_OPEN)
+        fcgi_request_stdin_goes_on(q);
+    else
+        fcgi_request_release(q);
+    conn_unref(&c->conn);
+}
+
+/* Answers without the application. */
+static void request_refuse(struct fcgi_request *q, enum refusal why) {
+    fcgi_request_set_state(q, FCGI_ENDED_STATE);
+    exchange_refuse(&q->x, why);
+    request_answered(q);
 }
 
 /* The answer is out, and nothing of STDIN has come for a while. */
@@ -204,7 +252,7 @@ static void stdin_silent(struct timeout *to) {
 
 void fcgi_request_stdin_goes_on(struct fcgi_request *q) {
     struct fcgi_lane *fcgi = q->c->fcgi;
-    struct timeouts *all = q->dropped > UNDER_WAY ? &fcgi->stall : &fcgi->silence;
+    struct timeouts *all = q->x.dropped > UNDER_WAY ? &fcgi->stall : &fcgi->silence;
     if (q->timeouts == all) {
         timeout_again(all, &q->timeout);
         return;
@@ -217,138 +265,19 @@ void fcgi_request_stdin_goes_on(struct fcgi_request *q) {
 
 void fcgi_request_stdin_given_up(struct fcgi_request *q) {
     log_debug("connection %llu: request %u: answered, and the rest of its body does not come", q->c->conn.number,
-              q->id);
+              q->x.id);
     q->c->given_up = true;
     q->stdin_ended = true;
     fcgi_request_end(q, 0);
 }
 
-/* The answer is complete. On a kept connection END_REQUEST waits until STDIN was read to its end: H2O and HAProxy take
- * the records that come later for those of the next request. nginx sends nothing more of it once it has the head of the
- * answer, and waits for END_REQUEST: it comes when the peer has fallen silent. Who has sent more than can have been under
- * way before the answer means to send it all, and has more time: H2O 2.2 on a busy machine pauses, and ends itself by a
- * failing assertion when END_REQUEST comes then. */
-static void request_answered(struct fcgi_request *q) {
-    struct fcgi_conn *c = q->c;
-    if (q->stdin_ended || !q->keep_conn || c->conn.state != CONN_OPEN || c->conn.read_ended) {
-        fcgi_request_end(q, 0);
-        return;
-    }
-    fcgi_request_set_state(q, FCGI_ENDED_STATE);
-    fcgi_request_unhold(q);
-    lane_body_ends(c->conn.lane, &q->r.body);
-    body_abort(&q->r.body, ECONNRESET);
-    conn_ref(&c->conn);
-    if (buf_len(&q->r.out))
-        conn_output(&c->conn, buf_head(&q->r.out), buf_len(&q->r.out));
-    buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
-    fcgi_request_set_state(q, FCGI_STDIN_STATE);
-    if (c->conn.state == CONN_OPEN)
-        fcgi_request_stdin_goes_on(q);
-    else
-        fcgi_request_release(q);
-    conn_unref(&c->conn);
-}
-
-/* Answers without the application. */
-static void request_refuse(struct fcgi_request *q, enum refusal why) {
-    struct conn *c = &q->c->conn;
-    fcgi_request_set_state(q, FCGI_ENDED_STATE);
-    refusal_log(c, why, q->id, &q->r, false);
-    if (refusal_answer(&q->r, why))
-        conn_close(c, CONN_NO_MEMORY);
-    request_answered(q);
-}
-
-/* Starting the application. */
-
-/* Ends a request without a call and without a word. */
-static void request_drop(struct fcgi_request *q, enum drop why) {
-    struct fcgi_conn *c = q->c;
-    uint16_t id = q->id;
-    if (q->state == FCGI_PARAMS_STATE)
-        q->r.vars = (struct cgi_vars){0};
-    abandon_log(&c->conn, why, id, &q->r);
-    conn_ref(&c->conn);
-    fcgi_request_release(q);
-    release_held(c, id);
-    fcgi_conn_after_request(c);
-    conn_unref(&c->conn);
-}
-
-static void job_submit(struct fcgi_request *q) {
-    struct conn *c = &q->c->conn;
-    if (abandon_is_likely(c)) {
-        if (abandon_drops(c)) {
-            request_drop(q, DROPPED_WAITING);
-            return;
-        }
-        abandon_tell(c, &q->r);
-    }
-    fcgi_request_set_state(q, FCGI_JOB_STATE);
-    q->r.job.key = q->r.vars.key;
-    q->r.job.group = q->c;
-    request_tell_length(&q->r, q->c->conn.lane->config.stream_body);
-    if (!sched_submit(q->c->conn.lane->sched, &q->r.job))
-        request_refuse(q, REFUSED_QUEUE_FULL);
-}
-
-bool fcgi_request_is_held(const struct fcgi_request *q) {
-    const struct fcgi_request *p;
-    TAILQ_FOREACH(p, &q->c->requests, link) {
-        if (p == q)
-            return false;
-        if (p->id == q->id)
-            return true;
-    }
-    return false;
-}
-
-void fcgi_request_start(struct fcgi_request *q) {
-    if (q->aborted && !body_whole(&q->r.body))
-        fcgi_request_end(q, 0);
-    else if (q->refusal)
-        request_refuse(q, q->refusal);
-    else if (body_short(&q->r.body) && q->r.body.complete)
-        request_refuse(q, REFUSED_BODY_SHORT);
-    else
-        job_submit(q);
-}
-
-void fcgi_request_maybe_start(struct fcgi_request *q) {
-    if (q->state != FCGI_BODY_STATE)
-        return;
-    if (!q->refusal && !request_has_enough(&q->r, q->c->conn.lane->config.stream_body))
-        return;
-    fcgi_request_set_state(q, FCGI_HELD_STATE);
-    if (!fcgi_request_is_held(q))
-        fcgi_request_start(q);
-}
-
-static void release_held(struct fcgi_conn *c, uint16_t id) {
-    struct fcgi_request *q;
-    TAILQ_FOREACH(q, &c->requests, link) {
-        if (q->id == id) {
-            if (q->state == FCGI_HELD_STATE)
-                fcgi_request_start(q);
-            return;
-        }
-    }
-}
-
 /* Jobs. */
-
-static void job_run(struct sched_job *job, struct sched_thread *thread) {
-    struct fcgi_request *q = request_of_job(job);
-    const struct lane_config *config = &q->c->conn.lane->config;
-    q->r.thread = thread;
-    config->run(&q->r, config->user);
-}
 
 /* The end of the connection is the only sign of a cut answer that proxies understand; but other requests on the same
  * connection must not pay for it, so there it is an END_REQUEST with an application status. */
 static void request_break_off(struct fcgi_request *q) {
     struct conn *c = &q->c->conn;
+    q->x.r.end = REQUEST_CUT;
     if (q->c->nrequests > 1) {
         fcgi_request_end(q, 1);
         return;
@@ -358,12 +287,11 @@ static void request_break_off(struct fcgi_request *q) {
      * answer, and lets the client wait for what a Content-Length announced. A record of version 0 makes it end the
      * client's connection as well; to the others it is the same as the bare end. */
     static const char not_a_record[8];
-    if (buf_append(&q->r.out, not_a_record, sizeof not_a_record)) {
+    if (buf_append(&q->x.r.out, not_a_record, sizeof not_a_record)) {
         sched_pause(c->lane->sched);
         log_error("out of memory");
     }
-    if (buf_len(&q->r.out))
-        conn_output(c, buf_head(&q->r.out), buf_len(&q->r.out));
+    exchange_flush(&q->x);
     q->c->unread |= !q->stdin_read;
     conn_finish(c, CONN_BROKEN_OFF, q->c->unread ? CONN_END_DRAIN : CONN_END_PART);
     fcgi_request_release(q);
@@ -371,11 +299,11 @@ static void request_break_off(struct fcgi_request *q) {
 }
 
 static void request_settle(struct fcgi_request *q) {
-    q->r.thread = NULL;
+    q->x.r.thread = NULL;
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
     if (q->aborted)
-        fcgi_request_end(q, 0);
-    else if (q->r.broken_off || !q->r.head_stored)
+        fcgi_request_abort(q);
+    else if (q->x.r.broken_off || !q->x.r.head_stored)
         request_break_off(q);
     else
         request_answered(q);
@@ -403,28 +331,26 @@ static void job_expired(struct sched_job *job) {
     request_refuse(request_of_job(job), REFUSED_QUEUE_LATE);
 }
 
-static const struct sched_job_ops fcgi_job_ops = {.run = job_run, .settle = job_settle, .expired = job_expired};
+static const struct sched_job_ops fcgi_job_ops = {.run = exchange_run, .settle = job_settle, .expired = job_expired};
 
-/* Bodies that cannot be kept. */
+/* Bodies. */
 
-void fcgi_request_hold(struct fcgi_request *q) {
-    struct fcgi_conn *c = q->c;
-    if (q->held)
-        return;
-    q->held = true;
-    body_is_held(&q->r.body, &q->held_taken);
-    c->nheld++;
-    conn_pause(&c->conn);
-    refusal_log_held(&c->conn, q->id, &q->r);
+static bool holds_body(const struct fcgi_conn *c) {
+    const struct fcgi_request *q;
+    TAILQ_FOREACH(q, &c->requests, link) {
+        if (q->x.body_held)
+            return true;
+    }
+    return false;
 }
 
-/* The time in which nothing was read from the connection is not one in which nothing came. */
-void fcgi_request_let_go(struct fcgi_request *q) {
+void fcgi_request_read_on(struct fcgi_request *q) {
     struct fcgi_conn *c = q->c;
     struct fcgi_request *p;
-    q->held = false;
-    if (--c->nheld || c->conn.state == CONN_CLOSED)
+    q->x.body_held = false;
+    if (holds_body(c) || c->conn.state == CONN_CLOSED)
         return;
+    /* The time in which nothing was read from the connection is not one in which nothing came. */
     TAILQ_FOREACH(p, &c->requests, link) {
         p->stdin_at = lane_now(c->conn.lane);
         if (p->state == FCGI_PARAMS_STATE)
@@ -434,15 +360,10 @@ void fcgi_request_let_go(struct fcgi_request *q) {
     conn_resume(&c->conn);
 }
 
-static void body_room(struct body *body) {
-    struct fcgi_request *q = (struct fcgi_request *)(void *)((char *)body - offsetof(struct fcgi_request, r.body));
-    conn_note_room(&q->c->conn);
-}
-
-void fcgi_request_body_failed(struct fcgi_request *q) {
-    struct conn *c = &q->c->conn;
-    if (q->state == FCGI_JOB_STATE && !sched_cancel(c->lane->sched, &q->r.job)) {
-        refusal_log(c, q->refusal, q->id, &q->r, true);
+void fcgi_request_body_failed(struct fcgi_request *q, enum refusal why) {
+    q->x.refusal = why;
+    if (q->state == FCGI_JOB_STATE && !exchange_cancel(&q->x)) {
+        exchange_log_body(&q->x, why);
         return;
     }
     if (q->state == FCGI_JOB_STATE)
@@ -451,45 +372,6 @@ void fcgi_request_body_failed(struct fcgi_request *q) {
 }
 
 void fcgi_request_gone(struct fcgi_request *q) {
-    atomic_store(&q->r.gone, true);
-    conn_wake(&q->c->conn);
-    fcgi_request_unhold(q);
-    body_cut(&q->r.body, ECONNRESET);
-}
-
-/* Whether it is to be dropped. One that waits for a thread is taken off the queue then. */
-static bool request_drops(struct fcgi_request *q) {
-    struct conn *c = &q->c->conn;
-    bool whole = body_whole(&q->r.body);
-    switch (q->state) {
-    case FCGI_PARAMS_STATE:
-    case FCGI_BODY_STATE:
-        return true;
-    case FCGI_HELD_STATE:
-        return abandon_drops(c) || !(whole || q->refusal || q->aborted);
-    case FCGI_JOB_STATE:
-        return (abandon_drops(c) || !whole) && sched_cancel(c->lane->sched, &q->r.job);
-    case FCGI_STDIN_STATE:
-        return c->lost; /* it was answered */
-    case FCGI_ENDED_STATE:
-        break;
-    }
-    return false;
-}
-
-void fcgi_conn_cut(struct fcgi_conn *c) {
-    struct fcgi_request *q;
-    /* Ending one request may start or end others: look from the beginning again. */
-    do {
-        TAILQ_FOREACH(q, &c->requests, link) {
-            if (request_drops(q))
-                break;
-        }
-        if (q && q->state == FCGI_STDIN_STATE)
-            fcgi_request_end(q, 0);
-        else if (q) {
-            bool whole = q->state >= FCGI_HELD_STATE && body_whole(&q->r.body);
-            request_drop(q, whole ? DROPPED_WAITING : DROPPED_CUT);
-        }
-    } while (q);
+    fcgi_request_let_go(q);
+    exchange_gone(&q->x);
 }

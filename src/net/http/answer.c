@@ -19,12 +19,28 @@ enum {
 #define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
 
 static struct http_request *request_of(struct request *r) {
-    return (struct http_request *)(void *)((char *)r - offsetof(struct http_request, r));
+    return (struct http_request *)(void *)((char *)r - offsetof(struct http_request, x.r));
 }
 
 static char *put_slice(char *at, struct slice s) {
     memcpy(at, s.p, s.n);
     return at + s.n;
+}
+
+static int put_data(struct http_request *q, const char *data, size_t len) {
+    struct buf *out = &q->x.r.out;
+    if (!len || q->framing == HTTP_NO_BODY)
+        return 0; /* an empty chunk would be the last one */
+    q->x.r.sent += len;
+    if (q->framing != HTTP_CHUNKED)
+        return buf_append(out, data, len);
+    if (buf_reserve(out, HTTP_CHUNK_HEAD_MAX + len + 2))
+        return -1;
+    out->end += http_put_chunk_head(buf_tail(out), len);
+    memcpy(buf_tail(out), data, len);
+    memcpy(buf_tail(out) + len, "\r\n", 2);
+    out->end += len + 2;
+    return 0;
 }
 
 /* The time of this second, made once per second and thread.
@@ -45,7 +61,7 @@ static struct slice date_now(void) {
 
 /* RFC 9112, 6.3. `length`: the head has a Content-Length. */
 static enum http_framing choose_framing(const struct http_request *q, bool length) {
-    if (q->head_only || answer_content(q->r.status) != ANSWER_ANY)
+    if (q->head_only || answer_content(q->x.r.status) != ANSWER_ANY)
         return HTTP_NO_BODY;
     if (length)
         return HTTP_LENGTH;
@@ -57,15 +73,15 @@ static enum http_framing choose_framing(const struct http_request *q, bool lengt
 static bool may_keep(struct http_request *q) {
     if (q->framing == HTTP_UNTIL_CLOSE || !atomic_load_explicit(&q->keep, memory_order_relaxed))
         return false;
-    if (body_complete(&q->r.body))
+    if (body_complete(&q->x.r.body))
         return true;
-    int64_t length = q->r.vars.content_length;
+    int64_t length = q->x.r.vars.content_length;
     return !atomic_load(&q->owes_continue) && length > 0 && length <= HTTP_DRAIN_MAX;
 }
 
 /* Stores the head, with room for `more` bytes behind it. */
 static int put_head(struct http_request *q, size_t more) {
-    struct request *r = &q->r;
+    struct request *r = &q->x.r;
     const char *server = q->c->conn.lane->config.server_header;
     size_t status = strlen(r->status), nserver = server ? strlen(server) : 0;
     struct http_fields fields;
@@ -105,22 +121,6 @@ static int put_head(struct http_request *q, size_t more) {
     return 0;
 }
 
-static int put_data(struct http_request *q, const char *data, size_t len) {
-    struct buf *out = &q->r.out;
-    if (!len || q->framing == HTTP_NO_BODY)
-        return 0; /* an empty chunk would be the last one */
-    q->r.sent += len;
-    if (q->framing != HTTP_CHUNKED)
-        return buf_append(out, data, len);
-    if (buf_reserve(out, HTTP_CHUNK_HEAD_MAX + len + 2))
-        return -1;
-    out->end += http_put_chunk_head(buf_tail(out), len);
-    memcpy(buf_tail(out), data, len);
-    memcpy(buf_tail(out) + len, "\r\n", 2);
-    out->end += len + 2;
-    return 0;
-}
-
 static int http_put(struct request *r, const char *data, size_t len) {
     struct http_request *q = request_of(r);
     if (!r->head_stored && put_head(q, len + HTTP_CHUNK_HEAD_MAX + 2))
@@ -128,46 +128,36 @@ static int http_put(struct request *r, const char *data, size_t len) {
     return put_data(q, data, len);
 }
 
-static int transmit_stored(struct http_request *q) {
-    struct iovec piece = {buf_head(&q->r.out), buf_len(&q->r.out)};
-    int failed = piece.iov_len ? conn_transmit(&q->c->conn, q->r.thread, &q->r.gone, &piece, 1) : 0;
-    /* What was given up is sent with the end of the answer, for which the rest of what is stored may be good. */
-    if (!failed || !request_is_gone(&q->r))
-        buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
-    return failed;
-}
-
 /* A long piece goes out straight from the caller's memory, the stored bytes in front of it. */
 static int transmit_data(struct http_request *q, const char *data, size_t len) {
     char head[HTTP_CHUNK_HEAD_MAX];
     bool chunked = q->framing == HTTP_CHUNKED;
     struct iovec pieces[] = {
-        {buf_head(&q->r.out), buf_len(&q->r.out)},
+        {buf_head(&q->x.r.out), buf_len(&q->x.r.out)},
         {head, chunked ? http_put_chunk_head(head, len) : 0},
         {(void *)(uintptr_t)data, len},
         {(void *)(uintptr_t) "\r\n", chunked ? 2 : 0},
     };
-    int failed = conn_transmit(&q->c->conn, q->r.thread, &q->r.gone, pieces, sizeof pieces / sizeof *pieces);
-    buf_reset(&q->r.out, REQUEST_KEEP_BYTES);
+    int failed = exchange_transmit(&q->x, pieces, sizeof pieces / sizeof *pieces);
+    buf_reset(&q->x.r.out, REQUEST_KEEP_BYTES);
     return failed;
 }
 
 static int http_send(struct request *r, const char *data, size_t len) {
     struct http_request *q = request_of(r);
     if (len <= COPY_MAX)
-        return http_put(r, data, len) ? -1 : transmit_stored(q);
+        return http_put(r, data, len) ? -1 : exchange_transmit_stored(&q->x);
     if (!r->head_stored && put_head(q, 0))
         return -1;
     if (q->framing == HTTP_NO_BODY)
-        return transmit_stored(q);
+        return exchange_transmit_stored(&q->x);
     r->sent += len;
     return transmit_data(q, data, len);
 }
 
 /* The length was announced, so that the body is framed by it alone (RFC 9112, 6.3). */
 static ssize_t http_send_file(struct request *r, int fd, off_t offset) {
-    r->sent += REQUEST_FILE_BLOCK;
-    return conn_transmit_file(&request_of(r)->c->conn, r->thread, &r->gone, NULL, fd, offset, REQUEST_FILE_BLOCK);
+    return exchange_transmit_file(exchange_of(r), NULL, fd, offset);
 }
 
 static int http_error(struct request *r, const char *text, size_t len) {
@@ -190,20 +180,16 @@ static void http_body_wanted(struct request *r) {
     struct http_request *q = request_of(r);
     struct iovec piece = {(void *)(uintptr_t)go_on, sizeof go_on - 1};
     if (atomic_exchange(&q->owes_continue, false) && !r->head_stored)
-        conn_transmit(&q->c->conn, r->thread, &r->gone, &piece, 1); /* an error shows when the answer is sent */
-}
-
-static void http_given_up(struct request *r) {
-    conn_wake(&request_of(r)->c->conn);
+        conn_transmit(&q->c->conn, r, &piece, 1); /* an error shows when the answer is sent */
 }
 
 const struct answer_ops http_answer_ops = {.put = http_put,
                                            .send = http_send,
                                            .send_file = http_send_file,
                                            .error = http_error,
-                                           .given_up = http_given_up,
+                                           .given_up = exchange_given_up,
                                            .body_wanted = http_body_wanted};
 
 int http_put_end(struct http_request *q) {
-    return q->framing == HTTP_CHUNKED ? buf_append(&q->r.out, "0\r\n\r\n", 5) : 0;
+    return q->framing == HTTP_CHUNKED ? buf_append(&q->x.r.out, "0\r\n\r\n", 5) : 0;
 }

@@ -2,7 +2,7 @@
 #ifndef WSGI_FCGI_NET_HTTP_ANSWER_H
 #define WSGI_FCGI_NET_HTTP_ANSWER_H
 
-#include "net/http/conn.h"
+#include "net/http/request.h"
 
 enum { HTTP_DRAIN_MAX = 262144 /* bytes of a body that is no longer wanted which keeping a connection is worth */ };
 

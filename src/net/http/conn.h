@@ -9,12 +9,8 @@
 #include "net/conn.h"
 #include "net/http/peer.h"
 #include "net/http/protocol.h"
-#include "net/refusal.h"
-#include "proto/http_head.h"
+#include "net/pool.h"
 #include "proto/http_lines.h"
-#include "request/request.h"
-
-#include <stdatomic.h>
 
 /* Why a connection ended, beside what ends any: as CONN_REASONS. */
 #define HTTP_REASONS(X)                                                                                                \
@@ -35,48 +31,17 @@ enum http_state {
     HTTP_ENDED_STATE  /* being answered, by the function that set this state; or the connection ends */
 };
 
-/* How the client finds the end of an answer (RFC 9112, 6.3). */
-enum http_framing {
-    HTTP_NO_BODY,
-    HTTP_LENGTH,
-    HTTP_CHUNKED,
-    HTTP_UNTIL_CLOSE /* HTTP/1.0 */
+enum {
+    HTTP_PIPELINE_MAX = 65536 /* bytes behind the request in work that are kept; what comes then waits in the socket */
 };
 
-struct http_request {
-    struct request r;
-    struct http_conn *c;
-    struct http_body wire; /* the body as it comes */
-    bool head_only;        /* HEAD */
-    unsigned minor;
-    bool input_bad;       /* the rest of the connection's input cannot be understood, or is not to be read */
-    enum refusal refusal; /* decided before it starts */
-    uint64_t dropped;     /* HTTP_DRAIN_STATE: bytes of the body */
-
-    ev_tstamp began_at;   /* when its header was complete, or could not be taken */
-    uint64_t came;        /* bytes of the body */
-    uint64_t came_before; /* the window of http/pace.h began */
-    struct timeout pace;  /* for the end of that window */
-    bool paced;           /* there is one */
-    bool pace_excused;    /* in which the peer waited for "100 Continue" */
-
-    bool held;           /* the body is: the connection is paused until the application reads */
-    uint64_t held_taken; /* bytes that it had read at the last look at that */
-
-    atomic_bool keep;          /* the connection may go on after this request */
-    atomic_bool owes_continue; /* the client waits for "100 Continue" before it sends the body */
-    enum http_framing framing; /* of the answer, once r.head_stored */
-    bool kept;                 /* what the answer said about the connection */
-    LIST_ENTRY(http_request) free;
-};
+struct http_request;
 
 /* What a lane keeps for HTTP. */
 struct http_lane {
     struct lane *lane;
-    struct timeouts bodies;             /* for the ends of the windows of http/pace.h */
-    LIST_HEAD(, http_conn) conns;       /* kept for reuse, */
-    LIST_HEAD(, http_request) requests; /* and these as well, */
-    unsigned nconns, nrequests;         /* so many */
+    struct timeouts bodies; /* for the ends of the windows of http/pace.h */
+    struct pool conns, requests;
 };
 
 struct http_conn {
@@ -93,7 +58,29 @@ struct http_conn {
     unsigned nbegun; /* requests so far */
     bool closing;    /* the server stops: ends after the request in work */
     struct http_peer peer;
-    LIST_ENTRY(http_conn) free;
 };
+
+static inline struct http_conn *http_conn_of(struct conn *c) {
+    return (struct http_conn *)(void *)((char *)c - offsetof(struct http_conn, conn));
+}
+
+/* What a request asks of its connection: its end may be that of the connection, whose end may be that of the request. That
+ * way round is in request.h, which is the only one of the two headers that includes the other. */
+
+/* Whether what has come on the connection is still dealt with: it is open, or its peer has left. */
+bool http_conn_works(const struct http_conn *c);
+
+/* The connection waits for the next request. */
+void http_conn_become_idle(struct http_conn *c);
+
+/* Nothing more is read as HTTP. A client that is still sending gets to its answer all the same (RFC 9112, 9.6): `end` says
+ * whether there is something of a request to come; what has come already counts as that. */
+void http_conn_finish(struct http_conn *c, const struct conn_reason *reason, enum conn_end end);
+
+/* Calls conn_set_rest. */
+void http_conn_tell_rest(struct http_conn *c);
+
+/* Deals with what came behind the request that was answered. */
+void http_conn_go_on(struct http_conn *c);
 
 #endif

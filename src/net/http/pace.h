@@ -14,7 +14,7 @@
 #ifndef WSGI_FCGI_NET_HTTP_PACE_H
 #define WSGI_FCGI_NET_HTTP_PACE_H
 
-#include "net/http/conn.h"
+#include "net/http/request.h"
 
 /* More of the body is to come: `late` is called at the end of each window until http_pace_ends. It must call
  * http_pace_look, and begin the next one or end the request. Nothing happens when a window has begun already. */

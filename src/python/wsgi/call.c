@@ -143,7 +143,7 @@ enum call_sent call_send(struct wsgi_call *call, const char *data, size_t len) {
     if (!failed)
         return call->no_body ? CALL_FULL : result;
     if (error == EPIPE) {
-        atomic_store(&r->gone, true);
+        request_close_answer(r);
         return CALL_GONE;
     }
     PyErr_NoMemory();
@@ -201,7 +201,7 @@ static PyObject *connected_call(PyObject *self, PyObject *const *args, size_t na
     struct wsgi_call *call = ((struct bound *)self)->call;
     if (!no_arguments("client_connected", 0, nargsf, names))
         return NULL;
-    return PyBool_FromLong(call->r && !child_is() && !atomic_load_explicit(&call->r->gone, memory_order_relaxed) &&
+    return PyBool_FromLong(call->r && !child_is() && !request_is_gone(call->r) &&
                            !atomic_load_explicit(&call->r->left, memory_order_relaxed));
 }
 

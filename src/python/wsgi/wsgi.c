@@ -103,7 +103,7 @@ static void log_exception(struct wsgi_call *call, const char *what) {
     } went_away = {.text = "the client went away"}, unreadable = {.text = "the application could not read the body"};
     struct fault *fault = NULL;
     char text[600], line[700], more[LOG_MORE_SIZE];
-    if ((atomic_load(&call->r->gone) || atomic_load(&call->r->left)) && PyErr_ExceptionMatches(PyExc_ConnectionError))
+    if ((request_is_gone(call->r) || atomic_load(&call->r->left)) && PyErr_ExceptionMatches(PyExc_ConnectionError))
         fault = &went_away;
     else if (is_of_body(call->r))
         fault = &unreadable;
@@ -344,7 +344,7 @@ static int send_blocks(struct wsgi_call *call, struct file_sending *f, ssize_t n
         if (count < 0) {
             if (errno != EPIPE)
                 return errno;
-            atomic_store(&f->r->gone, true);
+            request_close_answer(f->r);
             *sent = CALL_GONE;
             return 0;
         }

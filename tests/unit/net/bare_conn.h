@@ -18,8 +18,8 @@ static struct lane *lane;
 static struct conn c;
 static int peer;
 static bool freed;
-static atomic_bool unwanted; /* what is transmitted */
-static size_t came;          /* bytes of input */
+static struct request request; /* whose answer is transmitted */
+static size_t came;            /* bytes of input */
 
 static bool on_input(struct conn *conn, const uint8_t *data, size_t len) {
     (void)conn;
@@ -57,7 +57,7 @@ static void rig_setup(void) {
     ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){SOCKET_ROOM}, sizeof(int)), 0);
     freed = is_lost = false;
     came = 0;
-    atomic_store(&unwanted, false);
+    request = (struct request){0};
     conn_alloc_init(&c);
     conn_init(&c, lane, pair[0], NULL, &ops);
 }

@@ -96,8 +96,8 @@ static void *write_pieces(void *arg) {
     int fd = file_of(piece, len);
     for (unsigned i = 0; i < w->rounds && !w->error; i++) {
         const struct iovec v = {piece, len}, head = {piece, 1};
-        if (w->file ? conn_transmit_file(&c, NULL, &unwanted, &head, fd, 1, len - 1) < 0
-                    : conn_transmit(&c, NULL, &unwanted, &v, 1) < 0)
+        if (w->file ? conn_transmit_file(&c, &request, &head, fd, 1, len - 1) < 0
+                    : conn_transmit(&c, &request, &v, 1) < 0)
             w->error = errno;
         atomic_fetch_add(&transmitted, 1);
     }
@@ -190,7 +190,7 @@ START_TEST(all_turns_end_with_the_request)
         await_turns(i + 1);
     }
     conn_wake(&c);
-    atomic_store(&unwanted, true);
+    request_close_answer(&request);
     conn_wake(&c);
     for (unsigned i = 0; i < WRITERS; i++) {
         pthread_join(writers[i].thread, NULL);
@@ -205,7 +205,7 @@ START_TEST(all_turns_end_with_the_request)
 END_TEST
 
 static bool loop_forgets(void) {
-    atomic_store(&unwanted, true);
+    request_close_answer(&request);
     return true;
 }
 
@@ -344,7 +344,7 @@ START_TEST(a_file_is_sent_behind_its_head)
     int fd = pattern_file();
     ck_assert_int_eq(lseek(fd, 5, SEEK_SET), 5);
     no_sendfile = _i;
-    ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, &head, fd, 1, FILE_LEN - 2), FILE_LEN - 2);
+    ck_assert_int_eq(conn_transmit_file(&c, &request, &head, fd, 1, FILE_LEN - 2), FILE_LEN - 2);
     ck_assert_uint_eq(receive_all(got, sizeof got, 0), 4 + FILE_LEN - 2);
     ck_assert_mem_eq(got, "head", 4);
     ck_assert_mem_eq(got + 4, pattern + 1, FILE_LEN - 2);
@@ -356,7 +356,7 @@ END_TEST
 
 static void *send_pattern(void *arg) {
     int *fd = arg;
-    ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, NULL, *fd, 0, FILE_LEN), FILE_LEN);
+    ck_assert_int_eq(conn_transmit_file(&c, &request, NULL, *fd, 0, FILE_LEN), FILE_LEN);
     return NULL;
 }
 
@@ -405,7 +405,7 @@ START_TEST(zeros_stand_in_for_what_a_file_has_not)
     unsigned have = lengths[_i] ? lengths[_i] - 1 : 0;
     int fd = pattern_file();
     ck_assert_int_eq(ftruncate(fd, lengths[_i]), 0);
-    ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, &head, fd, 1, FILE_LEN), have);
+    ck_assert_int_eq(conn_transmit_file(&c, &request, &head, fd, 1, FILE_LEN), have);
     ck_assert_uint_eq(receive_all(got, sizeof got, 0), 4 + FILE_LEN);
     memcpy(expected, pattern + 1, have);
     ck_assert_mem_eq(got + 4, expected, FILE_LEN);
@@ -420,7 +420,7 @@ START_TEST(nothing_stands_in_without_a_head)
     unsigned have = lengths[_i];
     int fd = pattern_file();
     ck_assert_int_eq(ftruncate(fd, have), 0);
-    ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, NULL, fd, 0, FILE_LEN), have);
+    ck_assert_int_eq(conn_transmit_file(&c, &request, NULL, fd, 0, FILE_LEN), have);
     if (have)
         ck_assert_uint_eq(receive_all(got, have, 0), have);
     ck_assert_mem_eq(got, pattern, have);
@@ -432,7 +432,7 @@ END_TEST
 START_TEST(a_file_that_cannot_be_read_is_zeros)
 {
     static char got[1005], expected[1000];
-    ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, &head, -1, 0, 1000), 0);
+    ck_assert_int_eq(conn_transmit_file(&c, &request, &head, -1, 0, 1000), 0);
     ck_assert_uint_eq(receive_all(got, sizeof got, 0), 1004);
     ck_assert_mem_eq(got + 4, expected, 1000);
 }
@@ -447,16 +447,16 @@ START_TEST(a_peer_that_is_gone_sends_no_signal)
     close(peer);
     peer = -1;
     if (_i) /* sendfile is the first to know */
-        ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, NULL, fd, 0, FILE_LEN), FILE_LEN);
+        ck_assert_int_eq(conn_transmit_file(&c, &request, NULL, fd, 0, FILE_LEN), FILE_LEN);
     else {
-        ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, &head, fd, 0, FILE_LEN), -1);
+        ck_assert_int_eq(conn_transmit_file(&c, &request, &head, fd, 0, FILE_LEN), -1);
         ck_assert_int_eq(errno, EPIPE);
     }
     ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, NULL, &mask), 0);
     ck_assert_int_eq(sigismember(&mask, SIGPIPE), 0);
     while (c.state != CONN_CLOSED)
         ev_run(lane->loop, EVRUN_ONCE);
-    ck_assert_int_eq(conn_transmit_file(&c, NULL, &unwanted, &head, fd, 0, FILE_LEN), -1);
+    ck_assert_int_eq(conn_transmit_file(&c, &request, &head, fd, 0, FILE_LEN), -1);
     ck_assert_int_eq(errno, EPIPE);
     close(fd);
 }

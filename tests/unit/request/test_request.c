@@ -119,14 +119,14 @@ START_TEST(test_reset)
         ck_assert_int_eq(body_append(&request.body, &limits, big, sizeof big), BODY_OK);
         ck_assert_int_eq(request_answer(&request, "200 OK", NULL, "x"), 0);
         request.broken_off = true;
-        request.gone = true;
+        request_close_answer(&request);
         request_reset(&request, NULL);
         ck_assert_uint_eq(buf_len(&request.params) + buf_len(&request.head) + buf_len(&request.out), 0);
         ck_assert_ptr_ne(request.params.data, NULL);
         ck_assert_ptr_eq(request.out.data, NULL);
         ck_assert_uint_eq(buf_len(&request.body.memory), 0);
         ck_assert_str_eq(request.status, "");
-        ck_assert(!request.head_stored && !request.broken_off && !request.gone);
+        ck_assert(!request.head_stored && !request.broken_off && request.answer == ANSWER_UNSENT);
         ck_assert_ptr_eq(request.answer_ops, &fake);
     }
 }
@@ -420,11 +420,30 @@ START_TEST(test_turn_that_comes_too_late)
     ck_assert_int_eq(__real_pthread_mutex_lock(&request.out_lock), 0);
     ck_assert_int_eq(pthread_create(&thread, NULL, _i ? send_file_main : send_main, NULL), 0);
     sem_wait(&came);
-    atomic_store(&request.gone, true);
+    request_close_answer(&request);
     ck_assert_int_eq(pthread_mutex_unlock(&request.out_lock), 0);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert_int_eq(send_error, EPIPE);
     ck_assert_int_eq(sends, 0);
+}
+END_TEST
+
+/* Whoever is first has it: the application that begins to send, or who closes it before. */
+START_TEST(test_owner_of_the_answer)
+{
+    ck_assert_int_eq(request.answer, ANSWER_UNSENT);
+    if (_i == 0) {
+        request_begin_answer(&request);
+        request_begin_answer(&request);
+        ck_assert(!request_is_gone(&request));
+    }
+    ck_assert_int_eq(request_close_answer(&request), _i == 0 ? ANSWER_SENT : ANSWER_UNSENT);
+    request_begin_answer(&request);
+    ck_assert(request_is_gone(&request));
+    ck_assert_int_eq(errno, EPIPE);
+    ck_assert_int_eq(request_close_answer(&request), ANSWER_CLOSED);
+    request_reset(&request, NULL);
+    ck_assert(!request_is_gone(&request));
 }
 END_TEST
 
@@ -441,6 +460,7 @@ int main(void) {
     tcase_add_test(c, test_answer_with_long_lines);
     tcase_add_test(c, test_answer_without_memory);
     tcase_add_test(c, test_reset);
+    tcase_add_loop_test(c, test_owner_of_the_answer, 0, 2);
     tcase_add_test(c, test_spare_body);
     tcase_add_test(c, test_text);
     tcase_add_test(c, test_text_is_escaped);

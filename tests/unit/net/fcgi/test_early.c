@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "net/fcgi/conn.h"
+#include "net/fcgi/request.h"
 
 #include "unit/net/lane_rig.h"
 #include "proto/fcgi_encode.h"
@@ -369,7 +369,7 @@ START_TEST(a_body_without_an_end_is_cut_off)
         begin(2, true);
     turn();
     expect("o1 ");
-    TAILQ_FIRST(&c->requests)->dropped = CONN_DROP_MAX - 1000;
+    TAILQ_FIRST(&c->requests)->x.dropped = CONN_DROP_MAX - 1000;
     stdin_comes(1, 1000);
     expect("");
     stdin_comes(1, 1);

@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "net/fcgi/conn.h"
+#include "net/fcgi/request.h"
 
 #include "unit/net/file_rig.h"
 #include "unit/net/lane_rig.h"
@@ -55,26 +55,26 @@ static struct fcgi_request *spooled(uint16_t id) {
     put(FCGI_STDIN, id, half, sizeof half);
     struct fcgi_request *q = TAILQ_LAST(&c->requests, fcgi_requests);
     ck_assert_ptr_nonnull(q);
-    ck_assert(body_has_file(&q->r.body));
+    ck_assert(body_has_file(&q->x.r.body));
     return q;
 }
 
 /* The call is under way, and stays so until `end`. */
 static void begin(struct fcgi_request *q) {
     ck_assert_int_eq(q->state, FCGI_JOB_STATE);
-    ck_assert(sched_cancel(lane->sched, &q->r.job));
+    ck_assert(sched_cancel(lane->sched, &q->x.r.job));
 }
 
 static void end(struct fcgi_request *q) {
     lock_held = false;
-    q->r.job.ops->settle(&q->r.job);
+    q->x.r.job.ops->settle(&q->x.r.job);
 }
 
 /* The thread that does what comes next may have kept the lock; it is not given back for a line in the log, as that was said
  * in this second. */
 static void keep_lock(enum refusal why) {
     struct fcgi_request *q = TAILQ_FIRST(&c->requests);
-    refusal_log(&c->conn, why, q->id, &q->r, true);
+    refusal_log(&c->conn, why, q->x.id, &q->x.r, true);
     files_closed = 0;
     lock_held = true;
 }
@@ -85,7 +85,7 @@ START_TEST(closed_when_nobody_reads)
     begin(q);
     disk_full = true;
     put(FCGI_STDIN, 1, "more", 4);
-    ck_assert(q->held);
+    ck_assert(q->x.body_held);
     keep_lock(REFUSED_NO_SPOOL);
     ck_assert_ptr_eq(c->conn.ops->idle(&c->conn), CONN_DONE);
     ck_assert_int_eq(files_closed, 1);
@@ -102,7 +102,7 @@ START_TEST(closed_when_the_rest_does_not_come)
     c->stalls_looked_at -= 1000;
     keep_lock(REFUSED_BODY_STALLED);
     put(FCGI_STDIN, 2, "more", 4);
-    ck_assert_int_eq(body_error(&q->r.body), ETIMEDOUT);
+    ck_assert_int_eq(body_error(&q->x.r.body), ETIMEDOUT);
     ck_assert_int_eq(files_closed, 1);
     end(q);
     end(other);

@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "net/http/conn.h"
+#include "net/http/request.h"
 
 #include "unit/net/file_rig.h"
 #include "unit/net/lane_rig.h"
@@ -90,7 +90,7 @@ static void post(void) {
 
 /* The application runs, and its answer is sent. */
 static void call(void) {
-    struct sched_job *job = &c->q->r.job;
+    struct sched_job *job = &c->q->x.r.job;
     ck_assert(sched_cancel(lane->sched, job));
     job->ops->run(job, NULL);
     lock_held = true;
@@ -122,11 +122,11 @@ START_TEST(a_refusal_without_memory_says_nothing)
     answer = 10;
     call();
     ck_assert_uint_gt(receive(), 0);
-    struct http_request *used = LIST_FIRST(&c->http->requests);
+    struct http_request *used = c->http->requests.items[0];
     ck_assert_ptr_nonnull(used);
     ck_assert_int_eq(used->framing, HTTP_CHUNKED);
-    buf_fini(&used->r.out);
-    buf_fini(&used->r.head);
+    buf_fini(&used->x.r.out);
+    buf_fini(&used->x.r.head);
     outputs = 0;
     ck_assert_int_eq(send(peer, "?", 1, MSG_NOSIGNAL), 1);
     no_memory = true;
@@ -162,7 +162,7 @@ END_TEST
 static void spooled(void) {
     post();
     body_comes(BODY / 2);
-    ck_assert(body_has_file(&c->q->r.body));
+    ck_assert(body_has_file(&c->q->x.r.body));
     files_closed = 0;
     lock_held = true;
 }
@@ -181,7 +181,7 @@ START_TEST(its_file_is_closed_when_nobody_reads)
     spooled();
     disk_full = true;
     body_comes(100);
-    ck_assert(c->q->held);
+    ck_assert(c->q->x.body_held);
     disk_full = false;
     lock_held = true; /* the line in the log has ended that */
     ck_assert_ptr_eq(c->conn.ops->idle(&c->conn), CONN_DONE);

@@ -1,0 +1,183 @@
+#include "config.h"
+
+#include "net/exchange.h"
+
+#include "net/lane_impl.h"
+#include "net/request_log.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* Life. */
+
+static void body_room(struct body *body) {
+    struct exchange *x = (struct exchange *)(void *)((char *)body - offsetof(struct exchange, r.body));
+    conn_note_room(x->conn);
+}
+
+void exchange_init(struct exchange *x, const struct answer_ops *answers, const struct sched_job_ops *jobs) {
+    request_init(&x->r);
+    x->r.answer_ops = answers;
+    x->r.job.ops = jobs;
+    x->r.body.room = body_room;
+}
+
+void exchange_fini(struct exchange *x) {
+    request_fini(&x->r);
+}
+
+void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
+    x->conn = c;
+    x->id = id;
+    x->refusal = NOT_REFUSED;
+    x->dropped = 0;
+    x->body_held = false;
+    x->r.begun_at = (uint64_t)(int64_t)(lane_now(c->lane) * 1e9);
+    conn_ref(c);
+    lane_count_add(&c->lane->nrequests, 1);
+}
+
+void exchange_end(struct exchange *x) {
+    struct conn *c = x->conn;
+    struct lane *lane = c->lane;
+    request_log_end(c, x->id, &x->r);
+    lane_request_ends(lane);
+    lane_body_ends(lane, &x->r.body);
+    request_reset(&x->r, &lane->body_spares);
+    conn_unref(c);
+}
+
+/* Starting the application. */
+
+void exchange_run(struct sched_job *job, struct sched_thread *thread) {
+    struct exchange *x = exchange_of_job(job);
+    const struct lane_config *config = &x->conn->lane->config;
+    x->r.thread = thread;
+    config->run(&x->r, config->user);
+}
+
+bool exchange_is_abandoned(struct exchange *x) {
+    if (!abandon_is_likely(x->conn))
+        return false;
+    if (abandon_drops(x->conn))
+        return true;
+    abandon_tell(x->conn, &x->r);
+    return false;
+}
+
+bool exchange_submit(struct exchange *x, const void *group) {
+    struct request *r = &x->r;
+    struct lane *lane = x->conn->lane;
+    r->job.key = r->vars.key;
+    r->job.group = group;
+    request_tell_length(r, lane->config.stream_body);
+    return sched_submit(lane->sched, &r->job);
+}
+
+bool exchange_cancel(struct exchange *x) {
+    return sched_cancel(x->conn->lane->sched, &x->r.job);
+}
+
+/* Ending it without the application. */
+
+void exchange_refuse(struct exchange *x, enum refusal why) {
+    x->r.end = REQUEST_REFUSED;
+    refusal_log(x->conn, why, x->id, &x->r, false);
+    if (refusal_answer(&x->r, why))
+        conn_close(x->conn, CONN_NO_MEMORY);
+}
+
+void exchange_refuse_as(struct exchange *x, const char *status, const char *why) {
+    char text[REQUEST_STATUS_MAX + 2];
+    x->r.end = REQUEST_REFUSED;
+    refusal_log_as(x->conn, status, why, x->id, &x->r);
+    snprintf(text, sizeof text, "%s\n", status);
+    if (request_answer(&x->r, status, NULL, text))
+        conn_close(x->conn, CONN_NO_MEMORY);
+}
+
+void exchange_drop(struct exchange *x, enum drop why) {
+    x->r.end = REQUEST_DROPPED;
+    abandon_log(x->conn, why, x->id, &x->r);
+}
+
+/* Bodies. */
+
+static void hold_body(struct exchange *x) {
+    if (x->body_held)
+        return;
+    x->body_held = true;
+    body_is_held(&x->r.body, &x->body_taken);
+    conn_pause(x->conn);
+    refusal_log_held(x->conn, x->id, &x->r);
+}
+
+enum body_status exchange_take_body(struct exchange *x, bool called, const void *data, size_t len) {
+    struct request *r = &x->r;
+    struct lane *lane = x->conn->lane;
+    r->body.has_reader = called && (!r->job.queued || sched_has_threads(lane->sched));
+    enum body_status status = body_append(&r->body, &lane->config.body, data, len);
+    if (status == BODY_HELD)
+        hold_body(x);
+    return status;
+}
+
+enum refusal exchange_body_refusal(enum body_status status) {
+    return status == BODY_TOO_LARGE ? REFUSED_BODY_LARGE : REFUSED_NO_SPOOL;
+}
+
+void exchange_log_body(struct exchange *x, enum refusal why) {
+    refusal_log(x->conn, why, x->id, &x->r, true);
+}
+
+void exchange_abort_body(struct exchange *x, int error) {
+    lane_body_ends(x->conn->lane, &x->r.body);
+    body_abort(&x->r.body, error);
+}
+
+void exchange_gone(struct exchange *x) {
+    request_close_answer(&x->r);
+    conn_wake(x->conn);
+    body_cut(&x->r.body, ECONNRESET);
+}
+
+bool exchange_has_room(struct exchange *x) {
+    return x->body_held && !body_is_held(&x->r.body, &x->body_taken);
+}
+
+bool exchange_stands_still(struct exchange *x) {
+    uint64_t before = x->body_taken;
+    return x->body_held && body_is_held(&x->r.body, &x->body_taken) && x->body_taken == before;
+}
+
+void exchange_give_up_body(struct exchange *x) {
+    lane_body_ends(x->conn->lane, &x->r.body);
+    body_give_up_held(&x->r.body);
+}
+
+/* Answers. */
+
+int exchange_transmit(struct exchange *x, const struct iovec *pieces, unsigned count) {
+    request_begin_answer(&x->r);
+    return conn_transmit(x->conn, &x->r, pieces, count);
+}
+
+ssize_t exchange_transmit_file(struct exchange *x, const struct iovec *head, int fd, off_t offset) {
+    x->r.sent += REQUEST_FILE_BLOCK;
+    request_begin_answer(&x->r);
+    return conn_transmit_file(x->conn, &x->r, head, fd, offset, REQUEST_FILE_BLOCK);
+}
+
+int exchange_transmit_stored(struct exchange *x) {
+    struct request *r = &x->r;
+    struct iovec piece = {buf_head(&r->out), buf_len(&r->out)};
+    int failed = piece.iov_len ? exchange_transmit(x, &piece, 1) : 0;
+    /* What was given up is sent with the end of the answer, for which the rest of what is stored may be good. */
+    if (!failed || !request_is_gone(r))
+        buf_reset(&r->out, REQUEST_KEEP_BYTES);
+    return failed;
+}
+
+void exchange_given_up(struct request *r) {
+    conn_wake(exchange_of(r)->conn);
+}

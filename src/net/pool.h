@@ -1,0 +1,31 @@
+/* Objects of one kind that are over, and kept for reuse. All zeros: none.
+ *
+ * Threads: as the objects.
+ */
+#ifndef WSGI_FCGI_NET_POOL_H
+#define WSGI_FCGI_NET_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { POOL_MAX = 64 };
+
+struct pool {
+    unsigned count;
+    void *items[POOL_MAX]; /* the last one is used first */
+};
+
+/* Returns NULL when there is none. */
+static inline void *pool_take(struct pool *p) {
+    return p->count ? p->items[--p->count] : NULL;
+}
+
+/* Returns false when there are enough: the caller frees it. */
+static inline bool pool_put(struct pool *p, void *item) {
+    if (p->count == POOL_MAX)
+        return false;
+    p->items[p->count++] = item;
+    return true;
+}
+
+#endif

@@ -1,0 +1,207 @@
+#include "config.h"
+
+#include "net/fcgi/request.h"
+
+#include "unit/net/lane_rig.h"
+#include "proto/fcgi_encode.h"
+#include "unit/unit.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Every request goes by the one end, however it came to it, and says there how that was, when, and with how many bytes. */
+
+static struct fcgi_conn *c;
+static bool breaks_off; /* the application does */
+
+static void run_cb(struct request *r, void *user) {
+    (void)user;
+    snprintf(r->status, sizeof r->status, "200 OK");
+    ck_assert_int_eq(r->answer_ops->put(r, "hello", 5), 0);
+    r->broken_off = breaks_off;
+}
+
+static void setup(void) {
+    const struct lane_config config = {.threads = 1,
+                                       .queue_limit = 1,
+                                       .max_connections = 10,
+                                       .limit_requests = 4,
+                                       .limit_params = 1000,
+                                       .limit_param_count = 10,
+                                       .body = {.memory = 1000, .total = 100},
+                                       .drop_abandoned = true,
+                                       .script_name = "",
+                                       .run = run_cb};
+    c = fcgi_conn_of(rig_open(&config, &fcgi_protocol, 0));
+    breaks_off = false;
+}
+
+/* Stands before that of the server (local.mk: --wrap). */
+
+void __real_request_reset(struct request *r, struct body_spares *spares);
+void __wrap_request_reset(struct request *r, struct body_spares *spares);
+static unsigned nended, all; /* since `begin`, and in all */
+static struct {
+    enum request_end end;
+    uint64_t begun_at, received, sent;
+} ended;
+
+void __wrap_request_reset(struct request *r, struct body_spares *spares) {
+    nended++;
+    ended.end = r->end;
+    ended.begun_at = r->begun_at;
+    ended.received = r->body.received;
+    ended.sent = r->sent;
+    ck_assert_uint_eq(lane->nrequests, 0); /* it does not count any more */
+    ck_assert_uint_eq(lane_ended(lane), ++all);
+    __real_request_reset(r, spares);
+}
+
+/* The peer. */
+
+static void put(uint8_t type, const void *content, size_t len) {
+    uint8_t record[FCGI_RECORD_HEADER + 1000 + 8] = {0};
+    size_t size = FCGI_RECORD_HEADER + len + fcgi_padding(len);
+    fcgi_put_header(record, type, 1, len);
+    if (len)
+        memcpy(record + FCGI_RECORD_HEADER, content, len);
+    ck_assert_int_eq(send(peer, record, size, MSG_NOSIGNAL), (ssize_t)size);
+    turn();
+}
+
+static void begin(void) {
+    static const uint8_t content[8] = {0, FCGI_RESPONDER, FCGI_KEEP_CONN};
+    nended = 0;
+    put(FCGI_BEGIN_REQUEST, content, sizeof content);
+}
+
+static void params(const char *text) {
+    put(FCGI_PARAMS, text, strlen(text));
+    put(FCGI_PARAMS, NULL, 0);
+}
+
+/* A request with a body of three bytes, which waits for a thread. */
+static struct fcgi_request *whole(void) {
+    begin();
+    params("\016\001CONTENT_LENGTH3");
+    put(FCGI_STDIN, "abc", 3);
+    put(FCGI_STDIN, NULL, 0);
+    struct fcgi_request *q = TAILQ_FIRST(&c->requests);
+    ck_assert_ptr_nonnull(q);
+    ck_assert_int_eq(q->state, FCGI_JOB_STATE);
+    return q;
+}
+
+/* The call begins; the caller settles it. */
+static struct sched_job *call(struct fcgi_request *q) {
+    struct sched_job *job = &q->x.r.job;
+    ck_assert(sched_cancel(lane->sched, job));
+    job->ops->run(job, NULL);
+    return job;
+}
+
+static void expect(enum request_end end, uint64_t received, uint64_t sent) {
+    ck_assert_uint_eq(nended, 1);
+    ck_assert_int_eq(ended.end, end);
+    ck_assert_uint_gt(ended.begun_at, 0);
+    ck_assert_uint_eq(ended.received, received);
+    ck_assert_uint_eq(ended.sent, sent);
+}
+
+START_TEST(answered)
+{
+    struct sched_job *job = call(whole());
+    ck_assert_uint_eq(nended, 0);
+    job->ops->settle(job);
+    expect(REQUEST_ANSWERED, 3, 5);
+}
+END_TEST
+
+/* Before it is whole, or since it has waited for too long. */
+START_TEST(refused)
+{
+    if (_i) {
+        struct sched_job *job = &whole()->x.r.job;
+        ck_assert(sched_cancel(lane->sched, job));
+        job->ops->expired(job);
+    } else {
+        begin();
+        params("\016\003CONTENT_LENGTH101");
+        put(FCGI_STDIN, NULL, 0);
+    }
+    expect(REQUEST_REFUSED, _i ? 3 : 0, strlen(_i ? "503 Service Unavailable\n" : "413 Content Too Large\n"));
+}
+END_TEST
+
+/* Its client has left while it came, or waited. */
+START_TEST(dropped)
+{
+    if (_i)
+        whole();
+    else
+        begin();
+    close(peer);
+    peer = -1;
+    turn();
+    expect(REQUEST_DROPPED, _i ? 3 : 0, 0);
+}
+END_TEST
+
+START_TEST(cut)
+{
+    breaks_off = true;
+    struct sched_job *job = call(whole());
+    job->ops->settle(job);
+    expect(REQUEST_CUT, 3, 5);
+}
+END_TEST
+
+/* While it came, or ran. */
+START_TEST(aborted)
+{
+    if (_i) {
+        struct sched_job *job = call(whole());
+        put(FCGI_ABORT_REQUEST, NULL, 0);
+        ck_assert_uint_eq(nended, 0);
+        job->ops->settle(job);
+    } else {
+        begin();
+        put(FCGI_ABORT_REQUEST, NULL, 0);
+    }
+    expect(REQUEST_ABORTED, _i ? 3 : 0, _i ? 5 : 0);
+}
+END_TEST
+
+/* What a request says is its own, and not that of the one whose memory it has. */
+START_TEST(nothing_is_left_for_the_next)
+{
+    struct sched_job *job = call(whole());
+    job->begun_at = 1;
+    job->ops->settle(job);
+    begin();
+    const struct fcgi_request *q = TAILQ_FIRST(&c->requests);
+    ck_assert_ptr_eq(&q->x.r.job, job);
+    ck_assert_uint_eq(job->begun_at, 0);
+    put(FCGI_ABORT_REQUEST, NULL, 0);
+    ck_assert_uint_eq(nended, 1);
+    ck_assert_int_eq(ended.end, REQUEST_ABORTED);
+    ck_assert_uint_eq(ended.received, 0);
+    ck_assert_uint_eq(ended.sent, 0);
+}
+END_TEST
+
+int main(void) {
+    signal(SIGPIPE, SIG_IGN);
+    Suite *suite = suite_create("fcgi_outcome");
+    TCase *tc = tcase_create("outcome");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, answered);
+    tcase_add_loop_test(tc, refused, 0, 2);
+    tcase_add_loop_test(tc, dropped, 0, 2);
+    tcase_add_test(tc, cut);
+    tcase_add_loop_test(tc, aborted, 0, 2);
+    tcase_add_test(tc, nothing_is_left_for_the_next);
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}
