@@ -131,6 +131,7 @@ src_libpy_a_SOURCES = \
 	src/python/child.c src/python/child.h \
 	src/python/compat.h \
 	src/python/end_calls.c src/python/end_calls.h \
+	src/python/error_lines.c src/python/error_lines.h \
 	src/python/errors.c src/python/errors.h \
 	src/python/interp.c src/python/interp.h \
 	src/python/interrupt.c src/python/interrupt.h \
@@ -138,6 +139,7 @@ src_libpy_a_SOURCES = \
 	src/python/names.c src/python/names.h \
 	src/python/pending.c src/python/pending.h \
 	src/python/pysignal.c src/python/pysignal.h \
+	src/python/running.c src/python/running.h \
 	src/python/text.c src/python/text.h \
 	src/python/thread.c src/python/thread.h \
 	src/python/venv.c src/python/venv.h

@@ -17,6 +17,7 @@
 #include "process/signals.h"
 #include "python/child.h"
 #include "python/end_calls.h"
+#include "python/error_lines.h"
 #include "python/interp.h"
 #include "python/pysignal.h"
 #include "python/wsgi/wsgi.h"
@@ -402,8 +403,8 @@ static int end_python(int status) {
 }
 
 static unsigned errors_destinations(const struct options *o) {
-    return (o->app_stderr & OPTION_STDERR_LOG ? WSGI_ERRORS_LOG : 0) |
-           (o->app_stderr & OPTION_STDERR_FASTCGI ? WSGI_ERRORS_PEER : 0);
+    return (o->app_stderr & OPTION_STDERR_LOG ? ERROR_LINES_LOG : 0) |
+           (o->app_stderr & OPTION_STDERR_FASTCGI ? ERROR_LINES_PEER : 0);
 }
 
 /* Whoever waits to be accepted learns now that nobody will answer, and not when Python has ended. */
@@ -429,7 +430,8 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
         return status;
     end_calls_watch(ends_exit);
     signals_load_begins();
-    status = wsgi_init(o->application, start_directory(), o->threads > 1, errors_destinations(o));
+    error_lines_set_destinations(errors_destinations(o));
+    status = wsgi_init(o->application, start_directory(), o->threads > 1);
     signals_load_ends(!status);
     descriptors_check();
     if (!status)

@@ -5,7 +5,7 @@
 #include "python/child.h"
 
 #include "python/compat.h"
-#include "python/errors.h"
+#include "python/error_lines.h"
 #include "python/interp.h"
 
 #include <pthread.h>
@@ -53,6 +53,6 @@ _Noreturn void child_end(void) {
     int status = interp_take_exit_status();
     flush("stdout");
     flush("stderr");
-    errors_end_request();
+    error_lines_flush();
     _exit(status);
 }

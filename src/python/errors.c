@@ -4,112 +4,10 @@
 
 #include "python/errors.h"
 
-#include "base/buf.h"
-#include "base/log.h"
-#include "python/child.h"
 #include "python/compat.h"
-#include "python/wsgi/wsgi.h"
+#include "python/error_lines.h"
 
-#include <pthread.h>
 #include <unistd.h>
-
-enum { LINE_MAX_BYTES = 8192, LINE_KEEP_BYTES = 1024 };
-
-/* The calling thread's incomplete line. A thread's own, so neither a lock nor the GIL guards it. In a child that is
- * forked, what was begun before is the parent's to end. */
-static _Thread_local struct buf line;
-static _Thread_local bool line_in_child;
-static pthread_key_t line_key;
-static bool line_key_valid;
-static pthread_once_t line_key_once = PTHREAD_ONCE_INIT;
-
-/* Where text goes, and the request that the calling thread runs. */
-static unsigned destinations = WSGI_ERRORS_LOG;
-static _Thread_local struct request *current;
-
-static void emit(const char *p, size_t n) {
-    bool passed_on = false;
-    if (current && destinations & WSGI_ERRORS_PEER && !child_is())
-        passed_on = !request_error(current, p, n);
-    if (destinations & WSGI_ERRORS_LOG || !passed_on)
-        log_text(p, n);
-}
-
-static void line_write(struct buf *b) {
-    emit(buf_head(b), buf_len(b));
-    buf_reset(b, LINE_KEEP_BYTES);
-}
-
-/* A thread ends: what it left is written, whoever started it. */
-static void line_destroy_cb(void *arg) {
-    struct buf *b = arg;
-    if (buf_len(b))
-        line_write(b);
-    buf_fini(b);
-}
-
-static void line_key_create(void) {
-    /* Without a key (a process may run out of them) only an ended thread's incomplete line is lost. */
-    line_key_valid = !pthread_key_create(&line_key, line_destroy_cb);
-}
-
-/* No memory to keep the text: a torn line is better than a lost one. */
-static void line_append(const char *p, size_t n) {
-    if (!line.data && line_key_valid)
-        (void)pthread_setspecific(line_key, &line);
-    if (!buf_append(&line, p, n))
-        return;
-    if (buf_len(&line))
-        line_write(&line);
-    emit(p, n);
-}
-
-static void line_forget_parents(void) {
-    if (child_is() && !line_in_child) {
-        line_in_child = true;
-        buf_reset(&line, LINE_KEEP_BYTES);
-    }
-}
-
-/* Passes complete lines on and keeps the rest. */
-static void text_write(const char *p, size_t n) {
-    line_forget_parents();
-    const char *lf = memrchr(p, '\n', n);
-    size_t complete = lf ? (size_t)(lf - p) + 1 : 0;
-    if (complete && !buf_len(&line)) {
-        emit(p, complete);
-    } else if (complete) {
-        line_append(p, complete);
-        if (buf_len(&line))
-            line_write(&line);
-    }
-    if (n > complete)
-        line_append(p + complete, n - complete);
-    if (buf_len(&line) > LINE_MAX_BYTES)
-        line_write(&line);
-}
-
-void errors_set_destinations(unsigned set) {
-    destinations = set;
-}
-
-void errors_begin_request(struct request *r) {
-    current = r;
-}
-
-struct request *errors_request(void) {
-    return current;
-}
-
-void errors_end_request(void) {
-    line_forget_parents();
-    if (buf_len(&line)) {
-        Py_BEGIN_ALLOW_THREADS
-        line_write(&line);
-        Py_END_ALLOW_THREADS
-    }
-    current = NULL;
-}
 
 /* What is written to `buffer`: bytes as they are. Another thread may change them meanwhile, not free them. */
 static PyObject *buffer_write(PyObject *self, PyObject *data) {
@@ -121,7 +19,7 @@ static PyObject *buffer_write(PyObject *self, PyObject *data) {
         return NULL;
     Py_ssize_t n = view.len;
     Py_BEGIN_ALLOW_THREADS
-    text_write(view.buf, (size_t)n);
+    error_lines_write(view.buf, (size_t)n);
     Py_END_ALLOW_THREADS
     PyBuffer_Release(&view);
     return PyLong_FromSsize_t(n);
@@ -144,7 +42,7 @@ static PyObject *errors_write(PyObject *self, PyObject *text) {
         n = PyBytes_GET_SIZE(bytes);
     }
     Py_BEGIN_ALLOW_THREADS
-    text_write(p, (size_t)n);
+    error_lines_write(p, (size_t)n);
     Py_END_ALLOW_THREADS
     Py_XDECREF(bytes);
     return PyLong_FromSsize_t(PyUnicode_GET_LENGTH(text));
@@ -179,12 +77,7 @@ static PyObject *buffer_writelines(PyObject *self, PyObject *lines) {
 static PyObject *errors_flush(PyObject *self, PyObject *unused) {
     (void)self;
     (void)unused;
-    line_forget_parents();
-    if (buf_len(&line)) {
-        Py_BEGIN_ALLOW_THREADS
-        line_write(&line);
-        Py_END_ALLOW_THREADS
-    }
+    error_lines_flush();
     Py_RETURN_NONE;
 }
 
@@ -363,7 +256,6 @@ static PyObject *stream_new(PyType_Spec *spec, const char *base) {
 }
 
 PyObject *errors_new(void) {
-    (void)pthread_once(&line_key_once, line_key_create);
     PyObject *buffer = stream_new(&buffer_spec, "BufferedIOBase");
     PyObject *self = buffer ? stream_new(&errors_spec, "TextIOBase") : NULL;
     if (self)

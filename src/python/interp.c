@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "python/compat.h"
-#include "python/errors.h"
+#include "python/error_lines.h"
 #include "python/thread.h"
 #include "python/venv.h"
 
@@ -197,7 +197,7 @@ void interp_describe(char *out, size_t size) {
 }
 
 int interp_stop(void) {
-    errors_end_request();
+    error_lines_flush();
     return Py_FinalizeEx() ? EX_SOFTWARE : 0;
 }
 
@@ -218,7 +218,7 @@ void interp_run_atexit(void) {
     Py_XDECREF(atexit);
     flush_stream("stdout");
     flush_stream("stderr");
-    errors_end_request();
+    error_lines_flush();
 }
 
 int interp_take_exit_status(void) {

@@ -9,10 +9,12 @@
 #include "python/child.h"
 #include "python/compat.h"
 #include "python/wsgi/environ.h"
+#include "python/error_lines.h"
 #include "python/errors.h"
 #include "python/wsgi/file_wrapper.h"
 #include "python/interp.h"
 #include "python/load_watch.h"
+#include "python/running.h"
 #include "python/thread.h"
 
 #include <errno.h>
@@ -31,10 +33,9 @@ enum {
     SHORT_MAX = 4096   /* pieces of a longer one that are no longer than this are copied, to be sent together */
 };
 
-int wsgi_init(const char *spec, const char *start, bool multithread, unsigned destinations) {
+int wsgi_init(const char *spec, const char *start, bool multithread) {
     int status = EX_SOFTWARE;
     PyObject *errors = NULL, *file_wrapper = NULL;
-    errors_set_destinations(destinations);
     if (child_init()) {
         log_error("out of memory");
         return EX_OSERR;
@@ -545,7 +546,7 @@ static void attach(struct sched_thread *thread) {
 
 void wsgi_run(struct request *r, void *user) {
     (void)user;
-    errors_begin_request(r);
+    running_set(r);
     attach(r->thread);
     thread_drop_late(r, false);
     struct wsgi_call *call = call_new(r);
@@ -561,15 +562,11 @@ void wsgi_run(struct request *r, void *user) {
         log_error("out of memory");
         Py_END_ALLOW_THREADS
     }
-    errors_end_request();
+    error_lines_flush();
+    running_set(NULL);
     attached = sched_goes_on(r->thread);
     if (!attached)
         PyEval_SaveThread();
-}
-
-char *wsgi_running(char *out, unsigned long size) {
-    const struct request *r = errors_request();
-    return r ? request_text(r, out, size) : NULL;
 }
 
 void wsgi_thread_pause(struct sched_thread *thread, void *user) {

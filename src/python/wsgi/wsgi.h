@@ -8,10 +8,8 @@ struct request;
 struct sched_thread;
 
 /* Loads the application named by `spec`, relative paths also from `start` (see python/app/app.h), and prepares what its calls share. `multithread` becomes
- * wsgi.multithread; `errors` says where wsgi.errors goes (a set of the constants below). Main thread, GIL held. Returns
- * 0, or a sysexits status after printing what is wrong. */
-enum { WSGI_ERRORS_LOG = 1, WSGI_ERRORS_PEER = 2 };
-int wsgi_init(const char *spec, const char *start, bool multithread, unsigned errors);
+ * wsgi.multithread. Main thread, GIL held. Returns 0, or a sysexits status after printing what is wrong. */
+int wsgi_init(const char *spec, const char *start, bool multithread);
 
 /* Describes the loaded application for people, in `out` of `size` bytes. GIL held. */
 void wsgi_describe(char *out, unsigned long size);
@@ -19,10 +17,6 @@ void wsgi_describe(char *out, unsigned long size);
 /* Calls the application: struct lane_config.run. A scheduler's thread, without the GIL, or with it from its last call
  * (wsgi_thread_pause); it attaches itself to the interpreter the first time. */
 void wsgi_run(struct request *r, void *user);
-
-/* Names the request that the calling thread runs, such as "GET /path". Returns `out`, or NULL when it runs none. Without or
- * with the GIL, and within handlers of signals. */
-char *wsgi_running(char *out, unsigned long size);
 
 /* Releases the GIL, which wsgi_run may leave taken for the next call: struct lane_config.thread_pause. */
 void wsgi_thread_pause(struct sched_thread *thread, void *user);
