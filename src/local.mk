@@ -132,7 +132,6 @@ src_libpy_a_SOURCES = \
 	src/python/compat.h \
 	src/python/end_calls.c src/python/end_calls.h \
 	src/python/error_lines.c src/python/error_lines.h \
-	src/python/errors.c src/python/errors.h \
 	src/python/interp.c src/python/interp.h \
 	src/python/interrupt.c src/python/interrupt.h \
 	src/python/load_watch.c src/python/load_watch.h \
@@ -157,6 +156,7 @@ src_libpywsgi_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpywsgi_a_SOURCES = \
 	src/python/wsgi/call.c src/python/wsgi/call.h \
 	src/python/wsgi/environ.c src/python/wsgi/environ.h \
+	src/python/wsgi/errors.c src/python/wsgi/errors.h \
 	src/python/wsgi/file_wrapper.c src/python/wsgi/file_wrapper.h \
 	src/python/wsgi/input.c \
 	src/python/wsgi/plan.c src/python/wsgi/plan.h \
@@ -182,7 +182,7 @@ LISTEN_LIBS = src/liblisten.a $(BASE_LIBS) $(FASTCGI_LIBS)
 # The lane names both front ends, and these call it.
 NET_LIBS = src/libnet.a src/libnetfcgi.a $(NET_HTTP_LIBS) src/libnet.a src/liblisten.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
 
-PYAPP_LIBS = src/libpywsgi.a src/libpyapp.a src/libpy.a src/libpywsgi.a
+PYAPP_LIBS = src/libpywsgi.a src/libpyapp.a src/libpy.a
 
 bin_PROGRAMS += wsgi-fcgi
 wsgi_fcgi_SOURCES = src/main.c

@@ -10,7 +10,7 @@
 #include "python/compat.h"
 #include "python/wsgi/environ.h"
 #include "python/error_lines.h"
-#include "python/errors.h"
+#include "python/wsgi/errors.h"
 #include "python/wsgi/file_wrapper.h"
 #include "python/interp.h"
 #include "python/load_watch.h"

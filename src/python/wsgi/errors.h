@@ -7,8 +7,8 @@
  * is everybody's, close() and the end of a with statement only write out what is there; what reads, moves or detaches
  * raises io.UnsupportedOperation.
  */
-#ifndef WSGI_FCGI_PYTHON_ERRORS_H
-#define WSGI_FCGI_PYTHON_ERRORS_H
+#ifndef WSGI_FCGI_PYTHON_WSGI_ERRORS_H
+#define WSGI_FCGI_PYTHON_WSGI_ERRORS_H
 
 #include <Python.h>
 

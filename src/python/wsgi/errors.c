@@ -2,7 +2,7 @@
 
 #include <Python.h>
 
-#include "python/errors.h"
+#include "python/wsgi/errors.h"
 
 #include "python/compat.h"
 #include "python/error_lines.h"
