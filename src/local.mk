@@ -128,6 +128,7 @@ src_libcli_a_SOURCES = \
 PYTHON_LAYER_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
 src_libpy_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpy_a_SOURCES = \
+	src/python/async_exc.c src/python/async_exc.h \
 	src/python/child.c src/python/child.h \
 	src/python/compat.h \
 	src/python/end_calls.c src/python/end_calls.h \

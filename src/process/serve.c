@@ -20,6 +20,7 @@
 #include "python/error_lines.h"
 #include "python/interp.h"
 #include "python/pysignal.h"
+#include "python/thread.h"
 #include "python/wsgi/wsgi.h"
 
 #include <errno.h>
@@ -270,8 +271,8 @@ static int make_lane(struct server *server) {
     const struct options *o = server->o;
     struct lane_config config = {
         .run = wsgi_run,
-        .thread_stop = wsgi_thread_stop,
-        .thread_pause = wsgi_thread_pause,
+        .thread_stop = thread_stop_cb,
+        .thread_pause = thread_pause_cb,
         .threads = o->threads,
         .queue_limit = o->queue_limit,
         .queue_timeout = o->queue_timeout,

@@ -5,6 +5,7 @@
 #include "proto/decimal.h"
 #include "python/child.h"
 #include "python/compat.h"
+#include "python/thread.h"
 #include "python/wsgi/spare.h"
 #include "request/answer.h"
 
@@ -20,7 +21,6 @@ struct bound {
 
 static PyTypeObject *call_type, *write_type, *connected_type;
 static struct spare spare_calls, spare_bounds;
-_Thread_local struct sched_thread *call_thread;
 
 struct wsgi_call *call_new(struct request *r) {
     struct wsgi_call *call = (struct wsgi_call *)spare_new(&spare_calls, call_type);
@@ -57,11 +57,9 @@ PyThreadState *call_enter(struct wsgi_call *call) {
 }
 
 void call_leave(struct wsgi_call *call, PyThreadState *state) {
-    if (call_thread)
-        sched_lock_wait(call_thread);
+    thread_lock_wait();
     PyEval_RestoreThread(state);
-    if (call_thread)
-        sched_lock_taken(call_thread);
+    thread_lock_taken();
     if (!--call->users && !call->r)
         sem_post(call->last);
 }

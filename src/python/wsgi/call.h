@@ -44,9 +44,6 @@ struct wsgi_call *call_new(struct request *r);
 /* Ends it: objects that refer to it become inert. Waits for threads of the application that are still inside one. */
 void call_end(struct wsgi_call *call);
 
-/* The scheduler's thread that this one is; NULL on a thread of the application. Set before its first call. */
-extern _Thread_local struct sched_thread *call_thread;
-
 /* Between these two the GIL is released and call->r stays valid. */
 PyThreadState *call_enter(struct wsgi_call *call);
 void call_leave(struct wsgi_call *call, PyThreadState *state);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/pread.h"
 #include "python/app/app.h"
+#include "python/async_exc.h"
 #include "python/wsgi/call.h"
 #include "python/child.h"
 #include "python/compat.h"
@@ -508,11 +509,11 @@ static void call_application(struct wsgi_call *call) {
     if (sent == CALL_SENT || sent == CALL_FULL)
         sent = finish(call);
     /* What comes from here on is neither for the log nor for close(). */
-    thread_drop_late(call->r, true);
+    async_exc_drop_late(call->r, true);
     if (sent == CALL_FAILED)
         fail(call);
     call->ended = true;
-    thread_drop_late(call->r, true);
+    async_exc_drop_late(call->r, true);
     if (result)
         close_result(call, result);
     Py_XDECREF(result);
@@ -521,39 +522,16 @@ static void call_application(struct wsgi_call *call) {
         child_end();
 }
 
-/* Threads. */
-
-/* The thread has kept the GIL since its last call. */
-static _Thread_local bool attached;
-
-static void attach(struct sched_thread *thread) {
-    PyThreadState *state = sched_thread_user(thread);
-    if (attached)
-        return;
-    sched_lock_wait(thread);
-    if (state)
-        PyEval_RestoreThread(state);
-    else {
-        /* Kept until the thread ends: a new state for each request would lose threading.local. */
-        PyGILState_Ensure();
-        sched_thread_set_user(thread, PyThreadState_Get());
-        call_thread = thread;
-    }
-    sched_lock_taken(thread);
-    if (!state)
-        thread_introduce(thread);
-}
-
 void wsgi_run(struct request *r, void *user) {
     (void)user;
     running_set(r);
-    attach(r->thread);
-    thread_drop_late(r, false);
+    thread_attach(r->thread);
+    async_exc_drop_late(r, false);
     struct wsgi_call *call = call_new(r);
     if (call) {
         call_application(call);
         call_end(call);
-        thread_drop_late(r, true);
+        async_exc_drop_late(r, true);
         Py_DECREF((PyObject *)call);
     } else {
         PyErr_Clear();
@@ -564,24 +542,5 @@ void wsgi_run(struct request *r, void *user) {
     }
     error_lines_flush();
     running_set(NULL);
-    attached = sched_goes_on(r->thread);
-    if (!attached)
-        PyEval_SaveThread();
-}
-
-void wsgi_thread_pause(struct sched_thread *thread, void *user) {
-    (void)thread;
-    (void)user;
-    attached = false;
-    PyEval_SaveThread();
-}
-
-void wsgi_thread_stop(struct sched_thread *thread, void *user) {
-    (void)user;
-    PyThreadState *state = sched_thread_user(thread);
-    if (state && !compat_is_finalizing()) {
-        PyEval_RestoreThread(state);
-        PyGILState_Release(PyGILState_UNLOCKED);
-    }
-    thread_leave();
+    thread_release(r->thread);
 }

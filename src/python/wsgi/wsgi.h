@@ -5,7 +5,6 @@
 #include <stdbool.h>
 
 struct request;
-struct sched_thread;
 
 /* Loads the application named by `spec`, relative paths also from `start` (see python/app/app.h), and prepares what its calls share. `multithread` becomes
  * wsgi.multithread. Main thread, GIL held. Returns 0, or a sysexits status after printing what is wrong. */
@@ -15,14 +14,8 @@ int wsgi_init(const char *spec, const char *start, bool multithread);
 void wsgi_describe(char *out, unsigned long size);
 
 /* Calls the application: struct lane_config.run. A scheduler's thread, without the GIL, or with it from its last call
- * (wsgi_thread_pause); it attaches itself to the interpreter the first time. */
+ * (python/thread.h); it attaches itself to the interpreter the first time. */
 void wsgi_run(struct request *r, void *user);
-
-/* Releases the GIL, which wsgi_run may leave taken for the next call: struct lane_config.thread_pause. */
-void wsgi_thread_pause(struct sched_thread *thread, void *user);
-
-/* Detaches a thread of the scheduler from the interpreter: struct lane_config.thread_stop. Without the GIL. */
-void wsgi_thread_stop(struct sched_thread *thread, void *user);
 
 /* Frees what wsgi_init made. Main thread, GIL held, after all scheduler threads have ended. */
 void wsgi_fini(void);
