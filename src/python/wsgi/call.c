@@ -19,11 +19,11 @@ struct bound {
     struct wsgi_call *call;
 };
 
-static PyTypeObject *call_type, *write_type, *connected_type;
+static PyTypeObject call_type, write_type, connected_type;
 static struct spare spare_calls, spare_bounds;
 
 struct wsgi_call *call_new(struct request *r) {
-    struct wsgi_call *call = (struct wsgi_call *)spare_new(&spare_calls, call_type);
+    struct wsgi_call *call = (struct wsgi_call *)spare_new(&spare_calls, &call_type);
     if (!call)
         return NULL;
     call->vectorcall = start_response;
@@ -212,11 +212,11 @@ static PyObject *bound_new(PyTypeObject *type, struct wsgi_call *call, vectorcal
 }
 
 PyObject *call_new_write(struct wsgi_call *call) {
-    return bound_new(write_type, call, write_call);
+    return bound_new(&write_type, call, write_call);
 }
 
 PyObject *call_new_connected(struct wsgi_call *call) {
-    return bound_new(connected_type, call, connected_call);
+    return bound_new(&connected_type, call, connected_call);
 }
 
 /* Types. */
@@ -230,32 +230,38 @@ static void bound_dealloc(PyObject *self) {
     spare_free(&spare_bounds, self);
 }
 
-static PyMemberDef call_members[] = {
-    {"__vectorcalloffset__", Py_T_PYSSIZET, offsetof(struct wsgi_call, vectorcall), Py_READONLY, NULL}, {0}};
-static PyMemberDef bound_members[] = {
-    {"__vectorcalloffset__", Py_T_PYSSIZET, offsetof(struct bound, vectorcall), Py_READONLY, NULL}, {0}};
+static PyTypeObject call_type = {
+    .ob_base = COMPAT_TYPE_HEAD,
+    .tp_name = "wsgi_fcgi.start_response",
+    .tp_basicsize = sizeof(struct wsgi_call),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_vectorcall_offset = offsetof(struct wsgi_call, vectorcall),
+    .tp_call = PyVectorcall_Call,
+    .tp_dealloc = call_dealloc,
+};
 
-static PyTypeObject *make_type(const char *name, int size, destructor dealloc, PyMemberDef *members) {
-    PyType_Slot slots[] = {
-        COMPAT_SLOT(Py_tp_dealloc, dealloc),
-        COMPAT_SLOT(Py_tp_call, PyVectorcall_Call),
-        {Py_tp_members, members},
-        {0, NULL},
-    };
-    PyType_Spec spec = {
-        .name = name,
-        .basicsize = size,
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION |
-                 Py_TPFLAGS_IMMUTABLETYPE,
-        .slots = slots,
-    };
-    return (PyTypeObject *)PyType_FromSpec(&spec);
-}
+static PyTypeObject write_type = {
+    .ob_base = COMPAT_TYPE_HEAD,
+    .tp_name = "wsgi_fcgi.write",
+    .tp_basicsize = sizeof(struct bound),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_vectorcall_offset = offsetof(struct bound, vectorcall),
+    .tp_call = PyVectorcall_Call,
+    .tp_dealloc = bound_dealloc,
+};
+
+static PyTypeObject connected_type = {
+    .ob_base = COMPAT_TYPE_HEAD,
+    .tp_name = "wsgi_fcgi.client_connected",
+    .tp_basicsize = sizeof(struct bound),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_vectorcall_offset = offsetof(struct bound, vectorcall),
+    .tp_call = PyVectorcall_Call,
+    .tp_dealloc = bound_dealloc,
+};
 
 int call_init(void) {
     start_response_init();
-    call_type = make_type("wsgi_fcgi.start_response", sizeof(struct wsgi_call), call_dealloc, call_members);
-    write_type = make_type("wsgi_fcgi.write", sizeof(struct bound), bound_dealloc, bound_members);
-    connected_type = make_type("wsgi_fcgi.client_connected", sizeof(struct bound), bound_dealloc, bound_members);
-    return call_type && write_type && connected_type ? 0 : -1;
+    return compat_type_ready(&call_type) || compat_type_ready(&write_type) || compat_type_ready(&connected_type) ? -1
+                                                                                                                 : 0;
 }

@@ -161,10 +161,8 @@ static PyObject *errors_get_buffer(PyObject *self, void *unused) {
 }
 
 static void errors_dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
     Py_XDECREF(((struct stream *)self)->buffer);
-    type->tp_free(self);
-    Py_DECREF(type);
+    Py_TYPE(self)->tp_free(self);
 }
 
 #define SHARED_METHODS                                                                                                 \
@@ -211,53 +209,44 @@ static PyGetSetDef buffer_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static PyType_Slot errors_slots[] = {
-    COMPAT_SLOT(Py_tp_dealloc, errors_dealloc),
-    COMPAT_SLOT(Py_tp_repr, errors_repr),
-    {Py_tp_methods, errors_methods},
-    {Py_tp_getset, errors_getset},
-    {0, NULL},
+static PyTypeObject errors_type = {
+    .ob_base = COMPAT_TYPE_HEAD,
+    .tp_name = "wsgi_fcgi.ErrorStream",
+    .tp_basicsize = sizeof(struct stream),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = errors_dealloc,
+    .tp_repr = errors_repr,
+    .tp_methods = errors_methods,
+    .tp_getset = errors_getset,
 };
 
-static PyType_Spec errors_spec = {
-    .name = "wsgi_fcgi.ErrorStream",
-    .basicsize = sizeof(struct stream),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = errors_slots,
+static PyTypeObject buffer_type = {
+    .ob_base = COMPAT_TYPE_HEAD,
+    .tp_name = "wsgi_fcgi.ErrorBuffer",
+    .tp_basicsize = sizeof(struct stream),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = errors_dealloc,
+    .tp_repr = errors_repr,
+    .tp_methods = buffer_methods,
+    .tp_getset = buffer_getset,
 };
 
-static PyType_Slot buffer_slots[] = {
-    COMPAT_SLOT(Py_tp_dealloc, errors_dealloc),
-    COMPAT_SLOT(Py_tp_repr, errors_repr),
-    {Py_tp_methods, buffer_methods},
-    {Py_tp_getset, buffer_getset},
-    {0, NULL},
-};
-
-static PyType_Spec buffer_spec = {
-    .name = "wsgi_fcgi.ErrorBuffer",
-    .basicsize = sizeof(struct stream),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = buffer_slots,
-};
-
-/* A new stream of a type of its own, which isinstance() takes for one of `base` of the io module. */
-static PyObject *stream_new(PyType_Spec *spec, const char *base) {
-    PyObject *type = PyType_FromSpec(spec), *io = type ? PyImport_ImportModule("io") : NULL;
+/* A new stream of this type, which isinstance() takes for one of `base` of the io module. */
+static PyObject *stream_new(PyTypeObject *type, const char *base) {
+    PyObject *io = compat_type_ready(type) ? NULL : PyImport_ImportModule("io"), *self = NULL;
     PyObject *abstract = io ? PyObject_GetAttrString(io, base) : NULL;
-    PyObject *registered = abstract ? PyObject_CallMethod(abstract, "register", "O", type) : NULL, *self = NULL;
+    PyObject *registered = abstract ? PyObject_CallMethod(abstract, "register", "O", (PyObject *)type) : NULL;
     if (registered)
-        self = ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0);
+        self = type->tp_alloc(type, 0);
     Py_XDECREF(registered);
     Py_XDECREF(abstract);
     Py_XDECREF(io);
-    Py_XDECREF(type);
     return self;
 }
 
 PyObject *errors_new(void) {
-    PyObject *buffer = stream_new(&buffer_spec, "BufferedIOBase");
-    PyObject *self = buffer ? stream_new(&errors_spec, "TextIOBase") : NULL;
+    PyObject *buffer = stream_new(&buffer_type, "BufferedIOBase");
+    PyObject *self = buffer ? stream_new(&errors_type, "TextIOBase") : NULL;
     if (self)
         ((struct stream *)self)->buffer = buffer;
     else

@@ -17,7 +17,8 @@ struct file_wrapper {
 
 enum { BLOCK_DEFAULT = 8192 };
 
-static PyTypeObject *file_wrapper_type, *file_io, *buffered_reader, *buffered_random;
+static PyTypeObject wrapper_type;
+static PyTypeObject *file_io, *buffered_reader, *buffered_random;
 
 static PyObject *wrapper_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char filelike_name[] = "filelike", block_size_name[] = "block_size";
@@ -41,7 +42,6 @@ static PyObject *wrapper_new(PyTypeObject *type, PyObject *args, PyObject *keywo
 
 static int wrapper_traverse(PyObject *self, visitproc visit, void *arg) {
     struct file_wrapper *w = (struct file_wrapper *)self;
-    Py_VISIT(Py_TYPE(self));
     Py_VISIT(w->filelike);
     return 0;
 }
@@ -52,12 +52,10 @@ static int wrapper_clear(PyObject *self) {
 }
 
 static void wrapper_dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     wrapper_clear(self);
     Py_CLEAR(((struct file_wrapper *)self)->block_size);
-    type->tp_free(self);
-    Py_DECREF(type);
+    Py_TYPE(self)->tp_free(self);
 }
 
 static PyObject *wrapper_next(PyObject *self) {
@@ -94,6 +92,21 @@ static PyMemberDef wrapper_members[] = {
     {0},
 };
 
+static PyTypeObject wrapper_type = {
+    .ob_base = COMPAT_TYPE_HEAD,
+    .tp_name = "wsgi_fcgi.file_wrapper",
+    .tp_basicsize = sizeof(struct file_wrapper),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_new = wrapper_new,
+    .tp_traverse = wrapper_traverse,
+    .tp_clear = wrapper_clear,
+    .tp_dealloc = wrapper_dealloc,
+    .tp_iter = PyObject_SelfIter,
+    .tp_iternext = wrapper_next,
+    .tp_methods = wrapper_methods,
+    .tp_members = wrapper_members,
+};
+
 static PyTypeObject *io_type(PyObject *io, const char *name) {
     PyObject *type = io ? PyObject_GetAttrString(io, name) : NULL;
     return (PyTypeObject *)type;
@@ -107,25 +120,7 @@ PyObject *file_wrapper_init(void) {
     Py_XDECREF(io);
     if (!file_io || !buffered_reader || !buffered_random)
         return NULL;
-    PyType_Slot slots[] = {
-        COMPAT_SLOT(Py_tp_new, wrapper_new),
-        COMPAT_SLOT(Py_tp_traverse, wrapper_traverse),
-        COMPAT_SLOT(Py_tp_clear, wrapper_clear),
-        COMPAT_SLOT(Py_tp_dealloc, wrapper_dealloc),
-        COMPAT_SLOT(Py_tp_iter, PyObject_SelfIter),
-        COMPAT_SLOT(Py_tp_iternext, wrapper_next),
-        {Py_tp_methods, wrapper_methods},
-        {Py_tp_members, wrapper_members},
-        {0, NULL},
-    };
-    PyType_Spec spec = {
-        .name = "wsgi_fcgi.file_wrapper",
-        .basicsize = sizeof(struct file_wrapper),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
-        .slots = slots,
-    };
-    file_wrapper_type = (PyTypeObject *)PyType_FromSpec(&spec);
-    return Py_XNewRef((PyObject *)file_wrapper_type);
+    return compat_type_ready(&wrapper_type) ? NULL : Py_NewRef((PyObject *)&wrapper_type);
 }
 
 /* The result of obj.name() as a non-negative number; -1 without an exception when there is none. */
@@ -176,7 +171,7 @@ static int duplicate(PyObject *file) {
 }
 
 bool file_wrapper_is(PyObject *iterable) {
-    return Py_IS_TYPE(iterable, file_wrapper_type);
+    return Py_IS_TYPE(iterable, &wrapper_type);
 }
 
 bool file_wrapper_range(PyObject *iterable, struct file_range *range) {

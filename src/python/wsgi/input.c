@@ -18,7 +18,7 @@ struct input {
     bool closed;      /* by the application: its own business */
 };
 
-static PyTypeObject *input_type;
+static PyTypeObject input_type;
 static PyObject *unsupported_operation; /* io.UnsupportedOperation */
 static struct spare spare_inputs;
 
@@ -28,7 +28,7 @@ enum {
 };
 
 PyObject *input_new(struct wsgi_call *call) {
-    struct input *in = (struct input *)spare_new(&spare_inputs, input_type);
+    struct input *in = (struct input *)spare_new(&spare_inputs, &input_type);
     if (!in)
         return NULL;
     in->call = (struct wsgi_call *)Py_NewRef((PyObject *)call);
@@ -370,6 +370,18 @@ static PyMethodDef input_methods[] = {
 
 static PyGetSetDef input_getset[] = {{"closed", input_closed, NULL, NULL, NULL}, {0}};
 
+static PyTypeObject input_type = {
+    .ob_base = COMPAT_TYPE_HEAD,
+    .tp_name = "wsgi_fcgi.input",
+    .tp_basicsize = sizeof(struct input),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = input_dealloc,
+    .tp_methods = input_methods,
+    .tp_getset = input_getset,
+    .tp_iter = PyObject_SelfIter,
+    .tp_iternext = input_next,
+};
+
 /* Libraries that ask whether something is a binary stream (pandas) ask for this class. */
 static int register_stream(void) {
     PyObject *io = PyImport_ImportModule("io"), *base = NULL, *result = NULL;
@@ -378,7 +390,7 @@ static int register_stream(void) {
     if (unsupported_operation)
         base = PyObject_GetAttrString(io, "BufferedIOBase");
     if (base)
-        result = PyObject_CallMethod(base, "register", "O", (PyObject *)input_type);
+        result = PyObject_CallMethod(base, "register", "O", (PyObject *)&input_type);
     Py_XDECREF(io);
     Py_XDECREF(base);
     Py_XDECREF(result);
@@ -386,20 +398,5 @@ static int register_stream(void) {
 }
 
 int input_init(void) {
-    PyType_Slot slots[] = {
-        COMPAT_SLOT(Py_tp_dealloc, input_dealloc),
-        {Py_tp_methods, input_methods},
-        {Py_tp_getset, input_getset},
-        COMPAT_SLOT(Py_tp_iter, PyObject_SelfIter),
-        COMPAT_SLOT(Py_tp_iternext, input_next),
-        {0, NULL},
-    };
-    PyType_Spec spec = {
-        .name = "wsgi_fcgi.input",
-        .basicsize = sizeof(struct input),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-        .slots = slots,
-    };
-    input_type = (PyTypeObject *)PyType_FromSpec(&spec);
-    return input_type ? register_stream() : -1;
+    return compat_type_ready(&input_type) ? -1 : register_stream();
 }
