@@ -156,13 +156,14 @@ src_libpyapp_a_SOURCES = \
 src_libpywsgi_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpywsgi_a_SOURCES = \
 	src/python/wsgi/call.c src/python/wsgi/call.h \
+	src/python/wsgi/callables.c src/python/wsgi/callables.h \
 	src/python/wsgi/environ.c src/python/wsgi/environ.h \
 	src/python/wsgi/errors.c src/python/wsgi/errors.h \
 	src/python/wsgi/file_wrapper.c src/python/wsgi/file_wrapper.h \
-	src/python/wsgi/input.c \
+	src/python/wsgi/input.c src/python/wsgi/input.h \
 	src/python/wsgi/plan.c src/python/wsgi/plan.h \
 	src/python/wsgi/spare.h \
-	src/python/wsgi/start_response.c \
+	src/python/wsgi/start_response.c src/python/wsgi/start_response.h \
 	src/python/wsgi/wsgi.c src/python/wsgi/wsgi.h
 
 src_libprocess_a_SOURCES = \

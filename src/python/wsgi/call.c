@@ -4,35 +4,17 @@
 
 #include "proto/decimal.h"
 #include "python/child.h"
-#include "python/compat.h"
 #include "python/thread.h"
-#include "python/wsgi/spare.h"
 #include "request/answer.h"
 
 #include <errno.h>
-#include <stddef.h>
 
-/* write and client_connected: a call object and what calling it does. */
-struct bound {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    struct wsgi_call *call;
-};
-
-static PyTypeObject call_type, write_type, connected_type;
-static struct spare spare_calls, spare_bounds;
-
-struct wsgi_call *call_new(struct request *r) {
-    struct wsgi_call *call = (struct wsgi_call *)spare_new(&spare_calls, &call_type);
-    if (!call)
-        return NULL;
-    call->vectorcall = start_response;
+void call_begin(struct wsgi_call *call, struct request *r) {
     call->r = r;
     call->users = 0;
     call->sending = call->called = call->started = call->ended = call->length_set = call->beyond = false;
     call->head_only = call->no_body = r->vars.method.n == 4 && !memcmp(r->vars.method.p, "HEAD", 4);
     call->length = call->sent = 0;
-    return call;
 }
 
 void call_end(struct wsgi_call *call) {
@@ -158,110 +140,4 @@ enum call_sent call_put(struct wsgi_call *call, const char *data, size_t len) {
         return result;
     PyErr_NoMemory();
     return CALL_FAILED;
-}
-
-/* The bound callables. */
-
-static PyObject *no_arguments(const char *name, size_t wanted, size_t nargsf, PyObject *names) {
-    if ((size_t)PyVectorcall_NARGS(nargsf) == wanted && (!names || !PyTuple_GET_SIZE(names)))
-        return Py_None;
-    PyErr_Format(PyExc_TypeError, "%s() takes %zu positional argument%s", name, wanted, wanted == 1 ? "" : "s");
-    return NULL;
-}
-
-static PyObject *write_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names) {
-    struct wsgi_call *call = ((struct bound *)self)->call;
-    if (!no_arguments("write", 1, nargsf, names))
-        return NULL;
-    if (!PyBytes_Check(args[0]))
-        return PyErr_Format(PyExc_TypeError, "write() argument must be bytes, not %.100s", Py_TYPE(args[0])->tp_name);
-    size_t len = (size_t)PyBytes_GET_SIZE(args[0]);
-    /* A write beyond Content-Length is an error (PEP 3333, "Handling the Content-Length Header"). How much was sent is not
-     * known while another thread sends, which is an error of its own. */
-    if (call->r && !call->sending && call->length_set && call->sent + len > call->length && !call->no_body)
-        return PyErr_Format(PyExc_ValueError, "write() of more bytes than Content-Length %llu allows",
-                            (unsigned long long)call->length);
-    switch (call_send(call, PyBytes_AS_STRING(args[0]), len)) {
-    case CALL_SENT:
-    case CALL_FULL:
-        Py_RETURN_NONE;
-    case CALL_GONE:
-        errno = EPIPE;
-        return PyErr_SetFromErrno(PyExc_OSError);
-    default:
-        return NULL;
-    }
-}
-
-static PyObject *connected_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names) {
-    (void)args;
-    struct wsgi_call *call = ((struct bound *)self)->call;
-    if (!no_arguments("client_connected", 0, nargsf, names))
-        return NULL;
-    return PyBool_FromLong(call->r && !child_is() && !atomic_load_explicit(&call->r->gone, memory_order_relaxed) &&
-                           !atomic_load_explicit(&call->r->left, memory_order_relaxed));
-}
-
-static PyObject *bound_new(PyTypeObject *type, struct wsgi_call *call, vectorcallfunc function) {
-    struct bound *b = (struct bound *)spare_new(&spare_bounds, type);
-    if (!b)
-        return NULL;
-    b->vectorcall = function;
-    b->call = (struct wsgi_call *)Py_NewRef((PyObject *)call);
-    return (PyObject *)b;
-}
-
-PyObject *call_new_write(struct wsgi_call *call) {
-    return bound_new(&write_type, call, write_call);
-}
-
-PyObject *call_new_connected(struct wsgi_call *call) {
-    return bound_new(&connected_type, call, connected_call);
-}
-
-/* Types. */
-
-static void call_dealloc(PyObject *self) {
-    spare_free(&spare_calls, self);
-}
-
-static void bound_dealloc(PyObject *self) {
-    Py_DECREF((PyObject *)((struct bound *)self)->call);
-    spare_free(&spare_bounds, self);
-}
-
-static PyTypeObject call_type = {
-    .ob_base = COMPAT_TYPE_HEAD,
-    .tp_name = "wsgi_fcgi.start_response",
-    .tp_basicsize = sizeof(struct wsgi_call),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_HAVE_VECTORCALL,
-    .tp_vectorcall_offset = offsetof(struct wsgi_call, vectorcall),
-    .tp_call = PyVectorcall_Call,
-    .tp_dealloc = call_dealloc,
-};
-
-static PyTypeObject write_type = {
-    .ob_base = COMPAT_TYPE_HEAD,
-    .tp_name = "wsgi_fcgi.write",
-    .tp_basicsize = sizeof(struct bound),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_HAVE_VECTORCALL,
-    .tp_vectorcall_offset = offsetof(struct bound, vectorcall),
-    .tp_call = PyVectorcall_Call,
-    .tp_dealloc = bound_dealloc,
-};
-
-static PyTypeObject connected_type = {
-    .ob_base = COMPAT_TYPE_HEAD,
-    .tp_name = "wsgi_fcgi.client_connected",
-    .tp_basicsize = sizeof(struct bound),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_HAVE_VECTORCALL,
-    .tp_vectorcall_offset = offsetof(struct bound, vectorcall),
-    .tp_call = PyVectorcall_Call,
-    .tp_dealloc = bound_dealloc,
-};
-
-int call_init(void) {
-    start_response_init();
-    return compat_type_ready(&call_type) || compat_type_ready(&write_type) || compat_type_ready(&connected_type) ? -1
-                                                                                                                 : 0;
 }

@@ -1,6 +1,7 @@
 #include "config.h"
 
-#include "python/wsgi/call.h"
+#include "python/wsgi/input.h"
+
 #include "python/child.h"
 #include "python/compat.h"
 #include "python/wsgi/spare.h"

@@ -7,12 +7,15 @@
 #include "python/app/app.h"
 #include "python/async_exc.h"
 #include "python/wsgi/call.h"
+#include "python/wsgi/callables.h"
 #include "python/child.h"
 #include "python/compat.h"
 #include "python/wsgi/environ.h"
 #include "python/error_lines.h"
 #include "python/wsgi/errors.h"
 #include "python/wsgi/file_wrapper.h"
+#include "python/wsgi/input.h"
+#include "python/wsgi/start_response.h"
 #include "python/interp.h"
 #include "python/load_watch.h"
 #include "python/running.h"
@@ -55,7 +58,7 @@ int wsgi_init(const char *spec, const char *start, bool multithread) {
     errors = errors_new();
     file_wrapper = file_wrapper_init();
     name_close = PyUnicode_InternFromString("close");
-    if (name_close && errors && file_wrapper && !call_init() && !input_init() &&
+    if (name_close && errors && file_wrapper && !start_response_init() && !callables_init() && !input_init() &&
         !environ_init(errors, file_wrapper, multithread))
         status = 0;
     else {
@@ -527,7 +530,7 @@ void wsgi_run(struct request *r, void *user) {
     running_set(r);
     thread_attach(r->thread);
     async_exc_drop_late(r, false);
-    struct wsgi_call *call = call_new(r);
+    struct wsgi_call *call = start_response_new(r);
     if (call) {
         call_application(call);
         call_end(call);
