@@ -159,9 +159,12 @@ src_libpywsgi_a_SOURCES = \
 	src/python/wsgi/callables.c src/python/wsgi/callables.h \
 	src/python/wsgi/environ.c src/python/wsgi/environ.h \
 	src/python/wsgi/errors.c src/python/wsgi/errors.h \
+	src/python/wsgi/failure.c src/python/wsgi/failure.h \
+	src/python/wsgi/file_sending.c src/python/wsgi/file_sending.h \
 	src/python/wsgi/file_wrapper.c src/python/wsgi/file_wrapper.h \
 	src/python/wsgi/input.c src/python/wsgi/input.h \
 	src/python/wsgi/plan.c src/python/wsgi/plan.h \
+	src/python/wsgi/result.c src/python/wsgi/result.h \
 	src/python/wsgi/spare.h \
 	src/python/wsgi/start_response.c src/python/wsgi/start_response.h \
 	src/python/wsgi/wsgi.c src/python/wsgi/wsgi.h

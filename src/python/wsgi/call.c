@@ -2,6 +2,7 @@
 
 #include "python/wsgi/call.h"
 
+#include "base/log.h"
 #include "proto/decimal.h"
 #include "python/child.h"
 #include "python/thread.h"
@@ -140,4 +141,52 @@ enum call_sent call_put(struct wsgi_call *call, const char *data, size_t len) {
         return result;
     PyErr_NoMemory();
     return CALL_FAILED;
+}
+
+/* Who has announced too little would look for the end of the body in vain. */
+static void tell_beyond(struct wsgi_call *call) {
+    static struct log_limit limit;
+    char text[600], more[LOG_MORE_SIZE];
+    unsigned long long length = call->length;
+    if (!log_limit_due(&limit, more))
+        return;
+    request_text(call->r, text, sizeof text);
+    Py_BEGIN_ALLOW_THREADS
+    log_warning("%s: the application's body is longer than its Content-Length %llu: the rest was left out%s", text,
+                length, more);
+    Py_END_ALLOW_THREADS
+}
+
+enum call_sent call_finish(struct wsgi_call *call) {
+    if (!call->started) {
+        PyErr_SetString(PyExc_AssertionError, call->called ? "the application went on after start_response() had failed"
+                                                           : "the application did not call start_response()");
+        return CALL_FAILED;
+    }
+    if (call->sending) {
+        PyErr_SetString(PyExc_RuntimeError, "the application returned while a thread of it is inside write()");
+        return CALL_FAILED;
+    }
+    if (!call->r->head_stored && !call->sent && !call->head_only && call_set_length(call, 0))
+        return CALL_FAILED;
+    if (!call->r->head_stored && call->length_set && call->length && !call->no_body) {
+        PyErr_Format(PyExc_ValueError, "an empty body with Content-Length %llu", (unsigned long long)call->length);
+        return CALL_FAILED;
+    }
+    if (!call->r->head_stored)
+        return call_put(call, NULL, 0);
+    call->ended = true; /* before the GIL is released: no thread is to begin to send */
+    if (call->beyond)
+        tell_beyond(call);
+    if (call->length_set && call->sent < call->length && !call->no_body) {
+        char text[600];
+        unsigned long long sent = call->sent, length = call->length;
+        request_text(call->r, text, sizeof text);
+        call->r->broken_off = true;
+        Py_BEGIN_ALLOW_THREADS
+        log_error("%s: the application sent %llu of the %llu byte%s that its Content-Length announced", text, sent,
+                  length, length == 1 ? "" : "s");
+        Py_END_ALLOW_THREADS
+    }
+    return CALL_SENT;
 }

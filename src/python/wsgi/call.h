@@ -69,4 +69,7 @@ enum call_sent call_send(struct wsgi_call *call, const char *data, size_t len);
 /* The same, but only stores it: for an answer that is known in whole. */
 enum call_sent call_put(struct wsgi_call *call, const char *data, size_t len);
 
+/* The application has given all of its answer: completes it, or says what is wrong with it. */
+enum call_sent call_finish(struct wsgi_call *call);
+
 #endif
