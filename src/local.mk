@@ -140,6 +140,7 @@ src_libpy_a_SOURCES = \
 	src/python/pending.c src/python/pending.h \
 	src/python/pysignal.c src/python/pysignal.h \
 	src/python/running.c src/python/running.h \
+	src/python/spare.h \
 	src/python/text.c src/python/text.h \
 	src/python/thread.c src/python/thread.h \
 	src/python/venv.c src/python/venv.h
@@ -165,7 +166,6 @@ src_libpywsgi_a_SOURCES = \
 	src/python/wsgi/input.c src/python/wsgi/input.h \
 	src/python/wsgi/plan.c src/python/wsgi/plan.h \
 	src/python/wsgi/result.c src/python/wsgi/result.h \
-	src/python/wsgi/spare.h \
 	src/python/wsgi/start_response.c src/python/wsgi/start_response.h \
 	src/python/wsgi/wsgi.c src/python/wsgi/wsgi.h
 

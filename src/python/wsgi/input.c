@@ -4,7 +4,7 @@
 
 #include "python/child.h"
 #include "python/compat.h"
-#include "python/wsgi/spare.h"
+#include "python/spare.h"
 
 #include <errno.h>
 

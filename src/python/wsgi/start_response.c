@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "python/compat.h"
 #include "python/wsgi/callables.h"
-#include "python/wsgi/spare.h"
+#include "python/spare.h"
 #include "request/answer.h"
 
 #include <stddef.h>

@@ -2,8 +2,8 @@
  *
  * GIL held.
  */
-#ifndef WSGI_FCGI_PYTHON_WSGI_SPARE_H
-#define WSGI_FCGI_PYTHON_WSGI_SPARE_H
+#ifndef WSGI_FCGI_PYTHON_SPARE_H
+#define WSGI_FCGI_PYTHON_SPARE_H
 
 #include <Python.h>
 
