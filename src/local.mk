@@ -138,6 +138,7 @@ src_libpy_a_SOURCES = \
 	src/python/load_watch.c src/python/load_watch.h \
 	src/python/names.c src/python/names.h \
 	src/python/pending.c src/python/pending.h \
+	src/python/pyapp.h \
 	src/python/pysignal.c src/python/pysignal.h \
 	src/python/running.c src/python/running.h \
 	src/python/spare.h \
@@ -166,6 +167,7 @@ src_libpywsgi_a_SOURCES = \
 	src/python/wsgi/input.c src/python/wsgi/input.h \
 	src/python/wsgi/plan.c src/python/wsgi/plan.h \
 	src/python/wsgi/result.c src/python/wsgi/result.h \
+	src/python/wsgi/stream.c src/python/wsgi/stream.h \
 	src/python/wsgi/start_response.c src/python/wsgi/start_response.h \
 	src/python/wsgi/wsgi.c src/python/wsgi/wsgi.h
 

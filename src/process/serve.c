@@ -198,6 +198,7 @@ struct server {
     struct access_list forwarded;
     struct ev_loop *loop; /* until the lane has it */
     struct lane *lane;
+    struct pylane *python;  /* the application, once it is loaded */
     unsigned signals;       /* for handlers of the application: what signals_drain said */
     bool exit_wanted;       /* by such a handler, */
     int exit_status;        /* with this status */
@@ -271,6 +272,7 @@ static int make_lane(struct server *server) {
     const struct options *o = server->o;
     struct lane_config config = {
         .run = wsgi_run,
+        .user = server->python,
         .thread_stop = thread_stop_cb,
         .thread_pause = thread_pause_cb,
         .threads = o->threads,
@@ -309,7 +311,7 @@ static void log_ready(const struct server *server) {
     char python[256], application[512], whom[ACCESS_TEXT_SIZE];
     const struct listener *list = server->listeners.items;
     interp_describe(python, sizeof python);
-    wsgi_describe(application, sizeof application);
+    wsgi_describe(server->python, application, sizeof application);
     log_info("wsgi-fcgi %s with %s serves %s, up to %u request%s at a time", PACKAGE_VERSION, python, application,
              server->o->threads, plural(server->o->threads));
     for (size_t i = 0; i < server->listeners.count; i++)
@@ -432,7 +434,7 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
     end_calls_watch(ends_exit);
     signals_load_begins();
     error_lines_set_destinations(errors_destinations(o));
-    status = wsgi_init(o->application, start_directory(), o->threads > 1);
+    server->python = wsgi_init(o->application, start_directory(), o->threads > 1, &status);
     signals_load_ends(!status);
     descriptors_check();
     if (!status)
@@ -442,10 +444,11 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
     return end_python(status);
 }
 
-static int print_check(const struct options *o, const char *cwd) {
+static int print_check(const struct server *server, const char *cwd) {
+    const struct options *o = server->o;
     char python[256], application[512];
     interp_describe(python, sizeof python);
-    wsgi_describe(application, sizeof application);
+    wsgi_describe(server->python, application, sizeof application);
     printf("%s\napplication: %s\ndirectory: %s\n", python, application, cwd);
     for (size_t i = 0; i < o->sockets.count; i++)
         printf("socket: %s (not opened)\n", o->sockets.items[i]);
@@ -458,7 +461,7 @@ static int print_check(const struct options *o, const char *cwd) {
 static int serve_loaded(struct server *server, const char *cwd) {
     char limit[THREAD_LIMIT_SIZE];
     if (server->o->check)
-        return print_check(server->o, cwd);
+        return print_check(server, cwd);
     /* Not before the application is loaded, which may fork then as a process of one thread; and before there is anything to
      * say: a signal no longer ends who waits for the reader of the log. */
     if (log_start_writer()) {
@@ -508,7 +511,7 @@ int serve(struct options *o, char *const *argv) {
     if (!status) {
         status = serve_loaded(&server, cwd);
         descriptors_watch(NULL); /* atexit functions may close what they like */
-        wsgi_fini();
+        wsgi_fini(server.python);
         listener_unlink_all(&server.listeners);
         status = end_python(status);
     }

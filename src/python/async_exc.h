@@ -16,10 +16,10 @@
 void async_exc_drop(const struct request *r, bool its_own);
 
 /* Where no code of the application runs that such an exception can be meant for: one that is pending for the calling
- * thread is dropped, with a line, as it would be raised in close() or in another request. `r`: the thread runs it, or is
- * about to; `its_own`: the exception came in its time. */
-static inline void async_exc_drop_late(const struct request *r, bool its_own) {
-    if (compat_async_exc(sched_thread_user(r->thread)))
+ * thread, whose state this is, is dropped, with a line, as it would be raised in close() or in another request. `r`: the
+ * thread runs it, or is about to; `its_own`: the exception came in its time. */
+static inline void async_exc_drop_late(const PyThreadState *state, const struct request *r, bool its_own) {
+    if (compat_async_exc(state))
         async_exc_drop(r, its_own);
 }
 

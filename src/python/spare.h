@@ -1,6 +1,7 @@
-/* Memory of freed objects, for the next ones of the same size: some objects are made anew for every request.
+/* Memory of freed objects, for the next ones of the same size: some objects are made anew for every request. Without it a
+ * short request would take 2 % more instructions.
  *
- * GIL held.
+ * GIL held. Each belongs to a lane (python/pyapp.h).
  */
 #ifndef WSGI_FCGI_PYTHON_SPARE_H
 #define WSGI_FCGI_PYTHON_SPARE_H

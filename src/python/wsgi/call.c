@@ -10,14 +10,6 @@
 
 #include <errno.h>
 
-void call_begin(struct wsgi_call *call, struct request *r) {
-    call->r = r;
-    call->users = 0;
-    call->sending = call->called = call->started = call->ended = call->length_set = call->beyond = false;
-    call->head_only = call->no_body = r->vars.method.n == 4 && !memcmp(r->vars.method.p, "HEAD", 4);
-    call->length = call->sent = 0;
-}
-
 void call_end(struct wsgi_call *call) {
     struct request *r = call->r;
     call->r = NULL;

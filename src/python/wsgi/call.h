@@ -13,15 +13,18 @@
 
 #include <Python.h>
 
+#include "python/pyapp.h"
 #include "request/request.h"
 
 #include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 struct wsgi_call {
     PyObject_HEAD
     vectorcallfunc vectorcall;
+    struct pylane *lane; /* also after the end of the request */
     struct request *r;
     unsigned users;  /* threads that use `r` without the GIL right now */
     sem_t *last;     /* where the last of them says that it has left, once `r` is NULL */
@@ -38,7 +41,14 @@ struct wsgi_call {
 };
 
 /* Begins the call of a request, whose object start_response_new makes. */
-void call_begin(struct wsgi_call *call, struct request *r);
+static inline void call_begin(struct wsgi_call *call, struct pylane *lane, struct request *r) {
+    call->lane = lane;
+    call->r = r;
+    call->users = 0;
+    call->sending = call->called = call->started = call->ended = call->length_set = call->beyond = false;
+    call->head_only = call->no_body = r->vars.method.n == 4 && !memcmp(r->vars.method.p, "HEAD", 4);
+    call->length = call->sent = 0;
+}
 
 /* Ends it: objects that refer to it become inert. Waits for threads of the application that are still inside one. */
 void call_end(struct wsgi_call *call);

@@ -4,7 +4,6 @@
 
 #include "python/child.h"
 #include "python/compat.h"
-#include "python/spare.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -17,7 +16,6 @@ struct bound {
 };
 
 static PyTypeObject write_type, connected_type;
-static struct spare spare_bounds;
 
 static PyObject *no_arguments(const char *name, size_t wanted, size_t nargsf, PyObject *names) {
     if ((size_t)PyVectorcall_NARGS(nargsf) == wanted && (!names || !PyTuple_GET_SIZE(names)))
@@ -60,7 +58,7 @@ static PyObject *connected_call(PyObject *self, PyObject *const *args, size_t na
 }
 
 static PyObject *bound_new(PyTypeObject *type, struct wsgi_call *call, vectorcallfunc function) {
-    struct bound *b = (struct bound *)spare_new(&spare_bounds, type);
+    struct bound *b = (struct bound *)spare_new(&call->lane->callables, type);
     if (!b)
         return NULL;
     b->vectorcall = function;
@@ -77,8 +75,10 @@ PyObject *connected_new(struct wsgi_call *call) {
 }
 
 static void bound_dealloc(PyObject *self) {
-    Py_DECREF((PyObject *)((struct bound *)self)->call);
-    spare_free(&spare_bounds, self);
+    struct wsgi_call *call = ((struct bound *)self)->call;
+    struct spare *spare = &call->lane->callables;
+    Py_DECREF((PyObject *)call);
+    spare_free(spare, self);
 }
 
 static PyTypeObject write_type = {

@@ -6,6 +6,7 @@
 
 #include "python/compat.h"
 #include "python/error_lines.h"
+#include "python/wsgi/stream.h"
 
 #include <unistd.h>
 
@@ -101,13 +102,7 @@ static PyObject *errors_reconfigure(PyObject *self, PyObject *args, PyObject *ke
 static PyObject *errors_unsupported(PyObject *self, PyObject *args) {
     (void)self;
     (void)args;
-    PyObject *io = PyImport_ImportModule("io");
-    PyObject *type = io ? PyObject_GetAttrString(io, "UnsupportedOperation") : NULL;
-    if (type)
-        PyErr_SetString(type, "wsgi.errors is for writing only, and belongs to the server");
-    Py_XDECREF(type);
-    Py_XDECREF(io);
-    return NULL;
+    return stream_unsupported("wsgi.errors is for writing only, and belongs to the server");
 }
 
 /* Where the log goes, for what wants a descriptor (faulthandler, subprocess). */
@@ -231,17 +226,8 @@ static PyTypeObject buffer_type = {
     .tp_getset = buffer_getset,
 };
 
-/* A new stream of this type, which isinstance() takes for one of `base` of the io module. */
 static PyObject *stream_new(PyTypeObject *type, const char *base) {
-    PyObject *io = compat_type_ready(type) ? NULL : PyImport_ImportModule("io"), *self = NULL;
-    PyObject *abstract = io ? PyObject_GetAttrString(io, base) : NULL;
-    PyObject *registered = abstract ? PyObject_CallMethod(abstract, "register", "O", (PyObject *)type) : NULL;
-    if (registered)
-        self = type->tp_alloc(type, 0);
-    Py_XDECREF(registered);
-    Py_XDECREF(abstract);
-    Py_XDECREF(io);
-    return self;
+    return stream_type_ready(type, base) ? NULL : type->tp_alloc(type, 0);
 }
 
 PyObject *errors_new(void) {

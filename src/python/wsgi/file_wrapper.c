@@ -18,7 +18,6 @@ struct file_wrapper {
 enum { BLOCK_DEFAULT = 8192 };
 
 static PyTypeObject wrapper_type;
-static PyTypeObject *file_io, *buffered_reader, *buffered_random;
 
 static PyObject *wrapper_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char filelike_name[] = "filelike", block_size_name[] = "block_size";
@@ -112,13 +111,13 @@ static PyTypeObject *io_type(PyObject *io, const char *name) {
     return (PyTypeObject *)type;
 }
 
-PyObject *file_wrapper_init(void) {
+PyObject *file_wrapper_init(struct pyapp *app) {
     PyObject *io = PyImport_ImportModule("io");
-    file_io = io_type(io, "FileIO");
-    buffered_reader = io_type(io, "BufferedReader");
-    buffered_random = io_type(io, "BufferedRandom");
+    app->file_io = io_type(io, "FileIO");
+    app->buffered_reader = io_type(io, "BufferedReader");
+    app->buffered_random = io_type(io, "BufferedRandom");
     Py_XDECREF(io);
-    if (!file_io || !buffered_reader || !buffered_random)
+    if (!app->file_io || !app->buffered_reader || !app->buffered_random)
         return NULL;
     return compat_type_ready(&wrapper_type) ? NULL : Py_NewRef((PyObject *)&wrapper_type);
 }
@@ -135,21 +134,21 @@ static long long call_number(PyObject *obj, const char *name) {
 
 /* Whether read() of this object gives the bytes behind its descriptor, and nothing else: files of the io module. Text,
  * compressed and other files have a descriptor too, whose bytes are not those that they give. */
-static bool is_plain_file(PyObject *file) {
-    if (Py_IS_TYPE(file, file_io))
+static bool is_plain_file(const struct pyapp *app, PyObject *file) {
+    if (Py_IS_TYPE(file, app->file_io))
         return true;
-    if (!Py_IS_TYPE(file, buffered_reader) && !Py_IS_TYPE(file, buffered_random))
+    if (!Py_IS_TYPE(file, app->buffered_reader) && !Py_IS_TYPE(file, app->buffered_random))
         return false;
     PyObject *raw = PyObject_GetAttrString(file, "raw");
-    bool plain = raw && Py_IS_TYPE(raw, file_io);
+    bool plain = raw && Py_IS_TYPE(raw, app->file_io);
     Py_XDECREF(raw);
     PyErr_Clear();
     return plain;
 }
 
 /* What was written to a file that is open for both may still be in its object, in front of or behind the position. */
-static bool flush_written(PyObject *file) {
-    if (!Py_IS_TYPE(file, buffered_random))
+static bool flush_written(const struct pyapp *app, PyObject *file) {
+    if (!Py_IS_TYPE(file, app->buffered_random))
         return true;
     PyObject *none = PyObject_CallMethod(file, "flush", NULL);
     PyErr_Clear();
@@ -160,8 +159,8 @@ static bool flush_written(PyObject *file) {
 /* The server's own descriptor of what a plain file is open on, or -1. Whether it is plain is asked again, as code of the
  * application may have run since; none does from there to the copy. The object's own number may become that of another
  * file at any time later. */
-static int duplicate(PyObject *file) {
-    long long fd = is_plain_file(file) ? call_number(file, "fileno") : -1;
+static int duplicate(const struct pyapp *app, PyObject *file) {
+    long long fd = is_plain_file(app, file) ? call_number(file, "fileno") : -1;
     if (fd < 0 || fd > INT_MAX)
         return -1;
     descriptors_lock();
@@ -174,16 +173,16 @@ bool file_wrapper_is(PyObject *iterable) {
     return Py_IS_TYPE(iterable, &wrapper_type);
 }
 
-bool file_wrapper_range(PyObject *iterable, struct file_range *range) {
+bool file_wrapper_range(const struct pyapp *app, PyObject *iterable, struct file_range *range) {
     if (!file_wrapper_is(iterable))
         return false;
     PyObject *file = ((struct file_wrapper *)iterable)->filelike;
     struct stat st;
-    if (!is_plain_file(file) || !flush_written(file))
+    if (!is_plain_file(app, file) || !flush_written(app, file))
         return false;
     /* tell() is the object's own notion of its position: it may have read ahead of it. */
     long long position = call_number(file, "tell");
-    range->fd = position < 0 ? -1 : duplicate(file);
+    range->fd = position < 0 ? -1 : duplicate(app, file);
     if (range->fd < 0)
         return false;
     if (fstat(range->fd, &st) || !S_ISREG(st.st_mode)) {

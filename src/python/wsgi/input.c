@@ -4,7 +4,7 @@
 
 #include "python/child.h"
 #include "python/compat.h"
-#include "python/spare.h"
+#include "python/wsgi/stream.h"
 
 #include <errno.h>
 
@@ -20,8 +20,6 @@ struct input {
 };
 
 static PyTypeObject input_type;
-static PyObject *unsupported_operation; /* io.UnsupportedOperation */
-static struct spare spare_inputs;
 
 enum {
     LINE_BYTES = 8192, /* read ahead at a time when looking for the end of a line */
@@ -29,7 +27,7 @@ enum {
 };
 
 PyObject *input_new(struct wsgi_call *call) {
-    struct input *in = (struct input *)spare_new(&spare_inputs, &input_type);
+    struct input *in = (struct input *)spare_new(&call->lane->inputs, &input_type);
     if (!in)
         return NULL;
     in->call = (struct wsgi_call *)Py_NewRef((PyObject *)call);
@@ -41,9 +39,10 @@ PyObject *input_new(struct wsgi_call *call) {
 
 static void input_dealloc(PyObject *self) {
     struct input *in = (struct input *)self;
+    struct spare *spare = &in->call->lane->inputs;
     buf_fini(&in->ahead);
     Py_DECREF((PyObject *)in->call);
-    spare_free(&spare_inputs, self);
+    spare_free(spare, self);
 }
 
 /* At least one byte of the body into `out`; 0 at its end or after the request, -1 with an exception. Releases the GIL
@@ -311,35 +310,30 @@ static PyObject *input_exit(PyObject *self, PyObject *const *args, Py_ssize_t na
     return input_close(self, NULL);
 }
 
-static PyObject *unsupported(const char *why) {
-    PyErr_SetString(unsupported_operation, why);
-    return NULL;
-}
-
 /* seek, tell, truncate. */
 static PyObject *input_position(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     (void)args;
     (void)nargs;
-    return is_open((struct input *)self) ? unsupported("wsgi.input has no position: it can be read once") : NULL;
+    return is_open((struct input *)self) ? stream_unsupported("wsgi.input has no position: it can be read once") : NULL;
 }
 
 /* write, writelines. */
 static PyObject *input_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     (void)args;
     (void)nargs;
-    return is_open((struct input *)self) ? unsupported("wsgi.input can be read only") : NULL;
+    return is_open((struct input *)self) ? stream_unsupported("wsgi.input can be read only") : NULL;
 }
 
 static PyObject *input_fileno(PyObject *self, PyObject *unused) {
     (void)self;
     (void)unused;
-    return unsupported("wsgi.input is no file of the system");
+    return stream_unsupported("wsgi.input is no file of the system");
 }
 
 static PyObject *input_detach(PyObject *self, PyObject *unused) {
     (void)self;
     (void)unused;
-    return unsupported("there is no stream below wsgi.input");
+    return stream_unsupported("there is no stream below wsgi.input");
 }
 
 #define FAST(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL, NULL
@@ -383,21 +377,6 @@ static PyTypeObject input_type = {
     .tp_iternext = input_next,
 };
 
-/* Libraries that ask whether something is a binary stream (pandas) ask for this class. */
-static int register_stream(void) {
-    PyObject *io = PyImport_ImportModule("io"), *base = NULL, *result = NULL;
-    if (io)
-        unsupported_operation = PyObject_GetAttrString(io, "UnsupportedOperation");
-    if (unsupported_operation)
-        base = PyObject_GetAttrString(io, "BufferedIOBase");
-    if (base)
-        result = PyObject_CallMethod(base, "register", "O", (PyObject *)&input_type);
-    Py_XDECREF(io);
-    Py_XDECREF(base);
-    Py_XDECREF(result);
-    return result ? 0 : -1;
-}
-
 int input_init(void) {
-    return compat_type_ready(&input_type) ? -1 : register_stream();
+    return stream_type_ready(&input_type, "BufferedIOBase");
 }

@@ -7,13 +7,6 @@
 #include "python/wsgi/failure.h"
 #include "python/wsgi/file_sending.h"
 
-static PyObject *name_close;
-
-int result_init(void) {
-    name_close = PyUnicode_InternFromString("close");
-    return name_close ? 0 : -1;
-}
-
 enum {
     WHOLE_MAX = 65536, /* an answer that is known in whole and no longer than this leaves in one piece at the end */
     SHORT_MAX = 4096   /* pieces of a longer one that are no longer than this are copied, to be sent together */
@@ -133,7 +126,7 @@ enum call_sent result_send(struct wsgi_call *call, PyObject *result) {
         Py_ssize_t total = sequence_bytes(result);
         if (total >= 0 && !call->sent)
             return send_sequence(call, result, total);
-    } else if (call->started && !call->sending && file_wrapper_range(result, &range)) {
+    } else if (call->started && !call->sending && file_wrapper_range(call->lane->app, result, &range)) {
         enum call_sent sent;
         bool done = file_sending_send(call, range, &sent);
         file_range_close(&range);
@@ -147,7 +140,7 @@ void result_close(struct wsgi_call *call, PyObject *result) {
     PyObject *close = NULL;
     if (PyList_CheckExact(result) || PyTuple_CheckExact(result))
         return;
-    if (compat_getattr_optional_name(result, name_close, &close) > 0) {
+    if (compat_getattr_optional_name(result, call->lane->app->name_close, &close) > 0) {
         PyObject *none = PyObject_CallNoArgs(close);
         Py_DECREF(close);
         Py_XDECREF(none);

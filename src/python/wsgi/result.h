@@ -9,9 +9,6 @@
 
 #include "python/wsgi/call.h"
 
-/* Call once, before the others. Returns 0, or -1 with an exception. */
-int result_init(void);
-
 /* Sends all of it, or stores it for the end of the request. Runs code of the application. */
 enum call_sent result_send(struct wsgi_call *call, PyObject *result);
 

@@ -6,17 +6,14 @@
 #include "base/log.h"
 #include "python/compat.h"
 #include "python/wsgi/callables.h"
-#include "python/spare.h"
 #include "request/answer.h"
 
 #include <stddef.h>
 
-static struct spare spare_calls;
-
 /* Which bytes a field name and a field value may have (RFC 9110, sections 5.6.2 "tchar" and 5.5: no control characters
  * but the tab; with CR and LF a value could add header fields of its own). */
 enum { TOKEN = 1, VALUE = 2 };
-static unsigned char allowed[256];
+static unsigned char allowed[256]; /* of the process; the same since start_response_init */
 
 static void init_allowed(void) {
     for (int c = 0; c < 256; c++) {
@@ -156,12 +153,12 @@ static unsigned find_foreign(struct slice name) {
 
 /* One line about each of them as long as the process lives: a view that sets one does so each time. */
 static void tell_left_out(struct wsgi_call *call, unsigned names) {
-    static unsigned told;
+    unsigned *told = &call->lane->app->told_foreign;
     char text[600];
-    names &= ~told;
+    names &= ~*told;
     if (!names)
         return;
-    told |= names;
+    *told |= names;
     request_text(call->r, text, sizeof text);
     Py_BEGIN_ALLOW_THREADS
     for (unsigned i = 0; i < FOREIGN_COUNT; i++) {
@@ -355,7 +352,7 @@ static PyObject *start_response(PyObject *self, PyObject *const *args, size_t na
 }
 
 static void call_dealloc(PyObject *self) {
-    spare_free(&spare_calls, self);
+    spare_free(&((struct wsgi_call *)self)->lane->calls, self);
 }
 
 static PyTypeObject call_type = {
@@ -368,12 +365,12 @@ static PyTypeObject call_type = {
     .tp_dealloc = call_dealloc,
 };
 
-struct wsgi_call *start_response_new(struct request *r) {
-    struct wsgi_call *call = (struct wsgi_call *)spare_new(&spare_calls, &call_type);
+struct wsgi_call *start_response_new(struct pylane *lane, struct request *r) {
+    struct wsgi_call *call = (struct wsgi_call *)spare_new(&lane->calls, &call_type);
     if (!call)
         return NULL;
     call->vectorcall = start_response;
-    call_begin(call, r);
+    call_begin(call, lane, r);
     return call;
 }
 

@@ -14,6 +14,6 @@
 int start_response_init(void);
 
 /* New reference to the object for a request, whose call begins with it; NULL with an exception. */
-struct wsgi_call *start_response_new(struct request *r);
+struct wsgi_call *start_response_new(struct pylane *lane, struct request *r);
 
 #endif

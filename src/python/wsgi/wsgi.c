@@ -22,17 +22,14 @@
 
 #include <sysexits.h>
 
-static PyObject *application;
+/* Found by nobody but by the pointers that go from here. */
+static struct pyapp app;
+static struct pylane lane = {.app = &app};
 
-int wsgi_init(const char *spec, const char *start, bool multithread) {
-    int status = EX_SOFTWARE;
-    PyObject *errors = NULL, *file_wrapper = NULL;
-    if (child_init()) {
-        log_error("out of memory");
-        return EX_OSERR;
-    }
+/* New reference, or NULL with a sysexits status after printing what is wrong. */
+static PyObject *load(const char *spec, const char *start, int *status) {
     load_watch_begin(spec);
-    application = app_load(spec, start, &status);
+    PyObject *application = app_load(spec, start, status);
     if (child_is()) {
         log_error(
             "the application forked while it was loaded, and its child went on: it ends here; put wsgi-fcgi itself "
@@ -40,36 +37,52 @@ int wsgi_init(const char *spec, const char *start, bool multithread) {
         child_end();
     }
     load_watch_end();
-    if (!application)
-        return status;
-    errors = errors_new();
-    file_wrapper = file_wrapper_init();
-    if (errors && file_wrapper && !result_init() && !start_response_init() && !callables_init() && !input_init() &&
-        !environ_init(errors, file_wrapper, multithread))
-        status = 0;
-    else {
-        interp_print_error("cannot prepare the WSGI environment");
-        status = EX_SOFTWARE;
-    }
+    return application;
+}
+
+/* What calls share. Returns 0, or -1 with an exception. */
+static int prepare(bool multithread) {
+    PyObject *errors = errors_new(), *file_wrapper = file_wrapper_init(&app);
+    app.name_close = PyUnicode_InternFromString("close");
+    bool done = app.name_close && errors && file_wrapper && !start_response_init() && !callables_init() &&
+                !input_init() && !environ_init(errors, file_wrapper, multithread);
     Py_XDECREF(errors);
     Py_XDECREF(file_wrapper);
-    return status;
+    return done ? 0 : -1;
 }
 
-void wsgi_describe(char *out, unsigned long size) {
-    app_describe(application, out, size);
+struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, int *status) {
+    if (child_init()) {
+        log_error("out of memory");
+        *status = EX_OSERR;
+        return NULL;
+    }
+    app.application = load(spec, start, status);
+    if (!app.application)
+        return NULL;
+    if (prepare(multithread)) {
+        interp_print_error("cannot prepare the WSGI environment");
+        *status = EX_SOFTWARE;
+        return NULL;
+    }
+    return &lane;
 }
 
-void wsgi_fini(void) {
+void wsgi_describe(const struct pylane *of, char *out, unsigned long size) {
+    app_describe(of->app->application, out, size);
+}
+
+void wsgi_fini(struct pylane *of) {
     environ_fini();
-    Py_CLEAR(application);
+    Py_CLEAR(of->app->name_close);
+    Py_CLEAR(of->app->application);
 }
 
-static void call_application(struct wsgi_call *call) {
+static void call_application(struct wsgi_call *call, const PyThreadState *state) {
     PyObject *env = environ_new(call), *result = NULL;
     if (env) {
         PyObject *args[] = {NULL, env, (PyObject *)call};
-        result = PyObject_Vectorcall(application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        result = PyObject_Vectorcall(call->lane->app->application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     }
     if (child_is())
         child_end();
@@ -79,11 +92,11 @@ static void call_application(struct wsgi_call *call) {
     if (sent == CALL_SENT || sent == CALL_FULL)
         sent = call_finish(call);
     /* What comes from here on is neither for the log nor for close(). */
-    async_exc_drop_late(call->r, true);
+    async_exc_drop_late(state, call->r, true);
     if (sent == CALL_FAILED)
         failure_answer(call);
     call->ended = true;
-    async_exc_drop_late(call->r, true);
+    async_exc_drop_late(state, call->r, true);
     if (result)
         result_close(call, result);
     Py_XDECREF(result);
@@ -93,15 +106,15 @@ static void call_application(struct wsgi_call *call) {
 }
 
 void wsgi_run(struct request *r, void *user) {
-    (void)user;
     running_set(r);
     thread_attach(r->thread);
-    async_exc_drop_late(r, false);
-    struct wsgi_call *call = start_response_new(r);
+    const PyThreadState *state = sched_thread_user(r->thread);
+    async_exc_drop_late(state, r, false);
+    struct wsgi_call *call = start_response_new(user, r);
     if (call) {
-        call_application(call);
+        call_application(call, state);
         call_end(call);
-        async_exc_drop_late(r, true);
+        async_exc_drop_late(state, r, true);
         Py_DECREF((PyObject *)call);
     } else {
         PyErr_Clear();

@@ -4,20 +4,22 @@
 
 #include <stdbool.h>
 
+struct pylane;
 struct request;
 
 /* Loads the application named by `spec`, relative paths also from `start` (see python/app/app.h), and prepares what its calls share. `multithread` becomes
- * wsgi.multithread. Main thread, GIL held. Returns 0, or a sysexits status after printing what is wrong. */
-int wsgi_init(const char *spec, const char *start, bool multithread);
+ * wsgi.multithread. Main thread, GIL held, once. Returns what wsgi_run takes as `user`; or NULL, with a sysexits status,
+ * after printing what is wrong. */
+struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, int *status);
 
 /* Describes the loaded application for people, in `out` of `size` bytes. GIL held. */
-void wsgi_describe(char *out, unsigned long size);
+void wsgi_describe(const struct pylane *lane, char *out, unsigned long size);
 
 /* Calls the application: struct lane_config.run. A scheduler's thread, without the GIL, or with it from its last call
  * (python/thread.h); it attaches itself to the interpreter the first time. */
 void wsgi_run(struct request *r, void *user);
 
 /* Frees what wsgi_init made. Main thread, GIL held, after all scheduler threads have ended. */
-void wsgi_fini(void);
+void wsgi_fini(struct pylane *lane);
 
 #endif
