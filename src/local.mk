@@ -131,16 +131,16 @@ src_libpy_a_SOURCES = \
 	src/python/async_exc.c src/python/async_exc.h \
 	src/python/child.c src/python/child.h \
 	src/python/compat.h \
-	src/python/end_calls.c src/python/end_calls.h \
 	src/python/error_lines.c src/python/error_lines.h \
+	src/python/exit_calls.c src/python/exit_calls.h \
 	src/python/interp.c src/python/interp.h \
-	src/python/interrupt.c src/python/interrupt.h \
+	src/python/load_interrupt.c src/python/load_interrupt.h \
 	src/python/load_watch.c src/python/load_watch.h \
 	src/python/names.c src/python/names.h \
-	src/python/pending.c src/python/pending.h \
+	src/python/pending_calls.c src/python/pending_calls.h \
 	src/python/pyapp.h \
-	src/python/pysignal.c src/python/pysignal.h \
 	src/python/running.c src/python/running.h \
+	src/python/signal_handlers.c src/python/signal_handlers.h \
 	src/python/spare.h \
 	src/python/text.c src/python/text.h \
 	src/python/thread.c src/python/thread.h \
@@ -167,8 +167,8 @@ src_libpywsgi_a_SOURCES = \
 	src/python/wsgi/input.c src/python/wsgi/input.h \
 	src/python/wsgi/plan.c src/python/wsgi/plan.h \
 	src/python/wsgi/result.c src/python/wsgi/result.h \
-	src/python/wsgi/stream.c src/python/wsgi/stream.h \
 	src/python/wsgi/start_response.c src/python/wsgi/start_response.h \
+	src/python/wsgi/stream.c src/python/wsgi/stream.h \
 	src/python/wsgi/wsgi.c src/python/wsgi/wsgi.h
 
 src_libprocess_a_SOURCES = \

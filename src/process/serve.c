@@ -16,10 +16,10 @@
 #include "process/listen.h"
 #include "process/signals.h"
 #include "python/child.h"
-#include "python/end_calls.h"
+#include "python/exit_calls.h"
 #include "python/error_lines.h"
 #include "python/interp.h"
-#include "python/pysignal.h"
+#include "python/signal_handlers.h"
 #include "python/thread.h"
 #include "python/wsgi/wsgi.h"
 

@@ -6,7 +6,7 @@
 #include "base/descriptors.h"
 #include "base/log.h"
 #include "base/thread_limit.h"
-#include "python/interrupt.h"
+#include "python/load_interrupt.h"
 
 #include <errno.h>
 #include <fcntl.h>

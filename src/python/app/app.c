@@ -8,7 +8,7 @@
 #include "python/app/app_impl.h"
 #include "python/compat.h"
 #include "python/interp.h"
-#include "python/interrupt.h"
+#include "python/load_interrupt.h"
 #include "python/text.h"
 
 #include <stdbool.h>

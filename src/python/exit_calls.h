@@ -12,8 +12,8 @@
  *
  * Threads: the main thread, GIL held. No exception is left.
  */
-#ifndef WSGI_FCGI_PYTHON_END_CALLS_H
-#define WSGI_FCGI_PYTHON_END_CALLS_H
+#ifndef WSGI_FCGI_PYTHON_EXIT_CALLS_H
+#define WSGI_FCGI_PYTHON_EXIT_CALLS_H
 
 /* From now on `ends` is called before os._exit ends the process, with its status. Not in children, nor for handlers of
  * signals as above. Any thread, GIL held. */

@@ -5,8 +5,8 @@
  * (signal.getsignal), and is to find what it finds in python3. So the handler that raises is that of a number which Linux
  * has, and never sends.
  */
-#ifndef WSGI_FCGI_PYTHON_INTERRUPT_H
-#define WSGI_FCGI_PYTHON_INTERRUPT_H
+#ifndef WSGI_FCGI_PYTHON_LOAD_INTERRUPT_H
+#define WSGI_FCGI_PYTHON_LOAD_INTERRUPT_H
 
 #include <signal.h>
 #include <stdbool.h>

@@ -2,14 +2,14 @@
 
 #include <Python.h>
 
-#include "python/pysignal.h"
+#include "python/signal_handlers.h"
 
 #include "base/log.h"
 #include "python/child.h"
 #include "python/compat.h"
-#include "python/end_calls.h"
+#include "python/exit_calls.h"
 #include "python/interp.h"
-#include "python/pending.h"
+#include "python/pending_calls.h"
 
 enum { FAILURES_MAX = 64 }; /* in a row; more than can be pending at a time */
 

@@ -1,10 +1,10 @@
 /* What runs in the main thread, also while that is the watch of the scheduler: signal handlers that the application installed
- * with Python's signal module, and functions that C code has left to it (python/pending.h).
+ * with Python's signal module, and functions that C code has left to it (python/pending_calls.h).
  *
  * Threads: the main thread.
  */
-#ifndef WSGI_FCGI_PYTHON_PYSIGNAL_H
-#define WSGI_FCGI_PYTHON_PYSIGNAL_H
+#ifndef WSGI_FCGI_PYTHON_SIGNAL_HANDLERS_H
+#define WSGI_FCGI_PYTHON_SIGNAL_HANDLERS_H
 
 #include <stdbool.h>
 
@@ -19,7 +19,7 @@ bool pysignal_is_handled(int number);
  * SystemExit makes the function return true: the application wants the process to end, and *status, when it was 0, becomes
  * the status that it asks for. So does KeyboardInterrupt, unless the application has only simulated a SIGINT
  * (`interrupted`): then it is logged. A handler that ends the process in another way ends it like that
- * (python/end_calls.h). Without the GIL. */
+ * (python/exit_calls.h). Without the GIL. */
 bool pysignal_run(bool interrupted, int *status);
 
 /* The same when no request runs any more and the process is about to end: as long as `trip`, which makes signals arrive,

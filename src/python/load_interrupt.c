@@ -2,7 +2,7 @@
 
 #include <Python.h>
 
-#include "python/interrupt.h"
+#include "python/load_interrupt.h"
 
 #include "python/interp.h"
 

@@ -2,7 +2,7 @@
 
 #include <Python.h>
 
-#include "python/pending.h"
+#include "python/pending_calls.h"
 
 #include <dlfcn.h>
 #include <errno.h>

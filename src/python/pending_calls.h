@@ -4,8 +4,8 @@
  * Py_AddPendingCall again: the dynamic linker finds that of the program first, for extensions and for ctypes.pythonapi. It
  * does what Python's does, and wakes the main thread.
  */
-#ifndef WSGI_FCGI_PYTHON_PENDING_H
-#define WSGI_FCGI_PYTHON_PENDING_H
+#ifndef WSGI_FCGI_PYTHON_PENDING_CALLS_H
+#define WSGI_FCGI_PYTHON_PENDING_CALLS_H
 
 /* Where a byte is written (PENDING_BYTE) when a function was added: non-blocking; -1: nowhere, as in a child that the
  * application forks. Any thread. */

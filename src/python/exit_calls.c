@@ -2,7 +2,7 @@
 
 #include <Python.h>
 
-#include "python/end_calls.h"
+#include "python/exit_calls.h"
 
 #include "python/child.h"
 #include "python/interp.h"
