@@ -211,7 +211,7 @@ struct server {
 static void run_signal_handlers(struct server *server) {
     if (!server->signals || server->signals & SIGNALS_PYTHON_TERM)
         return;
-    server->exit_wanted |= pysignal_run(server->signals & SIGNALS_PYTHON_INT, &server->exit_status);
+    server->exit_wanted |= signal_handlers_run(server->signals & SIGNALS_PYTHON_INT, &server->exit_status);
     server->signals = 0;
 }
 
@@ -375,17 +375,17 @@ static int run(struct server *server) {
     struct sched *sched = lane_sched(server->lane);
     ends_bound();
     log_ready(server);
-    pysignal_release_gil();
+    thread_release_main();
     if (lane_start(server->lane)) { /* the scheduler has said why */
-        pysignal_acquire_gil();
+        thread_attach_main();
         return EX_OSERR;
     }
     sched_watch(sched, signals_read_fd(), 0, on_wake, server);
     bool left = stop(server);
     descriptors_watch(NULL); /* atexit functions may close what they like */
     signals_exit_after(FINALIZE_SECONDS, server->exit_status);
-    pysignal_acquire_gil();
-    pysignal_run_last(signals_chain, &server->exit_status);
+    thread_attach_main();
+    signal_handlers_run_last(signals_chain, &server->exit_status);
     if (left) {
         signals_exit_after(FINALIZE_SECONDS, server->exit_status);
         interp_run_atexit();
@@ -431,7 +431,7 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
     int status = interp_start(&config);
     if (status)
         return status;
-    end_calls_watch(ends_exit);
+    exit_calls_watch(ends_exit);
     signals_load_begins();
     error_lines_set_destinations(errors_destinations(o));
     server->python = wsgi_init(o->application, start_directory(), o->threads > 1, &status);
@@ -468,8 +468,8 @@ static int serve_loaded(struct server *server, const char *cwd) {
         log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
         return EX_OSERR;
     }
-    signals_install(pysignal_is_handled(SIGTERM), pysignal_is_handled(SIGINT));
-    pysignal_set_wakeup(signals_wake_fd());
+    signals_install(signal_handlers_has(SIGTERM), signal_handlers_has(SIGINT));
+    signal_handlers_set_wakeup(signals_wake_fd());
     int status = make_lane(server);
     if (status)
         return status;

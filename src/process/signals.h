@@ -68,7 +68,7 @@ enum {
 };
 
 /* Empties the pipe, and logs which signals have come that mean nothing. Returns what was written to it for Python: the
- * number of a signal, or another one (PENDING_BYTE of python/pending_calls.h); all others write zeros. */
+ * number of a signal, or another one (PENDING_CALLS_BYTE of python/pending_calls.h); all others write zeros. */
 unsigned signals_drain(void);
 
 /* Ends the process with this status after so many seconds, whatever it is doing then: on a thread, which the first call

@@ -118,13 +118,13 @@ static int replace(struct end_call *call) {
     return 0;
 }
 
-void end_calls_watch(void (*ends)(int status)) {
+void exit_calls_watch(void (*ends)(int status)) {
     ends_cb = ends;
     if (replace(&calls[EXIT]))
         interp_print_error("an end by os._exit() will not be told");
 }
 
-void end_calls_replace(void) {
+void exit_calls_replace(void) {
     handlers_run = true;
     main_thread = PyThread_get_thread_ident();
     for (size_t i = 0; i < CALLS; i++) {
@@ -134,7 +134,7 @@ void end_calls_replace(void) {
     }
 }
 
-void end_calls_put_back(void) {
+void exit_calls_put_back(void) {
     handlers_run = false;
     for (size_t i = 0; i < CALLS; i++) {
         if (i == EXIT && ends_cb)

@@ -17,9 +17,9 @@
 
 /* From now on `ends` is called before os._exit ends the process, with its status. Not in children, nor for handlers of
  * signals as above. Any thread, GIL held. */
-void end_calls_watch(void (*ends)(int status));
+void exit_calls_watch(void (*ends)(int status));
 
-void end_calls_replace(void);
-void end_calls_put_back(void);
+void exit_calls_replace(void);
+void exit_calls_put_back(void);
 
 #endif

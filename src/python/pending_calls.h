@@ -7,13 +7,13 @@
 #ifndef WSGI_FCGI_PYTHON_PENDING_CALLS_H
 #define WSGI_FCGI_PYTHON_PENDING_CALLS_H
 
-/* Where a byte is written (PENDING_BYTE) when a function was added: non-blocking; -1: nowhere, as in a child that the
+/* Where a byte is written (PENDING_CALLS_BYTE) when a function was added: non-blocking; -1: nowhere, as in a child that the
  * application forks. Any thread. */
-void pending_set_wakeup(int fd);
+void pending_calls_set_wakeup(int fd);
 
-enum { PENDING_BYTE = 255 }; /* no number of a signal */
+enum { PENDING_CALLS_BYTE = 255 }; /* no number of a signal */
 
 /* Writes it: the main thread is to look. Any thread, with or without the GIL; async-signal-safe. */
-void pending_wake(void);
+void pending_calls_wake(void);
 
 #endif

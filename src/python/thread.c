@@ -18,6 +18,9 @@ enum { ALTERNATE_SIZE = 1 << 16 }; /* of which faulthandler takes a few KiB, and
 /* Of the process: the module, set by thread_init and kept. What runs in a child is handed nothing that could hold it. */
 static PyObject *threading;
 
+/* Main thread only. */
+static PyThreadState *main_state;
+
 /* The scheduler's thread that this one is, since its first call; NULL on a thread of the application. */
 static _Thread_local struct sched_thread *own;
 
@@ -197,6 +200,14 @@ void thread_stop_cb(struct sched_thread *thread, void *user) {
         PyGILState_Release(PyGILState_UNLOCKED);
     }
     drop_alternate_stack();
+}
+
+void thread_release_main(void) {
+    main_state = PyEval_SaveThread();
+}
+
+void thread_attach_main(void) {
+    PyEval_RestoreThread(main_state);
 }
 
 void thread_lock_wait(void) {

@@ -31,6 +31,10 @@ void thread_pause_cb(struct sched_thread *thread, void *user);
 /* Detaches the thread from the interpreter, as it ends: struct lane_config.thread_stop. Without the GIL. */
 void thread_stop_cb(struct sched_thread *thread, void *user);
 
+/* The main thread lets go of the GIL for a longer time, and takes it. */
+void thread_release_main(void);
+void thread_attach_main(void);
+
 /* Around taking the GIL back within a call, on any thread: the scheduler does not take that wait for one of the call's own
  * (sched_lock_wait). */
 void thread_lock_wait(void);
