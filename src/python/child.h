@@ -19,6 +19,11 @@ static inline bool child_is(void) {
     return !*child_mark;
 }
 
+/* Lets Python call a function without arguments in children that it forks, behind those which were registered before. GIL
+ * held. Returns 0, or -1 with an exception. */
+struct PyMethodDef;
+int child_register(struct PyMethodDef *function);
+
 /* Ends the child as python3 ends a program whose last statement was reached: SystemExit gives the status, any other
  * pending exception is printed and gives 1, and without one it is 0. GIL held. */
 _Noreturn void child_end(void);

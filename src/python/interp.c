@@ -209,6 +209,12 @@ static void flush_stream(const char *name) {
     Py_XDECREF(stream);
 }
 
+void interp_flush(void) {
+    flush_stream("stdout");
+    flush_stream("stderr");
+    error_lines_flush();
+}
+
 void interp_run_atexit(void) {
     PyObject *atexit = PyImport_ImportModule("atexit");
     PyObject *result = atexit ? PyObject_CallMethod(atexit, "_run_exitfuncs", NULL) : NULL;
@@ -216,9 +222,7 @@ void interp_run_atexit(void) {
         interp_print_error("cannot run the functions that were registered with atexit");
     Py_XDECREF(result);
     Py_XDECREF(atexit);
-    flush_stream("stdout");
-    flush_stream("stderr");
-    error_lines_flush();
+    interp_flush();
 }
 
 int interp_take_exit_status(void) {

@@ -43,6 +43,10 @@ void interp_describe(char *out, size_t size);
  * Returns 0, or EX_SOFTWARE when flushing failed (Python has printed why). */
 int interp_stop(void);
 
+/* Writes out what the application has printed: sys.stdout, sys.stderr, and the calling thread's incomplete line
+ * (python/error_lines.h). GIL held. */
+void interp_flush(void);
+
 /* For an end with application threads that are stuck in Python: runs atexit's functions and flushes sys.stdout and
  * sys.stderr, joins and frees nothing. The caller then calls _exit. GIL held, before and after. */
 void interp_run_atexit(void);

@@ -45,24 +45,9 @@ static PyObject *forked(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-static int register_forked(void) {
-    static PyMethodDef method = {"forked", forked, METH_NOARGS, NULL};
-    PyObject *os = PyImport_ImportModule("os"), *function = PyCFunction_New(&method, NULL), *result = NULL;
-    PyObject *args = PyTuple_New(0), *keywords = function ? Py_BuildValue("{s:O}", "after_in_child", function) : NULL;
-    PyObject *at_fork = os ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
-    if (at_fork && args && keywords)
-        result = PyObject_Call(at_fork, args, keywords);
-    Py_XDECREF(at_fork);
-    Py_XDECREF(keywords);
-    Py_XDECREF(args);
-    Py_XDECREF(function);
-    Py_XDECREF(os);
-    Py_XDECREF(result);
-    return result ? 0 : -1;
-}
-
 void signal_handlers_set_wakeup(int fd) {
-    PyObject *old = register_forked() ? NULL : set_wakeup(fd);
+    static PyMethodDef method = {"forked", forked, METH_NOARGS, NULL};
+    PyObject *old = child_register(&method) ? NULL : set_wakeup(fd);
     if (old)
         wakeup_fd = fd;
     else

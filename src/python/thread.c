@@ -4,6 +4,7 @@
 
 #include "python/thread.h"
 
+#include "python/child.h"
 #include "python/compat.h"
 #include "python/interp.h"
 #include "sched/sched.h"
@@ -51,29 +52,14 @@ static PyObject *make_main_thread(PyObject *self, PyObject *unused) {
     PyErr_Clear(); /* of a threading that is not Python's own: then it is not known what to do */
     Py_RETURN_NONE;
 }
-
-/* Behind that of threading itself, as functions for children run in the order in which they were registered. */
-static int register_child(void) {
-    static PyMethodDef method = {"make_main_thread", make_main_thread, METH_NOARGS, NULL};
-    PyObject *function = PyCFunction_New(&method, NULL), *os = PyImport_ImportModule("os"), *result = NULL;
-    PyObject *none = PyTuple_New(0), *keywords = function ? Py_BuildValue("{s:O}", "after_in_child", function) : NULL;
-    PyObject *reg = os ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
-    if (reg && none && keywords)
-        result = PyObject_Call(reg, none, keywords);
-    Py_XDECREF(reg);
-    Py_XDECREF(keywords);
-    Py_XDECREF(none);
-    Py_XDECREF(os);
-    Py_XDECREF(function);
-    Py_XDECREF(result);
-    return result ? 0 : -1;
-}
 #endif
 
 int thread_init(void) {
     threading = PyImport_ImportModule("threading");
 #if COMPAT_FORK_LEAVES_DUMMY
-    if (threading && register_child())
+    static PyMethodDef method = {"make_main_thread", make_main_thread, METH_NOARGS, NULL};
+    /* Behind that of threading itself, as functions for children run in the order in which they were registered. */
+    if (threading && child_register(&method))
         return -1;
 #endif
     return threading ? 0 : -1;
