@@ -2,6 +2,8 @@
  *
  * A child has a copy of the request and of the thread that runs it, but neither the loop nor the other threads, and it
  * shares the sockets with the server: it must not answer, nor go on as a second server when the call returns.
+ *
+ * Open it when a forked process does what is the server's, or fails to do what is its own.
  */
 #ifndef WSGI_FCGI_PYTHON_CHILD_H
 #define WSGI_FCGI_PYTHON_CHILD_H

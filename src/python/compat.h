@@ -1,5 +1,7 @@
 /* Differences between CPython 3.11 (the floor) and 3.15, free-threaded builds included, in one place.
  *
+ * Open it when a new version of Python differs in what the C API has, and nowhere else.
+ *
  * GIL held in all of them, unless a function says otherwise.
  */
 #ifndef WSGI_FCGI_PYTHON_COMPAT_H

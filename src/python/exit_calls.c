@@ -18,7 +18,10 @@ static PyObject *exit_end(PyObject *self, PyObject *const *args, Py_ssize_t narg
 typedef PyObject *fast_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 typedef PyObject *keyword_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names);
 
-/* PyCFunction is the type that all conventions are kept as. */
+/* The replacements are called as methods of modules, with nothing of ours: so what they need is of the process, and touched
+ * with the GIL held.
+ *
+ * PyCFunction is the type that all conventions are kept as. */
 static struct end_call {
     const char *module, *name;
     int flags; /* its calling convention */

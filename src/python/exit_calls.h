@@ -10,6 +10,8 @@
  *
  * Everywhere else os._exit ends the process at once, as it does under python3; only that the server hears of it before.
  *
+ * Open it when a handler of the application's cuts a stop short, or ends the process in a way that is not known here.
+ *
  * Threads: the main thread, GIL held. No exception is left.
  */
 #ifndef WSGI_FCGI_PYTHON_EXIT_CALLS_H

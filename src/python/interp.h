@@ -1,5 +1,7 @@
 /* The embedded interpreter: its start, its end, and how an exception becomes lines of the log.
  *
+ * Open it for how Python is set up: sys.path, sys.argv, __main__, what it is told by the environment.
+ *
  * Threads: interp_start, interp_stop and interp_run_atexit are called by the main thread; the others by any.
  * Errors of the start are printed (log_error) as what is wrong and what to do; the caller only exits with the status.
  */

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+/* A handler of a signal reads these. Main thread only, but for `first`, which any thread may set. */
 static void (*trip)(int number); /* Python's own handler in C, which takes note of the signal */
 static atomic_bool is_open;
 static atomic_int first;

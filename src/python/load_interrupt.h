@@ -4,6 +4,8 @@
  * handler raises an exception: what "finally" and "with" promise is kept. The application may ask whether a signal is free
  * (signal.getsignal), and is to find what it finds in python3. So the handler that raises is that of a number which Linux
  * has, and never sends.
+ *
+ * Open it when a signal does not end a start as it should.
  */
 #ifndef WSGI_FCGI_PYTHON_LOAD_INTERRUPT_H
 #define WSGI_FCGI_PYTHON_LOAD_INTERRUPT_H

@@ -12,6 +12,7 @@
 
 typedef int pending_add(int (*function)(void *), void *arg);
 
+/* Whoever adds a function hands over nothing of ours. */
 static atomic_int wakeup_fd = -1;
 
 void pending_calls_set_wakeup(int fd) {

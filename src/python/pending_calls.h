@@ -3,6 +3,8 @@
  * ask for the GIL now and then would disturb those who need it, and an idle server. So this module defines
  * Py_AddPendingCall again: the dynamic linker finds that of the program first, for extensions and for ctypes.pythonapi. It
  * does what Python's does, and wakes the main thread.
+ *
+ * Open it when such a function runs late, or not at all.
  */
 #ifndef WSGI_FCGI_PYTHON_PENDING_CALLS_H
 #define WSGI_FCGI_PYTHON_PENDING_CALLS_H

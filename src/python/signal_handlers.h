@@ -1,6 +1,8 @@
 /* What runs in the main thread, also while that is the watch of the scheduler: signal handlers that the application installed
  * with Python's signal module, and functions that C code has left to it (python/pending_calls.h).
  *
+ * Open it when such a handler runs at the wrong time, or its exception has the wrong effect.
+ *
  * Threads: the main thread.
  */
 #ifndef WSGI_FCGI_PYTHON_SIGNAL_HANDLERS_H

@@ -6,6 +6,8 @@
  * It has what io.TextIOWrapper has, `buffer` for bytes included, and isinstance() says that it is an io.TextIOBase. As it
  * is everybody's, close() and the end of a with statement only write out what is there; what reads, moves or detaches
  * raises io.UnsupportedOperation.
+ *
+ * Open it when a library wants to do something with the stream that it cannot.
  */
 #ifndef WSGI_FCGI_PYTHON_WSGI_ERRORS_H
 #define WSGI_FCGI_PYTHON_WSGI_ERRORS_H

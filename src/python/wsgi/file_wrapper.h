@@ -1,5 +1,7 @@
 /* wsgi.file_wrapper (PEP 3333, "Optional Platform-Specific File Handling").
  *
+ * Open it for which files can be sent without Python; how they are sent is python/wsgi/file_sending.h.
+ *
  * All functions: GIL held.
  */
 #ifndef WSGI_FCGI_PYTHON_WSGI_FILE_WRAPPER_H

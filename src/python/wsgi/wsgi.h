@@ -1,4 +1,7 @@
-/* The WSGI call: one request to the application and back (PEP 3333). */
+/* WSGI (PEP 3333): the application is loaded, and called for each request, from the request to the end of its answer.
+ *
+ * Open it for what happens in which order in a call; each part of it has a file of its own in this folder.
+ */
 #ifndef WSGI_FCGI_PYTHON_WSGI_WSGI_H
 #define WSGI_FCGI_PYTHON_WSGI_WSGI_H
 
@@ -7,9 +10,9 @@
 struct pylane;
 struct request;
 
-/* Loads the application named by `spec`, relative paths also from `start` (see python/app/app.h), and prepares what its calls share. `multithread` becomes
- * wsgi.multithread. Main thread, GIL held, once. Returns what wsgi_run takes as `user`; or NULL, with a sysexits status,
- * after printing what is wrong. */
+/* Loads the application named by `spec`, relative paths also from `start` (see python/app/app.h), and prepares what its
+ * calls share. `multithread` becomes wsgi.multithread. Main thread, GIL held, once. Returns what wsgi_run takes as `user`;
+ * or NULL, with a sysexits status, after printing what is wrong. */
 struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, int *status);
 
 /* Describes the loaded application for people, in `out` of `size` bytes. GIL held. */
