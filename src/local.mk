@@ -134,6 +134,7 @@ src_libpy_a_SOURCES = \
 	src/python/error_lines.c src/python/error_lines.h \
 	src/python/exit_calls.c src/python/exit_calls.h \
 	src/python/interp.c src/python/interp.h \
+	src/python/interp_start.c src/python/interp_start.h \
 	src/python/load_interrupt.c src/python/load_interrupt.h \
 	src/python/load_watch.c src/python/load_watch.h \
 	src/python/names.c src/python/names.h \

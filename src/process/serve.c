@@ -19,6 +19,7 @@
 #include "python/exit_calls.h"
 #include "python/error_lines.h"
 #include "python/interp.h"
+#include "python/interp_start.h"
 #include "python/signal_handlers.h"
 #include "python/thread.h"
 #include "python/wsgi/wsgi.h"
