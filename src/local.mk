@@ -144,16 +144,21 @@ src_libcli_a_SOURCES = \
 PYTHON_LAYER_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
 src_libpy_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpy_a_SOURCES = \
+	src/python/async_exc.c src/python/async_exc.h \
 	src/python/child.c src/python/child.h \
 	src/python/compat.h \
-	src/python/end_calls.c src/python/end_calls.h \
-	src/python/errors.c src/python/errors.h \
+	src/python/error_lines.c src/python/error_lines.h \
+	src/python/exit_calls.c src/python/exit_calls.h \
 	src/python/interp.c src/python/interp.h \
-	src/python/interrupt.c src/python/interrupt.h \
+	src/python/interp_start.c src/python/interp_start.h \
+	src/python/load_interrupt.c src/python/load_interrupt.h \
 	src/python/load_watch.c src/python/load_watch.h \
 	src/python/names.c src/python/names.h \
-	src/python/pending.c src/python/pending.h \
-	src/python/pysignal.c src/python/pysignal.h \
+	src/python/pending_calls.c src/python/pending_calls.h \
+	src/python/pyapp.h \
+	src/python/running.c src/python/running.h \
+	src/python/signal_handlers.c src/python/signal_handlers.h \
+	src/python/spare.h \
 	src/python/text.c src/python/text.h \
 	src/python/thread.c src/python/thread.h \
 	src/python/venv.c src/python/venv.h
@@ -170,12 +175,17 @@ src_libpyapp_a_SOURCES = \
 src_libpywsgi_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpywsgi_a_SOURCES = \
 	src/python/wsgi/call.c src/python/wsgi/call.h \
+	src/python/wsgi/callables.c src/python/wsgi/callables.h \
 	src/python/wsgi/environ.c src/python/wsgi/environ.h \
+	src/python/wsgi/errors.c src/python/wsgi/errors.h \
+	src/python/wsgi/failure.c src/python/wsgi/failure.h \
+	src/python/wsgi/file_sending.c src/python/wsgi/file_sending.h \
 	src/python/wsgi/file_wrapper.c src/python/wsgi/file_wrapper.h \
-	src/python/wsgi/input.c \
+	src/python/wsgi/input.c src/python/wsgi/input.h \
 	src/python/wsgi/plan.c src/python/wsgi/plan.h \
-	src/python/wsgi/spare.h \
-	src/python/wsgi/start_response.c \
+	src/python/wsgi/result.c src/python/wsgi/result.h \
+	src/python/wsgi/start_response.c src/python/wsgi/start_response.h \
+	src/python/wsgi/stream.c src/python/wsgi/stream.h \
 	src/python/wsgi/wsgi.c src/python/wsgi/wsgi.h
 
 src_libprocess_a_SOURCES = \
@@ -201,7 +211,7 @@ LISTEN_LIBS = src/liblisten.a $(BASE_LIBS) $(FASTCGI_LIBS)
 NET_LIBS = src/libnet.a src/liblisten.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
 FRONT_LIBS = src/libnetfcgi.a $(NET_HTTP_LIBS) $(NET_LIBS)
 
-PYAPP_LIBS = src/libpywsgi.a src/libpyapp.a src/libpy.a src/libpywsgi.a
+PYAPP_LIBS = src/libpywsgi.a src/libpyapp.a src/libpy.a
 
 bin_PROGRAMS += wsgi-fcgi
 wsgi_fcgi_SOURCES = src/main.c

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "process/sockets.h"
 #include "python/child.h"
-#include "python/wsgi/wsgi.h"
+#include "python/running.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -35,7 +35,7 @@ static struct crash *find(int number) {
 /* With nothing but what may be called in a handler of a signal. */
 static void say_crash(int number) {
     char line[LOG_LAST_MAX], text[REQUEST_SIZE];
-    const char *request = wsgi_running(text, sizeof text);
+    const char *request = running_text(text, sizeof text);
     char *p = stpcpy(line, request ? request : "outside of a request");
     p = stpcpy(p, ": the process crashed (SIG");
     p = stpcpy(p, sigabbrev_np(number));
@@ -81,7 +81,7 @@ void ends_bound(void) {
 
 void ends_exit(int status) {
     char text[REQUEST_SIZE];
-    const char *request = wsgi_running(text, sizeof text);
+    const char *request = running_text(text, sizeof text);
     sockets_unlink(); /* first: the log may have to wait for whoever reads it */
     log_error("%s: the application ended the process by os._exit(%d), and all requests in work with it",
               request ? request : "outside of a request", status);

@@ -12,7 +12,7 @@ void ends_install(void);
  * Python's fault handler, or what the application has set. */
 void ends_bound(void);
 
-/* The application has called os._exit(status), which is about to end the process: for end_calls_watch. Removes the socket
+/* The application has called os._exit(status), which is about to end the process: for exit_calls_watch. Removes the socket
  * files. Waits a second at most for whoever reads the log. Any thread, GIL held. */
 void ends_exit(int status);
 

@@ -11,7 +11,8 @@
 #include "process/signals.h"
 #include "process/sockets.h"
 #include "python/interp.h"
-#include "python/pysignal.h"
+#include "python/signal_handlers.h"
+#include "python/thread.h"
 #include "sched/sched.h"
 
 #include <string.h>
@@ -28,7 +29,7 @@ enum {
 static void run_signal_handlers(struct run *run) {
     if (!run->signals || run->signals & SIGNALS_PYTHON_TERM)
         return;
-    run->exit_wanted |= pysignal_run(run->signals & SIGNALS_PYTHON_INT, &run->exit_status);
+    run->exit_wanted |= signal_handlers_run(run->signals & SIGNALS_PYTHON_INT, &run->exit_status);
     run->signals = 0;
 }
 
@@ -102,17 +103,17 @@ void run_log_stopped(const struct run *run) {
 
 int run_lane(struct run *run) {
     struct sched *sched = lane_sched(run->lane);
-    pysignal_release_gil();
+    thread_release_main();
     if (lane_start(run->lane)) { /* the scheduler has said why */
-        pysignal_acquire_gil();
+        thread_attach_main();
         return EX_OSERR;
     }
     sched_watch(sched, signals_read_fd(), 0, on_wake, run);
     bool left = stop(run);
     descriptors_watch(NULL); /* atexit functions may close what they like */
     exit_timer_set(EXIT_TIMER_PYTHON, run->exit_status);
-    pysignal_acquire_gil();
-    pysignal_run_last(signals_chain, &run->exit_status);
+    thread_attach_main();
+    signal_handlers_run_last(signals_chain, &run->exit_status);
     if (left) {
         exit_timer_set(EXIT_TIMER_PYTHON, run->exit_status);
         interp_run_atexit();

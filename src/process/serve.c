@@ -21,9 +21,12 @@
 #include "process/signals.h"
 #include "process/sockets.h"
 #include "python/child.h"
-#include "python/end_calls.h"
+#include "python/exit_calls.h"
+#include "python/error_lines.h"
 #include "python/interp.h"
-#include "python/pysignal.h"
+#include "python/interp_start.h"
+#include "python/signal_handlers.h"
+#include "python/thread.h"
 #include "python/wsgi/wsgi.h"
 
 #include <errno.h>
@@ -37,7 +40,8 @@ enum { REQUESTS_PER_CONNECTION = 128 };
 struct server {
     const struct options *o;
     struct sockets sockets;
-    struct ev_loop *loop; /* until the lane has it */
+    struct ev_loop *loop;  /* until the lane has it */
+    struct pylane *python; /* the application, once it is loaded */
     struct run run;
 };
 
@@ -75,8 +79,8 @@ static int end_python(int status) {
 }
 
 static unsigned errors_destinations(const struct options *o) {
-    return (o->app_stderr & OPTION_STDERR_LOG ? WSGI_ERRORS_LOG : 0) |
-           (o->app_stderr & OPTION_STDERR_FASTCGI ? WSGI_ERRORS_PEER : 0);
+    return (o->app_stderr & OPTION_STDERR_LOG ? ERROR_LINES_LOG : 0) |
+           (o->app_stderr & OPTION_STDERR_FASTCGI ? ERROR_LINES_PEER : 0);
 }
 
 static int load(struct server *server, char *const *argv, const char *cwd) {
@@ -92,9 +96,10 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
     int status = interp_start(&config);
     if (status)
         return status;
-    end_calls_watch(ends_exit);
+    exit_calls_watch(ends_exit);
     signals_load_begins();
-    status = wsgi_init(o->application, o->start_directory, o->threads > 1, errors_destinations(o));
+    error_lines_set_destinations(errors_destinations(o));
+    server->python = wsgi_init(o->application, o->start_directory, o->threads > 1, &status);
     signals_load_ends(!status);
     descriptors_check();
     if (!status)
@@ -114,8 +119,9 @@ static int make_lane(struct server *server) {
     const struct options *o = server->o;
     struct lane_config config = {
         .run = wsgi_run,
-        .thread_stop = wsgi_thread_stop,
-        .thread_pause = wsgi_thread_pause,
+        .user = server->python,
+        .thread_stop = thread_stop_cb,
+        .thread_pause = thread_pause_cb,
         .threads = o->threads,
         .queue_limit = o->queue_limit,
         .queue_timeout = o->queue_timeout,
@@ -152,7 +158,7 @@ static void log_ready(const struct server *server) {
     char python[256], application[512], whom[ALLOW_TEXT_SIZE];
     const struct listener_set *set = &server->sockets.opened;
     interp_describe(python, sizeof python);
-    wsgi_describe(application, sizeof application);
+    wsgi_describe(server->python, application, sizeof application);
     log_info("wsgi-fcgi %s with %s serves %s, up to %u request%s at a time", PACKAGE_VERSION, python, application,
              server->o->threads, ascii_plural(server->o->threads));
     for (size_t i = 0; i < set->count; i++)
@@ -162,15 +168,15 @@ static void log_ready(const struct server *server) {
 static int serve_loaded(struct server *server, const char *cwd) {
     char limit[THREAD_LIMIT_SIZE];
     if (server->o->check)
-        return show_check(&server->sockets, cwd);
+        return show_check(&server->sockets, server->python, cwd);
     /* Not before the application is loaded, which may fork then as a process of one thread; and before there is anything to
      * say: a signal no longer ends who waits for the reader of the log. */
     if (log_start_writer()) {
         log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
         return EX_OSERR;
     }
-    signals_install(pysignal_is_handled(SIGTERM), pysignal_is_handled(SIGINT));
-    pysignal_set_wakeup(signals_wake_fd());
+    signals_install(signal_handlers_has(SIGTERM), signal_handlers_has(SIGINT));
+    signal_handlers_set_wakeup(signals_wake_fd());
     int status = make_lane(server);
     if (status)
         return status;
@@ -189,7 +195,7 @@ int serve(const struct options *o, char *const *argv) {
     if (!status) {
         status = serve_loaded(&server, cwd);
         descriptors_watch(NULL); /* atexit functions may close what they like */
-        wsgi_fini();
+        wsgi_fini(server.python);
         sockets_unlink();
         status = end_python(status);
     }

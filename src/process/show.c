@@ -28,11 +28,11 @@ int show_version(void) {
     return flush_output();
 }
 
-int show_check(const struct sockets *sockets, const char *cwd) {
-    char python[256], application[512];
-    interp_describe(python, sizeof python);
-    wsgi_describe(application, sizeof application);
-    printf("%s\napplication: %s\ndirectory: %s\n", python, application, cwd);
+int show_check(const struct sockets *sockets, const struct pylane *python, const char *cwd) {
+    char version[256], application[512];
+    interp_describe(version, sizeof version);
+    wsgi_describe(python, application, sizeof application);
+    printf("%s\napplication: %s\ndirectory: %s\n", version, application, cwd);
     for (size_t i = 0; i < sockets->wanted_count; i++)
         printf("socket: %s (%snot opened)\n", sockets->wanted[i].text,
                sockets->wanted[i].protocol == LISTENER_HTTP ? "HTTP, " : "");

@@ -7,10 +7,12 @@
 
 #include "process/sockets.h"
 
+struct pylane;
+
 /* Prints version, Python, libev and what was chosen at compile time. Returns the exit status. */
 int show_version(void);
 
 /* Prints what was found, once the application is loaded. `cwd`: where it runs. Returns the exit status. GIL held. */
-int show_check(const struct sockets *sockets, const char *cwd);
+int show_check(const struct sockets *sockets, const struct pylane *python, const char *cwd);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/log_limit.h"
 #include "process/sockets.h"
-#include "python/interrupt.h"
+#include "python/load_interrupt.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -200,7 +200,7 @@ static void interrupt(int number) {
     struct itimerspec once = {.it_value = {.tv_sec = LOAD_SECONDS}};
     if (!state.load_bounded || timer_settime(state.load_timer, 0, &once, NULL))
         end_now("ending at once (", number, ")", 128 + number);
-    interrupt_raise(number);
+    load_interrupt_raise(number);
 }
 
 static void load_timer_cb(int number, siginfo_t *info, void *context) {
@@ -292,10 +292,10 @@ void signals_start(bool by_process_1) {
 }
 
 static void bound_load(void) {
-    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = INTERRUPT_CARRIER};
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = LOAD_INTERRUPT_CARRIER};
     struct sigaction action = {.sa_sigaction = load_timer_cb, .sa_flags = SA_RESTART | SA_SIGINFO};
     sigfillset(&action.sa_mask);
-    sigaction(INTERRUPT_CARRIER, &action, NULL);
+    sigaction(LOAD_INTERRUPT_CARRIER, &action, NULL);
     state.load_bounded = !timer_create(CLOCK_MONOTONIC, &event, &state.load_timer);
 }
 
@@ -310,11 +310,11 @@ void signals_load_begins(void) {
         struct taken *t = &table[i];
         if (sigaction(t->number, NULL, &now) || !is_ours(&now))
             continue;
-        interrupt_show_free(t->number);
+        load_interrupt_show_free(t->number);
         sigaction(t->number, NULL, &t->before);
         install(t, t->advice ? SA_RESTART : 0);
     }
-    if (interrupt_open()) {
+    if (load_interrupt_open()) {
         bound_load();
         state.phase = LOADING;
     }

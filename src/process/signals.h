@@ -29,7 +29,7 @@ int signals_read_fd(void);
  * and not a second one. */
 void signals_start(bool by_process_1);
 
-/* From now on those that end the server interrupt the application while it is loaded (python/interrupt.h), the first one;
+/* From now on those that end the server interrupt the application while it is loaded (python/load_interrupt.h), the first one;
  * should that not end within 5 seconds, the process does, with the status 128 + number. So it does at the second one, at
  * once. Python shows the signals as free, and handlers that the application sets take their place. GIL held. */
 void signals_load_begins(void);
@@ -60,7 +60,7 @@ enum {
 };
 
 /* Empties the pipe, and logs which signals have come that mean nothing. Returns what was written to it for Python: the
- * number of a signal, or another one (PENDING_BYTE of python/pending.h); all others write zeros. */
+ * number of a signal, or another one (PENDING_CALLS_BYTE of python/pending_calls.h); all others write zeros. */
 unsigned signals_drain(void);
 
 /* Fills *set with all signals but those that are taken: for threads that are to leave the others alone. Any thread. */

@@ -4,8 +4,6 @@
 
 #include "python/child.h"
 
-#include "python/compat.h"
-#include "python/errors.h"
 #include "python/interp.h"
 
 #include <pthread.h>
@@ -13,7 +11,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* What is not zero in the server. The system wipes it in every child (Linux 4.14), also in one that was made by a system
+/* Of the process, set by child_init before there is another thread: handlers of forks are called with no argument.
+ *
+ * What is not zero in the server. The system wipes it in every child (Linux 4.14), also in one that was made by a system
  * call of somebody's own, where no handler of pthread_atfork(3) runs. */
 static volatile char plain_mark = 1;
 static volatile char *mark = &plain_mark;
@@ -40,19 +40,24 @@ int child_init(void) {
     return pthread_atfork(NULL, NULL, forked_cb) ? -1 : 0;
 }
 
-static void flush(const char *name) {
-    PyObject *file = compat_sys_get(name);
-    PyObject *none = file && file != Py_None ? PyObject_CallMethod(file, "flush", NULL) : NULL;
+int child_register(struct PyMethodDef *def) {
+    PyObject *function = PyCFunction_New(def, NULL), *os = PyImport_ImportModule("os"), *result = NULL;
+    PyObject *none = PyTuple_New(0), *keywords = function ? Py_BuildValue("{s:O}", "after_in_child", function) : NULL;
+    PyObject *at_fork = os ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
+    if (at_fork && none && keywords)
+        result = PyObject_Call(at_fork, none, keywords);
+    Py_XDECREF(at_fork);
+    Py_XDECREF(keywords);
     Py_XDECREF(none);
-    Py_XDECREF(file);
-    PyErr_Clear();
+    Py_XDECREF(os);
+    Py_XDECREF(function);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
 }
 
 /* By _exit: what atexit functions and finalizers of the server's process would do is for that process to do. */
 _Noreturn void child_end(void) {
     int status = interp_take_exit_status();
-    flush("stdout");
-    flush("stderr");
-    errors_end_request();
+    interp_flush();
     _exit(status);
 }

@@ -2,6 +2,8 @@
  *
  * A child has a copy of the request and of the thread that runs it, but neither the loop nor the other threads, and it
  * shares the sockets with the server: it must not answer, nor go on as a second server when the call returns.
+ *
+ * Open it when a forked process does what is the server's, or fails to do what is its own.
  */
 #ifndef WSGI_FCGI_PYTHON_CHILD_H
 #define WSGI_FCGI_PYTHON_CHILD_H
@@ -18,6 +20,11 @@ int child_init(void);
 static inline bool child_is(void) {
     return !*child_mark;
 }
+
+/* Lets Python call a function without arguments in children that it forks, behind those which were registered before. GIL
+ * held. Returns 0, or -1 with an exception. */
+struct PyMethodDef;
+int child_register(struct PyMethodDef *function);
 
 /* Ends the child as python3 ends a program whose last statement was reached: SystemExit gives the status, any other
  * pending exception is printed and gives 1, and without one it is 0. GIL held. */

@@ -1,5 +1,7 @@
 /* Differences between CPython 3.11 (the floor) and 3.15, free-threaded builds included, in one place.
  *
+ * Open it when a new version of Python differs in what the C API has, and nowhere else.
+ *
  * GIL held in all of them, unless a function says otherwise.
  */
 #ifndef WSGI_FCGI_PYTHON_COMPAT_H
@@ -64,9 +66,18 @@ static inline bool compat_gil_unwanted(void) {
 #endif
 }
 
-/* A PyType_Slot that holds a function: ISO C has no conversion from a function pointer to void *, POSIX has. */
-#define COMPAT_SLOT(id, function)                                                                                      \
-    { id, __extension__(void *)(function) }
+/* `ob_base` of a type of our own. Those are static: immortal where there is no GIL, and no object counts a reference to them. */
+#define COMPAT_TYPE_HEAD                                                                                               \
+    { PyObject_HEAD_INIT(NULL) 0 }
+
+/* PyType_Ready of such a type, whose objects also tell their module (__module__), as those of classes do. */
+static inline int compat_type_ready(PyTypeObject *type) {
+    PyObject *module = PyType_Ready(type) ? NULL : PyUnicode_InternFromString("wsgi_fcgi");
+    int failed = module ? PyDict_SetItemString(type->tp_dict, "__module__", module) : -1;
+    Py_XDECREF(module);
+    PyType_Modified(type);
+    return failed;
+}
 
 /* PyErr_GetRaisedException (3.12): takes the pending exception, normalised and with its traceback attached, and
  * leaves none pending. New reference, NULL when there was none. */

@@ -4,20 +4,29 @@
 
 #include "python/thread.h"
 
-#include "base/log.h"
-#include "base/log_limit.h"
+#include "python/child.h"
+#include "python/compat.h"
 #include "python/interp.h"
 #include "sched/sched.h"
 
 #include <signal.h>
 #include <stdbool.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 enum { ALTERNATE_SIZE = 1 << 16 }; /* of which faulthandler takes a few KiB, and the system what its registers need */
 
+/* Of the process: the module, set by thread_init and kept. What runs in a child is handed nothing that could hold it. */
 static PyObject *threading;
+
+/* Main thread only. */
+static PyThreadState *main_state;
+
+/* The scheduler's thread that this one is, since its first call; NULL on a thread of the application. */
+static _Thread_local struct sched_thread *own;
+
+/* This thread has kept the GIL since its last call. */
+static _Thread_local bool attached;
 
 /* The stack for handlers of signals that take one of their own, below which there is a page that nobody may touch. */
 static _Thread_local char *alternate;
@@ -43,29 +52,14 @@ static PyObject *make_main_thread(PyObject *self, PyObject *unused) {
     PyErr_Clear(); /* of a threading that is not Python's own: then it is not known what to do */
     Py_RETURN_NONE;
 }
-
-/* Behind that of threading itself, as functions for children run in the order in which they were registered. */
-static int register_child(void) {
-    static PyMethodDef method = {"make_main_thread", make_main_thread, METH_NOARGS, NULL};
-    PyObject *function = PyCFunction_New(&method, NULL), *os = PyImport_ImportModule("os"), *result = NULL;
-    PyObject *none = PyTuple_New(0), *keywords = function ? Py_BuildValue("{s:O}", "after_in_child", function) : NULL;
-    PyObject *reg = os ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
-    if (reg && none && keywords)
-        result = PyObject_Call(reg, none, keywords);
-    Py_XDECREF(reg);
-    Py_XDECREF(keywords);
-    Py_XDECREF(none);
-    Py_XDECREF(os);
-    Py_XDECREF(function);
-    Py_XDECREF(result);
-    return result ? 0 : -1;
-}
 #endif
 
 int thread_init(void) {
     threading = PyImport_ImportModule("threading");
 #if COMPAT_FORK_LEAVES_DUMMY
-    if (threading && register_child())
+    static PyMethodDef method = {"make_main_thread", make_main_thread, METH_NOARGS, NULL};
+    /* Behind that of threading itself, as functions for children run in the order in which they were registered. */
+    if (threading && child_register(&method))
         return -1;
 #endif
     return threading ? 0 : -1;
@@ -109,30 +103,6 @@ static int set_hooks(void) {
     return apply("setprofile", profile) || failed ? -1 : 0;
 }
 
-void thread_drop_async_exc(const struct request *r, bool its_own) {
-    static struct log_limit limit;
-    PyThreadState *state = PyThreadState_Get();
-    PyObject *exc = Py_NewRef(compat_async_exc(state));
-    PyThreadState_SetAsyncExc(state->thread_id, NULL);
-    const char *type = PyType_Check(exc) ? ((PyTypeObject *)exc)->tp_name : Py_TYPE(exc)->tp_name;
-    char text[600] = "", name[100], more[LOG_MORE_SIZE];
-    log_escape(name, sizeof name, type, strlen(type));
-    PyObject *raised = compat_err_take();
-    Py_DECREF(exc);
-    if (its_own)
-        request_text(r, text, sizeof text);
-    bool due = log_limit_due(&limit, more);
-    Py_BEGIN_ALLOW_THREADS
-    if (due)
-        log_warning(
-            "%s%sthe exception %s, which PyThreadState_SetAsyncExc() had set for the thread when its call had ended, "
-            "was dropped: another call would have failed by it%s",
-            text, its_own ? ": " : "", name, more);
-    Py_END_ALLOW_THREADS
-    if (raised)
-        compat_err_restore(raised);
-}
-
 /* faulthandler gives such a stack to the main thread only: on others it could not say that the stack has run over. A
  * sanitizer's, or another's, is left in its place. */
 static void set_alternate_stack(void) {
@@ -154,7 +124,8 @@ static void set_alternate_stack(void) {
     alternate_size = page + size;
 }
 
-void thread_leave(void) {
+/* Frees what set_alternate_stack has taken. */
+static void drop_alternate_stack(void) {
     stack_t stack;
     if (!alternate || sigaltstack(NULL, &stack))
         return;
@@ -165,10 +136,72 @@ void thread_leave(void) {
     alternate = NULL;
 }
 
-void thread_introduce(const struct sched_thread *thread) {
+/* Before the first call on this thread: its name in Python becomes that of the system (sched_thread_name), and what
+ * threading.settrace() and threading.setprofile() have set applies to it, as it does to a thread that Python starts. What
+ * goes wrong is logged. */
+static void introduce(const struct sched_thread *thread) {
     set_alternate_stack();
     if (set_up(thread))
         interp_print_error("cannot name a thread as the system does");
     if (set_hooks())
         interp_print_error("what was given to threading.settrace() and setprofile() does not see a thread's requests");
+}
+
+void thread_attach(struct sched_thread *thread) {
+    PyThreadState *state = sched_thread_user(thread);
+    if (attached)
+        return;
+    sched_lock_wait(thread);
+    if (state)
+        PyEval_RestoreThread(state);
+    else {
+        /* Kept until the thread ends: a new state for each request would lose threading.local. */
+        PyGILState_Ensure();
+        sched_thread_set_user(thread, PyThreadState_Get());
+        own = thread;
+    }
+    sched_lock_taken(thread);
+    if (!state)
+        introduce(thread);
+}
+
+void thread_release(struct sched_thread *thread) {
+    attached = sched_goes_on(thread);
+    if (!attached)
+        PyEval_SaveThread();
+}
+
+void thread_pause_cb(struct sched_thread *thread, void *user) {
+    (void)thread;
+    (void)user;
+    attached = false;
+    PyEval_SaveThread();
+}
+
+void thread_stop_cb(struct sched_thread *thread, void *user) {
+    (void)user;
+    PyThreadState *state = sched_thread_user(thread);
+    if (state && !compat_is_finalizing()) {
+        PyEval_RestoreThread(state);
+        PyGILState_Release(PyGILState_UNLOCKED);
+    }
+    drop_alternate_stack();
+}
+
+void thread_release_main(void) {
+    main_state = PyEval_SaveThread();
+}
+
+void thread_attach_main(void) {
+    PyEval_RestoreThread(main_state);
+}
+
+void thread_lock_wait(void) {
+    if (own)
+        sched_lock_wait(own);
+}
+
+void thread_lock_taken(void) {
+    if (own)
+        sched_lock_taken(own);
 }

@@ -1,38 +1,43 @@
-/* The scheduler's threads, as Python and its tools see them.
+/* The scheduler's threads in Python: how they attach to the interpreter and let go of it, and what Python and its tools see
+ * of them.
  *
- * All functions: GIL held, unless they say otherwise. None leaves an exception of its own; one that is pending stays.
+ * Open it when threads, thread states or the GIL behave as they should not, or tools (debuggers, coverage, faulthandler) see
+ * too little of requests.
+ *
+ * No function leaves an exception of its own; one that is pending stays.
  */
 #ifndef WSGI_FCGI_PYTHON_THREAD_H
 #define WSGI_FCGI_PYTHON_THREAD_H
 
-#include "python/compat.h"
-#include "request/request.h"
-
-#include <stdbool.h>
+struct sched_thread;
 
 /* Imports `threading`, so that its main thread is this one, whichever thread of the application asks for the module
- * first, and sees to it that a child of fork has a main thread. Main thread, before any other has run Python code. Returns
- * 0, or -1 with an exception. */
+ * first, and sees to it that a child of fork has a main thread. Main thread, GIL held, before any other has run Python
+ * code. Returns 0, or -1 with an exception. */
 int thread_init(void);
 
-/* At the end of a scheduler's thread, which is the calling one: frees what thread_introduce has taken. Without the GIL. */
-void thread_leave(void);
+/* Takes the GIL for a call on this thread of the scheduler, unless it is left from its last call. Before the first call
+ * the thread gets what one has that Python starts, its name and the functions of threading.settrace() and setprofile();
+ * and an alternate stack for signal handlers (sigaltstack(2)), on which faulthandler runs when the stack of a call has run
+ * over, whenever the application enables that. */
+void thread_attach(struct sched_thread *thread);
 
-/* Before the first call on a scheduler's thread, which is the calling one: its name in Python becomes that of the system
- * (sched_thread_name), and what threading.settrace() and threading.setprofile() have set applies to it, as it does to a
- * thread that Python starts. It also gets an alternate stack for signal handlers (sigaltstack(2)), on which faulthandler
- * runs when the stack of a call has run over, whenever the application enables that. What goes wrong is logged. */
-void thread_introduce(const struct sched_thread *thread);
+/* At the end of a call: gives the GIL back, or keeps it for the next one when sched_goes_on says so. */
+void thread_release(struct sched_thread *thread);
 
-/* Drops what is pending as thread_drop_late says, with a line. Something is. */
-void thread_drop_async_exc(const struct request *r, bool its_own);
+/* Gives back what thread_release has kept: struct lane_config.thread_pause. */
+void thread_pause_cb(struct sched_thread *thread, void *user);
 
-/* Where no code of the application runs that an exception set by PyThreadState_SetAsyncExc can be meant for: one that is
- * pending for the calling thread is dropped, with a line, as it would be raised in close() or in another request. `r`: the
- * thread runs it, or is about to; `its_own`: the exception came in its time. */
-static inline void thread_drop_late(const struct request *r, bool its_own) {
-    if (compat_async_exc(sched_thread_user(r->thread)))
-        thread_drop_async_exc(r, its_own);
-}
+/* Detaches the thread from the interpreter, as it ends: struct lane_config.thread_stop. Without the GIL. */
+void thread_stop_cb(struct sched_thread *thread, void *user);
+
+/* The main thread lets go of the GIL for a longer time, and takes it. */
+void thread_release_main(void);
+void thread_attach_main(void);
+
+/* Around taking the GIL back within a call, on any thread: the scheduler does not take that wait for one of the call's own
+ * (sched_lock_wait). */
+void thread_lock_wait(void);
+void thread_lock_taken(void);
 
 #endif

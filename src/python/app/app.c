@@ -8,7 +8,7 @@
 #include "python/app/app_impl.h"
 #include "python/compat.h"
 #include "python/interp.h"
-#include "python/interrupt.h"
+#include "python/load_interrupt.h"
 #include "python/text.h"
 
 #include <stdbool.h>
@@ -23,13 +23,13 @@ static const char *const default_names[] = {"application", "app"};
 
 /* Prints which signal ended the start, and returns the status it means. */
 static int report_interrupted(const char *doing) {
-    log_error("interrupted while %s (SIG%s)", doing, sigabbrev_np(interrupt_number()));
-    return 128 + interrupt_number();
+    log_error("interrupted while %s (SIG%s)", doing, sigabbrev_np(load_interrupt_number()));
+    return 128 + load_interrupt_number();
 }
 
 int app_report_exception(const char *doing) {
     char what[APP_TEXT_SIZE], missing[APP_NAME_SIZE];
-    if (interrupt_number()) {
+    if (load_interrupt_number()) {
         PyErr_Clear(); /* of what the application made of it */
         return report_interrupted(doing);
     }
@@ -259,7 +259,7 @@ PyObject *app_load(const char *text, const char *start, int *status) {
     module = s.file ? app_load_file(&s, status) : app_import(&s, status);
     if (!module)
         goto out;
-    if (interrupt_number()) { /* the module has swallowed the exception */
+    if (load_interrupt_number()) { /* the module has swallowed the exception */
         char doing[APP_TEXT_SIZE];
         snprintf(doing, sizeof doing, "importing \"%s\"", s.module);
         *status = report_interrupted(doing);
@@ -271,14 +271,14 @@ PyObject *app_load(const char *text, const char *start, int *status) {
     app = s.factory ? call_factory(&s, found, status) : Py_NewRef(found);
     if (!app)
         goto out;
-    if (!interrupt_number())
+    if (!load_interrupt_number())
         *status = app_check(&s, module, app);
-    if (interrupt_close())
+    if (load_interrupt_close())
         *status = report_interrupted(s.factory ? "calling the factory" : "looking for the application");
     if (*status)
         Py_CLEAR(app);
 out:
-    interrupt_close();
+    load_interrupt_close();
     Py_XDECREF(module);
     Py_XDECREF(found);
     app_spec_fini(&s);

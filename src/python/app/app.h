@@ -24,7 +24,7 @@
  *   EX_CONFIG    the module has no such attribute, it is no WSGI application (not callable, ASGI, a factory), or the
  *                factory does not take these arguments;
  *   EX_SOFTWARE  importing the module or calling the factory raised an exception, SystemExit included;
- *   128 + N      signal N has interrupted it (python/interrupt.h), whatever the application made of that; 130 also when the
+ *   128 + N      signal N has interrupted it (python/load_interrupt.h), whatever the application made of that; 130 also when the
  *                application has raised a KeyboardInterrupt by itself.
  * No signal interrupts any more on return. */
 PyObject *app_load(const char *spec, const char *start, int *status);

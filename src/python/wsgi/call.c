@@ -3,38 +3,14 @@
 #include "python/wsgi/call.h"
 
 #include "base/ascii.h"
+#include "base/log.h"
+#include "base/log_limit.h"
 #include "proto/decimal.h"
 #include "python/child.h"
-#include "python/compat.h"
-#include "python/wsgi/spare.h"
+#include "python/thread.h"
 #include "request/answer.h"
 
 #include <errno.h>
-#include <stddef.h>
-
-/* write and client_connected: a call object and what calling it does. */
-struct bound {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    struct wsgi_call *call;
-};
-
-static PyTypeObject *call_type, *write_type, *connected_type;
-static struct spare spare_calls, spare_bounds;
-_Thread_local struct sched_thread *call_thread;
-
-struct wsgi_call *call_new(struct request *r) {
-    struct wsgi_call *call = (struct wsgi_call *)spare_new(&spare_calls, call_type);
-    if (!call)
-        return NULL;
-    call->vectorcall = start_response;
-    call->r = r;
-    call->users = 0;
-    call->sending = call->called = call->started = call->ended = call->length_set = call->beyond = false;
-    call->head_only = call->no_body = r->vars.method.n == 4 && !memcmp(r->vars.method.p, "HEAD", 4);
-    call->length = call->sent = 0;
-    return call;
-}
 
 void call_end(struct wsgi_call *call) {
     struct request *r = call->r;
@@ -58,11 +34,9 @@ PyThreadState *call_enter(struct wsgi_call *call) {
 }
 
 void call_leave(struct wsgi_call *call, PyThreadState *state) {
-    if (call_thread)
-        sched_lock_wait(call_thread);
+    thread_lock_wait();
     PyEval_RestoreThread(state);
-    if (call_thread)
-        sched_lock_taken(call_thread);
+    thread_lock_taken();
     if (!--call->users && !call->r)
         sem_post(call->last);
 }
@@ -163,102 +137,50 @@ enum call_sent call_put(struct wsgi_call *call, const char *data, size_t len) {
     return CALL_FAILED;
 }
 
-/* The bound callables. */
-
-static PyObject *no_arguments(const char *name, size_t wanted, size_t nargsf, PyObject *names) {
-    if ((size_t)PyVectorcall_NARGS(nargsf) == wanted && (!names || !PyTuple_GET_SIZE(names)))
-        return Py_None;
-    PyErr_Format(PyExc_TypeError, "%s() takes %zu positional argument%s", name, wanted, ascii_plural(wanted));
-    return NULL;
+/* Who has announced too little would look for the end of the body in vain. */
+static void tell_beyond(struct wsgi_call *call) {
+    static struct log_limit limit;
+    char text[600], more[LOG_MORE_SIZE];
+    unsigned long long length = call->length;
+    if (!log_limit_due(&limit, more))
+        return;
+    request_text(call->r, text, sizeof text);
+    Py_BEGIN_ALLOW_THREADS
+    log_warning("%s: the application's body is longer than its Content-Length %llu: the rest was left out%s", text,
+                length, more);
+    Py_END_ALLOW_THREADS
 }
 
-static PyObject *write_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names) {
-    struct wsgi_call *call = ((struct bound *)self)->call;
-    if (!no_arguments("write", 1, nargsf, names))
-        return NULL;
-    if (!PyBytes_Check(args[0]))
-        return PyErr_Format(PyExc_TypeError, "write() argument must be bytes, not %.100s", Py_TYPE(args[0])->tp_name);
-    size_t len = (size_t)PyBytes_GET_SIZE(args[0]);
-    /* A write beyond Content-Length is an error (PEP 3333, "Handling the Content-Length Header"). How much was sent is not
-     * known while another thread sends, which is an error of its own. */
-    if (call->r && !call->sending && call->length_set && call->sent + len > call->length && !call->no_body)
-        return PyErr_Format(PyExc_ValueError, "write() of more bytes than Content-Length %llu allows",
-                            (unsigned long long)call->length);
-    switch (call_send(call, PyBytes_AS_STRING(args[0]), len)) {
-    case CALL_SENT:
-    case CALL_FULL:
-        Py_RETURN_NONE;
-    case CALL_GONE:
-        errno = EPIPE;
-        return PyErr_SetFromErrno(PyExc_OSError);
-    default:
-        return NULL;
+enum call_sent call_finish(struct wsgi_call *call) {
+    if (!call->started) {
+        PyErr_SetString(PyExc_AssertionError, call->called ? "the application went on after start_response() had failed"
+                                                           : "the application did not call start_response()");
+        return CALL_FAILED;
     }
-}
-
-static PyObject *connected_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names) {
-    (void)args;
-    struct wsgi_call *call = ((struct bound *)self)->call;
-    if (!no_arguments("client_connected", 0, nargsf, names))
-        return NULL;
-    return PyBool_FromLong(call->r && !child_is() && !request_is_gone(call->r) &&
-                           !atomic_load_explicit(&call->r->left, memory_order_relaxed));
-}
-
-static PyObject *bound_new(PyTypeObject *type, struct wsgi_call *call, vectorcallfunc function) {
-    struct bound *b = (struct bound *)spare_new(&spare_bounds, type);
-    if (!b)
-        return NULL;
-    b->vectorcall = function;
-    b->call = (struct wsgi_call *)Py_NewRef((PyObject *)call);
-    return (PyObject *)b;
-}
-
-PyObject *call_new_write(struct wsgi_call *call) {
-    return bound_new(write_type, call, write_call);
-}
-
-PyObject *call_new_connected(struct wsgi_call *call) {
-    return bound_new(connected_type, call, connected_call);
-}
-
-/* Types. */
-
-static void call_dealloc(PyObject *self) {
-    spare_free(&spare_calls, self);
-}
-
-static void bound_dealloc(PyObject *self) {
-    Py_DECREF((PyObject *)((struct bound *)self)->call);
-    spare_free(&spare_bounds, self);
-}
-
-static PyMemberDef call_members[] = {
-    {"__vectorcalloffset__", Py_T_PYSSIZET, offsetof(struct wsgi_call, vectorcall), Py_READONLY, NULL}, {0}};
-static PyMemberDef bound_members[] = {
-    {"__vectorcalloffset__", Py_T_PYSSIZET, offsetof(struct bound, vectorcall), Py_READONLY, NULL}, {0}};
-
-static PyTypeObject *make_type(const char *name, int size, destructor dealloc, PyMemberDef *members) {
-    PyType_Slot slots[] = {
-        COMPAT_SLOT(Py_tp_dealloc, dealloc),
-        COMPAT_SLOT(Py_tp_call, PyVectorcall_Call),
-        {Py_tp_members, members},
-        {0, NULL},
-    };
-    PyType_Spec spec = {
-        .name = name,
-        .basicsize = size,
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION |
-                 Py_TPFLAGS_IMMUTABLETYPE,
-        .slots = slots,
-    };
-    return (PyTypeObject *)PyType_FromSpec(&spec);
-}
-
-int call_init(void) {
-    start_response_init();
-    call_type = make_type("wsgi_fcgi.start_response", sizeof(struct wsgi_call), call_dealloc, call_members);
-    write_type = make_type("wsgi_fcgi.write", sizeof(struct bound), bound_dealloc, bound_members);
-    connected_type = make_type("wsgi_fcgi.client_connected", sizeof(struct bound), bound_dealloc, bound_members);
-    return call_type && write_type && connected_type ? 0 : -1;
+    if (call->sending) {
+        PyErr_SetString(PyExc_RuntimeError, "the application returned while a thread of it is inside write()");
+        return CALL_FAILED;
+    }
+    if (!call->r->head_stored && !call->sent && !call->head_only && call_set_length(call, 0))
+        return CALL_FAILED;
+    if (!call->r->head_stored && call->length_set && call->length && !call->no_body) {
+        PyErr_Format(PyExc_ValueError, "an empty body with Content-Length %llu", (unsigned long long)call->length);
+        return CALL_FAILED;
+    }
+    if (!call->r->head_stored)
+        return call_put(call, NULL, 0);
+    call->ended = true; /* before the GIL is released: no thread is to begin to send */
+    if (call->beyond)
+        tell_beyond(call);
+    if (call->length_set && call->sent < call->length && !call->no_body) {
+        char text[600];
+        unsigned long long sent = call->sent, length = call->length;
+        request_text(call->r, text, sizeof text);
+        call->r->broken_off = true;
+        Py_BEGIN_ALLOW_THREADS
+        log_error("%s: the application sent %llu of the %llu byte%s that its Content-Length announced", text, sent,
+                  length, ascii_plural(length));
+        Py_END_ALLOW_THREADS
+    }
+    return CALL_SENT;
 }

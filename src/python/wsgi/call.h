@@ -1,8 +1,10 @@
-/* The Python objects that belong to one request, and the C state of one WSGI call.
+/* The state of one WSGI call, and the pieces of its answer.
  *
- * The call object is what the application gets as start_response; wsgi.input, write and wsgi_fcgi.client_connected hold
- * a reference to it. When the request ends its `r` becomes NULL: objects that an application keeps beyond the request
- * stay valid, do nothing, and never touch the next request.
+ * It is the Python object that the application gets as start_response (python/wsgi/start_response.h); wsgi.input, write and
+ * wsgi_fcgi.client_connected hold a reference to it. When the request ends its `r` becomes NULL: objects that an
+ * application keeps beyond the request stay valid, do nothing, and never touch the next request.
+ *
+ * Open it for what may be sent when, how much of it, and who waits for whom meanwhile.
  *
  * All functions: GIL held. "New reference" and errors (NULL or -1 with an exception set) as usual in the C API.
  */
@@ -11,15 +13,18 @@
 
 #include <Python.h>
 
+#include "python/pyapp.h"
 #include "request/request.h"
 
 #include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 struct wsgi_call {
     PyObject_HEAD
     vectorcallfunc vectorcall;
+    struct pylane *lane; /* also after the end of the request */
     struct request *r;
     unsigned users;  /* threads that use `r` without the GIL right now */
     sem_t *last;     /* where the last of them says that it has left, once `r` is NULL */
@@ -35,17 +40,18 @@ struct wsgi_call {
     uint64_t sent;   /* bytes of the body given to the front end (or left out, for no_body) */
 };
 
-/* Makes the types. Call once, before anything else of this header. */
-int call_init(void);
-
-/* New call object for a request. */
-struct wsgi_call *call_new(struct request *r);
+/* Begins the call of a request, whose object start_response_new makes. */
+static inline void call_begin(struct wsgi_call *call, struct pylane *lane, struct request *r) {
+    call->lane = lane;
+    call->r = r;
+    call->users = 0;
+    call->sending = call->called = call->started = call->ended = call->length_set = call->beyond = false;
+    call->head_only = call->no_body = r->vars.method.n == 4 && !memcmp(r->vars.method.p, "HEAD", 4);
+    call->length = call->sent = 0;
+}
 
 /* Ends it: objects that refer to it become inert. Waits for threads of the application that are still inside one. */
 void call_end(struct wsgi_call *call);
-
-/* The scheduler's thread that this one is; NULL on a thread of the application. Set before its first call. */
-extern _Thread_local struct sched_thread *call_thread;
 
 /* Between these two the GIL is released and call->r stays valid. */
 PyThreadState *call_enter(struct wsgi_call *call);
@@ -73,18 +79,7 @@ enum call_sent call_send(struct wsgi_call *call, const char *data, size_t len);
 /* The same, but only stores it: for an answer that is known in whole. */
 enum call_sent call_put(struct wsgi_call *call, const char *data, size_t len);
 
-/* New wsgi_fcgi.client_connected: a callable without arguments, True while the peer waits for the answer. */
-PyObject *call_new_connected(struct wsgi_call *call);
-
-/* New write() callable. */
-PyObject *call_new_write(struct wsgi_call *call);
-
-/* start_response (start_response.c); the vectorcall of the call object. Call the first once. */
-void start_response_init(void);
-PyObject *start_response(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
-
-/* wsgi.input (input.c). */
-int input_init(void);
-PyObject *input_new(struct wsgi_call *call);
+/* The application has given all of its answer: completes it, or says what is wrong with it. */
+enum call_sent call_finish(struct wsgi_call *call);
 
 #endif

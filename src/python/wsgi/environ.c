@@ -6,6 +6,8 @@
 #include "proto/http_target.h"
 #include "python/compat.h"
 #include "python/names.h"
+#include "python/wsgi/callables.h"
+#include "python/wsgi/input.h"
 #include "python/wsgi/plan.h"
 
 static const char *const own_names[OWN_COUNT] = {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO",       "QUERY_STRING",
@@ -141,7 +143,7 @@ static int add_rest(PyObject *env, struct wsgi_call *call) {
         (call->r->role == REQUEST_AUTHORIZER && PyDict_SetItem(env, key_role, role_authorizer)) ||
         add_length(env, call->r->vars.content_length))
         return -1;
-    return set_new(env, key_input, input_new(call)) || set_new(env, key_connected, call_new_connected(call)) ? -1 : 0;
+    return set_new(env, key_input, input_new(call)) || set_new(env, key_connected, connected_new(call)) ? -1 : 0;
 }
 
 static void from_parameters(struct making *m, const struct buf *params) {

@@ -17,7 +17,7 @@ struct file_wrapper {
 
 enum { BLOCK_DEFAULT = 8192 };
 
-static PyTypeObject *file_wrapper_type, *file_io, *buffered_reader, *buffered_random;
+static PyTypeObject wrapper_type;
 
 static PyObject *wrapper_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char filelike_name[] = "filelike", block_size_name[] = "block_size";
@@ -41,7 +41,6 @@ static PyObject *wrapper_new(PyTypeObject *type, PyObject *args, PyObject *keywo
 
 static int wrapper_traverse(PyObject *self, visitproc visit, void *arg) {
     struct file_wrapper *w = (struct file_wrapper *)self;
-    Py_VISIT(Py_TYPE(self));
     Py_VISIT(w->filelike);
     return 0;
 }
@@ -52,12 +51,10 @@ static int wrapper_clear(PyObject *self) {
 }
 
 static void wrapper_dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     wrapper_clear(self);
     Py_CLEAR(((struct file_wrapper *)self)->block_size);
-    type->tp_free(self);
-    Py_DECREF(type);
+    Py_TYPE(self)->tp_free(self);
 }
 
 static PyObject *wrapper_next(PyObject *self) {
@@ -94,38 +91,35 @@ static PyMemberDef wrapper_members[] = {
     {0},
 };
 
+static PyTypeObject wrapper_type = {
+    .ob_base = COMPAT_TYPE_HEAD,
+    .tp_name = "wsgi_fcgi.file_wrapper",
+    .tp_basicsize = sizeof(struct file_wrapper),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_new = wrapper_new,
+    .tp_traverse = wrapper_traverse,
+    .tp_clear = wrapper_clear,
+    .tp_dealloc = wrapper_dealloc,
+    .tp_iter = PyObject_SelfIter,
+    .tp_iternext = wrapper_next,
+    .tp_methods = wrapper_methods,
+    .tp_members = wrapper_members,
+};
+
 static PyTypeObject *io_type(PyObject *io, const char *name) {
     PyObject *type = io ? PyObject_GetAttrString(io, name) : NULL;
     return (PyTypeObject *)type;
 }
 
-PyObject *file_wrapper_init(void) {
+PyObject *file_wrapper_init(struct pyapp *app) {
     PyObject *io = PyImport_ImportModule("io");
-    file_io = io_type(io, "FileIO");
-    buffered_reader = io_type(io, "BufferedReader");
-    buffered_random = io_type(io, "BufferedRandom");
+    app->file_io = io_type(io, "FileIO");
+    app->buffered_reader = io_type(io, "BufferedReader");
+    app->buffered_random = io_type(io, "BufferedRandom");
     Py_XDECREF(io);
-    if (!file_io || !buffered_reader || !buffered_random)
+    if (!app->file_io || !app->buffered_reader || !app->buffered_random)
         return NULL;
-    PyType_Slot slots[] = {
-        COMPAT_SLOT(Py_tp_new, wrapper_new),
-        COMPAT_SLOT(Py_tp_traverse, wrapper_traverse),
-        COMPAT_SLOT(Py_tp_clear, wrapper_clear),
-        COMPAT_SLOT(Py_tp_dealloc, wrapper_dealloc),
-        COMPAT_SLOT(Py_tp_iter, PyObject_SelfIter),
-        COMPAT_SLOT(Py_tp_iternext, wrapper_next),
-        {Py_tp_methods, wrapper_methods},
-        {Py_tp_members, wrapper_members},
-        {0, NULL},
-    };
-    PyType_Spec spec = {
-        .name = "wsgi_fcgi.file_wrapper",
-        .basicsize = sizeof(struct file_wrapper),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
-        .slots = slots,
-    };
-    file_wrapper_type = (PyTypeObject *)PyType_FromSpec(&spec);
-    return Py_XNewRef((PyObject *)file_wrapper_type);
+    return compat_type_ready(&wrapper_type) ? NULL : Py_NewRef((PyObject *)&wrapper_type);
 }
 
 /* The result of obj.name() as a non-negative number; -1 without an exception when there is none. */
@@ -140,21 +134,21 @@ static long long call_number(PyObject *obj, const char *name) {
 
 /* Whether read() of this object gives the bytes behind its descriptor, and nothing else: files of the io module. Text,
  * compressed and other files have a descriptor too, whose bytes are not those that they give. */
-static bool is_plain_file(PyObject *file) {
-    if (Py_IS_TYPE(file, file_io))
+static bool is_plain_file(const struct pyapp *app, PyObject *file) {
+    if (Py_IS_TYPE(file, app->file_io))
         return true;
-    if (!Py_IS_TYPE(file, buffered_reader) && !Py_IS_TYPE(file, buffered_random))
+    if (!Py_IS_TYPE(file, app->buffered_reader) && !Py_IS_TYPE(file, app->buffered_random))
         return false;
     PyObject *raw = PyObject_GetAttrString(file, "raw");
-    bool plain = raw && Py_IS_TYPE(raw, file_io);
+    bool plain = raw && Py_IS_TYPE(raw, app->file_io);
     Py_XDECREF(raw);
     PyErr_Clear();
     return plain;
 }
 
 /* What was written to a file that is open for both may still be in its object, in front of or behind the position. */
-static bool flush_written(PyObject *file) {
-    if (!Py_IS_TYPE(file, buffered_random))
+static bool flush_written(const struct pyapp *app, PyObject *file) {
+    if (!Py_IS_TYPE(file, app->buffered_random))
         return true;
     PyObject *none = PyObject_CallMethod(file, "flush", NULL);
     PyErr_Clear();
@@ -165,8 +159,8 @@ static bool flush_written(PyObject *file) {
 /* The server's own descriptor of what a plain file is open on, or -1. Whether it is plain is asked again, as code of the
  * application may have run since; none does from there to the copy. The object's own number may become that of another
  * file at any time later. */
-static int duplicate(PyObject *file) {
-    long long fd = is_plain_file(file) ? call_number(file, "fileno") : -1;
+static int duplicate(const struct pyapp *app, PyObject *file) {
+    long long fd = is_plain_file(app, file) ? call_number(file, "fileno") : -1;
     if (fd < 0 || fd > INT_MAX)
         return -1;
     descriptors_lock();
@@ -176,19 +170,19 @@ static int duplicate(PyObject *file) {
 }
 
 bool file_wrapper_is(PyObject *iterable) {
-    return Py_IS_TYPE(iterable, file_wrapper_type);
+    return Py_IS_TYPE(iterable, &wrapper_type);
 }
 
-bool file_wrapper_range(PyObject *iterable, struct file_range *range) {
+bool file_wrapper_range(const struct pyapp *app, PyObject *iterable, struct file_range *range) {
     if (!file_wrapper_is(iterable))
         return false;
     PyObject *file = ((struct file_wrapper *)iterable)->filelike;
     struct stat st;
-    if (!is_plain_file(file) || !flush_written(file))
+    if (!is_plain_file(app, file) || !flush_written(app, file))
         return false;
     /* tell() is the object's own notion of its position: it may have read ahead of it. */
     long long position = call_number(file, "tell");
-    range->fd = position < 0 ? -1 : duplicate(file);
+    range->fd = position < 0 ? -1 : duplicate(app, file);
     if (range->fd < 0)
         return false;
     if (fstat(range->fd, &st) || !S_ISREG(st.st_mode)) {

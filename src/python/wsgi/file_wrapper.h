@@ -1,17 +1,19 @@
 /* wsgi.file_wrapper (PEP 3333, "Optional Platform-Specific File Handling").
  *
+ * Open it for which files can be sent without Python; how they are sent is python/wsgi/file_sending.h.
+ *
  * All functions: GIL held.
  */
 #ifndef WSGI_FCGI_PYTHON_WSGI_FILE_WRAPPER_H
 #define WSGI_FCGI_PYTHON_WSGI_FILE_WRAPPER_H
 
-#include <Python.h>
+#include "python/pyapp.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Makes the type, which is what environ["wsgi.file_wrapper"] holds: new reference. Call once. */
-PyObject *file_wrapper_init(void);
+/* Makes the type, which is what environ["wsgi.file_wrapper"] holds: new reference. Finds those that it knows. Call once. */
+PyObject *file_wrapper_init(struct pyapp *app);
 
 /* What is behind a file wrapper, when it can be read without Python. */
 struct file_range {
@@ -26,7 +28,7 @@ bool file_wrapper_is(PyObject *iterable);
 /* Whether `iterable` is a file_wrapper over an open regular file whose position is known; fills *range with what lies
  * between the position and the end, which the caller ends with file_range_close. No exception is set, whatever the
  * wrapped object does. Runs code of the application. */
-bool file_wrapper_range(PyObject *iterable, struct file_range *range);
+bool file_wrapper_range(const struct pyapp *app, PyObject *iterable, struct file_range *range);
 
 /* Closes its descriptor. */
 void file_range_close(struct file_range *range);

@@ -1,9 +1,10 @@
 #include "config.h"
 
-#include "python/wsgi/call.h"
+#include "python/wsgi/input.h"
+
 #include "python/child.h"
 #include "python/compat.h"
-#include "python/wsgi/spare.h"
+#include "python/wsgi/stream.h"
 
 #include <errno.h>
 
@@ -18,9 +19,7 @@ struct input {
     bool closed;      /* by the application: its own business */
 };
 
-static PyTypeObject *input_type;
-static PyObject *unsupported_operation; /* io.UnsupportedOperation */
-static struct spare spare_inputs;
+static PyTypeObject input_type;
 
 enum {
     LINE_BYTES = 8192, /* read ahead at a time when looking for the end of a line */
@@ -28,7 +27,7 @@ enum {
 };
 
 PyObject *input_new(struct wsgi_call *call) {
-    struct input *in = (struct input *)spare_new(&spare_inputs, input_type);
+    struct input *in = (struct input *)spare_new(&call->lane->inputs, &input_type);
     if (!in)
         return NULL;
     in->call = (struct wsgi_call *)Py_NewRef((PyObject *)call);
@@ -40,9 +39,10 @@ PyObject *input_new(struct wsgi_call *call) {
 
 static void input_dealloc(PyObject *self) {
     struct input *in = (struct input *)self;
+    struct spare *spare = &in->call->lane->inputs;
     buf_fini(&in->ahead);
     Py_DECREF((PyObject *)in->call);
-    spare_free(&spare_inputs, self);
+    spare_free(spare, self);
 }
 
 /* At least one byte of the body into `out`; 0 at its end or after the request, -1 with an exception. Releases the GIL
@@ -310,35 +310,30 @@ static PyObject *input_exit(PyObject *self, PyObject *const *args, Py_ssize_t na
     return input_close(self, NULL);
 }
 
-static PyObject *unsupported(const char *why) {
-    PyErr_SetString(unsupported_operation, why);
-    return NULL;
-}
-
 /* seek, tell, truncate. */
 static PyObject *input_position(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     (void)args;
     (void)nargs;
-    return is_open((struct input *)self) ? unsupported("wsgi.input has no position: it can be read once") : NULL;
+    return is_open((struct input *)self) ? stream_unsupported("wsgi.input has no position: it can be read once") : NULL;
 }
 
 /* write, writelines. */
 static PyObject *input_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     (void)args;
     (void)nargs;
-    return is_open((struct input *)self) ? unsupported("wsgi.input can be read only") : NULL;
+    return is_open((struct input *)self) ? stream_unsupported("wsgi.input can be read only") : NULL;
 }
 
 static PyObject *input_fileno(PyObject *self, PyObject *unused) {
     (void)self;
     (void)unused;
-    return unsupported("wsgi.input is no file of the system");
+    return stream_unsupported("wsgi.input is no file of the system");
 }
 
 static PyObject *input_detach(PyObject *self, PyObject *unused) {
     (void)self;
     (void)unused;
-    return unsupported("there is no stream below wsgi.input");
+    return stream_unsupported("there is no stream below wsgi.input");
 }
 
 #define FAST(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL, NULL
@@ -370,36 +365,18 @@ static PyMethodDef input_methods[] = {
 
 static PyGetSetDef input_getset[] = {{"closed", input_closed, NULL, NULL, NULL}, {0}};
 
-/* Libraries that ask whether something is a binary stream (pandas) ask for this class. */
-static int register_stream(void) {
-    PyObject *io = PyImport_ImportModule("io"), *base = NULL, *result = NULL;
-    if (io)
-        unsupported_operation = PyObject_GetAttrString(io, "UnsupportedOperation");
-    if (unsupported_operation)
-        base = PyObject_GetAttrString(io, "BufferedIOBase");
-    if (base)
-        result = PyObject_CallMethod(base, "register", "O", (PyObject *)input_type);
-    Py_XDECREF(io);
-    Py_XDECREF(base);
-    Py_XDECREF(result);
-    return result ? 0 : -1;
-}
+static PyTypeObject input_type = {
+    .ob_base = COMPAT_TYPE_HEAD,
+    .tp_name = "wsgi_fcgi.input",
+    .tp_basicsize = sizeof(struct input),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = input_dealloc,
+    .tp_methods = input_methods,
+    .tp_getset = input_getset,
+    .tp_iter = PyObject_SelfIter,
+    .tp_iternext = input_next,
+};
 
 int input_init(void) {
-    PyType_Slot slots[] = {
-        COMPAT_SLOT(Py_tp_dealloc, input_dealloc),
-        {Py_tp_methods, input_methods},
-        {Py_tp_getset, input_getset},
-        COMPAT_SLOT(Py_tp_iter, PyObject_SelfIter),
-        COMPAT_SLOT(Py_tp_iternext, input_next),
-        {0, NULL},
-    };
-    PyType_Spec spec = {
-        .name = "wsgi_fcgi.input",
-        .basicsize = sizeof(struct input),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-        .slots = slots,
-    };
-    input_type = (PyTypeObject *)PyType_FromSpec(&spec);
-    return input_type ? register_stream() : -1;
+    return stream_type_ready(&input_type, "BufferedIOBase");
 }

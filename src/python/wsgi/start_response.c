@@ -1,17 +1,21 @@
 #include "config.h"
 
+#include "python/wsgi/start_response.h"
+
 #include "base/ascii.h"
 #include "base/log.h"
-#include "python/wsgi/call.h"
 #include "python/compat.h"
+#include "python/wsgi/callables.h"
 #include "request/answer.h"
+
+#include <stddef.h>
 
 /* Which bytes a field name and a field value may have (RFC 9110, sections 5.6.2 "tchar" and 5.5: no control characters
  * but the tab; with CR and LF a value could add header fields of its own). */
 enum { TOKEN = 1, VALUE = 2 };
-static unsigned char allowed[256];
+static unsigned char allowed[256]; /* of the process; the same since start_response_init */
 
-void start_response_init(void) {
+static void init_allowed(void) {
     for (int c = 0; c < 256; c++) {
         bool token = ascii_is_token_char((char)c);
         bool value = (c >= 0x20 && c != 0x7f) || c == '\t';
@@ -149,12 +153,12 @@ static unsigned find_foreign(struct slice name) {
 
 /* One line about each of them as long as the process lives: a view that sets one does so each time. */
 static void tell_left_out(struct wsgi_call *call, unsigned names) {
-    static unsigned told;
+    unsigned *told = &call->lane->app->told_foreign;
     char text[600];
-    names &= ~told;
+    names &= ~*told;
     if (!names)
         return;
-    told |= names;
+    *told |= names;
     request_text(call->r, text, sizeof text);
     Py_BEGIN_ALLOW_THREADS
     for (unsigned i = 0; i < FOREIGN_COUNT; i++) {
@@ -319,7 +323,7 @@ static inline bool may_start(const struct wsgi_call *call, PyObject *exc_info, b
     return false;
 }
 
-PyObject *start_response(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names) {
+static PyObject *start_response(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names) {
     struct wsgi_call *call = (struct wsgi_call *)self;
     PyObject *exc_info;
     if (!take_arguments(args, nargsf, names, &exc_info) || !may_start(call, exc_info, call->called))
@@ -344,5 +348,33 @@ PyObject *start_response(PyObject *self, PyObject *const *args, size_t nargsf, P
     call->started = true;
     if (left_out)
         tell_left_out(call, left_out);
-    return call_new_write(call);
+    return write_new(call);
+}
+
+static void call_dealloc(PyObject *self) {
+    spare_free(&((struct wsgi_call *)self)->lane->calls, self);
+}
+
+static PyTypeObject call_type = {
+    .ob_base = COMPAT_TYPE_HEAD,
+    .tp_name = "wsgi_fcgi.start_response",
+    .tp_basicsize = sizeof(struct wsgi_call),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_vectorcall_offset = offsetof(struct wsgi_call, vectorcall),
+    .tp_call = PyVectorcall_Call,
+    .tp_dealloc = call_dealloc,
+};
+
+struct wsgi_call *start_response_new(struct pylane *lane, struct request *r) {
+    struct wsgi_call *call = (struct wsgi_call *)spare_new(&lane->calls, &call_type);
+    if (!call)
+        return NULL;
+    call->vectorcall = start_response;
+    call_begin(call, lane, r);
+    return call;
+}
+
+int start_response_init(void) {
+    init_allowed();
+    return compat_type_ready(&call_type);
 }

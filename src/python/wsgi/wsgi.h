@@ -1,36 +1,28 @@
-/* The WSGI call: one request to the application and back (PEP 3333). */
+/* WSGI (PEP 3333): the application is loaded, and called for each request, from the request to the end of its answer.
+ *
+ * Open it for what happens in which order in a call; each part of it has a file of its own in this folder.
+ */
 #ifndef WSGI_FCGI_PYTHON_WSGI_WSGI_H
 #define WSGI_FCGI_PYTHON_WSGI_WSGI_H
 
 #include <stdbool.h>
 
+struct pylane;
 struct request;
-struct sched_thread;
 
-/* Loads the application named by `spec`, relative paths also from `start` (see python/app/app.h), and prepares what its calls share. `multithread` becomes
- * wsgi.multithread; `errors` says where wsgi.errors goes (a set of the constants below). Main thread, GIL held. Returns
- * 0, or a sysexits status after printing what is wrong. */
-enum { WSGI_ERRORS_LOG = 1, WSGI_ERRORS_PEER = 2 };
-int wsgi_init(const char *spec, const char *start, bool multithread, unsigned errors);
+/* Loads the application named by `spec`, relative paths also from `start` (see python/app/app.h), and prepares what its
+ * calls share. `multithread` becomes wsgi.multithread. Main thread, GIL held, once. Returns what wsgi_run takes as `user`;
+ * or NULL, with a sysexits status, after printing what is wrong. */
+struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, int *status);
 
 /* Describes the loaded application for people, in `out` of `size` bytes. GIL held. */
-void wsgi_describe(char *out, unsigned long size);
+void wsgi_describe(const struct pylane *lane, char *out, unsigned long size);
 
 /* Calls the application: struct lane_config.run. A scheduler's thread, without the GIL, or with it from its last call
- * (wsgi_thread_pause); it attaches itself to the interpreter the first time. */
+ * (python/thread.h); it attaches itself to the interpreter the first time. */
 void wsgi_run(struct request *r, void *user);
 
-/* Names the request that the calling thread runs, such as "GET /path". Returns `out`, or NULL when it runs none. Without or
- * with the GIL, and within handlers of signals. */
-char *wsgi_running(char *out, unsigned long size);
-
-/* Releases the GIL, which wsgi_run may leave taken for the next call: struct lane_config.thread_pause. */
-void wsgi_thread_pause(struct sched_thread *thread, void *user);
-
-/* Detaches a thread of the scheduler from the interpreter: struct lane_config.thread_stop. Without the GIL. */
-void wsgi_thread_stop(struct sched_thread *thread, void *user);
-
 /* Frees what wsgi_init made. Main thread, GIL held, after all scheduler threads have ended. */
-void wsgi_fini(void);
+void wsgi_fini(struct pylane *lane);
 
 #endif

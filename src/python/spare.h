@@ -1,9 +1,10 @@
-/* Memory of freed objects, for the next ones of the same size: some objects are made anew for every request.
+/* Memory of freed objects, for the next ones of the same size: some objects are made anew for every request. Without it a
+ * short request would take 2 % more instructions.
  *
- * GIL held.
+ * GIL held. Each belongs to a lane (python/pyapp.h).
  */
-#ifndef WSGI_FCGI_PYTHON_WSGI_SPARE_H
-#define WSGI_FCGI_PYTHON_WSGI_SPARE_H
+#ifndef WSGI_FCGI_PYTHON_SPARE_H
+#define WSGI_FCGI_PYTHON_SPARE_H
 
 #include <Python.h>
 
@@ -14,20 +15,18 @@ struct spare {
     unsigned count;
 };
 
-/* New reference to an object of `type`, which has no garbage collection and no items; as with PyObject_New its members
- * are not set. NULL with an exception. All types that share a `spare` have one basic size. */
+/* New reference to an object of `type`, which is a static one without garbage collection and items; as with PyObject_New
+ * its members are not set. NULL with an exception. All types that share a `spare` have one basic size. */
 static inline PyObject *spare_new(struct spare *spare, PyTypeObject *type) {
     return spare->count ? PyObject_Init(spare->objects[--spare->count], type) : _PyObject_New(type);
 }
 
 /* Ends tp_dealloc of an object that spare_new made. */
 static inline void spare_free(struct spare *spare, PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
     if (spare->count < SPARE_MAX)
         spare->objects[spare->count++] = self;
     else
         PyObject_Free(self);
-    Py_DECREF(type);
 }
 
 #endif

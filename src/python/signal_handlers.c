@@ -2,19 +2,19 @@
 
 #include <Python.h>
 
-#include "python/pysignal.h"
+#include "python/signal_handlers.h"
 
 #include "base/log.h"
 #include "python/child.h"
 #include "python/compat.h"
-#include "python/end_calls.h"
+#include "python/exit_calls.h"
 #include "python/interp.h"
-#include "python/pending.h"
+#include "python/pending_calls.h"
+#include "python/thread.h"
 
 enum { FAILURES_MAX = 64 }; /* in a row; more than can be pending at a time */
 
-static PyThreadState *main_state;
-static int wakeup_fd = -1;
+static int wakeup_fd = -1; /* main thread only; a child is handed nothing that could hold it */
 
 /* signal.set_wakeup_fd. New reference to the number before, or NULL with an exception. */
 static PyObject *set_wakeup(int fd) {
@@ -38,41 +38,26 @@ static PyObject *forked(PyObject *self, PyObject *unused) {
     if (fd != wakeup_fd)
         again = set_wakeup(fd); /* it is the application's own */
     wakeup_fd = -1;
-    pending_set_wakeup(-1);
+    pending_calls_set_wakeup(-1);
     Py_XDECREF(again);
     Py_XDECREF(old);
     PyErr_Clear();
     Py_RETURN_NONE;
 }
 
-static int register_forked(void) {
+void signal_handlers_set_wakeup(int fd) {
     static PyMethodDef method = {"forked", forked, METH_NOARGS, NULL};
-    PyObject *os = PyImport_ImportModule("os"), *function = PyCFunction_New(&method, NULL), *result = NULL;
-    PyObject *args = PyTuple_New(0), *keywords = function ? Py_BuildValue("{s:O}", "after_in_child", function) : NULL;
-    PyObject *at_fork = os ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
-    if (at_fork && args && keywords)
-        result = PyObject_Call(at_fork, args, keywords);
-    Py_XDECREF(at_fork);
-    Py_XDECREF(keywords);
-    Py_XDECREF(args);
-    Py_XDECREF(function);
-    Py_XDECREF(os);
-    Py_XDECREF(result);
-    return result ? 0 : -1;
-}
-
-void pysignal_set_wakeup(int fd) {
-    PyObject *old = register_forked() ? NULL : set_wakeup(fd);
+    PyObject *old = child_register(&method) ? NULL : set_wakeup(fd);
     if (old)
         wakeup_fd = fd;
     else
         interp_print_error("signal handlers of the application will run late");
     Py_XDECREF(old);
-    pending_set_wakeup(fd);
-    pending_wake(); /* for what was left while the application was loaded */
+    pending_calls_set_wakeup(fd);
+    pending_calls_wake(); /* for what was left while the application was loaded */
 }
 
-bool pysignal_is_handled(int number) {
+bool signal_handlers_has(int number) {
     PyObject *module = PyImport_ImportModule("signal"), *handler = NULL, *python = NULL;
     bool handled = false;
     if (module) {
@@ -117,7 +102,7 @@ static size_t run_all(struct failure failures[static FAILURES_MAX]) {
     while (n < FAILURES_MAX && !child_is() && (what = run_some()))
         failures[n++] = (struct failure){what, compat_err_take()};
     if (n == FAILURES_MAX)
-        pending_wake(); /* not for ever: they may leave further ones */
+        pending_calls_wake(); /* not for ever: they may leave further ones */
     return n;
 }
 
@@ -146,33 +131,25 @@ static bool look_at(struct failure *failure, bool interrupted, int *status) {
 static bool run_handlers(bool interrupted, int *status) {
     struct failure failures[FAILURES_MAX];
     bool end = false;
-    end_calls_replace();
+    exit_calls_replace();
     size_t n = run_all(failures);
     for (size_t i = 0; i < n; i++)
         end |= look_at(&failures[i], interrupted, status);
     if (child_is())
         child_end();
-    end_calls_put_back();
+    exit_calls_put_back();
     return end;
 }
 
-bool pysignal_run(bool interrupted, int *status) {
-    pysignal_acquire_gil();
+bool signal_handlers_run(bool interrupted, int *status) {
+    thread_attach_main();
     bool end = run_handlers(interrupted, status);
-    pysignal_release_gil();
+    thread_release_main();
     return end;
 }
 
-void pysignal_run_last(bool (*trip)(void), int *status) {
+void signal_handlers_run_last(bool (*trip)(void), int *status) {
     do
         (void)run_handlers(false, status);
     while (trip());
-}
-
-void pysignal_release_gil(void) {
-    main_state = PyEval_SaveThread();
-}
-
-void pysignal_acquire_gil(void) {
-    PyEval_RestoreThread(main_state);
 }

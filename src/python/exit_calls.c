@@ -2,7 +2,7 @@
 
 #include <Python.h>
 
-#include "python/end_calls.h"
+#include "python/exit_calls.h"
 
 #include "python/child.h"
 #include "python/interp.h"
@@ -18,7 +18,10 @@ static PyObject *exit_end(PyObject *self, PyObject *const *args, Py_ssize_t narg
 typedef PyObject *fast_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 typedef PyObject *keyword_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names);
 
-/* PyCFunction is the type that all conventions are kept as. */
+/* The replacements are called as methods of modules, with nothing of ours: so what they need is of the process, and touched
+ * with the GIL held.
+ *
+ * PyCFunction is the type that all conventions are kept as. */
 static struct end_call {
     const char *module, *name;
     int flags; /* its calling convention */
@@ -118,13 +121,13 @@ static int replace(struct end_call *call) {
     return 0;
 }
 
-void end_calls_watch(void (*ends)(int status)) {
+void exit_calls_watch(void (*ends)(int status)) {
     ends_cb = ends;
     if (replace(&calls[EXIT]))
         interp_print_error("an end by os._exit() will not be told");
 }
 
-void end_calls_replace(void) {
+void exit_calls_replace(void) {
     handlers_run = true;
     main_thread = PyThread_get_thread_ident();
     for (size_t i = 0; i < CALLS; i++) {
@@ -134,7 +137,7 @@ void end_calls_replace(void) {
     }
 }
 
-void end_calls_put_back(void) {
+void exit_calls_put_back(void) {
     handlers_run = false;
     for (size_t i = 0; i < CALLS; i++) {
         if (i == EXIT && ends_cb)

@@ -2,12 +2,13 @@
 
 #include <Python.h>
 
-#include "python/interrupt.h"
+#include "python/load_interrupt.h"
 
 #include "python/interp.h"
 
 #include <stdatomic.h>
 
+/* A handler of a signal reads these. Main thread only, but for `first`, which any thread may set. */
 static void (*trip)(int number); /* Python's own handler in C, which takes note of the signal */
 static atomic_bool is_open;
 static atomic_int first;
@@ -26,7 +27,7 @@ static PyObject *raise_now(PyObject *self, PyObject *args) {
     return NULL;
 }
 
-void interrupt_show_free(int number) {
+void load_interrupt_show_free(int number) {
     PyObject *module = PyImport_ImportModule("_signal"), *free = NULL, *result = NULL;
     PyObject *now = module ? PyObject_CallMethod(module, "getsignal", "i", number) : NULL;
     if (now == Py_None) /* somebody's in C */
@@ -40,13 +41,13 @@ void interrupt_show_free(int number) {
     PyErr_Clear();
 }
 
-bool interrupt_open(void) {
+bool load_interrupt_open(void) {
     static PyMethodDef method = {"interrupt", raise_now, METH_VARARGS, NULL};
     struct sigaction action;
     PyObject *module = PyImport_ImportModule("_signal"), *function = PyCFunction_New(&method, NULL);
     PyObject *old =
-        module && function ? PyObject_CallMethod(module, "signal", "iO", INTERRUPT_CARRIER, function) : NULL;
-    if (old && !sigaction(INTERRUPT_CARRIER, NULL, &action)) {
+        module && function ? PyObject_CallMethod(module, "signal", "iO", LOAD_INTERRUPT_CARRIER, function) : NULL;
+    if (old && !sigaction(LOAD_INTERRUPT_CARRIER, NULL, &action)) {
         trip = action.sa_handler;
         is_open = true;
     } else
@@ -57,19 +58,19 @@ bool interrupt_open(void) {
     return is_open;
 }
 
-void interrupt_raise(int number) {
+void load_interrupt_raise(int number) {
     int none = 0;
     if (!is_open)
         return;
     atomic_compare_exchange_strong(&first, &none, number);
-    trip(INTERRUPT_CARRIER);
+    trip(LOAD_INTERRUPT_CARRIER);
 }
 
-int interrupt_close(void) {
+int load_interrupt_close(void) {
     is_open = false;
     return first;
 }
 
-int interrupt_number(void) {
+int load_interrupt_number(void) {
     return first;
 }

@@ -3,17 +3,19 @@
  * ask for the GIL now and then would disturb those who need it, and an idle server. So this module defines
  * Py_AddPendingCall again: the dynamic linker finds that of the program first, for extensions and for ctypes.pythonapi. It
  * does what Python's does, and wakes the main thread.
+ *
+ * Open it when such a function runs late, or not at all.
  */
-#ifndef WSGI_FCGI_PYTHON_PENDING_H
-#define WSGI_FCGI_PYTHON_PENDING_H
+#ifndef WSGI_FCGI_PYTHON_PENDING_CALLS_H
+#define WSGI_FCGI_PYTHON_PENDING_CALLS_H
 
-/* Where a byte is written (PENDING_BYTE) when a function was added: non-blocking; -1: nowhere, as in a child that the
+/* Where a byte is written (PENDING_CALLS_BYTE) when a function was added: non-blocking; -1: nowhere, as in a child that the
  * application forks. Any thread. */
-void pending_set_wakeup(int fd);
+void pending_calls_set_wakeup(int fd);
 
-enum { PENDING_BYTE = 255 }; /* no number of a signal */
+enum { PENDING_CALLS_BYTE = 255 }; /* no number of a signal */
 
 /* Writes it: the main thread is to look. Any thread, with or without the GIL; async-signal-safe. */
-void pending_wake(void);
+void pending_calls_wake(void);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include <Python.h>
 
-#include "python/pending.h"
+#include "python/pending_calls.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -12,16 +12,17 @@
 
 typedef int pending_add(int (*function)(void *), void *arg);
 
+/* Whoever adds a function hands over nothing of ours. */
 static atomic_int wakeup_fd = -1;
 
-void pending_set_wakeup(int fd) {
+void pending_calls_set_wakeup(int fd) {
     atomic_store(&wakeup_fd, fd);
 }
 
-void pending_wake(void) {
+void pending_calls_wake(void) {
     int fd = atomic_load(&wakeup_fd), error = errno;
     if (fd >= 0) {
-        ssize_t n = write(fd, &(unsigned char){PENDING_BYTE}, 1);
+        ssize_t n = write(fd, &(unsigned char){PENDING_CALLS_BYTE}, 1);
         (void)n; /* a full pipe wakes the main thread as well */
     }
     errno = error;
@@ -40,6 +41,6 @@ __attribute__((weak, visibility("default"))) int Py_AddPendingCall(int (*functio
     }
     int result = add(function, arg);
     if (!result)
-        pending_wake();
+        pending_calls_wake();
     return result;
 }

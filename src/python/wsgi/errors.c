@@ -2,114 +2,13 @@
 
 #include <Python.h>
 
-#include "python/errors.h"
+#include "python/wsgi/errors.h"
 
-#include "base/buf.h"
-#include "base/log.h"
-#include "python/child.h"
 #include "python/compat.h"
-#include "python/wsgi/wsgi.h"
+#include "python/error_lines.h"
+#include "python/wsgi/stream.h"
 
-#include <pthread.h>
 #include <unistd.h>
-
-enum { LINE_MAX_BYTES = 8192, LINE_KEEP_BYTES = 1024 };
-
-/* The calling thread's incomplete line. A thread's own, so neither a lock nor the GIL guards it. In a child that is
- * forked, what was begun before is the parent's to end. */
-static _Thread_local struct buf line;
-static _Thread_local bool line_in_child;
-static pthread_key_t line_key;
-static bool line_key_valid;
-static pthread_once_t line_key_once = PTHREAD_ONCE_INIT;
-
-/* Where text goes, and the request that the calling thread runs. */
-static unsigned destinations = WSGI_ERRORS_LOG;
-static _Thread_local struct request *current;
-
-static void emit(const char *p, size_t n) {
-    bool passed_on = false;
-    if (current && destinations & WSGI_ERRORS_PEER && !child_is())
-        passed_on = !request_error(current, p, n);
-    if (destinations & WSGI_ERRORS_LOG || !passed_on)
-        log_text(p, n);
-}
-
-static void line_write(struct buf *b) {
-    emit(buf_head(b), buf_len(b));
-    buf_reset(b, LINE_KEEP_BYTES);
-}
-
-/* A thread ends: what it left is written, whoever started it. */
-static void line_destroy_cb(void *arg) {
-    struct buf *b = arg;
-    if (buf_len(b))
-        line_write(b);
-    buf_fini(b);
-}
-
-static void line_key_create(void) {
-    /* Without a key (a process may run out of them) only an ended thread's incomplete line is lost. */
-    line_key_valid = !pthread_key_create(&line_key, line_destroy_cb);
-}
-
-/* No memory to keep the text: a torn line is better than a lost one. */
-static void line_append(const char *p, size_t n) {
-    if (!line.data && line_key_valid)
-        (void)pthread_setspecific(line_key, &line);
-    if (!buf_append(&line, p, n))
-        return;
-    if (buf_len(&line))
-        line_write(&line);
-    emit(p, n);
-}
-
-static void line_forget_parents(void) {
-    if (child_is() && !line_in_child) {
-        line_in_child = true;
-        buf_reset(&line, LINE_KEEP_BYTES);
-    }
-}
-
-/* Passes complete lines on and keeps the rest. */
-static void text_write(const char *p, size_t n) {
-    line_forget_parents();
-    const char *lf = memrchr(p, '\n', n);
-    size_t complete = lf ? (size_t)(lf - p) + 1 : 0;
-    if (complete && !buf_len(&line)) {
-        emit(p, complete);
-    } else if (complete) {
-        line_append(p, complete);
-        if (buf_len(&line))
-            line_write(&line);
-    }
-    if (n > complete)
-        line_append(p + complete, n - complete);
-    if (buf_len(&line) > LINE_MAX_BYTES)
-        line_write(&line);
-}
-
-void errors_set_destinations(unsigned set) {
-    destinations = set;
-}
-
-void errors_begin_request(struct request *r) {
-    current = r;
-}
-
-struct request *errors_request(void) {
-    return current;
-}
-
-void errors_end_request(void) {
-    line_forget_parents();
-    if (buf_len(&line)) {
-        Py_BEGIN_ALLOW_THREADS
-        line_write(&line);
-        Py_END_ALLOW_THREADS
-    }
-    current = NULL;
-}
 
 /* What is written to `buffer`: bytes as they are. Another thread may change them meanwhile, not free them. */
 static PyObject *buffer_write(PyObject *self, PyObject *data) {
@@ -121,7 +20,7 @@ static PyObject *buffer_write(PyObject *self, PyObject *data) {
         return NULL;
     Py_ssize_t n = view.len;
     Py_BEGIN_ALLOW_THREADS
-    text_write(view.buf, (size_t)n);
+    error_lines_write(view.buf, (size_t)n);
     Py_END_ALLOW_THREADS
     PyBuffer_Release(&view);
     return PyLong_FromSsize_t(n);
@@ -144,7 +43,7 @@ static PyObject *errors_write(PyObject *self, PyObject *text) {
         n = PyBytes_GET_SIZE(bytes);
     }
     Py_BEGIN_ALLOW_THREADS
-    text_write(p, (size_t)n);
+    error_lines_write(p, (size_t)n);
     Py_END_ALLOW_THREADS
     Py_XDECREF(bytes);
     return PyLong_FromSsize_t(PyUnicode_GET_LENGTH(text));
@@ -179,12 +78,7 @@ static PyObject *buffer_writelines(PyObject *self, PyObject *lines) {
 static PyObject *errors_flush(PyObject *self, PyObject *unused) {
     (void)self;
     (void)unused;
-    line_forget_parents();
-    if (buf_len(&line)) {
-        Py_BEGIN_ALLOW_THREADS
-        line_write(&line);
-        Py_END_ALLOW_THREADS
-    }
+    error_lines_flush();
     Py_RETURN_NONE;
 }
 
@@ -208,13 +102,7 @@ static PyObject *errors_reconfigure(PyObject *self, PyObject *args, PyObject *ke
 static PyObject *errors_unsupported(PyObject *self, PyObject *args) {
     (void)self;
     (void)args;
-    PyObject *io = PyImport_ImportModule("io");
-    PyObject *type = io ? PyObject_GetAttrString(io, "UnsupportedOperation") : NULL;
-    if (type)
-        PyErr_SetString(type, "wsgi.errors is for writing only, and belongs to the server");
-    Py_XDECREF(type);
-    Py_XDECREF(io);
-    return NULL;
+    return stream_unsupported("wsgi.errors is for writing only, and belongs to the server");
 }
 
 /* Where the log goes, for what wants a descriptor (faulthandler, subprocess). */
@@ -268,10 +156,8 @@ static PyObject *errors_get_buffer(PyObject *self, void *unused) {
 }
 
 static void errors_dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
     Py_XDECREF(((struct stream *)self)->buffer);
-    type->tp_free(self);
-    Py_DECREF(type);
+    Py_TYPE(self)->tp_free(self);
 }
 
 #define SHARED_METHODS                                                                                                 \
@@ -318,54 +204,35 @@ static PyGetSetDef buffer_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static PyType_Slot errors_slots[] = {
-    COMPAT_SLOT(Py_tp_dealloc, errors_dealloc),
-    COMPAT_SLOT(Py_tp_repr, errors_repr),
-    {Py_tp_methods, errors_methods},
-    {Py_tp_getset, errors_getset},
-    {0, NULL},
+static PyTypeObject errors_type = {
+    .ob_base = COMPAT_TYPE_HEAD,
+    .tp_name = "wsgi_fcgi.ErrorStream",
+    .tp_basicsize = sizeof(struct stream),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = errors_dealloc,
+    .tp_repr = errors_repr,
+    .tp_methods = errors_methods,
+    .tp_getset = errors_getset,
 };
 
-static PyType_Spec errors_spec = {
-    .name = "wsgi_fcgi.ErrorStream",
-    .basicsize = sizeof(struct stream),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = errors_slots,
+static PyTypeObject buffer_type = {
+    .ob_base = COMPAT_TYPE_HEAD,
+    .tp_name = "wsgi_fcgi.ErrorBuffer",
+    .tp_basicsize = sizeof(struct stream),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = errors_dealloc,
+    .tp_repr = errors_repr,
+    .tp_methods = buffer_methods,
+    .tp_getset = buffer_getset,
 };
 
-static PyType_Slot buffer_slots[] = {
-    COMPAT_SLOT(Py_tp_dealloc, errors_dealloc),
-    COMPAT_SLOT(Py_tp_repr, errors_repr),
-    {Py_tp_methods, buffer_methods},
-    {Py_tp_getset, buffer_getset},
-    {0, NULL},
-};
-
-static PyType_Spec buffer_spec = {
-    .name = "wsgi_fcgi.ErrorBuffer",
-    .basicsize = sizeof(struct stream),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = buffer_slots,
-};
-
-/* A new stream of a type of its own, which isinstance() takes for one of `base` of the io module. */
-static PyObject *stream_new(PyType_Spec *spec, const char *base) {
-    PyObject *type = PyType_FromSpec(spec), *io = type ? PyImport_ImportModule("io") : NULL;
-    PyObject *abstract = io ? PyObject_GetAttrString(io, base) : NULL;
-    PyObject *registered = abstract ? PyObject_CallMethod(abstract, "register", "O", type) : NULL, *self = NULL;
-    if (registered)
-        self = ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0);
-    Py_XDECREF(registered);
-    Py_XDECREF(abstract);
-    Py_XDECREF(io);
-    Py_XDECREF(type);
-    return self;
+static PyObject *stream_new(PyTypeObject *type, const char *base) {
+    return stream_type_ready(type, base) ? NULL : type->tp_alloc(type, 0);
 }
 
 PyObject *errors_new(void) {
-    (void)pthread_once(&line_key_once, line_key_create);
-    PyObject *buffer = stream_new(&buffer_spec, "BufferedIOBase");
-    PyObject *self = buffer ? stream_new(&errors_spec, "TextIOBase") : NULL;
+    PyObject *buffer = stream_new(&buffer_type, "BufferedIOBase");
+    PyObject *self = buffer ? stream_new(&errors_type, "TextIOBase") : NULL;
     if (self)
         ((struct stream *)self)->buffer = buffer;
     else

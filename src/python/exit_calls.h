@@ -10,16 +10,18 @@
  *
  * Everywhere else os._exit ends the process at once, as it does under python3; only that the server hears of it before.
  *
+ * Open it when a handler of the application's cuts a stop short, or ends the process in a way that is not known here.
+ *
  * Threads: the main thread, GIL held. No exception is left.
  */
-#ifndef WSGI_FCGI_PYTHON_END_CALLS_H
-#define WSGI_FCGI_PYTHON_END_CALLS_H
+#ifndef WSGI_FCGI_PYTHON_EXIT_CALLS_H
+#define WSGI_FCGI_PYTHON_EXIT_CALLS_H
 
 /* From now on `ends` is called before os._exit ends the process, with its status. Not in children, nor for handlers of
  * signals as above. Any thread, GIL held. */
-void end_calls_watch(void (*ends)(int status));
+void exit_calls_watch(void (*ends)(int status));
 
-void end_calls_replace(void);
-void end_calls_put_back(void);
+void exit_calls_replace(void);
+void exit_calls_put_back(void);
 
 #endif

@@ -1,0 +1,39 @@
+/* Starting Python, as the program does; who is called by a Python that runs needs nothing of this.
+ *
+ * Open it for how Python is set up: sys.argv, sys.executable, __main__, virtual environments, what the environment tells it.
+ *
+ * Threads: the main thread.
+ * What is wrong is printed (log_error), with what to do; the caller only exits with the status.
+ */
+#ifndef WSGI_FCGI_PYTHON_INTERP_START_H
+#define WSGI_FCGI_PYTHON_INTERP_START_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct interp_config {
+    char *const *argv;             /* the command line of the server, at least one word, with a NULL behind */
+    const char *venv;              /* the virtual environment, or what is in it (python/venv.h); NULL: none */
+    bool venv_from_env;            /* `venv` came from VIRTUAL_ENV, not from --venv: errors name the right one */
+    const char *chdir;             /* absolute directory to put on sys.path; NULL: none. Not changed to. */
+    const char *const *pythonpath; /* directories to put in front of it, in this order */
+    size_t npythonpath;
+};
+
+/* Starts Python as `python3` would, environment variables (PYTHONPATH, PYTHONDEVMODE, ...) included, with
+ *   - sys.path: the directories of `pythonpath`, `chdir`, then what Python itself puts there;
+ *   - sys.argv: the first word of `argv` alone, so that an application that parses its arguments when imported sees
+ *     none; sys.orig_argv: all of it, which is what setproctitle looks for in memory;
+ *   - sys.executable: a real Python, DIR/bin/python of a virtual environment, so that what runs it (subprocess,
+ *     multiprocessing) starts Python and not a second server;
+ *   - a __main__ module whose __file__ is the server and that cannot be imported again, as its __spec__ says;
+ *   - SIGINT raising KeyboardInterrupt, unless the caller has a handler by now; SIGPIPE and SIGXFSZ ignored;
+ *   - faulthandler enabled, unless PYTHONFAULTHANDLER is 0: a crash shows the tracebacks of all threads;
+ *   - sys.stdout line-buffered, also into a pipe or a file, so that what an application prints shows up at once
+ *     (PYTHONUNBUFFERED still makes it unbuffered).
+ * Returns 0 with the GIL held by the calling (main) thread. Otherwise a sysexits status, after printing: EX_CONFIG
+ * (the virtual environment is none, or was made by another Python version; the Python installation is incomplete),
+ * EX_NOINPUT (its directory does not exist), EX_SOFTWARE (anything else). Nothing of Python may be called then. */
+int interp_start(const struct interp_config *config);
+
+#endif

@@ -1,0 +1,21 @@
+/* What the application can call in a request, beside start_response: write(), and environ["wsgi_fcgi.client_connected"].
+ *
+ * Open it when one of them should behave in another way, or there should be another one.
+ *
+ * All functions: GIL held. "New reference" and errors (NULL or -1 with an exception set) as usual in the C API.
+ */
+#ifndef WSGI_FCGI_PYTHON_WSGI_CALLABLES_H
+#define WSGI_FCGI_PYTHON_WSGI_CALLABLES_H
+
+#include "python/wsgi/call.h"
+
+/* Call once, before the others. */
+int callables_init(void);
+
+/* New write(data), which start_response returns (PEP 3333, "The write() Callable"). */
+PyObject *write_new(struct wsgi_call *call);
+
+/* New client_connected(): True while the peer waits for the answer. */
+PyObject *connected_new(struct wsgi_call *call);
+
+#endif
