@@ -1,4 +1,4 @@
-/* What sched.c, waits.c and watch.c share. Private to sched/. */
+/* What owner.c, peer_wait.c and watch.c share. Private to sched/. */
 #ifndef WSGI_FCGI_SCHED_SCHED_IMPL_H
 #define WSGI_FCGI_SCHED_SCHED_IMPL_H
 
