@@ -126,10 +126,10 @@ static void turns_wake(struct conn *c) {
 static void turn_wait(struct conn *c, struct sched_thread *thread, const atomic_bool *gone, size_t low) {
     struct conn_turn turn = {.come = PTHREAD_COND_INITIALIZER, .low = low};
     TAILQ_INSERT_TAIL(&c->out_turns, &turn, link);
-    sched_wait_begins(thread);
+    sched_peer_wait_begins(thread);
     while (!c->out_error && !atomic_load(gone) && (TAILQ_FIRST(&c->out_turns) != &turn || buf_len(&c->out) > low))
         pthread_cond_wait(&turn.come, &c->out_lock);
-    sched_wait_ends(thread);
+    sched_peer_wait_ends(thread);
     TAILQ_REMOVE(&c->out_turns, &turn, link);
     pthread_cond_destroy(&turn.come);
 }

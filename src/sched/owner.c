@@ -820,7 +820,7 @@ void sched_thread_set_user(struct sched_thread *t, void *user) {
     t->user = user;
 }
 
-void sched_look(struct sched *s, sched_visit *visit, void *arg) {
+void sched_visit_jobs(struct sched *s, sched_visit *visit, void *arg) {
     unsigned count = atomic_load_explicit(&s->nthreads, memory_order_acquire);
     for (unsigned i = 0; i < count; i++) {
         struct sched_job *job = atomic_load(&s->threads[i]->runs);
@@ -835,8 +835,8 @@ void sched_get_stats(struct sched *s, struct sched_stats *stats) {
     stats->veterans = s->nveterans;
     pthread_mutex_unlock(&s->lock);
     stats->busy = atomic_load(&s->nbusy);
-    stats->waits = atomic_load(&s->nwaits);
-    stats->waiting = atomic_load(&s->nready);
+    stats->peer_waits = atomic_load(&s->nwaits);
+    stats->queued = atomic_load(&s->nready);
     stats->handed_over = atomic_load(&s->handed_over);
     stats->taken_asleep = atomic_load(&s->taken_asleep);
     stats->taken_computing = atomic_load(&s->taken_computing);

@@ -10,7 +10,7 @@ static void waits_full_cb(struct sched_note *note) {
 }
 
 void sched_waits_init(struct sched *s) {
-    s->waits_max = s->config.threads > 1 ? s->config.waits_max : 0;
+    s->waits_max = s->config.threads > 1 ? s->config.peer_waits_max : 0;
     s->waits_full_note.call = waits_full_cb;
 }
 
@@ -20,7 +20,7 @@ static bool may_wait(struct sched_thread *t) {
            !sched_has_baton(t, atomic_load_explicit(&t->s->word, memory_order_relaxed));
 }
 
-void sched_wait_begins(struct sched_thread *t) {
+void sched_peer_wait_begins(struct sched_thread *t) {
     if (!may_wait(t))
         return;
     struct sched *s = t->s;
@@ -36,7 +36,7 @@ void sched_wait_begins(struct sched_thread *t) {
         ev_async_send(s->config.loop, &s->async);
 }
 
-void sched_wait_ends(struct sched_thread *t) {
+void sched_peer_wait_ends(struct sched_thread *t) {
     if (!t || !pthread_equal(t->id, pthread_self()) || !t->waits)
         return;
     t->waits = false;

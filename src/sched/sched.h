@@ -17,7 +17,7 @@
  * At most `threads` jobs are run at a time, and there is one pool thread more than jobs have begun, so that one is always
  * left for the loop. Threads are started on demand and reused last-in first-out; a thread that never ran a job leaves jobs
  * to an idle one that did, so the number of threads that ever run jobs is the number that ever had to run at the same
- * time. A job that waits for its peer (sched_wait_begins) keeps its thread, but is none of the `threads`: a peer that
+ * time. A job that waits for its peer (sched_peer_wait_begins) keeps its thread, but is none of the `threads`: a peer that
  * sends or reads slowly, or not at all, takes nothing from the others. Where no further thread can be had, no job is
  * started while `threads` of them have begun.
  *
@@ -68,14 +68,14 @@ struct sched_job {
     struct sched *sched;
 };
 
-enum { SCHED_WAITS_MAX = 1024 }; /* each keeps a thread, which is why there is a bound */
+enum { SCHED_PEER_WAITS_MAX = 1024 }; /* each keeps a thread, which is why there is a bound */
 
 struct sched_config {
-    struct ev_loop *loop;   /* belongs to the caller, outlives the scheduler */
-    unsigned threads;       /* jobs that may run at a time: 1 to 1024 */
-    unsigned waits_max;     /* jobs that may wait for their peers beside them: 0 to SCHED_WAITS_MAX */
-    unsigned queue_limit;   /* jobs that may wait for a thread */
-    uint64_t queue_timeout; /* nanoseconds a job may wait for a thread; 0: for ever */
+    struct ev_loop *loop;    /* belongs to the caller, outlives the scheduler */
+    unsigned threads;        /* jobs that may run at a time: 1 to 1024 */
+    unsigned peer_waits_max; /* jobs that may wait for their peers beside them: 0 to SCHED_PEER_WAITS_MAX */
+    unsigned queue_limit;    /* jobs that may wait for a thread */
+    uint64_t queue_timeout;  /* nanoseconds a job may wait for a thread; 0: for ever */
     void (*thread_stop)(struct sched_thread *thread, void *user); /* on each pool thread before it ends, or NULL */
     /* On a pool thread for which sched_goes_on was true, and that looks for events, gives the baton away, ends, or is about
      * to do what may take long (sched_pause): before that. Until then it settles jobs, takes off those that waited too
@@ -101,7 +101,7 @@ int sched_start(struct sched *s);
 /* Calls `visit` for the job that each thread runs at this moment, without a lock: it may end at any time, and its memory be
  * used for something else, or be gone. *at is `job` as long as that has not happened. Any thread. */
 typedef void sched_visit(struct sched_job *job, struct sched_job *_Atomic *at, void *arg);
-void sched_look(struct sched *s, sched_visit *visit, void *arg);
+void sched_visit_jobs(struct sched *s, sched_visit *visit, void *arg);
 
 /* Appends a job to the ready queue. Owner only. Returns false when the queue is full (queue_limit jobs wait, beside one for
  * each thread that is free): the job was not taken. */
@@ -137,11 +137,11 @@ bool sched_will_block(struct sched_thread *thread);
  * at once, although more than `threads` jobs may run then for a while, and none is started until fewer do: a job that has
  * begun may hold a lock that those which were started meanwhile wait for, so that it must not wait for one of them to end.
  *
- * Nothing changes for a job whose thread has the baton; when waits_max jobs wait already (the log says so, once); with a
+ * Nothing changes for a job whose thread has the baton; when peer_waits_max jobs wait already (the log says so, once); with a
  * single thread, whose jobs may rely on it that no other one begins before they end; and for other threads than the
- * job's own, which is then doing something else; and for NULL. sched_wait_ends knows; neither waits for anything. */
-void sched_wait_begins(struct sched_thread *thread);
-void sched_wait_ends(struct sched_thread *thread);
+ * job's own, which is then doing something else; and for NULL. sched_peer_wait_ends knows; neither waits for anything. */
+void sched_peer_wait_begins(struct sched_thread *thread);
+void sched_peer_wait_ends(struct sched_thread *thread);
 
 /* Called by a job that waits for something that the loop must bring, before sched_will_block: when its thread has the
  * baton and no other job is ready, runs the loop until something has happened, whatever that is, and returns true: the
@@ -184,8 +184,8 @@ struct sched_stats {
     unsigned threads;         /* pool threads that were started and have not ended */
     unsigned veterans;        /* those that ever ran a job */
     unsigned busy;            /* those that run a job without the baton, and do not wait for its peer */
-    unsigned waits;           /* those that wait for the peer of their job */
-    unsigned waiting;         /* jobs in the ready queue */
+    unsigned peer_waits;      /* those that wait for the peer of their job */
+    unsigned queued;          /* jobs in the ready queue */
     uint64_t handed_over;     /* jobs that ran detached from the start */
     uint64_t taken_asleep;    /* batons taken from a job that slept */
     uint64_t taken_computing; /* batons taken from a job that computed */

@@ -58,11 +58,11 @@ struct sched_thread {
     bool veteran; /* ran a job at least once; changed under s->lock */
 
     _Atomic(struct sched_job *) job;  /* the one that it runs inline */
-    _Atomic(struct sched_job *) runs; /* the one that it runs now, inline or not; for sched_look */
+    _Atomic(struct sched_job *) runs; /* the one that it runs now, inline or not; for sched_visit_jobs */
     atomic_uint taken;                /* enum sched_reason: how it lost the baton during that job, if it did */
     atomic_bool lock_wait;            /* between sched_lock_wait and sched_lock_taken */
     bool going;                       /* thread_pause is owed */
-    bool waits;                       /* between sched_wait_begins and sched_wait_ends, and counted */
+    bool waits;                       /* between sched_peer_wait_begins and sched_peer_wait_ends, and counted */
     bool measured;
     uint64_t started; /* when the job began; later by the time that does not count (uncounted_begin) */
     long switches;    /* voluntary context switches before the job, and in that time */
@@ -126,7 +126,7 @@ static inline bool sched_has_baton(const struct sched_thread *t, uint64_t word) 
 /* Whether it sleeps in the kernel; false when that cannot be told. Any thread. */
 bool sched_is_asleep(struct sched_thread *t);
 
-/* Prepares what sched_wait_begins and sched_wait_ends need. */
+/* Prepares what sched_peer_wait_begins and sched_peer_wait_ends need. */
 void sched_waits_init(struct sched *s);
 
 /* Takes the baton from `from`, which runs a job inline under `word`, and gives it to an idle thread. Any thread.

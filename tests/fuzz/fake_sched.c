@@ -79,7 +79,7 @@ void sched_post(struct sched *s, struct sched_note *note) {
     s->last_note = &note->next;
 }
 
-void sched_look(struct sched *s, sched_visit *visit, void *arg) {
+void sched_visit_jobs(struct sched *s, sched_visit *visit, void *arg) {
     (void)s;
     (void)visit;
     (void)arg;
@@ -112,12 +112,12 @@ bool sched_will_block(struct sched_thread *thread) {
 }
 
 /* For the same reason none does. */
-void sched_wait_begins(struct sched_thread *thread) {
+void sched_peer_wait_begins(struct sched_thread *thread) {
     (void)thread;
     abort();
 }
 
-void sched_wait_ends(struct sched_thread *thread) {
+void sched_peer_wait_ends(struct sched_thread *thread) {
     (void)thread;
     abort();
 }

@@ -271,9 +271,9 @@ static inline void join(void) {
     struct sched_stats stats = get_stats();
     ck_assert_uint_eq(stats.threads, 0);
     ck_assert_uint_eq(stats.busy, 0);
-    ck_assert_uint_eq(stats.waits, 0);
-    ck_assert_uint_le(stats.veterans, config.threads + config.waits_max);
-    ck_assert_uint_le(sched->nthreads, config.threads + config.waits_max + 1);
+    ck_assert_uint_eq(stats.peer_waits, 0);
+    ck_assert_uint_le(stats.veterans, config.threads + config.peer_waits_max);
+    ck_assert_uint_le(sched->nthreads, config.threads + config.peer_waits_max + 1);
     ck_assert_uint_eq(stops, sched->nthreads);
     sched_free(sched);
     ev_loop_destroy(loop);

@@ -37,7 +37,7 @@ START_TEST(test_cancel)
     ck_assert(!cancel(&running));
     ck_assert(cancel(&waiting[1]));
     ck_assert(!cancel(&waiting[1]));
-    ck_assert_uint_eq(get_stats().waiting, 2);
+    ck_assert_uint_eq(get_stats().queued, 2);
     sem_post(&running.go);
     sem_wait(&running.settled);
     sem_wait(&waiting[0].settled);

@@ -154,7 +154,7 @@ START_TEST(test_inline)
         task_init(&tasks[i], (uint32_t)i, NULL);
         ck_assert(sched_submit(sched, &tasks[i].job));
     }
-    ck_assert_uint_eq(get_stats().waiting, TASKS_MAX);
+    ck_assert_uint_eq(get_stats().queued, TASKS_MAX);
     ck_assert_int_eq(sched_start(sched), 0);
     for (int i = 0; i < TASKS_MAX; i++) {
         sem_wait(&tasks[i].settled);
@@ -167,7 +167,7 @@ START_TEST(test_inline)
     struct sched_stats stats = get_stats();
     ck_assert_uint_eq(stats.threads, 1);
     ck_assert_uint_eq(stats.veterans, 1);
-    ck_assert_uint_eq(stats.waiting, 0);
+    ck_assert_uint_eq(stats.queued, 0);
     finish();
 }
 END_TEST
@@ -274,14 +274,14 @@ START_TEST(test_look)
     start_watched(4);
     task_init(&quick, 7, NULL);
     run_one(&quick);
-    sched_look(sched, note_job, &looked);
+    sched_visit_jobs(sched, note_job, &looked);
     ck_assert_int_eq(looked.count, 0);
     for (int i = 0; i < 2; i++) {
         task_init(&sleeping[i], 1, i ? give_and_sleep_body : sleep_body);
         submit(&sleeping[i]);
         wait_asleep(&sleeping[i]);
         looked.count = 0;
-        sched_look(sched, note_job, &looked);
+        sched_visit_jobs(sched, note_job, &looked);
         ck_assert_int_eq(looked.count, i + 1);
     }
     ck_assert(looked.jobs[0] != looked.jobs[1]);
@@ -291,7 +291,7 @@ START_TEST(test_look)
         sem_wait(&sleeping[i].settled);
     }
     looked.count = 0;
-    sched_look(sched, note_job, &looked);
+    sched_visit_jobs(sched, note_job, &looked);
     ck_assert_int_eq(looked.count, 0);
     finish();
 }
@@ -322,7 +322,7 @@ START_TEST(test_all_threads_asleep)
     sem_wait(&fired);
     struct sched_stats stats = get_stats();
     ck_assert_uint_eq(stats.busy, THREADS);
-    ck_assert_uint_eq(stats.waiting, MORE);
+    ck_assert_uint_eq(stats.queued, MORE);
     ck_assert_uint_eq(stats.threads, THREADS + 1);
     ck_assert_uint_eq(stats.veterans, THREADS);
     for (int i = 0; i < MORE; i++)
@@ -697,9 +697,9 @@ static void stress_body(struct task *task) {
     } else if (kind == 4)
         sched_run_loop(task->thread);
     else if (kind == 5 && sched_will_block(task->thread)) {
-        sched_wait_begins(task->thread);
+        sched_peer_wait_begins(task->thread);
         usleep(100);
-        sched_wait_ends(task->thread);
+        sched_peer_wait_ends(task->thread);
     }
 }
 
@@ -736,7 +736,7 @@ START_TEST(test_stress)
 {
     ev_timer timer;
     config.queue_limit = STRESS_TASKS;
-    config.waits_max = 4;
+    config.peer_waits_max = 4;
     start_watched(8);
     sem_init(&stress_done, 0, 0);
     for (int i = 0; i < STRESS_TASKS; i++) {
@@ -748,7 +748,7 @@ START_TEST(test_stress)
     sem_wait(&stress_done);
     ping();
     ck_assert_int_eq(nsettled, STRESS_JOBS);
-    ck_assert_uint_eq(get_stats().waiting, 0);
+    ck_assert_uint_eq(get_stats().queued, 0);
     ck_assert_uint_eq(get_stats().busy, 0);
     finish();
 }
