@@ -1,45 +1,47 @@
+/* Jobs that wait for their peers: they keep their threads, but are none of `threads`. */
 #include "config.h"
 
 #include "base/log.h"
 #include "sched/sched_impl.h"
 
-static void waits_full_cb(struct sched_note *note) {
-    struct sched *s = (struct sched *)(void *)((char *)note - offsetof(struct sched, waits_full_note));
+static void full_cb(struct sched_note *note) {
+    struct sched *s = (struct sched *)(void *)((char *)note - offsetof(struct sched, peer_waits.full_note));
     sched_pause(s);
-    log_warning("%u calls wait for their peers: further ones that do count as running, see --threads", s->waits_max);
+    log_warning("%u calls wait for their peers: further ones that do count as running, see --threads",
+                s->peer_waits.max);
 }
 
-void sched_waits_init(struct sched *s) {
-    s->waits_max = s->config.threads > 1 ? s->config.peer_waits_max : 0;
-    s->waits_full_note.call = waits_full_cb;
+void peer_wait_init(struct sched *s) {
+    s->peer_waits.max = s->config.threads > 1 ? s->config.peer_waits_max : 0;
+    s->peer_waits.full_note.call = full_cb;
 }
 
 /* Whether the caller's wait is that of the thread's job, and leaves the loop to another one. */
 static bool may_wait(struct sched_thread *t) {
-    return t && t->s->waits_max && pthread_equal(t->id, pthread_self()) &&
-           !sched_has_baton(t, atomic_load_explicit(&t->s->word, memory_order_relaxed));
+    return t && t->s->peer_waits.max && pthread_equal(t->id, pthread_self()) &&
+           !baton_is_lent(t, atomic_load_explicit(&t->s->word, memory_order_relaxed));
 }
 
 void sched_peer_wait_begins(struct sched_thread *t) {
     if (!may_wait(t))
         return;
     struct sched *s = t->s;
-    if (atomic_fetch_add(&s->nwaits, 1) >= s->waits_max) {
-        atomic_fetch_sub(&s->nwaits, 1);
-        if (!atomic_exchange(&s->waits_full, true)) /* by the owner: the caller may hold what the loop needs */
-            sched_post(s, &s->waits_full_note);
+    if (atomic_fetch_add(&s->peer_waits.count, 1) >= s->peer_waits.max) {
+        atomic_fetch_sub(&s->peer_waits.count, 1);
+        if (!atomic_exchange(&s->peer_waits.full, true)) /* by the owner: the caller may hold what the loop needs */
+            sched_post(s, &s->peer_waits.full_note);
         return;
     }
-    t->waits = true;
+    t->peer_waits = true;
     /* An owner that found all threads busy waits for an event. */
-    if (atomic_fetch_sub(&s->nbusy, 1) >= s->config.threads)
-        ev_async_send(s->config.loop, &s->async);
+    if (atomic_fetch_sub(&s->busy, 1) >= s->config.threads)
+        notes_wake_owner(s);
 }
 
 void sched_peer_wait_ends(struct sched_thread *t) {
-    if (!t || !pthread_equal(t->id, pthread_self()) || !t->waits)
+    if (!t || !pthread_equal(t->id, pthread_self()) || !t->peer_waits)
         return;
-    t->waits = false;
-    atomic_fetch_add(&t->s->nbusy, 1);
-    atomic_fetch_sub(&t->s->nwaits, 1);
+    t->peer_waits = false;
+    atomic_fetch_add(&t->s->busy, 1);
+    atomic_fetch_sub(&t->s->peer_waits.count, 1);
 }

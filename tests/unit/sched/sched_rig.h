@@ -49,7 +49,7 @@ struct task {
 static inline void check_owner(void) {
     uint64_t word = atomic_load(&sched->word);
     REQUIRE(word_phase(word) == SCHED_LOOP);
-    REQUIRE(pthread_equal(sched->threads[word_owner(word)]->id, pthread_self()));
+    REQUIRE(pthread_equal(sched->pool.all[word_owner(word)]->id, pthread_self()));
 }
 
 static inline void task_run(struct sched_job *job, struct sched_thread *thread) {
@@ -94,7 +94,7 @@ static inline void task_init(struct task *task, uint32_t key, void (*body)(struc
 
 /* Called by a job: however slow the machine is, nobody looks for events before the next one. */
 static inline void no_events_before_the_next(void) {
-    sched->polled = sched->now;
+    sched->owner.polled = sched->owner.now;
 }
 
 /* Bodies. */
@@ -112,7 +112,7 @@ static inline void give_and_sleep_body(struct task *task) {
 /* Until its thread sleeps in the body. */
 static inline void wait_asleep(struct task *task) {
     sem_wait(&task->started);
-    while (!sched_is_asleep(task->thread))
+    while (!threads_is_asleep(task->thread))
         sched_yield();
 }
 
@@ -273,8 +273,8 @@ static inline void join(void) {
     ck_assert_uint_eq(stats.busy, 0);
     ck_assert_uint_eq(stats.peer_waits, 0);
     ck_assert_uint_le(stats.veterans, config.threads + config.peer_waits_max);
-    ck_assert_uint_le(sched->nthreads, config.threads + config.peer_waits_max + 1);
-    ck_assert_uint_eq(stops, sched->nthreads);
+    ck_assert_uint_le(sched->pool.started, config.threads + config.peer_waits_max + 1);
+    ck_assert_uint_eq(stops, sched->pool.started);
     sched_free(sched);
     ev_loop_destroy(loop);
     close(wake[0]);

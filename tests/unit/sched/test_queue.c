@@ -134,7 +134,7 @@ START_TEST(test_queue_timeout)
     ck_assert_int_eq(old.expiries, 1);
     ck_assert_int_eq(atomic_load(&old.runs), 0);
     ck_assert_int_eq(late.expiries, 0);
-    ck_assert(ev_is_active(&sched->queue_timer));
+    ck_assert(ev_is_active(&sched->queue.timer));
     sem_post(&sleeper.go);
     sem_wait(&sleeper.settled);
     if (_i)
@@ -479,7 +479,7 @@ START_TEST(test_no_thread_at_all)
         strstr(logged, "cannot start thread 1 of 2: the process has as much address space as it may: "));
     ck_assert_int_eq(result, -1);
     ck_assert_int_eq(error, EAGAIN);
-    ck_assert_ptr_null(sched->threads[0]); /* where sched_pause looks for the owner */
+    ck_assert_ptr_null(sched->pool.all[0]); /* where sched_pause looks for the owner */
     sched_pause(sched);
     ck_assert_int_eq(sched_start(sched), 0);
     finish();
@@ -509,7 +509,7 @@ START_TEST(test_no_second_thread)
     forbid_threads(false);
     ck_assert_int_eq(log_lines(), 1);
     ck_assert_uint_eq(get_stats().threads, 1);
-    ck_assert_ptr_null(sched->threads[1]);
+    ck_assert_ptr_null(sched->pool.all[1]);
     watch_start();
     ping();
     ck_assert_uint_eq(get_stats().threads, 2);

@@ -447,7 +447,7 @@ static void lock_wait_body(struct task *task) {
 static void stop_hold_timer_cb(struct ev_loop *l, ev_prepare *w, int revents) {
     (void)w;
     (void)revents;
-    ev_timer_stop(l, &sched->hold_timer);
+    ev_timer_stop(l, &sched->hold.timer);
 }
 
 static ev_prepare prepare;
@@ -479,8 +479,8 @@ static void finish_held(struct task *first, struct task *second) {
     ping();
     ck_assert_int_eq(first->settles, 1);
     ck_assert_int_eq(second->settles, 1);
-    ck_assert_ptr_eq(sched->hold_job, NULL);
-    ck_assert_uint_eq(atomic_load(&sched->computing), 0);
+    ck_assert_ptr_eq(sched->hold.job, NULL);
+    ck_assert_uint_eq(atomic_load(&sched->hold.computing), 0);
     finish();
 }
 
@@ -532,7 +532,7 @@ START_TEST(test_lock_wait_predicts_nothing)
         submit(&waiting);
         wait_asleep(&waiting);
         for (int k = 0; k < 200; k++) /* long enough to count, if it did */
-            REQUIRE(sched_is_asleep(waiting.thread));
+            REQUIRE(threads_is_asleep(waiting.thread));
         sem_post(&waiting.go);
         sem_wait(&waiting.settled);
     }

@@ -1,0 +1,63 @@
+/* The scheduler, put together from its parts. */
+#include "config.h"
+
+#include "sched/sched.h"
+
+#include "sched/sched_impl.h"
+
+#include <stdlib.h>
+
+struct sched *sched_new(const struct sched_config *config) {
+    struct sched *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->config = *config;
+    peer_wait_init(s);
+    if (threads_init(s)) {
+        free(s);
+        return NULL;
+    }
+    notes_init(s);
+    queue_init(s);
+    hold_init(s);
+    owner_init(s);
+    return s;
+}
+
+void sched_free(struct sched *s) {
+    if (!s)
+        return;
+    owner_fini(s);
+    hold_fini(s);
+    queue_fini(s);
+    notes_fini(s);
+    threads_fini(s);
+    free(s);
+}
+
+int sched_start(struct sched *s) {
+    struct sched_thread *first = threads_take(s);
+    if (!first)
+        return -1;
+    baton_give(s, first);
+    return 0;
+}
+
+void sched_quit(struct sched *s) {
+    threads_quit(s);
+    ev_break(s->config.loop, EVBREAK_ALL);
+    watch_quit(s);
+}
+
+void sched_get_stats(struct sched *s, struct sched_stats *stats) {
+    pthread_mutex_lock(&s->pool.lock);
+    stats->threads = s->pool.alive;
+    stats->veterans = s->pool.veterans;
+    pthread_mutex_unlock(&s->pool.lock);
+    stats->busy = atomic_load(&s->busy);
+    stats->peer_waits = atomic_load(&s->peer_waits.count);
+    stats->queued = atomic_load(&s->queue.count);
+    stats->handed_over = atomic_load(&s->handed_over);
+    stats->taken_asleep = atomic_load(&s->taken_asleep);
+    stats->taken_computing = atomic_load(&s->taken_computing);
+}
