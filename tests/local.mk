@@ -12,7 +12,7 @@ UNIT_PROTO += tests/unit/proto/test_http_body tests/unit/proto/test_http_encode 
 endif
 UNIT_REQUEST = tests/unit/request/test_answer tests/unit/request/test_body tests/unit/request/test_body_memory \
 	tests/unit/request/test_request
-UNIT_SCHED = tests/unit/sched/test_predict tests/unit/sched/test_sched tests/unit/sched/test_queue \
+UNIT_SCHED = tests/unit/sched/test_predict tests/unit/sched/test_baton tests/unit/sched/test_queue \
 	tests/unit/sched/test_owner tests/unit/sched/test_run_loop tests/unit/sched/test_measure \
 	tests/unit/sched/test_peer_wait tests/unit/sched/test_taskstat
 UNIT_CLI = tests/unit/cli/test_options
@@ -60,7 +60,7 @@ tests_unit_request_test_body_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc
 tests_unit_request_test_request_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_request_test_request_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_mutex_lock
 tests_unit_sched_test_predict_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_sched_test_sched_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_baton_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_queue_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_owner_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_run_loop_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
