@@ -97,6 +97,17 @@ static inline void no_events_before_the_next(void) {
     sched->owner.polled = sched->owner.now;
 }
 
+/* On the owner. */
+
+static inline void submit_again(struct task *task) {
+    if (task->left && task->left--)
+        REQUIRE(sched_submit(sched, &task->job));
+}
+
+static inline void timer_start(void *arg) {
+    ev_timer_start(loop, arg);
+}
+
 /* Bodies. */
 
 static inline void sleep_body(struct task *task) {
@@ -114,6 +125,12 @@ static inline void wait_asleep(struct task *task) {
     sem_wait(&task->started);
     while (!threads_is_asleep(task->thread))
         sched_yield();
+}
+
+static inline void lock_wait_body(struct task *task) {
+    sched_lock_wait(task->thread);
+    sleep_body(task);
+    sched_lock_taken(task->thread);
 }
 
 /* On the owner, from the test's thread. */
@@ -159,6 +176,15 @@ static inline void submit(struct task *task) {
 static inline void run_one(struct task *task) {
     submit(task);
     sem_wait(&task->settled);
+}
+
+/* Runs it once, asleep while the loop goes on. */
+static inline void sleep_once(struct task *sleeper) {
+    submit(sleeper);
+    wait_asleep(sleeper);
+    ping();
+    sem_post(&sleeper->go);
+    sem_wait(&sleeper->settled);
 }
 
 static inline struct sched_stats get_stats(void) {

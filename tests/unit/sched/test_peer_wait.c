@@ -332,8 +332,8 @@ START_TEST(test_quit)
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("sched_waits");
-    TCase *c = tcase_create("sched_waits");
+    Suite *suite = suite_create("sched_peer_wait");
+    TCase *c = tcase_create("sched_peer_wait");
     suite_add_tcase(suite, c);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_others_run);

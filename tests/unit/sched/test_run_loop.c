@@ -420,8 +420,8 @@ START_TEST(test_quit)
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("sched_loop");
-    TCase *c = tcase_create("sched_loop");
+    Suite *suite = suite_create("sched_run_loop");
+    TCase *c = tcase_create("sched_run_loop");
     suite_add_tcase(suite, c);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_runs_the_loop);
