@@ -9,10 +9,10 @@ void baton_give(struct sched *s, struct sched_thread *to) {
     threads_wake(to, SCHED_MAIL_BATON, NULL, SCHED_GIVEN);
 }
 
-/* The lock is held from taking a thread to putting it back: an owner that looks for one must not miss it. And `busy` and
+/* pool.lock is held from taking a thread to putting it back: an owner that looks for one must not miss it. And `busy` and
  * the hold change only when the baton was won, before the new owner wakes: an owner that saw them changed for a moment
- * would wait in the loop for an event that nobody sends. `from`, should it end its job meanwhile, waits for the lock in
- * threads_put before it takes itself off `busy`. */
+ * would wait in the loop for an event that nobody sends. `from`, should it end its job meanwhile, waits for that
+ * lock in threads_put before it takes itself off `busy`. */
 bool baton_take_over(struct sched *s, struct sched_thread *from, uint64_t word, enum sched_reason reason) {
     bool taken = false;
     pthread_mutex_lock(&s->pool.lock);

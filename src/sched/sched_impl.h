@@ -106,7 +106,7 @@ struct sched_thread {
     _Atomic(struct sched_job *) runs;       /* that it runs now, inline or not; for sched_visit_jobs */
     atomic_uint taken;                      /* enum sched_reason: how it lost the baton during that job, if it did */
     bool going;                             /* thread_pause is owed */
-    bool peer_waits;                        /* between sched_peer_wait_begins and _ends, and counted */
+    bool peer_waits;                        /* between sched_peer_wait_begins and sched_peer_wait_ends, and counted */
     atomic_bool lock_wait;                  /* between sched_lock_wait and sched_lock_taken */
     struct sched_measure measure;
 };
