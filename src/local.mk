@@ -78,10 +78,11 @@ src_librequest_a_SOURCES = \
 	src/request/request.c src/request/request.h
 
 src_libsched_a_SOURCES = \
+	src/sched/baton.c src/sched/hold.c src/sched/job.c src/sched/measure.c src/sched/notes.c src/sched/owner.c \
+	src/sched/peer_wait.c src/sched/queue.c src/sched/threads.c src/sched/watch.c \
 	src/sched/predict.c src/sched/predict.h \
 	src/sched/sched.c src/sched/sched.h src/sched/sched_impl.h \
-	src/sched/taskstat.c src/sched/taskstat.h \
-	src/sched/waits.c src/sched/watch.c
+	src/sched/taskstat.c src/sched/taskstat.h
 
 src_liblisten_a_SOURCES = \
 	src/net/listen/allow.c src/net/listen/allow.h \

@@ -12,9 +12,11 @@ UNIT_PROTO += tests/unit/proto/test_http_body tests/unit/proto/test_http_encode 
 endif
 UNIT_REQUEST = tests/unit/request/test_answer tests/unit/request/test_body tests/unit/request/test_body_memory \
 	tests/unit/request/test_request
-UNIT_SCHED = tests/unit/sched/test_predict tests/unit/sched/test_sched tests/unit/sched/test_queue \
-	tests/unit/sched/test_settle tests/unit/sched/test_loop tests/unit/sched/test_strangers \
-	tests/unit/sched/test_waits tests/unit/sched/test_taskstat
+UNIT_SCHED = tests/unit/sched/test_baton tests/unit/sched/test_hold tests/unit/sched/test_job \
+	tests/unit/sched/test_measure tests/unit/sched/test_notes tests/unit/sched/test_owner \
+	tests/unit/sched/test_peer_wait tests/unit/sched/test_predict tests/unit/sched/test_queue \
+	tests/unit/sched/test_run_loop tests/unit/sched/test_sched tests/unit/sched/test_taskstat \
+	tests/unit/sched/test_threads tests/unit/sched/test_watch
 UNIT_CLI = tests/unit/cli/test_options
 UNIT_LISTEN = tests/unit/net/listen/test_address tests/unit/net/listen/test_address_set \
 	tests/unit/net/listen/test_allow \
@@ -62,14 +64,20 @@ tests_unit_request_test_body_memory_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_request_test_body_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc
 tests_unit_request_test_request_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_request_test_request_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_mutex_lock
+tests_unit_sched_test_baton_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_hold_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_job_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_measure_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_notes_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_owner_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_peer_wait_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_predict_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_sched_test_sched_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_queue_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_sched_test_settle_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_sched_test_loop_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_sched_test_strangers_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_sched_test_waits_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_run_loop_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_sched_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_threads_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_watch_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_cli_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_allow_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_address_set_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)

@@ -28,10 +28,10 @@ void conn_turns_wake(struct conn *c) {
 static void turn_wait(struct conn *c, const struct request *r, size_t low) {
     struct conn_turn turn = {.come = PTHREAD_COND_INITIALIZER, .low = low};
     TAILQ_INSERT_TAIL(&c->out_turns, &turn, link);
-    sched_wait_begins(r->thread);
+    sched_peer_wait_begins(r->thread);
     while (!c->out_error && !request_is_gone(r) && (TAILQ_FIRST(&c->out_turns) != &turn || buf_len(&c->out) > low))
         pthread_cond_wait(&turn.come, &c->out_lock);
-    sched_wait_ends(r->thread);
+    sched_peer_wait_ends(r->thread);
     TAILQ_REMOVE(&c->out_turns, &turn, link);
     pthread_cond_destroy(&turn.come);
 }

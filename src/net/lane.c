@@ -88,7 +88,7 @@ static struct sched *make_sched(struct lane *lane) {
     struct sched_config sched = {
         .loop = lane->loop,
         .threads = config->threads,
-        .waits_max = SCHED_WAITS_MAX,
+        .peer_waits_max = SCHED_PEER_WAITS_MAX,
         .queue_limit = config->queue_limit,
         .queue_timeout = (uint64_t)(config->queue_timeout * 1e9),
         .thread_stop = config->thread_stop,

@@ -146,5 +146,5 @@ static void describe(struct sched_job *job, struct sched_job *_Atomic *at, void 
 void request_log_describe(void *lane, char *out, size_t size) {
     static_assert(offsetof(struct request, job) == 0, "a job is that of a request");
     struct description d = {.out = out, .size = size};
-    sched_look(((struct lane *)lane)->sched, describe, &d);
+    sched_visit_jobs(((struct lane *)lane)->sched, describe, &d);
 }

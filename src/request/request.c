@@ -106,9 +106,9 @@ ssize_t request_read(struct request *r, void *out, size_t len) {
             errno = EAGAIN;
             return -1;
         }
-        sched_wait_begins(r->thread);
+        sched_peer_wait_begins(r->thread);
         body_wait(&r->body);
-        sched_wait_ends(r->thread);
+        sched_peer_wait_ends(r->thread);
     }
     return n;
 }

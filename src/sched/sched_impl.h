@@ -1,4 +1,22 @@
-/* What sched.c, waits.c and watch.c share. Private to sched/. */
+/* What the files of sched/ share, part by part. Private to sched/; the words are those of sched.h.
+ *
+ *     sched.c      puts the parts together, starts them and ends them, tells figures
+ *     notes.c      what any thread wants the owner to do
+ *     threads.c    the pool: a thread starts, is idle, is woken, and ends
+ *     baton.c      the word: who owns the loop; giving the baton, taking it; what stays with it between two jobs
+ *     owner.c      what the owner does: polls, runs jobs, settles
+ *     queue.c      the ready queue, and admission: which job comes in, which one begins, which one has waited too long
+ *     hold.c       no job begins for a while, because one computes
+ *     job.c        one job, inline or detached, and its end
+ *     measure.c    how long a job would have left the loop alone
+ *     peer_wait.c  jobs that wait for their peers
+ *     watch.c      who looks whether the owner is stuck
+ *     predict.c, taskstat.c    what kinds of calls tend to block, and whether a thread sleeps: no scheduler needed
+ *
+ * Who calls whom: owner.c asks queue.c for a job and has job.c run it; both move the baton (baton.c) and threads (threads.c).
+ * There are two circles. A thread of threads.c does nothing by itself but what owner.c and job.c do on it, and these take
+ * further threads from there. And the end of a job (job.c) is a matter of the owner's again: put on its list when it has the
+ * baton, and posted to it when it has not (notes.c). */
 #ifndef WSGI_FCGI_SCHED_SCHED_IMPL_H
 #define WSGI_FCGI_SCHED_SCHED_IMPL_H
 
@@ -40,97 +58,304 @@ enum sched_reason {
 
 /* What a thread finds when it is woken. */
 enum sched_mail {
-    SCHED_MAIL_NONE,
+    SCHED_MAIL_END,   /* it is to end */
     SCHED_MAIL_BATON, /* it owns the loop; mail_job, unless NULL, lost it */
     SCHED_MAIL_JOB    /* it is to run mail_job without the baton */
+};
+
+/* What a thread does next, when it has done something. */
+enum sched_next {
+    SCHED_NEXT_OWN,  /* it has the baton */
+    SCHED_NEXT_IDLE, /* it is on the idle stack and sleeps until it is woken */
+    SCHED_NEXT_END
+};
+
+/* A moment of a job. */
+struct sched_moment {
+    uint64_t at;   /* clock_ns */
+    long switches; /* voluntary context switches of its thread up to then; 0 when they are not counted */
+};
+
+struct sched_measure {
+    bool counts_switches;        /* for this job */
+    struct sched_moment begun;   /* later by what does not count (measure_skip_begin) */
+    struct sched_moment skipped; /* the beginning of what does not count */
+    struct sched_moment given;   /* it gave the baton away by itself; at 0: it did not */
 };
 
 struct sched_thread {
     struct sched *s;
     unsigned index;
     pthread_t id;
+    void *user;
+
+    /* Idle, or woken: threads.c. */
     sem_t wake;
+    enum sched_mail mail; /* written by who wakes it, before the post of `wake` */
+    enum sched_reason mail_reason;
+    struct sched_job *mail_job;
+    bool veteran; /* ran a job at least once; changed under pool.lock */
+    LIST_ENTRY(sched_thread) idle;
     /* Of taskstat_open_self; -1 when there is none. Only the first threads have one: those beyond `threads` are there while
      * jobs wait for their peers, and must not take the descriptors that connections need. */
     atomic_int stat_fd;
     atomic_int tid; /* of gettid; 0: not yet known */
-    void *user;
-    bool veteran; /* ran a job at least once; changed under s->lock */
 
-    _Atomic(struct sched_job *) job;  /* the one that it runs inline */
-    _Atomic(struct sched_job *) runs; /* the one that it runs now, inline or not; for sched_look */
-    atomic_uint taken;                /* enum sched_reason: how it lost the baton during that job, if it did */
-    atomic_bool lock_wait;            /* between sched_lock_wait and sched_lock_taken */
-    bool going;                       /* thread_pause is owed */
-    bool waits;                       /* between sched_wait_begins and sched_wait_ends, and counted */
-    bool measured;
-    uint64_t started; /* when the job began; later by the time that does not count (uncounted_begin) */
-    long switches;    /* voluntary context switches before the job, and in that time */
-    uint64_t uncounted_at;
-    long uncounted_switches;
-    uint64_t given_at; /* when it gave the baton away by itself; 0: it did not */
-    long given_switches;
+    /* Its job. */
+    _Atomic(struct sched_job *) inline_job; /* that it runs inline, or ran last */
+    _Atomic(struct sched_job *) runs;       /* that it runs now, inline or not; for sched_visit_jobs */
+    atomic_uint taken;                      /* enum sched_reason: how it lost the baton during that job, if it did */
+    bool going;                             /* thread_pause is owed */
+    bool peer_waits;                        /* between sched_peer_wait_begins and sched_peer_wait_ends, and counted */
+    atomic_bool lock_wait;                  /* between sched_lock_wait and sched_lock_taken */
+    struct sched_measure measure;
+};
 
-    enum sched_mail mail; /* written by who wakes it, before the post of `wake` */
-    enum sched_reason mail_reason;
-    struct sched_job *mail_job;
-    LIST_ENTRY(sched_thread) idle;
+TAILQ_HEAD(sched_jobs, sched_job);
+
+/* Any thread adds, the owner takes all. */
+struct sched_notes {
+    _Atomic(struct sched_note *) newest;
+    ev_async async;
+};
+
+struct sched_pool {
+    pthread_mutex_t lock; /* guards what follows; never taken by a job that runs inline and keeps the baton */
+    pthread_cond_t thread_ended;
+    LIST_HEAD(, sched_thread) idle;
+    struct sched_thread **all; /* config.threads + peer_waits.max + 1 pointers; filled up to `started` */
+    atomic_uint started;
+    unsigned alive, veterans;
+    bool stat_warned, start_warned;
+};
+
+/* The owner's. */
+struct sched_queue {
+    struct sched_jobs jobs; /* oldest first */
+    atomic_uint count;      /* written by the owner only */
+    ev_timer timer;
+};
+
+struct sched_hold {
+    atomic_uint computing; /* 1 + index of a thread that lost the baton by SCHED_COMPUTING; 0: nothing is held */
+    struct sched_job *job; /* its job; the owner's, as the timer is */
+    ev_timer timer;
+};
+
+/* The owner's. */
+struct sched_owner {
+    struct sched_jobs ended; /* jobs that ran inline and are still to be settled */
+    uint64_t ended_at;       /* when the first of them ended */
+    uint64_t now;            /* the last look at the clock between jobs */
+    bool now_fresh;          /* it was at the end of the last of `ended`, and nothing has been done since */
+    bool job_runs_loop;      /* so that its thread is not free for another one */
+    uint64_t polled;         /* when the loop last looked for events */
+    ev_check check;
+};
+
+struct sched_peer_waits {
+    atomic_uint count;
+    unsigned max;     /* as in config; 0 with a single thread */
+    atomic_bool full; /* was reached, and said */
+    struct sched_note full_note;
 };
 
 struct sched {
     struct sched_config config;
     _Atomic uint64_t word;
-    atomic_bool quit;
+    atomic_bool quit;         /* changed under pool.lock */
     atomic_bool watch_parked; /* the watch sleeps without a time-out */
-    atomic_uint computing;  /* 1 + index of a thread that lost the baton by SCHED_COMPUTING and still holds the queue */
-    atomic_uint nbusy;      /* threads that run a job without the baton, and do not wait for its peer */
-    atomic_uint nwaits;     /* those that wait */
-    unsigned waits_max;     /* as in config; 0 with a single thread */
-    atomic_bool waits_full; /* was reached, and said */
-    struct sched_note waits_full_note;
-
-    /* The owner's: */
-    TAILQ_HEAD(sched_queue, sched_job) ready;
-    atomic_uint nready;       /* written by the owner only */
-    bool job_runs_loop;       /* so that its thread is not free for another one */
-    struct sched_queue ended; /* jobs that ran inline and are still to be settled */
-    uint64_t ended_at;        /* when the first of them ended */
-    struct sched_job *hold_job;
-    uint64_t now;    /* the last look at the clock between jobs */
-    bool now_fresh;  /* it was at the end of the last of `ended`, and nothing has been done since */
-    uint64_t polled; /* when the loop last looked for events */
-    ev_check check;
-    ev_async async;
-    ev_timer hold_timer;
-    ev_timer queue_timer;
-
-    _Atomic(struct sched_note *) notes; /* newest first */
-
-    pthread_mutex_t lock; /* guards what follows; never taken by a job that runs inline and keeps the baton */
-    pthread_cond_t thread_ended;
-    LIST_HEAD(, sched_thread) idle;
-    struct sched_thread **threads; /* config.threads + waits_max + 1 pointers; filled up to `nthreads` */
-    atomic_uint nthreads;
-    unsigned nveterans, nalive;
-    bool stat_warned, start_warned;
-    atomic_ullong handed_over, taken_asleep, taken_computing;
-
+    atomic_uint busy;         /* threads that run a job without the baton, and do not wait for its peer */
+    struct sched_notes notes;
+    struct sched_pool pool;
+    struct sched_owner owner;
+    struct sched_queue queue;
+    struct sched_hold hold;
+    struct sched_peer_waits peer_waits;
+    atomic_ullong handed_over, taken_asleep, taken_computing; /* of struct sched_stats */
     struct predict predict;
 };
 
-/* Whether it runs a job inline, under this word. */
-static inline bool sched_has_baton(const struct sched_thread *t, uint64_t word) {
-    return word_owner(word) == t->index && word_phase(word) == SCHED_APP;
-}
+/* notes.c */
+
+void notes_init(struct sched *s);
+void notes_fini(struct sched *s);
+
+/* Makes the owner look at the queue again. Any thread. */
+void notes_wake_owner(struct sched *s);
+
+/* threads.c. A thread that was taken belongs to the caller, who wakes it or puts it back. */
+
+int threads_init(struct sched *s); /* 0, or -1 with errno */
+void threads_fini(struct sched *s);
+
+/* Sets s->quit, and ends the idle threads. */
+void threads_quit(struct sched *s);
+
+/* An idle thread, or a new one; NULL when none is to be had. The second with pool.lock held. Any thread. */
+struct sched_thread *threads_take(struct sched *s);
+struct sched_thread *threads_take_locked(struct sched *s);
+
+/* An idle veteran, or NULL. */
+struct sched_thread *threads_take_veteran(struct sched *s);
+
+/* Whether threads_take would have one: makes sure of it. */
+bool threads_has_spare(struct sched *s);
+
+/* Puts a thread on the idle stack. threads_put is for the calling one, which may be woken from then on: SCHED_NEXT_IDLE, or
+ * SCHED_NEXT_END. The second with pool.lock held. */
+enum sched_next threads_put(struct sched_thread *t);
+void threads_put_locked(struct sched_thread *t);
+
+/* Wakes a thread that was taken. */
+void threads_wake(struct sched_thread *t, enum sched_mail mail, struct sched_job *job, enum sched_reason reason);
+
+void threads_make_veteran(struct sched_thread *t);
 
 /* Whether it sleeps in the kernel; false when that cannot be told. Any thread. */
-bool sched_is_asleep(struct sched_thread *t);
+bool threads_is_asleep(struct sched_thread *t);
 
-/* Prepares what sched_wait_begins and sched_wait_ends need. */
-void sched_waits_init(struct sched *s);
+/* baton.c */
+
+/* Gives the baton to a thread that was taken. Owner only, outside of jobs. */
+void baton_give(struct sched *s, struct sched_thread *to);
 
 /* Takes the baton from `from`, which runs a job inline under `word`, and gives it to an idle thread. Any thread.
  * Returns false when no thread is to be had, or when `from` or another taker was faster. */
-bool sched_take_over(struct sched *s, struct sched_thread *from, uint64_t word, enum sched_reason reason);
+bool baton_take_over(struct sched *s, struct sched_thread *from, uint64_t word, enum sched_reason reason);
+
+/* Calls thread_pause when it is owed. On thread `t`. */
+static inline void baton_pause(struct sched_thread *t) {
+    if (t->going) {
+        t->going = false;
+        t->s->config.thread_pause(t, t->s->config.user);
+    }
+}
+
+/* Whether it runs a job inline, under this word. */
+static inline bool baton_is_lent(const struct sched_thread *t, uint64_t word) {
+    return word_owner(word) == t->index && word_phase(word) == SCHED_APP;
+}
+
+/* Part of baton_lend: wakes the watch. */
+void watch_wake(struct sched *s);
+
+/* The job is the thread's own business from here on, under a word that the watch has not seen. */
+static inline void baton_lend(struct sched_thread *t) {
+    struct sched *s = t->s;
+    uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
+    atomic_store(&s->word, word_make(word_sequence(word) + 1, t->index, SCHED_APP));
+    if (atomic_load(&s->watch_parked))
+        watch_wake(s);
+}
+
+/* Back to the loop. Returns false when the baton was lost meanwhile. */
+static inline bool baton_return(struct sched_thread *t) {
+    struct sched *s = t->s;
+    uint64_t word = atomic_load(&s->word);
+    return baton_is_lent(t, word) &&
+           atomic_compare_exchange_strong(&s->word, &word, word_make(word_sequence(word), t->index, SCHED_LOOP));
+}
+
+/* owner.c. Owner only. */
+
+void owner_init(struct sched *s);
+void owner_fini(struct sched *s);
+
+/* Polls and runs jobs until the baton is gone, or the scheduler quits. */
+enum sched_next owner_run(struct sched_thread *t);
+
+/* A job has ended, at owner.now. */
+static inline void owner_settle_later(struct sched *s, struct sched_job *job) {
+    if (TAILQ_EMPTY(&s->owner.ended))
+        s->owner.ended_at = s->owner.now;
+    TAILQ_INSERT_TAIL(&s->owner.ended, job, link);
+}
+
+/* queue.c. Owner only. */
+
+void queue_init(struct sched *s);
+void queue_fini(struct sched *s);
+
+/* Part of queue_first: of those that are there. */
+struct sched_job *queue_admit(struct sched *s);
+
+/* The job that is to begin now, at owner.now, still in the queue; or NULL. Others may have expired. */
+static inline struct sched_job *queue_first(struct sched *s) {
+    return TAILQ_EMPTY(&s->queue.jobs) ? NULL : queue_admit(s);
+}
+
+/* Takes a job off. */
+static inline void queue_remove(struct sched *s, struct sched_job *job) {
+    TAILQ_REMOVE(&s->queue.jobs, job, link);
+    job->queued = false;
+    atomic_store_explicit(&s->queue.count, s->queue.count - 1, memory_order_relaxed);
+}
+
+/* Takes the first one off: it begins. */
+static inline void queue_take(struct sched *s, struct sched_job *job) {
+    queue_remove(s, job);
+    job->begun_at = s->owner.now;
+}
+
+/* hold.c. Owner only; baton_take_over has set hold.computing, and the watch may clear it. */
+
+void hold_init(struct sched *s);
+void hold_fini(struct sched *s);
+
+/* The caller has got the loop from a thread that computes, in `job`. */
+void hold_begin(struct sched *s, struct sched_job *job);
+void hold_end(struct sched *s);
+
+static inline bool hold_is_on(const struct sched *s) {
+    return s->hold.job && atomic_load(&s->hold.computing);
+}
+
+/* job.c */
+
+/* Runs a job that queue_take has taken: with the baton, which may be lost; or without. On thread `t`. */
+enum sched_next job_run_inline(struct sched_thread *t, struct sched_job *job, bool counts_switches);
+enum sched_next job_run_detached(struct sched_thread *t, struct sched_job *job);
+
+/* What sched_job.done calls. */
+void job_done(struct sched_note *note);
+
+/* measure.c. On the thread of the job. */
+
+/* Voluntary context switches of the calling thread up to now. About 0.3 us. */
+long measure_switches(void);
+
+/* A job begins at `now`; `counts_switches`: of its thread, for about 0.3 us each time. */
+static inline void measure_begin(struct sched_thread *t, bool counts_switches, uint64_t now) {
+    t->measure.counts_switches = counts_switches;
+    t->measure.begun.at = now;
+    t->measure.given.at = 0;
+    if (counts_switches)
+        t->measure.begun.switches = measure_switches();
+}
+
+/* This moment of its job. */
+struct sched_moment measure_moment(const struct sched_thread *t);
+
+/* What is between these two neither leaves the loop alone nor says how long such a job takes. */
+void measure_skip_begin(struct sched_thread *t);
+void measure_skip_end(struct sched_thread *t);
+
+/* It has ended at `now`; `taken` says how it lost the baton. */
+void measure_end(struct sched_thread *t, const struct sched_job *job, uint64_t now, enum sched_reason taken);
+
+/* What is known of such jobs. */
+static inline struct predict_kind *measure_kind(struct sched *s, const struct sched_job *job) {
+    return predict_kind(predict_slot(&s->predict, job->key), job->key);
+}
+
+/* peer_wait.c */
+
+void peer_wait_init(struct sched *s);
+
+/* watch.c */
+
+/* Ends sched_watch, after threads_quit. */
+void watch_quit(struct sched *s);
 
 #endif

@@ -1,11 +1,15 @@
+/* The watch: the thread that looks whether the owner is stuck in a job. Which thread that is, is up to who calls sched_watch;
+ * the others know of it only what is in this file, that it may be parked and how it is woken. */
 #include "config.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "sched/sched_impl.h"
-#include "sched/taskstat.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <unistd.h>
 
 enum {
     TICK_MS = 1,
@@ -20,14 +24,27 @@ struct watch {
     unsigned quiet; /* looks in a row without a call */
 };
 
-bool sched_is_asleep(struct sched_thread *t) {
-    int fd = atomic_load(&t->stat_fd), tid = atomic_load(&t->tid);
-    char state = 0;
-    if (fd >= 0)
-        state = taskstat_state(fd);
-    else if (tid)
-        state = taskstat_state_of(tid);
-    return taskstat_is_asleep(state);
+/* How it is woken. */
+
+void watch_wake(struct sched *s) {
+    if (atomic_exchange(&s->watch_parked, false)) {
+        /* A full pipe wakes the watch as well. */
+        if (write(s->config.wake_fd, "", 1) < 0 && errno == EBADF)
+            descriptors_lost(s->config.wake_fd, "by which the main thread is woken");
+    }
+}
+
+void watch_quit(struct sched *s) {
+    ssize_t n = write(s->config.wake_fd, "", 1);
+    (void)n;
+}
+
+/* What it makes of what it sees. */
+
+/* A thread that sleeps for want of the jobs' lock has not let go of anything. To ask the layer above whether a thread that
+ * is awake has let go of that lock, by a callback of struct sched_config, would be for this function. */
+static bool has_let_go(struct sched_thread *t) {
+    return threads_is_asleep(t) && !atomic_load_explicit(&t->lock_wait, memory_order_relaxed);
 }
 
 static void look_at_call(struct sched *s, struct watch *w, uint64_t word) {
@@ -37,25 +54,23 @@ static void look_at_call(struct sched *s, struct watch *w, uint64_t word) {
         return;
     }
     w->same++;
-    struct sched_thread *t = s->threads[word_owner(word)];
-    if (sched_is_asleep(t) && !atomic_load_explicit(&t->lock_wait, memory_order_relaxed))
-        sched_take_over(s, t, word, SCHED_ASLEEP);
+    struct sched_thread *t = s->pool.all[word_owner(word)];
+    if (has_let_go(t))
+        baton_take_over(s, t, word, SCHED_ASLEEP);
     else if (w->same >= COMPUTE_TICKS)
-        sched_take_over(s, t, word, SCHED_COMPUTING);
+        baton_take_over(s, t, word, SCHED_COMPUTING);
 }
 
-/* A job that computed, lost the loop and sleeps now has let go of the interpreter: nothing has to wait for it. */
+/* Nothing has to wait for a job that computed, lost the loop, and has let go now. */
 static void look_at_computing(struct sched *s, unsigned computing) {
-    struct sched_thread *t = s->threads[computing - 1];
-    if (atomic_load_explicit(&t->lock_wait, memory_order_relaxed) || !sched_is_asleep(t))
-        return;
-    if (atomic_compare_exchange_strong(&s->computing, &computing, 0))
-        ev_async_send(s->config.loop, &s->async);
+    struct sched_thread *t = s->pool.all[computing - 1];
+    if (has_let_go(t) && atomic_compare_exchange_strong(&s->hold.computing, &computing, 0))
+        notes_wake_owner(s);
 }
 
 static void look(struct sched *s, struct watch *w) {
     uint64_t word = atomic_load(&s->word);
-    unsigned computing = atomic_load(&s->computing);
+    unsigned computing = atomic_load(&s->hold.computing);
     bool call = word_phase(word) == SCHED_APP;
     w->quiet = call || computing ? 0 : w->quiet + 1;
     if (computing)
@@ -63,6 +78,8 @@ static void look(struct sched *s, struct watch *w) {
     if (call)
         look_at_call(s, w, word);
 }
+
+/* When it looks. */
 
 /* Milliseconds to sleep; -1: until something happens. The word is read again after watch_parked was set: a call that
  * starts now either sees the flag and wakes the watch, or is seen here. */

@@ -17,7 +17,7 @@ struct sched {
     struct sched_config config;
     struct sched_thread thread;
     TAILQ_HEAD(, sched_job) queue;
-    unsigned waiting, busy;
+    unsigned queued, busy;
     const struct sched_job *settles_next;
     struct sched_note *notes, **last_note;
     bool quit;
@@ -45,23 +45,23 @@ int sched_start(struct sched *s) {
 
 bool sched_submit(struct sched *s, struct sched_job *job) {
     assert(!s->quit);
-    if (s->busy >= s->config.threads && s->waiting >= s->config.queue_limit)
+    if (s->busy >= s->config.threads && s->queued >= s->config.queue_limit)
         return false;
     job->sched = s;
     job->queued = true;
     TAILQ_INSERT_TAIL(&s->queue, job, link);
-    s->waiting++;
+    s->queued++;
     return true;
 }
 
 bool sched_has_threads(const struct sched *s) {
-    return s->busy + s->waiting <= s->config.threads;
+    return s->busy + s->queued <= s->config.threads;
 }
 
 static void take(struct sched *s, struct sched_job *job) {
     TAILQ_REMOVE(&s->queue, job, link);
     job->queued = false;
-    s->waiting--;
+    s->queued--;
 }
 
 bool sched_cancel(struct sched *s, struct sched_job *job) {
@@ -79,7 +79,7 @@ void sched_post(struct sched *s, struct sched_note *note) {
     s->last_note = &note->next;
 }
 
-void sched_look(struct sched *s, sched_visit *visit, void *arg) {
+void sched_visit_jobs(struct sched *s, sched_visit *visit, void *arg) {
     (void)s;
     (void)visit;
     (void)arg;
@@ -95,7 +95,7 @@ uint64_t sched_polled(const struct sched *s) {
 }
 
 void sched_quit(struct sched *s) {
-    assert(!s->quit && !s->waiting && !s->busy);
+    assert(!s->quit && !s->queued && !s->busy);
     s->quit = true;
 }
 
@@ -112,12 +112,12 @@ bool sched_will_block(struct sched_thread *thread) {
 }
 
 /* For the same reason none does. */
-void sched_wait_begins(struct sched_thread *thread) {
+void sched_peer_wait_begins(struct sched_thread *thread) {
     (void)thread;
     abort();
 }
 
-void sched_wait_ends(struct sched_thread *thread) {
+void sched_peer_wait_ends(struct sched_thread *thread) {
     (void)thread;
     abort();
 }

@@ -49,7 +49,7 @@ struct task {
 static inline void check_owner(void) {
     uint64_t word = atomic_load(&sched->word);
     REQUIRE(word_phase(word) == SCHED_LOOP);
-    REQUIRE(pthread_equal(sched->threads[word_owner(word)]->id, pthread_self()));
+    REQUIRE(pthread_equal(sched->pool.all[word_owner(word)]->id, pthread_self()));
 }
 
 static inline void task_run(struct sched_job *job, struct sched_thread *thread) {
@@ -94,7 +94,18 @@ static inline void task_init(struct task *task, uint32_t key, void (*body)(struc
 
 /* Called by a job: however slow the machine is, nobody looks for events before the next one. */
 static inline void no_events_before_the_next(void) {
-    sched->polled = sched->now;
+    sched->owner.polled = sched->owner.now;
+}
+
+/* On the owner. */
+
+static inline void submit_again(struct task *task) {
+    if (task->left && task->left--)
+        REQUIRE(sched_submit(sched, &task->job));
+}
+
+static inline void timer_start(void *arg) {
+    ev_timer_start(loop, arg);
 }
 
 /* Bodies. */
@@ -112,8 +123,14 @@ static inline void give_and_sleep_body(struct task *task) {
 /* Until its thread sleeps in the body. */
 static inline void wait_asleep(struct task *task) {
     sem_wait(&task->started);
-    while (!sched_is_asleep(task->thread))
+    while (!threads_is_asleep(task->thread))
         sched_yield();
+}
+
+static inline void lock_wait_body(struct task *task) {
+    sched_lock_wait(task->thread);
+    sleep_body(task);
+    sched_lock_taken(task->thread);
 }
 
 /* On the owner, from the test's thread. */
@@ -159,6 +176,15 @@ static inline void submit(struct task *task) {
 static inline void run_one(struct task *task) {
     submit(task);
     sem_wait(&task->settled);
+}
+
+/* Runs it once, asleep while the loop goes on. */
+static inline void sleep_once(struct task *sleeper) {
+    submit(sleeper);
+    wait_asleep(sleeper);
+    ping();
+    sem_post(&sleeper->go);
+    sem_wait(&sleeper->settled);
 }
 
 static inline struct sched_stats get_stats(void) {
@@ -271,10 +297,10 @@ static inline void join(void) {
     struct sched_stats stats = get_stats();
     ck_assert_uint_eq(stats.threads, 0);
     ck_assert_uint_eq(stats.busy, 0);
-    ck_assert_uint_eq(stats.waits, 0);
-    ck_assert_uint_le(stats.veterans, config.threads + config.waits_max);
-    ck_assert_uint_le(sched->nthreads, config.threads + config.waits_max + 1);
-    ck_assert_uint_eq(stops, sched->nthreads);
+    ck_assert_uint_eq(stats.peer_waits, 0);
+    ck_assert_uint_le(stats.veterans, config.threads + config.peer_waits_max);
+    ck_assert_uint_le(sched->pool.started, config.threads + config.peer_waits_max + 1);
+    ck_assert_uint_eq(stops, sched->pool.started);
     sched_free(sched);
     ev_loop_destroy(loop);
     close(wake[0]);

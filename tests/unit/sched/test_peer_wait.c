@@ -12,10 +12,10 @@ enum { MANY = 8 };
 /* Waits for its peer, which is `go`, and then is at work until `stop`. */
 static void peer_body(struct task *task) {
     task->gave = sched_will_block(task->thread);
-    sched_wait_begins(task->thread);
+    sched_peer_wait_begins(task->thread);
     sem_post(&task->started);
     sem_wait(&task->go);
-    sched_wait_ends(task->thread);
+    sched_peer_wait_ends(task->thread);
     while (!atomic_load(&task->stop))
         sched_yield();
 }
@@ -49,12 +49,12 @@ static void end_all(struct task *tasks, int count) {
 START_TEST(test_others_run)
 {
     struct task waiting[MANY], quick;
-    config.waits_max = MANY;
+    config.peer_waits_max = MANY;
     config.queue_limit = 1;
     start(2);
     begin_all(waiting, MANY);
     ping();
-    ck_assert_uint_eq(get_stats().waits, MANY);
+    ck_assert_uint_eq(get_stats().peer_waits, MANY);
     ck_assert_uint_eq(get_stats().busy, 0);
     ck_assert_uint_eq(get_stats().threads, MANY + 1);
     task_init(&quick, 2, NULL);
@@ -68,7 +68,7 @@ END_TEST
 START_TEST(test_threads_are_used_again)
 {
     struct task waiting[MANY];
-    config.waits_max = MANY;
+    config.peer_waits_max = MANY;
     config.queue_limit = 1;
     start(2);
     for (int round = 0; round < 3; round++) {
@@ -84,7 +84,7 @@ END_TEST
 START_TEST(test_sleepers_are_noticed)
 {
     struct task waiting[MANY], sleeper;
-    config.waits_max = MANY;
+    config.peer_waits_max = MANY;
     config.queue_limit = 1;
     start_watched(2);
     begin_all(waiting, MANY);
@@ -107,7 +107,7 @@ END_TEST
 START_TEST(test_frees_its_thread)
 {
     struct task sleeper, waiting, queued;
-    config.waits_max = MANY;
+    config.peer_waits_max = MANY;
     config.queue_limit = 1;
     start(2);
     begin(&sleeper, give_and_sleep_body);
@@ -135,7 +135,7 @@ static void work_then_wait_body(struct task *task) {
 START_TEST(test_wakes_the_loop)
 {
     struct task tasks[2], queued;
-    config.waits_max = MANY;
+    config.peer_waits_max = MANY;
     config.queue_limit = 1;
     start(2);
     for (int i = 0; i < 2; i++)
@@ -143,7 +143,7 @@ START_TEST(test_wakes_the_loop)
     task_init(&queued, 2, NULL);
     submit(&queued);
     ping();
-    ck_assert_uint_eq(get_stats().waiting, 1);
+    ck_assert_uint_eq(get_stats().queued, 1);
     sem_post(&tasks[0].go);
     sem_wait(&queued.settled);
     sem_post(&tasks[1].go);
@@ -156,7 +156,7 @@ END_TEST
 START_TEST(test_goes_on_at_once)
 {
     struct task waiting, sleepers[2], queued;
-    config.waits_max = MANY;
+    config.peer_waits_max = MANY;
     config.queue_limit = 1;
     start(2);
     begin(&waiting, peer_body);
@@ -165,7 +165,7 @@ START_TEST(test_goes_on_at_once)
     sem_post(&waiting.go);
     while (get_stats().busy != 3)
         sched_yield();
-    ck_assert_uint_eq(get_stats().waits, 0);
+    ck_assert_uint_eq(get_stats().peer_waits, 0);
     task_init(&queued, 2, NULL);
     submit(&queued);
     ping();
@@ -173,7 +173,7 @@ START_TEST(test_goes_on_at_once)
     sem_wait(&sleepers[0].settled);
     ping();
     ck_assert_uint_eq(get_stats().busy, 2);
-    ck_assert_uint_eq(get_stats().waiting, 1);
+    ck_assert_uint_eq(get_stats().queued, 1);
     end(&waiting);
     sem_wait(&queued.settled);
     sem_post(&sleepers[1].go);
@@ -186,7 +186,7 @@ END_TEST
 START_TEST(test_single_thread)
 {
     struct task waiting, other;
-    config.waits_max = MANY;
+    config.peer_waits_max = MANY;
     config.queue_limit = 1;
     start(1);
     begin(&waiting, peer_body);
@@ -207,7 +207,7 @@ END_TEST
 START_TEST(test_too_many)
 {
     struct task waiting[5], queued;
-    config.waits_max = 2;
+    config.peer_waits_max = 2;
     config.queue_limit = 1;
     start(2);
     log_catch();
@@ -215,7 +215,7 @@ START_TEST(test_too_many)
     ping();
     int lines = log_lines();
     ck_assert_int_eq(lines, 1);
-    ck_assert_uint_eq(get_stats().waits, 2);
+    ck_assert_uint_eq(get_stats().peer_waits, 2);
     ck_assert_uint_eq(get_stats().busy, 2);
     task_init(&queued, 2, NULL);
     submit(&queued);
@@ -239,7 +239,7 @@ END_TEST
 START_TEST(test_no_thread)
 {
     struct task waiting[3];
-    config.waits_max = MANY;
+    config.peer_waits_max = MANY;
     config.queue_limit = 1;
     start(2);
     begin_all(waiting, 2);
@@ -263,9 +263,9 @@ END_TEST
 
 static void *foreign_main(void *arg) {
     struct task *task = arg;
-    sched_wait_begins(task->thread);
-    task->left = (int)get_stats().waits;
-    sched_wait_ends(task->thread);
+    sched_peer_wait_begins(task->thread);
+    task->left = (int)get_stats().peer_waits;
+    sched_peer_wait_ends(task->thread);
     return NULL;
 }
 
@@ -280,7 +280,7 @@ static void foreign_body(struct task *task) {
 START_TEST(test_not_the_thread_of_the_job)
 {
     struct task task;
-    config.waits_max = MANY;
+    config.peer_waits_max = MANY;
     config.queue_limit = 1;
     start(2);
     task_init(&task, 1, foreign_body);
@@ -292,17 +292,17 @@ START_TEST(test_not_the_thread_of_the_job)
 END_TEST
 
 static void baton_body(struct task *task) {
-    sched_wait_begins(NULL);
-    sched_wait_begins(task->thread);
-    task->left = (int)get_stats().waits;
-    sched_wait_ends(task->thread);
-    sched_wait_ends(NULL);
+    sched_peer_wait_begins(NULL);
+    sched_peer_wait_begins(task->thread);
+    task->left = (int)get_stats().peer_waits;
+    sched_peer_wait_ends(task->thread);
+    sched_peer_wait_ends(NULL);
 }
 
 START_TEST(test_with_the_baton)
 {
     struct task task;
-    config.waits_max = MANY;
+    config.peer_waits_max = MANY;
     config.queue_limit = 1;
     start(2);
     task_init(&task, 1, baton_body);
@@ -317,7 +317,7 @@ END_TEST
 START_TEST(test_quit)
 {
     struct task waiting[2];
-    config.waits_max = MANY;
+    config.peer_waits_max = MANY;
     config.queue_limit = 1;
     start_watched(2);
     begin_all(waiting, 2);
@@ -332,8 +332,8 @@ START_TEST(test_quit)
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("sched_waits");
-    TCase *c = tcase_create("sched_waits");
+    Suite *suite = suite_create("sched_peer_wait");
+    TCase *c = tcase_create("sched_peer_wait");
     suite_add_tcase(suite, c);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_others_run);

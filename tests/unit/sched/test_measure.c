@@ -63,12 +63,64 @@ START_TEST(test_a_late_end_says_nothing_about_others)
 }
 END_TEST
 
+/* What jobs do that are measured. */
+
+START_TEST(test_blocking_keys_are_handed_over)
+{
+    struct task sleeper, task;
+    start_watched(4);
+    task_init(&sleeper, 1, sleep_body);
+    task_init(&task, 2, NULL);
+    sleep_once(&sleeper);
+    ck_assert_uint_eq(get_stats().handed_over, 0);
+    /* Once is enough when the watch has seen it asleep; not when the thread had to wait for a processor first. */
+    while (!get_stats().handed_over)
+        sleep_once(&sleeper);
+    for (int i = 0; i < 4; i++) {
+        uint64_t before = get_stats().handed_over;
+        sleep_once(&sleeper);
+        ck_assert_uint_eq(get_stats().handed_over, before + 1);
+        run_one(&task);
+        ck_assert_uint_eq(get_stats().handed_over, before + 1);
+    }
+    /* It sleeps no more, so it goes back inline. */
+    sleeper.body = NULL;
+    for (uint64_t before = 0; before != get_stats().handed_over;) {
+        before = get_stats().handed_over;
+        run_one(&sleeper);
+    }
+    finish();
+}
+END_TEST
+
+/* Of a job that is measured, the time before it had the lock does not count. */
+START_TEST(test_lock_wait_predicts_nothing)
+{
+    struct task waiting;
+    start(4);
+    atomic_store(&kind_of(1)->measure, 255);
+    task_init(&waiting, 1, lock_wait_body);
+    for (int i = 0; i < 10; i++) {
+        submit(&waiting);
+        wait_asleep(&waiting);
+        for (int k = 0; k < 200; k++) /* long enough to count, if it did */
+            REQUIRE(threads_is_asleep(waiting.thread));
+        sem_post(&waiting.go);
+        sem_wait(&waiting.settled);
+    }
+    ck_assert_uint_eq(get_stats().handed_over, 0);
+    finish();
+}
+END_TEST
+
 int main(void) {
-    Suite *suite = suite_create("sched_strangers");
-    TCase *c = tcase_create("strangers");
+    Suite *suite = suite_create("sched_measure");
+    TCase *c = tcase_create("sched_measure");
     suite_add_tcase(suite, c);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_strangers_say_nothing_about_others);
     tcase_add_test(c, test_a_late_end_says_nothing_about_others);
+    tcase_add_test(c, test_blocking_keys_are_handed_over);
+    tcase_add_test(c, test_lock_wait_predicts_nothing);
     return unit_run(suite);
 }

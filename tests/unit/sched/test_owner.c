@@ -161,9 +161,104 @@ START_TEST(test_quit)
 }
 END_TEST
 
+/* The queue is never empty. */
+
+START_TEST(test_submit_from_settle)
+{
+    enum { ROUNDS = 5000 };
+    struct task task;
+    start_watched(2);
+    task_init(&task, 1, NULL);
+    task.on_settle = submit_again;
+    task.left = ROUNDS - 1;
+    submit(&task);
+    for (int i = 0; i < ROUNDS; i++)
+        sem_wait(&task.settled);
+    ping();
+    ck_assert_int_eq(task.settles, ROUNDS);
+    finish();
+}
+END_TEST
+
+static bool enough; /* the owner's */
+
+static void submit_until_enough(struct task *task) {
+    if (!enough)
+        REQUIRE(sched_submit(sched, &task->job));
+}
+
+static void set_enough(void *arg) {
+    (void)arg;
+    enough = true;
+}
+
+/* A queue that is never empty does not keep the loop from events. */
+START_TEST(test_events_between_jobs)
+{
+    struct task endless[2];
+    start(2);
+    for (int i = 0; i < 2; i++) {
+        task_init(&endless[i], 1, NULL);
+        endless[i].on_settle = submit_until_enough;
+        submit(&endless[i]);
+    }
+    ping();
+    on_owner(set_enough, NULL);
+    finish();
+    ck_assert_int_eq(endless[0].settles + endless[1].settles, nsettled);
+}
+END_TEST
+
+static unsigned rounds; /* of the loop; the owner's, as is what follows */
+
+static void count_round_cb(struct ev_loop *l, ev_prepare *w, int revents) {
+    (void)l;
+    (void)w;
+    (void)revents;
+    rounds++;
+}
+
+struct many {
+    struct task tasks[TASKS_MAX];
+    unsigned rounds;
+    uint64_t end;
+};
+
+static struct many many;
+
+static void last_of_many(struct task *task) {
+    (void)task;
+    many.rounds = rounds;
+    many.end = clock_ns();
+}
+
+/* Short jobs that are ready together run one after the other: events are looked for once a millisecond, not between any
+ * two jobs. */
+START_TEST(test_no_events_between_short_jobs)
+{
+    ev_prepare prepare;
+    config.queue_limit = TASKS_MAX;
+    make(1);
+    ev_prepare_init(&prepare, count_round_cb);
+    ev_prepare_start(loop, &prepare);
+    for (int i = 0; i < TASKS_MAX; i++) {
+        task_init(&many.tasks[i], 1, NULL);
+        ck_assert(sched_submit(sched, &many.tasks[i].job));
+    }
+    struct task *last = &many.tasks[TASKS_MAX - 1];
+    last->on_settle = last_of_many;
+    uint64_t begin = clock_ns();
+    ck_assert_int_eq(sched_start(sched), 0);
+    sem_wait(&last->settled);
+    finish();
+    ck_assert_uint_ge(many.rounds, 1);
+    ck_assert_uint_le(many.rounds, 1 + (many.end - begin) / 1000000);
+}
+END_TEST
+
 int main(void) {
-    Suite *suite = suite_create("sched_settle");
-    TCase *c = tcase_create("sched_settle");
+    Suite *suite = suite_create("sched_owner");
+    TCase *c = tcase_create("sched_owner");
     suite_add_tcase(suite, c);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_together);
@@ -173,5 +268,8 @@ int main(void) {
     tcase_add_test(c, test_settling_cancels_the_next);
     tcase_add_loop_test(c, test_groups, 0, 3);
     tcase_add_test(c, test_quit);
+    tcase_add_test(c, test_submit_from_settle);
+    tcase_add_test(c, test_events_between_jobs);
+    tcase_add_test(c, test_no_events_between_short_jobs);
     return unit_run(suite);
 }

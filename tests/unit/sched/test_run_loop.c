@@ -233,9 +233,9 @@ static void bring_to_next(struct task *task) {
 }
 
 static void wait_without_events_body(struct task *task) {
-    uint64_t polled = sched->polled;
+    uint64_t polled = sched->owner.polled;
     wait_body(task);
-    REQUIRE(sched->polled == polled);
+    REQUIRE(sched->owner.polled == polled);
 }
 
 /* What is waited for may come in that way, and nothing else may come any more: nobody waits for events then. */
@@ -334,7 +334,7 @@ START_TEST(test_no_sign_of_blocking)
     kind = kind_of(1);
     atomic_store(&kind->measure, PREDICT_MEASURE_CALLS);
     begin(&task, wait_body, 1);
-    while (!sched_is_asleep(task.thread))
+    while (!threads_is_asleep(task.thread))
         sched_yield();
     on_owner(bring, &task);
     sem_wait(&task.settled);
@@ -420,8 +420,8 @@ START_TEST(test_quit)
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("sched_loop");
-    TCase *c = tcase_create("sched_loop");
+    Suite *suite = suite_create("sched_run_loop");
+    TCase *c = tcase_create("sched_run_loop");
     suite_add_tcase(suite, c);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_runs_the_loop);

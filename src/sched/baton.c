@@ -1,0 +1,80 @@
+/* The baton: one word that says who owns the loop, and whether he runs a job. */
+#include "config.h"
+
+#include "sched/sched_impl.h"
+
+void baton_give(struct sched *s, struct sched_thread *to) {
+    uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
+    atomic_store(&s->word, word_make(word_sequence(word) + 1, to->index, SCHED_LOOP));
+    threads_wake(to, SCHED_MAIL_BATON, NULL, SCHED_GIVEN);
+}
+
+/* pool.lock is held from taking a thread to putting it back: an owner that looks for one must not miss it. And `busy` and
+ * the hold change only when the baton was won, before the new owner wakes: an owner that saw them changed for a moment
+ * would wait in the loop for an event that nobody sends. `from`, should it end its job meanwhile, waits for that
+ * lock in threads_put before it takes itself off `busy`. */
+bool baton_take_over(struct sched *s, struct sched_thread *from, uint64_t word, enum sched_reason reason) {
+    bool taken = false;
+    pthread_mutex_lock(&s->pool.lock);
+    struct sched_thread *to = atomic_load(&s->word) == word ? threads_take_locked(s) : NULL;
+    if (to) {
+        atomic_store(&from->taken, reason);
+        uint64_t expected = word, next = word_make(word_sequence(word) + 1, to->index, SCHED_LOOP);
+        taken = atomic_compare_exchange_strong(&s->word, &expected, next);
+        if (!taken)
+            threads_put_locked(to);
+    }
+    if (taken) {
+        atomic_fetch_add(&s->busy, 1);
+        if (reason == SCHED_COMPUTING)
+            atomic_store(&s->hold.computing, from->index + 1);
+        if (reason != SCHED_GIVEN)
+            atomic_fetch_add_explicit(reason == SCHED_ASLEEP ? &s->taken_asleep : &s->taken_computing, 1,
+                                      memory_order_relaxed);
+        threads_wake(to, SCHED_MAIL_BATON, atomic_load(&from->inline_job), reason);
+    }
+    pthread_mutex_unlock(&s->pool.lock);
+    return taken;
+}
+
+/* A job that has given the baton away does not leave the loop alone any more. To give it away may take its time, too. */
+static bool give_by_itself(struct sched_thread *t, uint64_t word) {
+    bool counts = pthread_equal(t->id, pthread_self());
+    struct sched_moment before = {0};
+    if (counts)
+        before = measure_moment(t);
+    if (!baton_take_over(t->s, t, word, SCHED_GIVEN))
+        return false;
+    if (counts)
+        t->measure.given = before;
+    return true;
+}
+
+bool sched_will_block(struct sched_thread *t) {
+    struct sched *s = t->s;
+    uint64_t word = atomic_load(&s->word);
+    while (baton_is_lent(t, word)) {
+        uint64_t tried = word;
+        if (give_by_itself(t, tried))
+            return true;
+        word = atomic_load(&s->word);
+        if (word == tried)
+            return false; /* there is no thread */
+    }
+    return true;
+}
+
+/* The jobs' lock, which stays with the baton between two jobs. */
+
+bool sched_goes_on(struct sched_thread *t) {
+    struct sched *s = t->s;
+    t->going = s->config.thread_pause && !atomic_load_explicit(&s->busy, memory_order_relaxed) &&
+               baton_is_lent(t, atomic_load_explicit(&s->word, memory_order_relaxed));
+    return t->going;
+}
+
+void sched_pause(struct sched *s) {
+    struct sched_thread *t = s->pool.all[word_owner(atomic_load_explicit(&s->word, memory_order_relaxed))];
+    if (t) /* there is none before sched_start */
+        baton_pause(t);
+}

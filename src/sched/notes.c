@@ -1,0 +1,47 @@
+/* Notes: what any thread wants the owner to do. */
+#include "config.h"
+
+#include "sched/sched_impl.h"
+
+void sched_post(struct sched *s, struct sched_note *note) {
+    struct sched_note *head = atomic_load_explicit(&s->notes.newest, memory_order_relaxed);
+    do {
+        note->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&s->notes.newest, &head, note, memory_order_release,
+                                                    memory_order_relaxed));
+    /* Who put the first note on the list wakes the owner for all that follow until it takes the list. */
+    if (!head)
+        notes_wake_owner(s);
+}
+
+void notes_wake_owner(struct sched *s) {
+    ev_async_send(s->config.loop, &s->notes.async);
+}
+
+static void notes_cb(struct ev_loop *loop, ev_async *w, int revents) {
+    (void)loop;
+    (void)revents;
+    struct sched *s = w->data;
+    struct sched_note *note = atomic_exchange_explicit(&s->notes.newest, NULL, memory_order_acquire), *oldest = NULL;
+    while (note) {
+        struct sched_note *next = note->next;
+        note->next = oldest;
+        oldest = note;
+        note = next;
+    }
+    while (oldest) {
+        struct sched_note *next = oldest->next;
+        oldest->call(oldest);
+        oldest = next;
+    }
+}
+
+void notes_init(struct sched *s) {
+    ev_async_init(&s->notes.async, notes_cb);
+    s->notes.async.data = s;
+    ev_async_start(s->config.loop, &s->notes.async);
+}
+
+void notes_fini(struct sched *s) {
+    ev_async_stop(s->config.loop, &s->notes.async);
+}

@@ -1,0 +1,161 @@
+/* What the owner does: it polls, runs the jobs that are ready, and settles those that have ended. */
+#include "config.h"
+
+#include "base/clock.h"
+#include "sched/sched_impl.h"
+
+enum {
+    POLL_NS = 1000000, /* with jobs in the queue the owner polls at least so often, between two jobs */
+    GATHER_NS = 30000  /* so long the first of several jobs that have ended may wait to be settled with the others */
+};
+
+/* Before the callbacks of what the loop has found. */
+static void check_cb(struct ev_loop *loop, ev_check *w, int revents) {
+    (void)loop;
+    (void)revents;
+    struct sched *s = w->data;
+    s->owner.polled = clock_ns();
+}
+
+uint64_t sched_polled(const struct sched *s) {
+    return s->owner.polled;
+}
+
+void owner_init(struct sched *s) {
+    TAILQ_INIT(&s->owner.ended);
+    ev_check_init(&s->owner.check, check_cb);
+    ev_set_priority(&s->owner.check, SCHED_CHECK_PRIORITY);
+    s->owner.check.data = s;
+    ev_check_start(s->config.loop, &s->owner.check);
+}
+
+void owner_fini(struct sched *s) {
+    ev_check_stop(s->config.loop, &s->owner.check);
+}
+
+/* Settling. */
+
+static void settle_ended(struct sched *s) {
+    struct sched_job *job;
+    while ((job = TAILQ_FIRST(&s->owner.ended))) {
+        TAILQ_REMOVE(&s->owner.ended, job, link);
+        s->owner.now_fresh = false;
+        job->ops->settle(job);
+    }
+}
+
+bool sched_settles_more(const struct sched *s, const struct sched_job *job) {
+    const struct sched_job *next = TAILQ_FIRST(&s->owner.ended);
+    return next && job->group && next->group == job->group;
+}
+
+/* Whether the jobs that have ended are settled after the next one, rather than before it. Answers that leave together
+ * find the peer awake: to wake it for each costs more than to run a quick job. Only for jobs of a kind that was quick many
+ * times in a row; should one of them block nevertheless, who takes the loop over settles what has ended before it. */
+static bool gathers(struct sched *s, const struct sched_job *next) {
+    return s->owner.now - s->owner.ended_at < GATHER_NS && predict_is_quick(measure_kind(s, next));
+}
+
+/* Polling. */
+
+/* With all settled that has ended. */
+static inline void poll_events(struct sched_thread *t, int flags) {
+    baton_pause(t);
+    ev_run(t->s->config.loop, flags);
+}
+
+static bool may_stay(struct sched *s) {
+    return TAILQ_EMPTY(&s->queue.jobs) && !atomic_load(&s->quit);
+}
+
+bool sched_run_loop(struct sched_thread *t) {
+    struct sched *s = t->s;
+    if (!pthread_equal(t->id, pthread_self()) || !baton_return(t))
+        return false;
+    measure_skip_begin(t);
+    s->owner.job_runs_loop = true;
+    bool settled = !TAILQ_EMPTY(&s->owner.ended);
+    settle_ended(s);
+    if (!settled && may_stay(s)) /* what was waited for may have come by settling */
+        ev_run(s->config.loop, EVRUN_ONCE);
+    bool stays = may_stay(s);
+    s->owner.job_runs_loop = false;
+    measure_skip_end(t);
+    baton_lend(t);
+    return stays;
+}
+
+/* Running jobs. */
+
+/* A job that is expected to block goes to a thread without the baton: to this one, when it is a veteran, after another
+ * has got the baton; else to an idle veteran. Returns false when there is no other thread. */
+static bool run_blocking(struct sched_thread *t, struct sched_job *job, enum sched_next *next) {
+    struct sched *s = t->s;
+    struct sched_thread *veteran = t->veteran ? NULL : threads_take_veteran(s);
+    struct sched_thread *other = veteran ? veteran : threads_take(s);
+    if (!other)
+        return false;
+    queue_take(s, job);
+    atomic_fetch_add(&s->busy, 1);
+    atomic_fetch_add_explicit(&s->handed_over, 1, memory_order_relaxed);
+    if (veteran) {
+        threads_wake(veteran, SCHED_MAIL_JOB, job, SCHED_NOT_TAKEN);
+        *next = SCHED_NEXT_OWN;
+    } else {
+        baton_give(s, other);
+        *next = job_run_detached(t, job);
+    }
+    return true;
+}
+
+static enum sched_next run_job(struct sched_thread *t, struct sched_job *job) {
+    struct sched *s = t->s;
+    struct predict_kind *kind = measure_kind(s, job);
+    if (predict_blocks(kind)) {
+        enum sched_next next;
+        baton_pause(t);
+        if (run_blocking(t, job, &next))
+            return next;
+    }
+    if (!t->veteran) {
+        struct sched_thread *veteran = threads_take_veteran(s);
+        if (veteran) {
+            enum sched_next next = threads_put(t);
+            baton_give(s, veteran);
+            return next;
+        }
+        threads_make_veteran(t);
+    }
+    queue_take(s, job);
+    uint64_t begun = s->owner.now;
+    enum sched_next next = job_run_inline(t, job, predict_wants_measure(kind));
+    if (next == SCHED_NEXT_OWN && s->owner.polled < begun && begun - s->owner.polled > POLL_NS) {
+        settle_ended(s);
+        poll_events(t, EVRUN_NOWAIT);
+    }
+    return next;
+}
+
+enum sched_next owner_run(struct sched_thread *t) {
+    struct sched *s = t->s;
+    for (;;) {
+        if (atomic_load(&s->quit)) {
+            settle_ended(s);
+            baton_pause(t);
+            return SCHED_NEXT_END;
+        }
+        struct sched_job *job = queue_first(s);
+        if (!TAILQ_EMPTY(&s->owner.ended) && !(job && gathers(s, job))) {
+            settle_ended(s); /* which may cancel the job */
+            continue;
+        }
+        if (!job) {
+            if (!atomic_load(&s->quit)) /* `expired` may have ended the last request */
+                poll_events(t, EVRUN_ONCE);
+            continue;
+        }
+        enum sched_next next = run_job(t, job);
+        if (next != SCHED_NEXT_OWN)
+            return next;
+    }
+}
