@@ -12,11 +12,11 @@
 #ifndef WSGI_FCGI_PROTO_CGI_H
 #define WSGI_FCGI_PROTO_CGI_H
 
+#include "proto/cgi_names.h"
 #include "proto/params.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 
 struct cgi_vars {
     struct slice method;       /* REQUEST_METHOD; "GET" when it is missing or empty */
@@ -45,32 +45,6 @@ enum cgi_result {
                       is set */
     CGI_OUTSIDE,   /* the path is outside the mount point (cgi_paths.h); all variables are set */
 };
-
-/* What is to become of a parameter in the WSGI environ. */
-enum cgi_class {
-    CGI_PASS,   /* set it as it is; when it is repeated, the last one wins; HTTP_HOST too */
-    CGI_HEADER, /* any other HTTP_* header: repeated ones are joined with ", " (RFC 9110, section 5.3) */
-    CGI_COOKIE, /* HTTP_COOKIE: joined with "; " (RFC 6265, section 5.4) */
-    CGI_DROP,   /* never shown: HTTP_PROXY, HTTP_CONTENT_LENGTH, HTTP_CONTENT_TYPE, HTTP_TRANSFER_ENCODING,
-                   FCGI_ROLE, the empty name, and all that begins with "wsgi." or "wsgi_fcgi." */
-    CGI_OWN,    /* set from struct cgi_vars instead: SCRIPT_NAME, PATH_INFO, QUERY_STRING, CONTENT_LENGTH,
-                   REQUEST_METHOD, SERVER_NAME, SERVER_PORT, SERVER_PROTOCOL */
-};
-
-/* Depends on the name alone, so that the answer can be cached with it. */
-enum cgi_class cgi_classify(struct slice name);
-
-/* Whether SERVER_NAME and SERVER_PORT may be made of this one where the variables of these names tell nothing. */
-bool cgi_names_server(struct slice name);
-
-/* Whether the name says that its value tells who a person is, or lets somebody in (cookies, credentials, what a client
- * certificate says, the query): such values are not kept beyond the request. */
-bool cgi_is_personal(struct slice name);
-
-/* Nor are those with a query, whatever the name is: REQUEST_URI, HTTP_REFERER, and the many names of original URLs. */
-static inline bool cgi_has_query(struct slice value) {
-    return value.n && memchr(value.p, '?', value.n);
-}
 
 enum {
     CGI_MEMO_PAIRS = 100,  /* parameters with more pairs, or... */
