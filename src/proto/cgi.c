@@ -152,37 +152,51 @@ struct scan {
     const char *pos, *end; /* what is left */
     uint32_t npairs;
     uint64_t shape;
-    struct slice bad; /* the name whose value is not what it has to be, if any */
+    struct cgi_pairs changed; /* from a sample */
+    struct slice bad;         /* the name whose value is not what it has to be, if any */
     struct slice raw[CGI_VAR_COUNT];
 };
 
-/* Passes over the pairs of the memo, from the one at *p, of which all bytes come again. */
-static inline void pass_same(struct scan *s, const struct cgi_memo *memo, const struct cgi_memo_pair **p, uint32_t at) {
-    const struct cgi_memo_pair *first = *p, *behind = memo->pairs + memo->npairs;
+static inline void scan_begin(struct scan *s, const char *params, size_t len, uint64_t seed) {
+    s->pos = params;
+    s->end = len ? params + len : params;
+    s->npairs = 0;
+    s->shape = seed;
+    s->bad = EMPTY;
+    for (int i = 0; i < CGI_VAR_COUNT; i++)
+        s->raw[i] = (struct slice){none, 0};
+}
+
+/* Passes over the pairs of the sample, from the one at *p, of which all bytes come again. */
+static inline void pass_same(struct scan *s, const struct cgi_sample *sample, const struct cgi_sample_pair **p,
+                             uint32_t at) {
+    const struct cgi_sample_pair *first = *p, *behind = sample->pairs + sample->npairs;
     const char *start = s->pos;
-    size_t left = (size_t)(s->end - s->pos), known = memo->nbytes - at;
-    size_t same = at + params_common(memo->params + at, start, known < left ? known : left);
-    if (same < memo->nbytes)
+    size_t left = (size_t)(s->end - s->pos), known = sample->nbytes - at;
+    size_t same = at + params_common(sample->params + at, start, known < left ? known : left);
+    if (same < sample->nbytes)
         for (behind = first; behind->end <= same;)
             behind++;
-    for (const struct cgi_memo_pair *r = memo->pairs + first->read; r < behind; r = memo->pairs + r[1].read)
+    for (const struct cgi_sample_pair *r = sample->pairs + first->read; r < behind; r = sample->pairs + r[1].read)
         s->raw[r->var] = (struct slice){start + (r->value - at), (size_t)(r->end - r->value)};
     if (behind > first)
         s->pos = start + (behind[-1].end - at);
     *p = behind;
 }
 
-/* Scans the pairs that have the names of the memo, in its order; of most of them no more is looked at than that they
- * are the same. Stops where other names begin, or at what is malformed. */
-static void scan_known(struct scan *s, const struct cgi_memo *memo) {
-    const struct cgi_memo_pair *p = memo->pairs, *last = memo->pairs + memo->npairs;
+/* Scans the pairs that have the names of the sample, in its order; of most of them no more is looked at than that they
+ * are the same. Stops where other names begin, or at what is malformed. Returns whether the sample has these names, and
+ * no others. */
+static bool scan_like(struct scan *s, const struct cgi_sample *sample) {
+    const struct cgi_sample_pair *p = sample->pairs, *last = sample->pairs + sample->npairs;
     struct params_pair pair;
-    uint32_t at = 0; /* in the memo, where *p begins */
+    uint32_t at = 0; /* in the sample, where *p begins */
+    s->changed = sample->blanked;
     while (p < last && s->pos < s->end) {
-        pass_same(s, memo, &p, at);
+        pass_same(s, sample, &p, at);
         const char *pos = s->pos;
         if (p == last || params_next(&pos, s->end, &pair) != PARAMS_PAIR ||
-            pair.name.n != (size_t)(p->value - p->name) || memcmp(pair.name.p, memo->params + p->name, pair.name.n))
+            pair.name.n != (size_t)(p->value - p->name) || memcmp(pair.name.p, sample->params + p->name, pair.name.n))
             break;
         if (!is_good(p->var, pair.value)) {
             s->bad = pair.name;
@@ -190,11 +204,13 @@ static void scan_known(struct scan *s, const struct cgi_memo *memo) {
         }
         s->raw[p->var] = pair.value;
         s->pos = pos;
+        cgi_pairs_add(&s->changed, (uint32_t)(p - sample->pairs));
         at = p++->end;
     }
-    s->npairs = (uint32_t)(p - memo->pairs);
+    s->npairs = (uint32_t)(p - sample->pairs);
     if (s->npairs)
         s->shape = p[-1].shape;
+    return p == last && s->pos == s->end;
 }
 
 /* Scans what is left. */
@@ -214,66 +230,47 @@ static enum cgi_result scan_rest(struct scan *s) {
     return result == PARAMS_END ? CGI_OK : CGI_MALFORMED;
 }
 
-/* In place of the bytes of a personal value. A value of blanks is then taken for one that was seen before, and found good;
- * and good it is, whatever its name. */
-enum { BLANK = ' ' };
-
-/* Parameters that were found good become the memo. */
-static void memo_fill(struct cgi_memo *memo, const char *params, uint32_t len) {
-    memcpy(memo->params, params, len);
-    memo->nbytes = len;
-    memo->npairs = memo->misses = 0;
-    const char *pos = memo->params, *end = pos + len;
-    struct params_pair pair;
-    uint64_t shape = memo->seed;
-    while (params_next(&pos, end, &pair) == PARAMS_PAIR) {
-        shape = hash_bytes(shape, pair.name.p, pair.name.n);
-        memo->pairs[memo->npairs++] = (struct cgi_memo_pair){
-            .name = (uint16_t)(pair.name.p - memo->params),
-            .value = (uint16_t)(pair.value.p - memo->params),
-            .end = (uint16_t)(pos - memo->params),
-            .var = (uint16_t)cgi_find_var(pair.name),
-            .shape = shape,
-        };
-        if (cgi_is_personal(pair.name) || cgi_has_query(pair.value))
-            memset(memo->params + (pair.value.p - memo->params), BLANK, pair.value.n);
+/* Which sample has the shape that a whole scan has found, if any. */
+static const struct cgi_sample *recall(struct scan *s, struct cgi_memo *memo, const char *params, size_t len) {
+    const struct cgi_sample *sample = cgi_memo_find(memo, s->shape);
+    struct scan again;
+    if (!sample) {
+        sample = cgi_memo_take(memo, s->shape, params, len, s->npairs);
+        if (sample)
+            s->changed = sample->blanked;
+        return sample;
     }
-    memo->pairs[memo->npairs].read = (uint16_t)memo->npairs;
-    for (uint32_t i = memo->npairs; i--;)
-        memo->pairs[i].read = memo->pairs[i].var <= CGI_VAR_FIELD ? memo->pairs[i + 1].read : (uint16_t)i;
+    scan_begin(&again, params, len, memo->seed);
+    if (!scan_like(&again, sample))
+        return NULL; /* the hash of other names is the same */
+    s->changed = again.changed;
+    return sample;
 }
 
-static void memo_update(struct cgi_memo *memo, const struct scan *s, bool fits, const char *params, size_t len) {
-    if (fits)
-        memo->misses = 0;
-    else if (!s->npairs || s->npairs > CGI_MEMO_PAIRS || len > CGI_MEMO_BYTES)
-        return;
-    else if (!memo->npairs || (memo->misses >= CGI_MEMO_MISSES && memo->rival == s->shape))
-        memo_fill(memo, params, (uint32_t)len);
-    else if (++memo->misses % CGI_MEMO_MISSES == 0)
-        memo->rival = s->shape;
+static enum cgi_result scan(struct scan *s, const char *params, size_t len, struct cgi_memo *memo,
+                            struct cgi_likeness *like) {
+    const struct cgi_sample *sample = memo ? cgi_memo_first(memo) : NULL;
+    like->sample = like->place = 0;
+    scan_begin(s, params, len, memo ? memo->seed : 0);
+    if (sample && scan_like(s, sample))
+        cgi_memo_hit(memo);
+    else if (s->bad.n || scan_rest(s) != CGI_OK)
+        return CGI_MALFORMED;
+    else
+        sample = memo ? recall(s, memo, params, len) : NULL;
+    if (sample)
+        *like = cgi_memo_likeness(memo, sample, &s->changed);
+    return CGI_OK;
 }
 
 enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, struct cgi_memo *memo,
                          struct cgi_vars *vars) {
     struct scan s;
-    struct slice *raw = s.raw;
-    s.pos = params;
-    s.end = len ? params + len : params;
-    s.npairs = 0;
-    s.shape = memo ? memo->seed : 0;
-    s.bad = EMPTY;
-    for (int i = 0; i < CGI_VAR_COUNT; i++)
-        raw[i] = (struct slice){none, 0};
-    if (memo)
-        scan_known(&s, memo);
-    bool fits = memo && s.pos == s.end && s.npairs == memo->npairs;
-    if (!fits && (s.bad.n || scan_rest(&s) != CGI_OK)) {
+    const struct slice *raw = s.raw;
+    if (scan(&s, params, len, memo, &vars->like) != CGI_OK) {
         vars->bad = s.bad;
         return CGI_MALFORMED;
     }
-    if (memo)
-        memo_update(memo, &s, fits, params, len);
     /* Member by member: all are set, here and below, so that none has to be zeroed. */
     vars->method = or_else(raw[CGI_VAR_REQUEST_METHOD], LITERAL("GET"));
     vars->query = raw[CGI_VAR_QUERY_STRING];
