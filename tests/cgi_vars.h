@@ -9,8 +9,7 @@
 /* Whether two scans have found the same. The slices, which come first, have to be the same bytes and not only equal ones. */
 static inline bool same_vars(const struct cgi_vars *a, const struct cgi_vars *b) {
     return !memcmp(a, b, offsetof(struct cgi_vars, content_length)) && a->content_length == b->content_length &&
-           a->https == b->https && a->path_encoded == b->path_encoded && a->npairs == b->npairs &&
-           a->shape == b->shape && a->key == b->key;
+           a->https == b->https && a->path_encoded == b->path_encoded && a->npairs == b->npairs && a->key == b->key;
 }
 
 /* Whether the parameters, which are whole, have the names of the sample that they are said to be like, the values that are

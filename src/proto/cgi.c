@@ -280,7 +280,6 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
     vars->content_length = parse_length(raw[CGI_VAR_CONTENT_LENGTH]);
     vars->https = is_https(raw);
     vars->npairs = s.npairs;
-    vars->shape = s.shape;
     set_server(raw, vars);
     enum cgi_result result = set_paths(raw, prefix, vars);
     if (result == CGI_MALFORMED)

@@ -30,10 +30,8 @@ struct cgi_vars {
     bool https;                /* wsgi.url_scheme is "https" */
     bool path_encoded;         /* path_info has percent-encoded bytes; http_target_decode decodes each part */
     uint32_t npairs;
-    uint32_t key;   /* hash of the method and the first two segments of the path (its first 64 bytes at most): requests
+    uint32_t key; /* hash of the method and the first two segments of the path (its first 64 bytes at most): requests
                        that behave alike */
-    uint64_t shape; /* hash of all names in their order: the same for requests that have the same parameters, whatever
-                       the values are */
     struct cgi_likeness like; /* to earlier requests */
     struct slice bad;         /* with CGI_MALFORMED only: the name of the parameter that is; empty when the pairs are */
 };

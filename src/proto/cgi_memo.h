@@ -64,10 +64,10 @@ static inline struct cgi_pairs cgi_pairs_union(const struct cgi_pairs *a, const 
  * `changed` has its value, byte for byte. Two requests that were compared with the same sample differ at most in what
  * changed in one of them. */
 struct cgi_likeness {
-    uint64_t sample;   /* its number, which no other ever has; 0: there is none, and the rest means nothing */
-    uint32_t place;    /* below CGI_MEMO_SAMPLES: another sample that takes its place has a higher number */
-    bool read_changed; /* and some of what changed is read by the server (enum cgi_var) */
-    struct cgi_pairs changed;
+    uint64_t sample;          /* its number, which no other ever has; 0: there is none, and the rest means nothing */
+    uint32_t place;           /* below CGI_MEMO_SAMPLES: another sample that takes its place has a higher number */
+    bool read_changed;        /* and some of what changed is read by the server (enum cgi_var) */
+    struct cgi_pairs changed; /* what the sample does not keep always counts */
 };
 
 struct cgi_sample_pair {
@@ -102,21 +102,22 @@ struct cgi_memo {
     struct cgi_sample samples[CGI_MEMO_SAMPLES];
 };
 
-/* The sample that is to be compared first; NULL: there is none. */
+/* The sample that is to be compared first, when only the bytes of a request are known; NULL: there is none. */
 static inline const struct cgi_sample *cgi_memo_first(const struct cgi_memo *memo) {
     return memo->nsamples ? &memo->samples[memo->order[0].place] : NULL;
 }
 
-/* It has the shape of a request. */
+/* The request has its names. */
 static inline void cgi_memo_hit(struct cgi_memo *memo) {
     memo->misses = 0;
 }
 
-/* It has not: the sample that has; NULL: there is none. */
+/* It has others: the sample of a request of this shape; NULL: there is none. As different names may have the same hash, the
+ * names are to be compared. */
 const struct cgi_sample *cgi_memo_find(struct cgi_memo *memo, uint64_t shape);
 
-/* Nor has any other: takes one of these parameters, which were found good. Returns it, or NULL when they are not to have
- * one. */
+/* There is none: takes one of these parameters, which were found good. Returns it, or NULL when the shape is new, or they
+ * are too many. */
 const struct cgi_sample *cgi_memo_take(struct cgi_memo *memo, uint64_t shape, const char *params, size_t len,
                                        uint32_t npairs);
 

@@ -102,11 +102,6 @@ enum cgi_class cgi_classify(struct slice name) {
     return CGI_PASS;
 }
 
-bool cgi_names_server(struct slice name) {
-    enum cgi_var var = cgi_find_var(name);
-    return var == CGI_VAR_HTTP_HOST || var == CGI_VAR_SERVER_ADDR;
-}
-
 /* The words of names that people give to what identifies somebody or lets somebody in. */
 static bool begins_personal(struct slice rest) {
     switch (rest.p[0]) {

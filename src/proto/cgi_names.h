@@ -50,9 +50,6 @@ enum cgi_class {
 /* Depends on the name alone, so that the answer can be cached with it. */
 enum cgi_class cgi_classify(struct slice name);
 
-/* Whether SERVER_NAME and SERVER_PORT may be made of this one where the variables of these names tell nothing. */
-bool cgi_names_server(struct slice name);
-
 /* Whether the name says that its value tells who a person is, or lets somebody in (cookies, credentials, what a client
  * certificate says, the query): such values are not kept beyond the request. */
 bool cgi_is_personal(struct slice name);
