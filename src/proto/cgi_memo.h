@@ -14,6 +14,7 @@
 
 #include "proto/params.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ enum {
 struct cgi_pairs {
     uint64_t bits[2];
 };
+static_assert(CGI_MEMO_PAIRS <= 128, "each pair has a bit");
 
 static inline void cgi_pairs_add(struct cgi_pairs *set, uint32_t i) {
     set->bits[i / 64] |= UINT64_C(1) << i % 64;
@@ -86,7 +88,7 @@ struct cgi_sample {
     char params[CGI_MEMO_BYTES];
 };
 
-/* All zeros but for `seed`: nothing yet. */
+/* All zeros but for `seed`: nothing yet. More than 300 KiB, of which only what is needed is touched. */
 struct cgi_memo {
     uint64_t seed;  /* the key of all hashes (base/hash.h), so that nobody can choose what they are */
     uint64_t taken; /* samples since the beginning */

@@ -972,6 +972,28 @@ START_TEST(memo_with_a_collision)
 }
 END_TEST
 
+START_TEST(sets_of_pairs)
+{
+    static const uint32_t members[] = {0, 1, 62, 63, 64, 65, CGI_MEMO_PAIRS - 1};
+    struct cgi_pairs all = {{0}}, none = {{0}};
+    uint32_t next = 0;
+    for (int i = 0; i < COUNT(members); i++) {
+        struct cgi_pairs one = {{0}};
+        cgi_pairs_add(&one, members[i]);
+        ck_assert(!cgi_pairs_meet(&all, &one));
+        all = cgi_pairs_union(&all, &one);
+        ck_assert(cgi_pairs_meet(&all, &one) && cgi_pairs_any(&one) && !cgi_pairs_meet(&one, &none));
+    }
+    for (int i = 0; i < COUNT(members); i++, next++) {
+        next = cgi_pairs_next(&all, next);
+        ck_assert_uint_eq(next, members[i]);
+        ck_assert(cgi_pairs_has(&all, next) && !cgi_pairs_has(&none, next));
+    }
+    ck_assert_uint_eq(cgi_pairs_next(&all, next), CGI_MEMO_PAIRS);
+    ck_assert(!cgi_pairs_any(&none) && cgi_pairs_next(&none, 0) == CGI_MEMO_PAIRS);
+}
+END_TEST
+
 static struct cgi_vars scan_with_seed(uint64_t seed, const char *const pairs[], uint64_t *shape) {
     static struct cgi_memo memo;
     struct cgi_vars vars;
@@ -1150,6 +1172,7 @@ int main(void) {
     tcase_add_test(tc, memo_follows);
     tcase_add_test(tc, memo_of_what_comes_again);
     tcase_add_test(tc, memo_with_a_collision);
+    tcase_add_test(tc, sets_of_pairs);
     tcase_add_test(tc, hashes);
     tcase_add_loop_test(tc, too_much_for_a_memo, 0, 2);
     tcase_add_test(tc, keys);
