@@ -7,6 +7,10 @@
  * one sample of a shape at most, and only of one that has come twice while it was remembered: who sends other names with
  * each request gets none, and takes none from others.
  *
+ * Instructions that a request of hello takes, all told, without it and with it (callgrind, Python 3.11): over FastCGI
+ * 24,400 and 9,700; when client, path, query and cookie are others each time 31,600 and 17,200; over HTTP with 12 header
+ * fields 31,000 and 18,700. With a memo and plans that each compared for themselves: 9,800, 18,500 and 18,800.
+ *
  * Pure: no I/O, no allocation, no lock. One user at a time.
  */
 #ifndef WSGI_FCGI_PROTO_CGI_MEMO_H
