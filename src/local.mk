@@ -21,6 +21,8 @@ src_libbase_a_SOURCES = \
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
 src_libproto_a_SOURCES = \
 	src/proto/cgi.c src/proto/cgi.h \
+	src/proto/cgi_memo.c src/proto/cgi_memo.h \
+	src/proto/cgi_names.c src/proto/cgi_names.h \
 	src/proto/cgi_paths.c src/proto/cgi_paths.h \
 	src/proto/cgi_rules.c src/proto/cgi_rules.h \
 	src/proto/decimal.h \

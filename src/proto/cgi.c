@@ -4,33 +4,12 @@
 
 #include "base/ascii.h"
 #include "base/hash.h"
+#include "proto/cgi_names.h"
 #include "proto/cgi_paths.h"
 #include "proto/cgi_rules.h"
 #include "proto/http_target.h"
 
 #include <string.h>
-
-/* The variables that the server reads, and two kinds of others. */
-enum var {
-    VAR_OTHER,
-    VAR_FIELD, /* a header field */
-    VAR_CONTENT_LENGTH,
-    VAR_DOCUMENT_URI,
-    VAR_HTTPS,
-    VAR_HTTP_HOST,
-    VAR_PATH_INFO,
-    VAR_QUERY_STRING,
-    VAR_REMOTE_ADDR,
-    VAR_REQUEST_METHOD,
-    VAR_REQUEST_SCHEME,
-    VAR_REQUEST_URI,
-    VAR_SCRIPT_NAME,
-    VAR_SERVER_ADDR,
-    VAR_SERVER_NAME,
-    VAR_SERVER_PORT,
-    VAR_SERVER_PROTOCOL,
-    VAR_COUNT
-};
 
 #define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
 #define EMPTY LITERAL("")
@@ -38,171 +17,25 @@ enum var {
 /* The value of what was not sent; its address tells it from one that was sent empty. */
 static const char none[] = "";
 
-/* The caller has made sure that as many bytes are there: the compiler turns these into comparisons of words. */
-#define IS(p, text) (memcmp((p), (text), sizeof(text) - 1) == 0)
-#define BEGINS(slice, text) ((slice).n >= sizeof(text) - 1 && IS((slice).p, (text)))
-#define EQUALS(slice, text) ((slice).n == sizeof(text) - 1 && IS((slice).p, (text)))
-
-/* The length and one telling byte leave one or two candidates: this runs for every parameter of every request. */
-static enum var find_known(struct slice name) {
-    const char *p = name.p;
-    switch (name.n) {
-    case sizeof "HTTPS" - 1:
-        return IS(p, "HTTPS") ? VAR_HTTPS : VAR_OTHER;
-    case sizeof "PATH_INFO" - 1:
-        if (p[0] == 'P')
-            return IS(p, "PATH_INFO") ? VAR_PATH_INFO : VAR_OTHER;
-        return IS(p, "HTTP_HOST") ? VAR_HTTP_HOST : VAR_OTHER;
-    case sizeof "SERVER_NAME" - 1:
-        switch (p[7]) {
-        case '_':
-            return IS(p, "REQUEST_URI") ? VAR_REQUEST_URI : VAR_OTHER;
-        case 'A':
-            if (p[0] == 'R')
-                return IS(p, "REMOTE_ADDR") ? VAR_REMOTE_ADDR : VAR_OTHER;
-            return IS(p, "SERVER_ADDR") ? VAR_SERVER_ADDR : VAR_OTHER;
-        case 'N':
-            if (p[1] == 'C')
-                return IS(p, "SCRIPT_NAME") ? VAR_SCRIPT_NAME : VAR_OTHER;
-            return IS(p, "SERVER_NAME") ? VAR_SERVER_NAME : VAR_OTHER;
-        case 'P':
-            return IS(p, "SERVER_PORT") ? VAR_SERVER_PORT : VAR_OTHER;
-        }
-        return VAR_OTHER;
-    case sizeof "QUERY_STRING" - 1:
-        switch (p[0]) {
-        case 'C':
-            return IS(p, "CONTENT_TYPE") ? VAR_FIELD : VAR_OTHER;
-        case 'D':
-            return IS(p, "DOCUMENT_URI") ? VAR_DOCUMENT_URI : VAR_OTHER;
-        case 'Q':
-            return IS(p, "QUERY_STRING") ? VAR_QUERY_STRING : VAR_OTHER;
-        }
-        return VAR_OTHER;
-    case sizeof "CONTENT_LENGTH" - 1:
-        switch (p[8]) {
-        case 'L':
-            return IS(p, "CONTENT_LENGTH") ? VAR_CONTENT_LENGTH : VAR_OTHER;
-        case 'M':
-            return IS(p, "REQUEST_METHOD") ? VAR_REQUEST_METHOD : VAR_OTHER;
-        case 'S':
-            return IS(p, "REQUEST_SCHEME") ? VAR_REQUEST_SCHEME : VAR_OTHER;
-        }
-        return VAR_OTHER;
-    case sizeof "SERVER_PROTOCOL" - 1:
-        return IS(p, "SERVER_PROTOCOL") ? VAR_SERVER_PROTOCOL : VAR_OTHER;
-    }
-    return VAR_OTHER;
-}
-
-static enum var find_var(struct slice name) {
-    enum var var = find_known(name);
-    return var == VAR_OTHER && BEGINS(name, "HTTP_") ? VAR_FIELD : var;
-}
-
 /* The rules of cgi_rules.h. */
-static bool is_good(enum var var, struct slice value) {
+static bool is_good(enum cgi_var var, struct slice value) {
     switch (var) {
-    case VAR_FIELD:
+    case CGI_VAR_FIELD:
         return cgi_is_field_value(value);
-    case VAR_HTTP_HOST:
+    case CGI_VAR_HTTP_HOST:
         return http_is_authority(value);
-    case VAR_REQUEST_METHOD:
+    case CGI_VAR_REQUEST_METHOD:
         return !value.n || cgi_is_token(value);
-    case VAR_QUERY_STRING:
-    case VAR_REQUEST_URI:
+    case CGI_VAR_QUERY_STRING:
+    case CGI_VAR_REQUEST_URI:
         return cgi_is_target(value);
-    case VAR_DOCUMENT_URI:
-    case VAR_PATH_INFO:
-    case VAR_SCRIPT_NAME:
+    case CGI_VAR_DOCUMENT_URI:
+    case CGI_VAR_PATH_INFO:
+    case CGI_VAR_SCRIPT_NAME:
         return !cgi_has_nul(value);
     default:
         return true;
     }
-}
-
-static enum cgi_class classify_header(struct slice name) {
-    if (EQUALS(name, "HTTP_COOKIE"))
-        return CGI_COOKIE;
-    /* There is one Host (RFC 9112, section 3.2): who sets it again overrides what a stock file has set. */
-    if (EQUALS(name, "HTTP_HOST"))
-        return CGI_PASS;
-    /* HTTP_PROXY: libraries of the application would take a client's Proxy header for their proxy setting (httpoxy).
-     * The others speak of the body as the client sent it; the proxy's CONTENT_* tell what arrives here. */
-    if (EQUALS(name, "HTTP_PROXY") || EQUALS(name, "HTTP_CONTENT_LENGTH") || EQUALS(name, "HTTP_CONTENT_TYPE") ||
-        EQUALS(name, "HTTP_TRANSFER_ENCODING"))
-        return CGI_DROP;
-    return CGI_HEADER;
-}
-
-enum cgi_class cgi_classify(struct slice name) {
-    switch (find_var(name)) {
-    case VAR_CONTENT_LENGTH:
-    case VAR_PATH_INFO:
-    case VAR_QUERY_STRING:
-    case VAR_REQUEST_METHOD:
-    case VAR_SCRIPT_NAME:
-    case VAR_SERVER_NAME:
-    case VAR_SERVER_PORT:
-    case VAR_SERVER_PROTOCOL:
-        return CGI_OWN;
-    default:
-        break;
-    }
-    if (BEGINS(name, "HTTP_"))
-        return classify_header(name);
-    /* A pair without a name means nothing. The role is that of BEGIN_REQUEST. */
-    if (!name.n || BEGINS(name, "wsgi.") || BEGINS(name, "wsgi_fcgi.") || EQUALS(name, "FCGI_ROLE"))
-        return CGI_DROP;
-    return CGI_PASS;
-}
-
-bool cgi_names_server(struct slice name) {
-    enum var var = find_var(name);
-    return var == VAR_HTTP_HOST || var == VAR_SERVER_ADDR;
-}
-
-/* The words of names that people give to what identifies somebody or lets somebody in. */
-static bool begins_personal(struct slice rest) {
-    switch (rest.p[0]) {
-    case 'A':
-        return BEGINS(rest, "AUTH");
-    case 'C':
-        return BEGINS(rest, "CERT") || BEGINS(rest, "COOKIE") || BEGINS(rest, "CREDENTIAL") || BEGINS(rest, "CSRF");
-    case 'E':
-        return BEGINS(rest, "EMAIL");
-    case 'I':
-        return BEGINS(rest, "IDENT");
-    case 'J':
-        return BEGINS(rest, "JWT");
-    case 'K':
-        return BEGINS(rest, "KEY");
-    case 'O':
-        return BEGINS(rest, "OIDC");
-    case 'P':
-        return BEGINS(rest, "PASSW");
-    case 'Q':
-        return BEGINS(rest, "QUERY");
-    case 'S':
-        return BEGINS(rest, "SAML") || BEGINS(rest, "SECRET") || BEGINS(rest, "SESSION") || BEGINS(rest, "SSL_CLIENT");
-    case 'T':
-        return BEGINS(rest, "TOKEN");
-    case 'U':
-        return BEGINS(rest, "USER");
-    case 'X':
-        return BEGINS(rest, "XSRF");
-    }
-    return false;
-}
-
-bool cgi_is_personal(struct slice name) {
-    if (EQUALS(name, "HTTP_USER_AGENT"))
-        return false;
-    for (size_t i = 0; i < name.n; i++) {
-        if (begins_personal((struct slice){name.p + i, name.n - i}))
-            return true;
-    }
-    return false;
 }
 
 static inline struct slice or_else(struct slice s, struct slice otherwise) {
@@ -230,9 +63,9 @@ static bool equals_nocase(struct slice s, struct slice text) {
 }
 
 static bool is_https(const struct slice *raw) {
-    struct slice https = raw[VAR_HTTPS];
+    struct slice https = raw[CGI_VAR_HTTPS];
     return equals_nocase(https, LITERAL("on")) || equals_nocase(https, LITERAL("1")) ||
-           equals_nocase(https, LITERAL("yes")) || equals_nocase(raw[VAR_REQUEST_SCHEME], LITERAL("https"));
+           equals_nocase(https, LITERAL("yes")) || equals_nocase(raw[CGI_VAR_REQUEST_SCHEME], LITERAL("https"));
 }
 
 /* Splits "name", "name:port", "[v6]" and "[v6]:port"; *port is empty when there is none. Several colons without
@@ -254,13 +87,13 @@ static void split_host(struct slice host, struct slice *name, struct slice *port
  * missing or "0". PEP 3333: both "can never be empty strings, and so are always required". */
 static void set_server(const struct slice *raw, struct cgi_vars *vars) {
     struct slice name, name_port, host = EMPTY, host_port = EMPTY;
-    bool port_given = is_port(raw[VAR_SERVER_PORT]);
-    split_host(raw[VAR_SERVER_NAME], &name, &name_port);
+    bool port_given = is_port(raw[CGI_VAR_SERVER_PORT]);
+    split_host(raw[CGI_VAR_SERVER_NAME], &name, &name_port);
     if (!name.n || !port_given)
-        split_host(raw[VAR_HTTP_HOST], &host, &host_port);
-    vars->server_name = or_else(name, or_else(host, or_else(raw[VAR_SERVER_ADDR], LITERAL("localhost"))));
+        split_host(raw[CGI_VAR_HTTP_HOST], &host, &host_port);
+    vars->server_name = or_else(name, or_else(host, or_else(raw[CGI_VAR_SERVER_ADDR], LITERAL("localhost"))));
     if (port_given)
-        vars->server_port = raw[VAR_SERVER_PORT];
+        vars->server_port = raw[CGI_VAR_SERVER_PORT];
     else if (is_port(name_port))
         vars->server_port = name_port;
     else if (is_port(host_port))
@@ -272,7 +105,7 @@ static void set_server(const struct slice *raw, struct cgi_vars *vars) {
 /* Most requests have one of two forms, for which nothing has to be compared: the path is PATH_INFO, or nginx has sent it as
  * SCRIPT_NAME and as DOCUMENT_URI. The others are the matter of cgi_paths.c. */
 static enum cgi_result set_paths(const struct slice *raw, struct slice prefix, struct cgi_vars *vars) {
-    struct slice script = raw[VAR_SCRIPT_NAME], info = raw[VAR_PATH_INFO], document = raw[VAR_DOCUMENT_URI];
+    struct slice script = raw[CGI_VAR_SCRIPT_NAME], info = raw[CGI_VAR_PATH_INFO], document = raw[CGI_VAR_DOCUMENT_URI];
     struct slice path = or_else(info, script);
     if (!prefix.n && path.n && path.p[0] == '/' &&
         (info.n ? !script.n : script.n == document.n && !memcmp(script.p, document.p, script.n))) {
@@ -283,7 +116,7 @@ static enum cgi_result set_paths(const struct slice *raw, struct slice prefix, s
     }
     const struct cgi_paths sent = {.script_name = script,
                                    .path_info = info,
-                                   .request_uri = raw[VAR_REQUEST_URI],
+                                   .request_uri = raw[CGI_VAR_REQUEST_URI],
                                    .document_uri = document,
                                    .has_path_info = info.p != none};
     return cgi_set_paths(&sent, prefix, vars);
@@ -319,37 +152,51 @@ struct scan {
     const char *pos, *end; /* what is left */
     uint32_t npairs;
     uint64_t shape;
-    struct slice bad; /* the name whose value is not what it has to be, if any */
-    struct slice raw[VAR_COUNT];
+    struct cgi_pairs changed; /* from a sample */
+    struct slice bad;         /* the name whose value is not what it has to be, if any */
+    struct slice raw[CGI_VAR_COUNT];
 };
 
-/* Passes over the pairs of the memo, from the one at *p, of which all bytes come again. */
-static inline void pass_same(struct scan *s, const struct cgi_memo *memo, const struct cgi_memo_pair **p, uint32_t at) {
-    const struct cgi_memo_pair *first = *p, *behind = memo->pairs + memo->npairs;
+static inline void scan_begin(struct scan *s, const char *params, size_t len, uint64_t seed) {
+    s->pos = params;
+    s->end = len ? params + len : params;
+    s->npairs = 0;
+    s->shape = seed;
+    s->bad = EMPTY;
+    for (int i = 0; i < CGI_VAR_COUNT; i++)
+        s->raw[i] = (struct slice){none, 0};
+}
+
+/* Passes over the pairs of the sample, from the one at *p, of which all bytes come again. */
+static inline void pass_same(struct scan *s, const struct cgi_sample *sample, const struct cgi_sample_pair **p,
+                             uint32_t at) {
+    const struct cgi_sample_pair *first = *p, *behind = sample->pairs + sample->npairs;
     const char *start = s->pos;
-    size_t left = (size_t)(s->end - s->pos), known = memo->nbytes - at;
-    size_t same = at + params_common(memo->params + at, start, known < left ? known : left);
-    if (same < memo->nbytes)
+    size_t left = (size_t)(s->end - s->pos), known = sample->nbytes - at;
+    size_t same = at + params_common(sample->params + at, start, known < left ? known : left);
+    if (same < sample->nbytes)
         for (behind = first; behind->end <= same;)
             behind++;
-    for (const struct cgi_memo_pair *r = memo->pairs + first->read; r < behind; r = memo->pairs + r[1].read)
+    for (const struct cgi_sample_pair *r = sample->pairs + first->read; r < behind; r = sample->pairs + r[1].read)
         s->raw[r->var] = (struct slice){start + (r->value - at), (size_t)(r->end - r->value)};
     if (behind > first)
         s->pos = start + (behind[-1].end - at);
     *p = behind;
 }
 
-/* Scans the pairs that have the names of the memo, in its order; of most of them no more is looked at than that they
- * are the same. Stops where other names begin, or at what is malformed. */
-static void scan_known(struct scan *s, const struct cgi_memo *memo) {
-    const struct cgi_memo_pair *p = memo->pairs, *last = memo->pairs + memo->npairs;
+/* Scans the pairs that have the names of the sample, in its order; of most of them no more is looked at than that they
+ * are the same. Stops where other names begin, or at what is malformed. Returns whether the sample has these names, and
+ * no others. */
+static bool scan_like(struct scan *s, const struct cgi_sample *sample) {
+    const struct cgi_sample_pair *p = sample->pairs, *last = sample->pairs + sample->npairs;
     struct params_pair pair;
-    uint32_t at = 0; /* in the memo, where *p begins */
+    uint32_t at = 0; /* in the sample, where *p begins */
+    s->changed = sample->blanked;
     while (p < last && s->pos < s->end) {
-        pass_same(s, memo, &p, at);
+        pass_same(s, sample, &p, at);
         const char *pos = s->pos;
         if (p == last || params_next(&pos, s->end, &pair) != PARAMS_PAIR ||
-            pair.name.n != (size_t)(p->value - p->name) || memcmp(pair.name.p, memo->params + p->name, pair.name.n))
+            pair.name.n != (size_t)(p->value - p->name) || memcmp(pair.name.p, sample->params + p->name, pair.name.n))
             break;
         if (!is_good(p->var, pair.value)) {
             s->bad = pair.name;
@@ -357,11 +204,13 @@ static void scan_known(struct scan *s, const struct cgi_memo *memo) {
         }
         s->raw[p->var] = pair.value;
         s->pos = pos;
+        cgi_pairs_add(&s->changed, (uint32_t)(p - sample->pairs));
         at = p++->end;
     }
-    s->npairs = (uint32_t)(p - memo->pairs);
+    s->npairs = (uint32_t)(p - sample->pairs);
     if (s->npairs)
         s->shape = p[-1].shape;
+    return p == last && s->pos == s->end;
 }
 
 /* Scans what is left. */
@@ -369,8 +218,8 @@ static enum cgi_result scan_rest(struct scan *s) {
     struct params_pair pair;
     enum params_result result;
     while ((result = params_next(&s->pos, s->end, &pair)) == PARAMS_PAIR) {
-        enum var var = find_var(pair.name);
-        if ((var <= VAR_FIELD && cgi_has_nul(pair.name)) || !is_good(var, pair.value)) {
+        enum cgi_var var = cgi_find_var(pair.name);
+        if ((var <= CGI_VAR_FIELD && cgi_has_nul(pair.name)) || !is_good(var, pair.value)) {
             s->bad = pair.name;
             return CGI_MALFORMED;
         }
@@ -381,80 +230,60 @@ static enum cgi_result scan_rest(struct scan *s) {
     return result == PARAMS_END ? CGI_OK : CGI_MALFORMED;
 }
 
-/* In place of the bytes of a personal value. A value of blanks is then taken for one that was seen before, and found good;
- * and good it is, whatever its name. */
-enum { BLANK = ' ' };
-
-/* Parameters that were found good become the memo. */
-static void memo_fill(struct cgi_memo *memo, const char *params, uint32_t len) {
-    memcpy(memo->params, params, len);
-    memo->nbytes = len;
-    memo->npairs = memo->misses = 0;
-    const char *pos = memo->params, *end = pos + len;
-    struct params_pair pair;
-    uint64_t shape = memo->seed;
-    while (params_next(&pos, end, &pair) == PARAMS_PAIR) {
-        shape = hash_bytes(shape, pair.name.p, pair.name.n);
-        memo->pairs[memo->npairs++] = (struct cgi_memo_pair){
-            .name = (uint16_t)(pair.name.p - memo->params),
-            .value = (uint16_t)(pair.value.p - memo->params),
-            .end = (uint16_t)(pos - memo->params),
-            .var = (uint16_t)find_var(pair.name),
-            .shape = shape,
-        };
-        if (cgi_is_personal(pair.name) || cgi_has_query(pair.value))
-            memset(memo->params + (pair.value.p - memo->params), BLANK, pair.value.n);
+/* Which sample has the shape that a whole scan has found, if any. */
+static const struct cgi_sample *recall(struct scan *s, struct cgi_memo *memo, const char *params, size_t len) {
+    const struct cgi_sample *sample = cgi_memo_find(memo, s->shape);
+    struct scan again;
+    if (!sample) {
+        sample = cgi_memo_take(memo, s->shape, params, len, s->npairs);
+        if (sample)
+            s->changed = sample->blanked;
+        return sample;
     }
-    memo->pairs[memo->npairs].read = (uint16_t)memo->npairs;
-    for (uint32_t i = memo->npairs; i--;)
-        memo->pairs[i].read = memo->pairs[i].var <= VAR_FIELD ? memo->pairs[i + 1].read : (uint16_t)i;
+    scan_begin(&again, params, len, memo->seed);
+    if (!scan_like(&again, sample))
+        return NULL; /* the hash of other names is the same */
+    s->changed = again.changed;
+    return sample;
 }
 
-static void memo_update(struct cgi_memo *memo, const struct scan *s, bool fits, const char *params, size_t len) {
-    if (fits)
-        memo->misses = 0;
-    else if (!s->npairs || s->npairs > CGI_MEMO_PAIRS || len > CGI_MEMO_BYTES)
-        return;
-    else if (!memo->npairs || (memo->misses >= CGI_MEMO_MISSES && memo->rival == s->shape))
-        memo_fill(memo, params, (uint32_t)len);
-    else if (++memo->misses % CGI_MEMO_MISSES == 0)
-        memo->rival = s->shape;
+static enum cgi_result scan(struct scan *s, const char *params, size_t len, struct cgi_memo *memo,
+                            struct cgi_likeness *like) {
+    const struct cgi_sample *sample = memo ? cgi_memo_first(memo) : NULL;
+    like->sample = like->place = 0;
+    scan_begin(s, params, len, memo ? memo->seed : 0);
+    if (sample && scan_like(s, sample))
+        cgi_memo_hit(memo);
+    else if (s->bad.n || scan_rest(s) != CGI_OK)
+        return CGI_MALFORMED;
+    else
+        sample = memo ? recall(s, memo, params, len) : NULL;
+    if (sample)
+        *like = cgi_memo_likeness(memo, sample, &s->changed);
+    return CGI_OK;
 }
 
 enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, struct cgi_memo *memo,
                          struct cgi_vars *vars) {
     struct scan s;
-    struct slice *raw = s.raw;
-    s.pos = params;
-    s.end = len ? params + len : params;
-    s.npairs = 0;
-    s.shape = memo ? memo->seed : 0;
-    s.bad = EMPTY;
-    for (int i = 0; i < VAR_COUNT; i++)
-        raw[i] = (struct slice){none, 0};
-    if (memo)
-        scan_known(&s, memo);
-    bool fits = memo && s.pos == s.end && s.npairs == memo->npairs;
-    if (!fits && (s.bad.n || scan_rest(&s) != CGI_OK)) {
+    const struct slice *raw = s.raw;
+    if (scan(&s, params, len, memo, &vars->like) != CGI_OK) {
         vars->bad = s.bad;
         return CGI_MALFORMED;
     }
-    if (memo)
-        memo_update(memo, &s, fits, params, len);
     /* Member by member: all are set, here and below, so that none has to be zeroed. */
-    vars->method = or_else(raw[VAR_REQUEST_METHOD], LITERAL("GET"));
-    vars->query = raw[VAR_QUERY_STRING];
-    vars->request_uri = raw[VAR_REQUEST_URI];
-    vars->remote_addr = raw[VAR_REMOTE_ADDR];
-    vars->protocol = or_else(raw[VAR_SERVER_PROTOCOL], LITERAL("HTTP/1.0"));
-    vars->content_length = parse_length(raw[VAR_CONTENT_LENGTH]);
+    vars->method = or_else(raw[CGI_VAR_REQUEST_METHOD], LITERAL("GET"));
+    vars->query = raw[CGI_VAR_QUERY_STRING];
+    vars->request_uri = raw[CGI_VAR_REQUEST_URI];
+    vars->remote_addr = raw[CGI_VAR_REMOTE_ADDR];
+    vars->protocol = or_else(raw[CGI_VAR_SERVER_PROTOCOL], LITERAL("HTTP/1.0"));
+    vars->content_length = parse_length(raw[CGI_VAR_CONTENT_LENGTH]);
     vars->https = is_https(raw);
     vars->npairs = s.npairs;
-    vars->shape = s.shape;
     set_server(raw, vars);
     enum cgi_result result = set_paths(raw, prefix, vars);
     if (result == CGI_MALFORMED)
-        vars->bad = raw[VAR_REQUEST_URI].n ? LITERAL("REQUEST_URI") : LITERAL("PATH_INFO");
+        vars->bad = raw[CGI_VAR_REQUEST_URI].n ? LITERAL("REQUEST_URI") : LITERAL("PATH_INFO");
     vars->key = make_key(vars, memo ? memo->seed : 0);
     return result;
 }

@@ -4,19 +4,17 @@
  * cgi_scan walks over the pairs of a PARAMS stream once. Nothing is copied: slices point into the caller's bytes or
  * into constants, and a path that is joined of two variables is given as two slices.
  *
- * A proxy sends the same parameters in the same order with every request, and most of the values are the same too: a
- * memo of earlier parameters lets a scan pass over what has not changed.
- *
  * Pure: no I/O, no allocation, no lock.
  */
 #ifndef WSGI_FCGI_PROTO_CGI_H
 #define WSGI_FCGI_PROTO_CGI_H
 
+#include "proto/cgi_memo.h"
+#include "proto/cgi_names.h"
 #include "proto/params.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 
 struct cgi_vars {
     struct slice method;       /* REQUEST_METHOD; "GET" when it is missing or empty */
@@ -32,11 +30,10 @@ struct cgi_vars {
     bool https;                /* wsgi.url_scheme is "https" */
     bool path_encoded;         /* path_info has percent-encoded bytes; http_target_decode decodes each part */
     uint32_t npairs;
-    uint32_t key;   /* hash of the method and the first two segments of the path (its first 64 bytes at most): requests
+    uint32_t key; /* hash of the method and the first two segments of the path (its first 64 bytes at most): requests
                        that behave alike */
-    uint64_t shape; /* hash of all names in their order: the same for requests that have the same parameters, whatever
-                       the values are */
-    struct slice bad; /* with CGI_MALFORMED only: the name of the parameter that is; empty when the pairs are */
+    struct cgi_likeness like; /* to earlier requests */
+    struct slice bad;         /* with CGI_MALFORMED only: the name of the parameter that is; empty when the pairs are */
 };
 
 enum cgi_result {
@@ -46,62 +43,14 @@ enum cgi_result {
     CGI_OUTSIDE,   /* the path is outside the mount point (cgi_paths.h); all variables are set */
 };
 
-/* What is to become of a parameter in the WSGI environ. */
-enum cgi_class {
-    CGI_PASS,   /* set it as it is; when it is repeated, the last one wins; HTTP_HOST too */
-    CGI_HEADER, /* any other HTTP_* header: repeated ones are joined with ", " (RFC 9110, section 5.3) */
-    CGI_COOKIE, /* HTTP_COOKIE: joined with "; " (RFC 6265, section 5.4) */
-    CGI_DROP,   /* never shown: HTTP_PROXY, HTTP_CONTENT_LENGTH, HTTP_CONTENT_TYPE, HTTP_TRANSFER_ENCODING,
-                   FCGI_ROLE, the empty name, and all that begins with "wsgi." or "wsgi_fcgi." */
-    CGI_OWN,    /* set from struct cgi_vars instead: SCRIPT_NAME, PATH_INFO, QUERY_STRING, CONTENT_LENGTH,
-                   REQUEST_METHOD, SERVER_NAME, SERVER_PORT, SERVER_PROTOCOL */
-};
-
-/* Depends on the name alone, so that the answer can be cached with it. */
-enum cgi_class cgi_classify(struct slice name);
-
-/* Whether SERVER_NAME and SERVER_PORT may be made of this one where the variables of these names tell nothing. */
-bool cgi_names_server(struct slice name);
-
-/* Whether the name says that its value tells who a person is, or lets somebody in (cookies, credentials, what a client
- * certificate says, the query): such values are not kept beyond the request. */
-bool cgi_is_personal(struct slice name);
-
-/* Nor are those with a query, whatever the name is: REQUEST_URI, HTTP_REFERER, and the many names of original URLs. */
-static inline bool cgi_has_query(struct slice value) {
-    return value.n && memchr(value.p, '?', value.n);
-}
-
-enum {
-    CGI_MEMO_PAIRS = 100,  /* parameters with more pairs, or... */
-    CGI_MEMO_BYTES = 8192, /* ...more bytes are scanned without a memo */
-    CGI_MEMO_MISSES = 8    /* after so many in succession that do not fit, the names of the last one become the rival */
-};
-
-/* What an earlier scan has found, and the bytes in which it did, with blanks for personal values. All zeros but for `seed`:
- * nothing yet. When nothing fits for a while it is replaced by what comes twice: who sends other names with each request
- * never gets it, and who sends the same ones only when that is most of what comes. */
-struct cgi_memo {
-    uint64_t seed; /* the key of all hashes (base/hash.h), so that nobody can choose what they are */
-    uint32_t npairs, nbytes, misses;
-    uint64_t rival; /* the shape that takes the place of this one when it comes again */
-    struct cgi_memo_pair {
-        uint16_t name, value, end; /* where these begin in `params`, and where the pair ends */
-        uint16_t var;              /* which of the variables that the server reads, if any */
-        uint16_t read;             /* the first pair from this one on whose variable it reads, or npairs */
-        uint64_t shape;            /* of the pairs up to this one */
-    } pairs[CGI_MEMO_PAIRS + 1];   /* of the one behind the last only `read` counts */
-    char params[CGI_MEMO_BYTES];
-};
-
 /* Reads the `len` bytes of a complete PARAMS stream. `prefix` is the mount point of --script-name: "" or "/x" without a
  * trailing slash; it is to live as long as *vars. When a variable comes twice the last one counts.
  *
  * Paths: see cgi_paths.h.
  * Length: absent, empty, negative, not a number, or beyond 2^63-1 mean -1.
  *
- * `memo` is used and brought up to date, by one scan at a time; but for the hashes, whose key it has, what is found does
- * not depend on it. NULL: without, and with a key that all know. */
+ * `memo` is used and brought up to date, by one scan at a time; but for the hashes, whose key it has, and for the likeness,
+ * what is found does not depend on it. NULL: without, and with a key that all know. */
 enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, struct cgi_memo *memo,
                          struct cgi_vars *vars);
 

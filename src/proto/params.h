@@ -48,6 +48,18 @@ static inline enum params_result params_next(const char **pos, const char *end, 
     return PARAMS_PAIR;
 }
 
+/* Passes over `n` pairs at `pos`, which are known to be there. Returns where the last of them ends. */
+static inline const char *params_pass(const char *pos, const char *end, size_t n) {
+    for (struct params_pair pair; n; n--) {
+        const unsigned char *u = (const unsigned char *)pos;
+        if ((u[0] | u[1]) < 0x80)
+            pos += 2 + u[0] + u[1];
+        else
+            (void)params_next_long(&pos, end, &pair);
+    }
+    return pos;
+}
+
 /* How many of the first `n` bytes are the same in both. */
 size_t params_common(const char *a, const char *b, size_t n);
 

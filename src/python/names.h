@@ -11,7 +11,7 @@
 
 #include <Python.h>
 
-#include "proto/cgi.h"
+#include "proto/cgi_names.h"
 
 #include <stdbool.h>
 #include <stdint.h>

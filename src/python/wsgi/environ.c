@@ -161,7 +161,7 @@ PyObject *environ_new(struct wsgi_call *call) {
     const struct cgi_vars *vars = &call->r->vars;
     struct making m = {0};
     bool complete = false;
-    m.env = plan_environ(params, vars, m.planned, &complete);
+    m.env = plan_environ(params, &vars->like, m.planned, &complete);
     bool planned = m.env != NULL;
     /* Parameters that are the same may mean another one: a prefix in front of it counts when its sender is believed. */
     if (complete && !is_text(m.planned[OWN_SCRIPT_NAME], vars->script_name))
@@ -173,7 +173,7 @@ PyObject *environ_new(struct wsgi_call *call) {
     if (m.env && !complete && add_vars(&m, vars))
         Py_CLEAR(m.env);
     if (m.env && !planned)
-        plan_remember(params, vars, m.env, m.values);
+        plan_remember(params, vars, m.env, own, m.values);
     if (m.env && add_rest(m.env, call))
         Py_CLEAR(m.env);
     return m.env;

@@ -1,7 +1,7 @@
 /* The WSGI environ of a request, filled straight from its FastCGI parameters (PEP 3333, "environ Variables").
  *
- * Names are made into Python strings once per process, and so are values that come again and again; cookies and
- * credentials are not kept. All functions: GIL held.
+ * Names are made into Python strings once per process, and so are values that come again and again (python/names.h); what
+ * is like an earlier request starts as a copy of its environ (plan.h). Cookies and credentials are not kept. All functions: GIL held.
  */
 #ifndef WSGI_FCGI_PYTHON_WSGI_ENVIRON_H
 #define WSGI_FCGI_PYTHON_WSGI_ENVIRON_H

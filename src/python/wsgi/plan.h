@@ -1,9 +1,9 @@
-/* Plans: what successive requests of the same proxy have in common.
+/* Plans: the environ of requests that are like one before.
  *
- * A proxy sends the same parameters in the same order with every request, and most of the values are the same too. A
- * plan keeps the parameters of one request with the environ that was made of them; the environ of the next request of
- * the same shape (struct cgi_vars) is a copy of that, in which only what differs is set. What identifies a person
- * or lets somebody in (cgi_is_personal, cgi_has_query) is never kept.
+ * What requests have in common is found once, when their parameters are scanned (proto/cgi_memo.h). A plan is the environ
+ * that was made of such parameters; that of the next ones which are like the same sample is a copy of it, in which only
+ * those are set that differ from the sample in one or the other. What the sample does not keep no plan does: where the
+ * parameters of its own request differ from the sample, the plan has no value.
  *
  * All functions: GIL held.
  */
@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "proto/cgi.h"
+#include "python/names.h"
 
 #include <stdbool.h>
 
@@ -34,13 +35,13 @@ enum own_key {
  * plan for them, else with one. own[key] becomes what the new environ holds for that key, or NULL; borrowed. *complete
  * becomes whether all of these are right already, since the parameters are the same byte for byte; but SCRIPT_NAME may
  * have got another prefix than theirs (net/peer.h). */
-PyObject *plan_environ(const struct buf *params, const struct cgi_vars *vars, PyObject *own[static OWN_COUNT],
+PyObject *plan_environ(const struct buf *params, const struct cgi_likeness *like, PyObject *own[static OWN_COUNT],
                        bool *complete);
 
-/* Remembers the environ that was made of these parameters; what differs for each request is not set yet. `own_values`
- * are its values for the keys above (borrowed; NULL: none). */
+/* Remembers the environ that was made of these parameters; what differs for each request is not set yet. `values` are its
+ * values for the keys above, whose names are `own` (borrowed; NULL: none). */
 void plan_remember(const struct buf *params, const struct cgi_vars *vars, PyObject *env,
-                   PyObject *const own_values[static OWN_COUNT]);
+                   struct name *const own[static OWN_COUNT], PyObject *const values[static OWN_COUNT]);
 
 /* Forgets all plans. */
 void plan_fini(void);

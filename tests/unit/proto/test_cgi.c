@@ -29,16 +29,23 @@ static size_t build(const char *const *pairs) {
     return n;
 }
 
-/* With whatever memo the earlier scans of a test have left, the result is the same. */
+/* Scans often enough that what comes is remembered when it is to be, and compared with that. Whatever the memo holds, the
+ * result is the same. */
+static enum cgi_result scan_with(struct cgi_memo *memo, const char *params, size_t n, struct slice prefix,
+                                 struct cgi_vars *vars) {
+    struct cgi_vars plain;
+    enum cgi_result result = cgi_scan(params, n, prefix, NULL, &plain);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(cgi_scan(params, n, prefix, memo, vars), result);
+        ck_assert(result == CGI_MALFORMED || memo->seed || same_vars(&plain, vars));
+        ck_assert(result == CGI_MALFORMED || is_likeness_true(memo, params, n, &vars->like));
+    }
+    return result;
+}
+
 static enum cgi_result scan_bytes(const char *params, size_t n, struct slice prefix, struct cgi_vars *vars) {
     static struct cgi_memo memo;
-    enum cgi_result plain = cgi_scan(params, n, prefix, NULL, vars);
-    for (int i = 0; i < 2; i++) {
-        struct cgi_vars again;
-        ck_assert_int_eq(cgi_scan(params, n, prefix, &memo, &again), plain);
-        ck_assert(plain == CGI_MALFORMED || same_vars(vars, &again));
-    }
-    return plain;
+    return scan_with(&memo, params, n, prefix, vars);
 }
 
 static struct cgi_vars scan(const char *const *pairs, const char *prefix) {
@@ -671,9 +678,8 @@ START_TEST(rules)
         size_t n = params_put(bytes, sizeof bytes, SLICE("HTTP_ACCEPT"), SLICE("x"));
         n += params_put(bytes + n, sizeof bytes - n, name, before[i]);
         n += params_put(bytes + n, sizeof bytes - n, SLICE("X"), SLICE("\n"));
-        enum cgi_result result = cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars);
+        enum cgi_result result = scan_with(&memo, guard_put(&guard, bytes, n), n, SLICE(""), &vars);
         ck_assert_int_eq(result, i < 2 || values[_i].good ? CGI_OK : CGI_MALFORMED);
-        ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), NULL, &vars), result);
         ck_assert(!host || http_is_authority(before[i]) == (result == CGI_OK));
     }
 }
@@ -687,7 +693,9 @@ START_TEST(zeros_like_a_secret)
     memo = (struct cgi_memo){0};
     for (int i = 0; i < 2; i++) {
         size_t n = params_put(bytes, sizeof bytes, SLICE("HTTP_COOKIE"), i ? SLICE("\0\0\0") : SLICE("a=1"));
-        ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), i ? CGI_MALFORMED : CGI_OK);
+        enum cgi_result result = scan_with(&memo, guard_put(&guard, bytes, n), n, SLICE(""), &vars);
+        ck_assert_int_eq(result, i ? CGI_MALFORMED : CGI_OK);
+        ck_assert_uint_eq(memo.nsamples, 1);
     }
 }
 END_TEST
@@ -761,22 +769,31 @@ static const char *const successive[][PAIRS_MAX] = {
     {NULL},
 };
 
+/* Pairs that have changed: the personal ones always, and each whose value is another. */
+static const uint64_t changed_pairs[] = {0x11, 0x11, 0x19, 0x3f, 0x3f};
+
 START_TEST(successive_parameters)
 {
-    struct cgi_memo memo = {0};
+    static struct cgi_memo memo;
+    const struct cgi_sample *first = memo.samples;
     struct cgi_vars plain, vars;
     size_t n = build(successive[0]);
-    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
-    ck_assert_uint_eq(memo.npairs, 6);
-    ck_assert_ptr_nonnull(memmem(memo.params, memo.nbytes, "long value", 10));
-    ck_assert_ptr_null(memmem(memo.params, memo.nbytes, "secret", 6));
+    memo = (struct cgi_memo){0};
+    ck_assert_int_eq(scan_with(&memo, guard_put(&guard, bytes, n), n, SLICE(""), &vars), CGI_OK);
+    ck_assert_uint_eq(first->npairs, 6);
+    ck_assert_ptr_nonnull(memmem(first->params, first->nbytes, "long value", 10));
+    ck_assert_ptr_null(memmem(first->params, first->nbytes, "secret", 6));
     n = build(successive[_i]);
     const char *params = guard_put(&guard, bytes, n);
     ck_assert_int_eq(cgi_scan(params, n, SLICE(""), NULL, &plain), CGI_OK);
     ck_assert_int_eq(cgi_scan(params, n, SLICE(""), &memo, &vars), CGI_OK);
-    ck_assert(same_vars(&plain, &vars));
-    ck_assert_uint_eq(memo.npairs, 6);
-    ck_assert_uint_eq(memo.misses, _i > 4 && successive[_i][0]);
+    ck_assert(same_vars(&plain, &vars) && is_likeness_true(&memo, params, n, &vars.like));
+    ck_assert_uint_eq(memo.nsamples, 1);
+    ck_assert_uint_eq(first->npairs, 6);
+    ck_assert_int_eq(!memo.misses, _i < COUNT(changed_pairs));
+    ck_assert_int_eq(vars.like.sample == first->number, _i < COUNT(changed_pairs));
+    if (_i < COUNT(changed_pairs))
+        ck_assert(vars.like.changed.bits[0] == changed_pairs[_i] && !vars.like.changed.bits[1]);
 }
 END_TEST
 
@@ -837,78 +854,153 @@ static const char *const secrets[] = {
 
 START_TEST(memo_without_secrets)
 {
+    static struct cgi_memo memo;
     const char *const pairs[PAIRS_MAX] = {"HTTP_USER_AGENT=shown", secrets[_i], "HTTP_ACCEPT=plain"};
-    struct cgi_memo memo = {0};
     struct cgi_vars vars;
     size_t n = build(pairs);
-    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
-    ck_assert_uint_eq(memo.npairs, 3);
-    ck_assert_ptr_null(memmem(memo.params, memo.nbytes, "secret", 6));
-    ck_assert_ptr_nonnull(memmem(memo.params, memo.nbytes, "shown", 5));
-    ck_assert_ptr_nonnull(memmem(memo.params, memo.nbytes, "plain", 5));
+    memo = (struct cgi_memo){0};
+    ck_assert_int_eq(scan_with(&memo, guard_put(&guard, bytes, n), n, SLICE(""), &vars), CGI_OK);
+    ck_assert_uint_eq(memo.nsamples, 1);
+    ck_assert_uint_eq(memo.samples[0].npairs, 3);
+    ck_assert_ptr_null(memmem(&memo, sizeof memo, "secret", 6));
+    ck_assert_ptr_nonnull(memmem(memo.samples[0].params, memo.samples[0].nbytes, "shown", 5));
+    ck_assert_ptr_nonnull(memmem(memo.samples[0].params, memo.samples[0].nbytes, "plain", 5));
+    ck_assert(cgi_pairs_has(&vars.like.changed, 1) && vars.like.changed.bits[0] == 2);
 }
 END_TEST
 
 /* What comes cut off, or has a bad name, is malformed for all that is remembered. */
 START_TEST(truncations_after_the_whole)
 {
+    static struct cgi_memo memo;
     size_t n = build(successive[0]);
-    struct cgi_memo memo = {0};
     struct cgi_vars plain, vars;
-    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+    memo = (struct cgi_memo){0};
+    ck_assert_int_eq(scan_with(&memo, guard_put(&guard, bytes, n), n, SLICE(""), &vars), CGI_OK);
     for (size_t cut = 0; cut < n; cut++) {
         const char *params = guard_put(&guard, bytes, cut);
         enum cgi_result result = cgi_scan(params, cut, SLICE(""), NULL, &plain);
         ck_assert_int_eq(cgi_scan(params, cut, SLICE(""), &memo, &vars), result);
-        ck_assert(result != CGI_OK || same_vars(&plain, &vars));
-        memo.misses = 0;
+        ck_assert(result != CGI_OK || (same_vars(&plain, &vars) && !vars.like.sample));
     }
     bytes[2 + 12 + 3 + 2] = '\0'; /* in REQUEST_METHOD */
     ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_MALFORMED);
-    ck_assert_uint_eq(memo.npairs, 6);
+    ck_assert_uint_eq(memo.nsamples, 1);
+    ck_assert_uint_eq(memo.samples[0].npairs, 6);
 }
 END_TEST
 
+static struct cgi_vars scan_successive(struct cgi_memo *memo, int i) {
+    struct cgi_vars vars;
+    size_t n = build(successive[i]);
+    const char *params = guard_put(&guard, bytes, n);
+    ck_assert_int_eq(cgi_scan(params, n, SLICE(""), memo, &vars), CGI_OK);
+    ck_assert(is_likeness_true(memo, params, n, &vars.like));
+    return vars;
+}
+
+/* The second time that a shape comes it is remembered, and all such requests are known for alike, whichever shape is
+ * compared first. That is another one after many misses in succession. */
 START_TEST(memo_follows)
 {
-    struct cgi_memo memo = {0};
-    struct cgi_vars vars;
-    for (int i = 0; i <= 2 * CGI_MEMO_MISSES; i++) {
-        size_t n = build(successive[i == 0 || i == CGI_MEMO_MISSES - 1 ? 0 : 10]);
-        ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
-        ck_assert_uint_eq(memo.npairs, i < 2 * CGI_MEMO_MISSES ? 6 : 1);
+    static struct cgi_memo memo;
+    memo = (struct cgi_memo){0};
+    for (int i = 0; i < 2; i++)
+        ck_assert_uint_eq(scan_successive(&memo, 0).like.sample, i ? 1 : 0);
+    for (int i = 0; i < 20 * CGI_MEMO_MISSES; i++) {
+        ck_assert_uint_eq(scan_successive(&memo, 10).like.sample, i ? 2 : 0);
+        ck_assert_uint_eq(scan_successive(&memo, 0).like.sample, 1);
+        ck_assert_ptr_eq(cgi_memo_first(&memo), &memo.samples[0]);
+    }
+    for (int i = 1; i <= 2 * CGI_MEMO_MISSES; i++) {
+        ck_assert_uint_eq(scan_successive(&memo, 10).like.sample, 2);
+        ck_assert_ptr_eq(cgi_memo_first(&memo), &memo.samples[i >= CGI_MEMO_MISSES]);
     }
 }
 END_TEST
 
-/* Names that never come again do not become the memo, however many there are; what comes again and again does. */
+static struct cgi_vars scan_name(struct cgi_memo *memo, int number) {
+    char name[16];
+    struct cgi_vars vars;
+    int length = snprintf(name, sizeof name, "HTTP_X_%04d", number);
+    size_t n = params_put(bytes, sizeof bytes, (struct slice){name, (size_t)length}, SLICE("x"));
+    const char *params = guard_put(&guard, bytes, n);
+    ck_assert_int_eq(cgi_scan(params, n, SLICE(""), memo, &vars), CGI_OK);
+    ck_assert(is_likeness_true(memo, params, n, &vars.like));
+    return vars;
+}
+
+/* Names that never come again are not remembered, however many there are; what comes again and again stays. */
 START_TEST(memo_of_what_comes_again)
 {
-    struct cgi_memo memo = {.seed = 1};
-    struct cgi_vars vars;
-    size_t n = build(successive[0]);
-    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
-    for (int i = 0; i < 20 * CGI_MEMO_MISSES; i++) {
-        char name[16];
-        int length = snprintf(name, sizeof name, "HTTP_X_%04d", i);
-        n = params_put(bytes, sizeof bytes, (struct slice){name, (size_t)length}, SLICE("x"));
-        ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
-        ck_assert_uint_eq(memo.npairs, 6);
+    static struct cgi_memo memo;
+    memo = (struct cgi_memo){.seed = 1};
+    for (int i = 0; i < 2; i++)
+        scan_successive(&memo, 0);
+    for (int i = 0; i < 20 * CGI_MEMO_SAMPLES; i++) {
+        ck_assert_uint_eq(scan_name(&memo, i).like.sample, 0);
+        ck_assert_uint_eq(memo.nsamples, 1);
     }
-    for (int i = 0; i <= CGI_MEMO_MISSES; i++) {
-        n = build(successive[10]);
-        ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+    uint64_t before = 1;
+    for (int i = 0; i < 20 * CGI_MEMO_SAMPLES; i++) {
+        scan_name(&memo, 9000 - i);
+        uint64_t sample = scan_name(&memo, 9000 - i).like.sample;
+        ck_assert_uint_gt(sample, before);
+        before = sample;
+        ck_assert_uint_eq(scan_successive(&memo, 0).like.sample, 1);
     }
-    ck_assert_uint_eq(memo.npairs, 1);
+    ck_assert_uint_eq(memo.nsamples, CGI_MEMO_SAMPLES);
 }
 END_TEST
 
-static struct cgi_vars scan_with_seed(uint64_t seed, const char *const pairs[]) {
+/* What has another sample's hash is like none. */
+START_TEST(memo_with_a_collision)
+{
+    static struct cgi_memo memo;
+    memo = (struct cgi_memo){0};
+    for (int i = 0; i < 2; i++)
+        scan_successive(&memo, 0);
+    uint64_t shape = memo.order[0].shape;
+    memo = (struct cgi_memo){0};
+    for (int i = 0; i < 2; i++)
+        scan_successive(&memo, 8);
+    memo.order[0].shape = shape;
+    struct cgi_vars plain, vars = scan_successive(&memo, 0);
+    size_t n = build(successive[0]);
+    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), NULL, &plain), CGI_OK);
+    ck_assert(same_vars(&plain, &vars) && !vars.like.sample);
+}
+END_TEST
+
+START_TEST(sets_of_pairs)
+{
+    static const uint32_t members[] = {0, 1, 62, 63, 64, 65, CGI_MEMO_PAIRS - 1};
+    struct cgi_pairs all = {{0}}, none = {{0}};
+    uint32_t next = 0;
+    for (int i = 0; i < COUNT(members); i++) {
+        struct cgi_pairs one = {{0}};
+        cgi_pairs_add(&one, members[i]);
+        ck_assert(!cgi_pairs_meet(&all, &one));
+        all = cgi_pairs_union(&all, &one);
+        ck_assert(cgi_pairs_meet(&all, &one) && cgi_pairs_any(&one) && !cgi_pairs_meet(&one, &none));
+    }
+    for (int i = 0; i < COUNT(members); i++, next++) {
+        next = cgi_pairs_next(&all, next);
+        ck_assert_uint_eq(next, members[i]);
+        ck_assert(cgi_pairs_has(&all, next) && !cgi_pairs_has(&none, next));
+    }
+    ck_assert_uint_eq(cgi_pairs_next(&all, next), CGI_MEMO_PAIRS);
+    ck_assert(!cgi_pairs_any(&none) && cgi_pairs_next(&none, 0) == CGI_MEMO_PAIRS);
+}
+END_TEST
+
+static struct cgi_vars scan_with_seed(uint64_t seed, const char *const pairs[], uint64_t *shape) {
     static struct cgi_memo memo;
     struct cgi_vars vars;
     memo = (struct cgi_memo){.seed = seed};
     size_t n = build(pairs);
-    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+    ck_assert_int_eq(scan_with(&memo, guard_put(&guard, bytes, n), n, SLICE(""), &vars), CGI_OK);
+    *shape = memo.order[0].shape;
     return vars;
 }
 
@@ -917,9 +1009,11 @@ START_TEST(hashes)
 {
     static const char *const pairs[PAIRS_MAX] = {"REQUEST_METHOD=GET", "PATH_INFO=/a", "HTTP_X_A=1"};
     static const char *const others[PAIRS_MAX] = {"REQUEST_METHOD=GET", "PATH_INFO=/a", "HTTP_X_B=1"};
-    struct cgi_vars one = scan_with_seed(1, pairs), two = scan_with_seed(2, pairs), other = scan_with_seed(1, others);
-    ck_assert(one.shape != two.shape && one.key != two.key);
-    ck_assert(one.shape != other.shape && one.key == other.key);
+    uint64_t shape[3];
+    struct cgi_vars one = scan_with_seed(1, pairs, &shape[0]), two = scan_with_seed(2, pairs, &shape[1]),
+                    other = scan_with_seed(1, others, &shape[2]);
+    ck_assert(shape[0] != shape[1] && one.key != two.key);
+    ck_assert(shape[0] != shape[2] && one.key == other.key);
 }
 END_TEST
 
@@ -931,19 +1025,21 @@ START_TEST(too_much_for_a_memo)
     struct cgi_vars vars;
     size_t n = 0;
     memset(value, 'x', sizeof value);
+    memo = (struct cgi_memo){0};
     if (_i == 0)
         n = params_put(bytes, sizeof bytes, SLICE("X"), (struct slice){value, sizeof value});
     else
         for (uint32_t i = 0; i <= CGI_MEMO_PAIRS; i++)
             n += params_put(bytes + n, sizeof bytes - n, SLICE("X"), SLICE("1"));
-    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
+    ck_assert_int_eq(scan_with(&memo, guard_put(&guard, bytes, n), n, SLICE(""), &vars), CGI_OK);
     ck_assert_uint_eq(vars.npairs, _i ? CGI_MEMO_PAIRS + 1 : 1);
-    ck_assert_uint_eq(memo.npairs, 0);
+    ck_assert_uint_eq(memo.nsamples, 0);
     n -= _i ? 4 : 9;
     if (_i == 0)
         n = params_put(bytes, sizeof bytes, SLICE("X"), (struct slice){value, sizeof value - 9});
-    ck_assert_int_eq(cgi_scan(guard_put(&guard, bytes, n), n, SLICE(""), &memo, &vars), CGI_OK);
-    ck_assert_uint_eq(memo.npairs, _i ? CGI_MEMO_PAIRS : 1);
+    ck_assert_int_eq(scan_with(&memo, guard_put(&guard, bytes, n), n, SLICE(""), &vars), CGI_OK);
+    ck_assert_uint_eq(memo.samples[0].npairs, _i ? CGI_MEMO_PAIRS : 1);
+    ck_assert(vars.like.sample && !cgi_pairs_any(&vars.like.changed));
 }
 END_TEST
 
@@ -1075,6 +1171,8 @@ int main(void) {
     tcase_add_loop_test(tc, memo_without_secrets, 0, COUNT(secrets));
     tcase_add_test(tc, memo_follows);
     tcase_add_test(tc, memo_of_what_comes_again);
+    tcase_add_test(tc, memo_with_a_collision);
+    tcase_add_test(tc, sets_of_pairs);
     tcase_add_test(tc, hashes);
     tcase_add_loop_test(tc, too_much_for_a_memo, 0, 2);
     tcase_add_test(tc, keys);

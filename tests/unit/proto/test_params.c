@@ -37,6 +37,7 @@ START_TEST(round_trip)
         ck_assert_mem_eq(pair.name.p, name.p, name.n);
         ck_assert_mem_eq(pair.value.p, value.p, value.n);
         ck_assert_int_eq(params_next(&pos, end, &pair), PARAMS_END);
+        ck_assert_ptr_eq(params_pass(end - n, end, 1), end);
         guard_fini(&g);
     }
 }
@@ -121,6 +122,22 @@ START_TEST(every_truncation)
 }
 END_TEST
 
+/* Passing over pairs ends where reading them does. */
+START_TEST(pass)
+{
+    static char value[200];
+    char out[700];
+    size_t n = 0, ends[5] = {0};
+    for (int i = 0; i < 4; i++) {
+        n += params_put(out + n, sizeof out - n, filled(value, (size_t)i, 'x'), filled(value, i % 2 ? 200 : 3, 'x'));
+        ends[i + 1] = n;
+    }
+    for (size_t from = 0; from < 5; from++)
+        for (size_t to = from; to < 5; to++)
+            ck_assert_ptr_eq(params_pass(out + ends[from], out + n, to - from), out + ends[to]);
+}
+END_TEST
+
 START_TEST(put_that_does_not_fit_writes_nothing)
 {
     struct slice name = {"NAME", 4}, value = {"value", 5};
@@ -157,6 +174,7 @@ int main(void) {
     tcase_add_loop_test(tc, vector, 0, COUNT(vectors));
     tcase_add_loop_test(tc, round_trip, 0, COUNT(lengths));
     tcase_add_test(tc, every_truncation);
+    tcase_add_test(tc, pass);
     tcase_add_test(tc, put_that_does_not_fit_writes_nothing);
     tcase_add_test(tc, put_length_bytes);
     suite_add_tcase(suite, tc);

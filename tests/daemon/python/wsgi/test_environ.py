@@ -11,6 +11,7 @@ import pytest
 
 import daemon
 import fcgi
+import rawhttp
 from test_paths import own_name
 
 OWN_NAME = own_name() if "WSGI_FCGI" in os.environ else None
@@ -158,6 +159,30 @@ def test_server_name_of_another_request(server):
             assert (environ["SERVER_NAME"], environ[name]) == (value, value)
 
 
+def test_after_requests_that_were_never_called(start):
+    """What the parameters are compared with may be a request whose environ nobody made: that of another has to do."""
+    server = start("anypath")
+    base = [("REQUEST_METHOD", "PUT"), ("SCRIPT_NAME", "/a"), ("SERVER_NAME", "first"), ("SERVER_PORT", "80"),
+            ("SERVER_PROTOCOL", "HTTP/1.1"), ("HTTP_X_SAME", "1"), ("LATIN", "\xe9")]
+    other = [(name, value + "2" if name not in ("SCRIPT_NAME", "SERVER_PORT") else value) for name, value in base]
+    with server.connect() as waiting, server.connect() as connection:
+        for number in (1, 2):
+            waiting.send(fcgi.request(base, id=number, keep=True, end=False))
+        waiting.send(fcgi.request(fcgi.params("/"), id=3, keep=True))
+        assert waiting.read_response(3).status == 200
+        for given in (other, base, base, other):
+            assert ask(connection, given) == expected(given)
+
+
+def test_path_that_is_not_kept(start):
+    """A path may get a question mark by being decoded; it is made anew for each request."""
+    server = start("anypath")
+    given = [("REQUEST_METHOD", "GET"), ("SERVER_NAME", "localhost"), ("SERVER_PORT", "80"), ("REQUEST_URI", "/a%3Fb")]
+    with server.connect() as connection:
+        for _ in range(5):
+            assert ask(connection, given) == expected(given)
+
+
 PERSONAL = {name: "a long secret" for name in (
     "QUERY_STRING", "HTTP_COOKIE", "HTTP_AUTHORIZATION", "HTTP_PROXY_AUTHORIZATION", "REMOTE_USER", "HTTP_X_REMOTE_USER",
     "REMOTE_IDENT", "HTTP_X_API_KEY", "HTTP_X_CSRF_TOKEN", "HTTP_X_SECRET", "HTTP_X_PASSWORD", "SSL_CLIENT_S_DN",
@@ -175,3 +200,101 @@ def test_what_is_personal_is_not_kept(start):
             counts = json.loads(connection.read_response(1).body)
     assert all(counts[name] > 0 for name in ("HTTP_X_PLAIN", "HTTP_USER_AGENT", "DOCUMENT_ROOT")), counts
     assert {name: counts[name] for name in PERSONAL} == dict.fromkeys(PERSONAL, 0)
+
+
+# The same requests, each compared with the environ of one that has so many more parameters that nothing is remembered.
+MANY = [("HTTP_X_MANY_%d" % number, "x") for number in range(101)]
+FIELDS = {
+    "HTTP_HOST": ["localhost", "example.org", "example.com:8080"],
+    "HTTP_USER_AGENT": ["one", "two", "a longer one" * 20],
+    "HTTP_ACCEPT": ["*/*", "text/html", "", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"],
+    "HTTP_COOKIE": ["a=1", "a=2", "a=1; session=" + "0123456789abcdef" * 9, "   x", ""],
+    "HTTP_AUTHORIZATION": ["Basic one", "Basic two"],
+    "HTTP_REFERER": ["http://localhost/", "http://localhost/?a=1", "http://localhost/?a=2"],
+    "HTTP_X_SAME": ["1", "12", "123"],
+    "HTTP_X_LATIN": ["\xe9", "e"],
+    "HTTP_PROXY": ["http://evil"],
+    "CONTENT_TYPE": ["text/plain", "text/html"],
+}
+OTHERS = {
+    "REMOTE_ADDR": ["10.1.2.3", "10.1.2.4", "::1"],
+    "REMOTE_PORT": ["1", "40000", "65535"],
+    "REMOTE_USER": ["alice", "bob", ""],
+    "HTTPS": ["on", "", "off"],
+    "SERVER_NAME": ["", "localhost", "example.org"],
+    "SERVER_ADDR": ["127.0.0.1", "a?b", "a?c"],
+    "SERVER_PORT": ["80", "8080", ""],
+    "LATIN": ["\xe9", "e"],
+}
+TARGETS = ["/", "/a", "/b?a=1", "/b?a=2", "/caf%C3%A9", "/a%3Fb", "/a%3Fc", "/" + "long/" * 40 + "?" + "x" * 200]
+METHODS = ["GET", "DELETE", "PROPFIND"]
+
+
+def over_fastcgi(method, target, pairs):
+    path, _, query = target.partition("?")
+    given = [("REQUEST_METHOD", method), ("QUERY_STRING", query), ("REQUEST_URI", target), *pairs,
+             ("SCRIPT_NAME", unquote(path, "latin-1")), ("SERVER_PROTOCOL", "HTTP/1.1")]
+    return fcgi.request(given, keep=True)
+
+
+def over_http(method, target, pairs):
+    lines = ["%s %s HTTP/1.1" % (method, target)]
+    lines += ["%s: %s" % (name.removeprefix("HTTP_").replace("_", "-"), value) for name, value in pairs]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def changed(chance, pairs, choices):
+    """Another request, which has much in common with this one."""
+    pairs = list(pairs)
+    if pairs:
+        at, kind = chance.randrange(len(pairs)), chance.random()
+        if kind < 0.85:
+            pairs[at] = (pairs[at][0], chance.choice(choices[pairs[at][0]]))
+        elif kind < 0.89:
+            del pairs[at]
+        elif kind < 0.92 and pairs[at][0] not in ("HTTP_HOST", "CONTENT_TYPE"):
+            pairs.insert(chance.randrange(len(pairs) + 1), pairs[at])
+        elif kind < 0.94:
+            chance.shuffle(pairs)
+    missing = [name for name in choices if name not in dict(pairs)]
+    if missing and chance.random() < 0.05:
+        name = chance.choice(missing)
+        pairs.insert(chance.randrange(len(pairs) + 1), (name, chance.choice(choices[name])))
+    return pairs
+
+
+def shown(connection, request):
+    """What the application gets, but for the objects that each request has anew."""
+    connection.methods = ["GET"]
+    connection.send(request)
+    response = connection.read_response(1)
+    assert response.status == 200, response
+    environ = {key: value for key, (kind, value) in json.loads(response.body).items()}
+    return {key: value for key, value in environ.items()
+            if not key.startswith(("HTTP_X_MANY_", "wsgi.input", "wsgi.errors", "wsgi.file_wrapper", "wsgi_fcgi."))}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_requests_that_are_alike_have_the_environ_of_one_alone(seed):
+    chance = random.Random(seed)
+    ways = [(over_fastcgi, {**FIELDS, **OTHERS})]
+    running = daemon.Daemon("anypath", both=daemon.speaks_http())
+    connections = [running.connect()]
+    if daemon.speaks_http():
+        ways.append((over_http, FIELDS))
+        connections.append(rawhttp.Connection(running.http_address))
+    clients = [(way, connection, choices) for (way, choices), connection in zip(ways, connections) for _ in range(2)]
+    state = [[(name, chance.choice(values)) for name, values in choices.items()] for _, _, choices in clients]
+    for _ in range(300):
+        number = chance.randrange(len(clients))
+        way, connection, choices = clients[number]
+        state[number] = pairs = changed(chance, state[number], choices)
+        if way is over_http and "HTTP_HOST" not in dict(pairs):
+            state[number] = pairs = [("HTTP_HOST", "localhost"), *pairs]
+        asked = chance.choice(METHODS), chance.choice(TARGETS)
+        alone = shown(connection, way(*asked, pairs + MANY))
+        for _ in range(chance.choice([1, 1, 1, 3])):
+            assert shown(connection, way(*asked, pairs)) == alone, (asked, pairs)
+    for connection in connections:
+        connection.close()
+    running.stop()
