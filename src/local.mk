@@ -134,11 +134,9 @@ src_libpy_a_SOURCES = \
 	src/python/errors.c src/python/errors.h \
 	src/python/interp.c src/python/interp.h \
 	src/python/interrupt.c src/python/interrupt.h \
-	src/python/load_watch.c src/python/load_watch.h \
 	src/python/names.c src/python/names.h \
 	src/python/pending.c src/python/pending.h \
 	src/python/pysignal.c src/python/pysignal.h \
-	src/python/text.c src/python/text.h \
 	src/python/thread.c src/python/thread.h \
 	src/python/venv.c src/python/venv.h
 
@@ -148,8 +146,10 @@ src_libpyapp_a_SOURCES = \
 	src/python/app/file.c \
 	src/python/app/fit.c \
 	src/python/app/import.c \
+	src/python/app/load_watch.c src/python/app/load_watch.h \
 	src/python/app/spec.c \
-	src/python/app/suggest.c
+	src/python/app/suggest.c \
+	src/python/app/text.c src/python/app/text.h
 
 src_libpywsgi_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpywsgi_a_SOURCES = \

@@ -9,7 +9,7 @@
 #include "python/compat.h"
 #include "python/interp.h"
 #include "python/interrupt.h"
-#include "python/text.h"
+#include "python/app/text.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 #include "base/ascii.h"
 #include "base/log.h"
 #include "python/compat.h"
-#include "python/text.h"
+#include "python/app/text.h"
 
 #include <errno.h>
 #include <fcntl.h>

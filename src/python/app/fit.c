@@ -5,7 +5,7 @@
 #include "python/app/app_impl.h"
 
 #include "python/compat.h"
-#include "python/text.h"
+#include "python/app/text.h"
 
 #include <string.h>
 

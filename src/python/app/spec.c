@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "python/compat.h"
-#include "python/text.h"
+#include "python/app/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/pread.h"
 #include "python/app/app.h"
+#include "python/app/load_watch.h"
 #include "python/wsgi/call.h"
 #include "python/child.h"
 #include "python/compat.h"
@@ -12,7 +13,6 @@
 #include "python/errors.h"
 #include "python/wsgi/file_wrapper.h"
 #include "python/interp.h"
-#include "python/load_watch.h"
 #include "python/thread.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 
 #include <Python.h>
 
-#include "python/text.h"
+#include "python/app/text.h"
 
 #include "base/log.h"
 #include "python/compat.h"

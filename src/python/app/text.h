@@ -2,8 +2,8 @@
  *
  * Threads: any, GIL held, no exception pending; none is pending on return.
  */
-#ifndef WSGI_FCGI_PYTHON_TEXT_H
-#define WSGI_FCGI_PYTHON_TEXT_H
+#ifndef WSGI_FCGI_PYTHON_APP_TEXT_H
+#define WSGI_FCGI_PYTHON_APP_TEXT_H
 
 #include <Python.h>
 #include <stdbool.h>
