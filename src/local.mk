@@ -142,14 +142,21 @@ src_libpy_a_SOURCES = \
 
 src_libpyapp_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpyapp_a_SOURCES = \
-	src/python/app/app.c src/python/app/app.h src/python/app/app_impl.h \
-	src/python/app/file.c \
-	src/python/app/fit.c \
-	src/python/app/import.c \
+	src/python/app/app.c src/python/app/app.h \
+	src/python/app/frozen.c src/python/app/frozen.h \
 	src/python/app/load_watch.c src/python/app/load_watch.h \
-	src/python/app/spec.c \
-	src/python/app/suggest.c \
 	src/python/app/text.c src/python/app/text.h
+# What of it is written in Python, as strings of C.
+FROZEN = src/python/app/finding.py src/python/app/diagnosis.py
+nodist_src_libpyapp_a_SOURCES = src/python/app/frozen_text.c
+EXTRA_DIST += $(FROZEN)
+CLEANFILES += src/python/app/frozen_text.c
+src/python/app/frozen_text.c: $(FROZEN)
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && for file in $(FROZEN); do \
+		echo "extern const unsigned char frozen_$$(basename $$file .py)_text[];" && \
+		echo "const unsigned char frozen_$$(basename $$file .py)_text[] = {" && \
+		od -A n -t x1 -v "$(srcdir)/$$file" | sed 's/[0-9a-f][0-9a-f]/0x&,/g' && echo '0};' || exit 1; \
+	done >$@.new && mv $@.new $@
 
 src_libpywsgi_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpywsgi_a_SOURCES = \

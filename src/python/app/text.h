@@ -1,6 +1,7 @@
-/* Text of Python objects in messages for people: what can be printed (log_escape), cut where it does not fit, always terminated.
+/* Text of Python objects in messages for people: what can be printed (log_escape), cut where it does not fit, always
+ * terminated.
  *
- * Threads: any, GIL held, no exception pending; none is pending on return.
+ * * Threads: any, GIL held, no exception pending; none is pending on return.
  */
 #ifndef WSGI_FCGI_PYTHON_APP_TEXT_H
 #define WSGI_FCGI_PYTHON_APP_TEXT_H
@@ -15,12 +16,5 @@ const char *text_of(PyObject *str, char *out, size_t size);
 
 /* The same for an attribute of `obj`. False and "" when it has none, or none that is a str. */
 bool text_of_attr(PyObject *obj, const char *name, char *out, size_t size);
-
-/* Appends `prefix`, `item` and `suffix` to the list in `list` of `size` bytes, with `separator` in front of all but the
- * first, or nothing when that does not fit. */
-void text_add(char *list, size_t size, const char *separator, const char *prefix, const char *item, const char *suffix);
-
-/* The names in `names` (any iterable, or NULL) that look like `name`, as "PREFIXa or PREFIXb". "" when there is none. */
-void text_similar(char *out, size_t size, const char *prefix, const char *name, PyObject *names);
 
 #endif
