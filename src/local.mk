@@ -155,25 +155,32 @@ src_libpy_a_SOURCES = \
 	src/python/interp.c src/python/interp.h \
 	src/python/interp_start.c src/python/interp_start.h \
 	src/python/load_interrupt.c src/python/load_interrupt.h \
-	src/python/load_watch.c src/python/load_watch.h \
 	src/python/names.c src/python/names.h \
 	src/python/pending_calls.c src/python/pending_calls.h \
 	src/python/pyapp.h \
 	src/python/running.c src/python/running.h \
 	src/python/signal_handlers.c src/python/signal_handlers.h \
 	src/python/spare.h \
-	src/python/text.c src/python/text.h \
 	src/python/thread.c src/python/thread.h \
 	src/python/venv.c src/python/venv.h
 
 src_libpyapp_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpyapp_a_SOURCES = \
-	src/python/app/app.c src/python/app/app.h src/python/app/app_impl.h \
-	src/python/app/file.c \
-	src/python/app/fit.c \
-	src/python/app/import.c \
-	src/python/app/spec.c \
-	src/python/app/suggest.c
+	src/python/app/app.c src/python/app/app.h \
+	src/python/app/frozen.c src/python/app/frozen.h \
+	src/python/app/load_watch.c src/python/app/load_watch.h \
+	src/python/app/text.c src/python/app/text.h
+# What of it is written in Python, as strings of C.
+FROZEN = src/python/app/finding.py src/python/app/diagnosis.py
+nodist_src_libpyapp_a_SOURCES = src/python/app/frozen_text.c
+EXTRA_DIST += $(FROZEN)
+CLEANFILES += src/python/app/frozen_text.c
+src/python/app/frozen_text.c: $(FROZEN)
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && for file in $(FROZEN); do \
+		echo "extern const unsigned char frozen_$$(basename $$file .py)_text[];" && \
+		echo "const unsigned char frozen_$$(basename $$file .py)_text[] = {" && \
+		od -A n -t x1 -v "$(srcdir)/$$file" | sed 's/[0-9a-f][0-9a-f]/0x&,/g' && echo '0};' || exit 1; \
+	done >$@.new && mv $@.new $@
 
 src_libpywsgi_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpywsgi_a_SOURCES = \

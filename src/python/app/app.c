@@ -1,25 +1,72 @@
 #include "config.h"
 
+#define PY_SSIZE_T_CLEAN /* for "s#", until 3.12 */
 #include <Python.h>
 
 #include "python/app/app.h"
 
 #include "base/log.h"
-#include "python/app/app_impl.h"
+#include "python/app/frozen.h"
+#include "python/app/text.h"
 #include "python/compat.h"
 #include "python/interp.h"
 #include "python/load_interrupt.h"
-#include "python/text.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
-enum { STATUS_INTERRUPTED = 130 };
+enum { STATUS_INTERRUPTED = 130, NAME_SIZE = 256, TEXT_SIZE = 700 };
 
-static const char *const default_names[] = {"application", "app"};
+/* What the command line names, cut into its parts. */
+struct spec {
+    char *module;      /* dotted name, or a file's */
+    char *name;        /* dotted, what stands behind the colon; NULL: nothing does, or no default name was found yet */
+    bool factory;      /* what `name` leads to is called for the application, */
+    PyObject *args;    /* with these positional arguments, a tuple; NULL: none */
+    PyObject *kwargs;  /* and these named ones, a dict; NULL: none */
+    const char *start; /* where the server was started; NULL: not known */
+    char shown[TEXT_SIZE]; /* all of it, for messages */
+    struct frozen frozen;
+};
+
+/* Calls a function of finding.py or diagnosis.py; `format` is that of Py_BuildValue, in parentheses. New reference,
+ * or NULL with an exception. */
+static PyObject *ask(struct spec *s, enum frozen_file file, const char *function, const char *format, ...) {
+    va_list values;
+    PyObject *names = Py_BuildValue("{s:O&,s:y,s:O&,s:y,s:z,s:O}", "MODULE", frozen_decode, s->module, "PATH",
+                                    s->module, "SHOWN", frozen_decode, s->shown, "START", s->start, "NAME", s->name,
+                                    "FACTORY", s->factory ? Py_True : Py_False);
+    va_start(values, format);
+    PyObject *args = names ? Py_VaBuildValue(format, values) : NULL;
+    va_end(values);
+    PyObject *answer = frozen_call(&s->frozen, file, function, names, args);
+    Py_XDECREF(names);
+    Py_XDECREF(args);
+    return answer;
+}
+
+/* Takes an answer that is a status, after which what is wrong was printed. -1, without an exception, where there was
+ * none. */
+static int take_status(PyObject *answer) {
+    int status = answer && PyLong_Check(answer) ? (int)PyLong_AsLong(answer) : -1;
+    Py_XDECREF(answer);
+    PyErr_Clear();
+    return status;
+}
+
+/* The same of a function that was to print what is wrong. Where it could not, `text` has to do, and the status is
+ * `plain`. */
+static int take_refusal(const struct spec *s, PyObject *answer, int plain, const char *text) {
+    int status = take_status(answer);
+    if (status > 0)
+        return status;
+    log_error("the application \"%s\" %s", s->shown, text);
+    return plain;
+}
 
 /* Prints which signal ended the start, and returns the status it means. */
 static int report_interrupted(const char *doing) {
@@ -27,8 +74,9 @@ static int report_interrupted(const char *doing) {
     return 128 + load_interrupt_number();
 }
 
-int app_report_exception(const char *doing) {
-    char what[APP_TEXT_SIZE], missing[APP_NAME_SIZE];
+/* Prints the pending exception, which came while `doing` ("importing hello"), and returns the status it means. */
+static int report_exception(struct spec *s, const char *doing) {
+    char what[TEXT_SIZE], python[NAME_SIZE];
     if (load_interrupt_number()) {
         PyErr_Clear(); /* of what the application made of it */
         return report_interrupted(doing);
@@ -38,191 +86,257 @@ int app_report_exception(const char *doing) {
         log_error("interrupted while %s", doing);
         return STATUS_INTERRUPTED;
     }
-    if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
-        snprintf(what, sizeof what,
-                 "%s ended in SystemExit, which asks the whole program to end: put what only a script does behind "
-                 "if __name__ == \"__main__\":",
-                 doing);
-    } else if (PyErr_ExceptionMatches(PyExc_ModuleNotFoundError)) {
-        PyObject *exc = compat_err_take();
-        char python[APP_NAME_SIZE];
-        interp_describe(python, sizeof python);
-        if (text_of_attr(exc, "name", missing, sizeof missing))
-            snprintf(what, sizeof what,
-                     "%s needs the module \"%s\", which %s does not find: install it there, name the virtual "
-                     "environment that has it with --venv DIR, or its directory with --pythonpath DIR",
-                     doing, missing, python);
-        else
-            snprintf(what, sizeof what, "%s failed", doing);
-        compat_err_restore(exc);
-    } else {
-        snprintf(what, sizeof what, "%s failed, the application has to be corrected:", doing);
-    }
+    PyObject *exc = compat_err_take();
+    interp_describe(python, sizeof python);
+    PyObject *text =
+        ask(s, FROZEN_DIAGNOSIS, "describe_raised", "(OO&O&)", exc, frozen_decode, doing, frozen_decode, python);
+    PyObject *bytes = text ? frozen_encode(text) : NULL;
+    PyErr_Clear();
+    snprintf(what, sizeof what, "%s%s", bytes ? PyBytes_AS_STRING(bytes) : doing, bytes ? "" : " failed");
+    Py_XDECREF(text);
+    Py_XDECREF(bytes);
+    compat_err_restore(exc);
     interp_print_error(what);
     return EX_SOFTWARE;
 }
 
-static void report_not_callable(const struct app_spec *s, const char *label, PyObject *module, PyObject *obj) {
-    char list[APP_TEXT_SIZE] = "";
-    if (PyModule_Check(obj)) {
-        log_error("%s is a module: name the application in it, such as %s.%s:application", label, s->module, s->name);
-    } else if (PyCoro_CheckExact(obj)) {
-        log_error("%s is a coroutine: a factory of a WSGI application must not be async", label);
-        /* Else Python warns that it was never awaited. */
-        Py_XDECREF(PyObject_CallMethod(obj, "close", NULL));
-        PyErr_Clear();
-    } else if (obj == Py_None && s->factory) {
-        log_error("%s is None: the factory has to return the application; does it lack a return?", label);
-    } else {
-        if (!s->factory)
-            app_candidates(list, sizeof list, s, module, NULL);
-        log_error("%s is not callable, it is of type %.200s: a WSGI application is called with (environ, "
-                  "start_response)%s%s%s",
-                  label, Py_TYPE(obj)->tp_name, list[0] ? "; it could be " : "", list, list[0] ? "?" : "");
+/* Dotted name without empty parts, and without what the syntax of a spec is made of? */
+static bool is_dotted(const char *s) {
+    if (strpbrk(s, " \t\r\n:()"))
+        return false;
+    for (;;) {
+        size_t n = strcspn(s, ".");
+        if (!n)
+            return false;
+        if (!s[n])
+            return true;
+        s += n + 1;
     }
 }
 
-static void report_instances(const struct app_spec *s, const char *label, PyObject *module) {
-    char list[APP_TEXT_SIZE] = "";
-    if (!s->factory)
-        app_candidates(list, sizeof list, s, module, NULL);
-    log_error("%s is a class and its instances are not iterable, as what an application returns must be (PEP 3333): if "
-              "an instance is the application, name that%s%s%s",
-              label, list[0] ? "; it could be " : "", list, list[0] ? "?" : "");
+static bool ends_in(const char *s, const char *suffix) {
+    size_t n = strlen(s), m = strlen(suffix);
+    return n > m && !strcmp(s + n - m, suffix);
 }
 
-#define NOT_LIKE_WSGI "%s cannot be called with (environ, start_response) as a WSGI application is, its signature is %s"
+/* Could what stands for the module be a file? */
+static bool names_file(const char *module) {
+    return strchr(module, '/') || ends_in(module, ".py") || ends_in(module, ".wsgi");
+}
 
-/* Prints why `obj`, found in `module`, is no WSGI application. Returns 0 when it is one, else a status. */
-static int app_check(const struct app_spec *s, PyObject *module, PyObject *obj) {
-    char label[APP_TEXT_SIZE], signature[APP_NAME_SIZE];
-    if (s->factory)
-        snprintf(label, sizeof label, "the result of %s", s->shown);
-    else
-        snprintf(label, sizeof label, "%s:%s", s->module, s->name);
-    enum app_fit fit = app_fit(obj, signature, sizeof signature);
-    if (fit == FIT_FACTORY && s->factory)
-        fit = FIT_ARGUMENTS;
-    switch (fit) {
-    case FIT_WSGI:
-        if (!s->factory && app_may_be_factory(obj))
-            log_warning("%s can be called without arguments: if it returns the application, write %s()", label, label);
+/* The module's name is part of messages, each of which is one line. */
+static bool is_printable(const char *s) {
+    for (; *s; s++)
+        if ((unsigned char)*s < ' ' || *s == 0x7f)
+            return false;
+    return true;
+}
+
+static int out_of_memory(void) {
+    log_error("out of memory");
+    return EX_OSERR;
+}
+
+/* Reads what stands behind the colon where that is more than a name or NAME(). Returns 0, or a status after
+ * printing. */
+static int read_expression(struct spec *s, const char *text) {
+    const char *name;
+    PyObject *args, *kwargs, *source = PyUnicode_DecodeFSDefault(text);
+    PyObject *answer = source ? ask(s, FROZEN_FINDING, "read", "(O)", source) : NULL;
+    Py_XDECREF(source);
+    if (answer && PyLong_Check(answer))
+        return take_status(answer);
+    int status = 0;
+    if (!answer || !PyArg_ParseTuple(answer, "sOO", &name, &args, &kwargs)) {
+        status = report_exception(s, "reading the name of the application");
+    } else if (!(s->name = strdup(name))) {
+        status = out_of_memory();
+    } else if (args != Py_None) {
+        s->factory = true;
+        s->args = Py_NewRef(args);
+        s->kwargs = Py_NewRef(kwargs);
+    }
+    Py_XDECREF(answer);
+    return status;
+}
+
+/* Reads what stands behind the colon. Returns 0, or a status after printing. */
+static int read_behind(struct spec *s, const char *text) {
+    bool factory = ends_in(text, "()");
+    char *name = strndup(text, strlen(text) - (factory ? 2 : 0));
+    if (!name)
+        return out_of_memory();
+    /* What needs no parser spares the process the memory for Python's. */
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
+    if (is_dotted(name) && !name[strspn(name, plain)]) {
+        s->name = name;
+        s->factory = factory;
         return 0;
-    case FIT_NOT_CALLABLE:
-        report_not_callable(s, label, module, obj);
-        break;
-    case FIT_ASGI:
-        log_error(
-            "%s is an ASGI application (async), wsgi-fcgi serves WSGI: name the framework's WSGI application (Django: "
-            "get_wsgi_application()), wrap it (a2wsgi.ASGIMiddleware), or use an ASGI server",
-            label);
-        break;
-    case FIT_FACTORY:
-        log_error(NOT_LIKE_WSGI ": if it makes the application, did you mean %s()?", label, signature, label);
-        break;
-    case FIT_ARGUMENTS:
-        log_error(NOT_LIKE_WSGI ": is it the application?%s", label, signature,
-                  s->factory ? "" : " If it makes it, call it as in \"app:make('x', debug=True)\"");
-        break;
-    case FIT_INSTANCES:
-        report_instances(s, label, module);
-        break;
     }
-    return EX_CONFIG;
+    free(name);
+    return read_expression(s, text);
 }
 
-/* Prints that `obj` (the module, or what `path`, the part of the name before it, led to) has no attribute `name`. */
-static void report_no_attribute(const struct app_spec *s, PyObject *obj, const char *path, const char *name) {
-    char prefix[APP_TEXT_SIZE], file[APP_TEXT_SIZE], list[APP_TEXT_SIZE];
-    const char *question = "did you mean";
-    /* A module is asked for applications, all else for whatever looks alike. */
-    if (!path[0] && !strchr(s->name, '.')) {
-        if (!app_candidates(list, sizeof list, s, obj, name))
-            question = "an application could be";
-    } else {
-        snprintf(prefix, sizeof prefix, "%s:%s%s", s->module, path, path[0] ? "." : "");
-        PyObject *names = PyObject_Dir(obj);
-        text_similar(list, sizeof list, prefix, name, names);
-        Py_XDECREF(names);
-        PyErr_Clear();
+/* Cuts `text` into its parts. Returns 0, or a status after printing; spec_fini is called in any case. */
+static int spec_init(struct spec *s, const char *text, const char *start) {
+    size_t n = strcspn(text, ":");
+    *s = (struct spec){.module = strndup(text, n), .start = start};
+    log_escape(s->shown, sizeof s->shown, text, strlen(text));
+    if (!s->module)
+        return out_of_memory();
+    if (!is_printable(s->module) || (!names_file(s->module) && !is_dotted(s->module))) {
+        PyObject *answer = ask(s, FROZEN_FINDING, "report_form", "()");
+        return take_refusal(s, answer, EX_USAGE, "cannot be read");
     }
-    char where[APP_TEXT_SIZE + 8] = "";
-    if (!path[0] && text_of_attr(obj, "__file__", file, sizeof file))
-        snprintf(where, sizeof where, " (%s)", file);
-    log_error("%s%s%s%s has no attribute \"%s\"; %s%s%s?", s->module, path[0] ? ":" : "", path, where, name,
-              list[0] ? question : "which name has the application", list[0] ? " " : "", list);
+    return text[n] ? read_behind(s, text + n + 1) : 0;
 }
 
-static void report_no_default(const struct app_spec *s, PyObject *module) {
-    char list[APP_TEXT_SIZE], file[APP_TEXT_SIZE];
-    app_candidates(list, sizeof list, s, module, NULL);
-    text_of_attr(module, "__file__", file, sizeof file);
-    const char *hint = "name the application, such as ";
-    if (!list[0] && PyObject_HasAttrString(module, "__path__")) {
-        hint = "this is a package, name the module in it that has the application, such as ";
-        snprintf(list, sizeof list, "%s.wsgi", s->module);
-    } else if (!list[0]) {
-        hint = "nothing in it could be a WSGI application, is it the right module?";
+static void spec_fini(struct spec *s) {
+    frozen_fini(&s->frozen);
+    free(s->module);
+    free(s->name);
+    Py_XDECREF(s->args);
+    Py_XDECREF(s->kwargs);
+}
+
+/* Imports the module. New reference, or NULL with *status after printing. */
+static PyObject *import(struct spec *s, int *status) {
+    char doing[TEXT_SIZE];
+    PyObject *name = PyUnicode_DecodeFSDefault(s->module);
+    /* Through the C import system: it leaves the frames of importlib out of the traceback. */
+    PyObject *module = name ? PyImport_Import(name) : NULL;
+    Py_XDECREF(name);
+    if (module)
+        return module;
+    bool not_found = false;
+    if (PyErr_ExceptionMatches(PyExc_ModuleNotFoundError)) {
+        PyObject *exc = compat_err_take(), *traceback = compat_err_traceback(exc);
+        *status = take_status(ask(s, FROZEN_DIAGNOSIS, "report_not_found", "(O)", exc));
+        not_found = *status < 0 && !traceback;
+        Py_XDECREF(traceback);
+        compat_err_restore(exc);
+        if (*status > 0) {
+            PyErr_Clear();
+            return NULL;
+        }
     }
-    log_error("the module \"%s\"%s%s%s has neither \"application\" nor \"app\": %s%s", s->module, file[0] ? " (" : "",
-              file, file[0] ? ")" : "", hint, list);
+    snprintf(doing, sizeof doing, "importing \"%s\"", s->module);
+    *status = report_exception(s, doing);
+    if (not_found && *status == EX_SOFTWARE)
+        *status = EX_NOINPUT;
+    return NULL;
+}
+
+/* Runs the code of a file as its module, which is in sys.modules. New reference, or NULL with an exception. */
+static PyObject *run_code(PyObject *name, PyObject *code, PyObject *module) {
+    PyObject *dict = PyModule_GetDict(module); /* borrowed */
+    PyObject *result = NULL;
+    if (!PyDict_SetItemString(dict, "__builtins__", PyEval_GetBuiltins()))
+        result = PyEval_EvalCode(code, dict, dict);
+    if (!result) {
+        PyObject *exc = compat_err_take();
+        if (PyObject_DelItem(PyImport_GetModuleDict(), name))
+            PyErr_Clear();
+        compat_err_restore(exc);
+        return NULL;
+    }
+    Py_DECREF(result);
+    return Py_NewRef(module);
+}
+
+/* What `open_file` of finding.py says about the file: new reference, or NULL with an exception, whose traceback
+ * begins no earlier than the application. */
+static PyObject *open_file(struct spec *s, PyObject *path) {
+    PyObject *answer = ask(s, FROZEN_FINDING, "open_file", "(O)", path);
+    if (!answer) {
+        PyObject *exc = compat_err_take();
+        (void)PyException_SetTraceback(exc, Py_None);
+        compat_err_restore(exc);
+    }
+    return answer;
+}
+
+/* Loads the file. New reference to its module, or NULL with *status after printing. */
+static PyObject *load_file(struct spec *s, PyObject *path, int *status) {
+    char shown[TEXT_SIZE], doing[TEXT_SIZE + 32];
+    PyObject *name, *code, *empty, *module = NULL, *answer = open_file(s, path);
+    if (answer && PyArg_ParseTuple(answer, "OOO", &name, &code, &empty))
+        module = code == Py_None ? PyImport_Import(name) : run_code(name, code, empty);
+    Py_XDECREF(answer);
+    if (module)
+        return module;
+    PyObject *exc = compat_err_take(), *bytes = PyUnicode_EncodeFSDefault(path);
+    snprintf(doing, sizeof doing, "loading %s",
+             bytes ? log_escape(shown, sizeof shown, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)) : "it");
+    Py_XDECREF(bytes);
+    PyErr_Clear();
+    compat_err_restore(exc);
+    *status = report_exception(s, doing);
+    return NULL;
+}
+
+/* Loads what stands in front of the colon. New reference, or NULL with *status after printing. */
+static PyObject *load_module(struct spec *s, int *status) {
+    if (!names_file(s->module))
+        return import(s, status);
+    bool certain = strchr(s->module, '/') || !is_dotted(s->module);
+    PyObject *module = NULL, *path = ask(s, FROZEN_FINDING, "find_file", "(O)", certain ? Py_True : Py_False);
+    if (!path)
+        *status = report_exception(s, "looking for the application");
+    else if (PyLong_Check(path))
+        *status = (int)PyLong_AsLong(path);
+    else
+        module = path == Py_None ? import(s, status) : load_file(s, path, status);
+    Py_XDECREF(path);
+    return module;
 }
 
 /* The application of a module named alone; s->name becomes its name. New reference, or NULL with *status after
  * printing. */
-static PyObject *find_default(struct app_spec *s, PyObject *module, int *status) {
+static PyObject *find_default(struct spec *s, PyObject *module, int *status) {
+    static const char *const names[] = {"application", "app"};
     PyObject *found;
-    for (size_t i = 0; i < sizeof default_names / sizeof default_names[0]; i++) {
-        int has = compat_getattr_optional(module, default_names[i], &found);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        int has = compat_getattr_optional(module, names[i], &found);
         if (has < 0)
-            *status = app_report_exception("looking for the application");
-        if (has > 0)
-            s->name = default_names[i];
+            *status = report_exception(s, "looking for the application");
+        else if (has && !(s->name = strdup(names[i]))) {
+            *status = out_of_memory();
+            Py_CLEAR(found);
+        }
         if (has)
             return found;
     }
-    report_no_default(s, module);
-    *status = EX_CONFIG;
+    PyObject *answer = ask(s, FROZEN_DIAGNOSIS, "report_no_default", "(O)", module);
+    *status = take_refusal(s, answer, EX_CONFIG, "has neither \"application\" nor \"app\"");
     return NULL;
 }
 
 /* Follows the dotted name from the module. New reference, or NULL with *status after printing. */
-static PyObject *find_named(const struct app_spec *s, PyObject *module, int *status) {
+static PyObject *find_named(struct spec *s, PyObject *module, int *status) {
     PyObject *obj = Py_NewRef(module);
-    char path[APP_TEXT_SIZE] = "", part[APP_TEXT_SIZE];
-    for (const char *p = s->name; obj && *p;) {
-        size_t n = strcspn(p, ".");
-        snprintf(part, sizeof part, "%.*s", (int)n, p);
-        snprintf(path, sizeof path, "%.*s", p == s->name ? 0 : (int)(p - s->name - 1), s->name);
-        p += n + (p[n] != '\0');
-        PyObject *next;
-        int has = compat_getattr_optional(obj, part, &next);
+    for (size_t at = 0, n; obj && s->name[at]; at += n + (s->name[at + n] != '\0')) {
+        n = strcspn(s->name + at, ".");
+        PyObject *next = NULL, *part = PyUnicode_FromStringAndSize(s->name + at, (Py_ssize_t)n);
+        if (part)
+            PyUnicode_InternInPlace(&part);
+        int has = part ? compat_getattr_optional_name(obj, part, &next) : -1;
+        if (has < 0)
+            *status = report_exception(s, "looking for the application");
         if (!has) {
-            report_no_attribute(s, obj, path, part);
-            *status = EX_CONFIG;
-        } else if (has < 0) {
-            *status = app_report_exception("looking for the application");
+            PyObject *answer = ask(s, FROZEN_DIAGNOSIS, "report_no_attribute", "(Os#O)", obj, s->name,
+                                   (Py_ssize_t)(at ? at - 1 : 0), part);
+            *status = take_refusal(s, answer, EX_CONFIG, "names an attribute that is not there");
         }
+        Py_XDECREF(part);
         Py_SETREF(obj, next);
     }
     return obj;
 }
 
-/* Prints that the factory does not take its arguments, which the pending TypeError says. */
-static int report_arguments(const struct app_spec *s, PyObject *found) {
-    char why[APP_TEXT_SIZE], signature[APP_NAME_SIZE];
-    PyObject *exc = compat_err_take(), *str = PyObject_Str(exc);
-    text_of(str, why, sizeof why);
-    Py_XDECREF(str);
-    Py_DECREF(exc);
-    app_signature(found, signature, sizeof signature);
-    log_error("cannot call the factory %s: %s%s%s: write its arguments as in \"app:make('x', debug=True)\"", s->shown,
-              why, signature[0] ? "; its signature is " : "", signature);
-    return EX_CONFIG;
-}
-
 /* Calls the factory `found`. New reference, or NULL with *status after printing. */
-static PyObject *call_factory(const struct app_spec *s, PyObject *found, int *status) {
+static PyObject *call_factory(struct spec *s, PyObject *found, int *status) {
+    char doing[TEXT_SIZE + 32];
     if (!PyCallable_Check(found)) {
         log_error("%s: %s is of type %.200s and cannot be called: is it the application itself? Then write %s:%s",
                   s->shown, s->name, Py_TYPE(found)->tp_name, s->module, s->name);
@@ -232,61 +346,105 @@ static PyObject *call_factory(const struct app_spec *s, PyObject *found, int *st
     PyObject *app = s->args ? PyObject_Call(found, s->args, s->kwargs) : PyObject_CallNoArgs(found);
     if (app)
         return app;
-    PyObject *exc = compat_err_take();
-    PyObject *traceback = compat_err_traceback(exc);
+    PyObject *exc = compat_err_take(), *traceback = compat_err_traceback(exc);
     /* A TypeError without any frame comes from the call, not from the factory. */
-    bool refused = !traceback && PyErr_GivenExceptionMatches(exc, PyExc_TypeError);
+    if (!traceback && PyErr_GivenExceptionMatches(exc, PyExc_TypeError)) {
+        PyObject *answer = ask(s, FROZEN_DIAGNOSIS, "report_arguments", "(OO)", found, exc);
+        *status = take_refusal(s, answer, EX_CONFIG, "is not made: its factory does not take these arguments");
+        Py_DECREF(exc);
+        return NULL;
+    }
     Py_XDECREF(traceback);
     compat_err_restore(exc);
-    if (refused) {
-        *status = report_arguments(s, found);
-    } else {
-        char doing[APP_TEXT_SIZE + 32];
-        snprintf(doing, sizeof doing, "calling the factory %s", s->shown);
-        *status = app_report_exception(doing);
-    }
+    snprintf(doing, sizeof doing, "calling the factory %s", s->shown);
+    *status = report_exception(s, doing);
     return NULL;
 }
 
-PyObject *app_load(const char *text, const char *start, int *status) {
-    struct app_spec s;
-    PyObject *module = NULL, *found = NULL, *app = NULL;
-    *status = app_spec_init(&s, text, start);
-    if (!*status)
-        *status = app_find_file(&s);
-    if (*status)
-        goto out;
-    module = s.file ? app_load_file(&s, status) : app_import(&s, status);
-    if (!module)
-        goto out;
+/* The function of Python's that a call of `obj` runs: itself, a method's, or its class's __call__. *bound becomes
+ * the number of arguments (0 or 1) that the call binds. New reference, or NULL without an exception. */
+static PyObject *function_of(PyObject *obj, int *bound) {
+    *bound = 0;
+    if (PyFunction_Check(obj))
+        return Py_NewRef(obj);
+    *bound = 1;
+    if (PyMethod_Check(obj) && PyFunction_Check(PyMethod_GET_FUNCTION(obj)))
+        return Py_NewRef(PyMethod_GET_FUNCTION(obj));
+    if (PyType_Check(obj) || PyMethod_Check(obj))
+        return NULL;
+    PyObject *call;
+    if (compat_getattr_optional((PyObject *)Py_TYPE(obj), "__call__", &call) < 0)
+        PyErr_Clear();
+    if (call && PyFunction_Check(call))
+        return call;
+    Py_XDECREF(call);
+    return NULL;
+}
+
+/* Can it be seen at a glance that two arguments fit, and that none do not? diagnosis.py, which says the rest, takes
+ * milliseconds, and the inspect module two megabytes. */
+static bool fits_plainly(PyObject *app) {
+    int bound;
+    PyObject *function = function_of(app, &bound);
+    if (!function)
+        return false;
+    const PyCodeObject *code = (PyCodeObject *)PyFunction_GET_CODE(function);
+    PyObject *defaults = PyFunction_GET_DEFAULTS(function);
+    int most = code->co_argcount - bound;
+    int least = most - (defaults ? (int)PyTuple_GET_SIZE(defaults) : 0);
+    bool fits = least <= 2 && (most >= 2 || code->co_flags & CO_VARARGS) && (least > 0 || most <= 0) &&
+                !code->co_kwonlyargcount && !(code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR));
+    Py_DECREF(function);
+    return fits;
+}
+
+/* Prints why `app`, found in `module`, is no WSGI application. Returns 0 when it is one, else a status. */
+static int check(struct spec *s, PyObject *module, PyObject *app) {
+    char type[201];
+    if (fits_plainly(app))
+        return 0;
+    snprintf(type, sizeof type, "%s", Py_TYPE(app)->tp_name);
+    PyObject *answer = ask(s, FROZEN_DIAGNOSIS, "check", "(OO&O)", app, frozen_decode, type, module);
+    if (!PyCallable_Check(app))
+        return take_refusal(s, answer, EX_CONFIG, "is not callable");
+    int status = take_status(answer);
+    return status < 0 ? 0 : status;
+}
+
+/* The application, found and not yet checked. New reference, or NULL with *status after printing. */
+static PyObject *find(struct spec *s, PyObject *module, int *status) {
+    char doing[TEXT_SIZE];
     if (load_interrupt_number()) { /* the module has swallowed the exception */
-        char doing[APP_TEXT_SIZE];
-        snprintf(doing, sizeof doing, "importing \"%s\"", s.module);
+        snprintf(doing, sizeof doing, "importing \"%s\"", s->module);
         *status = report_interrupted(doing);
-        goto out;
+        return NULL;
     }
-    found = s.name ? find_named(&s, module, status) : find_default(&s, module, status);
-    if (!found)
-        goto out;
-    app = s.factory ? call_factory(&s, found, status) : Py_NewRef(found);
-    if (!app)
-        goto out;
-    if (!load_interrupt_number())
-        *status = app_check(&s, module, app);
-    if (load_interrupt_close())
+    PyObject *found = s->name ? find_named(s, module, status) : find_default(s, module, status);
+    if (!found || !s->factory)
+        return found;
+    PyObject *app = call_factory(s, found, status);
+    Py_DECREF(found);
+    return app;
+}
+
+PyObject *app_load(const char *text, const char *start, int *status) {
+    struct spec s;
+    *status = spec_init(&s, text, start);
+    PyObject *module = *status ? NULL : load_module(&s, status);
+    PyObject *app = module ? find(&s, module, status) : NULL;
+    if (app && !load_interrupt_number())
+        *status = check(&s, module, app);
+    if (load_interrupt_close() && app)
         *status = report_interrupted(s.factory ? "calling the factory" : "looking for the application");
     if (*status)
         Py_CLEAR(app);
-out:
-    load_interrupt_close();
     Py_XDECREF(module);
-    Py_XDECREF(found);
-    app_spec_fini(&s);
+    spec_fini(&s);
     return app;
 }
 
 void app_describe(PyObject *app, char *out, size_t size) {
-    char module[APP_NAME_SIZE], name[APP_NAME_SIZE], file[APP_TEXT_SIZE];
+    char module[NAME_SIZE], name[NAME_SIZE], file[TEXT_SIZE];
     PyObject *named = app;
     const char *kind = PyType_Check(app) ? "class" : PyMethod_Check(app) ? "method" : "function";
     if (!PyType_Check(app) && !PyMethod_Check(app) && !PyFunction_Check(app)) {
@@ -298,7 +456,7 @@ void app_describe(PyObject *app, char *out, size_t size) {
         snprintf(name, sizeof name, "?");
     int n = snprintf(out, size, "%s %s%s%s", kind, module, module[0] ? "." : "", name);
     int bound;
-    PyObject *function = app_function_of(app, &bound);
+    PyObject *function = function_of(app, &bound);
     if (!function || n < 0 || (size_t)n >= size) {
         Py_XDECREF(function);
         return;

@@ -4,11 +4,11 @@
 
 #include "base/log.h"
 #include "python/app/app.h"
+#include "python/app/load_watch.h"
 #include "python/async_exc.h"
 #include "python/child.h"
 #include "python/error_lines.h"
 #include "python/interp.h"
-#include "python/load_watch.h"
 #include "python/running.h"
 #include "python/thread.h"
 #include "python/wsgi/callables.h"

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from daemon import run
-from test_cli import EX_CONFIG, EX_NOINPUT, refused, run_app
+from test_cli import EX_CONFIG, EX_NOINPUT, EX_SOFTWARE, refused, run_app
 
 # Like a web framework: an application, what decorates views, and proxies (werkzeug.local) that cannot be touched while
 # there is no request, and say that they are of the class of what they stand for.
@@ -139,3 +139,30 @@ def test_a_project_that_has_no_such_module_either(tmp_path):
     (tmp_path / "mysite" / "mysite").mkdir(parents=True)
     (tmp_path / "mysite" / "mysite" / "wsgi.py").touch()
     refused(run_app("mysite.wgsi", cwd=tmp_path), EX_NOINPUT, 'no module "mysite.wgsi" in "mysite": is it misspelt\\?')
+
+
+SPOILT = 'the application "%s" '
+
+
+@pytest.mark.parametrize("operand, text, status, plain", [
+    ("spoilt:shp", "", EX_CONFIG, SPOILT % "spoilt:shp" + "names an attribute that is not there\n"),
+    ("spoilt", "", EX_CONFIG, SPOILT % "spoilt" + 'has neither "application" nor "app"\n'),
+    ("spoilt:number", "number = 5", EX_CONFIG, SPOILT % "spoilt:number" + "is not callable\n"),
+    ("spoilt:make()", "def make(name): pass", EX_CONFIG,
+     SPOILT % r"spoilt:make\(\)" + "is not made: its factory does not take these arguments\n"),
+    ("spoilt.nothing", "", EX_NOINPUT, "importing \"spoilt.nothing\" failed\n(.*\n)*ModuleNotFoundError: No module"),
+    ("spoilt", "import no_such_module", EX_SOFTWARE, "importing \"spoilt\" failed\n(.*\n)*ModuleNotFoundError: No"),
+    ("spoilt", "raise ValueError('why')", EX_SOFTWARE, "importing \"spoilt\" failed\n(.*\n)*ValueError: why"),
+])
+def test_python_that_is_spoilt(tmp_path, operand, text, status, plain):
+    """Where it cannot be said any more what is wrong, the error is plain, and the status the same."""
+    (tmp_path / "spoilt").mkdir()
+    (tmp_path / "spoilt" / "__init__.py").write_text("import sys\nsys.modules['os'] = None\n" + text)
+    refused(run_app(operand, cwd=tmp_path), status, plain)
+
+
+def test_application_that_cannot_be_judged(tmp_path):
+    """It may be one."""
+    (tmp_path / "spoilt.py").write_text("import functools, sys\nsys.modules['os'] = None\ndef serve(*args): pass\n"
+                                        "app = functools.partial(serve)\n")
+    assert run("--check", "spoilt", cwd=tmp_path).returncode == 0

@@ -7,8 +7,8 @@
  *
  * Threads: the main thread, GIL held.
  */
-#ifndef WSGI_FCGI_PYTHON_LOAD_WATCH_H
-#define WSGI_FCGI_PYTHON_LOAD_WATCH_H
+#ifndef WSGI_FCGI_PYTHON_APP_LOAD_WATCH_H
+#define WSGI_FCGI_PYTHON_APP_LOAD_WATCH_H
 
 /* `spec` names the application in what is told. Without a thread, nothing is told. */
 void load_watch_begin(const char *spec);

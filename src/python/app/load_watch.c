@@ -2,11 +2,11 @@
 
 #include <Python.h>
 
-#include "python/load_watch.h"
+#include "python/app/load_watch.h"
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "python/text.h"
+#include "python/app/text.h"
 
 #include <pthread.h>
 #include <signal.h>
