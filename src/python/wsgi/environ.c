@@ -13,8 +13,12 @@
 static const char *const own_names[OWN_COUNT] = {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO",       "QUERY_STRING",
                                                  "SERVER_NAME",    "SERVER_PORT", "SERVER_PROTOCOL", "CONTENT_LENGTH"};
 
+/* What all requests have in common: `prototype` is copied for each.
+ *
+ * Mutable own, prototype, key_input, key_connected, key_scheme, key_role, scheme_https, role_authorizer: environ_init,
+ * before the first request. */
 static struct name *own[OWN_COUNT];
-static PyObject *prototype; /* what all requests have in common; copied for each */
+static PyObject *prototype;
 static PyObject *key_input, *key_connected, *key_scheme, *key_role, *scheme_https, *role_authorizer;
 
 /* Sets a new reference, which is consumed; NULL passes its exception on. */

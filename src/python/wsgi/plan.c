@@ -15,7 +15,7 @@ struct plan {
     PyObject *own[OWN_COUNT]; /* in `env`, which holds the references */
 };
 
-/* By struct cgi_likeness.place. Of one lane: with several, each has its own. */
+/* By struct cgi_likeness.place. Mutable plans: who runs a call of the lane, GIL held. */
 static struct plan plans[CGI_MEMO_SAMPLES];
 
 /* Sets the values of these pairs. Returns 0, or -1 with an exception. */

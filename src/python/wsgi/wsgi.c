@@ -22,7 +22,9 @@
 
 #include <sysexits.h>
 
-/* Found by nobody but by the pointers that go from here. */
+/* Found by nobody but by the pointers that go from here.
+ *
+ * Mutable app, lane: as python/pyapp.h says. */
 static struct pyapp app;
 static struct pylane lane = {.app = &app};
 
