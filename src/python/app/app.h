@@ -1,4 +1,6 @@
-/* Finding the WSGI application that the command line names.
+/* Loading the application that the command line names: finding it, with a word in the log when that takes long.
+ *
+ * Open it for what can be named, and for what a start says that finds no application there.
  *
  * Threads: the main thread, GIL held, no exception pending; none is pending on return.
  */
@@ -26,7 +28,8 @@
  *   EX_SOFTWARE  importing the module or calling the factory raised an exception, SystemExit included;
  *   128 + N      signal N has interrupted it (python/load_interrupt.h), whatever the application made of that; 130 also when the
  *                application has raised a KeyboardInterrupt by itself.
- * No signal interrupts any more on return. */
+ * No signal interrupts any more on return. A child that the application forks meanwhile does not return: it ends where its
+ * code would go on as a second server. Once, after child_init. */
 PyObject *app_load(const char *spec, const char *start, int *status);
 
 /* Describes the application for people: its type, qualified name, file and line where they are known, such as

@@ -4,7 +4,6 @@
 
 #include "base/log.h"
 #include "python/app/app.h"
-#include "python/app/load_watch.h"
 #include "python/async_exc.h"
 #include "python/child.h"
 #include "python/error_lines.h"
@@ -28,20 +27,6 @@
 static struct pyapp app;
 static struct pylane lane = {.app = &app};
 
-/* New reference, or NULL with a sysexits status after printing what is wrong. */
-static PyObject *load(const char *spec, const char *start, int *status) {
-    load_watch_begin(spec);
-    PyObject *application = app_load(spec, start, status);
-    if (child_is()) {
-        log_error(
-            "the application forked while it was loaded, and its child went on: it ends here; put wsgi-fcgi itself "
-            "into the background instead");
-        child_end();
-    }
-    load_watch_end();
-    return application;
-}
-
 /* What calls share. Returns 0, or -1 with an exception. */
 static int prepare(bool multithread) {
     PyObject *errors = errors_new(), *file_wrapper = file_wrapper_init(&app);
@@ -59,7 +44,7 @@ struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, 
         *status = EX_OSERR;
         return NULL;
     }
-    app.application = load(spec, start, status);
+    app.application = app_load(spec, start, status);
     if (!app.application)
         return NULL;
     if (prepare(multithread)) {
