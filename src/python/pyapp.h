@@ -23,9 +23,11 @@ struct pyapp {
 };
 
 /* Touched by whoever runs a call of the lane, with the GIL held. There is one lane; without a GIL each has its own, and
- * the names, plans and the prototype of environs, which are static in their files by now, come here. */
+ * the names (python/names.h), which are static by now, come here. */
 struct pylane {
     struct pyapp *app;
+    PyObject *prototype; /* what the environs of all requests have in common; copied for each */
+    struct plan *plans;  /* of environs (python/wsgi/plan.h) */
     struct spare calls, callables, inputs;
 };
 

@@ -12,14 +12,14 @@
 
 #include <stdbool.h>
 
-/* Makes what all requests share; `errors` and `file_wrapper` (borrowed) become wsgi.errors and wsgi.file_wrapper. Call
+/* Makes what all requests of the lane share; `errors` and `file_wrapper` (borrowed) become wsgi.errors and wsgi.file_wrapper. Call
  * once. Returns 0, or -1 with an exception. */
-int environ_init(PyObject *errors, PyObject *file_wrapper, bool multithread);
+int environ_init(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, bool multithread);
 
 /* New dictionary for the request of `call`; NULL with an exception. */
 PyObject *environ_new(struct wsgi_call *call);
 
 /* Frees what belongs to the interpreter and is large; strings go with it. */
-void environ_fini(void);
+void environ_fini(struct pylane *lane);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "proto/cgi.h"
 #include "python/names.h"
+#include "python/pyapp.h"
 
 #include <stdbool.h>
 
@@ -31,19 +32,22 @@ enum own_key {
     OWN_COUNT
 };
 
+/* Once for each lane, before the others. Returns 0, or -1 with an exception. */
+int plan_init(struct pylane *lane);
+
 /* New environ for these parameters, without what is set for each request; or NULL: without an exception when there is no
  * plan for them, else with one. own[key] becomes what the new environ holds for that key, or NULL; borrowed. *complete
  * becomes whether all of these are right already, since the parameters are the same byte for byte; but SCRIPT_NAME may
  * have got another prefix than theirs (net/peer.h). */
-PyObject *plan_environ(const struct buf *params, const struct cgi_likeness *like, PyObject *own[static OWN_COUNT],
-                       bool *complete);
+PyObject *plan_environ(const struct pylane *lane, const struct buf *params, const struct cgi_likeness *like,
+                       PyObject *own[static OWN_COUNT], bool *complete);
 
 /* Remembers the environ that was made of these parameters; what differs for each request is not set yet. `values` are its
  * values for the keys above, whose names are `own` (borrowed; NULL: none). */
-void plan_remember(const struct buf *params, const struct cgi_vars *vars, PyObject *env,
+void plan_remember(const struct pylane *lane, const struct buf *params, const struct cgi_vars *vars, PyObject *env,
                    struct name *const own[static OWN_COUNT], PyObject *const values[static OWN_COUNT]);
 
-/* Forgets all plans. */
-void plan_fini(void);
+/* Forgets all plans of the lane. */
+void plan_fini(struct pylane *lane);
 
 #endif

@@ -32,7 +32,7 @@ static int prepare(bool multithread) {
     PyObject *errors = errors_new(), *file_wrapper = file_wrapper_init(&app);
     app.name_close = PyUnicode_InternFromString("close");
     bool done = app.name_close && errors && file_wrapper && !start_response_init() && !callables_init() &&
-                !input_init() && !environ_init(errors, file_wrapper, multithread);
+                !input_init() && !environ_init(&lane, errors, file_wrapper, multithread);
     Py_XDECREF(errors);
     Py_XDECREF(file_wrapper);
     return done ? 0 : -1;
@@ -60,7 +60,7 @@ void wsgi_describe(const struct pylane *of, char *out, unsigned long size) {
 }
 
 void wsgi_fini(struct pylane *of) {
-    environ_fini();
+    environ_fini(of);
     Py_CLEAR(of->app->name_close);
     Py_CLEAR(of->app->application);
 }
