@@ -1,9 +1,12 @@
-/* Plans: the environ of requests that are like one before.
+/* Plans: a request that looks like an earlier one gets a copy of that one's environ, in which only what differs is set.
+ * What that is worth is in proto/cgi_memo.h.
  *
- * What requests have in common is found once, when their parameters are scanned (proto/cgi_memo.h). A plan is the environ
- * that was made of such parameters; that of the next ones which are like the same sample is a copy of it, in which only
- * those are set that differ from the sample in one or the other. What the sample does not keep no plan does: where the
- * parameters of its own request differ from the sample, the plan has no value.
+ * Open it for what is copied, and for what a plan must not keep.
+ *
+ * Which requests look alike is found before, when their parameters are scanned: each is compared with samples of earlier ones
+ * (proto/cgi_memo.h). There is one plan for each sample. It is the environ of the first request that was like that sample,
+ * without the values in which the two differ: a sample holds nothing that is secret, and so no plan does. The environ of a
+ * later request is a copy, with those values set, and those in which the later request differs.
  *
  * All functions: GIL held.
  */
