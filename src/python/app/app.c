@@ -447,6 +447,10 @@ static PyObject *load(const char *text, const char *start, int *status) {
 }
 
 PyObject *app_load(const char *spec, const char *start, int *status) {
+    if (child_init()) {
+        *status = out_of_memory();
+        return NULL;
+    }
     load_watch_begin(spec);
     PyObject *app = load(spec, start, status);
     if (child_is()) {

@@ -39,11 +39,6 @@ static int prepare(bool multithread) {
 }
 
 struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, int *status) {
-    if (child_init()) {
-        log_error("out of memory");
-        *status = EX_OSERR;
-        return NULL;
-    }
     app.application = app_load(spec, start, status);
     if (!app.application)
         return NULL;
