@@ -16,7 +16,7 @@
  * argument.
  *
  * Mutable mark, child_mark: child_init, before there is a second thread.
- * Mutable plain_mark: the only thread of a child, at its begin. */
+ * Mutable plain_mark: the only thread of a child, as it begins. */
 static volatile char plain_mark = 1;
 static volatile char *mark = &plain_mark;
 const volatile char *child_mark = &plain_mark;

@@ -12,7 +12,7 @@
 enum { WAYS = 8, SETS = NAMES_MAX / WAYS };
 
 /* Mutable table: who has the GIL.
- * Mutable seed: names_init, before there is a second thread. */
+ * Mutable seed: names_init, before the first request. */
 static struct name *table[SETS][WAYS];
 static uint64_t seed;
 
