@@ -10,6 +10,7 @@
 #include <string.h>
 
 void async_exc_drop(const struct request *r, bool its_own) {
+    /* Mutable limit: any thread; it is atomic. */
     static struct log_limit limit;
     PyThreadState *state = PyThreadState_Get();
     PyObject *exc = Py_NewRef(compat_async_exc(state));

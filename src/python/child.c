@@ -11,14 +11,17 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* Of the process, set by child_init before there is another thread: handlers of forks are called with no argument.
+/* What is not zero in the server. The system wipes it in every child (Linux 4.14), also in one that was made by a system
+ * call of somebody's own, where no handler of pthread_atfork(3) runs. It is static, as handlers of forks are called with no
+ * argument.
  *
- * What is not zero in the server. The system wipes it in every child (Linux 4.14), also in one that was made by a system
- * call of somebody's own, where no handler of pthread_atfork(3) runs. */
+ * Mutable mark, child_mark: child_init, before there is a second thread.
+ * Mutable plain_mark: the only thread of a child, as it begins. */
 static volatile char plain_mark = 1;
 static volatile char *mark = &plain_mark;
 const volatile char *child_mark = &plain_mark;
 
+/* The name of the process. Mutable program: child_init, before there is a second thread. */
 static char program[16];
 
 /* The thread that has forked is the only one of a child, whose name is therefore that of its process. */

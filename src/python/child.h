@@ -1,9 +1,9 @@
 /* Processes that the application forks (os.fork) within a call.
  *
- * A child has a copy of the request and of the thread that runs it, but neither the loop nor the other threads, and it
- * shares the sockets with the server: it must not answer, nor go on as a second server when the call returns.
+ * A child shares the sockets with the server. It has a copy of the request and of the thread that runs it, but neither the
+ * loop nor the other threads. So it must not answer, nor go on as a second server when the call returns.
  *
- * Open it when a forked process does what is the server's, or fails to do what is its own.
+ * Open it when a forked process does what is for the server to do, or fails to do what is its own.
  */
 #ifndef WSGI_FCGI_PYTHON_CHILD_H
 #define WSGI_FCGI_PYTHON_CHILD_H
@@ -12,8 +12,8 @@
 
 extern const volatile char *child_mark;
 
-/* Takes note of forks from now on, whoever makes them. Main thread, once. Returns 0, or -1 without an exception when there
- * is no memory. */
+/* Notices forks from now on, whoever makes them. Main thread, once. Returns 0, or -1 without an exception when there is no
+ * memory. */
 int child_init(void);
 
 /* Whether this process is such a child. Any thread, GIL not needed. */
@@ -21,7 +21,7 @@ static inline bool child_is(void) {
     return !*child_mark;
 }
 
-/* Lets Python call a function without arguments in children that it forks, behind those which were registered before. GIL
+/* Lets Python call a function without arguments in children that it forks, after those that were registered before. GIL
  * held. Returns 0, or -1 with an exception. */
 struct PyMethodDef;
 int child_register(struct PyMethodDef *function);

@@ -1,6 +1,6 @@
-/* Differences between CPython 3.11 (the floor) and 3.15, free-threaded builds included, in one place.
+/* Differences between the versions of CPython, from 3.11, the oldest that will do, to 3.15, free-threaded builds included.
  *
- * Open it when a new version of Python differs in what the C API has, and nowhere else.
+ * Open it when a version of Python has another C API than the rest: no other file asks which version it is built for.
  *
  * GIL held in all of them, unless a function says otherwise.
  */
@@ -66,7 +66,8 @@ static inline bool compat_gil_unwanted(void) {
 #endif
 }
 
-/* `ob_base` of a type of our own. Those are static: immortal where there is no GIL, and no object counts a reference to them. */
+/* `ob_base` of a type of our own. Such a type is static: its objects hold no reference to it, and where there is no GIL it is
+ * immortal. */
 #define COMPAT_TYPE_HEAD                                                                                               \
     { PyObject_HEAD_INIT(NULL) 0 }
 

@@ -16,16 +16,21 @@
 
 enum { LINE_MAX_BYTES = 8192, LINE_KEEP_BYTES = 1024 };
 
-/* Of the process: set once, before there is text. What writes at the end of a thread could be handed no other. */
+/* What writes at the end of a thread could be handed no other.
+ *
+ * Mutable destinations: the main thread, before there is text. */
 static unsigned destinations = ERROR_LINES_LOG;
 
-/* The calling thread's incomplete line. A thread's own, so neither a lock nor the GIL guards it. In a child that is
- * forked, what was begun before is the parent's to end. */
+/* The incomplete line of a thread, and whether it was begun in a child that was forked: what was begun before is the
+ * parent's to end.
+ *
+ * Mutable line, line_in_child: the thread, with or without the GIL. */
 static _Thread_local struct buf line;
 static _Thread_local bool line_in_child;
 
-/* Of the process: made by the first text. Without a key (a process may run out of them) only an ended thread's incomplete
- * line is lost. */
+/* Without a key (a process may run out of them) only an ended thread's incomplete line is lost.
+ *
+ * Mutable line_key, line_key_valid, line_key_once: the thread that writes the first text; the same from then on. */
 static pthread_key_t line_key;
 static bool line_key_valid;
 static pthread_once_t line_key_once = PTHREAD_ONCE_INIT;

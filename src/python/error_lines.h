@@ -1,7 +1,7 @@
 /* Text that the application reports errors with (wsgi.errors): where it goes, line by line.
  *
  * Lines go to the log, to the web server of the request, or to both. A line that is not complete yet is kept for its
- * thread, up to 8 KiB, so that what several threads write does not mix.
+ * thread, up to 8 KiB, so that lines of several threads do not mix.
  *
  * Open it when such text should go somewhere else. What the application sees of it is python/wsgi/errors.h.
  */

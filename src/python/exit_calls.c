@@ -18,10 +18,10 @@ static PyObject *exit_end(PyObject *self, PyObject *const *args, Py_ssize_t narg
 typedef PyObject *fast_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 typedef PyObject *keyword_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names);
 
-/* The replacements are called as methods of modules, with nothing of ours: so what they need is of the process, and touched
- * with the GIL held.
+/* Static, as the replacements are called as methods of modules, with nothing of ours. PyCFunction is the type that all
+ * conventions are kept as.
  *
- * PyCFunction is the type that all conventions are kept as. */
+ * Mutable calls: the main thread, GIL held; read by any, GIL held. */
 static struct end_call {
     const char *module, *name;
     int flags; /* its calling convention */
@@ -34,6 +34,9 @@ static struct end_call {
     {"posix", "_exit", METH_FASTCALL | METH_KEYWORDS, (PyCFunction)(void (*)(void))exit_end, NULL, NULL},
 };
 enum { KILL, RAISE, EXIT, CALLS };
+
+/* Mutable main_thread, handlers_run: the main thread, GIL held; read by any, GIL held.
+ * Mutable ends_cb: exit_calls_watch, GIL held, once. */
 static unsigned long main_thread;
 static bool handlers_run;
 static void (*ends_cb)(int status);

@@ -1,26 +1,28 @@
-/* How the application's handlers of signals end the process, as they mean to: most set the signal back to what it does by
- * default, and raise it again (signal.raise_signal, os.kill), or call os._exit. Both would cut the requests in work, and let
- * neither threads be joined nor functions of atexit come. While handlers run they raise SystemExit instead, so that the end
- * is that of sys.exit: status 0, or that of os._exit.
+/* How the application's handlers of signals end the process without cutting off what runs.
  *
- * What is replaced is the C function behind them, in the method table of Python's own module: that is what the names lead
- * to, wherever they were taken from ("from os import kill"), in whatever copy of a module (ddtrace loads modules of the
- * standard library twice), and behind a wrapper. For the main thread alone, and not in a child that it forks: for all
- * others the replacements call what they stand for. Not reached is who calls the C library itself (ctypes).
+ * Open it when such a handler cuts a stop short, or ends the process in a way that is not known here.
  *
- * Everywhere else os._exit ends the process at once, as it does under python3; only that the server hears of it before.
+ * Many set the signal back to what it does by default, and raise it again (signal.raise_signal, os.kill), or call os._exit.
+ * That would cut off requests, and neither join threads nor run functions of atexit. So while handlers run these functions
+ * raise SystemExit instead: the process ends as by sys.exit, with status 0 or that of os._exit.
  *
- * Open it when a handler of the application's cuts a stop short, or ends the process in a way that is not known here.
+ * Replaced is the C function behind each, in the method table of Python's own module. So it does not matter where a name was
+ * taken from ("from os import kill"), in which copy of a module it is (ddtrace loads modules of the standard library twice),
+ * or whether it has a wrapper. A replacement is for the main thread; in other threads, and in a child that is forked, it
+ * calls what it stands for. Whoever calls the C library itself (ctypes) is not reached.
+ *
+ * Everywhere else os._exit ends the process at once, as under python3; but the server hears of it first.
  *
  * Threads: the main thread, GIL held. No exception is left.
  */
 #ifndef WSGI_FCGI_PYTHON_EXIT_CALLS_H
 #define WSGI_FCGI_PYTHON_EXIT_CALLS_H
 
-/* From now on `ends` is called before os._exit ends the process, with its status. Not in children, nor for handlers of
- * signals as above. Any thread, GIL held. */
+/* From now on `ends` is called with the status before os._exit ends the process. Not in children, nor for handlers of
+ * signals as above. `ends`: any thread, GIL held. */
 void exit_calls_watch(void (*ends)(int status));
 
+/* Around running the handlers. */
 void exit_calls_replace(void);
 void exit_calls_put_back(void);
 

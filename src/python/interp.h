@@ -1,5 +1,5 @@
-/* The interpreter that runs, whoever has started it: its paths and output, its end, and how an exception becomes lines of
- * the log.
+/* The interpreter while it runs, whoever has started it: its paths and output, its end, and how an exception becomes lines
+ * of the log.
  *
  * Open it for sys.path and sys.stdout, for tracebacks in the log, and for the status of an end. How the program starts
  * Python is python/interp_start.h.

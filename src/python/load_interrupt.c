@@ -8,8 +8,12 @@
 
 #include <stdatomic.h>
 
-/* A handler of a signal reads these. Main thread only, but for `first`, which any thread may set. */
-static void (*trip)(int number); /* Python's own handler in C, which takes note of the signal */
+/* What a handler of a signal needs: `trip` is Python's own handler in C, which takes note of the signal.
+ *
+ * Mutable trip: the main thread, before `is_open` becomes true.
+ * Mutable is_open: the main thread.
+ * Mutable first: whoever sets it first, for ever. */
+static void (*trip)(int number);
 static atomic_bool is_open;
 static atomic_int first;
 

@@ -11,6 +11,8 @@
  * one comes in the middle, and the last one goes. */
 enum { WAYS = 8, SETS = NAMES_MAX / WAYS };
 
+/* Mutable table: who has the GIL.
+ * Mutable seed: names_init, before the first request. */
 static struct name *table[SETS][WAYS];
 static uint64_t seed;
 
@@ -27,7 +29,7 @@ void names_put(struct name *name) {
 }
 
 void names_intern(struct name *name) {
-    static unsigned stay;
+    static unsigned stay; /* Mutable stay: who has the GIL. */
     if (name->interned || (COMPAT_INTERNED_STAY && stay == NAMES_INTERNED_MAX))
         return;
     stay += COMPAT_INTERNED_STAY;

@@ -1,8 +1,10 @@
-/* Parameter names as Python strings, each with the value that it had last.
+/* Parameter names as Python strings, each with the value that it had last: most requests bring the same ones.
  *
- * A table remembers NAMES_MAX names of at most NAMES_LENGTH_MAX bytes. It is small and forgets: a new name takes the place
- * of one that was seldom asked for, and what nobody asks for twice does not stay, so that a peer which sends other names
- * with each request pays for them alone. A name that somebody holds a reference to lives on when the table has forgotten it.
+ * Open it for which names and values are kept, and for how long.
+ *
+ * A table remembers NAMES_MAX names of at most NAMES_LENGTH_MAX bytes. It is small and forgets. A new name takes the place
+ * of one that was seldom asked for, and goes soon when nobody asks for it again: a peer that sends other names with each
+ * request makes nobody else's slower. A name that somebody holds a reference to lives on when the table has forgotten it.
  *
  * All functions: GIL held. None runs code of the application.
  */

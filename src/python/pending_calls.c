@@ -12,7 +12,9 @@
 
 typedef int pending_add(int (*function)(void *), void *arg);
 
-/* Whoever adds a function hands over nothing of ours. */
+/* Static, as whoever adds a function hands over nothing of ours.
+ *
+ * Mutable wakeup_fd: the main thread, and a child; read by any thread. */
 static atomic_int wakeup_fd = -1;
 
 void pending_calls_set_wakeup(int fd) {
@@ -30,6 +32,7 @@ void pending_calls_wake(void) {
 
 /* Weak: where libpython is an archive, its own function is the one. */
 __attribute__((weak, visibility("default"))) int Py_AddPendingCall(int (*function)(void *), void *arg) {
+    /* Mutable python: whoever comes first; all find the same function. */
     static _Atomic(pending_add *) python;
     pending_add *add = atomic_load(&python);
     if (!add) {

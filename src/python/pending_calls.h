@@ -1,8 +1,9 @@
-/* Functions that C code leaves to the main thread with Py_AddPendingCall. Python runs them where the main thread runs code of
- * Python, which it does not do here: it sleeps, and has to be told. No function of Python tells whether any is pending, and to
- * ask for the GIL now and then would disturb those who need it, and an idle server. So this module defines
- * Py_AddPendingCall again: the dynamic linker finds that of the program first, for extensions and for ctypes.pythonapi. It
- * does what Python's does, and wakes the main thread.
+/* Functions that C code leaves to the main thread with Py_AddPendingCall.
+ *
+ * Python runs them as soon as the main thread runs code of Python. Here that thread sleeps, and has to be woken. Python does
+ * not tell whether a function is pending, and to look now and then would take the GIL from those who need it, and wake an
+ * idle server. So this module defines Py_AddPendingCall again: it does what Python's does, and wakes the main thread. The
+ * dynamic linker finds the program's own first, for extensions and for ctypes.pythonapi.
  *
  * Open it when such a function runs late, or not at all.
  */
@@ -15,7 +16,7 @@ void pending_calls_set_wakeup(int fd);
 
 enum { PENDING_CALLS_BYTE = 255 }; /* no number of a signal */
 
-/* Writes it: the main thread is to look. Any thread, with or without the GIL; async-signal-safe. */
+/* Writes it, so that the main thread looks. Any thread, with or without the GIL; async-signal-safe. */
 void pending_calls_wake(void);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "request/request.h"
 
+/* Mutable current: the thread. */
 static _Thread_local struct request *current;
 
 void running_set(struct request *r) {

@@ -1,8 +1,8 @@
-/* Which request the calling thread runs: for who has to name it, or to send it something that nobody has handed a request.
+/* Which request the calling thread runs: for code that was handed none, and has to name it or to send it something.
  *
  * Open it when a line, or an end of the process, should name the request in which it came.
  *
- * Threads: any, with or without the GIL. Each looks at what it has set itself.
+ * Threads: any, with or without the GIL. Each sees what it has set itself.
  */
 #ifndef WSGI_FCGI_PYTHON_RUNNING_H
 #define WSGI_FCGI_PYTHON_RUNNING_H

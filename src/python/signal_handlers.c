@@ -14,7 +14,10 @@
 
 enum { FAILURES_MAX = 64 }; /* in a row; more than can be pending at a time */
 
-static int wakeup_fd = -1; /* main thread only; a child is handed nothing that could hold it */
+/* Static, as a child is handed nothing that could hold it.
+ *
+ * Mutable wakeup_fd: the main thread; in a child, its only one. */
+static int wakeup_fd = -1;
 
 /* signal.set_wakeup_fd. New reference to the number before, or NULL with an exception. */
 static PyObject *set_wakeup(int fd) {

@@ -1,7 +1,9 @@
 /* Memory of freed objects, for the next ones of the same size: some objects are made anew for every request. Without it a
  * short request would take 2 % more instructions.
  *
- * GIL held. Each belongs to a lane (python/pyapp.h).
+ * Open it when a request makes another kind of object each time. Those that are kept belong to a lane (python/pyapp.h).
+ *
+ * GIL held.
  */
 #ifndef WSGI_FCGI_PYTHON_SPARE_H
 #define WSGI_FCGI_PYTHON_SPARE_H

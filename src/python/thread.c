@@ -16,19 +16,25 @@
 
 enum { ALTERNATE_SIZE = 1 << 16 }; /* of which faulthandler takes a few KiB, and the system what its registers need */
 
-/* Of the process: the module, set by thread_init and kept. What runs in a child is handed nothing that could hold it. */
+/* The module. Static, as what runs in a child is handed nothing that could hold it.
+ *
+ * Mutable threading: thread_init, before any other thread runs Python code. */
 static PyObject *threading;
 
-/* Main thread only. */
+/* Mutable main_state: the main thread. */
 static PyThreadState *main_state;
 
-/* The scheduler's thread that this one is, since its first call; NULL on a thread of the application. */
+/* The scheduler's thread that this one is, since its first call; NULL on a thread of the application.
+ *
+ * Mutable own: the thread. */
 static _Thread_local struct sched_thread *own;
 
-/* This thread has kept the GIL since its last call. */
+/* This thread has kept the GIL since its last call. Mutable attached: the thread. */
 static _Thread_local bool attached;
 
-/* The stack for handlers of signals that take one of their own, below which there is a page that nobody may touch. */
+/* The stack for handlers of signals that take one of their own, below which there is a page that nobody may touch.
+ *
+ * Mutable alternate, alternate_size: the thread. */
 static _Thread_local char *alternate;
 static _Thread_local size_t alternate_size;
 

@@ -1,25 +1,23 @@
-/* The scheduler's threads in Python: how they attach to the interpreter and let go of it, and what Python and its tools see
- * of them.
+/* The scheduler's threads in Python: how they take and give back the GIL, and what Python and its tools see of them.
  *
  * Open it when threads, thread states or the GIL behave as they should not, or tools (debuggers, coverage, faulthandler) see
  * too little of requests.
  *
- * No function leaves an exception of its own; one that is pending stays.
+ * No function leaves an exception of its own, unless it says so; one that is pending stays.
  */
 #ifndef WSGI_FCGI_PYTHON_THREAD_H
 #define WSGI_FCGI_PYTHON_THREAD_H
 
 struct sched_thread;
 
-/* Imports `threading`, so that its main thread is this one, whichever thread of the application asks for the module
- * first, and sees to it that a child of fork has a main thread. Main thread, GIL held, before any other has run Python
- * code. Returns 0, or -1 with an exception. */
+/* Imports `threading`, which takes the thread that imports it first for the main thread; and sees to it that a child of fork
+ * has a main thread. Main thread, GIL held, before any other has run Python code. Returns 0, or -1 with an exception. */
 int thread_init(void);
 
-/* Takes the GIL for a call on this thread of the scheduler, unless it is left from its last call. Before the first call
- * the thread gets what one has that Python starts, its name and the functions of threading.settrace() and setprofile();
- * and an alternate stack for signal handlers (sigaltstack(2)), on which faulthandler runs when the stack of a call has run
- * over, whenever the application enables that. */
+/* Takes the GIL for a call on this thread of the scheduler, unless the thread has kept it since its last call. Before the
+ * first call the thread gets what a thread has that Python starts: its name, and the functions of threading.settrace() and
+ * setprofile(). It also gets an alternate stack for signal handlers (sigaltstack(2)): when the stack of a call has run over,
+ * faulthandler needs one to say so. */
 void thread_attach(struct sched_thread *thread);
 
 /* At the end of a call: gives the GIL back, or keeps it for the next one when sched_goes_on says so. */
@@ -35,8 +33,8 @@ void thread_stop_cb(struct sched_thread *thread, void *user);
 void thread_release_main(void);
 void thread_attach_main(void);
 
-/* Around taking the GIL back within a call, on any thread: the scheduler does not take that wait for one of the call's own
- * (sched_lock_wait). */
+/* Before and after taking the GIL back within a call, so that the scheduler does not count that wait as one of the call's own
+ * (sched_lock_wait). Any thread. */
 void thread_lock_wait(void);
 void thread_lock_taken(void);
 

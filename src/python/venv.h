@@ -1,5 +1,7 @@
 /* Finding the virtual environment (PEP 405) that the command line or VIRTUAL_ENV names.
  *
+ * Open it for what counts as one, and for what is said of what does not.
+ *
  * Threads: the main thread, before Python starts. Errors are printed as what is wrong and what to do.
  */
 #ifndef WSGI_FCGI_PYTHON_VENV_H

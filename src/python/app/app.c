@@ -7,7 +7,9 @@
 
 #include "base/log.h"
 #include "python/app/frozen.h"
+#include "python/app/load_watch.h"
 #include "python/app/text.h"
+#include "python/child.h"
 #include "python/compat.h"
 #include "python/interp.h"
 #include "python/load_interrupt.h"
@@ -427,7 +429,8 @@ static PyObject *find(struct spec *s, PyObject *module, int *status) {
     return app;
 }
 
-PyObject *app_load(const char *text, const char *start, int *status) {
+/* Loads the application that `text` names, as app_load does. */
+static PyObject *load(const char *text, const char *start, int *status) {
     struct spec s;
     *status = spec_init(&s, text, start);
     PyObject *module = *status ? NULL : load_module(&s, status);
@@ -440,6 +443,23 @@ PyObject *app_load(const char *text, const char *start, int *status) {
         Py_CLEAR(app);
     Py_XDECREF(module);
     spec_fini(&s);
+    return app;
+}
+
+PyObject *app_load(const char *spec, const char *start, int *status) {
+    if (child_init()) {
+        *status = out_of_memory();
+        return NULL;
+    }
+    load_watch_begin(spec);
+    PyObject *app = load(spec, start, status);
+    if (child_is()) {
+        log_error(
+            "the application forked while it was loaded, and its child went on: it ends here; put wsgi-fcgi itself "
+            "into the background instead");
+        child_end();
+    }
+    load_watch_end();
     return app;
 }
 

@@ -1,4 +1,6 @@
-/* Finding the WSGI application that the command line names.
+/* Loading the application that the command line names: finding it, with a word in the log when that takes long.
+ *
+ * Open it for what can be named, and for what a start says that finds no application there.
  *
  * Threads: the main thread, GIL held, no exception pending; none is pending on return.
  */
@@ -23,10 +25,12 @@
  *   EX_NOINPUT   there is no such module or file, or it is no text; EX_NOPERM: it cannot be read;
  *   EX_CONFIG    the module has no such attribute, it is no WSGI application (not callable, ASGI, a factory), or the
  *                factory does not take these arguments;
+ *   EX_OSERR     there is no memory;
  *   EX_SOFTWARE  importing the module or calling the factory raised an exception, SystemExit included;
  *   128 + N      signal N has interrupted it (python/load_interrupt.h), whatever the application made of that; 130 also when the
  *                application has raised a KeyboardInterrupt by itself.
- * No signal interrupts any more on return. */
+ * No signal interrupts any more on return. A child that the application forks meanwhile ends instead of returning, lest it
+ * goes on as a second server; from then on child_is tells of forks (python/child.h). Call once. */
 PyObject *app_load(const char *spec, const char *start, int *status);
 
 /* Describes the application for people: its type, qualified name, file and line where they are known, such as

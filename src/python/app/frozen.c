@@ -70,7 +70,7 @@ static PyObject *lines(PyObject *self, PyObject *text) {
     Py_RETURN_NONE;
 }
 
-static PyMethodDef functions[] = {
+static PyMethodDef methods[] = {
     {"escape", escape, METH_VARARGS, NULL}, {"error", error, METH_O, NULL}, {"warning", warning, METH_O, NULL},
     {"lines", lines, METH_O, NULL},         {NULL, NULL, 0, NULL},
 };
@@ -98,7 +98,7 @@ static int run_next(struct frozen *f) {
 static int run(struct frozen *f, enum frozen_file file) {
     if (!f->module) {
         PyObject *module = PyModule_New("wsgi_fcgi");
-        if (!module || PyModule_AddFunctions(module, functions) ||
+        if (!module || PyModule_AddFunctions(module, methods) ||
             PyObject_SetAttrString(module, "__builtins__", PyEval_GetBuiltins())) {
             Py_XDECREF(module);
             return -1;

@@ -1,11 +1,13 @@
-/* What of finding the application is written in Python: finding.py and diagnosis.py, whose text the build puts into the
- * program. To be opened when one of them is to be called, or needs something else of C.
+/* Calling what is written in Python of finding the application: finding.py and diagnosis.py, whose text the build puts into
+ * the program.
  *
- * * They are compiled when something of theirs is called for the first time, and go with frozen_fini: a start that
- * needs nothing of them pays nothing, and none keeps anything. They see the application's standard library, and
- * whatever it has done to Python: every call may fail.
+ * Open it when one of them should be called, or needs something else of C.
  *
- * * Threads: the main thread, GIL held, no exception pending.
+ * A file is compiled when a function of it is called for the first time, and freed by frozen_fini: a start that needs none
+ * pays nothing. The files see the application's standard library, and whatever the application has done to Python: every
+ * call may fail.
+ *
+ * Threads: the main thread, GIL held, no exception pending.
  */
 #ifndef WSGI_FCGI_PYTHON_APP_FROZEN_H
 #define WSGI_FCGI_PYTHON_APP_FROZEN_H
@@ -26,8 +28,8 @@ PyObject *frozen_call(struct frozen *f, enum frozen_file file, const char *funct
 
 void frozen_fini(struct frozen *f);
 
-/* Between bytes of C and str, both ways, whatever the bytes are: UTF-8, and what is none comes back as it was. New
- * reference, or NULL with an exception. Takes a const char *, as "O&" of Py_BuildValue wants it. */
+/* From bytes of C to str (a const char *, as "O&" of Py_BuildValue hands it over), and back to a bytes object. UTF-8; bytes
+ * that are none come back as they were. New reference, or NULL with an exception. */
 PyObject *frozen_decode(void *text);
 PyObject *frozen_encode(PyObject *text);
 

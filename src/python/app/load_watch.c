@@ -18,6 +18,10 @@
 enum { FIRST_SECONDS = 5, NAME_SIZE = 256 };
 static const uint64_t SECOND = 1000000000;
 
+/* A fork finds it with no argument.
+ *
+ * Mutable watch: the main thread, before its thread is there and when that is gone. In between `over`, `telling` and
+ * `started` belong to who has the lock, and `told` to the thread. */
 static struct watch {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* by CLOCK_MONOTONIC */

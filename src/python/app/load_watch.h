@@ -1,9 +1,12 @@
-/* Tells of an application that takes long to load: a line after 5 seconds, 10, 20 and so on, and one that says at which line
- * of Python it is, and of the module that is imported, as soon as that can be seen. C code that keeps the interpreter lock
- * keeps the second to itself as well.
+/* Lines of the log about an application that takes long to load.
  *
- * It takes a thread of its own, which waits outside of Python, takes no signals, and is gone when the application is loaded or
- * forks; `threading` knows nothing of it. What comes after a fork is not told.
+ * Open it for when they come, and what they say.
+ *
+ * After 5 seconds, 10, 20 and so on there is a line that says so, and one that says at which line of Python the application
+ * is, and in which module that is being imported. The second has to wait for the GIL, and so for C code that keeps it.
+ *
+ * A thread of its own does this. It waits without the GIL, takes no signals, and is gone when the application is loaded or
+ * forks; `threading` does not know it. Nothing is told after a fork.
  *
  * Threads: the main thread, GIL held.
  */

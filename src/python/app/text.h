@@ -1,7 +1,8 @@
-/* Text of Python objects in messages for people: what can be printed (log_escape), cut where it does not fit, always
- * terminated.
+/* Text of Python objects in messages for people: escaped (log_escape), cut where it does not fit, always terminated.
  *
- * * Threads: any, GIL held, no exception pending; none is pending on return.
+ * Open it when a message should show something of an object of the application.
+ *
+ * Threads: any, GIL held, no exception pending; none is pending on return.
  */
 #ifndef WSGI_FCGI_PYTHON_APP_TEXT_H
 #define WSGI_FCGI_PYTHON_APP_TEXT_H

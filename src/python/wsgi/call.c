@@ -139,6 +139,7 @@ enum call_sent call_put(struct wsgi_call *call, const char *data, size_t len) {
 
 /* Who has announced too little would look for the end of the body in vain. */
 static void tell_beyond(struct wsgi_call *call) {
+    /* Mutable limit: any thread; it is atomic. */
     static struct log_limit limit;
     char text[600], more[LOG_MORE_SIZE];
     unsigned long long length = call->length;

@@ -1,10 +1,10 @@
 /* The state of one WSGI call, and the pieces of its answer.
  *
+ * Open it for what may be sent when, how much of it, and who waits for whom meanwhile.
+ *
  * It is the Python object that the application gets as start_response (python/wsgi/start_response.h); wsgi.input, write and
  * wsgi_fcgi.client_connected hold a reference to it. When the request ends its `r` becomes NULL: objects that an
- * application keeps beyond the request stay valid, do nothing, and never touch the next request.
- *
- * Open it for what may be sent when, how much of it, and who waits for whom meanwhile.
+ * application keeps longer stay valid, do nothing, and never touch the next request.
  *
  * All functions: GIL held. "New reference" and errors (NULL or -1 with an exception set) as usual in the C API.
  */

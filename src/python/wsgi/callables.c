@@ -16,6 +16,7 @@ struct bound {
     struct wsgi_call *call;
 };
 
+/* Mutable write_type, connected_type: CPython, GIL held. */
 static PyTypeObject write_type, connected_type;
 
 static PyObject *no_arguments(const char *name, size_t wanted, size_t nargsf, PyObject *names) {

@@ -1,6 +1,6 @@
 /* What the application can call in a request, beside start_response: write(), and environ["wsgi_fcgi.client_connected"].
  *
- * Open it when one of them should behave in another way, or there should be another one.
+ * Open it to change one of them, or to add another.
  *
  * All functions: GIL held. "New reference" and errors (NULL or -1 with an exception set) as usual in the C API.
  */

@@ -13,8 +13,9 @@
 static const char *const own_names[OWN_COUNT] = {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO",       "QUERY_STRING",
                                                  "SERVER_NAME",    "SERVER_PORT", "SERVER_PROTOCOL", "CONTENT_LENGTH"};
 
+/* Mutable own, key_input, key_connected, key_scheme, key_role, scheme_https, role_authorizer: environ_init, before the first
+ * request. */
 static struct name *own[OWN_COUNT];
-static PyObject *prototype; /* what all requests have in common; copied for each */
 static PyObject *key_input, *key_connected, *key_scheme, *key_role, *scheme_https, *role_authorizer;
 
 /* Sets a new reference, which is consumed; NULL passes its exception on. */
@@ -146,7 +147,7 @@ static int add_rest(PyObject *env, struct wsgi_call *call) {
     return set_new(env, key_input, input_new(call)) || set_new(env, key_connected, connected_new(call)) ? -1 : 0;
 }
 
-static void from_parameters(struct making *m, const struct buf *params) {
+static void from_parameters(struct making *m, PyObject *prototype, const struct buf *params) {
     const char *pos = buf_len(params) ? buf_head(params) : "", *end = pos + buf_len(params);
     struct params_pair pair;
     m->env = PyDict_Copy(prototype);
@@ -161,7 +162,7 @@ PyObject *environ_new(struct wsgi_call *call) {
     const struct cgi_vars *vars = &call->r->vars;
     struct making m = {0};
     bool complete = false;
-    m.env = plan_environ(params, &vars->like, m.planned, &complete);
+    m.env = plan_environ(call->lane, params, &vars->like, m.planned, &complete);
     bool planned = m.env != NULL;
     /* Parameters that are the same may mean another one: a prefix in front of it counts when its sender is believed. */
     if (complete && !is_text(m.planned[OWN_SCRIPT_NAME], vars->script_name))
@@ -169,18 +170,18 @@ PyObject *environ_new(struct wsgi_call *call) {
     if (!m.env && PyErr_Occurred())
         return NULL;
     if (!m.env)
-        from_parameters(&m, params);
+        from_parameters(&m, call->lane->prototype, params);
     if (m.env && !complete && add_vars(&m, vars))
         Py_CLEAR(m.env);
     if (m.env && !planned)
-        plan_remember(params, vars, m.env, own, m.values);
+        plan_remember(call->lane, params, vars, m.env, own, m.values);
     if (m.env && add_rest(m.env, call))
         Py_CLEAR(m.env);
     return m.env;
 }
 
-static int init_prototype(PyObject *errors, PyObject *file_wrapper, bool multithread) {
-    prototype = PyDict_New();
+static int init_prototype(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, bool multithread) {
+    PyObject *prototype = lane->prototype = PyDict_New();
     if (!prototype)
         return -1;
     /* The keys that each request sets anew come first: their places in the dictionary are made once, here. */
@@ -207,7 +208,7 @@ static int init_prototype(PyObject *errors, PyObject *file_wrapper, bool multith
     return 0;
 }
 
-int environ_init(PyObject *errors, PyObject *file_wrapper, bool multithread) {
+int environ_init(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, bool multithread) {
     names_init();
     for (unsigned i = 0; i < OWN_COUNT; i++) {
         own[i] = names_get((struct slice){own_names[i], strlen(own_names[i])});
@@ -223,10 +224,10 @@ int environ_init(PyObject *errors, PyObject *file_wrapper, bool multithread) {
     role_authorizer = PyUnicode_InternFromString("AUTHORIZER");
     if (!key_input || !key_connected || !key_scheme || !key_role || !scheme_https || !role_authorizer)
         return -1;
-    return init_prototype(errors, file_wrapper, multithread);
+    return plan_init(lane) ? -1 : init_prototype(lane, errors, file_wrapper, multithread);
 }
 
-void environ_fini(void) {
-    plan_fini();
-    Py_CLEAR(prototype);
+void environ_fini(struct pylane *lane) {
+    plan_fini(lane);
+    Py_CLEAR(lane->prototype);
 }

@@ -1,7 +1,12 @@
-/* The WSGI environ of a request, filled straight from its FastCGI parameters (PEP 3333, "environ Variables").
+/* The WSGI environ of a request, made of its parameters (PEP 3333, "environ Variables").
  *
- * Names are made into Python strings once per process, and so are values that come again and again (python/names.h); what
- * is like an earlier request starts as a copy of its environ (plan.h). Cookies and credentials are not kept. All functions: GIL held.
+ * Open it to add a key, or to change what one holds.
+ *
+ * It is made for every request, so what comes again is used again: strings of names, and of values that stay the same
+ * (python/names.h), and the whole environ of an earlier request that looked like this one (python/wsgi/plan.h). Cookies and
+ * credentials are not kept.
+ *
+ * All functions: GIL held.
  */
 #ifndef WSGI_FCGI_PYTHON_WSGI_ENVIRON_H
 #define WSGI_FCGI_PYTHON_WSGI_ENVIRON_H
@@ -12,14 +17,14 @@
 
 #include <stdbool.h>
 
-/* Makes what all requests share; `errors` and `file_wrapper` (borrowed) become wsgi.errors and wsgi.file_wrapper. Call
+/* Makes what all requests of the lane share; `errors` and `file_wrapper` (borrowed) become wsgi.errors and wsgi.file_wrapper. Call
  * once. Returns 0, or -1 with an exception. */
-int environ_init(PyObject *errors, PyObject *file_wrapper, bool multithread);
+int environ_init(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, bool multithread);
 
 /* New dictionary for the request of `call`; NULL with an exception. */
 PyObject *environ_new(struct wsgi_call *call);
 
-/* Frees what belongs to the interpreter and is large; strings go with it. */
-void environ_fini(void);
+/* Frees what is large. Strings stay up to the end of Python. */
+void environ_fini(struct pylane *lane);
 
 #endif

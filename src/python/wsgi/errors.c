@@ -90,6 +90,7 @@ static PyObject *errors_enter(PyObject *self, PyObject *unused) {
 
 /* There is nothing to choose, and the encoding is that of the log; what was written before is written out, as by others. */
 static PyObject *errors_reconfigure(PyObject *self, PyObject *args, PyObject *keywords) {
+    /* Mutable encoding, errors, newline, buffering, through, names: nobody; for CPython, whose types have no const. */
     static char encoding[] = "encoding", errors[] = "errors", newline[] = "newline", buffering[] = "line_buffering",
                 through[] = "write_through", *names[] = {encoding, errors, newline, buffering, through, NULL};
     PyObject *value[5];
@@ -186,6 +187,7 @@ static PyMethodDef buffer_methods[] = {
     SHARED_METHODS,
 };
 
+/* Mutable utf8_text, backslashreplace_text, name_text, mode_text, binary_text: nobody, as those above. */
 static char utf8_text[] = "utf-8", backslashreplace_text[] = "backslashreplace", name_text[] = "<wsgi.errors>",
             mode_text[] = "w", binary_text[] = "wb";
 
@@ -204,6 +206,7 @@ static PyGetSetDef buffer_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+/* Mutable errors_type, buffer_type: CPython, GIL held. */
 static PyTypeObject errors_type = {
     .ob_base = COMPAT_TYPE_HEAD,
     .tp_name = "wsgi_fcgi.ErrorStream",

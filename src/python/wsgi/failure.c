@@ -25,6 +25,7 @@ static bool is_of_body(struct request *r) {
 }
 
 void failure_log(struct wsgi_call *call, const char *what) {
+    /* Mutable went_away, unreadable: any thread; their limits are atomic. */
     static struct fault {
         const char *text;
         struct log_limit limit;

@@ -9,13 +9,12 @@
 
 #include "python/wsgi/call.h"
 
-/* Logs the pending exception, and clears it. That of an application that writes to a peer that went away, or reads from
- * one that did not send its body as it should (which has a line of its own), is no fault and gets a line without a
- * traceback; peers cause it at will. `what` says what it came from. */
+/* Logs the pending exception, and clears it. `what` says what it came from. It is no fault of the application when that
+ * writes to a peer that went away, or reads from one that did not send its body as it should: such an exception gets one
+ * short line and no traceback, as peers cause it at will. */
 void failure_log(struct wsgi_call *call, const char *what);
 
-/* Logs the pending exception, if there is one, and answers: with an error page while nothing was sent, else the answer is
- * cut off. */
+/* Logs the pending exception, if there is one. While nothing was sent, answers with an error page; else cuts the answer off. */
 void failure_answer(struct wsgi_call *call);
 
 #endif

@@ -14,7 +14,7 @@ struct file_sending {
     struct request *r;
     struct file_range range; /* what is left */
     bool unread;             /* the next block is not in `block`, but left to the system */
-    bool disk_only;          /* waits_for_disk_only of it */
+    bool disk_only;          /* waits_for_disk_only of it, if more than a block is */
     char block[REQUEST_FILE_BLOCK];
 };
 
@@ -140,6 +140,7 @@ static bool send_file(struct wsgi_call *call, struct file_sending *f, enum call_
     *sent = CALL_SENT;
     call->sending = true;
     PyThreadState *state = call_enter(call);
+    f->disk_only = f->range.end - f->range.start > REQUEST_FILE_BLOCK && waits_for_disk_only(f->range.fd);
     int error = send_blocks(call, f, n, sent);
     call_leave(call, state);
     call->sending = false;
@@ -161,7 +162,6 @@ bool file_sending_send(struct wsgi_call *call, struct file_range range, enum cal
     f->r = call->r;
     f->range = range;
     f->unread = false;
-    f->disk_only = waits_for_disk_only(range.fd);
     bool done = send_file(call, f, sent);
     free(f);
     return done;

@@ -10,9 +10,8 @@
 #include "python/wsgi/call.h"
 #include "python/wsgi/file_wrapper.h"
 
-/* Sends a regular file as the body, from its position to its end or to what Content-Length says; a file that grows
- * meanwhile is sent up to that. False, with nothing done, when only reading to its end could tell how long it is. The range
- * stays the caller's. */
+/* Sends a regular file as the body, from its position to the end that it has now, or to what Content-Length says. False, with
+ * nothing done, when only reading to its end could tell how long it is. The range stays the caller's. */
 bool file_sending_send(struct wsgi_call *call, struct file_range range, enum call_sent *sent);
 
 #endif

@@ -17,9 +17,11 @@ struct file_wrapper {
 
 enum { BLOCK_DEFAULT = 8192 };
 
+/* Mutable wrapper_type: CPython, GIL held. */
 static PyTypeObject wrapper_type;
 
 static PyObject *wrapper_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    /* Mutable filelike_name, block_size_name, names: nobody; for CPython, whose types have no const. */
     static char filelike_name[] = "filelike", block_size_name[] = "block_size";
     static char *names[] = {filelike_name, block_size_name, NULL};
     PyObject *filelike;

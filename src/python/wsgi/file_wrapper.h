@@ -12,7 +12,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Makes the type, which is what environ["wsgi.file_wrapper"] holds: new reference. Finds those that it knows. Call once. */
+/* Makes the type that environ["wsgi.file_wrapper"] holds, and finds those of the io module whose files can be sent without
+ * Python. New reference, or NULL with an exception. Call once. */
 PyObject *file_wrapper_init(struct pyapp *app);
 
 /* What is behind a file wrapper, when it can be read without Python. */

@@ -19,6 +19,7 @@ struct input {
     bool closed;      /* by the application: its own business */
 };
 
+/* Mutable input_type: CPython, GIL held. */
 static PyTypeObject input_type;
 
 enum {

@@ -15,8 +15,12 @@ struct plan {
     PyObject *own[OWN_COUNT]; /* in `env`, which holds the references */
 };
 
-/* By struct cgi_likeness.place. Of one lane: with several, each has its own. */
-static struct plan plans[CGI_MEMO_SAMPLES];
+int plan_init(struct pylane *lane) {
+    lane->plans = calloc(CGI_MEMO_SAMPLES, sizeof *lane->plans);
+    if (!lane->plans)
+        PyErr_NoMemory();
+    return lane->plans ? 0 : -1;
+}
 
 /* Sets the values of these pairs. Returns 0, or -1 with an exception. */
 static int set_changed(const struct plan *plan, const struct buf *params, const struct cgi_pairs *changed,
@@ -37,9 +41,9 @@ static int set_changed(const struct plan *plan, const struct buf *params, const 
     return 0;
 }
 
-PyObject *plan_environ(const struct buf *params, const struct cgi_likeness *like, PyObject *own[static OWN_COUNT],
-                       bool *complete) {
-    struct plan *plan = &plans[like->place];
+PyObject *plan_environ(const struct pylane *lane, const struct buf *params, const struct cgi_likeness *like,
+                       PyObject *own[static OWN_COUNT], bool *complete) {
+    struct plan *plan = &lane->plans[like->place];
     if (!like->sample || plan->sample != like->sample || !plan->env)
         return NULL;
     /* A copy may run the garbage collector, that finalizers of the application, and these let another thread replace the
@@ -115,10 +119,10 @@ static void plan_clear(struct plan *plan) {
     *plan = (struct plan){0};
 }
 
-void plan_remember(const struct buf *params, const struct cgi_vars *vars, PyObject *env,
+void plan_remember(const struct pylane *lane, const struct buf *params, const struct cgi_vars *vars, PyObject *env,
                    struct name *const own[static OWN_COUNT], PyObject *const values[static OWN_COUNT]) {
     const struct cgi_likeness *like = &vars->like;
-    struct plan *place = &plans[like->place];
+    struct plan *place = &lane->plans[like->place];
     if (!like->sample || place->sample >= like->sample)
         return;
     struct plan plan = {
@@ -141,7 +145,9 @@ void plan_remember(const struct buf *params, const struct cgi_vars *vars, PyObje
     PyErr_Clear();
 }
 
-void plan_fini(void) {
-    for (unsigned i = 0; i < CGI_MEMO_SAMPLES; i++)
-        plan_clear(&plans[i]);
+void plan_fini(struct pylane *lane) {
+    for (unsigned i = 0; lane->plans && i < CGI_MEMO_SAMPLES; i++)
+        plan_clear(&lane->plans[i]);
+    free(lane->plans);
+    lane->plans = NULL;
 }

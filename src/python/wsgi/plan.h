@@ -1,9 +1,12 @@
-/* Plans: the environ of requests that are like one before.
+/* Plans: a request that looks like an earlier one gets a copy of that one's environ, in which only what differs is set.
+ * What that is worth is in proto/cgi_memo.h.
  *
- * What requests have in common is found once, when their parameters are scanned (proto/cgi_memo.h). A plan is the environ
- * that was made of such parameters; that of the next ones which are like the same sample is a copy of it, in which only
- * those are set that differ from the sample in one or the other. What the sample does not keep no plan does: where the
- * parameters of its own request differ from the sample, the plan has no value.
+ * Open it for what is copied, and for what a plan must not keep.
+ *
+ * Which requests look alike is found before, when their parameters are scanned: each is compared with samples of earlier ones
+ * (proto/cgi_memo.h). There is one plan for each sample. It is the environ of the first request that was like that sample,
+ * without the values in which the two differ: a sample holds nothing that is secret, and so no plan does. The environ of a
+ * later request is a copy, with those values set, and those in which the later request differs.
  *
  * All functions: GIL held.
  */
@@ -15,6 +18,7 @@
 #include "base/buf.h"
 #include "proto/cgi.h"
 #include "python/names.h"
+#include "python/pyapp.h"
 
 #include <stdbool.h>
 
@@ -31,19 +35,22 @@ enum own_key {
     OWN_COUNT
 };
 
+/* Once for each lane, before the others. Returns 0, or -1 with an exception. */
+int plan_init(struct pylane *lane);
+
 /* New environ for these parameters, without what is set for each request; or NULL: without an exception when there is no
  * plan for them, else with one. own[key] becomes what the new environ holds for that key, or NULL; borrowed. *complete
  * becomes whether all of these are right already, since the parameters are the same byte for byte; but SCRIPT_NAME may
  * have got another prefix than theirs (net/peer.h). */
-PyObject *plan_environ(const struct buf *params, const struct cgi_likeness *like, PyObject *own[static OWN_COUNT],
-                       bool *complete);
+PyObject *plan_environ(const struct pylane *lane, const struct buf *params, const struct cgi_likeness *like,
+                       PyObject *own[static OWN_COUNT], bool *complete);
 
 /* Remembers the environ that was made of these parameters; what differs for each request is not set yet. `values` are its
  * values for the keys above, whose names are `own` (borrowed; NULL: none). */
-void plan_remember(const struct buf *params, const struct cgi_vars *vars, PyObject *env,
+void plan_remember(const struct pylane *lane, const struct buf *params, const struct cgi_vars *vars, PyObject *env,
                    struct name *const own[static OWN_COUNT], PyObject *const values[static OWN_COUNT]);
 
-/* Forgets all plans. */
-void plan_fini(void);
+/* Forgets all plans of the lane. */
+void plan_fini(struct pylane *lane);
 
 #endif

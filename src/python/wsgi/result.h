@@ -1,6 +1,6 @@
 /* What the application returned: a list or tuple, a wrapped file, or any other iterable of bytes (PEP 3333).
  *
- * Open it for how each of them becomes the body, and for what is said of what is none of them.
+ * Open it for how each of them becomes the body, and for the error about anything else.
  *
  * GIL held.
  */

@@ -13,7 +13,7 @@
 /* Which bytes a field name and a field value may have (RFC 9110, sections 5.6.2 "tchar" and 5.5: no control characters
  * but the tab; with CR and LF a value could add header fields of its own). */
 enum { TOKEN = 1, VALUE = 2 };
-static unsigned char allowed[256]; /* of the process; the same since start_response_init */
+static unsigned char allowed[256]; /* Mutable allowed: start_response_init, before the first request. */
 
 static void init_allowed(void) {
     for (int c = 0; c < 256; c++) {
@@ -355,6 +355,7 @@ static void call_dealloc(PyObject *self) {
     spare_free(&((struct wsgi_call *)self)->lane->calls, self);
 }
 
+/* Mutable call_type: CPython, GIL held. */
 static PyTypeObject call_type = {
     .ob_base = COMPAT_TYPE_HEAD,
     .tp_name = "wsgi_fcgi.start_response",

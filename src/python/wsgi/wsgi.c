@@ -4,7 +4,6 @@
 
 #include "base/log.h"
 #include "python/app/app.h"
-#include "python/app/load_watch.h"
 #include "python/async_exc.h"
 #include "python/child.h"
 #include "python/error_lines.h"
@@ -22,42 +21,25 @@
 
 #include <sysexits.h>
 
-/* Found by nobody but by the pointers that go from here. */
+/* Found by nobody but by the pointers that go from here.
+ *
+ * Mutable app, lane: as python/pyapp.h says. */
 static struct pyapp app;
 static struct pylane lane = {.app = &app};
-
-/* New reference, or NULL with a sysexits status after printing what is wrong. */
-static PyObject *load(const char *spec, const char *start, int *status) {
-    load_watch_begin(spec);
-    PyObject *application = app_load(spec, start, status);
-    if (child_is()) {
-        log_error(
-            "the application forked while it was loaded, and its child went on: it ends here; put wsgi-fcgi itself "
-            "into the background instead");
-        child_end();
-    }
-    load_watch_end();
-    return application;
-}
 
 /* What calls share. Returns 0, or -1 with an exception. */
 static int prepare(bool multithread) {
     PyObject *errors = errors_new(), *file_wrapper = file_wrapper_init(&app);
     app.name_close = PyUnicode_InternFromString("close");
     bool done = app.name_close && errors && file_wrapper && !start_response_init() && !callables_init() &&
-                !input_init() && !environ_init(errors, file_wrapper, multithread);
+                !input_init() && !environ_init(&lane, errors, file_wrapper, multithread);
     Py_XDECREF(errors);
     Py_XDECREF(file_wrapper);
     return done ? 0 : -1;
 }
 
 struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, int *status) {
-    if (child_init()) {
-        log_error("out of memory");
-        *status = EX_OSERR;
-        return NULL;
-    }
-    app.application = load(spec, start, status);
+    app.application = app_load(spec, start, status);
     if (!app.application)
         return NULL;
     if (prepare(multithread)) {
@@ -73,7 +55,7 @@ void wsgi_describe(const struct pylane *of, char *out, unsigned long size) {
 }
 
 void wsgi_fini(struct pylane *of) {
-    environ_fini();
+    environ_fini(of);
     Py_CLEAR(of->app->name_close);
     Py_CLEAR(of->app->application);
 }

@@ -1,6 +1,7 @@
-/* WSGI (PEP 3333): the application is loaded, and called for each request, from the request to the end of its answer.
+/* WSGI (PEP 3333): loads the application, and calls it for each request.
  *
- * Open it for what happens in which order in a call; each part of it has a file of its own in this folder.
+ * Open it for what happens in which order in a call, from the request to the end of its answer. Each part of that has a file
+ * of its own in this folder.
  */
 #ifndef WSGI_FCGI_PYTHON_WSGI_WSGI_H
 #define WSGI_FCGI_PYTHON_WSGI_WSGI_H
@@ -19,7 +20,7 @@ struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, 
 void wsgi_describe(const struct pylane *lane, char *out, unsigned long size);
 
 /* Calls the application: struct lane_config.run. A scheduler's thread, without the GIL, or with it from its last call
- * (python/thread.h); it attaches itself to the interpreter the first time. */
+ * (python/thread.h). */
 void wsgi_run(struct request *r, void *user);
 
 /* Frees what wsgi_init made. Main thread, GIL held, after all scheduler threads have ended. */
