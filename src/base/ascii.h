@@ -1,10 +1,10 @@
-/* Text of protocols and options, compared and read byte by byte as ASCII.
+/* Compares and parses text as ASCII, byte by byte, whatever the locale. Use this for the text of protocols and options.
  *
- * What <strings.h>, <ctype.h> and the numbers of <stdlib.h> and <stdio.h> do depends on the locale, which Python sets
- * from the environment (LC_CTYPE) and an application as it likes: in tr_TR, "TITLE" and "title" are different words, and
- * "0,5" is a half. Nothing of it is used here; tests/check-locale makes sure.
+ * The functions of <strings.h>, <ctype.h>, <stdlib.h> and <stdio.h> depend on the locale, which Python sets from the
+ * environment (LC_CTYPE) and which an application may change. In tr_TR, "TITLE" and "title" are different words, and
+ * "0,5" is a half. Nothing of that is used here; tests/check-locale makes sure.
  *
- * Pure: no I/O, no allocation, no lock. Any thread. The inline functions need nothing to be linked.
+ * Threads: any. Pure: no I/O, no allocation, no lock. The inline functions need nothing to be linked.
  */
 #ifndef WSGI_FCGI_BASE_ASCII_H
 #define WSGI_FCGI_BASE_ASCII_H
@@ -18,12 +18,12 @@ static inline bool ascii_is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-/* What stands between the words of a text file: blanks, tabs and ends of lines. */
+/* White space in a text file: blanks, tabs and line ends. */
 static inline bool ascii_is_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Whether names of methods, fields and parameters may have it (RFC 9110, 5.6.2: tchar). */
+/* Whether the character may appear in the name of a method, field or parameter (RFC 9110, 5.6.2: tchar). */
 static inline bool ascii_is_token_char(char c) {
     /* Bit n of word w: the character 64 * w + n. ! # $ % & ' * + - . 0-9 A-Z ^ _ ` a-z | ~ */
     static const uint64_t chars[2] = {UINT64_C(0x03ff6cfa00000000), UINT64_C(0x57ffffffc7fffffe)};
@@ -43,8 +43,8 @@ static inline int ascii_hex_digit(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The letters in lower case of eight bytes at a time: bit 7 of a byte's sum tells whether it is beyond a limit, and a carry cannot reach
- * the next byte. */
+/* Converts eight bytes at a time to lower case. Bit 7 of each byte's sum tells whether the byte is past a limit; no
+ * carry can reach the next byte. */
 static inline uint64_t ascii_lower_word(uint64_t word) {
     const uint64_t each = UINT64_C(0x0101010101010101), low = word & 0x7f * each;
     uint64_t from_a = low + (0x80 - 'A') * each, beyond_z = low + (0x7f - 'Z') * each;
@@ -58,8 +58,8 @@ static inline bool ascii_equals_word(const char *a, const char *b) {
     return x == y || ascii_lower_word(x) == ascii_lower_word(y);
 }
 
-/* Whether the first `n` bytes are the same, A to Z counting as a to z. Names of header fields of each answer are looked
- * at by it. */
+/* Whether the first `n` bytes are equal, ignoring the case of A to Z. Fast, because it runs for the header fields of
+ * every answer. */
 static inline bool ascii_equals_nocase(const char *a, const char *b, size_t n) {
     if (n >= 8) {
         for (size_t i = 0; i + 8 < n; i += 8) {
@@ -75,7 +75,7 @@ static inline bool ascii_equals_nocase(const char *a, const char *b, size_t n) {
     return true;
 }
 
-/* The same of whole strings. */
+/* The same for whole strings. */
 static inline bool ascii_str_equals_nocase(const char *a, const char *b) {
     while (*a && ascii_lower(*a) == ascii_lower(*b)) {
         a++;
@@ -84,8 +84,8 @@ static inline bool ascii_str_equals_nocase(const char *a, const char *b) {
     return *a == *b;
 }
 
-/* Reads the digits that `text` begins with in base 8 or 10. Returns what stands behind them, or NULL when there are none
- * or the number is beyond 2^64-1. */
+/* Reads the digits at the beginning of `text`, in base 8 or 10. Returns a pointer behind the last digit, or NULL when
+ * there are no digits or the number exceeds 2^64-1. */
 static inline const char *ascii_read_number(const char *text, unsigned base, uint64_t *number) {
     const char *p = text;
     uint64_t n = 0;
@@ -99,7 +99,8 @@ static inline const char *ascii_read_number(const char *text, unsigned base, uin
     return p > text ? p : NULL;
 }
 
-/* The same of the whole text, in base 10. Returns whether it is a number of at most `max`; *number is set then only. */
+/* Like ascii_read_number in base 10, but the whole text must be a number of at most `max`. Returns whether it is; only
+ * then sets *number. */
 static inline bool ascii_is_number(const char *text, uint64_t max, uint64_t *number) {
     uint64_t n;
     const char *end = ascii_read_number(text, 10, &n);
@@ -109,7 +110,7 @@ static inline bool ascii_is_number(const char *text, uint64_t max, uint64_t *num
     return true;
 }
 
-/* What a word of English ends with behind this number: "1 request", "2 requests". */
+/* The plural ending for this number: "1 request", "2 requests". */
 static inline const char *ascii_plural(uint64_t n) {
     return n == 1 ? "" : "s";
 }

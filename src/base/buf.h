@@ -1,7 +1,7 @@
 /* A growable byte buffer with a read position.
  *
- * Memory: the bytes belong to the buffer; pointers into it are valid until the next call that may grow or free it.
- * Threads: none of these functions locks; a buffer is used by one thread at a time.
+ * Ownership: the bytes belong to the buffer; pointers into it are valid until the next call that may grow or free it.
+ * Threads: one at a time for each buffer; nothing here locks.
  */
 #ifndef WSGI_FCGI_BASE_BUF_H
 #define WSGI_FCGI_BASE_BUF_H
@@ -32,8 +32,8 @@ static inline size_t buf_len(const struct buf *b) {
     return b->end - b->start;
 }
 
-/* Where the unread bytes begin, and where the next ones go; NULL while nothing was ever stored (to which C lets nothing
- * be added, not even 0). */
+/* Where the unread bytes begin, and where the next bytes go. NULL until something is stored, because C does not allow
+ * adding to NULL, not even 0. */
 static inline char *buf_head(const struct buf *b) {
     return b->data ? b->data + b->start : NULL;
 }

@@ -26,9 +26,9 @@ struct guarded {
     ino_t ino;
 };
 
-/* Which are the server's. A bit for each number, which is grown as they rise: the limit of open files may be raised at any time,
- * and may be a thousand million.
- * Mutable books: who has its lock, which a fork takes as well, so that the child finds it in order. */
+/* Which descriptors are the server's: a bit for each number. Grown as numbers rise, because the limit of open files may
+ * be raised at any time, and may be a thousand million.
+ * Mutable books: whoever has its lock, which a fork takes as well, so that the child finds it in order. */
 static struct books {
     pthread_mutex_t lock;
     unsigned long *words;
@@ -38,8 +38,8 @@ static struct books {
     int nguarded;
 } books = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* What is done when one is lost.
- * Mutable loss: set by the main thread, read by any thread, also within the lock. */
+/* What to do when a descriptor is lost.
+ * Mutable loss: set by the main thread, read by any thread, also while the lock is held. */
 static struct loss {
     void (*_Atomic leave)(void);
     void (*_Atomic describe)(void *arg, char *out, size_t size);
@@ -74,7 +74,7 @@ static int reserve(size_t count) {
     return 0;
 }
 
-/* Those from `first` to `last`, which are all marked. Linux has close_range(2) from 5.9 on. */
+/* Closes the descriptors from `first` to `last`, which are all marked. Linux has close_range(2) from 5.9 on. */
 static void close_run(int first, int last) {
 #ifdef SYS_close_range
     if (first < last && !syscall(SYS_close_range, first, last, 0))
@@ -99,7 +99,7 @@ static void close_all(void) {
     }
 }
 
-/* Async-signal-safe, as the child of a process with threads has to be. A child of the child finds nothing left. */
+/* Async-signal-safe, as it must be in the child of a process with threads. A child of the child finds nothing left. */
 static void forked_cb(void) {
     close_all();
     books.nwords = 0;
@@ -131,8 +131,8 @@ int descriptors_note(int fd) {
     return 0;
 }
 
-/* What is open has a number of its own: should the server's books have this one already, somebody else has closed what had
- * it, and what was meant for that would go to this one. */
+/* An open descriptor has its number to itself. If the books have this number already, somebody else has closed the
+ * descriptor that had it, and whatever was meant for that would go to the new one. */
 static void check_new(int fd) {
     if (!books.in_child && is_marked(fd))
         descriptors_lost(fd, lost_in_use);
@@ -223,7 +223,7 @@ void descriptors_check(void) {
     descriptors_unlock();
 }
 
-/* Several threads may notice it at the same time, and the lock may be held by the one that waits for the end. */
+/* Several threads may notice it at the same time, and one that waits for the end may hold the lock. */
 void descriptors_lost(int fd, const char *what) {
     void (*leave)(void) = atomic_load(&loss.leave);
     void (*describe)(void *arg, char *out, size_t size) = atomic_load(&loss.describe);

@@ -1,12 +1,12 @@
-/* The process's table of descriptors: how large it is, and where in it the server's stand.
+/* The size of the process's descriptor table, and where in it the server's descriptors are.
  *
- * The numbers below FDTABLE_FIRST are the application's: select(2) and FD_SET take no others, and a descriptor that
- * something closes twice, the commonest mistake of C extensions, has one of the lowest. What the server keeps open stands
- * above them, but not at the end of the table, as a fork copies it up to the highest descriptor that is open. Where the limit
- * of open files is too low for that, it stands in the upper half.
+ * The numbers below FDTABLE_FIRST are left to the application: select(2) and FD_SET accept no others. They are also the
+ * likely victims when something is closed twice, the commonest mistake of C extensions. What the server keeps open is
+ * therefore above them, but not at the end of the table, because fork copies the table up to the highest open
+ * descriptor. If the limit of open files is too low for that, the server uses the upper half of the table.
  *
- * Connections, which come and go with requests, would need two system calls more for it. They stay where accept(2) puts
- * them as long as that is below FDTABLE_LOW.
+ * Moving a descriptor costs two system calls. Connections come and go with requests, so they stay where accept(2) puts
+ * them as long as the number is below FDTABLE_LOW.
  *
  * Threads: any, after fdtable_prepare.
  */
@@ -17,30 +17,32 @@
 
 enum {
     FDTABLE_FIRST = 1024, /* FD_SETSIZE */
-    FDTABLE_LOW = 256     /* so many, less three, connections have numbers of the application's at most */
+    FDTABLE_LOW = 256     /* at most this many connections, less three, use numbers of the application */
 };
 
-/* Grows the table to what `connections` and all else need, as far as the limit of open files lets it, and up to 65,536
- * descriptors, which take 528 KiB of the kernel's memory: 8 bytes and two bits each. Later each doubling would stop every
- * thread that opens something for 6 to 24 ms: the kernel waits for an RCU grace period when a process has threads.
- * A table that cannot be grown is logged at the level debug, and left as it is.
- * Call it while there is one thread. Before, and without it, the other functions leave descriptors where they are. */
+/* Grows the table to what `connections` and everything else need, as far as the limit of open files allows and up to
+ * 65,536 descriptors. Those take 528 KiB of kernel memory: 8 bytes and two bits each. The table is grown early because
+ * each later doubling would stop every thread that opens something for 6 to 24 ms: in a process with threads, the
+ * kernel waits for an RCU grace period. If the table cannot be grown, this is logged at the level debug and it stays as
+ * it is.
+ *
+ * Call it while there is only one thread. Until then the other functions leave descriptors where they are. */
 void fdtable_prepare(unsigned connections);
 
-/* Moves the close-on-exec descriptor `fd` to where the server's stand. Returns its number from now on, which is the same
- * when no other one is free. errno is left alone. */
+/* Moves the close-on-exec descriptor `fd` to the server's range. Returns its new number, which is the old one when no
+ * other is free. errno is preserved. */
 int fdtable_raise(int fd);
 
-/* Another close-on-exec descriptor of what `fd` names, where the server's stand if there is room. Returns its number, or -1
+/* Duplicates `fd` as a close-on-exec descriptor, in the server's range if there is room. Returns the new number, or -1
  * with errno as dup(2). */
 int fdtable_duplicate(int fd);
 
-/* The same as fdtable_raise for a connection that was accepted: moves it when numbers have risen, or when it has that of
- * standard input, output or error, which the application must have closed. */
+/* Like fdtable_raise, for an accepted connection: moves it only when numbers have risen to FDTABLE_LOW, or when it has
+ * the number of standard input, output or error, which the application must have closed. */
 int fdtable_raise_connection(int fd);
 
-/* Takes all numbers below those of the server that are free, so that what a library opens stands above them; until
- * fdtable_release. Call both while there is one thread. */
+/* Occupies all free numbers below the server's range until fdtable_release, so that a library opens its descriptors
+ * above them. Call both while there is only one thread. */
 struct fdtable_occupied {
     bool fds[FDTABLE_FIRST];
 };

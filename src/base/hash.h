@@ -1,10 +1,11 @@
-/* A keyed hash of short strings, for the tables that are indexed by what peers send: without the key nobody can choose
- * strings that fall on the same place as those of others.
+/* A keyed hash of short strings, for tables that are indexed by what peers send. Without the key, nobody can choose
+ * strings that collide with those of others.
  *
- * It is no checksum, and differs from process to process. What the tables do with strings that fall on the same place all
- * the same is to forget one of them, so that a hash that could be broken by somebody who sees it is enough; nobody does.
+ * It is not a checksum, and differs from process to process. It is not cryptographic either: somebody who sees hashes
+ * may be able to break it. That is enough here, because nobody sees them, and because a table only forgets one of two
+ * strings that collide.
  *
- * Any thread. The inline functions are pure, and need nothing to be linked.
+ * Threads: any. The inline functions are pure and need nothing to be linked.
  */
 #ifndef WSGI_FCGI_BASE_HASH_H
 #define WSGI_FCGI_BASE_HASH_H
@@ -13,7 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Both halves of the product, so that each bit of either number has its part in all bits of the result. */
+/* Combines both halves of the product, so that each bit of either number affects all bits of the result. */
 static inline uint64_t hash_fold(uint64_t a, uint64_t b) {
 #ifdef __SIZEOF_INT128__
     __extension__ typedef unsigned __int128 wide;
@@ -26,7 +27,7 @@ static inline uint64_t hash_fold(uint64_t a, uint64_t b) {
 #endif
 }
 
-/* The hash of `n` bytes under the key `h`, which is hash_seed's, or the hash of what comes before them. */
+/* The hash of `n` bytes. `h` is the key (hash_seed), or the hash of the bytes before them. */
 static inline uint64_t hash_bytes(uint64_t h, const char *p, size_t n) {
     const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15); /* the golden ratio: about as many ones as zeros */
     uint64_t word = 0;
@@ -49,7 +50,7 @@ static inline uint64_t hash_bytes(uint64_t h, const char *p, size_t n) {
     return hash_fold(h ^ word, odd ^ (uint64_t)n << 8);
 }
 
-/* A key that nobody outside knows; another one at each call. Does not wait, not even at the start of the machine. */
+/* Returns a new secret key at each call. Never waits, not even while the machine boots. */
 uint64_t hash_seed(void);
 
 #endif

@@ -17,7 +17,7 @@
 
 enum {
     LOG_LINE_MAX = 2000, /* bytes, without the line feed */
-    LOG_PREFIX_MAX = 96  /* of what stands before its text */
+    LOG_PREFIX_MAX = 96  /* bytes of a line before its text */
 };
 
 /* Mutable log_max_level: main(), before there is a second thread. */
@@ -50,7 +50,7 @@ int log_level_parse(const char *name, enum log_level *level) {
     return -1;
 }
 
-/* JOURNAL_STREAM may be inherited by a process whose standard error was redirected since: systemd.exec(5) asks to
+/* A process may inherit JOURNAL_STREAM although its standard error was redirected since; so systemd.exec(5) asks to
  * compare device and inode. */
 static bool stderr_is_journal(void) {
     const char *text = getenv("JOURNAL_STREAM");
@@ -65,8 +65,8 @@ void log_init(void) {
     form = stderr_is_journal() ? LOG_FORM_JOURNAL : isatty(STDERR_FILENO) ? LOG_FORM_SHORT : LOG_FORM_TIME;
 }
 
-/* What stands before the text of a line is made of what may be called within a handler of a signal. That is nothing of
- * <stdio.h>, nor gmtime_r(3), which has a lock that a child of fork(2) may find taken, too. */
+/* The part of a line before its text. It uses only what may be called in a signal handler: nothing of <stdio.h>, and
+ * not gmtime_r(3), which has a lock that a child of fork(2) may find taken. */
 
 /* With at least so many digits. */
 static char *put_number(char *out, unsigned long number, int width) {
@@ -85,7 +85,7 @@ static bool is_leap(unsigned long year) {
     return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 }
 
-/* UTC with milliseconds (RFC 3339). A clock that stands before 1970 shows its beginning. */
+/* UTC with milliseconds (RFC 3339). A clock before 1970 shows the beginning of 1970. */
 static char *put_time(char *out) {
     static const char days_of[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     struct timespec now;
@@ -119,7 +119,7 @@ static size_t put_prefix(char out[static LOG_PREFIX_MAX], enum log_level level) 
     return (size_t)(stpcpy(stpcpy(at, levels[level].name), ": ") - out);
 }
 
-/* Where text of `len` bytes may be cut: not within a character of UTF-8. */
+/* Where text of `len` bytes may be cut: not within a UTF-8 character. */
 static size_t cut_at(const char *text, size_t len) {
     for (size_t n = len; n && n + 4 > len; n--)
         if (((unsigned char)text[n] & 0xc0) != 0x80)
@@ -182,7 +182,7 @@ static void exit_cb(void) {
 int log_start_writer(void) {
     if (log_writer_start(note_lost))
         return -1;
-    (void)atexit(exit_cb); /* whoever calls exit(3); should there be no room, the last lines may be lost */
+    (void)atexit(exit_cb); /* for any exit(3); if this fails, the last lines may be lost */
     return 0;
 }
 
@@ -203,7 +203,7 @@ bool log_flush(void) {
     return all;
 }
 
-/* How many bytes the character of UTF-8 has that `in` begins with; 0: there is none (RFC 3629, 4). */
+/* How many bytes the UTF-8 character at the beginning of `in` has; 0: it is no character (RFC 3629, 4). */
 static size_t character(const unsigned char *in, size_t len, uint32_t *code) {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
     size_t n = in[0] < 0x80 ? 1 : in[0] < 0xc0 ? 0 : in[0] < 0xe0 ? 2 : in[0] < 0xf0 ? 3 : in[0] < 0xf8 ? 4 : 0;
@@ -218,8 +218,9 @@ static size_t character(const unsigned char *in, size_t len, uint32_t *code) {
     return *code < least[n] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : n;
 }
 
-/* Whether it shows as one character, and leaves the others alone: no control (C0, DEL, C1), end of a line (U+2028, U+2029)
- * or what turns the direction of the text around it, by which a line can be made to show what is not there. */
+/* Whether it shows as one character and does not affect others. That excludes controls (C0, DEL, C1), line ends
+ * (U+2028, U+2029), and characters that turn the direction of the text around them, which can make a line show
+ * something that is not there. */
 static bool is_plain(uint32_t code) {
     if (code < 0xa0)
         return code >= 0x20 && code < 0x7f && code != '\\';

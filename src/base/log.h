@@ -1,15 +1,16 @@
 /* The server's log: one line per event on standard error.
  *
- * A line reads "TIME wsgi-fcgi[PID] LEVEL: text", with a UTC time of milliseconds; on a terminal, and before log_init, it
- * is "wsgi-fcgi: LEVEL: text". When standard error is the systemd journal (JOURNAL_STREAM names it) the line starts with
- * the journal's "<N>" priority in the place of the time.
+ * A line reads "TIME wsgi-fcgi[PID] LEVEL: text", with the time in UTC and milliseconds. On a terminal, and before
+ * log_init, it is "wsgi-fcgi: LEVEL: text". When standard error is the systemd journal (JOURNAL_STREAM names it), the
+ * journal's "<N>" priority replaces the time.
  *
- * Until log_start_writer a line is written by who logs it, with one write(2). From then on nobody waits for whoever reads
- * the log (base/log_writer.h).
+ * Until log_start_writer, the thread that logs a line writes it, with one write(2). From then on no thread waits for
+ * the reader of the log (base/log_writer.h).
  *
- * Threads: every function may be called from any thread, with or without the GIL; none calls Python or allocates. Within
- * handlers of signals only log_last and log_flush.
- * Bytes that came from a peer or an application must be printed through log_escape; what they can cause at will is limited by
+ * Threads: any, with or without the GIL; nothing here calls Python or allocates. In signal handlers only log_last and
+ * log_flush.
+ *
+ * Print bytes that came from a peer or an application only through log_escape. Limit what they can cause at will with
  * base/log_limit.h.
  */
 #ifndef WSGI_FCGI_BASE_LOG_H
@@ -26,28 +27,30 @@ extern enum log_level log_max_level;
 /* "error", "warning", "info" or "debug". */
 const char *log_level_name(enum log_level level);
 
-/* Parses such a name into *level. Returns 0, or -1 when it is none of them. */
+/* Parses such a name into *level. Returns 0, or -1 if it is no level. */
 int log_level_parse(const char *name, enum log_level *level);
 
-/* Looks where standard error goes, and chooses the form of the lines. Once, before there is another thread. */
+/* Finds out where standard error goes, and chooses the form of the lines. Call it once, while there is only one
+ * thread. */
 void log_init(void);
 
-/* From now on lines are put into a ring of LOG_RING_SIZE bytes, from which a thread of its own writes them. Main thread,
- * once. Returns 0, or -1 with errno when there can be no thread; lines are written as before then. */
+/* From now on lines go into a ring of LOG_RING_SIZE bytes, and a thread of its own writes them. Main thread, once.
+ * Returns 0; or -1 with errno if the thread cannot be started, and lines are written as before. */
 int log_start_writer(void);
 
-/* Waits until what was logged is written, for at most a second: nobody may be reading it. For who ends the process, which
- * would else take along what the writer has not yet written. Returns whether all is. Async-signal-safe. errno is
- * preserved. */
+/* Waits until everything logged so far is written, but at most a second, since nobody may be reading. Call it before
+ * ending the process: lines that the writer has not yet written would be lost. Returns whether everything is written.
+ * Async-signal-safe. errno is preserved. */
 bool log_flush(void);
 
-/* The same, behind a line of at most LOG_LAST_MAX bytes that says why the process ends now; longer ones are cut. Only the
- * first such line of a process is written, and it may be lost when nobody reads the log. Async-signal-safe. errno is
- * preserved. */
+/* Logs a line that says why the process ends now, then waits like log_flush. Lines longer than LOG_LAST_MAX bytes are
+ * cut. Only the first such line of a process is written, and it may be lost if nobody reads the log. Async-signal-safe.
+ * errno is preserved. */
 enum { LOG_LAST_MAX = 900 };
 void log_last(enum log_level level, const char *text);
 
-/* Writes one line; a line longer than 2,000 bytes is cut between two characters and ends in "...". errno is preserved. */
+/* Writes one line. A line longer than 2,000 bytes is cut between two characters and ends in "...". errno is
+ * preserved. */
 void log_printf(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_printf(LOG_LEVEL_ERROR, __VA_ARGS__)
@@ -59,14 +62,15 @@ void log_printf(enum log_level level, const char *format, ...) __attribute__((fo
             log_printf(LOG_LEVEL_DEBUG, __VA_ARGS__);                                                                  \
     } while (0)
 
-/* Writes `len` bytes of several lines of text (a traceback, text of the application) as they are to the log; a line feed
- * is added when the last byte is none. Not filtered by level. Other lines come before or behind all of it. When the ring
- * has no room for all, whole lines at its end are lost. errno is preserved. */
+/* Writes `len` bytes of multi-line text (a traceback, output of the application) to the log as they are, and adds a
+ * line feed if the last byte is none. Not filtered by level. Other lines come before or after the whole text, never
+ * within it. If the ring has no room for all of it, whole lines at its end are lost. errno is preserved. */
 void log_text(const char *text, size_t len);
 
-/* Copies at most `len` bytes of `in` to `out` (size `size`, always terminated) so that the result shows on one line what
- * is there: valid UTF-8 stays as it is, whatever the locale. Other bytes, controls, ends of lines, what turns the direction of
- * text, and the backslash become \xNN, byte by byte. Cut text ends in "...", behind a whole character. Returns `out`. */
+/* Copies at most `len` bytes of `in` to `out` (size `size`, always terminated) in a form that is safe to show on one
+ * line. Valid UTF-8 stays as it is, whatever the locale. Other bytes, controls, line ends, characters that turn the
+ * direction of text, and the backslash become \xNN, byte by byte. Text that is cut ends in "...", after a whole
+ * character. Returns `out`. */
 char *log_escape(char *out, size_t size, const char *in, size_t len);
 
 #endif

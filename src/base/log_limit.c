@@ -22,7 +22,7 @@ bool log_limit_due(struct log_limit *limit, char more[static LOG_MORE_SIZE]) {
     return true;
 }
 
-/* The place of the peer, or that of the one which has to make room for it. */
+/* The place of the peer, or the one to replace by it. */
 static struct log_table_place *find(struct log_table *table, const struct log_topic *topic, uint64_t key) {
     struct log_table_place *set = table->places[key % LOG_TABLE_SETS], *oldest = set;
     for (struct log_table_place *p = set; p < set + LOG_TABLE_WAYS; p++) {

@@ -1,15 +1,15 @@
-/* Keeps what others can cause at will from filling the log.
+/* Rate limits for log lines, so that peers and applications cannot fill the log.
  *
- * struct log_limit is for one thing, whoever causes it: one line a second.
+ * struct log_limit is for one kind of line, whoever causes it: one line a second.
  *
- * struct log_table is for what many peers cause: one line a second about the same topic and the same peer, so that no peer
- * hides what the log has to say of another, and LOG_TABLE_LINES a second about the same topic, so that a thousand peers do
- * not fill the log. It has a fixed size and a keyed hash: a peer that was not heard of for longest is forgotten for another
- * one. It may have a line too early then, which counts as one of its topic all the same.
+ * struct log_table is for lines that many peers cause: one line a second for each topic and peer, so that no peer hides
+ * what the log has to say about another, and LOG_TABLE_LINES a second for each topic, so that a thousand peers do not
+ * fill the log. The table has a fixed size and a keyed hash. When it is full, the peer with the oldest line is
+ * forgotten; its next line may come too early, but still counts for its topic.
  *
- * What is left out is counted, and told by a later line.
+ * Lines left out are counted, and a later line tells how many.
  *
- * Threads: any has a limit; one at a time has a table and the topics that are used with it.
+ * Threads: struct log_limit: any. struct log_table and its topics: one at a time.
  */
 #ifndef WSGI_FCGI_BASE_LOG_LIMIT_H
 #define WSGI_FCGI_BASE_LOG_LIMIT_H
@@ -27,18 +27,19 @@ struct log_limit {
 
 enum { LOG_MORE_SIZE = 64 };
 
-/* Tells whether a line about this is due, and takes note of the event when it is not. `more` is then the text to end
- * the line with: "", or " (and N more since the last line about this)". */
+/* Whether a line about this is due; if not, counts the event. `more` is the text to end the line with: "", or " (and N
+ * more since the last line about this)". */
 bool log_limit_due(struct log_limit *limit, char more[static LOG_MORE_SIZE]);
 
 enum {
     LOG_TABLE_LINES = 10, /* a second about a topic, whoever causes them */
     LOG_TABLE_SETS = 64,
-    LOG_TABLE_WAYS = 4, /* peers of which one is forgotten when another falls on the same set */
+    LOG_TABLE_WAYS = 4, /* peers in a set; another one that hashes to it replaces one of them */
     LOG_TABLE_MORE_SIZE = 128
 };
 
-/* What lines are about, beside the peer. Zeroed at first; stays where it is as long as the table is used. */
+/* A topic: what lines are about, apart from the peer. Zeroed at first; must stay in place as long as the table is
+ * used. */
 struct log_topic {
     uint64_t since;         /* clock_ns: when the second began... */
     unsigned lines;         /* ...in which so many were written */
@@ -56,9 +57,9 @@ struct log_table {
     } places[LOG_TABLE_SETS][LOG_TABLE_WAYS];
 };
 
-/* Tells whether a line about this topic and the peer whose identity is the `n` bytes at `who` is due, and takes note of the
- * event when it is not. `more` is then a part of the line: "", or " (and N more since the last line about this)", or "...,
- * and N of others)". `now`: clock_ns. */
+/* Whether a line is due about this topic and this peer, whom the `n` bytes at `who` identify; if not, counts the event.
+ * `more` is the text to add to the line: "", " (and N more since the last line about this)", " (and N of others)", or
+ * both in one: " (and N more since the last line about this, and N of others)". `now`: clock_ns. */
 bool log_table_due(struct log_table *table, struct log_topic *topic, const void *who, size_t n, uint64_t now,
                    char more[static LOG_TABLE_MORE_SIZE]);
 

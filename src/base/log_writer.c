@@ -23,17 +23,17 @@ enum {
     ALONE_MS = 1000         /* that a line waits for its reader when there is no writer */
 };
 
-/* Lines for the writer, each with its line feed. `head` and `tail` count bytes from the beginning: those from tail to head
- * are in the text, the one at `base` at its start. The base moves when nothing is in it, by which most of it is never touched
- * when the log is read.
- * Mutable ring: whoever adds lines has the lock, and moves the head behind them; the writer moves the tail and takes no lock, so
- * that it gets on whatever a thread was doing when a signal stopped it for ever. */
+/* Lines for the writer, each with its line feed. `head` and `tail` count bytes from the beginning: those from tail to
+ * head are in the text, the one at `base` at its start. The base moves when the ring is empty, so that most of the ring
+ * is never touched when the log is read.
+ * Mutable ring: whoever adds lines has the lock, and moves the head behind them; the writer moves the tail and takes no
+ * lock, so that it continues whatever a thread was doing when a signal stopped it for ever. */
 static struct ring {
     char text[LOG_RING_SIZE];
     atomic_size_t head, tail;
     size_t base;
     pthread_mutex_t lock;
-    /* Lines that found no room. As long as there are any it takes no other line: theirs would be the wrong place. */
+    /* Lines that found no room. While there are any, the ring takes no other line: its place would be wrong. */
     atomic_ulong lost;
     atomic_bool unread; /* when there is no writer: nobody has read the last line */
 } ring = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -77,8 +77,8 @@ static void skip(struct iovec **iov, int *n, size_t written) {
     }
 }
 
-/* Writes all of it, in one call unless the kernel takes less, and changes `iov`. `wait`: also when the descriptor is set not
- * to block. Returns how many bytes were written: when it is not all, errno says why. */
+/* Writes everything, in one call unless the kernel takes less, and changes `iov`. `wait`: even if the descriptor is set
+ * not to block. Returns how many bytes were written; if that is not all, errno says why. */
 static size_t write_all(struct iovec *iov, int n, bool wait) {
     size_t sum = 0;
     while (n > 0) {
@@ -192,7 +192,7 @@ static void write_batch(void) {
     atomic_store(&ring.tail, from + n);
 }
 
-/* Those that found no room. Before the ring takes others: what is put from now on comes behind this. */
+/* Reports the lines that found no room, before the ring takes others: lines put from now on come after this. */
 static void tell_lost(void) {
     unsigned long lines = atomic_exchange(&ring.lost, 0);
     if (!tell_failed() || !write_lost(lines, 0))
@@ -230,7 +230,7 @@ int log_writer_start(log_writer_note_cb *note) {
     writer.note = note;
     sem_init(&writer.wake, 0, 0);
     int error = pthread_atfork(NULL, NULL, forked_cb);
-    /* Of a terminal or a pipe it takes no signal either: SIGTTOU, SIGPIPE. */
+    /* It does not take the signals of a terminal or a pipe either: SIGTTOU, SIGPIPE. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &mask);
     if (!error)
@@ -256,8 +256,8 @@ static size_t place(size_t to, const char *text, size_t len) {
     return to + len;
 }
 
-/* The first line alone has no room in all of the ring, or nearly: its beginning goes in. Returns how much of the text is
- * dealt with. */
+/* The first line alone is too long for the whole ring, or nearly: puts its beginning in. Returns how much of the text
+ * was handled. */
 static size_t place_cut(size_t to, const char *text, size_t len, size_t room) {
     static const char rest[] = "... (the rest of this line is left out)\n";
     size_t keep = room - (sizeof rest - 1);
@@ -268,7 +268,7 @@ static size_t place_cut(size_t to, const char *text, size_t len, size_t room) {
     return next ? (size_t)(next - text) + 1 : len;
 }
 
-/* The lines that have room, of a text that has none as a whole; the others are lost. */
+/* Puts the lines that fit, of a text that does not fit as a whole; the others are lost. */
 static void place_lines(size_t to, const char *text, size_t len, bool feed, size_t room) {
     const char *end = memrchr(text, '\n', room < len ? room : len);
     size_t done = end ? (size_t)(end - text) + 1 : 0;
@@ -301,8 +301,8 @@ void log_writer_put(const char *text, size_t len, bool feed) {
         wake_writer();
         return;
     }
-    /* What cannot be written is lost: there is no better place to complain. A writer that starts later tells what found
-     * nobody to read it; that is waited for once. */
+    /* What cannot be written is lost: there is no better place to complain. If nobody reads, the reader is waited for
+     * only once, and a writer that starts later reports the loss. */
     if (!poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, atomic_load(&ring.unread) ? 0 : ALONE_MS)) {
         atomic_store(&ring.unread, true);
         atomic_fetch_add(&ring.lost, count_lines(text, len) + feed);

@@ -1,12 +1,15 @@
-/* Who writes the log: the calling thread, until log_writer_start; from then on a thread of its own, which takes the lines
- * from a ring of a fixed size. Whoever reads standard error may be slow, or have stopped (Ctrl-S, a pager, a pipe that is
- * full): that thread waits for it, and no other. Lines that find no room are lost, and counted; when the ring is empty
- * again a line says how many they were. So do those that cannot be written (a full disk, a reader that is gone).
+/* Writes log lines, first on the calling thread, then on a thread of its own. For base/log.c only; everything else uses
+ * base/log.h.
  *
- * The order of lines is kept, and none is torn: each write(2) has whole lines, and as many of them as a pipe takes in one
- * piece. A process that was forked has no such thread: it writes its lines itself, and none that its parent had in the ring.
+ * The reader of standard error may be slow, or may have stopped (Ctrl-S, a pager, a full pipe). After log_writer_start
+ * only the writer's thread waits for it; it takes lines from a ring of fixed size. Lines that find no room are lost and
+ * counted, and so are lines that cannot be written (a full disk, a reader that is gone). When the ring is empty again,
+ * a line says how many were lost.
  *
- * For base/log.c; all others use that. Nothing here keeps errno.
+ * Lines keep their order and are never torn: each write(2) has whole lines, as many as a pipe takes in one piece. A
+ * forked process has no such thread: it writes its own lines itself, and none that were in its parent's ring.
+ *
+ * Threads: any. errno is not preserved.
  */
 #ifndef WSGI_FCGI_BASE_LOG_WRITER_H
 #define WSGI_FCGI_BASE_LOG_WRITER_H
@@ -19,24 +22,24 @@ enum {
     LOG_OWN_MAX = 1024           /* bytes of the line about lost lines, and of a last line */
 };
 
-/* Writes the line about `lost` lines, with its line feed, to `out`. `error`: why they could not be written (errno), or 0
- * when nobody read the log. Returns its length, which is at most `size`. Called on the writer's thread. */
+/* Writes the line about `lost` lines, with its line feed, to `out`. `error`: the errno with which writing failed, or 0
+ * if nobody read the log. Returns the length, at most `size`. Called on the writer's thread. */
 typedef size_t log_writer_note_cb(char *out, size_t size, unsigned long lost, int error);
 
-/* Starts the thread. Returns 0, or -1 with errno; then lines are written as before. Call once. */
+/* Starts the thread. Call it once. Returns 0; or -1 with errno, and lines are written as before. */
 int log_writer_start(log_writer_note_cb *note);
 
-/* Writes whole lines; `feed` says that the line feed of the last one is missing, and to be added. Where there is no writer
- * it waits for a second at most for somebody who reads. Any thread. */
+/* Writes whole lines. `feed`: the last one lacks its line feed, which is to be added. Without the writer's thread it
+ * waits at most a second for the reader. Any thread. */
 void log_writer_put(const char *text, size_t len, bool feed);
 
-/* The last line, of at most LOG_OWN_MAX bytes, of somebody who is about to end the process: written when all before it is,
- * by whoever writes, and lost when nobody reads. Only the first one of a process is. Waits like log_writer_flush.
- * Async-signal-safe. */
+/* Writes the last line, of at most LOG_OWN_MAX bytes, before the process ends. It is written after all lines before it,
+ * by whichever thread writes, and lost if nobody reads. Only the first such line of a process is written. Waits like
+ * log_writer_flush. Async-signal-safe. */
 void log_writer_put_last(const char *line, size_t len);
 
-/* Waits until all that was put is written, for at most a second: nobody may be reading. Returns whether it is.
- * Async-signal-safe. */
+/* Waits until everything put so far is written, but at most a second, since nobody may be reading. Returns whether it
+ * is. Async-signal-safe. */
 bool log_writer_flush(void);
 
 #endif

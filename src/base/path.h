@@ -1,8 +1,9 @@
-/* Names of files. Any thread. */
+/* File names. Threads: any. */
 #ifndef WSGI_FCGI_BASE_PATH_H
 #define WSGI_FCGI_BASE_PATH_H
 
-/* `path`, with `directory` in front of it when it is relative and that is known (not NULL). Returns new memory, or NULL with errno. */
+/* Returns `path` in new memory, with `directory` in front if the path is relative and `directory` is not NULL. Returns
+ * NULL with errno on failure. */
 char *path_absolute(const char *directory, const char *path);
 
 #endif

@@ -1,4 +1,4 @@
-/* Reading a part of a file. */
+/* Reads part of a file. Threads: any. */
 #ifndef WSGI_FCGI_BASE_PREAD_H
 #define WSGI_FCGI_BASE_PREAD_H
 
@@ -6,8 +6,9 @@
 #include <stddef.h>
 #include <unistd.h>
 
-/* Reads `len` bytes at `offset` into `out`, in as many calls as it takes; the position of `fd` is neither used nor moved.
- * Returns how many bytes were read: fewer at the end of the file, with *error 0, or after an error, with its number. */
+/* Reads `len` bytes at `offset` into `out`, in as many calls as it takes. The position of `fd` is neither used nor
+ * moved. Returns how many bytes were read. It is fewer at the end of the file, with *error 0, or after an error, with
+ * *error its errno. */
 static inline size_t pread_full(int fd, char *out, size_t len, off_t offset, int *error) {
     size_t have = 0;
     ssize_t n = 1;

@@ -56,7 +56,7 @@ static bool is_full(const char *root, const char *path, char *out) {
     return true;
 }
 
-/* The group itself and those above it. In a container the path may be one of the host, where nothing is here, and the
+/* The group itself and those above it. In a container the path may be the host's, and name nothing here; then the
  * container's own group is at the top. */
 static bool group_is_full(const char *root, const char *hierarchy, const char *group, size_t len, char *out) {
     char path[PATH_MAX];
@@ -119,8 +119,8 @@ static bool machine_is_full(const char *root, uint64_t threads, char *out) {
     return false;
 }
 
-/* How many threads the user has is told nowhere: it is the limit when there are as many on the machine and nothing else is
- * reached. It does not bind root: setrlimit(2). */
+/* Nothing tells how many threads the user has. The user's limit counts as reached if there are that many threads on the
+ * machine and no other limit is reached. It does not bind root: setrlimit(2). */
 static bool user_is_limited(uint64_t threads, char *out) {
     struct rlimit limit;
     if (getuid() == 0 || getrlimit(RLIMIT_NPROC, &limit) || limit.rlim_cur > threads)

@@ -36,7 +36,8 @@ static int print_help(void) {
     return 0;
 }
 
-/* The last one counts, as wrappers expect that add options of their own. *before is what was given until now, or NULL. */
+/* The last value counts, as wrappers expect that append options of their own. *before is the value given before this
+ * one, or NULL. */
 static void warn_twice(const struct option_row *row, const char **before, const char *text) {
     char first[SHOWN_SIZE], last[SHOWN_SIZE];
     if (!row->arg || row->parse == value_parse_list)
@@ -98,7 +99,7 @@ static const char *nearest_option(const char *name, size_t len) {
     return nearest;
 }
 
-/* The long options that start with `name`, as text; "" when fewer than two do. */
+/* Writes the long options that start with `name`; "" if there are fewer than two. */
 static const char *ambiguous_options(const char *name, size_t len, char *out, size_t size) {
     size_t matches = 0, used = 0, count;
     const struct option_row *rows = option_table(&count);
@@ -111,7 +112,7 @@ static const char *ambiguous_options(const char *name, size_t len, char *out, si
     return matches > 1 ? out : "";
 }
 
-/* Whether the word, with its dashes, is an option of another server; says what to type here then. */
+/* Whether the word, with its dashes, is an option of another server; if so, logs what to type here. */
 static bool complain_foreign(const char *word) {
     size_t len = strcspn(word, "=");
     const struct foreign_row *row = foreign_find(word, len);
@@ -136,7 +137,7 @@ static int complain_long(const char *arg) {
     return EX_USAGE;
 }
 
-/* What getopt_long refused: `code` is '?' or ':', and optopt tells which of its cases it is. */
+/* Logs what getopt_long refused: `code` is '?' or ':', and optopt tells which of its cases it is. */
 static int complain(int code, const char *last) {
     char shown[SHOWN_SIZE];
     const char letter[] = {'-', (char)optopt, '\0'};

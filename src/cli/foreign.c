@@ -14,7 +14,7 @@
 #define ABOUT_HTTP(option) "there is none: this program was built without HTTP"
 #endif
 
-/* A letter that several servers use is in here when one answer fits all of them. */
+/* A letter that several servers use is in the table if one answer fits all of them. */
 static const struct foreign_row rows[] = {
     /* where it listens */
     {"-b --bind", "gunicorn's", LISTEN_AT("ADDR")},

@@ -1,6 +1,7 @@
-/* Options of other servers: what a hand types that knows gunicorn, uWSGI or another one, and what to type here.
+/* Options of other servers (gunicorn, uWSGI and others) that a user may type out of habit, and what to type here
+ * instead.
  *
- * Any thread; no allocation.
+ * Threads: any. No allocation.
  */
 #ifndef WSGI_FCGI_CLI_FOREIGN_H
 #define WSGI_FCGI_CLI_FOREIGN_H
@@ -8,15 +9,15 @@
 #include <stddef.h>
 
 struct foreign_row {
-    const char *words; /* as they are typed, with their dashes, between single spaces; none is an option here */
+    const char *words; /* as typed, with dashes, separated by single spaces; none is an option here */
     const char *whose; /* "gunicorn's" */
-    const char *here;  /* reads on behind "here" */
+    const char *here;  /* the text that follows "here" */
 };
 
 /* The whole table, for a test. */
 const struct foreign_row *foreign_rows(size_t *count);
 
-/* The row that has the word, `len` bytes with its dashes, without "=value"; or NULL. */
+/* Returns the row that has the word (`len` bytes, with its dashes, without "=value"), or NULL. */
 const struct foreign_row *foreign_find(const char *word, size_t len);
 
 #endif

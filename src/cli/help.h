@@ -1,4 +1,7 @@
-/* The text of --help. */
+/* Prints --help, and the example for a command line that is too short.
+ *
+ * Threads: the main thread.
+ */
 #ifndef WSGI_FCGI_CLI_HELP_H
 #define WSGI_FCGI_CLI_HELP_H
 
@@ -7,10 +10,11 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Writes the shortest command line that serves something to the log: the first line for whoever has typed too little. */
+/* Logs the shortest command line that serves something: the first line for a user who has typed too little. */
 void help_show_example(void);
 
-/* Prints usage and options, grouped, without those that this build lacks. The caller looks at the stream's error flag. */
+/* Prints usage and options, grouped, without the options that this build lacks. The caller checks the error flag of the
+ * stream. */
 void help_print(FILE *out, const struct option_row *rows, size_t count);
 
 #endif

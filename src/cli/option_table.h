@@ -1,9 +1,10 @@
-/* The one table of options: what each is called, what its values are, where they go. The parser of the command line, --help
- * and with it the check of the man page follow it, and so does whatever else gives values.
+/* The table of all options: the name of each, its values, and the field of struct options (cli/options.h) where the
+ * value goes. Add an option here.
  *
- * It names the fields of struct options (cli/options.h), whose functions walk over it in turn.
+ * The command-line parser and --help follow the table, and so does the check of the man page against --help. Whatever
+ * else gives values uses it too, as do the functions of cli/options.h.
  *
- * Any thread: nothing of it changes.
+ * Threads: any; nothing in it changes.
  */
 #ifndef WSGI_FCGI_CLI_OPTION_TABLE_H
 #define WSGI_FCGI_CLI_OPTION_TABLE_H
@@ -26,11 +27,11 @@ enum option_group {
     OPTION_GROUP_COUNT,
 };
 
-/* What an option is about: it has no effect where that is missing. */
+/* What an option applies to: without it, the option has no effect. */
 enum option_need {
     OPTION_NEEDS_NOTHING,
     OPTION_NEEDS_FILE,       /* a Unix socket with a path that the server makes */
-    OPTION_NEEDS_OWN_SOCKET, /* one that the server makes */
+    OPTION_NEEDS_OWN_SOCKET, /* a socket that the server makes */
     OPTION_NEEDS_TCP,
     OPTION_NEEDS_UNIX,
     OPTION_NEEDS_HTTP,
@@ -41,9 +42,9 @@ enum option_need {
 struct option_row {
     const char *name;      /* without the dashes */
     const char *arg;       /* name of the argument; NULL: a flag */
-    const char *fallback;  /* the default as it would be given, or NULL: the field stays zero */
-    const char *otherwise; /* the default in words, where `fallback` alone would not tell a reader */
-    const char *env;       /* the environment variable that is asked before the default */
+    const char *fallback;  /* the default as a user would give it; NULL: the field stays zero */
+    const char *otherwise; /* the default in words, where `fallback` alone would not be clear */
+    const char *env;       /* the environment variable that comes before the default */
     const char *help;      /* words separated by single spaces; --help wraps them */
     value_parse_fn *parse; /* NULL: prints the help */
     uint64_t min, max;     /* of numbers; bytes for sizes, milliseconds for seconds */
@@ -57,7 +58,7 @@ struct option_row {
 /* All rows, in the order of --help. */
 const struct option_row *option_table(size_t *count);
 
-/* The place of a row among them. */
+/* The index of a row in the table. */
 size_t option_index(const struct option_row *row);
 
 #endif

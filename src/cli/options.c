@@ -49,7 +49,7 @@ int options_set(struct options *o, const struct option_row *row, const char *tex
     return status;
 }
 
-/* `path` made absolute, in memory of *o. NULL without memory. */
+/* Returns `path` made absolute, in memory of *o; NULL if memory runs out. */
 static const char *from_start(struct options *o, const char *path) {
     char **made = realloc(o->made, (o->made_count + 1) * sizeof *made);
     if (!made)
@@ -67,8 +67,8 @@ static int resolve_path(struct options *o, const char **path) {
     return 0;
 }
 
-/* Appends the directories that stand in `text`, with colons between them as in PYTHONPATH, unless all of it is the name of
- * one. Returns 0, or -1 without memory. */
+/* Appends the directories in `text`, separated by colons as in PYTHONPATH; or `text` itself, if it names something that
+ * exists. Returns 0, or -1 if memory runs out. */
 static int split_path(struct options *o, const char *text) {
     struct options_list *list = &o->pythonpath;
     const bool whole = !access(text, F_OK);

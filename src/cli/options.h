@@ -1,8 +1,9 @@
-/* The values of all options. They come from the defaults and the environment (options_init), then from whoever gives others
- * (options_set; cli/command_line.h does), and are made whole at last (options_resolve). From then on nobody changes them.
+/* The values of all options. They are set in three steps: options_init takes the environment and the defaults,
+ * options_set (called by cli/command_line.h) takes what the user gives, and options_resolve completes them. After that
+ * they are constant.
  *
- * Memory: strings point to what has given them, which must stay as it is, or belong to the struct.
- * Threads: until then the main thread, before Python is started; from then on any.
+ * Ownership: strings belong to the struct, or point into what has given them, which must stay unchanged. Threads: the
+ * main thread until options_resolve, before Python is started; then any.
  */
 #ifndef WSGI_FCGI_CLI_OPTIONS_H
 #define WSGI_FCGI_CLI_OPTIONS_H
@@ -25,11 +26,11 @@ struct options {
     /* MODULE:CALLABLE as given; NULL only together with `version`. */
     const char *application;
     const char *chdir;              /* NULL: stay in the current directory */
-    struct options_list pythonpath; /* directories; until options_resolve with colons between several, perhaps */
+    struct options_list pythonpath; /* directories; before options_resolve perhaps several in an item, with colons */
     const char *venv;               /* --venv, else VIRTUAL_ENV, else NULL */
     bool venv_from_env;             /* it is that of VIRTUAL_ENV */
     const char *script_name;        /* "" or "/prefix" without a slash at its end; never NULL */
-    bool stream_body;               /* call the application before the body of a request is there */
+    bool stream_body;               /* call the application before the request body has arrived */
     bool check;
 
     struct options_list sockets; /* empty: descriptor 0 is the listening socket */
@@ -67,31 +68,32 @@ struct options {
     enum log_level log_level;
     unsigned app_stderr; /* OPTION_STDERR_LOG and OPTION_STDERR_FASTCGI of cli/value.h */
 
-    uint64_t given; /* which rows of the table were given another value than their default: 1 << option_index */
+    uint64_t given; /* rows that were set to something else than their default: bits 1 << option_index */
 
-    const char *start_directory; /* in which the program was started; NULL: not known */
+    const char *start_directory; /* where the program was started; NULL: not known */
     char **made;                 /* what options_resolve has allocated */
     size_t made_count;
 
     bool version; /* the caller prints the version (it needs Python for that) and ends */
 };
 
-/* Fills *o from the environment and the defaults. Returns 0; or, after one log_error line, EX_USAGE or EX_OSERR. options_fini is
- * called in every case. */
+/* Fills *o from the environment and the defaults. Returns 0; or, after one log_error line, EX_USAGE or EX_OSERR. The
+ * caller calls options_fini in every case. */
 int options_init(struct options *o);
 
-/* Sets the value of a row that is no default, whoever gives it: `text` is as the command line has it, ignored for a flag.
- * Returns 0; or EX_USAGE or EX_OSERR with what is wrong with the value in `reason`. */
+/* Sets the option of a row to a value that somebody has given. `text` is in the form of the command line, and ignored
+ * for a flag. Returns 0; or EX_USAGE or EX_OSERR, with what is wrong with the value in `reason`. */
 int options_set(struct options *o, const struct option_row *row, const char *text,
                 char reason[static VALUE_REASON_SIZE]);
 
-/* When all is set: makes paths absolute, which mean the directory in which the program was started, but for those of sockets
- * (net/listen/address.h knows which of these are paths); takes the values of `pythonpath` apart; and copies what the
- * environment has given. Before the process goes to another directory. Returns 0, or -1 without memory. */
+/* Completes the options once all are set. Makes paths absolute, relative to the directory in which the program was
+ * started; except those of sockets, because only net/listen/address.h knows which of these are paths. Splits the values
+ * of `pythonpath`, and copies the strings of the environment. Call it before the process changes its directory. Returns
+ * 0, or -1 when memory runs out. */
 int options_resolve(struct options *o);
 
-/* Logs a warning about each option that was given and has no effect. `have` has the bit 1 << OPTION_NEEDS_* for all that
- * is there. */
+/* Logs a warning about each option that was given and has no effect. `have` has the bit 1 << OPTION_NEEDS_* for
+ * everything that this process has. */
 void options_warn(const struct options *o, unsigned have);
 
 /* Frees what belongs to *o. The struct must have gone through options_init. */

@@ -14,7 +14,7 @@
 
 enum { SHOWN_SIZE = 100, SIZE_TEXT = 24 };
 
-/* "VALUE" is not ...: the form of all complaints. */
+/* The form of all complaints: "VALUE" is not ... */
 static int refuse(const char *text, char *reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 static int refuse(const char *text, char *reason, const char *format, ...) {
@@ -129,7 +129,7 @@ int value_parse_size(const struct option_row *row, const char *text, void *field
     return 0;
 }
 
-/* In seconds; 0: none. A capital M may mean a month to somebody, and nothing here. */
+/* The unit in seconds; 0: no unit. A capital M is refused, because somebody may mean a month. */
 static double time_unit(const char *text) {
     static const struct {
         const char *name;

@@ -1,6 +1,6 @@
-/* How the text of an option's value becomes a field of struct options, whoever gives it.
+/* Converts the text of an option's value to a field of struct options, wherever the text comes from.
  *
- * Any thread.
+ * Threads: any.
  */
 #ifndef WSGI_FCGI_CLI_VALUE_H
 #define WSGI_FCGI_CLI_VALUE_H
@@ -9,8 +9,8 @@ enum { VALUE_REASON_SIZE = 256 };
 
 struct option_row;
 
-/* Parses `text` into *field, whose type is the one its function below names.
- * Returns 0; or EX_USAGE or EX_OSERR with what is wrong with the value in `reason`. */
+/* Parses `text` into *field, whose type is given beside each function below. Returns 0; or EX_USAGE or EX_OSERR, with
+ * what is wrong with the value in `reason`. */
 typedef int value_parse_fn(const struct option_row *row, const char *text, void *field,
                            char reason[static VALUE_REASON_SIZE]);
 

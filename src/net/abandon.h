@@ -1,10 +1,10 @@
-/* Requests whose client has left, or may have, before they were answered.
+/* Requests whose client has left, or may have left, before they were answered.
  *
- * What has come whole is called, whether its client is still there or not: whether a POST ran must not depend on how busy
- * the server is. The application is told (wsgi_fcgi.client_connected), and its answer goes to whoever can still read. What
- * ends without a call is a row of the table.
+ * A request that has been received in full is given to the application even if its client has left: whether a POST runs
+ * must not depend on how busy the server is. The application can ask (wsgi_fcgi.client_connected), and its answer goes
+ * to the peer if that can still read. The exceptions, which end without a call, are the rows of DROPS.
  *
- * Owner only.
+ * Threads: owner only.
  */
 #ifndef WSGI_FCGI_NET_ABANDON_H
 #define WSGI_FCGI_NET_ABANDON_H
@@ -24,18 +24,18 @@ struct conn;
 enum drop { DROPS(DROP_NAME) DROP_COUNT };
 #undef DROP_NAME
 
-/* Whether nobody may be there any more to take an answer of the connection. */
+/* Whether it is possible that nobody will take an answer from the connection any more. */
 bool abandon_is_likely(const struct conn *c);
 
-/* Whether what waits for a thread, or is about to, is dropped: the client has left and --drop-abandoned was given, or the
- * server ends without it. */
+/* Whether a request that waits for a thread, or is about to, is to be dropped: the client has left and --drop-abandoned
+ * was given, or the server ends without the request. */
 bool abandon_drops(const struct conn *c);
 
-/* Tells the application that calls client_connected, or is going to. */
+/* Lets the application know, if it calls client_connected now or later. */
 void abandon_tell(const struct conn *c, struct request *r);
 
-/* Logs that request `id` of a connection is dropped: at most one line a second about each reason and client. None when the
- * server ends without it, which has a line of its own. */
+/* Logs that request `id` of a connection is dropped: at most one line a second for each reason and client. Logs nothing
+ * when the server ends without the request, because that has a line of its own. */
 void abandon_log(const struct conn *c, enum drop why, unsigned id, const struct request *r);
 
 #endif

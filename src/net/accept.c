@@ -54,7 +54,7 @@ static const char *put_connections(const struct lane *lane, char out[static CONN
     return out;
 }
 
-/* The limit is reached, and all are busy: further connections wait in the backlog until that changes. */
+/* The limit is reached and all connections are busy: further ones wait in the backlog until that changes. */
 static void accept_full(struct lane *lane) {
     char text[CONNECTIONS_TEXT];
     if (state_due(lane, &lane->full_logged_at))
@@ -91,9 +91,9 @@ static void log_made_room(struct lane *lane, int error) {
         log_warning("%s open (--max-connections): idle ones are closed for new ones", put_connections(lane, text));
 }
 
-/* The next one to be closed for another: those that are over but for the peer's end of them, then those that rest, those
- * that have sent half a header, those whose peer goes on sending what nobody wants, and of each kind that which has done
- * so for longest. */
+/* The next connection to close for another one. First those that are over except for the peer's end, then those that
+ * rest, then those that have sent half a header, then those whose peer keeps sending what nobody wants; and of each
+ * kind the one that has done so for longest. */
 static struct conn *first_to_go(struct lane *lane) {
     struct conn *c = conn_first_lingering(&lane->parting);
     if (!c)
@@ -108,7 +108,8 @@ enum room { ROOM_NONE, ROOM_LATER, ROOM_MADE };
 /* Closes a connection for another one. `error`: why that is needed, or 0 for --max-connections. */
 static enum room make_room(struct lane *lane, int error) {
     struct conn *c;
-    /* Each that is not closed has a request for the application now, or the rest of its header is to come. */
+    /* A connection that is not closed here has a request for the application now, or the rest of its header is on its
+     * way. */
     for (int tries = 0; (c = first_to_go(lane)); tries++) {
         if (tries == ROOM_TRIES)
             return ROOM_LATER;
@@ -124,7 +125,7 @@ static enum room make_room(struct lane *lane, int error) {
     return ROOM_NONE;
 }
 
-/* accept4(2) says EMFILE, and the limit is reached, also when nobody waits. */
+/* When the limit is reached, accept4(2) fails with EMFILE even if nobody waits. */
 static bool somebody_waits(const struct lane_listener *l) {
     struct pollfd p = {.fd = l->listener->fd, .events = POLLIN};
     return poll(&p, 1, 0) == 1;
@@ -158,7 +159,7 @@ static bool is_out_of_files(int error) {
     return error == EMFILE || error == ENFILE;
 }
 
-/* The same when descriptors are short: then one more has to be had first. */
+/* The same when descriptors are short: one must be freed first. */
 static int accept_with_room(struct lane_listener *l, struct sockaddr_storage *peer, socklen_t *len) {
     int fd = accept_from(l, peer, len), error = errno;
     if (fd >= 0 || !is_out_of_files(error))
@@ -179,7 +180,7 @@ static int accept_with_room(struct lane_listener *l, struct sockaddr_storage *pe
     }
 }
 
-/* accept4(2) has failed. Returns whether there may be another one to be had now. */
+/* accept4(2) has failed. Returns whether another connection may be accepted now. */
 static bool accept_failed(struct lane_listener *l, int error) {
     switch (error) {
     case EAGAIN:
@@ -203,7 +204,7 @@ static bool accept_failed(struct lane_listener *l, int error) {
     }
 }
 
-/* Returns false when nothing more is to be had now. */
+/* Accepts one connection. Returns false if no more can be accepted now. */
 static bool accept_one(struct lane_listener *l) {
     struct sockaddr_storage peer = {0};
     socklen_t len;
@@ -242,8 +243,8 @@ void lane_conn_closed(struct lane *lane) {
 
 /* The last of the backlog. */
 
-/* What waits in the backlog when the lane stops: it has connected already, and nobody else would serve it. Where others
- * accept from the same socket, it is theirs, and this has to be left out. */
+/* Accepts what waits in the backlog when the lane stops: it has connected already, and nobody else would serve it. If
+ * other processes accepted from the same socket, it would be theirs, and this would have to be left out. */
 static void accept_backlog(struct lane_listener *l) {
     while (accept_one(l))
         ;

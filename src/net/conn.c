@@ -39,7 +39,7 @@ void conn_poll_for(struct conn *c, ev_io *watcher) {
     ev_io_start(c->lane->loop, watcher);
 }
 
-/* The system call by itself: libc's functions are cancellation points, which in a process with threads costs two locked
+/* The bare system call. libc's functions are cancellation points, which in a process with threads costs two locked
  * instructions each time, and no thread here is ever cancelled. */
 static ssize_t sys_recv(int fd, void *data, size_t len) {
     return syscall(SYS_recvfrom, fd, data, len, 0, NULL, NULL);
@@ -65,8 +65,8 @@ void conn_touch(struct conn *c) {
 
 /* Reading. */
 
-/* On a Unix socket POLLHUP tells an end of both sides from an end of the peer's writing side alone. TCP does not tell
- * them apart before something is sent, which a peer that is gone answers with a reset. */
+/* On a Unix socket, POLLHUP distinguishes the end of both sides from the end of the peer's writing side alone. TCP does
+ * not distinguish them until something is sent, which a peer that is gone answers with a reset. */
 static bool peer_may_read(const struct conn *c) {
     struct pollfd p = {.fd = c->fd, .events = POLLIN};
     return !c->lost && poll(&p, 1, 0) == 1 && !(p.revents & (POLLHUP | POLLERR));
@@ -119,7 +119,7 @@ void conn_read(struct conn *c) {
     conn_unref(c);
 }
 
-/* What a peer adds meanwhile, it sends later: it does not keep the loop. */
+/* Only reads what was there at the start: a peer that keeps sending must not keep the loop. */
 bool conn_catch_up(struct conn *c) {
     int waiting = 0;
     if (c->state == CONN_CLOSED || c->read_ended || (c->paused && c->state != CONN_LINGERING))
@@ -145,9 +145,9 @@ void conn_poll(struct conn *c) {
         conn_poll_for(c, &c->read_io);
 }
 
-/* To poll a descriptor takes a system call to begin with, and to hear of its end another one. Most peers that part have
- * ended their side a few turns of the loop later, so that a look then is all it takes. Should there be no such turns, the
- * lane looks when the time is over; a lane that stops does not wait for either. */
+/* Starting to poll a descriptor takes one system call, and hearing of its end another. Most peers that part have ended
+ * their side a few turns of the loop later, so one look then is enough. If there are no such turns, the lane looks when
+ * the time is over. A lane that stops does not wait for either. */
 void conn_settle(struct conn *c) {
     if (c->state == CONN_LINGERING && c->end == CONN_END_PART && c->rested < PART_TURNS && !c->lane->stopping) {
         c->rested++;
@@ -251,7 +251,7 @@ void conn_ref(struct conn *c) {
     c->refs++;
 }
 
-/* Nothing refers to it any more. A note that is posted does, and comes back to this. */
+/* Nothing refers to the connection any more, except perhaps a posted note, which ends up here again. */
 static __attribute__((noinline)) void give_back(struct conn *c) {
     struct lane *lane = c->lane;
     pthread_mutex_lock(&c->out_lock);
@@ -291,8 +291,8 @@ static __attribute__((noinline)) void log_reason(struct conn *c, const struct co
     log_printf(reason->level, "connection %llu: %s (%s)%s", c->number, reason->text, who_text(&who, text), more);
 }
 
-/* Whoever has the descriptor too, such as a child that was made without the handlers of pthread_atfork(3), must not keep the
- * end from the peer. One that has ended both sides, or is gone, waits for nothing. */
+/* Another holder of the descriptor, such as a child that was made without the handlers of pthread_atfork(3), must not
+ * keep the end from the peer. A peer that has ended both sides, or is gone, waits for nothing. */
 static bool peer_awaits_end(const struct conn *c, const struct conn_reason *reason) {
     if (c->state == CONN_LINGERING)
         return reason != CONN_DONE;

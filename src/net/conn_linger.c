@@ -31,7 +31,7 @@ void conn_linger_ends(struct conn *c) {
     TAILQ_REMOVE(&c->lane->lingering, c, link);
 }
 
-/* A silence that would have ended the connection is one in which nobody looked: it is not the peer's. */
+/* A silence that would have ended the connection was one in which nobody looked: do not blame the peer for it. */
 void conn_linger_touch(struct conn *c) {
     struct timeouts *all = lingerers(c);
     ev_tstamp silent = lane_now(c->lane) - c->linger.began_at;

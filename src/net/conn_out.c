@@ -72,7 +72,7 @@ static void flush_locked(struct conn *c) {
 
 /* How the loop follows the output. */
 
-/* The time that the peer has to take something begins, or begins anew; what it sends meanwhile does not count. */
+/* Starts, or restarts, the time that the peer has to take output. What the peer sends meanwhile does not count. */
 static void out_touch(struct conn *c) {
     if (c->out_at > 0)
         TAILQ_REMOVE(&c->lane->unsent, c, out_link);
@@ -86,7 +86,8 @@ void conn_out_forget(struct conn *c) {
     c->out_at = 0;
 }
 
-/* A socket counts as writable only when a good part of its buffer is free: of a slow reader the loop hears little. */
+/* A socket counts as writable only when a good part of its buffer is free, so the loop hears little of a slow
+ * reader. */
 static bool advances(struct conn *c) {
     int before = c->unsent;
     if (ioctl(c->fd, SIOCOUTQ, &c->unsent))
@@ -101,7 +102,7 @@ void conn_output_late(struct conn *c, bool excused) {
         conn_close(c, CONN_SLOW_READER);
 }
 
-/* Whatever called it may be in the middle of an answer, or of the input: what follows is left to the loop. */
+/* The caller may be in the middle of an answer, or of the input; so the rest is left to the loop. */
 static void output_lost(struct conn *c) {
     struct ev_loop *loop = c->lane->loop;
     if (c->lost)

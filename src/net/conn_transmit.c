@@ -24,7 +24,7 @@ void conn_turns_wake(struct conn *c) {
     }
 }
 
-/* Waits until it is this thread's turn and there is room, or until nothing can or is to be sent any more. */
+/* Waits until it is this thread's turn and there is room, or until nothing can or should be sent any more. */
 static void turn_wait(struct conn *c, const struct request *r, size_t low) {
     struct conn_turn turn = {.come = PTHREAD_COND_INITIALIZER, .low = low};
     TAILQ_INSERT_TAIL(&c->out_turns, &turn, link);
@@ -86,8 +86,8 @@ static bool room_made(struct conn *c, const struct request *r, size_t low) {
     return buf_len(&c->out) <= low;
 }
 
-/* A thread begins to transmit: when there is no room for what it has (`full`), or others wait already, it waits until no
- * more than `low` bytes are left. Returns false when nobody wants it any more. */
+/* A thread begins to transmit. If there is no room for what it has (`full`), or others wait already, it waits until at
+ * most `low` bytes are left. Returns false if nobody wants the answer any more. */
 static bool transmit_begin(struct conn *c, const struct request *r, bool full, size_t low) {
     if (full && TAILQ_EMPTY(&c->out_turns))
         full = !room_made(c, r, low);
@@ -96,7 +96,7 @@ static bool transmit_begin(struct conn *c, const struct request *r, bool full, s
     return !request_is_gone(r);
 }
 
-/* It has done so, unless that was not `wanted`. The loop sends what was kept, or ends the connection. */
+/* A thread has transmitted, unless that was not `wanted`. The loop sends what was kept, or ends the connection. */
 static int transmit_end(struct conn *c, bool wanted) {
     conn_turns_wake(c);
     bool failed = c->out_error != 0;
@@ -121,8 +121,8 @@ int conn_transmit(struct conn *c, const struct request *r, const struct iovec *p
     return transmit_end(c, wanted);
 }
 
-/* Returns how many bytes the socket has taken. sendfile has no MSG_NOSIGNAL, and an application may have set SIGPIPE back
- * to what ends a process; an error comes with fewer bytes than asked for, or none. */
+/* Returns how many bytes the socket has taken. sendfile has no MSG_NOSIGNAL, and an application may have set SIGPIPE
+ * back to its default, which ends the process. After an error the count is lower than asked for, or 0. */
 static size_t sendfile_now(struct conn *c, int fd, off_t offset, size_t len) {
     static const struct timespec at_once;
     sigset_t sigpipe, before;
@@ -136,8 +136,8 @@ static size_t sendfile_now(struct conn *c, int fd, off_t offset, size_t len) {
     return n > 0 ? (size_t)n : 0;
 }
 
-/* Reads and keeps a part of a file; where there is none zeros stand in for it when it is to be `whole`. Returns how many
- * bytes the file had. */
+/* Reads part of a file and keeps it as output. With `whole`, zeros replace what the file lacks. Returns how many bytes
+ * the file had. */
 static size_t keep_file(struct conn *c, int fd, off_t offset, size_t len, bool whole) {
     int error;
     if (buf_reserve(&c->out, len)) {

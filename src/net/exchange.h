@@ -1,16 +1,16 @@
-/* A request on its connection, and its answer: what both front ends do alike about one. What differs is in their own
- * request.c, under the same names and in the same order.
+/* A request on its connection, and its answer: what FastCGI and HTTP/1.1 have in common. What differs is in
+ * net/fcgi/request.c and net/http/request.c, under the same names and in the same order.
  *
- * Its life:
- *     exchange_begin           something of it has come
+ * Life of a request:
+ *     exchange_begin           its first bytes have come
  *     exchange_take_body       bytes of its body came, before or after it is submitted
  *     exchange_is_abandoned    is anybody still there for its answer?
  *     exchange_submit          it waits for a thread, and then runs...
  *     exchange_refuse          ...or is answered without the application
  *     exchange_drop            ...or is not answered at all
- *     exchange_end             the one end of all of them
+ *     exchange_end             where all of them end
  *
- * Threads: owner only, but for what is said to be the running thread's.
+ * Threads: owner only, except where the running thread is named.
  */
 #ifndef WSGI_FCGI_NET_EXCHANGE_H
 #define WSGI_FCGI_NET_EXCHANGE_H
@@ -25,11 +25,11 @@
 struct exchange {
     struct request r;
     struct conn *conn;    /* with a reference, from begin to end */
-    unsigned id;          /* in records, and in lines of the log */
+    unsigned id;          /* in records and log lines */
     enum refusal refusal; /* decided before it starts */
-    uint64_t dropped;     /* bytes of its body that came when it was answered already */
+    uint64_t dropped;     /* bytes of its body that came after it was answered */
     bool body_held; /* no file takes what comes of its body: the connection is paused until the application reads */
-    uint64_t body_taken; /* bytes that it had read at the last look at that */
+    uint64_t body_taken; /* bytes that the application had read when last looked */
 };
 
 static inline struct exchange *exchange_of(struct request *r) {
@@ -40,66 +40,69 @@ static inline struct exchange *exchange_of_job(struct sched_job *job) {
     return (struct exchange *)(void *)((char *)job - offsetof(struct exchange, r.job));
 }
 
-/* Once per memory, before exchange_begin / before it is freed. `jobs`: with exchange_run. */
+/* Call these once for each piece of memory: the one before the first exchange_begin, the other before it is freed.
+ * `jobs`: with exchange_run. */
 void exchange_init(struct exchange *x, const struct answer_ops *answers, const struct sched_job_ops *jobs);
 void exchange_fini(struct exchange *x);
 
-/* Something of the request has come on the connection. */
+/* The first bytes of the request have come on the connection. */
 void exchange_begin(struct exchange *x, struct conn *c, unsigned id);
 
-/* The one end of every request, however it came (r.end says that): what counts, logs or times requests does it here. The
- * front end has taken it off its connection; the connection may be gone afterwards. */
+/* Ends a request, however that came about (r.end tells). Every request ends here, so whatever counts, logs or times
+ * requests belongs here. The front end has already taken the request off its connection, which may be gone
+ * afterwards. */
 void exchange_end(struct exchange *x);
 
 /* Calls the application. Running thread. */
 void exchange_run(struct sched_job *job, struct sched_thread *thread);
 
-/* Before exchange_submit. Whether the request is to be dropped, because nobody waits for it; when that is only likely, the
- * application is told. */
+/* Whether the request is to be dropped because nobody waits for it. If that is only likely, the application is told.
+ * Call it before exchange_submit. */
 bool exchange_is_abandoned(struct exchange *x);
 
-/* Gives it to the scheduler. `group`: whose answers leave together (struct sched_job). Returns false when too many wait. */
+/* Submits the request to the scheduler. `group`: requests whose answers leave together (struct sched_job). Returns
+ * false if too many wait. */
 bool exchange_submit(struct exchange *x, const void *group);
 
-/* Takes it off the queue, if it still waits there for a thread. */
+/* Takes the request off the queue if it still waits for a thread. */
 bool exchange_cancel(struct exchange *x);
 
-/* Stores an answer of the server's own, with a line in the log; closes the connection when there is no memory. */
+/* Stores an answer of the server's own and logs it. Closes the connection if there is no memory. */
 void exchange_refuse(struct exchange *x, enum refusal why);
 
-/* The same with a status and words of its own, for a peer that does not speak as it should. */
+/* The same with a status and text of its own, for a peer that violates the protocol. */
 void exchange_refuse_as(struct exchange *x, const char *status, const char *why);
 
-/* Says in the log that it ends without an answer. */
+/* Logs that the request ends without an answer. */
 void exchange_drop(struct exchange *x, enum drop why);
 
-/* Takes bytes of the body, and pauses the connection when they are held. `called`: it was submitted. Returns what the body
- * says; after an error that has ended. */
+/* Takes bytes of the body, and pauses the connection if they are held. `called`: the request was submitted. Returns the
+ * status of the body; after an error the body has ended. */
 enum body_status exchange_take_body(struct exchange *x, bool called, const void *data, size_t len);
 
-/* Why nothing more of a body can be taken, after BODY_TOO_LARGE or BODY_FAILED. */
+/* The refusal for a body that can take no more, after BODY_TOO_LARGE or BODY_FAILED. */
 enum refusal exchange_body_refusal(enum body_status status);
 
-/* The application runs, and reads an error where its body should go on. */
+/* Logs that a running application reads an error where its body should continue. */
 void exchange_log_body(struct exchange *x, enum refusal why);
 
-/* What is there of the body is freed; who reads gets `error`. */
+/* Frees what is stored of the body; readers get `error`. */
 void exchange_abort_body(struct exchange *x, int error);
 
-/* Nobody takes the answer any more, and nothing more of the body comes: the application learns it, when it runs or is going
- * to. What came of a body is still there for it; of one that is not whole it reads that, and then an error. */
+/* Nobody takes the answer any more, and nothing more of the body comes. The application learns of it, if it runs or is
+ * going to. It can still read the bytes of the body that came; if they are not all of it, an error follows. */
 void exchange_gone(struct exchange *x);
 
-/* Whether a body was held, and its reader has come to that: there is room for more. */
+/* Whether a body was held and its reader has now made room for more. */
 bool exchange_has_room(struct exchange *x);
 
-/* Whether a body is held, of which its reader has taken nothing since this was asked last. */
+/* Whether a body is held and its reader has taken nothing since this was last asked. */
 bool exchange_stands_still(struct exchange *x);
 
-/* Nobody reads a body that is held: it is freed, and a reader that comes later gets the error of the file. */
+/* Nobody reads a body that is held: frees it; a later reader gets the error of the file. */
 void exchange_give_up_body(struct exchange *x);
 
-/* Sends what is stored of the answer, by the loop. */
+/* Sends what is stored of the answer, on the loop. */
 static inline void exchange_flush(struct exchange *x) {
     if (buf_len(&x->r.out))
         conn_output(x->conn, buf_head(&x->r.out), buf_len(&x->r.out));
@@ -110,7 +113,7 @@ static inline void exchange_flush(struct exchange *x) {
 /* Sends pieces of the answer. Returns 0, or -1 with errno as conn_transmit does. */
 int exchange_transmit(struct exchange *x, const struct iovec *pieces, unsigned count);
 
-/* Sends a block of a file behind `head` (NULL: none), as answer_ops.send_file. */
+/* Sends a block of a file after `head` (NULL: none), as answer_ops.send_file does. */
 ssize_t exchange_transmit_file(struct exchange *x, const struct iovec *head, int fd, off_t offset);
 
 /* Sends what is stored of the answer. */

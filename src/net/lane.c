@@ -22,7 +22,7 @@ static void check_cb(struct ev_loop *loop, ev_check *w, int revents) {
     lane->now = (double)sched_polled(lane->sched) / 1e9;
 }
 
-/* Before the loop waits: whatever is open by now is polled, and somebody has to notice when it is idle for too long. */
+/* Before the loop waits: polls every open connection, and makes sure that idle ones will be noticed. */
 static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
     (void)loop;
     (void)revents;

@@ -1,17 +1,17 @@
-/* What the files of net/ share of a lane. Owner only.
+/* What the files of net/ share of a lane. Private to net/. Owner only.
  *
- *     lane.c         puts it together, and follows the turns of the loop
- *     accept.c       takes connections, and makes room for them
- *     idle.c         closes those on which nothing happens
- *     timeouts.c     what is to happen within a time (timeouts.h)
+ *     lane.c         creates the lane, and does what each turn of the loop needs
+ *     accept.c       accepts connections, and makes room for them
+ *     idle.c         closes connections on which nothing happens
+ *     timeouts.c     what must happen within a time (timeouts.h)
  *     stop.c         its end
  *     request_log.c  which requests run (request_log.h)
- *     who.c          which lines about peers are due (who.h)
+ *     who.c          which log lines about peers are due (who.h)
  *
- * A lane and its connections know each other: it has them in lists by what is to be done about them, of which their own
- * functions keep the order (conn.c), and they end when it says so.
+ * A lane and its connections depend on each other: the lane keeps them in lists, by what must be done about them, and
+ * tells them when to end; the functions of connections (conn.c) keep these lists in order.
  *
- * A process may have several lanes: all that is kept between two events is in the struct.
+ * A process may have several lanes: everything that is kept between two events is in the struct.
  */
 #ifndef WSGI_FCGI_NET_LANE_IMPL_H
 #define WSGI_FCGI_NET_LANE_IMPL_H
@@ -25,9 +25,9 @@
 #include <stdatomic.h>
 
 enum {
-    LANE_READ_BYTES = 65536, /* of one read; the buffer is shared by all connections */
+    LANE_READ_BYTES = 65536, /* bytes of one read; all connections share the buffer */
     LANE_STATE_SECONDS = 10, /* see lane_state_is_due */
-    LANE_TOPICS = 64         /* of log lines that peers can cause: all rows of all tables that have such lines */
+    LANE_TOPICS = 64         /* kinds of log lines that peers can cause: all rows of all tables of such lines */
 };
 
 struct lane_listener {
@@ -55,13 +55,12 @@ struct lane {
     struct body_spares body_spares;
 
     /* Connections. */
-    TAILQ_HEAD(conn_list, conn) conns; /* least recently active first */
-    struct conn_list lingering;        /* those in CONN_LINGERING */
-    struct conn_list closed;           /* those in CONN_CLOSED, whose requests are not all over */
-    TAILQ_HEAD(, conn) unsent;         /* whose output waits for the peer, by conn.out_at */
-    struct conn_list
-        rests[CONN_REST_COUNT];  /* by conn.rest, in the order in which they came to it; not the busy ones */
-    TAILQ_HEAD(, conn) unpolled; /* open ones whose descriptor libev does not know yet */
+    TAILQ_HEAD(conn_list, conn) conns;       /* least recently active first */
+    struct conn_list lingering;              /* those in CONN_LINGERING */
+    struct conn_list closed;                 /* those in CONN_CLOSED that still have requests */
+    TAILQ_HEAD(, conn) unsent;               /* those whose output waits for the peer, by conn.out_at */
+    struct conn_list rests[CONN_REST_COUNT]; /* by conn.rest, longest in it first; without the busy ones */
+    TAILQ_HEAD(, conn) unpolled;             /* open ones whose descriptor libev does not know yet */
     unsigned long long next_conn;
     atomic_uint nconns, nrequests;
     atomic_uint nended; /* requests, since the beginning */
@@ -72,21 +71,21 @@ struct lane {
     struct lane_listener *accepting; /* one per listener */
     ev_timer accept_pause;
     bool accept_paused;
-    struct log_limit accept_limit; /* of lines that it fails */
-    ev_tstamp full_logged_at;      /* that others have to wait, */
-    ev_tstamp closed_logged_at;    /* or that idle ones are closed for them */
+    struct log_limit accept_limit; /* for lines about accept(2) failing */
+    ev_tstamp full_logged_at;      /* when it was logged that connections must wait... */
+    ev_tstamp closed_logged_at;    /* ...or that idle ones are closed for new ones */
 
     /* idle.c, timeouts.c */
     ev_timer idle_timer;
-    SLIST_HEAD(, timeouts) timeouts; /* all lists of them, those of the front ends too */
+    SLIST_HEAD(, timeouts) timeouts; /* all lists, those of the front ends too */
     struct timeouts headers;         /* for the ends of header sections: --header-timeout */
-    struct timeouts draining;        /* of those that linger, after CONN_END_DRAIN... */
+    struct timeouts draining;        /* for lingering connections, after CONN_END_DRAIN... */
     struct timeouts parting;         /* ...and CONN_END_PART */
 
     /* stop.c */
     bool stopping;
-    ev_tstamp stopped_at; /* when that began */
-    bool aborting;        /* nothing more is called */
+    ev_tstamp stopped_at; /* when the stop began */
+    bool aborting;        /* the application is not called any more */
     bool listening_ended; /* nothing more will be accepted */
     bool quit;
     ev_timer stop_timer;
@@ -95,20 +94,20 @@ struct lane {
 
     /* The log: who.c, request_log.c. */
     struct log_table log_table;
-    struct lane_topic topics[LANE_TOPICS]; /* of who_log_due, in the order in which they came up */
-    ev_timer running_timer;                /* a look at what keeps the threads busy, */
-    ev_tstamp running_logged_at;           /* which was told last then */
+    struct lane_topic topics[LANE_TOPICS]; /* for who_log_due, in order of first use */
+    ev_timer running_timer;                /* until it is logged what keeps the threads busy */
+    ev_tstamp running_logged_at;           /* when that was last logged */
 
     uint8_t input[LANE_READ_BYTES];
 };
 
-/* The time that all time-outs go by, in seconds of the monotonic clock: that of the last look for events. The time of day,
- * which ev_now() tells, steps whenever somebody sets it; it is for what people read. Owner only. */
+/* The time that all time-outs use, in seconds of the monotonic clock: that of the last poll. Do not use ev_now() for
+ * them: it tells the time of day, which steps when somebody sets it, and is for what people read. Owner only. */
 static inline ev_tstamp lane_now(const struct lane *lane) {
     return lane->now;
 }
 
-/* Only the owner counts, others read: no locked instruction is needed. */
+/* Changes a counter that only the owner writes and others read, so no locked instruction is needed. */
 static inline void lane_count_add(atomic_uint *count, int n) {
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + (unsigned)n, memory_order_relaxed);
 }
@@ -118,37 +117,38 @@ static inline void lane_request_ends(struct lane *lane) {
     lane_count_add(&lane->nended, 1);
 }
 
-/* Before a body is freed: its file, if it has one, may keep a slow file system busy for some time. */
+/* Call before a body is freed: closing its file, if it has one, may take long on a slow file system. */
 static inline void lane_body_ends(struct lane *lane, const struct body *body) {
     if (body_has_file(body))
         sched_pause(lane->sched);
 }
 
-/* Whether a line about a state that goes on is due, which was logged last then (0: never): one in LANE_STATE_SECONDS. Lines
- * about events, which are counted, are limited by base/log.h and who.h. */
+/* Whether a log line is due about a state that lasts, last logged at `logged_at` (0: never): one in LANE_STATE_SECONDS.
+ * Lines about events, which are counted, are limited by base/log_limit.h and who.h. */
 static inline bool lane_state_is_due(const struct lane *lane, ev_tstamp logged_at) {
     return !(logged_at > 0 && logged_at + LANE_STATE_SECONDS > lane_now(lane));
 }
 
 /* accept.c */
 
-/* When the protocols have their states. Returns 0, or -1 with errno. */
+/* Prepares accepting; the protocols have their states already. Returns 0, or -1 with errno. */
 int lane_accept_init(struct lane *lane);
 
-/* Begins to accept, or ends a pause: something may be had now. */
+/* Begins to accept, or ends a pause in accepting: there may be descriptors or memory now. */
 void lane_accept_again(struct lane *lane);
 
-/* Takes what waits in the backlog, and closes the listeners. */
+/* Accepts what waits in the backlog, and closes the listeners. */
 void lane_accept_end(struct lane *lane);
 
-/* A connection has ended, so descriptors or memory are free again. */
+/* A connection has ended, so there may be descriptors or memory again. */
 void lane_conn_closed(struct lane *lane);
 
-/* idle.c: one timer for all connections, due when the least recently active one is, or the slowest reader. */
+/* idle.c: one timer for all connections, set for the least recently active one or the slowest reader, whichever is due
+ * first. */
 
 void lane_idle_init(struct lane *lane);
 
-/* Before the loop waits: starts the timer, when it is needed. */
+/* Starts the timer if it is needed. Called before the loop waits. */
 void lane_idle_settle(struct lane *lane);
 
 /* stop.c */

@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <sys/epoll.h>
 
-/* What libev calls in the place of epoll_ctl(2): the program is linked with --wrap (src/local.mk). libev aborts when a
- * descriptor that it is to poll, or its epoll(7), is not there any more, which it takes for a mistake of its caller's. A
- * libev that is loaded (dl/) is not reached. */
+/* libev calls this instead of epoll_ctl(2), because the program is linked with --wrap (src/local.mk). If a descriptor
+ * that libev is to poll, or its epoll(7), is no longer there, libev takes that for a mistake of its caller and aborts.
+ * A libev that is loaded at run time (dl/) is not reached. */
 
 int __real_epoll_ctl(int set, int what, int fd, struct epoll_event *event);
 int __wrap_epoll_ctl(int set, int what, int fd, struct epoll_event *event);

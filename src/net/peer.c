@@ -103,8 +103,8 @@ static void collect(struct fields *f, enum forwarded_kind kind, const struct buf
     }
 }
 
-/* The client is the nearest address that is not one of a trusted proxy; if all are, the farthest. What stands behind
- * something that is no address was not written by anybody who is trusted. Returns which item it is. */
+/* Finds the item that is the client: the nearest address that is not a trusted proxy's; if all are, the farthest.
+ * Whatever comes before something that is no address was not written by anybody trusted. */
 static size_t find_client(struct peer_said *said, const struct lane_config *config, const struct forwarded_list *list) {
     bool elements = config->forwarded_kind == FORWARDED_RFC7239;
     size_t found = list->count;
@@ -157,8 +157,8 @@ static void keep(char out[static PEER_TEXT_SIZE], struct slice text) {
     out[n] = '\0';
 }
 
-/* PEP 3333, "environ Variables": SCRIPT_NAME is empty or begins with a slash; without one at its end. A second slash at its
- * beginning would make another host of it in URLs (RFC 3986, 4.2). */
+/* PEP 3333, "environ Variables": SCRIPT_NAME is empty or begins with a slash; it has none at its end. A second slash at
+ * its beginning would make another host of it in URLs (RFC 3986, 4.2). */
 static struct slice read_prefix(struct slice text) {
     while (text.n && text.p[text.n - 1] == '/')
         text.n--;
@@ -183,7 +183,7 @@ static void read_forwarded(struct peer_said *said, const struct lane_config *con
     size_t found = find_client(said, config, list);
     if (!list->count)
         return;
-    /* Without an address the nearest proxy has at least said how it was reached. */
+    /* Even without an address, the nearest proxy has at least said how it was reached. */
     struct slice element = list->items[found < list->count ? found : found - 1];
     said->scheme = read_scheme(forwarded_parameter(element, "proto"));
     keep(said->host, forwarded_parameter(element, "host"));

@@ -1,6 +1,6 @@
-/* Objects of one kind that are over, and kept for reuse. All zeros: none.
+/* Keeps used objects of one kind for reuse. All zeros: empty.
  *
- * Threads: as the objects.
+ * Threads: as for the objects.
  */
 #ifndef WSGI_FCGI_NET_POOL_H
 #define WSGI_FCGI_NET_POOL_H
@@ -15,12 +15,12 @@ struct pool {
     void *items[POOL_MAX]; /* the last one is used first */
 };
 
-/* Returns NULL when there is none. */
+/* Takes an object out. Returns NULL if there is none. */
 static inline void *pool_take(struct pool *p) {
     return p->count ? p->items[--p->count] : NULL;
 }
 
-/* Returns false when there are enough: the caller frees it. */
+/* Puts an object in. Returns false if the pool is full; the caller frees the object then. */
 static inline bool pool_put(struct pool *p, void *item) {
     if (p->count == POOL_MAX)
         return false;

@@ -31,7 +31,7 @@ const char *refusal_status(enum refusal why) {
     return refusals[why].status;
 }
 
-/* What there is to say besides the text, from a colon on; *out is "" when there is nothing. */
+/* Writes what to add to the text, starting with a colon; "" if there is nothing. */
 static void put_detail(char *out, size_t size, enum refusal why, struct request *r) {
     char name[128];
     int error = why == REFUSED_NO_SPOOL ? body_error(&r->body) : 0;
@@ -42,7 +42,7 @@ static void put_detail(char *out, size_t size, enum refusal why, struct request 
         snprintf(out, size, ": %s", log_escape(name, sizeof name, r->vars.bad.p, r->vars.bad.n));
 }
 
-/* The peer's bytes come last: what stands in front of them cannot be mistaken, by people or programs. */
+/* The peer's bytes come last, so that neither people nor programs can mistake the text before them. */
 static void log_refused(struct conn *c, const struct refused *what, unsigned id, struct request *r) {
     char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE], text[600], detail[160];
     struct who who = who_find(c, r);

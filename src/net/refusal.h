@@ -1,6 +1,7 @@
-/* Answers that the server gives by itself, without the application: which, and what the log says about them.
+/* Answers that the server gives itself, without the application: their statuses and log texts. Add a reason to refuse a
+ * request here.
  *
- * Owner only.
+ * Threads: owner only.
  */
 #ifndef WSGI_FCGI_NET_REFUSAL_H
 #define WSGI_FCGI_NET_REFUSAL_H
@@ -10,8 +11,8 @@
 
 struct conn;
 
-/* Why a request is not given to the application: X(name, status, log level, text). The text ends the log line, and names
- * the option to change, where there is one. */
+/* Why a request is not given to the application: X(name, status, log level, text). The text ends the log line; it names
+ * the option to change, if there is one. */
 #define REFUSALS(X)                                                                                                    \
     X(REFUSED_MALFORMED, "400 Bad Request", WARNING, "its parameters are malformed")                                   \
     X(REFUSED_BODY_SHORT, "400 Bad Request", INFO, "its body ended before its CONTENT_LENGTH")                         \
@@ -44,18 +45,19 @@ enum refusal { NOT_REFUSED, REFUSALS(REFUSAL_NAME) REFUSAL_COUNT };
 /* The status line: "413 Content Too Large". */
 const char *refusal_status(enum refusal why);
 
-/* Logs that request `id` of a connection is refused, or, when the application `runs` already, that it cannot read its body:
- * at most one line a second about each reason and client (base/log_limit.h). */
+/* Logs that request `id` of a connection is refused; or, if the application `runs` already, that it cannot read its
+ * body. At most one line a second for each reason and client (base/log_limit.h). */
 void refusal_log(struct conn *c, enum refusal why, unsigned id, struct request *r, bool runs);
 
-/* The same with words of its own, which are nobody's but the server's; it counts as REFUSED_MALFORMED. */
+/* The same with a status and text of its own, which contain nothing from a peer. Counts as REFUSED_MALFORMED for the
+ * limit. */
 void refusal_log_as(struct conn *c, const char *status, const char *why, unsigned id, struct request *r);
 
-/* Logs that the peer of such a request has to wait with the rest of its body, which is only kept in memory, for the
- * application to read it: at most one line a second about each client. */
+/* Logs that a body is kept in memory only, so that the peer must wait with the rest until the application reads. At
+ * most one line a second for each client. */
 void refusal_log_held(struct conn *c, unsigned id, struct request *r);
 
-/* Stores the answer, with Retry-After when it makes sense to come again. Returns 0, or -1 with errno ENOMEM. */
+/* Stores the answer, with Retry-After if it makes sense to try again. Returns 0, or -1 with errno ENOMEM. */
 int refusal_answer(struct request *r, enum refusal why);
 
 #endif

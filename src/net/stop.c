@@ -29,7 +29,7 @@ static void each_conn(struct lane *lane, void (*visit)(struct conn *c)) {
         next = TAILQ_NEXT(c, link);
         visit(c);
     }
-    /* Reading from a connection moves it to the end of the list: the last of now is the last to look at. */
+    /* Reading moves a connection to the end of the list, so the connection that is last now is the last to visit. */
     struct conn *last = TAILQ_LAST(&lane->conns, conn_list);
     for (c = TAILQ_FIRST(&lane->conns); c; c = next) {
         next = c == last ? NULL : TAILQ_NEXT(c, link);
@@ -37,8 +37,8 @@ static void each_conn(struct lane *lane, void (*visit)(struct conn *c)) {
     }
 }
 
-/* A peer that has just connected is about to send its request. One that has connected earlier and sent nothing (a browser's
- * connection in reserve, a health check) may never do so. */
+/* A peer that has just connected is about to send its request. One that connected earlier and has sent nothing (a
+ * browser's spare connection, a health check) may never do so. */
 static bool is_fresh(const struct conn *c) {
     return !c->used && c->active_at + STOP_FRESH > lane_now(c->lane);
 }
@@ -83,7 +83,7 @@ static void stop_cb(struct sched_note *note) {
     lane_check_stopped(lane);
 }
 
-/* Whether connections without a whole request have had their time. */
+/* Ends connections without a complete request whose time is over. */
 static void stop_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)loop;
     (void)revents;
@@ -94,7 +94,7 @@ static void abort_one(struct conn *c) {
     conn_close(c, CONN_STOPPING);
 }
 
-/* What has come whole from peers that have left is not called any more. */
+/* Stops calling the application for complete requests whose peers have left. */
 static void abort_closed(struct lane *lane) {
     struct conn *c, *next;
     for (c = TAILQ_FIRST(&lane->closed); c; c = next) {

@@ -6,8 +6,8 @@
 
 static const ev_tstamp LATE = 0.5; /* seconds after which the loop is to blame: it was paused, or held up */
 
-/* While nobody read, the peer could send no more than the socket takes, and on the same machine it may have been paused as
- * well. */
+/* While nobody read, the peer could send no more than the socket takes; on the same machine it may also have been
+ * paused. */
 bool timeout_is_excused(const struct lane *lane, ev_tstamp due) {
     return due + LATE <= lane_now(lane);
 }

@@ -1,8 +1,8 @@
-/* What is to happen on connections within a time. All that has the same time is in one list, the oldest first: it is late
- * first, so that one timer is enough for each list.
+/* Time-outs on connections. All time-outs of the same length are in one list, oldest first. The oldest is due first, so
+ * one timer is enough for each list.
  *
- * The process or its machine may have been paused for longer than that: what the peer has sent meanwhile is read first, and
- * counts; and one that is late nevertheless has its time again, since it could not go on while nobody read.
+ * If the process or its machine was paused for longer than a time-out, whatever the peer has sent meanwhile is read
+ * first, and counts. A connection that is late all the same gets its time again: it could not go on while nobody read.
  *
  * Threads: owner only.
  */
@@ -17,9 +17,9 @@ struct conn;
 struct lane;
 
 struct timeout {
-    struct conn *conn;                /* on which it is to happen */
+    struct conn *conn;                /* the connection that is timed */
     ev_tstamp began_at;               /* lane_now */
-    void (*late)(struct timeout *to); /* it has not happened */
+    void (*late)(struct timeout *to); /* called when the time is over */
     TAILQ_ENTRY(timeout) link;
 };
 
@@ -31,22 +31,23 @@ struct timeouts {
     SLIST_ENTRY(timeouts) link;
 };
 
-/* A new list of the lane's, which stays as long as the lane runs. */
+/* Adds a new list to the lane, for as long as the lane runs. */
 void timeouts_init(struct timeouts *all, struct lane *lane, ev_tstamp after);
 
-/* Something is to happen within the time of this list, or `late` is called, which must end the time-out or begin it again. */
+/* Starts a time-out: something must happen within the time of this list, or `late` is called. `late` must end the
+ * time-out or start it again. */
 void timeout_begins(struct timeouts *all, struct timeout *to, struct conn *conn, void (*late)(struct timeout *to));
 
-/* It has happened, or is not waited for any more. */
+/* Ends a time-out: it has happened, or nobody waits for it any more. */
 void timeout_ends(struct timeouts *all, struct timeout *to);
 
-/* It has happened, and is to happen again: the time begins anew. */
+/* Restarts a time-out from now. */
 void timeout_again(struct timeouts *all, struct timeout *to);
 
-/* Whether a time-out that was due then is seen so late that the loop is to blame. */
+/* Whether a time-out that was due at `due` is noticed so late that the loop is to blame. */
 bool timeout_is_excused(const struct lane *lane, ev_tstamp due);
 
-/* Before the loop waits: starts the timers that are needed. */
+/* Starts the timers that are needed. Called before the loop waits. */
 void timeouts_settle(struct lane *lane);
 
 #endif

@@ -41,7 +41,7 @@ struct who who_find(const struct conn *c, const struct request *r) {
     return who;
 }
 
-/* Should there be more topics than places some day, those that come last share one. */
+/* If there are ever more topics than places, the last ones share a place. */
 static struct log_topic *find_topic(struct lane *lane, const void *about) {
     struct lane_topic *t = lane->topics, *last = t + LANE_TOPICS - 1;
     while (t < last && t->about && t->about != about)

@@ -9,7 +9,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* Python ignores what it cannot read, and an import that fails does not tell why. */
+/* Checks this because Python ignores what it cannot read, and a failing import does not tell why. */
 static void warn_unreadable(const char *path) {
     char shown[PATH_MAX];
     if (access(path, R_OK))

@@ -1,4 +1,4 @@
-/* What is checked before anything is opened and Python starts, so that mistakes show at once.
+/* Checks the options before anything is opened and Python starts, so that mistakes show at once.
  *
  * Threads: the main thread.
  */
@@ -9,8 +9,8 @@
 
 #include <limits.h>
 
-/* Changes to the directory of --chdir, and looks at all that the options name. Writes the path of the directory to `cwd`. Returns
- * 0, or a sysexits status after printing. */
+/* Changes to the directory of --chdir, and checks everything that the options name. Writes the path of the directory to
+ * `cwd`. Returns 0, or a sysexits status after printing. */
 int check_directories(const struct options *o, char cwd[static PATH_MAX]);
 
 #endif

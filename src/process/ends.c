@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REQUEST_SIZE = 600, PATIENCE_MS = 1000 /* with whoever reads the log */ };
+enum { REQUEST_SIZE = 600, PATIENCE_MS = 1000 /* with the reader of the log */ };
 
 /* Those that faulthandler shows, too.
  * Mutable crashes: the main thread, each action before what reads it is installed. */
@@ -32,7 +32,7 @@ static struct crash *find(int number) {
     return c;
 }
 
-/* With nothing but what may be called in a handler of a signal. */
+/* Uses only what may be called in a signal handler. */
 static void say_crash(int number) {
     char line[LOG_LAST_MAX], text[REQUEST_SIZE];
     const char *request = running_text(text, sizeof text);
@@ -43,8 +43,8 @@ static void say_crash(int number) {
     log_last(LOG_LEVEL_ERROR, line);
 }
 
-/* The signal is raised again, for whoever had it before: a sanitizer, or the system, which may write a core file. It comes
- * when this returns. */
+/* The signal is raised again for its previous handler, a sanitizer's or the system's, which may write a core file. It
+ * is delivered when this returns. */
 static void crash_cb(int number) {
     if (!child_is())
         say_crash(number);
@@ -60,7 +60,8 @@ static void bound_cb(int number, siginfo_t *info, void *context) {
     static const struct sigaction end = {.sa_handler = SIG_DFL};
     (void)context;
     sigaction(number, is_read() ? &find(number)->shown : &end, NULL);
-    /* A fault comes again by itself when this returns, with what a core file should show; what somebody has sent does not. */
+    /* A fault happens again by itself when this returns, with everything that a core file should show. A signal that
+     * somebody has sent does not. */
     if (info->si_code <= 0)
         raise(number);
 }
@@ -82,7 +83,7 @@ void ends_bound(void) {
 void ends_exit(int status) {
     char text[REQUEST_SIZE];
     const char *request = running_text(text, sizeof text);
-    sockets_unlink(); /* first: the log may have to wait for whoever reads it */
+    sockets_unlink(); /* first: logging may have to wait for the reader of the log */
     log_error("%s: the application ended the process by os._exit(%d), and all requests in work with it",
               request ? request : "outside of a request", status);
     log_flush();

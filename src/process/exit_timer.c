@@ -38,7 +38,7 @@ static void *timer_main(void *unused) {
     _exit(timer.status);
 }
 
-/* Of all signals this thread takes those of the server alone. */
+/* This thread takes only the server's signals. */
 static int start(void) {
     sigset_t others, mask;
     pthread_condattr_t attr;

@@ -11,9 +11,9 @@
 
 enum { CONNECTIONS_MAX = 65535 /* unless --max-connections says more */ };
 
-/* The usual soft limit, 1,024, is there for programs that use select(2), and a single client can have as many connections.
- * No more is taken than connections need: in containers the hard limit may be a thousand million, and programs that the
- * application starts inherit the limit, of which some close all descriptors up to it. */
+/* The usual soft limit, 1,024, exists for programs that use select(2), and a single client can open as many
+ * connections. It is raised no further than connections need: in containers the hard limit may be a thousand million,
+ * and programs that the application starts inherit the limit; some of them close all descriptors up to it. */
 static void raise_limit(const struct options *o) {
     rlim_t connections = o->max_connections > CONNECTIONS_MAX ? o->max_connections : CONNECTIONS_MAX;
     rlim_t wanted = connections / 3 * 4 + 4;
@@ -29,8 +29,8 @@ static void raise_limit(const struct options *o) {
                   (unsigned long long)before);
 }
 
-/* Unless told otherwise: three quarters of the descriptors are for connections, the rest for the application's own files
- * and connections. */
+/* By default, three quarters of the descriptors are for connections, and the rest for the application's own files and
+ * connections. */
 unsigned open_files_connections(const struct options *o) {
     struct rlimit limit;
     if (o->max_connections)

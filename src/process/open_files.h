@@ -1,4 +1,4 @@
-/* The limit of open files, and what the server makes of it.
+/* Sets the limit of open files, and tells how many connections it allows.
  *
  * Threads: the main thread.
  */
@@ -7,8 +7,8 @@
 
 #include "cli/options.h"
 
-/* Raises the soft limit to what connections need, and makes the table of descriptors as large. Call it while there is one thread
- * (base/fdtable.h). */
+/* Raises the soft limit to what connections need, and makes the descriptor table as large. Call it while there is only
+ * one thread (base/fdtable.h). */
 void open_files_raise(const struct options *o);
 
 /* How many connections may be open. */

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Takes note of all that have ended. Returns the status of `child` when it is one of them, or -1. */
+/* Reaps all children that have ended. Returns the status of `child` if it is one of them, or -1. */
 static int reap(pid_t child) {
     pid_t pid;
     int how, status = -1;
@@ -22,13 +22,13 @@ static int reap(pid_t child) {
     return status;
 }
 
-/* What a terminal sends (Ctrl-C) goes to all processes in its foreground, the server among them; but that it is gone is told
- * to the leader of the session alone. */
+/* Signals from a terminal (Ctrl-C) go to all processes in its foreground, including the server. But that the terminal
+ * is gone is reported to the session leader only. */
 static bool is_for_both(const siginfo_t *info) {
     return info->si_code == SI_KERNEL && info->si_signo != SIGHUP;
 }
 
-/* All signals are blocked: the kernel drops those that are not and that process 1 has no handler for. */
+/* All signals are blocked: process 1 has no handlers, and the kernel drops its unblocked signals. */
 static _Noreturn void run(pid_t child, const sigset_t *all) {
     siginfo_t info;
     int status = -1;

@@ -1,17 +1,21 @@
-/* Process 1 of a container inherits the processes whose parents have ended, and has to take note of their ends, or they stay
- * as zombies until no further process can be made. The kernel does not tell them from the application's own children, whose
- * ends belong to the application (subprocess, os.waitpid). So the server leaves being process 1 to another process, which does
- * nothing else, as tini and "docker run --init" do it.
+/* Lets the server run as process 1 of a container.
+ *
+ * Process 1 inherits the processes whose parents have ended. It must reap them, or they stay as zombies until no
+ * further process can be made. The kernel does not tell them from the application's own children, which the application
+ * itself reaps (subprocess, os.waitpid). So the server forks, and leaves being process 1 to a process that does nothing
+ * else, as tini and "docker run --init" do.
+ *
+ * Threads: the main thread.
  */
 #ifndef WSGI_FCGI_PROCESS_ORPHANS_H
 #define WSGI_FCGI_PROCESS_ORPHANS_H
 
 #include <stdbool.h>
 
-/* In process 1: forks, returns true in the child, which is to serve, and never in the parent: that passes on every signal
- * and ends as its child does, 128 + N when that was ended by signal N. In any other process: returns false. So it does, after
- * a warning, when there can be no further process.
- * Before there is a second thread, and anything that a fork concerns. */
+/* In process 1: forks, and returns true in the child, which is to serve. Never returns in the parent, which passes on
+ * every signal and ends as its child does: with 128 + N when signal N ended the child. In any other process: returns
+ * false. Also returns false, after a warning, if no further process can be made. Call it before there is a second
+ * thread, and before anything that a fork affects. */
 bool orphans_leave(void);
 
 #endif

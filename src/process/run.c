@@ -24,8 +24,8 @@ enum {
     STATUS_CUT = 79       /* requests were cut off: one more than those of sysexits.h */
 };
 
-/* May wait for the GIL, and with it for the application: not while something else can still be done first. What the
- * application does at SIGTERM is left for the end, as it may be to end the process: then all others wait with it. */
+/* May wait for the GIL, and with it for the application, so call it only when nothing else can be done first. What the
+ * application does at SIGTERM is left for the end, because it may end the process, and then all others wait with it. */
 static void run_signal_handlers(struct run *run) {
     if (!run->signals || run->signals & SIGNALS_PYTHON_TERM)
         return;
@@ -74,7 +74,7 @@ static bool stop(struct run *run) {
     unsigned connections, requests;
     ascii_put_seconds(shown, seconds);
     lane_stop(run->lane);
-    /* The interpreter may be stuck with the GIL held: an end comes in any case. */
+    /* Python may be stuck with the GIL held, so make sure that the process ends in any case. */
     exit_timer_set((unsigned)seconds + EXIT_TIMER_PYTHON, run->exit_status);
     lane_count(run->lane, &connections, &requests);
     log_info("stopping (%s): %u request%s in work, up to %s s to finish%s", stop_reason(run), requests,

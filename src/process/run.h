@@ -1,4 +1,4 @@
-/* Serving: from a lane that is ready to its end.
+/* Runs a lane until the server has stopped: waits for signals, stops gracefully, cuts off what does not finish.
  *
  * Threads: the main thread.
  */
@@ -13,20 +13,20 @@ struct lane;
 struct run {
     struct lane *lane;
     double graceful_timeout; /* seconds */
-    int exit_status;         /* the process's, when this returns */
+    int exit_status;         /* of the process */
     /* The rest begins as zero. */
-    unsigned signals;       /* for handlers of the application: what signals_drain said */
-    bool exit_wanted;       /* by such a handler, which has set the status */
+    unsigned signals;       /* for handlers of the application: what signals_drain returned */
+    bool exit_wanted;       /* such a handler wants an exit, and has set the status */
     uint64_t stop_at;       /* clock_ns when the stop began; 0: not yet */
-    unsigned finished, cut; /* requests since then, and those that were left behind */
+    unsigned finished, cut; /* requests that have ended since then; requests left behind */
 };
 
-/* Serves until a signal or the application ends it, and stops: requests finish, and what does not is cut off. Runs what the
- * application has for that signal at last. Returns the exit status; does not return when application threads had to be left
- * behind. GIL held on entry and on return, and not in between. */
+/* Serves until a signal or the application ends it, then stops: requests finish, and those that do not are cut off.
+ * Last, runs the application's handlers for that signal. Returns the exit status; does not return if application
+ * threads had to be left behind. GIL held on entry and on return, but not in between. */
 int run_lane(struct run *run);
 
-/* Logs the last line of all, once Python has ended. */
+/* Logs the very last line, once Python has ended. */
 void run_log_stopped(const struct run *run);
 
 #endif

@@ -50,7 +50,7 @@ static int complain_loop(void) {
     return EX_OSERR;
 }
 
-/* All that needs no Python, up to sockets that listen. `cwd`: see check_directories. */
+/* Does everything that needs no Python, up to sockets that listen. `cwd`: see check_directories. */
 static int prepare(struct server *server, char cwd[static PATH_MAX]) {
     const struct options *o = server->o;
     open_files_raise(o);
@@ -70,8 +70,8 @@ static int prepare(struct server *server, char cwd[static PATH_MAX]) {
     return sockets_open(&server->sockets, o);
 }
 
-/* Python joins the application's own threads, runs atexit, and may hang in either: an end with `status` comes in any
- * case. Returns it, or another one when it was 0 and something failed. */
+/* Ends Python. It joins the application's own threads and runs atexit, and may hang in either; the process ends with
+ * `status` in any case. Returns `status`, or another one if that was 0 and something failed. */
 static int end_python(int status) {
     exit_timer_set(EXIT_TIMER_PYTHON, status);
     int ended = interp_stop();
@@ -169,8 +169,8 @@ static int serve_loaded(struct server *server, const char *cwd) {
     char limit[THREAD_LIMIT_SIZE];
     if (server->o->check)
         return show_check(&server->sockets, server->python, cwd);
-    /* Not before the application is loaded, which may fork then as a process of one thread; and before there is anything to
-     * say: a signal no longer ends who waits for the reader of the log. */
+    /* Only once the application is loaded, because it may fork then as a process with one thread. But before anything
+     * is logged: from now on a signal no longer ends a thread that waits for the reader of the log. */
     if (log_start_writer()) {
         log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
         return EX_OSERR;

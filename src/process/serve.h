@@ -1,13 +1,13 @@
-/* One process that serves: from the options to the exit status. */
+/* Runs one serving process, from the options to the exit status. */
 #ifndef WSGI_FCGI_PROCESS_SERVE_H
 #define WSGI_FCGI_PROCESS_SERVE_H
 
 #include "cli/options.h"
 
-/* Starts Python, loads the application, and serves it until a signal ends the process; with o->check only loads it and
- * prints what was found. *o went through options_resolve. `argv` is the command line with a NULL behind it, kept until the
- * end. Returns the exit status, a sysexits code after a failure that was printed; does not return when application threads
- * had to be left behind. Main thread. */
+/* Starts Python, loads the application, and serves it until a signal ends the process. With o->check, only loads the
+ * application and prints what was found. *o has gone through options_resolve. `argv` is the command line with a
+ * terminating NULL; it must stay until the end. Returns the exit status: a sysexits code after a failure, which was
+ * printed. Does not return if application threads had to be left behind. Main thread. */
 int serve(const struct options *o, char *const *argv);
 
 #endif

@@ -1,4 +1,4 @@
-/* What --version and --check print.
+/* Prints what --version and --check show.
  *
  * Threads: the main thread.
  */
@@ -9,10 +9,11 @@
 
 struct pylane;
 
-/* Prints version, Python, libev and what was chosen at compile time. Returns the exit status. */
+/* Prints the version, those of Python and libev, and compile-time choices. Returns the exit status. */
 int show_version(void);
 
-/* Prints what was found, once the application is loaded. `cwd`: where it runs. Returns the exit status. GIL held. */
+/* Prints what was found once the application is loaded. `cwd`: the directory in which it runs. Returns the exit status.
+ * GIL held. */
 int show_check(const struct sockets *sockets, const struct pylane *python, const char *cwd);
 
 #endif

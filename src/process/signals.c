@@ -20,8 +20,8 @@
 
 enum { LOAD_SECONDS = 5 }; /* that the application may take to end once its import was interrupted */
 
-/* What comes within this time of the first signal belongs to it: timeout(1) signals its child, and at once the whole group of
- * processes, a third time what a terminal has sent already. Hardly anybody presses Ctrl-C twice as fast. */
+/* Signals within this time of the first one count as that one. timeout(1) signals its child and at once the whole
+ * process group, and a terminal has sent the same signal already. Hardly anybody presses Ctrl-C twice as fast. */
 #define SAME_NS UINT64_C(200000000)
 
 /* A handler has no argument, and runs on any thread, also on several at once.
@@ -35,7 +35,7 @@ static struct state {
     bool had_terminal;
     timer_t load_timer;
     atomic_bool load_bounded; /* there is one */
-    /* What a signal that ends the server does just now. */
+    /* What a signal that ends the server does at present. */
     _Atomic enum phase {
         AT_ONCE, /* nothing is there yet, or any more, that could be finished */
         LOADING, /* interrupts the application */
@@ -43,8 +43,8 @@ static struct state {
     } phase;
 } state = {.wake_pipe = {-1, -1}};
 
-/* The signals of the server. The application's own handlers take their place, but that of the first two is called at the
- * end of a stop.
+/* The signals of the server. Handlers that the application sets replace the server's, but those of the first two are
+ * called at the end of a stop.
  * Mutable table: the main thread, what is not atomic before the handler is installed. */
 static struct taken {
     const int number;
@@ -95,7 +95,7 @@ int signals_stop(void) {
     return state.stop;
 }
 
-/* Says, of those without a meaning that have come, what to do instead. */
+/* Logs what to do instead, for the signals without a meaning that have come. */
 static void tell(void) {
     char more[LOG_MORE_SIZE];
     for (size_t i = 0; i < TAKEN; i++) {
@@ -125,7 +125,7 @@ unsigned signals_drain(void) {
     return seen;
 }
 
-/* Within handlers of signals. `number`: whose name comes in between, or 0. */
+/* For signal handlers. `number`: the signal whose name comes in between, or 0. */
 static void say(const char *text, int number, const char *end) {
     char line[160];
     const char *name = number ? sigabbrev_np(number) : "";
@@ -145,8 +145,8 @@ static bool is_function(const struct sigaction *action) {
     return !(action->sa_flags & SA_SIGINFO) && action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
 }
 
-/* A child that the application forked (multiprocessing) inherits the handler; there the signal means what it meant
- * before. A default action is taken when the handler returns. */
+/* A child that the application forked (multiprocessing) inherits the handler; there the signal does what it did before.
+ * A default action happens when the handler returns. */
 static void act_in_child(struct taken *t) {
     if (is_function(&t->before)) {
         t->before.sa_handler(t->number);
@@ -161,7 +161,7 @@ static bool is_own(const siginfo_t *info) {
     return info->si_code <= 0 && info->si_pid == state.pid;
 }
 
-/* Who sends a signal to all processes of a service (systemd does) sends it twice to this one, in fact. */
+/* A sender that signals all processes of a service (as systemd does) in fact signals this one twice. */
 static bool is_passed_on(const siginfo_t *info) {
     return state.passed_on && info->si_code == SI_USER && info->si_pid == 1;
 }
@@ -183,8 +183,8 @@ static bool has_terminal(bool otherwise) {
     return fd >= 0 || (errno != ENXIO && otherwise);
 }
 
-/* The terminal is gone. The kernel says so to the leader of its session and to the processes in the foreground; a shell
- * passes it on to its jobs. The kernel has taken the terminal away from all processes of the session by then. */
+/* Whether the terminal is gone. The kernel tells the session leader and the processes in the foreground; a shell passes
+ * it on to its jobs. By then the kernel has taken the terminal away from all processes of the session. */
 static bool is_hangup(const siginfo_t *info) {
     return info->si_code == SI_KERNEL || (state.had_terminal && !has_terminal(true));
 }
@@ -195,7 +195,7 @@ static _Noreturn void end_now(const char *text, int number, const char *end, int
     _exit(status);
 }
 
-/* The application gives way to the exception that comes, or to this timer. */
+/* The application ends by the exception that is raised, or by this timer. */
 static void interrupt(int number) {
     struct itimerspec once = {.it_value = {.tv_sec = LOAD_SECONDS}};
     if (!state.load_bounded || timer_settime(state.load_timer, 0, &once, NULL))
@@ -259,7 +259,7 @@ static bool is_ignored(const struct sigaction *action) {
     return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_IGN;
 }
 
-/* The application has had a handler, and has put back what Python had shown it. */
+/* The application has had a handler, and has restored what Python had shown it. */
 static bool is_default(const struct sigaction *action) {
     return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_DFL;
 }
@@ -327,7 +327,7 @@ void signals_load_ends(bool loaded) {
         timer_delete(state.load_timer);
 }
 
-/* Whether the signal is not the server's to take. */
+/* Whether the signal is not for the server to take. */
 static bool is_left(size_t which, const struct sigaction *now) {
     if (which == TERM)
         return false;

@@ -24,8 +24,8 @@ static int no_memory(void) {
     return EX_OSERR;
 }
 
-/* A directory may be too deep for its sockets to have absolute addresses: then the relative one is left, which means the
- * same as long as nobody changes to another directory. NULL without memory. */
+/* A directory may be too deep for its sockets to have absolute addresses. Then the relative one is kept, which means
+ * the same as long as nobody changes to another directory. Returns NULL if memory runs out. */
 static char *absolute_address(const struct options *o, const char *address) {
     const char *path = address_path(address);
     char *absolute = path && path[0] ? path_absolute(o->start_directory, path) : strdup(address);
@@ -81,7 +81,7 @@ int sockets_read(struct sockets *s, const struct options *o) {
     return status;
 }
 
-/* Opens those that are, or are not, sockets of the parent process. */
+/* Opens the sockets that are (`inherited`), or are not, those of the parent process. */
 static int open_some(struct sockets *s, const struct options *o, bool inherited) {
     int status = 0;
     for (size_t i = 0; i < s->wanted_count && !status; i++) {

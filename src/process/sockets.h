@@ -1,6 +1,6 @@
-/* The sockets that the options name, and whose connections they take.
+/* Opens the sockets that the options name, and reads who may connect to them.
  *
- * Threads: the main thread, but for sockets_unlink.
+ * Threads: the main thread, except for sockets_unlink.
  */
 #ifndef WSGI_FCGI_PROCESS_SOCKETS_H
 #define WSGI_FCGI_PROCESS_SOCKETS_H
@@ -14,7 +14,7 @@
 
 /* What one --socket or --http names. */
 struct sockets_wanted {
-    char *text; /* with an absolute path, as the log shows it */
+    char *text; /* with an absolute path, as logged */
     enum listener_protocol protocol;
     struct address *list;
     size_t count;
@@ -28,24 +28,26 @@ struct sockets {
     struct listener_set opened; /* stays where it is until sockets_fini */
 };
 
-/* Reads addresses and rules of the options, and opens nothing. *s is zeroed at first. Returns 0, or a sysexits status after
- * printing. sockets_fini is called in either case. */
+/* Reads addresses and rules from the options; opens nothing. *s is zeroed at first. Returns 0, or a sysexits status
+ * after printing. The caller calls sockets_fini in either case. */
 int sockets_read(struct sockets *s, const struct options *o);
 
-/* Opens all of them, which listen then; with --check only those of the parent process, of which nobody sees anything.
- * Call before Python runs: what is opened is close-on-exec and stands above the application's numbers, so that programs and
- * children of the application have nothing of it. Returns 0; or a sysexits status after printing, and s->opened has those that
- * were opened by then. */
+/* Opens all sockets, which then listen. With --check it opens only those of the parent process, because nobody notices
+ * that.
+ *
+ * Call it before Python runs. The sockets are close-on-exec and above the application's numbers, so that programs and
+ * children of the application get none of them. Returns 0; or a sysexits status after printing, with those opened by
+ * then in s->opened. */
 int sockets_open(struct sockets *s, const struct options *o);
 
-/* Warns of what was given and has no effect, and of web servers that may not connect. */
+/* Warns about options that have no effect, and about web servers that may not connect. */
 void sockets_warn(const struct sockets *s, const struct options *o);
 
-/* Closes those that are open: whoever waits to be accepted learns now that nobody will answer. */
+/* Closes the open sockets, so that peers which wait to be accepted learn now that nobody will answer. */
 void sockets_stop(struct sockets *s);
 
-/* Removes the files of those that sockets_open has made by now, when this process is their owner. Any thread, and within handlers
- * of signals. */
+/* Removes the socket files that sockets_open has made so far, if this process owns them. Any thread, and in signal
+ * handlers. */
 void sockets_unlink(void);
 
 void sockets_fini(struct sockets *s);

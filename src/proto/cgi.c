@@ -14,7 +14,7 @@
 #define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
 #define EMPTY LITERAL("")
 
-/* The value of what was not sent; its address tells it from one that was sent empty. */
+/* The value of a variable that was not sent; its address tells it from one that was sent empty. */
 static const char none[] = "";
 
 /* The rules of cgi_rules.h. */
@@ -102,8 +102,8 @@ static void set_server(const struct slice *raw, struct cgi_vars *vars) {
         vars->server_port = vars->https ? LITERAL("443") : LITERAL("80");
 }
 
-/* Most requests have one of two forms, for which nothing has to be compared: the path is PATH_INFO, or nginx has sent it as
- * SCRIPT_NAME and as DOCUMENT_URI. The others are the matter of cgi_paths.c. */
+/* Most requests have one of two forms, for which nothing has to be compared: the path is PATH_INFO, or nginx has sent
+ * it as SCRIPT_NAME and as DOCUMENT_URI. cgi_paths.c handles the others. */
 static enum cgi_result set_paths(const struct slice *raw, struct slice prefix, struct cgi_vars *vars) {
     struct slice script = raw[CGI_VAR_SCRIPT_NAME], info = raw[CGI_VAR_PATH_INFO], document = raw[CGI_VAR_DOCUMENT_URI];
     struct slice path = or_else(info, script);
@@ -122,14 +122,14 @@ static enum cgi_result set_paths(const struct slice *raw, struct slice prefix, s
     return cgi_set_paths(&sent, prefix, vars);
 }
 
-/* Enough to tell the resources of an application apart; a bound on what a client can make the server hash. */
+/* Enough to tell the resources of an application apart, and a bound on what a client can make the server hash. */
 enum { KEY_BYTES = 64 };
 
 static inline size_t key_bytes(size_t n) {
     return n < KEY_BYTES ? n : KEY_BYTES;
 }
 
-/* Of the path counts what stands before its third slash. */
+/* Only the part of the path before its third slash counts. */
 static uint32_t make_key(const struct cgi_vars *vars, uint64_t seed) {
     struct slice path = vars->path_info[0], tail = vars->path_info[1];
     char joined[2 * KEY_BYTES];
@@ -167,7 +167,7 @@ static inline void scan_begin(struct scan *s, const char *params, size_t len, ui
         s->raw[i] = (struct slice){none, 0};
 }
 
-/* Passes over the pairs of the sample, from the one at *p, of which all bytes come again. */
+/* Skips the pairs of the sample, from the one at *p, whose bytes are all the same. */
 static inline void pass_same(struct scan *s, const struct cgi_sample *sample, const struct cgi_sample_pair **p,
                              uint32_t at) {
     const struct cgi_sample_pair *first = *p, *behind = sample->pairs + sample->npairs;
@@ -184,9 +184,8 @@ static inline void pass_same(struct scan *s, const struct cgi_sample *sample, co
     *p = behind;
 }
 
-/* Scans the pairs that have the names of the sample, in its order; of most of them no more is looked at than that they
- * are the same. Stops where other names begin, or at what is malformed. Returns whether the sample has these names, and
- * no others. */
+/* Scans the pairs that have the names of the sample, in its order; for most of them it only checks that they are the
+ * same. Stops where other names begin, or at a malformed pair. Returns whether the sample has exactly these names. */
 static bool scan_like(struct scan *s, const struct cgi_sample *sample) {
     const struct cgi_sample_pair *p = sample->pairs, *last = sample->pairs + sample->npairs;
     struct params_pair pair;
@@ -230,7 +229,7 @@ static enum cgi_result scan_rest(struct scan *s) {
     return result == PARAMS_END ? CGI_OK : CGI_MALFORMED;
 }
 
-/* Which sample has the shape that a whole scan has found, if any. */
+/* Finds the sample of the shape that a full scan has found, if any. */
 static const struct cgi_sample *recall(struct scan *s, struct cgi_memo *memo, const char *params, size_t len) {
     const struct cgi_sample *sample = cgi_memo_find(memo, s->shape);
     struct scan again;
@@ -271,7 +270,7 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
         vars->bad = s.bad;
         return CGI_MALFORMED;
     }
-    /* Member by member: all are set, here and below, so that none has to be zeroed. */
+    /* Set member by member, here and below: all are set, so none has to be zeroed first. */
     vars->method = or_else(raw[CGI_VAR_REQUEST_METHOD], LITERAL("GET"));
     vars->query = raw[CGI_VAR_QUERY_STRING];
     vars->request_uri = raw[CGI_VAR_REQUEST_URI];

@@ -1,10 +1,10 @@
-/* The CGI variables that the server itself needs, made right whatever the proxy's stock configuration sends
- * (RFC 3875, section 4.1; PEP 3333, "environ Variables").
+/* Reads the CGI variables that the server itself needs, and normalises them so that every proxy's stock configuration
+ * works (RFC 3875, 4.1; PEP 3333, "environ Variables").
  *
- * cgi_scan walks over the pairs of a PARAMS stream once. Nothing is copied: slices point into the caller's bytes or
- * into constants, and a path that is joined of two variables is given as two slices.
+ * cgi_scan goes over the pairs of a PARAMS stream once and copies nothing: slices point into the caller's bytes or into
+ * constants. A path joined from two variables is given as two slices.
  *
- * Pure: no I/O, no allocation, no lock.
+ * Threads: any. Pure: no I/O, no allocation, no lock.
  */
 #ifndef WSGI_FCGI_PROTO_CGI_H
 #define WSGI_FCGI_PROTO_CGI_H
@@ -19,7 +19,7 @@
 struct cgi_vars {
     struct slice method;       /* REQUEST_METHOD; "GET" when it is missing or empty */
     struct slice script_name;  /* normalised; "" or "/..." without a trailing slash */
-    struct slice path_info[2]; /* normalised; the parts are to be put together, the second is often empty */
+    struct slice path_info[2]; /* normalised; the two parts joined; the second is often empty */
     struct slice query;        /* QUERY_STRING; "" when missing */
     struct slice request_uri;  /* as sent; empty when missing. Log lines use it. */
     struct slice server_name;  /* never empty, without a port */
@@ -33,7 +33,7 @@ struct cgi_vars {
     uint32_t key; /* hash of the method and the first two segments of the path (its first 64 bytes at most): requests
                        that behave alike */
     struct cgi_likeness like; /* to earlier requests */
-    struct slice bad;         /* with CGI_MALFORMED only: the name of the parameter that is; empty when the pairs are */
+    struct slice bad;         /* with CGI_MALFORMED only: the bad parameter's name; empty if the pairs are bad */
 };
 
 enum cgi_result {
@@ -44,13 +44,12 @@ enum cgi_result {
 };
 
 /* Reads the `len` bytes of a complete PARAMS stream. `prefix` is the mount point of --script-name: "" or "/x" without a
- * trailing slash; it is to live as long as *vars. When a variable comes twice the last one counts.
+ * trailing slash; it must live as long as *vars. If a variable comes twice, the last one counts.
  *
- * Paths: see cgi_paths.h.
- * Length: absent, empty, negative, not a number, or beyond 2^63-1 mean -1.
+ * Paths: see cgi_paths.h. Length: absent, empty, negative, not a number, or beyond 2^63-1 mean -1.
  *
- * `memo` is used and brought up to date, by one scan at a time; but for the hashes, whose key it has, and for the likeness,
- * what is found does not depend on it. NULL: without, and with a key that all know. */
+ * `memo` is used and updated, by one scan at a time. It does not change the result, except for the hashes, which use
+ * its key, and for the likeness. NULL: no memo, and a key that is public. */
 enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, struct cgi_memo *memo,
                          struct cgi_vars *vars);
 

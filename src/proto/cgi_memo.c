@@ -16,7 +16,7 @@ const struct cgi_sample *cgi_memo_find(struct cgi_memo *memo, uint64_t shape) {
     if (i == memo->nsamples)
         return NULL;
     found = order[i];
-    /* Two shapes that come in turns do not turn each other out of the first place. */
+    /* Two shapes that come in turns must not keep displacing each other from the first place. */
     if (i > 1 || (i == 1 && memo->misses >= CGI_MEMO_MISSES)) {
         order[i] = order[i - 1];
         order[i - 1] = found;
@@ -35,8 +35,8 @@ static struct cgi_sample *make_place(struct cgi_memo *memo, uint64_t shape) {
     return &memo->samples[place];
 }
 
-/* In place of the bytes of a personal value. A value of blanks is then taken for one that was seen before, and found good;
- * and good it is, whatever its name. */
+/* Replaces the bytes of a personal value. A value of blanks is then taken for one that was seen before and found valid;
+ * and it is valid, whatever its name. */
 enum { BLANK = ' ' };
 
 static void fill(struct cgi_sample *sample, uint64_t shape) {

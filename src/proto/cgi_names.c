@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* The caller has made sure that as many bytes are there: the compiler turns these into comparisons of words. */
+/* The caller has made sure that enough bytes are there: the compiler turns these into comparisons of words. */
 #define IS(p, text) (memcmp((p), (text), sizeof(text) - 1) == 0)
 #define BEGINS(slice, text) ((slice).n >= sizeof(text) - 1 && IS((slice).p, (text)))
 #define EQUALS(slice, text) ((slice).n == sizeof(text) - 1 && IS((slice).p, (text)))
@@ -69,11 +69,11 @@ enum cgi_var cgi_find_var(struct slice name) {
 static enum cgi_class classify_header(struct slice name) {
     if (EQUALS(name, "HTTP_COOKIE"))
         return CGI_COOKIE;
-    /* There is one Host (RFC 9112, section 3.2): who sets it again overrides what a stock file has set. */
+    /* There is one Host (RFC 9112, 3.2): a second HTTP_HOST overrides what a stock configuration file has set. */
     if (EQUALS(name, "HTTP_HOST"))
         return CGI_PASS;
     /* HTTP_PROXY: libraries of the application would take a client's Proxy header for their proxy setting (httpoxy).
-     * The others speak of the body as the client sent it; the proxy's CONTENT_* tell what arrives here. */
+     * The others describe the body as the client sent it; the proxy's CONTENT_* describe what arrives here. */
     if (EQUALS(name, "HTTP_PROXY") || EQUALS(name, "HTTP_CONTENT_LENGTH") || EQUALS(name, "HTTP_CONTENT_TYPE") ||
         EQUALS(name, "HTTP_TRANSFER_ENCODING"))
         return CGI_DROP;
@@ -96,13 +96,13 @@ enum cgi_class cgi_classify(struct slice name) {
     }
     if (BEGINS(name, "HTTP_"))
         return classify_header(name);
-    /* A pair without a name means nothing. The role is that of BEGIN_REQUEST. */
+    /* A pair without a name is meaningless. The role is in BEGIN_REQUEST. */
     if (!name.n || BEGINS(name, "wsgi.") || BEGINS(name, "wsgi_fcgi.") || EQUALS(name, "FCGI_ROLE"))
         return CGI_DROP;
     return CGI_PASS;
 }
 
-/* The words of names that people give to what identifies somebody or lets somebody in. */
+/* Words in names for what identifies somebody or lets somebody in. */
 static bool begins_personal(struct slice rest) {
     switch (rest.p[0]) {
     case 'A':

@@ -1,7 +1,7 @@
-/* What the name of a parameter says: which variable of the server's it is, what becomes of it in the environ, and whether
- * its value may be kept.
+/* Tells what the name of a parameter means: which variable it is, what happens to it in the environ, and whether its
+ * value may be kept. Add a parameter that the server reads, or one that must be dropped, here.
  *
- * Pure: no I/O, no allocation, no lock.
+ * Threads: any. Pure: no I/O, no allocation, no lock.
  */
 #ifndef WSGI_FCGI_PROTO_CGI_NAMES_H
 #define WSGI_FCGI_PROTO_CGI_NAMES_H
@@ -33,12 +33,12 @@ enum cgi_var {
     CGI_VAR_COUNT
 };
 
-/* A name that is none of these is CGI_VAR_FIELD or CGI_VAR_OTHER. */
+/* Finds the variable of a name. Any other name is CGI_VAR_FIELD or CGI_VAR_OTHER. */
 enum cgi_var cgi_find_var(struct slice name);
 
-/* What is to become of a parameter in the WSGI environ. */
+/* What happens to a parameter in the WSGI environ. */
 enum cgi_class {
-    CGI_PASS,   /* set it as it is; when it is repeated, the last one wins; HTTP_HOST too */
+    CGI_PASS,   /* set as it is; if repeated, the last one wins; HTTP_HOST too */
     CGI_HEADER, /* any other HTTP_* header: repeated ones are joined with ", " (RFC 9110, section 5.3) */
     CGI_COOKIE, /* HTTP_COOKIE: joined with "; " (RFC 6265, section 5.4) */
     CGI_DROP,   /* never shown: HTTP_PROXY, HTTP_CONTENT_LENGTH, HTTP_CONTENT_TYPE, HTTP_TRANSFER_ENCODING,
@@ -47,14 +47,15 @@ enum cgi_class {
                    REQUEST_METHOD, SERVER_NAME, SERVER_PORT, SERVER_PROTOCOL */
 };
 
-/* Depends on the name alone, so that the answer can be cached with it. */
+/* Depends on the name only, so the answer can be cached with it. */
 enum cgi_class cgi_classify(struct slice name);
 
-/* Whether the name says that its value tells who a person is, or lets somebody in (cookies, credentials, what a client
- * certificate says, the query): such values are not kept beyond the request. */
+/* Whether the name tells that its value identifies a person or lets somebody in: cookies, credentials, client
+ * certificates, the query. Such values are not kept beyond the request. */
 bool cgi_is_personal(struct slice name);
 
-/* Nor are those with a query, whatever the name is: REQUEST_URI, HTTP_REFERER, and the many names of original URLs. */
+/* Whether the value contains a query. Such values are not kept either, whatever their name: REQUEST_URI, HTTP_REFERER,
+ * and the many names for original URLs. */
 static inline bool cgi_has_query(struct slice value) {
     return value.n && memchr(value.p, '?', value.n);
 }

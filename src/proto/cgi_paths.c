@@ -25,7 +25,7 @@ static int decode(const char *p, const char *end) {
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-/* The text of a path: two slices to be put together, the second of which is empty when it is percent-encoded. */
+/* The text of a path: two slices in a row; the second is empty if the path is percent-encoded. */
 struct text {
     struct slice part[2];
     bool encoded;
@@ -39,7 +39,7 @@ static size_t length(const struct text *t) {
     return t->part[0].n + t->part[1].n;
 }
 
-/* The decoded byte at *at, which moves on; -1 at the end. What is no encoding stands for itself. */
+/* Decodes the byte at *at, and moves *at on; -1 at the end. An invalid encoding stands for itself. */
 static int next_byte(const struct text *t, size_t *at) {
     if (*at >= length(t))
         return -1;
@@ -60,7 +60,7 @@ struct place {
     bool slash;  /* the path ends with a slash, in its resolved form too */
 };
 
-/* The segments that are left of a path whose dot segments are taken away as they come. */
+/* The segments that remain of a path while its dot segments are removed one by one. */
 struct walk {
     struct slice mount;
     size_t matched;       /* bytes of the mount point, whole segments, that the first of them are */
@@ -68,8 +68,8 @@ struct walk {
     size_t rest;
 };
 
-/* Where the next segment of the mount point begins. One slash only: to pass over many of them again and again would take
- * a client's time squared, and a mount point has no empty segments. */
+/* Where the next segment of the mount point begins. Skips one slash only: skipping many again and again would take time
+ * quadratic in what a client sends, and a mount point has no empty segments. */
 static size_t next_of_mount(const struct walk *w) {
     return w->matched + (w->matched < w->mount.n && w->mount.p[w->matched] == '/');
 }
@@ -82,7 +82,7 @@ static void pop(struct walk *w) {
         ;
 }
 
-/* Reads a segment and takes account of it. Returns the byte behind it, a slash or -1. */
+/* Reads and records a segment. Returns the byte after it, a slash or -1. */
 static int walk_segment(struct walk *w, const struct text *t, size_t *at, bool *slash) {
     size_t m = next_of_mount(w), n = 0, before = *at;
     bool dots = true, equal = w->depth == w->common;
@@ -105,7 +105,7 @@ static int walk_segment(struct walk *w, const struct text *t, size_t *at, bool *
     return byte;
 }
 
-/* Where the path is, seen from the mount point, which is not empty. Takes time in proportion to the length of both. */
+/* Where the path is relative to the mount point, which is not empty. Takes time linear in the length of both. */
 static struct place find_place(const struct text *t, struct slice mount) {
     struct walk w = {.mount = mount};
     struct place place = {.where = ELSEWHERE};
@@ -125,7 +125,7 @@ static bool is_scheme_char(char c) {
     return (lower >= 'a' && lower <= 'z') || ascii_is_digit(c) || c == '+' || c == '-' || c == '.';
 }
 
-/* What stands before the query and the fragment. */
+/* The part before the query and the fragment. */
 static struct slice before_marks(struct slice s) {
     for (const char *mark = "?#"; s.n && *mark; mark++) {
         const char *end = memchr(s.p, *mark, s.n);
@@ -161,7 +161,7 @@ static bool is_whole(const struct cgi_paths *sent, struct slice path) {
     return same(uri_path(sent->request_uri), path) || place_of_uri(sent, path).where == AT;
 }
 
-/* Takes `n` bytes off the front of a text. It is that long. */
+/* Removes the first `n` bytes of a text, which has that many. */
 static void drop_front(struct text *t, size_t n) {
     for (int i = 0; i < 2; i++) {
         size_t part = n < t->part[i].n ? n : t->part[i].n;
@@ -217,8 +217,8 @@ static struct slice without_slashes(struct slice s) {
     return s;
 }
 
-/* Whether SCRIPT_NAME, which came alone, is a mount point, and what follows it then. In the whole path no dot segment
- * and no slash too many is left that REQUEST_URI may have: the client must not choose the mount point. */
+/* Whether SCRIPT_NAME, which came alone, is a mount point, and what follows it then. Unlike REQUEST_URI, the whole path
+ * has no dot segments or extra slashes left: the client must not choose the mount point. */
 static bool split_script(const struct cgi_paths *sent, struct text *rest) {
     struct slice script = sent->script_name, mount = without_slashes(script), document = sent->document_uri;
     if (same(document, script) || script.p[0] != '/')
@@ -228,7 +228,7 @@ static bool split_script(const struct cgi_paths *sent, struct text *rest) {
         *rest = one((struct slice){document.p + mount.n, document.n - mount.n}, false);
         return true;
     }
-    /* All is below "/", so that REQUEST_URI tells nothing: the path may have been rewritten to it. */
+    /* Everything is below "/", so REQUEST_URI tells nothing: the path may have been rewritten to it. */
     struct slice path = uri_path(sent->request_uri);
     if (!mount.n || same(path, script))
         return false;
@@ -256,14 +256,14 @@ static enum cgi_result set_both(const struct cgi_paths *sent, struct slice scrip
     if (mount.n && same(script, sent->path_info) && is_whole(sent, script))
         mount = EMPTY;
     else if (mount.n && mount.n == script.n && sent->path_info.p[0] != '/')
-        /* "/app" and "le": what has been split in the middle of a segment is not below the mount point. */
+        /* "/app" and "le": a path that was split within a segment is not below the mount point. */
         elsewhere = uri_path(sent->request_uri).n && place_of_uri(sent, mount).where == ELSEWHERE;
     vars->script_name = mount;
     enum cgi_result result = set_path(&info, vars);
     return elsewhere ? CGI_OUTSIDE : result;
 }
 
-/* Whether the text is below the prefix as it stands: true for nearly all. */
+/* Whether the text is below the prefix without decoding; true for nearly all. */
 static bool begins_plainly(const struct text *t, struct slice prefix) {
     struct slice s = t->part[0].n ? t->part[0] : t->part[1];
     if (t->encoded || (t->part[0].n && t->part[1].n) || s.n < prefix.n || memcmp(s.p, prefix.p, prefix.n))
@@ -271,7 +271,8 @@ static bool begins_plainly(const struct text *t, struct slice prefix) {
     return (s.n == prefix.n || s.p[prefix.n] == '/') && !memchr(s.p, '.', s.n);
 }
 
-/* Whether REQUEST_URI is the mount point and this path behind it, which begins like it again: "/app/app/x" and "/app/x". */
+/* Whether REQUEST_URI is the mount point followed by this path, which itself begins with the mount point: "/app/app/x"
+ * and "/app/x". */
 static bool is_taken_off(const struct cgi_paths *sent, const struct text *t, struct slice prefix) {
     struct slice uri = uri_path(sent->request_uri), path = t->part[0].n ? t->part[0] : t->part[1];
     if (t->encoded || length(t) > path.n || uri.n < path.n + prefix.n)
@@ -312,7 +313,7 @@ enum cgi_result cgi_set_paths(const struct cgi_paths *sent, struct slice prefix,
         vars->script_name = prefix;
         return set_asterisk(vars);
     }
-    /* PEP 3333: SCRIPT_NAME is empty or the path of a mount point; "/" is the proxy's word for none. */
+    /* PEP 3333: SCRIPT_NAME is empty or the path of a mount point. A proxy that sends "/" means none. */
     if (script.n && (script.p[0] != '/' || (script.n == 1 && info.n && info.p[0] == '/')))
         script = EMPTY;
     if (prefix.n)

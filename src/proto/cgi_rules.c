@@ -17,13 +17,13 @@ bool cgi_is_token(struct slice s) {
 
 #define EACH(byte) (0x0101010101010101u * (byte))
 
-/* Not zero when one of eight bytes is below 0x20 or is DEL. */
+/* Nonzero if one of eight bytes is below 0x20 or is DEL. */
 static inline uint64_t controls(uint64_t eight) {
     uint64_t del = eight ^ EACH(0x7f);
     return (((eight - EACH(0x20)) & ~eight) | ((del - EACH(1)) & ~del)) & EACH(0x80);
 }
 
-/* Where the first control character is at the earliest. */
+/* The earliest possible place of the first control character. */
 static size_t pass_clean(struct slice s) {
     size_t at = 0;
     for (uint64_t eight; s.n - at >= sizeof eight; at += sizeof eight) {

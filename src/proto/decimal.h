@@ -1,7 +1,7 @@
-/* Numbers in decimal digits, for what is written with each answer, where the formatting of stdio would cost more than all
- * else about the header line.
+/* Writes numbers in decimal digits. For values in every answer: formatting with stdio would cost more than the rest of
+ * the header line.
  *
- * Pure: no I/O, no allocation, no lock.
+ * Threads: any. Pure: no I/O, no allocation, no lock.
  */
 #ifndef WSGI_FCGI_PROTO_DECIMAL_H
 #define WSGI_FCGI_PROTO_DECIMAL_H
@@ -10,7 +10,7 @@
 
 enum { DECIMAL_MAX = 20 }; /* digits of the largest number */
 
-/* Writes `n` at the end of `digits`. Returns where in `digits` it stands. */
+/* Writes `n` at the end of `digits`. Returns the digits, which point into that. */
 static inline struct slice decimal(char digits[static DECIMAL_MAX], uint64_t n) {
     size_t i = DECIMAL_MAX;
     do

@@ -19,7 +19,8 @@ static inline size_t min_size(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-/* The next eight bytes: in place when they are all there, else put together in `held`; NULL while some are missing. */
+/* Returns the next eight bytes: in place if they are all there, else collected in `held`; NULL while some are
+ * missing. */
 static inline const uint8_t *take_eight(struct fcgi_decoder *d, const uint8_t **p, const uint8_t *end) {
     size_t left = (size_t)(end - *p);
     if (d->nheld == 0 && left >= sizeof d->held) {

@@ -1,4 +1,4 @@
-/* The FastCGI record decoder: bytes in, events out (FastCGI 1.0, section 3.3).
+/* The FastCGI record decoder: bytes in, events out (FastCGI 1.0, 3.3).
  *
  *      0         1         2         3         4         5         6         7
  *     +---------+---------+---------+---------+---------+---------+---------+---------+
@@ -6,13 +6,14 @@
  *     +---------+---------+---------+---------+---------+---------+---------+---------+
  *     contentData[contentLength] paddingData[padding]
  *
- * Resumable: the bytes may be cut anywhere, down to one byte per call; what must be remembered between calls (at most
- * a header or the eight bytes of a BEGIN_REQUEST body) is kept in the decoder, and nothing else is buffered: contents
- * of streams are handed out as slices of the caller's bytes as they come.
+ * Resumable: the bytes may be cut anywhere, down to one byte per call. The decoder keeps at most a header, or the eight
+ * bytes of a BEGIN_REQUEST body, between calls. It buffers nothing else: stream contents are handed out as slices of
+ * the caller's bytes as they come.
  *
  * The decoder knows records, not requests: whether an id is active is the caller's business.
  *
- * Pure: no I/O, no allocation, no lock, no log. Structures and constants are those of <fastcgi.h> (libfcgi).
+ * Threads: one at a time for each decoder. Pure: no I/O, no allocation, no lock, no log. Structures and constants are
+ * those of <fastcgi.h> (libfcgi).
  */
 #ifndef WSGI_FCGI_PROTO_FCGI_DECODE_H
 #define WSGI_FCGI_PROTO_FCGI_DECODE_H
@@ -34,7 +35,7 @@ struct fcgi_decoder {
 };
 
 enum fcgi_event_type {
-    FCGI_EVENT_MORE,       /* all bytes were taken and no event is complete */
+    FCGI_EVENT_MORE,       /* all bytes were taken, and no event is complete */
     FCGI_EVENT_BEGIN,      /* a BEGIN_REQUEST with its whole body: id, role, keep_conn */
     FCGI_EVENT_PARAMS,     /* a piece of the PARAMS stream of `id`: data, len > 0 */
     FCGI_EVENT_PARAMS_END, /* its empty record */
@@ -65,13 +66,13 @@ struct fcgi_event {
     size_t len;
 };
 
-/* Takes bytes from *pos (before `end`) up to and including those of the next event, which it writes to *event, and
- * moves *pos behind them. Call it until it gives FCGI_EVENT_MORE. Returns event->type.
+/* Takes bytes from *pos (before `end`) up to and including those of the next event, writes the event to *event, and
+ * moves *pos behind them. Call it until it returns FCGI_EVENT_MORE. Returns event->type.
  *
- * What is skipped without an event: padding (0 to 255 bytes on any record), the content of a BEGIN_REQUEST beyond its
- * eight bytes, of an ABORT_REQUEST, of management records of other types, and whole records with a nonzero id whose
- * type is none of BEGIN_REQUEST, ABORT_REQUEST, PARAMS and STDIN (DATA among them: the FILTER role is not served).
- * An event is given as soon as its bytes are there; the padding behind it may come later. */
+ * Skipped without an event: padding (0 to 255 bytes on any record); the content of a BEGIN_REQUEST beyond its eight
+ * bytes, of an ABORT_REQUEST, and of management records of other types; and whole records with a nonzero id whose type
+ * is none of BEGIN_REQUEST, ABORT_REQUEST, PARAMS and STDIN (DATA among them: the FILTER role is not served). An event
+ * is given as soon as its bytes are there; the padding behind it may come later. */
 enum fcgi_event_type fcgi_decode(struct fcgi_decoder *d, const uint8_t **pos, const uint8_t *end,
                                  struct fcgi_event *event);
 

@@ -1,7 +1,8 @@
-/* The records that a FastCGI responder sends (FastCGI 1.0, sections 3.3, 4.1, 4.2 and 5.5).
+/* Writes the records that a FastCGI responder sends (FastCGI 1.0, 3.3, 4.1, 4.2 and 5.5).
  *
- * Pure: every function writes to memory of the caller's. Records are padded to a multiple of eight bytes and padding
- * is zeroed, so that no old memory leaks to the peer.
+ * Records are padded to a multiple of eight bytes, and the padding is zeroed so that no old memory leaks to the peer.
+ *
+ * Threads: any. Pure: every function writes to the caller's memory only.
  */
 #ifndef WSGI_FCGI_PROTO_FCGI_ENCODE_H
 #define WSGI_FCGI_PROTO_FCGI_ENCODE_H
@@ -22,8 +23,8 @@ static inline size_t fcgi_padding(size_t len) {
     return -len & 7;
 }
 
-/* Writes the eight bytes of a header for a record with `len` (at most 65,535) bytes of content; the padding that the
- * header announces is fcgi_padding(len), to be sent behind the content. */
+/* Writes the eight-byte header of a record with `len` (at most 65,535) bytes of content. The header announces
+ * fcgi_padding(len) bytes of padding, which the caller must send behind the content. */
 static inline void fcgi_put_header(uint8_t *out, uint8_t type, uint16_t id, size_t len) {
     FCGI_Header header = {
         .version = FCGI_VERSION_1,

@@ -1,7 +1,9 @@
-/* GET_VALUES: reads the names of a query piece by piece and writes the answer (FastCGI 1.0, section 4.1).
+/* GET_VALUES: reads the names in a query piece by piece, and writes the answer (FastCGI 1.0, 4.1).
  *
- * Bounded: the state is a few bytes whatever the peer sends; unknown names are ignored, values in the query are
- * skipped, a known name is answered once however often it was asked. Pure.
+ * Bounded: the state is a few bytes, whatever the peer sends. Unknown names are ignored, and so are values in the
+ * query. A known name is answered once, however often it is asked.
+ *
+ * Threads: one at a time for each reader. Pure: no I/O, no allocation, no lock.
  */
 #ifndef WSGI_FCGI_PROTO_FCGI_VALUES_H
 #define WSGI_FCGI_PROTO_FCGI_VALUES_H
@@ -27,11 +29,11 @@ enum { FCGI_ASKED_MAX_CONNS = 1, FCGI_ASKED_MAX_REQS = 2, FCGI_ASKED_MPXS_CONNS 
 /* Takes a piece of the content of a GET_VALUES record. */
 void fcgi_values_feed(struct fcgi_values *v, const uint8_t *data, size_t len);
 
-/* Bytes that are enough for every answer. */
+/* Enough bytes for any answer. */
 enum { FCGI_VALUES_RESULT_MAX = 128 };
 
-/* Writes the GET_VALUES_RESULT record for what was asked and zeroes the reader for the next query; names whose pair
- * was cut off do not count. Returns the bytes written (at most FCGI_VALUES_RESULT_MAX). Values are decimal numbers. */
+/* Writes the GET_VALUES_RESULT record for what was asked, and zeroes the reader for the next query. Names whose pair
+ * was cut off do not count. Returns the bytes written, at most FCGI_VALUES_RESULT_MAX. Values are decimal numbers. */
 size_t fcgi_values_result(struct fcgi_values *v, uint8_t *out, unsigned max_conns, unsigned max_reqs, bool mpxs_conns);
 
 #endif

@@ -27,12 +27,12 @@ static struct slice trim(struct slice s) {
     return trim_end(s);
 }
 
-/* Of a value without quotes. Addresses and hosts are often written without those that RFC 7239 asks for. */
+/* For a value without quotes. RFC 7239 requires quotes around addresses and hosts, but they are often left out. */
 static bool is_plain_char(char c) {
     return c > ' ' && c < 0x7f && !strchr("\"\\,;", c);
 }
 
-/* Whether the quote at s.p[at] ends or begins a string, which one behind a backslash does not. */
+/* Whether the quote at s.p[at] begins or ends a string; one after a backslash does not. */
 static bool is_quote(struct slice s, size_t at) {
     size_t escape = at;
     while (escape && s.p[escape - 1] == '\\')
@@ -85,10 +85,10 @@ static bool read_pair(struct slice s, struct pair *pair) {
     return pair->name.n || (!quoted && begin == s.n);
 }
 
-/* Takes the last pair off *rest, with the separator in front of it. Returns false for what is none.
+/* Removes the last pair from *rest, with the separator in front of it. Returns false if it is not a pair.
  *
- * Read from its end, the text means what the nearest proxy has written, whatever stands in front of that: a quote that was
- * left open there, by a client say, cannot make a string of it. */
+ * Read from its end, the text means what the nearest proxy has written, whatever comes before that. A quote that was
+ * left open there, by a client for example, cannot make a string of it. */
 static bool take_pair(struct slice *rest, struct pair *pair) {
     struct slice s = trim_end(*rest);
     *pair = (struct pair){.name = EMPTY, .value = EMPTY, .first = true};
@@ -102,7 +102,7 @@ static bool take_pair(struct slice *rest, struct pair *pair) {
     return pair->separator == ',' || pair->separator == ';';
 }
 
-/* Takes the last element off *rest. Returns false for what is none. */
+/* Removes the last element from *rest. Returns false if it is no element. */
 static bool take_element(struct slice *rest, struct slice *element) {
     struct slice all = trim_end(*rest);
     struct pair pair;

@@ -26,7 +26,7 @@ static bool is_quotable(char c) {
     return c == '\t' || ((unsigned char)c >= ' ' && c != 0x7f);
 }
 
-/* The state behind a byte that is neither of what goes before nor a blank. */
+/* The state after a byte that neither continues the part nor is a blank. */
 static enum http_chunk_state at_separator(char c, bool line_may_end) {
     if (c == ';')
         return HTTP_CHUNK_NAME_START;
@@ -73,7 +73,8 @@ static enum http_chunk_state next_of_line(enum http_chunk_state state, char c) {
 }
 
 /* Trailers (RFC 9112, 7.1.2) are fields, by the same rules: a name and a colon, no folded lines, CR and LF only at the
- * end of a line. Who sends fields of the framing there (RFC 9110, 6.5.1: must not) hopes that somebody obeys them. */
+ * end of a line. A client that sends framing fields there (RFC 9110, 6.5.1: must not) hopes that somebody obeys
+ * them. */
 
 static const char *const framing_fields[] = {"transfer-encoding", "content-length"};
 

@@ -1,10 +1,10 @@
-/* The body of an HTTP/1.1 request: its end, by Content-Length or by the chunked coding, which is taken off (RFC 9112,
- * sections 6 and 7.1). Extensions of chunks and trailers are checked and skipped.
+/* Decodes the body of an HTTP/1.1 request: finds its end, by Content-Length or by the chunked coding, and removes that
+ * coding (RFC 9112, 6 and 7.1). Chunk extensions and trailers are checked and skipped.
  *
- * All of it is decoded here and not by llhttp, whose releases differ in what they let through of extensions (version 8
- * refuses legal ones, and takes some that are none) and of trailers.
+ * All of this is decoded here and not by llhttp, because releases of llhttp differ in which extensions and trailers
+ * they accept (version 8 refuses legal extensions, and accepts some that are not).
  *
- * Pure: no I/O, no allocation, no lock.
+ * Threads: one at a time for each body. Pure: no I/O, no allocation, no lock.
  */
 #ifndef WSGI_FCGI_PROTO_HTTP_BODY_H
 #define WSGI_FCGI_PROTO_HTTP_BODY_H
@@ -17,10 +17,10 @@ enum {
     HTTP_FRAMING_MAX = 16384 /* bytes between two pieces of a body: chunk sizes with extensions, and the trailers */
 };
 
-/* Gets the bytes of a body, in order; not called with 0 of them. */
+/* Receives the bytes of a body, in order; never called with 0 bytes. */
 typedef void http_body_fn(void *arg, const char *data, size_t len);
 
-/* Where the decoder of chunks stands: in front of the first byte of the next part, or within it. */
+/* Where the decoder of chunks is: before the first byte of the next part, or within it. */
 enum http_chunk_state {
     HTTP_CHUNK_START,       /* the first digit of a size */
     HTTP_CHUNK_SIZE,        /* behind one */
@@ -46,15 +46,15 @@ enum http_chunk_state {
     HTTP_CHUNK_BAD
 };
 
-/* Made ready by http_parse_head. */
+/* Prepared by http_parse_head, or http_body_begin. */
 struct http_body {
     bool chunked;
     bool ended;
     enum http_chunk_state state; /* of a chunked body */
-    uint64_t left;               /* bytes of the body whose length is known, or of the chunk */
-    size_t framing;              /* bytes since the last one of the body */
+    uint64_t left;               /* bytes left of a body of known length, or of the chunk */
+    size_t framing;              /* bytes since the last byte of the body */
     size_t name;                 /* bytes of the name of the trailer so far */
-    unsigned framing_field;      /* bits: fields of the framing whose name it may still be */
+    unsigned framing_field;      /* bits: the framing fields whose name it may still be */
 };
 
 enum http_body_result {
@@ -63,11 +63,11 @@ enum http_body_result {
     HTTP_BODY_BAD   /* *why says what is wrong with it */
 };
 
-/* Takes bytes from *pos on, which is moved. Behind the end of the body it takes none. */
+/* Takes bytes from *pos on, and moves *pos. Takes none after the end of the body. */
 enum http_body_result http_body_decode(struct http_body *body, const char **pos, const char *end, http_body_fn *put,
                                        void *arg, const char **why);
 
-/* Makes *body ready for the bytes of a body of this length, -1 when it comes in chunks. */
+/* Prepares *body for a body of this length; -1: it comes in chunks. */
 void http_body_begin(struct http_body *body, int64_t length);
 
 #endif

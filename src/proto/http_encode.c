@@ -28,7 +28,7 @@ static char *put_text(char *out, const char *text, size_t len) {
     return out + len;
 }
 
-/* Not by strftime, whose names of days and months are those of the locale. */
+/* Not with strftime: its names of days and months depend on the locale. */
 void http_put_date(char *out, time_t seconds) {
     static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     struct tm tm = {0};

@@ -93,7 +93,7 @@ static void take_connection(struct parsing *p, struct slice value) {
     }
 }
 
-/* Notes what the server itself needs. Returns whether the field becomes an HTTP_* parameter. */
+/* Records what the server itself needs. Returns whether the field becomes an HTTP_* parameter. */
 static bool take_field(struct parsing *p, struct slice name, struct slice value) {
     switch (name.n) {
     case sizeof "Host" - 1:
@@ -172,7 +172,7 @@ static const llhttp_settings_t settings = {
     .on_headers_complete = on_headers_complete,
 };
 
-/* What the request line and the fields together say. Each function returns whether the request may go on. */
+/* Checks of the request line and the fields together. Each function returns whether the request may go on. */
 
 static bool refuse(struct parsing *p, const char *status, const char *why) {
     *p->refusal = (struct http_refusal){status, why};
@@ -190,7 +190,7 @@ static bool is_version(const char *at) {
     return !memcmp(at, "HTTP/", 5) && ascii_is_digit(at[5]) && at[6] == '.' && ascii_is_digit(at[7]);
 }
 
-/* RFC 9110, 2.5: who sends a later minor version of 1 understands 1.1 as well. */
+/* RFC 9110, 2.5: a client that sends a later minor version of 1 understands 1.1 as well. */
 static bool check_version(struct parsing *p, const char *at) {
     struct http_head *head = p->head;
     if (at[5] == '1') {
@@ -252,7 +252,7 @@ static void begin_fields(struct parsing *p, llhttp_t *llhttp) {
     p->head->nfields = 0;
 }
 
-/* Runs it on fields without the blanks at the end of each line. */
+/* Runs llhttp on the fields without the blanks at line ends. */
 static llhttp_errno_t run_trimmed(llhttp_t *llhttp, const char *at, const char *end) {
     llhttp_errno_t error = HPE_OK;
     for (const char *line = at; line < end && error == HPE_OK;) {
@@ -268,7 +268,7 @@ static llhttp_errno_t run_trimmed(llhttp_t *llhttp, const char *at, const char *
     return error == HPE_OK ? llhttp_execute(llhttp, at, (size_t)(end - at)) : error;
 }
 
-/* The blanks behind a value are spaces and tabs (RFC 9110, 5.6.3). llhttp knows it, but not of a length and a coding. */
+/* Spaces and tabs may follow a value (RFC 9110, 5.6.3). llhttp accepts that, but not for a length and a coding. */
 static bool take_fields(struct parsing *p, llhttp_t *llhttp, const char *at, char *params) {
     size_t len = (size_t)(p->end - at);
     begin_fields(p, llhttp);
@@ -293,8 +293,8 @@ static bool is_number(struct slice digits, uint64_t number) {
     return digits.n && n == number;
 }
 
-/* RFC 9112, 6.3 and 11.2: llhttp says whether the fields are well-formed, and how many bytes Content-Length is; what they
- * were found to say here decides where the body ends. Two readings are no reading. */
+/* RFC 9112, 6.3 and 11.2: llhttp checks that the fields are well-formed, and parses Content-Length; the values recorded
+ * here decide where the body ends. If the two disagree, the request is refused. */
 static bool check_framing(struct parsing *p) {
     bool chunked = p->flags & F_CHUNKED, length = p->flags & F_CONTENT_LENGTH;
     if (chunked == (p->ntransfer_encodings > 0) && length == (p->nlengths > 0) &&
@@ -303,8 +303,8 @@ static bool check_framing(struct parsing *p) {
     return refuse(p, bad_request, "the parser reads Transfer-Encoding or Content-Length in another way");
 }
 
-/* RFC 9112, 6.1 and 6.3: when both lengths are there, or the transfer coding is not understood, nobody can be sure where
- * the body ends. llhttp refuses the first and a coding whose end is not "chunked". */
+/* RFC 9112, 6.1 and 6.3: if both lengths are there, or the transfer coding is not understood, nobody can be sure where
+ * the body ends. llhttp refuses the former, and a coding that does not end in "chunked". */
 static bool check_length(struct parsing *p) {
     if (p->content_length > INT64_MAX)
         return refuse(p, bad_request, "Content-Length is too large");
@@ -331,7 +331,7 @@ static bool check_expect(struct parsing *p) {
     return true;
 }
 
-/* RFC 9110, 8.3: no list, so of several nobody can say which one others have read. */
+/* RFC 9110, 8.3: this is not a list, so of several values nobody can say which one others have read. */
 static bool check_content_type(struct parsing *p) {
     return p->ncontent_types < 2 || refuse(p, bad_request, "several Content-Type fields");
 }
@@ -356,7 +356,7 @@ static bool put_line(struct parsing *p, const struct http_target *target) {
     put_pair(p, LITERAL("SERVER_PROTOCOL"), head->minor ? LITERAL("HTTP/1.1") : LITERAL("HTTP/1.0"));
     put_pair(p, LITERAL("REQUEST_URI"), head->target);
     put_pair(p, LITERAL("QUERY_STRING"), target->query);
-    /* Decoded where it is to be; what it loses in length may change how the length itself is written. */
+    /* Decoded in its final place. It may become shorter, which may change the size of the encoded length. */
     char *decoded = p->out + 64;
     size_t n = http_target_decode(target->path, decoded);
     if (n == SIZE_MAX)

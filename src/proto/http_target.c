@@ -52,7 +52,7 @@ static const char *parse_absolute(struct slice text, struct http_target *target)
     size_t scheme = 0;
     if (text.n > 7 && ascii_equals_nocase(text.p, "http://", 7))
         scheme = 7;
-    /* What a balancer that has taken TLS off may send; it says nothing about the connection here. */
+    /* A load balancer that has decrypted TLS may send this; it says nothing about the connection here. */
     else if (text.n > 8 && ascii_equals_nocase(text.p, "https://", 8))
         scheme = 8;
     else

@@ -1,6 +1,6 @@
-/* The target of an HTTP/1.1 request (RFC 9112, section 3.2) and its parts.
+/* Parses the target of an HTTP/1.1 request (RFC 9112, 3.2).
  *
- * Pure: no I/O, no allocation, no lock. Slices point into the caller's bytes or into constants.
+ * Threads: any. Pure: no I/O, no allocation, no lock. Slices point into the caller's bytes or into constants.
  */
 #ifndef WSGI_FCGI_PROTO_HTTP_TARGET_H
 #define WSGI_FCGI_PROTO_HTTP_TARGET_H
@@ -20,13 +20,13 @@ struct http_target {
  * Returns NULL, or what is wrong with the target. */
 const char *http_target_parse(struct slice text, struct http_target *target);
 
-/* Decodes the percent-encoded bytes of a path into `out`, where there is room for as many bytes as it has. Returns how
- * many it wrote; or SIZE_MAX for an incomplete encoding and for the byte NUL, which would end the path wherever C
+/* Decodes the percent-encoded bytes of a path into `out`, which needs as many bytes as the path has. Returns how many
+ * bytes it wrote; or SIZE_MAX for an incomplete encoding, and for a NUL byte, which would end the path wherever C
  * strings are used. */
 size_t http_target_decode(struct slice path, char *out);
 
-/* Whether `s` may be the value of Host: a name or an address, and maybe a port (RFC 9110, 7.2; RFC 3986, 3.2). It may
- * be empty. */
+/* Whether `s` may be the value of Host: a name or an address, with or without a port (RFC 9110, 7.2; RFC 3986, 3.2). It
+ * may be empty. */
 bool http_is_authority(struct slice s);
 
 #endif

@@ -35,7 +35,7 @@ enum params_result params_next_long(const char **pos, const char *end, struct pa
     if (!n)
         return PARAMS_MALFORMED;
     p += n;
-    /* Two comparisons and no sum: lengths come from the peer and may be near 2^31. */
+    /* Two comparisons instead of a sum: lengths come from the peer, and may be near 2^31. */
     size_t left = (size_t)(end - p);
     if (name > left || value > left - name)
         return PARAMS_MALFORMED;

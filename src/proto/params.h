@@ -1,4 +1,4 @@
-/* Name-value pairs as FastCGI 1.0, section 3.4, encodes them.
+/* Reads and writes name-value pairs in the encoding of FastCGI 1.0, 3.4.
  *
  *      7 6 5 4 3 2 1 0
  *     +-+-------------+
@@ -8,7 +8,7 @@
  *     +-+-------------------------------------------+
  *     nameLength valueLength name[nameLength] value[valueLength]
  *
- * Pure: no I/O, no allocation, no lock. Slices point into the caller's bytes.
+ * Threads: any. Pure: no I/O, no allocation, no lock. Slices point into the caller's bytes.
  */
 #ifndef WSGI_FCGI_PROTO_PARAMS_H
 #define WSGI_FCGI_PROTO_PARAMS_H
@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes owned by somebody else; `p` is not terminated and may be NULL when `n` is 0. */
+/* Bytes that belong to somebody else. `p` is not terminated, and may be NULL if `n` is 0. */
 struct slice {
     const char *p;
     size_t n;
@@ -33,10 +33,10 @@ enum params_result {
     PARAMS_MALFORMED, /* the bytes end inside a length, a name or a value */
 };
 
-/* params_next for pairs with a length of 128 bytes or more, and for the end of the bytes. */
+/* The part of params_next for pairs with a length of 128 bytes or more, and for the end of the bytes. */
 enum params_result params_next_long(const char **pos, const char *end, struct params_pair *pair);
 
-/* Reads the pair at *pos, of bytes that end before `end`. Inline, because it runs for each parameter of each request. */
+/* Reads the pair at *pos; the bytes end before `end`. Inline, because it runs for each parameter of each request. */
 static inline enum params_result params_next(const char **pos, const char *end, struct params_pair *pair) {
     const unsigned char *u = (const unsigned char *)*pos;
     size_t left = (size_t)(end - *pos);
@@ -48,7 +48,7 @@ static inline enum params_result params_next(const char **pos, const char *end, 
     return PARAMS_PAIR;
 }
 
-/* Passes over `n` pairs at `pos`, which are known to be there. Returns where the last of them ends. */
+/* Skips `n` pairs at `pos`, which must be there. Returns where the last of them ends. */
 static inline const char *params_pass(const char *pos, const char *end, size_t n) {
     for (struct params_pair pair; n; n--) {
         const unsigned char *u = (const unsigned char *)pos;
@@ -60,14 +60,14 @@ static inline const char *params_pass(const char *pos, const char *end, size_t n
     return pos;
 }
 
-/* How many of the first `n` bytes are the same in both. */
+/* How many bytes are equal at the beginning of both, up to `n`. */
 size_t params_common(const char *a, const char *b, size_t n);
 
-/* Writes the two lengths that a pair begins with, at most 8 bytes. Returns where its name begins. */
+/* Writes the two lengths at the beginning of a pair, at most 8 bytes. Returns where the name goes. */
 char *params_put_lengths(char *out, size_t name, size_t value);
 
-/* Writes one pair to `out` when it fits in `size` bytes. Returns the bytes it takes (which may be more than `size`:
- * then nothing was written). Lengths must be below 2^31. */
+/* Writes one pair to `out`, if it fits in `size` bytes. Returns the bytes that it takes; if that is more than `size`,
+ * nothing was written. Lengths must be below 2^31. */
 size_t params_put(char *out, size_t size, struct slice name, struct slice value);
 
 #endif

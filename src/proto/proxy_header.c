@@ -8,8 +8,7 @@
 
 /* Version 1: a line. */
 
-/* Takes the text up to the next space (or the end of the line) off *pos. Returns false when there is none or it is
- * too long. */
+/* Removes the text up to the next space or line end from *pos. Returns false if there is none or it is too long. */
 static bool take_word(const char **pos, const char *end, char *out, size_t size) {
     const char *space = memchr(*pos, ' ', (size_t)(end - *pos));
     size_t n = (size_t)((space ? space : end) - *pos);

@@ -1,7 +1,9 @@
-/* What the status of an answer says about its content: one rule for every front end, over which application and server
- * have no say (RFC 9110, sections 8.6, 15.3.5, 15.3.6 and 15.4.5).
+/* What the status of an answer means for its content: one rule for every front end, which neither the application nor
+ * the server can change (RFC 9110, 8.6, 15.3.5, 15.3.6 and 15.4.5).
  *
- * Statuses of 1xx are no answers; start_response refuses them.
+ * 1xx statuses are not answers; start_response refuses them.
+ *
+ * Threads: the running thread; answer_content any.
  */
 #ifndef WSGI_FCGI_REQUEST_ANSWER_H
 #define WSGI_FCGI_REQUEST_ANSWER_H
@@ -9,13 +11,13 @@
 #include "request/request.h"
 
 enum answer_content {
-    ANSWER_ANY,      /* what the application gives, with the Content-Length that it gives */
+    ANSWER_ANY,      /* what the application gives, with its Content-Length */
     ANSWER_NONE,     /* 204: no content, and no Content-Length */
-    ANSWER_EMPTY,    /* 205: no content, which is told by a Content-Length of 0 */
-    ANSWER_DESCRIBED /* 304: no content; a Content-Length is that of the answer that it stands for */
+    ANSWER_EMPTY,    /* 205: no content, and a Content-Length of 0 */
+    ANSWER_DESCRIBED /* 304: no content; a Content-Length describes the answer that it replaces */
 };
 
-/* Of "204 No Content" and the like: three digits, and whatever comes behind them. Pure. */
+/* For a status such as "204 No Content": three digits, followed by anything. Pure. */
 static inline enum answer_content answer_content(const char *status) {
     if (status[1] != '0' || status[2] < '4')
         return ANSWER_ANY;
@@ -26,11 +28,11 @@ static inline enum answer_content answer_content(const char *status) {
     return status[0] == '3' && status[2] == '4' ? ANSWER_DESCRIBED : ANSWER_ANY;
 }
 
-/* The rest of answer_settle_head. */
+/* The part of answer_settle_head for 204 and 205. */
 int answer_set_length(struct request *r, enum answer_content content);
 
-/* Makes the lines of r->head agree with r->status. A front end calls it when it stores the head. Returns 0, or -1 with
- * errno ENOMEM. Running thread. */
+/* Makes the lines of r->head agree with r->status. A front end calls this when it stores the head. Returns 0, or -1
+ * with errno ENOMEM. Running thread. */
 static inline int answer_settle_head(struct request *r) {
     enum answer_content content = answer_content(r->status);
     return content == ANSWER_NONE || content == ANSWER_EMPTY ? answer_set_length(r, content) : 0;

@@ -19,8 +19,8 @@ void body_init(struct body *b) {
     pthread_cond_init(&b->changed, NULL);
 }
 
-/* To free the space of a large file takes its time, and others wait while a descriptor is closed (base/descriptors.h): the
- * file is empty by then. In a child, and where the application has closed it, the number may be that of a file of its own,
+/* Freeing the space of a large file takes time, and others wait while a descriptor is closed (base/descriptors.h), so
+ * the file is emptied before. In a child, or if the application has closed it, the number may belong to another file,
  * which has a name. */
 static void spool_empty(const struct body *b) {
     struct stat st;
@@ -97,7 +97,7 @@ static void finish(struct body *b, int error) {
         pthread_cond_broadcast(&b->changed);
 }
 
-/* O_TMPFILE makes a file that never had a name; file systems without it get one that loses its name at once. */
+/* O_TMPFILE makes a file that never had a name. On file systems without it the file loses its name at once. */
 static int spool_open(const char *dir) {
     int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL))
@@ -134,8 +134,8 @@ static int spool_write(struct body *b, const char *dir, const char *data, size_t
     return 0;
 }
 
-/* Into memory, which grows once for what is announced, and by doubling without that. The bound is for peers that announce
- * much and send little; what they do not send, the system does not back with memory either. */
+/* Stores bytes in memory. Memory grows once to what is announced, or by doubling. The bound is for peers that announce
+ * much and send little; the system does not back memory that is never written either. */
 static int memory_append(struct body *b, const struct body_limits *limits, const char *data, size_t len) {
     struct buf *memory = &b->memory;
     uint64_t announced = b->expected > 0 ? (uint64_t)b->expected - b->received : 0;
@@ -146,14 +146,14 @@ static int memory_append(struct body *b, const struct body_limits *limits, const
     if (memory->size <= BODY_KEEP_BYTES && buf_len(memory) + room > BODY_KEEP_BYTES && limits->spares &&
         limits->spares->count)
         spare_take(limits->spares, memory);
-    /* Without so much memory the bytes that are here may still find room. */
+    /* Even if there is not that much memory, the bytes at hand may still fit. */
     if (!buf_len(memory))
         (void)buf_reserve(memory, room);
     return buf_append(memory, data, len);
 }
 
-/* Into the file, or behind what is there when it cannot take all. What is held is moved only by the reader: until then
- * everything goes behind it. */
+/* Stores bytes in the file, or holds them behind it if the file cannot take them all. Only the reader moves what is
+ * held; until then everything is put behind it. */
 static int file_append(struct body *b, const struct body_limits *limits, const char *data, size_t len) {
     if (!buf_len(&b->held)) {
         off_t before = b->spool_end;
@@ -288,7 +288,7 @@ bool body_short(const struct body *b) {
     return b->expected > 0 && b->received < (uint64_t)b->expected;
 }
 
-/* The reader has come to what is held: that is now what is kept in memory, and the file is empty. */
+/* The reader has reached what is held: that becomes what is kept in memory, and the file is empty. */
 static bool held_to_memory(struct body *b) {
     if (!buf_len(&b->held) || buf_len(&b->memory) || b->spool_end > b->spool_start)
         return false;
@@ -310,7 +310,7 @@ static ssize_t read_locked(struct body *b, void *out, size_t len) {
         return (ssize_t)n;
     }
     if (b->spool_end > b->spool_start) {
-        /* The loop's owner may have to wait for the lock. */
+        /* The owner of the loop may have to wait for the lock. */
         len = len < SPOOL_READ_MAX ? len : SPOOL_READ_MAX;
         off_t unread = b->spool_end - b->spool_start;
         ssize_t got;
@@ -323,7 +323,7 @@ static ssize_t read_locked(struct body *b, void *out, size_t len) {
         }
         b->spool_start += got;
         b->taken += (uint64_t)got;
-        /* The reader has caught up: give the disk space back, and go on in memory. */
+        /* The reader has caught up: frees the disk space, and continues in memory. */
         if (b->spool_start == b->spool_end) {
             b->spool_start = b->spool_end = 0;
             if (ftruncate(b->spool, 0))

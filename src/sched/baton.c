@@ -1,4 +1,4 @@
-/* The baton: one word that says who owns the loop, and whether he runs a job. */
+/* The baton: one word that says which thread owns the loop, and whether it runs a job. */
 #include "config.h"
 
 #include "sched/sched_impl.h"
@@ -9,10 +9,10 @@ void baton_give(struct sched *s, struct sched_thread *to) {
     threads_wake(to, SCHED_MAIL_BATON, NULL, SCHED_GIVEN);
 }
 
-/* pool.lock is held from taking a thread to putting it back: an owner that looks for one must not miss it. And `busy` and
- * the hold change only when the baton was won, before the new owner wakes: an owner that saw them changed for a moment
- * would wait in the loop for an event that nobody sends. `from`, should it end its job meanwhile, waits for that
- * lock in threads_put before it takes itself off `busy`. */
+/* pool.lock is held from taking a thread to putting it back, because an owner that looks for one must not miss it.
+ * `busy` and the hold change only once the baton is won, and before the new owner wakes. An owner that saw them change
+ * for only a moment would wait in the loop for an event that nobody sends. If `from` ends its job meanwhile, it waits
+ * for that lock in threads_put before it takes itself off `busy`. */
 bool baton_take_over(struct sched *s, struct sched_thread *from, uint64_t word, enum sched_reason reason) {
     bool taken = false;
     pthread_mutex_lock(&s->pool.lock);
@@ -37,7 +37,7 @@ bool baton_take_over(struct sched *s, struct sched_thread *from, uint64_t word, 
     return taken;
 }
 
-/* A job that has given the baton away does not leave the loop alone any more. To give it away may take its time, too. */
+/* A job that has given the baton away no longer leaves the loop without a thread. Giving it away may take time, too. */
 static bool give_by_itself(struct sched_thread *t, uint64_t word) {
     bool counts = pthread_equal(t->id, pthread_self());
     struct sched_moment before = {0};
@@ -64,7 +64,7 @@ bool sched_will_block(struct sched_thread *t) {
     return true;
 }
 
-/* The jobs' lock, which stays with the baton between two jobs. */
+/* The jobs' lock, which a thread keeps with the baton between two jobs. */
 
 bool sched_goes_on(struct sched_thread *t) {
     struct sched *s = t->s;

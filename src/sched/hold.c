@@ -1,5 +1,5 @@
-/* The hold: while a job computes that has lost the loop, no other one begins, for a while. It would only fight it for the
- * lock that all jobs share. */
+/* The hold: while a job that has lost the loop computes, no other job begins for a while. The two would only compete
+ * for the lock that all jobs share. */
 #include "config.h"
 
 #include "sched/sched_impl.h"

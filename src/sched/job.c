@@ -10,10 +10,10 @@ static inline void call_run(struct sched_thread *t, struct sched_job *job) {
     atomic_store_explicit(&t->runs, NULL, memory_order_release);
 }
 
-/* The end of a job, and the only way to it: the owner settles it. Called when run() has returned, by the thread that ran it:
- * with the baton, and s->owner.now of that moment, or without. A job that goes on behind its run(), as a coroutine does,
- * would end here as well: from a callback of the loop (`owned`), or from any thread.
- * What was measured and counted of its thread is none of this: see the callers. */
+/* Ends a job, and is the only way to do so: the owner settles it. Called when run() has returned, by the thread that
+ * ran it: either with the baton, and s->owner.now of that moment, or without. A job that goes on after its run(), as a
+ * coroutine does, would end here too: from a callback of the loop (`owned`), or from any thread. What was measured and
+ * counted of its thread is handled by the callers. */
 static inline void job_end(struct sched *s, struct sched_job *job, bool owned) {
     if (owned)
         owner_settle_later(s, job);
@@ -29,8 +29,8 @@ void job_done(struct sched_note *note) {
     job->ops->settle(job);
 }
 
-/* The order matters: a thread is on the idle stack before it counts as free, so that the owner never starts another one for
- * want of it. */
+/* The order matters: a thread is on the idle stack before it counts as free, so that the owner never starts another
+ * because it finds none. */
 static enum sched_next end_detached(struct sched_thread *t, struct sched_job *job) {
     struct sched *s = t->s;
     enum sched_next next = threads_put(t);

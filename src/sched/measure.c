@@ -1,4 +1,5 @@
-/* For how long a job would have left the loop alone, and what that says of the next one of its key. */
+/* Measures for how long a job would have left the loop without a thread, and what that says of the next job with its
+ * key. */
 #include "config.h"
 
 #include "base/clock.h"
@@ -41,7 +42,7 @@ void sched_lock_taken(struct sched_thread *t) {
         measure_skip_end(t);
 }
 
-/* Looks its kind up again: the slot may have got another owner since the job began. */
+/* Looks the kind up again, because the slot may have another owner since the job began. */
 void measure_end(struct sched_thread *t, const struct sched_job *job, uint64_t now, enum sched_reason taken) {
     const struct sched_measure *m = &t->measure;
     struct predict_slot *slot = predict_slot(&t->s->predict, job->key);

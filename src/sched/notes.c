@@ -9,7 +9,7 @@ void sched_post(struct sched *s, struct sched_note *note) {
         note->next = head;
     } while (!atomic_compare_exchange_weak_explicit(&s->notes.newest, &head, note, memory_order_release,
                                                     memory_order_relaxed));
-    /* Who put the first note on the list wakes the owner for all that follow until it takes the list. */
+    /* The thread that puts the first note on the list wakes the owner for all that follow until it takes the list. */
     if (!head)
         notes_wake_owner(s);
 }

@@ -9,7 +9,7 @@ enum {
     GATHER_NS = 30000  /* so long the first of several jobs that have ended may wait to be settled with the others */
 };
 
-/* Before the callbacks of what the loop has found. */
+/* Runs before the callbacks of what the loop has found. */
 static void check_cb(struct ev_loop *loop, ev_check *w, int revents) {
     (void)loop;
     (void)revents;
@@ -49,9 +49,9 @@ bool sched_settles_more(const struct sched *s, const struct sched_job *job) {
     return next && job->group && next->group == job->group;
 }
 
-/* Whether the jobs that have ended are settled after the next one, rather than before it. Answers that leave together
- * find the peer awake: to wake it for each costs more than to run a quick job. Only for jobs of a kind that was quick many
- * times in a row; should one of them block nevertheless, who takes the loop over settles what has ended before it. */
+/* Whether ended jobs are settled after the next job rather than before it. Answers that leave together find the peer
+ * awake; waking it for each costs more than running a quick job. Only for jobs of a kind that was quick many times in a
+ * row. If one of them blocks nevertheless, the thread that takes the loop over settles the ended jobs before it. */
 static bool gathers(struct sched *s, const struct sched_job *next) {
     return s->owner.now - s->owner.ended_at < GATHER_NS && predict_is_quick(measure_kind(s, next));
 }
@@ -87,8 +87,8 @@ bool sched_run_loop(struct sched_thread *t) {
 
 /* Running jobs. */
 
-/* A job that is expected to block goes to a thread without the baton: to this one, when it is a veteran, after another
- * has got the baton; else to an idle veteran. Returns false when there is no other thread. */
+/* Gives a job that is expected to block to a thread without the baton: to this one, if it is a veteran, after another
+ * has got the baton; else to an idle veteran. Returns false if there is no other thread. */
 static bool run_blocking(struct sched_thread *t, struct sched_job *job, enum sched_next *next) {
     struct sched *s = t->s;
     struct sched_thread *veteran = t->veteran ? NULL : threads_take_veteran(s);

@@ -1,4 +1,4 @@
-/* Jobs that wait for their peers: they keep their threads, but are none of `threads`. */
+/* Jobs that wait for their peers: they keep their threads, but do not count towards `threads`. */
 #include "config.h"
 
 #include "base/log.h"
@@ -16,7 +16,7 @@ void peer_wait_init(struct sched *s) {
     s->peer_waits.full_note.call = full_cb;
 }
 
-/* Whether the caller's wait is that of the thread's job, and leaves the loop to another one. */
+/* Whether the caller waits for the thread's own job, and does not have the loop. */
 static bool may_wait(struct sched_thread *t) {
     return t && t->s->peer_waits.max && pthread_equal(t->id, pthread_self()) &&
            !baton_is_lent(t, atomic_load_explicit(&t->s->word, memory_order_relaxed));

@@ -15,7 +15,7 @@ bool sched_has_threads(const struct sched *s) {
     return s->queue.count <= free_threads(s);
 }
 
-/* A job for which a thread is free is not one of those that queue_limit bounds. */
+/* A job for which a thread is free does not count towards queue_limit. */
 static bool is_full(const struct sched *s) {
     return s->queue.count >= s->config.queue_limit && s->queue.count - s->config.queue_limit >= free_threads(s);
 }
@@ -41,9 +41,9 @@ bool sched_cancel(struct sched *s, struct sched_job *job) {
 
 /* Admission while it waits, by time. */
 
-/* A job's time begins with the first look at the queue that finds it there and leaves it there. A callback that is held up
- * (a slow disk, a full pipe) is no wait for a thread, and jobs that came meanwhile must not be turned away for it when
- * they could run. The new ones are the last ones. */
+/* A job's time starts when the queue is first looked at and the job stays in it. A slow callback (a slow disk, a full
+ * pipe) is not a wait for a thread, and jobs that came during it must not be turned away when they could run. New jobs
+ * are at the end of the queue. */
 static void stamp(struct sched *s, uint64_t now) {
     struct sched_job *job;
     TAILQ_FOREACH_REVERSE(job, &s->queue.jobs, sched_jobs, link) {
@@ -53,8 +53,8 @@ static void stamp(struct sched *s, uint64_t now) {
     }
 }
 
-/* Takes jobs off that waited too long. Returns the oldest of the others, still in the queue. `expired` may submit jobs,
- * which are then new. */
+/* Takes off jobs that waited too long. Returns the oldest of the others, still in the queue. `expired` may submit jobs,
+ * which are new then. */
 static struct sched_job *expire(struct sched *s, uint64_t now) {
     struct sched_job *job;
     while ((job = TAILQ_FIRST(&s->queue.jobs)) && s->config.queue_timeout && job->queued_at &&
@@ -81,10 +81,10 @@ static void timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)revents;
 }
 
-/* Admission to a thread: in the order in which jobs came. */
+/* Admission to a thread, in order of arrival. */
 
-/* Whether there will be a thread for the loop beside one more job. `threads` jobs are run in any case. Those that wait for
- * their peers come on top of them, and should there be no more threads, the job has to wait, not the loop. */
+/* Whether there will be a thread for the loop in addition to one more job. `threads` jobs run in any case. Those that
+ * wait for their peers come on top; if there can be no more threads, the job must wait, not the loop. */
 static bool has_thread_for_loop(struct sched *s) {
     return atomic_load(&s->busy) + atomic_load(&s->peer_waits.count) < s->config.threads || threads_has_spare(s);
 }

@@ -1,6 +1,6 @@
 /* What the files of sched/ share, part by part. Private to sched/; the words are those of sched.h.
  *
- *     sched.c      puts the parts together, starts them and ends them, tells figures
+ *     sched.c      creates the parts, starts and ends them, and gives statistics
  *     notes.c      what any thread wants the owner to do
  *     threads.c    the pool: a thread starts, is idle, is woken, and ends
  *     baton.c      the word: who owns the loop; giving the baton, taking it; what stays with it between two jobs
@@ -8,15 +8,17 @@
  *     queue.c      the ready queue, and admission: which job comes in, which one begins, which one has waited too long
  *     hold.c       no job begins for a while, because one computes
  *     job.c        one job, inline or detached, and its end
- *     measure.c    how long a job would have left the loop alone
+ *     measure.c    for how long a job would have left the loop without a thread
  *     peer_wait.c  jobs that wait for their peers
- *     watch.c      who looks whether the owner is stuck
- *     predict.c, taskstat.c    what kinds of calls tend to block, and whether a thread sleeps: no scheduler needed
+ *     watch.c      checks whether the owner is stuck
+ *     predict.c    which kinds of calls tend to block; needs no scheduler
+ *     taskstat.c   whether a thread sleeps; needs no scheduler
  *
- * Who calls whom: owner.c asks queue.c for a job and has job.c run it; both move the baton (baton.c) and threads (threads.c).
- * There are two circles. A thread of threads.c does nothing by itself but what owner.c and job.c do on it, and these take
- * further threads from there. And the end of a job (job.c) is a matter of the owner's again: put on its list when it has the
- * baton, and posted to it when it has not (notes.c). */
+ * Who calls whom: owner.c asks queue.c for a job and has job.c run it; both move the baton (baton.c) and threads
+ * (threads.c). There are two circles. A thread of threads.c only does what owner.c and job.c do on it, and these take
+ * further threads from there. And when a job ends (job.c), the owner must settle it: job.c puts it on the owner's list
+ * when it has the baton, and posts it to the owner (notes.c) when it has not.
+ */
 #ifndef WSGI_FCGI_SCHED_SCHED_IMPL_H
 #define WSGI_FCGI_SCHED_SCHED_IMPL_H
 
@@ -28,8 +30,8 @@
 #include <stdatomic.h>
 
 /* The word: sequence (44 bits) | index of the owner (16 bits) | phase (4 bits). The sequence grows with every call that
- * starts inline or goes on after it has run the loop, and with every change of owner, so that a word of phase APP never
- * comes back. */
+ * starts inline or continues after running the loop, and with every change of owner. So a word of phase APP never
+ * repeats. */
 enum sched_phase { SCHED_LOOP, SCHED_APP };
 
 static inline uint64_t word_make(uint64_t sequence, unsigned owner, enum sched_phase phase) {
@@ -52,35 +54,35 @@ static inline enum sched_phase word_phase(uint64_t word) {
 enum sched_reason {
     SCHED_NOT_TAKEN,
     SCHED_ASLEEP,    /* it sleeps in the kernel */
-    SCHED_COMPUTING, /* it computes, or waits for the lock of one that does */
-    SCHED_GIVEN      /* by itself: sched_will_block */
+    SCHED_COMPUTING, /* it computes, or waits for the lock of a thread that does */
+    SCHED_GIVEN      /* it gave the baton away itself: sched_will_block */
 };
 
 /* What a thread finds when it is woken. */
 enum sched_mail {
-    SCHED_MAIL_END,   /* it is to end */
-    SCHED_MAIL_BATON, /* it owns the loop; mail_job, unless NULL, lost it */
-    SCHED_MAIL_JOB    /* it is to run mail_job without the baton */
+    SCHED_MAIL_END,   /* end */
+    SCHED_MAIL_BATON, /* own the loop; mail_job, unless NULL, lost it */
+    SCHED_MAIL_JOB    /* run mail_job without the baton */
 };
 
-/* What a thread does next, when it has done something. */
+/* What a thread does next, after the step it has just done. */
 enum sched_next {
     SCHED_NEXT_OWN,  /* it has the baton */
     SCHED_NEXT_IDLE, /* it is on the idle stack and sleeps until it is woken */
     SCHED_NEXT_END
 };
 
-/* A moment of a job. */
+/* A point in time of a job. */
 struct sched_moment {
     uint64_t at;   /* clock_ns */
-    long switches; /* voluntary context switches of its thread up to then; 0 when they are not counted */
+    long switches; /* voluntary context switches of its thread until then; 0 when not counted */
 };
 
 struct sched_measure {
     bool counts_switches;        /* for this job */
-    struct sched_moment begun;   /* later by what does not count (measure_skip_begin) */
+    struct sched_moment begun;   /* moved later by what does not count (measure_skip_begin) */
     struct sched_moment skipped; /* the beginning of what does not count */
-    struct sched_moment given;   /* it gave the baton away by itself; at 0: it did not */
+    struct sched_moment given;   /* when it gave the baton away itself; at 0: it did not */
 };
 
 struct sched_thread {
@@ -91,20 +93,20 @@ struct sched_thread {
 
     /* Idle, or woken: threads.c. */
     sem_t wake;
-    enum sched_mail mail; /* written by who wakes it, before the post of `wake` */
+    enum sched_mail mail; /* written by the thread that wakes it, before the post of `wake` */
     enum sched_reason mail_reason;
     struct sched_job *mail_job;
     bool veteran; /* ran a job at least once; changed under pool.lock */
     LIST_ENTRY(sched_thread) idle;
-    /* Of taskstat_open_self; -1 when there is none. Only the first threads have one: those beyond `threads` are there while
-     * jobs wait for their peers, and must not take the descriptors that connections need. */
+    /* From taskstat_open_self; -1: none. Only the first threads have one. Those beyond `threads` exist while jobs wait
+     * for their peers, and must not take the descriptors that connections need. */
     atomic_int stat_fd;
-    atomic_int tid; /* of gettid; 0: not yet known */
+    atomic_int tid; /* from gettid; 0: not yet known */
 
     /* Its job. */
-    _Atomic(struct sched_job *) inline_job; /* that it runs inline, or ran last */
-    _Atomic(struct sched_job *) runs;       /* that it runs now, inline or not; for sched_visit_jobs */
-    atomic_uint taken;                      /* enum sched_reason: how it lost the baton during that job, if it did */
+    _Atomic(struct sched_job *) inline_job; /* the job that it runs inline, or ran last */
+    _Atomic(struct sched_job *) runs;       /* the job that it runs now, inline or not; for sched_visit_jobs */
+    atomic_uint taken;                      /* enum sched_reason: how it lost the baton during that job */
     bool going;                             /* thread_pause is owed */
     bool peer_waits;                        /* between sched_peer_wait_begins and sched_peer_wait_ends, and counted */
     atomic_bool lock_wait;                  /* between sched_lock_wait and sched_lock_taken */
@@ -147,8 +149,8 @@ struct sched_owner {
     struct sched_jobs ended; /* jobs that ran inline and are still to be settled */
     uint64_t ended_at;       /* when the first of them ended */
     uint64_t now;            /* the last look at the clock between jobs */
-    bool now_fresh;          /* it was at the end of the last of `ended`, and nothing has been done since */
-    bool job_runs_loop;      /* so that its thread is not free for another one */
+    bool now_fresh;          /* `now` is the end of the last of `ended`; nothing was done since */
+    bool job_runs_loop;      /* a job runs the loop: its thread is not free for another job */
     uint64_t polled;         /* when the loop last looked for events */
     ev_check check;
 };
@@ -156,7 +158,7 @@ struct sched_owner {
 struct sched_peer_waits {
     atomic_uint count;
     unsigned max;     /* as in config; 0 with a single thread */
-    atomic_bool full; /* was reached, and said */
+    atomic_bool full; /* the maximum was reached, and logged */
     struct sched_note full_note;
 };
 
@@ -165,7 +167,7 @@ struct sched {
     _Atomic uint64_t word;
     atomic_bool quit;         /* changed under pool.lock */
     atomic_bool watch_parked; /* the watch sleeps without a time-out */
-    atomic_uint busy;         /* threads that run a job without the baton, and do not wait for its peer */
+    atomic_uint busy;         /* threads that run a job without the baton and are in no peer wait */
     struct sched_notes notes;
     struct sched_pool pool;
     struct sched_owner owner;
@@ -184,7 +186,7 @@ void notes_fini(struct sched *s);
 /* Makes the owner look at the queue again. Any thread. */
 void notes_wake_owner(struct sched *s);
 
-/* threads.c. A thread that was taken belongs to the caller, who wakes it or puts it back. */
+/* threads.c. A thread that was taken belongs to the caller, who must wake it or put it back. */
 
 int threads_init(struct sched *s); /* 0, or -1 with errno */
 void threads_fini(struct sched *s);
@@ -192,18 +194,18 @@ void threads_fini(struct sched *s);
 /* Sets s->quit, and ends the idle threads. */
 void threads_quit(struct sched *s);
 
-/* An idle thread, or a new one; NULL when none is to be had. The second with pool.lock held. Any thread. */
+/* Takes an idle thread, or starts a new one; NULL if there can be none. The second: with pool.lock held. Any thread. */
 struct sched_thread *threads_take(struct sched *s);
 struct sched_thread *threads_take_locked(struct sched *s);
 
-/* An idle veteran, or NULL. */
+/* Takes an idle veteran, or returns NULL. */
 struct sched_thread *threads_take_veteran(struct sched *s);
 
-/* Whether threads_take would have one: makes sure of it. */
+/* Whether threads_take would return a thread; makes sure that there is one. */
 bool threads_has_spare(struct sched *s);
 
-/* Puts a thread on the idle stack. threads_put is for the calling one, which may be woken from then on: SCHED_NEXT_IDLE, or
- * SCHED_NEXT_END. The second with pool.lock held. */
+/* Puts a thread on the idle stack. threads_put is for the calling thread, which may be woken from then on; returns
+ * SCHED_NEXT_IDLE or SCHED_NEXT_END. threads_put_locked: with pool.lock held. */
 enum sched_next threads_put(struct sched_thread *t);
 void threads_put_locked(struct sched_thread *t);
 
@@ -212,7 +214,7 @@ void threads_wake(struct sched_thread *t, enum sched_mail mail, struct sched_job
 
 void threads_make_veteran(struct sched_thread *t);
 
-/* Whether it sleeps in the kernel; false when that cannot be told. Any thread. */
+/* Whether the thread sleeps in the kernel; false when that cannot be told. Any thread. */
 bool threads_is_asleep(struct sched_thread *t);
 
 /* baton.c */
@@ -221,10 +223,10 @@ bool threads_is_asleep(struct sched_thread *t);
 void baton_give(struct sched *s, struct sched_thread *to);
 
 /* Takes the baton from `from`, which runs a job inline under `word`, and gives it to an idle thread. Any thread.
- * Returns false when no thread is to be had, or when `from` or another taker was faster. */
+ * Returns false if there is no other thread, or if `from` or another taker was faster. */
 bool baton_take_over(struct sched *s, struct sched_thread *from, uint64_t word, enum sched_reason reason);
 
-/* Calls thread_pause when it is owed. On thread `t`. */
+/* Calls thread_pause if it is owed. On thread `t`. */
 static inline void baton_pause(struct sched_thread *t) {
     if (t->going) {
         t->going = false;
@@ -232,7 +234,7 @@ static inline void baton_pause(struct sched_thread *t) {
     }
 }
 
-/* Whether it runs a job inline, under this word. */
+/* Whether the thread runs a job inline, under this word. */
 static inline bool baton_is_lent(const struct sched_thread *t, uint64_t word) {
     return word_owner(word) == t->index && word_phase(word) == SCHED_APP;
 }
@@ -240,7 +242,7 @@ static inline bool baton_is_lent(const struct sched_thread *t, uint64_t word) {
 /* Part of baton_lend: wakes the watch. */
 void watch_wake(struct sched *s);
 
-/* The job is the thread's own business from here on, under a word that the watch has not seen. */
+/* Lends the baton to the job that the thread is about to run, under a word that the watch has not seen. */
 static inline void baton_lend(struct sched_thread *t) {
     struct sched *s = t->s;
     uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
@@ -249,7 +251,7 @@ static inline void baton_lend(struct sched_thread *t) {
         watch_wake(s);
 }
 
-/* Back to the loop. Returns false when the baton was lost meanwhile. */
+/* Takes the baton back from the job, for the loop. Returns false if it was lost meanwhile. */
 static inline bool baton_return(struct sched_thread *t) {
     struct sched *s = t->s;
     uint64_t word = atomic_load(&s->word);
@@ -277,10 +279,10 @@ static inline void owner_settle_later(struct sched *s, struct sched_job *job) {
 void queue_init(struct sched *s);
 void queue_fini(struct sched *s);
 
-/* Part of queue_first: of those that are there. */
+/* The part of queue_first for a queue that is not empty. */
 struct sched_job *queue_admit(struct sched *s);
 
-/* The job that is to begin now, at owner.now, still in the queue; or NULL. Others may have expired. */
+/* The job that is to begin now, at owner.now, still in the queue; or NULL. Others may expire during the call. */
 static inline struct sched_job *queue_first(struct sched *s) {
     return TAILQ_EMPTY(&s->queue.jobs) ? NULL : queue_admit(s);
 }
@@ -298,12 +300,12 @@ static inline void queue_take(struct sched *s, struct sched_job *job) {
     job->begun_at = s->owner.now;
 }
 
-/* hold.c. Owner only; baton_take_over has set hold.computing, and the watch may clear it. */
+/* hold.c. Owner only; but baton_take_over sets hold.computing, and the watch may clear it. */
 
 void hold_init(struct sched *s);
 void hold_fini(struct sched *s);
 
-/* The caller has got the loop from a thread that computes, in `job`. */
+/* Begins a hold: the caller has taken the loop from a thread that computes, in `job`. */
 void hold_begin(struct sched *s, struct sched_job *job);
 void hold_end(struct sched *s);
 
@@ -313,7 +315,8 @@ static inline bool hold_is_on(const struct sched *s) {
 
 /* job.c */
 
-/* Runs a job that queue_take has taken: with the baton, which may be lost; or without. On thread `t`. */
+/* Run a job that queue_take has taken: inline, with the baton, which may be lost; or detached, without it. On thread
+ * `t`. */
 enum sched_next job_run_inline(struct sched_thread *t, struct sched_job *job, bool counts_switches);
 enum sched_next job_run_detached(struct sched_thread *t, struct sched_job *job);
 
@@ -322,10 +325,10 @@ void job_done(struct sched_note *note);
 
 /* measure.c. On the thread of the job. */
 
-/* Voluntary context switches of the calling thread up to now. About 0.3 us. */
+/* The calling thread's voluntary context switches until now. About 0.3 us. */
 long measure_switches(void);
 
-/* A job begins at `now`; `counts_switches`: of its thread, for about 0.3 us each time. */
+/* A job begins at `now`. `counts_switches`: count its thread's context switches, which takes about 0.3 us each time. */
 static inline void measure_begin(struct sched_thread *t, bool counts_switches, uint64_t now) {
     t->measure.counts_switches = counts_switches;
     t->measure.begun.at = now;
@@ -334,17 +337,18 @@ static inline void measure_begin(struct sched_thread *t, bool counts_switches, u
         t->measure.begun.switches = measure_switches();
 }
 
-/* This moment of its job. */
+/* The current moment of the thread's job. */
 struct sched_moment measure_moment(const struct sched_thread *t);
 
-/* What is between these two neither leaves the loop alone nor says how long such a job takes. */
+/* Excludes what is between these two calls. It does not count as time in which the loop had no thread, nor as time that
+ * such a job takes. */
 void measure_skip_begin(struct sched_thread *t);
 void measure_skip_end(struct sched_thread *t);
 
-/* It has ended at `now`; `taken` says how it lost the baton. */
+/* The job has ended at `now`; `taken` says how it lost the baton. */
 void measure_end(struct sched_thread *t, const struct sched_job *job, uint64_t now, enum sched_reason taken);
 
-/* What is known of such jobs. */
+/* What is known of jobs of this kind. */
 static inline struct predict_kind *measure_kind(struct sched *s, const struct sched_job *job) {
     return predict_kind(predict_slot(&s->predict, job->key), job->key);
 }

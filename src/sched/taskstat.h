@@ -1,4 +1,4 @@
-/* Whether a thread runs or sleeps, as the kernel says in /proc/PID/task/TID/stat (proc(5), field 3).
+/* Tells whether a thread runs or sleeps, from /proc/PID/task/TID/stat (proc(5), field 3).
  *
  * Threads: any. The GIL is not needed.
  */
@@ -8,15 +8,16 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Opens the state of the calling thread. Returns a descriptor that others may ask with taskstat_state, or -1 with
- * errno (no /proc in this root directory, for instance). Close it with descriptors_close. */
+/* Opens the state of the calling thread. Returns a descriptor that any thread may pass to taskstat_state, or -1 with
+ * errno (for example, no /proc in this root directory). Close it with descriptors_close. */
 int taskstat_open_self(void);
 
-/* The state letter of the thread behind `fd` now: 'R' running or runnable, 'S' and 'D' asleep in the kernel; 0 when it
- * cannot be told (fd is -1, or the thread has ended). One that is no such file was lost (base/descriptors.h). About 10 us. */
+/* The current state letter of the thread behind `fd`: 'R' running or runnable, 'S' and 'D' asleep in the kernel; 0 if
+ * it cannot be told (`fd` is -1, or the thread has ended). If `fd` is something else by now, it was lost
+ * (base/descriptors.h). About 10 us. */
 char taskstat_state(int fd);
 
-/* The same for a thread of this process that has no such descriptor; 0 also when none is to be had. About 20 us. */
+/* The same for a thread of this process without such a descriptor; 0 also if none can be opened. About 20 us. */
 char taskstat_state_of(pid_t tid);
 
 /* True for 'S' and 'D': the thread waits in the kernel, which a preempted or computing thread does not. */

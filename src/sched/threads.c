@@ -119,7 +119,7 @@ void threads_make_veteran(struct sched_thread *t) {
     pthread_mutex_unlock(&t->s->pool.lock);
 }
 
-/* Taken from the stack, or started; and put back. */
+/* Threads are taken from the stack or started, and put back. */
 
 static struct sched_thread *start_locked(struct sched *s) {
     struct sched_thread *t = calloc(1, sizeof *t);
@@ -144,8 +144,9 @@ static struct sched_thread *start_locked(struct sched *s) {
     return t;
 }
 
-/* One for the loop beside one for each job: those that run without the baton, those that wait for their peers, and the
- * one that is about to lose it. A job that changes from one kind to the other is counted as both for a moment. */
+/* One thread for the loop in addition to one for each job: jobs that run without the baton, jobs that wait for their
+ * peers, and the job that is about to lose the baton. A job that changes from one kind to the other counts as both for
+ * a moment. */
 static unsigned threads_needed(struct sched *s) {
     unsigned jobs = atomic_load(&s->busy) + atomic_load(&s->peer_waits.count) + 1, least = s->config.threads;
     unsigned most = least + s->peer_waits.max;
@@ -161,7 +162,7 @@ struct sched_thread *threads_take_locked(struct sched *s) {
     if (atomic_load(&s->quit) || s->pool.started >= threads_needed(s))
         return NULL;
     t = start_locked(s);
-    /* The watch tries again at every look: one line says it all. */
+    /* The watch tries again at every look, so one line is enough. */
     if (!t && !s->pool.start_warned) {
         char limit[THREAD_LIMIT_SIZE];
         log_error("cannot start thread %u of %u: %s: raise that, or lower --threads", s->pool.started + 1,

@@ -1,5 +1,5 @@
-/* The watch: the thread that looks whether the owner is stuck in a job. Which thread that is, is up to who calls sched_watch;
- * the others know of it only what is in this file, that it may be parked and how it is woken. */
+/* The watch: the thread that checks whether the owner is stuck in a job. The caller of sched_watch decides which thread
+ * that is. The other files only know what is in this one: that the watch may be parked, and how to wake it. */
 #include "config.h"
 
 #include "base/clock.h"
@@ -41,8 +41,9 @@ void watch_quit(struct sched *s) {
 
 /* What it makes of what it sees. */
 
-/* A thread that sleeps for want of the jobs' lock has not let go of anything. To ask the layer above whether a thread that
- * is awake has let go of that lock, by a callback of struct sched_config, would be for this function. */
+/* A thread that sleeps because it waits for the jobs' lock has not let go of anything. If the layer above should tell
+ * whether a thread that is awake has let go of that lock, by a callback of struct sched_config, this function would
+ * ask. */
 static bool has_let_go(struct sched_thread *t) {
     return threads_is_asleep(t) && !atomic_load_explicit(&t->lock_wait, memory_order_relaxed);
 }
@@ -61,7 +62,7 @@ static void look_at_call(struct sched *s, struct watch *w, uint64_t word) {
         baton_take_over(s, t, word, SCHED_COMPUTING);
 }
 
-/* Nothing has to wait for a job that computed, lost the loop, and has let go now. */
+/* Ends the hold early: the job that computed and lost the loop has let go now, so nothing has to wait for it. */
 static void look_at_computing(struct sched *s, unsigned computing) {
     struct sched_thread *t = s->pool.all[computing - 1];
     if (has_let_go(t) && atomic_compare_exchange_strong(&s->hold.computing, &computing, 0))

@@ -19,7 +19,7 @@ static struct fcgi_request *request_of(struct request *r) {
     return (struct fcgi_request *)(void *)((char *)r - offsetof(struct fcgi_request, x.r));
 }
 
-/* Stores a record of `len` bytes whose content is put together by the caller: room for it is made here. */
+/* Stores a record of `len` bytes, for whose content this makes room; the caller writes it. */
 static char *record_begin(struct fcgi_request *q, uint8_t type, size_t len) {
     struct buf *out = &q->x.r.out;
     if (buf_reserve(out, FCGI_RECORD_HEADER + len + fcgi_padding(len)))
@@ -60,7 +60,7 @@ static char *put_status(char *at, const struct request *r, size_t len) {
     return put(at, "\r\n", 2);
 }
 
-/* A head that is larger than a record takes several. */
+/* A head larger than a record takes several records. */
 static int put_long_head(struct fcgi_request *q, bool status_first, const char *data, size_t len) {
     char line[8 + REQUEST_STATUS_MAX + 2];
     size_t n = (size_t)(put_status(line, &q->x.r, strlen(q->x.r.status)) - line);
@@ -79,8 +79,9 @@ static int put_long_head(struct fcgi_request *q, bool status_first, const char *
     return 0;
 }
 
-/* The head and the first `len` bytes of the body in one record. "Status" is its first line, which is all that some clients
- * look at; but HAProxy makes a 302 of every answer in which Location comes behind it. */
+/* The head and the first `len` bytes of the body in one record. "Status" is its first line, because some clients look
+ * at nothing else. With a Location it is the last one: HAProxy turns every answer in which Location comes after Status
+ * into a 302. */
 static int put_head(struct fcgi_request *q, const char *data, size_t len) {
     struct request *r = &q->x.r;
     if (answer_settle_head(r))
@@ -117,7 +118,7 @@ static int fcgi_put(struct request *r, const char *data, size_t len) {
     return put_head(q, NULL, 0) || put_data(q, FCGI_STDOUT, data, len) ? -1 : 0;
 }
 
-/* A long piece goes out record by record straight from the caller's memory, the stored bytes in front of the first. */
+/* A long piece is sent record by record straight from the caller's memory, after the stored bytes. */
 static int transmit_data(struct fcgi_request *q, const char *data, size_t len) {
     static const char zeros[8];
     while (len) { /* nobody may wait any more in the middle of a long piece, too (FastCGI 1.0, 5.4) */

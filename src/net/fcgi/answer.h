@@ -1,5 +1,8 @@
-/* The answer of a request as FastCGI records: struct answer_ops (FastCGI 1.0, sections 5.3 and 5.5;
- * RFC 3875, section 6 for the head). */
+/* Writes the answer of a request as FastCGI records: its struct answer_ops (FastCGI 1.0, 5.3 and 5.5; RFC 3875, 6 for
+ * the head).
+ *
+ * Threads: as struct answer_ops says.
+ */
 #ifndef WSGI_FCGI_NET_FCGI_ANSWER_H
 #define WSGI_FCGI_NET_FCGI_ANSWER_H
 
@@ -7,7 +10,7 @@
 
 extern const struct answer_ops fcgi_answer_ops;
 
-/* Stores the empty STDOUT record and END_REQUEST behind the answer. Returns 0, or -1 with errno ENOMEM. */
+/* Stores the end of the answer: an empty STDOUT record and END_REQUEST. Returns 0, or -1 with errno ENOMEM. */
 int fcgi_put_end(struct fcgi_request *q, uint32_t app_status, uint8_t protocol_status);
 
 #endif

@@ -19,7 +19,7 @@ static const ev_tstamp STALL = 0.5;    /* unless it has too much else to do */
 
 FCGI_REASONS(CONN_REASON_DEFINE)
 
-/* How it stands with it, for when others need its place. */
+/* How busy the connection is, for when others need its place. */
 
 static enum conn_rest rest_of(const struct fcgi_conn *c) {
     const struct fcgi_request *q;
@@ -38,7 +38,7 @@ void fcgi_conn_tell_rest(struct fcgi_conn *c) {
     conn_set_rest(&c->conn, rest_of(c));
 }
 
-/* Its end, when its requests have come to theirs. */
+/* The end of a connection, after those of its requests. */
 
 void fcgi_conn_ending_over(struct fcgi_conn *c) {
     if (c->ending)
@@ -53,9 +53,10 @@ static void ending_late(struct timeout *to) {
     conn_finish(&c->conn, CONN_DONE, c->goes_on || conn_readable(&c->conn) ? CONN_END_DRAIN : CONN_END_CLOSE);
 }
 
-/* A peer may be sending another request, which would be lost when the connection ended now. HAProxy 2.6, when it
- * multiplexes, goes on to use a connection on which a body was not sent to its end, and never notices that it has ended:
- * the next client has a 502. Such a peer asks GET_VALUES first; for it the connection stays until --idle-timeout. */
+/* A peer may be sending another request, which would be lost if the connection ended now. HAProxy 2.6, when it
+ * multiplexes, continues to use a connection on which a body was not sent to its end, and never notices that the
+ * connection has ended: the next client gets a 502. Such a peer asks GET_VALUES first; for it the connection stays
+ * until --idle-timeout. */
 static void ending_begins(struct fcgi_conn *c) {
     if (c->asked || c->ending || c->conn.state != CONN_OPEN)
         return;
@@ -63,9 +64,9 @@ static void ending_begins(struct fcgi_conn *c) {
     c->ending = true;
 }
 
-/* Ends the connection when its last request was answered and it is not to be kept. STDIN that was not read to its end
- * would turn a plain close into a reset (FastCGI 1.0, 5.1 has no early end for the web server's side). A peer that means
- * to keep it may be sending its next request: that must fail, and not seem to have arrived. */
+/* Ends the connection if its last request was answered and it is not to be kept. STDIN that was not read to its end
+ * would turn a plain close into a reset (FastCGI 1.0, 5.1 has no early end for the web server's side). A peer that
+ * means to keep the connection may be sending its next request: that must fail, and must not seem to have arrived. */
 void fcgi_conn_after_request(struct fcgi_conn *c) {
     if (c->given_up && !c->closing && !c->nrequests)
         ending_begins(c);
@@ -79,7 +80,7 @@ void fcgi_conn_after_request(struct fcgi_conn *c) {
 
 /* What the connection asks of the front end. */
 
-/* Whether it is to be dropped. One that waits for a thread is taken off the queue then. */
+/* Whether the request is to be dropped. If it waits for a thread, it is taken off the queue. */
 static bool request_drops(struct fcgi_request *q) {
     struct conn *c = &q->c->conn;
     bool whole = body_whole(&q->x.r.body);
@@ -99,8 +100,8 @@ static bool request_drops(struct fcgi_request *q) {
     return false;
 }
 
-/* The peer sends nothing more, or cannot be answered any more: drops the requests of which not everything came, and those
- * that wait, when what waits is to be dropped (abandon_drops). */
+/* The peer sends nothing more, or cannot be answered any more: drops incomplete requests, and requests that wait if
+ * these are to be dropped (abandon_drops). */
 static void cut_requests(struct fcgi_conn *c) {
     struct fcgi_request *q;
     /* Ending one request may start or end others: look from the beginning again. */
@@ -126,7 +127,7 @@ static void on_lost(struct conn *conn) {
     }
 }
 
-/* Requests of which not everything came are dropped. The others are told, and end by themselves. */
+/* Drops requests that are incomplete. The others are told, and end by themselves. */
 static void on_gone(struct conn *conn) {
     struct fcgi_conn *c = fcgi_conn_of(conn);
     struct fcgi_request *q;
@@ -165,8 +166,9 @@ static void on_half_closed(struct conn *conn) {
     fcgi_conn_after_request(c);
 }
 
-/* The connection is paused for bodies that wait for their readers. The peer is not to blame; but who has read nothing for
- * so long does not hold up the other requests of the connection any more, and gives the room on the disk to others. */
+/* The connection is paused for bodies that wait for their readers. That is not the peer's fault. But an application
+ * that has read nothing for so long must no longer hold up the other requests of the connection, and gives its disk
+ * space to others. */
 static void held_idle(struct fcgi_conn *c) {
     struct fcgi_request *q;
     TAILQ_FOREACH(q, &c->requests, link) {
@@ -209,7 +211,7 @@ static bool on_complete(struct conn *conn) {
     return c->closing && c->nrequests == 1 && only->stdin_read;
 }
 
-/* What was answered meanwhile, and is not read to its end, has had no time to be. */
+/* A request that was answered meanwhile and whose STDIN is not read to its end has not yet had time to be. */
 static void on_drained(struct conn *conn) {
     struct fcgi_conn *c = fcgi_conn_of(conn);
     struct fcgi_request *q;
@@ -220,7 +222,7 @@ static void on_drained(struct conn *conn) {
     fcgi_conn_tell_rest(c);
 }
 
-/* A reader has come to what was held of its body. */
+/* A reader has reached what was held of its body. */
 static void on_room(struct conn *conn) {
     struct fcgi_conn *c = fcgi_conn_of(conn);
     struct fcgi_request *q;
@@ -247,7 +249,7 @@ static void on_end(struct conn *conn) {
     fcgi_stall_end(fcgi_conn_of(conn), CONN_STOP_SECONDS, false);
 }
 
-/* The web server's word, unless it tells of a proxy and more of it was to come. */
+/* The web server's word, unless it describes a proxy and more parameters were to come. */
 static void on_client(const struct conn *conn, const struct request *r, union peer_address *client) {
     const struct fcgi_conn *c = (const struct fcgi_conn *)(const void *)conn;
     union peer_address remote;
@@ -325,8 +327,8 @@ static void fcgi_accept(void *state, int fd, const struct listener *l, const str
     conn_read(&c->conn);
     if (!c->conn.used)
         fcgi_conn_tell_rest(c);
-    /* A request that came whole, on a connection that ends with it, is not polled: it is answered before the loop runs
-     * again, or else that begins to poll it (lane.c). */
+    /* A request received in full, on a connection that ends with it, is not polled: it is answered before the loop runs
+     * again; if not, the loop begins to poll it (net/lane.c). */
     if (c->conn.state == CONN_OPEN && !on_complete(&c->conn))
         conn_poll(&c->conn);
     conn_unref(&c->conn);

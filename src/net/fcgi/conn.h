@@ -1,8 +1,11 @@
-/* The FastCGI front end: records to requests, answers to records (FastCGI 1.0).
+/* A FastCGI connection: from records to requests, and from answers to records (FastCGI 1.0).
  *
- * A connection and a request id are separate things: any number of requests (up to lane_config.limit_requests) may be
- * open on a connection, each with its own body and output. A request whose id is that of an earlier, fully received one
- * that is not answered yet waits for that answer (clients that pipeline with one id).
+ * A connection and a request id are separate things. Any number of requests, up to lane_config.limit_requests, may be
+ * open on a connection, each with its own body and output. Clients that pipeline with one id may begin a request before
+ * an earlier one with the same id is answered, but only after that was received in full; the later request waits for
+ * the answer.
+ *
+ * Threads: owner only.
  */
 #ifndef WSGI_FCGI_NET_FCGI_CONN_H
 #define WSGI_FCGI_NET_FCGI_CONN_H
@@ -13,7 +16,7 @@
 #include "proto/fcgi_decode.h"
 #include "proto/fcgi_values.h"
 
-/* Why a connection ended, beside what ends any: as CONN_REASONS. */
+/* Why a connection ended, in addition to CONN_REASONS and in the same form. */
 #define FCGI_REASONS(X)                                                                                                \
     X(CONN_NOT_FASTCGI, WARNING, "the peer does not speak FastCGI version 1")                                          \
     X(CONN_SPEAKS_HTTP, WARNING,                                                                                       \
@@ -31,8 +34,8 @@ struct fcgi_request;
 /* What a lane keeps for FastCGI. */
 struct fcgi_lane {
     struct lane *lane;
-    struct timeouts silence; /* for more of a body whose request is answered... */
-    struct timeouts stall;   /* ...from a peer that has gone on sending it (request.c) */
+    struct timeouts silence; /* until more comes of a body whose request is answered... */
+    struct timeouts stall;   /* ...from a peer that went on sending it (request.c) */
     struct pool conns, requests;
 };
 
@@ -45,14 +48,14 @@ struct fcgi_conn {
     unsigned nrequests;
     unsigned nbegun; /* requests so far */
     ev_tstamp stalls_looked_at;
-    bool unread;   /* STDIN of a request was not read to its end: a plain close could be a reset */
-    bool trusted;  /* what it passes on about the client counts (peer.h) */
-    bool closing;  /* ends after the open requests: `not_kept`, it has had its number of them, or the server stops */
-    bool not_kept; /* a request without FCGI_KEEP_CONN came: the peer knows that it ends */
-    bool asked;    /* the peer has asked GET_VALUES: it multiplexes */
-    bool given_up; /* a body was not waited for any longer: ends when it has had no request for a moment */
-    bool goes_on;  /* more of it came all the same */
-    bool ending;   /* and has none now */
+    bool unread;                   /* STDIN of a request was not read to its end: a plain close could cause a reset */
+    bool trusted;                  /* the peer is trusted about the client (peer.h) */
+    bool closing;                  /* ends after the open requests: `not_kept`, --keepalive-requests, or a stop */
+    bool not_kept;                 /* a request without FCGI_KEEP_CONN came: the peer expects the end */
+    bool asked;                    /* the peer has asked GET_VALUES: it multiplexes */
+    bool given_up;                 /* stopped waiting for a body: ends after a moment without a request */
+    bool goes_on;                  /* more of that body came all the same */
+    bool ending;                   /* `given_up`, and no request is open now */
     struct timeout ending_timeout; /* while `ending`: for a request */
 };
 
@@ -60,16 +63,17 @@ static inline struct fcgi_conn *fcgi_conn_of(struct conn *c) {
     return (struct fcgi_conn *)(void *)((char *)c - offsetof(struct fcgi_conn, conn));
 }
 
-/* What a request asks of its connection: its end may be that of the connection, whose end may be that of requests. That
- * way round is in request.h, which is the only one of the two headers that includes the other. */
+/* What a request calls on its connection. The end of a request may end its connection, and the end of a connection may
+ * end its requests. The functions for the other direction are in request.h; it includes this header, and not the other
+ * way round. */
 
-/* Ends the connection when its last request was answered and it is not to be kept. */
+/* Ends the connection, if its last request was answered and it is not to be kept. */
 void fcgi_conn_after_request(struct fcgi_conn *c);
 
 /* Calls conn_set_rest. */
 void fcgi_conn_tell_rest(struct fcgi_conn *c);
 
-/* The connection has something to do again, or is gone. */
+/* The connection has a request again, or is gone. */
 void fcgi_conn_ending_over(struct fcgi_conn *c);
 
 #endif

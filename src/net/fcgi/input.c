@@ -74,8 +74,8 @@ static void on_params(struct fcgi_request *q, const struct fcgi_event *e) {
         q->x.refusal = REFUSED_NO_MEMORY;
 }
 
-/* Scans the parameters of a web server whose word about the client counts. Refuses the request when there is no memory.
- * Kept out of the way of all others. */
+/* Scans the parameters of a web server that is trusted about the client. Refuses the request if there is no memory.
+ * Separate, so that it costs other web servers nothing. */
 static __attribute__((noinline)) enum cgi_result scan_forwarded(struct fcgi_request *q, struct slice prefix) {
     const struct lane_config *config = &q->c->conn.lane->config;
     struct buf *params = &q->x.r.params;
@@ -107,7 +107,7 @@ static enum refusal params_scan(struct fcgi_request *q) {
     }
     if (vars->npairs > config->limit_param_count)
         return REFUSED_PARAMS_MANY;
-    /* An authorizer gets no STDIN, and is not told of a length (FastCGI 1.0, 6.3). It is asked about other paths. */
+    /* An authorizer gets no STDIN and is told no length (FastCGI 1.0, 6.3). It is asked about other paths, too. */
     if (q->x.r.role == REQUEST_AUTHORIZER)
         vars->content_length = -1;
     else if (result == CGI_OUTSIDE)
@@ -176,9 +176,10 @@ static void on_stdin_end(struct fcgi_request *q) {
     }
 }
 
-/* A CONTENT_LENGTH without a body: the web server has told of that of a request whose body it has kept (nginx: auth_request
- * with "fastcgi_pass_request_body off", error_page 413). The body of this request is empty, and its true length is told: an
- * application that was promised more would wait for it, or take the request for a broken one. */
+/* A CONTENT_LENGTH without a body: the web server has passed on that of another request, whose body it has kept (nginx:
+ * auth_request with "fastcgi_pass_request_body off", error_page 413). The body of this request is empty, and the
+ * application is told its true length. If it expected more, it would wait for it, or take the request for a broken
+ * one. */
 static void on_stdin_nothing(struct fcgi_request *q) {
     struct body *b = &q->x.r.body;
     bool called = q->state == FCGI_JOB_STATE, waits = q->state == FCGI_BODY_STATE || q->state == FCGI_BEHIND_STATE;
@@ -189,8 +190,8 @@ static void on_stdin_nothing(struct fcgi_request *q) {
         q->x.r.vars.content_length = 0;
 }
 
-/* FastCGI 1.0, 5.4: the application ends the request as soon as it can; the id stays in use until END_REQUEST. What has
- * come whole is called nevertheless. */
+/* FastCGI 1.0, 5.4: the application ends the request as soon as it can; the id stays in use until END_REQUEST. A
+ * request received in full is given to the application nevertheless. */
 static void on_abort(struct fcgi_request *q) {
     struct lane *lane = q->c->conn.lane;
     bool started = q->state == FCGI_BEHIND_STATE || q->state == FCGI_JOB_STATE;
@@ -213,7 +214,7 @@ static void on_abort(struct fcgi_request *q) {
         fcgi_request_abort(q);
 }
 
-/* Answers a management record: a peer that asks and asks, and reads nothing, is cut off early. */
+/* Answers a management record. A peer that keeps asking and reads nothing is cut off early. */
 static const struct conn_reason *manage(struct fcgi_conn *c, const uint8_t *record, size_t len) {
     conn_output(&c->conn, record, len);
     return conn_piled(&c->conn) > CONN_OUT_HIGH + QUESTIONS_MAX ? CONN_READS_NOTHING : CONN_DONE;
@@ -273,8 +274,8 @@ static const struct conn_reason *on_event(struct fcgi_conn *c, const struct fcgi
     }
 }
 
-/* What speaks another protocol says so in its first bytes: whoever has mixed up two ports, or two directives of the web
- * server, is to read that in the log. */
+/* Other protocols show in their first bytes. A user who has mixed up two ports, or two directives of the web server,
+ * should read that in the log. */
 static const struct conn_reason *name_protocol(const uint8_t *data, size_t len) {
     if (len > 1 && data[0] == 0x16 && data[1] == 3) /* a handshake, in its record (RFC 8446, 5.1) */
         return CONN_SPEAKS_TLS;

@@ -1,4 +1,7 @@
-/* What the records of a peer mean for its connection and the requests on it. Owner only. */
+/* Handles the records that a peer sends: what they mean for the connection and its requests.
+ *
+ * Threads: owner only.
+ */
 #ifndef WSGI_FCGI_NET_FCGI_INPUT_H
 #define WSGI_FCGI_NET_FCGI_INPUT_H
 

@@ -23,7 +23,7 @@ static bool web_server_trusts(const struct lane_config *config, const struct buf
     return forwarded_address(remote, &address) && peer_is_proxy(config, &address);
 }
 
-/* Whether the parameter tells of the proxy what is said of the client. */
+/* Whether the parameter describes the proxy, where another now describes the client. */
 static bool is_stale(const struct peer_said *said, struct slice name) {
     if (equals(name, "REMOTE_ADDR") || equals(name, "REMOTE_PORT") || equals(name, "REMOTE_HOST"))
         return said->known;
@@ -31,11 +31,11 @@ static bool is_stale(const struct peer_said *said, struct slice name) {
         return said->scheme != PEER_SCHEME_UNSAID;
     if (equals(name, "HTTP_HOST") || equals(name, "SERVER_NAME"))
         return said->host[0];
-    /* That of the web server is nobody's concern; the client's is in the host, or that of the scheme. */
+    /* The web server's own port does not matter; the client's is in the host, or follows from the scheme. */
     return equals(name, "SERVER_PORT") && (said->host[0] || said->port || said->scheme != PEER_SCHEME_UNSAID);
 }
 
-/* Takes out what is stale. Returns whether REQUEST_SCHEME was among it. */
+/* Removes stale parameters. Returns whether REQUEST_SCHEME was one of them. */
 static bool drop_stale(const struct peer_said *said, struct buf *params) {
     const char *pos = buf_head(params), *end = buf_tail(params), *begin = pos;
     char *out = buf_head(params);
@@ -50,7 +50,7 @@ static bool drop_stale(const struct peer_said *said, struct buf *params) {
         memmove(out, begin, n);
         out += n;
     }
-    /* What is malformed stays, for cgi_scan to find. */
+    /* Malformed pairs are kept, for cgi_scan to find. */
     size_t left = (size_t)(end - begin);
     memmove(out, begin, left);
     params->end = (size_t)(out - params->data) + left;

@@ -1,4 +1,4 @@
-/* Who the client of a FastCGI request is: what the web server tells of its peer, when that is a proxy (net/peer.h).
+/* Who the client of a FastCGI request is, when the web server's own peer is a proxy (net/peer.h).
  *
  * Threads: owner only.
  */
@@ -7,9 +7,9 @@
 
 #include "net/peer.h"
 
-/* Of a request of a trusted web server: when the peer of that is trusted too, changes the parameters so that they
- * tell of the client: REMOTE_*, HTTPS, REQUEST_SCHEME, HTTP_HOST, SERVER_NAME, SERVER_PORT. *said is what was read, all
- * zeros when nothing counts. Returns 0, or -1 with errno ENOMEM. */
+/* For a request from a trusted web server. If the web server's own peer is trusted too, changes the parameters so that
+ * they describe the client: REMOTE_*, HTTPS, REQUEST_SCHEME, HTTP_HOST, SERVER_NAME, SERVER_PORT. *said is what was
+ * read; all zeros if nothing counts. Returns 0, or -1 with errno ENOMEM. */
 int fcgi_peer_params(struct peer_said *said, const struct lane_config *config, struct buf *params);
 
 #endif

@@ -1,4 +1,4 @@
-/* The FastCGI front end, as a lane is given it. */
+/* The FastCGI front end, to be put into struct lane_config. */
 #ifndef WSGI_FCGI_NET_FCGI_PROTOCOL_H
 #define WSGI_FCGI_NET_FCGI_PROTOCOL_H
 

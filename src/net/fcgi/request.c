@@ -150,7 +150,7 @@ static void params_late(struct timeout *to) {
         timeout_again(q->timeouts, to);
         return;
     }
-    /* What still comes for this id belongs to no request, and is ignored. */
+    /* Records that still come for this id belong to no request, and are ignored. */
     q->keep_conn = false;
     q->x.refusal = REFUSED_PARAMS_LATE;
     q->x.r.vars = (struct cgi_vars){0};
@@ -161,9 +161,9 @@ static void params_late(struct timeout *to) {
 
 /* Answers. */
 
-/* A peer that multiplexes could keep a server that stops from ever having no request of it. "Cannot multiplex" behind a
- * complete answer makes HAProxy, which is the one that does, start no further request on this connection; strictly it is
- * for requests that were turned away (FastCGI 1.0, 5.5). */
+/* A peer that multiplexes could always have a request open on a connection of a server that stops. "Cannot multiplex"
+ * after a complete answer makes HAProxy, which is the one that does this, start no further request on this connection.
+ * Strictly, it is for requests that were turned away (FastCGI 1.0, 5.5). */
 static uint8_t protocol_status(const struct fcgi_conn *c) {
     return c->conn.lane->stopping && c->nrequests > 1 ? FCGI_CANT_MPX_CONN : FCGI_REQUEST_COMPLETE;
 }
@@ -190,7 +190,7 @@ void fcgi_request_abort(struct fcgi_request *q) {
     fcgi_request_end(q, 0);
 }
 
-/* Ends a request without a call and without a word. */
+/* Ends a request without a call and without a log line. */
 void fcgi_request_drop(struct fcgi_request *q, enum drop why) {
     struct fcgi_conn *c = q->c;
     uint16_t id = q->x.id;
@@ -204,11 +204,11 @@ void fcgi_request_drop(struct fcgi_request *q, enum drop why) {
     conn_unref(&c->conn);
 }
 
-/* The answer is complete. On a kept connection END_REQUEST waits until STDIN was read to its end: H2O and HAProxy take
- * the records that come later for those of the next request. nginx sends nothing more of it once it has the head of the
- * answer, and waits for END_REQUEST: it comes when the peer has fallen silent. Who has sent more than can have been under
- * way before the answer means to send it all, and has more time: H2O 2.2 on a busy machine pauses, and ends itself by a
- * failing assertion when END_REQUEST comes then. */
+/* The answer is complete. On a kept connection END_REQUEST waits until STDIN was read to its end, because H2O and
+ * HAProxy take later records for those of the next request. nginx sends no more of STDIN once it has the head of the
+ * answer, and waits for END_REQUEST; so it is sent when the peer has fallen silent. A peer that has sent more than can
+ * have been under way before the answer means to send all of it, and gets more time: on a busy machine H2O 2.2 pauses,
+ * and ends itself by a failing assertion if END_REQUEST comes then. */
 static void request_answered(struct fcgi_request *q) {
     struct fcgi_conn *c = q->c;
     if (q->stdin_ended || !q->keep_conn || c->conn.state != CONN_OPEN || c->conn.read_ended) {
@@ -236,12 +236,13 @@ static void request_refuse(struct fcgi_request *q, enum refusal why) {
     request_answered(q);
 }
 
-/* The answer is out, and nothing of STDIN has come for a while. */
+/* The answer was sent, and nothing of STDIN has come for a while. */
 static void stdin_silent(struct timeout *to) {
     struct fcgi_request *q = request_of_timeout(to);
     struct fcgi_conn *c = q->c;
     if (conn_blocked(&c->conn)) {
-        /* A peer that takes nothing may send nothing for that reason (fcgi_request_stdin_goes_on comes when it did). */
+        /* A peer that takes nothing may send nothing for that reason (fcgi_request_stdin_goes_on is called when it does
+         * take something). */
         timeout_ends(q->timeouts, to);
         q->timeouts = NULL;
     } else if (c->conn.paused || conn_readable(&c->conn))
@@ -283,9 +284,9 @@ static void request_break_off(struct fcgi_request *q) {
         return;
     }
     conn_ref(c);
-    /* nginx takes the bare end of a connection that is not kept, or whose answers it does not buffer, for the end of the
-     * answer, and lets the client wait for what a Content-Length announced. A record of version 0 makes it end the
-     * client's connection as well; to the others it is the same as the bare end. */
+    /* nginx takes the plain end of a connection that is not kept, or whose answers it does not buffer, for the end of
+     * the answer, and lets the client wait for what a Content-Length announced. A record of version 0 makes nginx end
+     * the client's connection as well; to other servers it is the same as the plain end. */
     static const char not_a_record[8];
     if (buf_append(&q->x.r.out, not_a_record, sizeof not_a_record)) {
         sched_pause(c->lane->sched);
@@ -350,7 +351,7 @@ void fcgi_request_read_on(struct fcgi_request *q) {
     q->x.body_held = false;
     if (holds_body(c) || c->conn.state == CONN_CLOSED)
         return;
-    /* The time in which nothing was read from the connection is not one in which nothing came. */
+    /* Time in which nothing was read from the connection does not count as time in which nothing came. */
     TAILQ_FOREACH(p, &c->requests, link) {
         p->stdin_at = lane_now(c->conn.lane);
         if (p->state == FCGI_PARAMS_STATE)

@@ -1,7 +1,9 @@
-/* A FastCGI request, from BEGIN_REQUEST to END_REQUEST: its states, its start, its answers. Owner only.
+/* A FastCGI request, from BEGIN_REQUEST to END_REQUEST: its states, its start, its end.
  *
- * Whatever ends a request may end its connection with it, when that is not to be kept: hold a reference (conn_ref) to
- * look at the connection afterwards.
+ * Whatever ends a request may end its connection too, if that is not to be kept. Hold a reference (conn_ref) to look at
+ * the connection afterwards.
+ *
+ * Threads: owner only.
  */
 #ifndef WSGI_FCGI_NET_FCGI_REQUEST_H
 #define WSGI_FCGI_NET_FCGI_REQUEST_H
@@ -11,11 +13,11 @@
 #include "proto/fcgi_decode.h"
 
 enum fcgi_request_state {
-    FCGI_PARAMS_STATE, /* PARAMS come */
-    FCGI_BODY_STATE,   /* STDIN comes, not enough of it to start */
-    FCGI_BEHIND_STATE, /* could start, but an earlier request has the same id */
+    FCGI_PARAMS_STATE, /* receiving PARAMS */
+    FCGI_BODY_STATE,   /* receiving STDIN, not yet enough to start */
+    FCGI_BEHIND_STATE, /* could start, but an earlier request with the same id is unanswered */
     FCGI_JOB_STATE,    /* submitted: waits for a thread or runs */
-    FCGI_STDIN_STATE,  /* answered, END_REQUEST waits for the end of STDIN, or for the peer to fall silent */
+    FCGI_STDIN_STATE,  /* answered; END_REQUEST waits until STDIN ends or the peer falls silent */
     FCGI_ENDED_STATE   /* being answered and released, by the function that set this state */
 };
 
@@ -25,63 +27,65 @@ struct fcgi_request {
     enum fcgi_request_state state;
     bool keep_conn;
     bool stdin_ended;          /* nothing more of STDIN is waited for */
-    bool stdin_read;           /* its empty record came: the peer sends nothing more for this request */
+    bool stdin_read;           /* the empty STDIN record came: the peer sends nothing more for this request */
     bool stderr_used;          /* STDERR records were stored or sent */
     bool aborted;              /* ABORT_REQUEST came */
-    ev_tstamp stdin_at;        /* when something of STDIN came last, or the parameters ended */
-    struct timeout timeout;    /* FCGI_PARAMS_STATE: for the rest of them; FCGI_STDIN_STATE: for more of it */
-    struct timeouts *timeouts; /* in which `timeout` is; NULL: in none */
+    ev_tstamp stdin_at;        /* when STDIN bytes last came, or else when the parameters ended */
+    struct timeout timeout;    /* FCGI_PARAMS_STATE: for the rest of PARAMS; FCGI_STDIN_STATE: for more of STDIN */
+    struct timeouts *timeouts; /* the list that `timeout` is in; NULL: none */
     TAILQ_ENTRY(fcgi_request) link;
 };
 
-/* New request, in FCGI_PARAMS_STATE. Returns NULL when there is no memory. */
+/* Makes a request, in FCGI_PARAMS_STATE. Returns NULL if there is no memory. */
 struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_event *begin);
 
-/* The only way to change its state. */
+/* Changes the state: the only way to do so. */
 void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state);
 
-/* The request that records with this id belong to: of several, the one that is still being received. NULL: none. */
+/* Returns the request to which records with this id belong: of several, the one that is still being received. NULL:
+ * none. */
 struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id);
 
 /* Whether an earlier request with the same id is not answered yet. */
 bool fcgi_request_is_behind(const struct fcgi_request *q);
 
-/* Starts it, when it has what it needs (request_has_enough). */
+/* Starts the request, if it has what it needs (request_has_enough). */
 void fcgi_request_maybe_start(struct fcgi_request *q);
 
-/* Answers it, or submits it to the scheduler. */
+/* Answers the request, or submits it to the scheduler. */
 void fcgi_request_start(struct fcgi_request *q);
 
-/* FCGI_STDIN_STATE: something of STDIN came, or the peer has taken all that waited for it; it has time to send more. */
+/* FCGI_STDIN_STATE: more of STDIN came, or the peer has taken all output that waited. Gives it time to send more. */
 void fcgi_request_stdin_goes_on(struct fcgi_request *q);
 
-/* FCGI_STDIN_STATE: the rest of STDIN is not waited for any longer, and what comes of it is that of an id that is not
- * active. Ends the request, and the connection a moment later or after the others. */
+/* FCGI_STDIN_STATE: stops waiting for the rest of STDIN; what still comes counts as records of an inactive id. Ends the
+ * request, and the connection a moment later or after its other requests. */
 void fcgi_request_stdin_given_up(struct fcgi_request *q);
 
-/* Sends what is stored of the answer and END_REQUEST behind it, and ends the request. */
+/* Sends what is stored of the answer, then END_REQUEST, and ends the request. */
 void fcgi_request_end(struct fcgi_request *q, uint32_t app_status);
 
-/* The same for one of which ABORT_REQUEST came. */
+/* The same for a request for which ABORT_REQUEST came. */
 void fcgi_request_abort(struct fcgi_request *q);
 
-/* Nothing is held of its body any more. When that is so of all requests, the connection is read from again. */
+/* Nothing of the request's body is held any more. When that is true of all requests, reading from the connection
+ * resumes. */
 void fcgi_request_read_on(struct fcgi_request *q);
 static inline void fcgi_request_let_go(struct fcgi_request *q) {
     if (q->x.body_held)
         fcgi_request_read_on(q);
 }
 
-/* Nothing more of the body can be taken: it is answered, unless the application runs and reads an error. */
+/* The body can take no more: answers the request, unless the application runs, which then reads an error. */
 void fcgi_request_body_failed(struct fcgi_request *q, enum refusal why);
 
-/* The application, when it runs or is going to, learns that nobody waits for its answer any more (exchange_gone). */
+/* Lets the application know, if it runs or is going to, that nobody waits for its answer any more (exchange_gone). */
 void fcgi_request_gone(struct fcgi_request *q);
 
-/* Ends it without a call and without an answer, with a line in the log. */
+/* Ends the request without a call and without an answer, and logs that. */
 void fcgi_request_drop(struct fcgi_request *q, enum drop why);
 
-/* Ends it without a word. */
+/* Ends the request without an answer and without logging. */
 void fcgi_request_release(struct fcgi_request *q);
 
 /* Frees the memory of a pooled request. */

@@ -18,8 +18,8 @@ static bool is_stalled(const struct fcgi_request *q, ev_tstamp before, bool call
     }
 }
 
-/* Only this request ends: a multiplexing web server is not to blame for one slow client. What still comes of its STDIN
- * is then that of an id that is not active. */
+/* Only this request ends: a multiplexing web server is not to blame for one slow client. STDIN that still comes for it
+ * then has an inactive id. */
 static void request_stalled(struct fcgi_request *q) {
     q->stdin_ended = true;
     if (q->state == FCGI_BODY_STATE) {
@@ -31,7 +31,7 @@ static void request_stalled(struct fcgi_request *q) {
     }
 }
 
-/* One whose body has stalled for so long, also of a call that runs (`called`), or NULL. */
+/* Finds a request whose body has stalled for so long, including those whose call runs (`called`); or NULL. */
 static struct fcgi_request *find_stalled(const struct fcgi_conn *c, ev_tstamp seconds, bool called) {
     ev_tstamp before = lane_now(c->conn.lane) - seconds;
     struct fcgi_request *q;

@@ -68,8 +68,8 @@ static enum http_framing choose_framing(const struct http_request *q, bool lengt
     return q->minor ? HTTP_CHUNKED : HTTP_UNTIL_CLOSE;
 }
 
-/* A body that the application has not waited for is read to its end when that is near; a client that was not told to
- * go on may send it or not, so nobody can tell what comes next (RFC 9110, 10.1.1). */
+/* An unwanted body is read to its end if that is near. A client that was not told to continue may send the body or not,
+ * so nobody can tell what comes next (RFC 9110, 10.1.1). */
 static bool may_keep(struct http_request *q) {
     if (q->framing == HTTP_UNTIL_CLOSE || !atomic_load_explicit(&q->keep, memory_order_relaxed))
         return false;
@@ -128,7 +128,7 @@ static int http_put(struct request *r, const char *data, size_t len) {
     return put_data(q, data, len);
 }
 
-/* A long piece goes out straight from the caller's memory, the stored bytes in front of it. */
+/* A long piece is sent straight from the caller's memory, after the stored bytes. */
 static int transmit_data(struct http_request *q, const char *data, size_t len) {
     char head[HTTP_CHUNK_HEAD_MAX];
     bool chunked = q->framing == HTTP_CHUNKED;
@@ -155,7 +155,7 @@ static int http_send(struct request *r, const char *data, size_t len) {
     return transmit_data(q, data, len);
 }
 
-/* The length was announced, so that the body is framed by it alone (RFC 9112, 6.3). */
+/* The length was announced, and it alone frames the body (RFC 9112, 6.3). */
 static ssize_t http_send_file(struct request *r, int fd, off_t offset) {
     return exchange_transmit_file(exchange_of(r), NULL, fd, offset);
 }
@@ -175,7 +175,8 @@ void http_send_continue(struct http_request *q) {
         conn_output(&q->c->conn, go_on, sizeof go_on - 1);
 }
 
-/* RFC 9110, 10.1.1: the client may send its body now. Behind an answer the word would be one about the next request. */
+/* RFC 9110, 10.1.1: the client may send its body now. After an answer, "100 Continue" would refer to the next
+ * request. */
 static void http_body_wanted(struct request *r) {
     struct http_request *q = request_of(r);
     struct iovec piece = {(void *)(uintptr_t)go_on, sizeof go_on - 1};

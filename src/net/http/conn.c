@@ -18,7 +18,7 @@ enum { BODY_WINDOW_SECONDS = 30 /* without --header-timeout */ };
 
 HTTP_REASONS(CONN_REASON_DEFINE)
 
-/* How it stands with it, for when others need its place. */
+/* How busy the connection is, for when others need its place. */
 
 static enum conn_rest rest_of(struct http_conn *c) {
     if (c->conn.state != CONN_OPEN)
@@ -97,7 +97,7 @@ void http_conn_go_on(struct http_conn *c) {
 
 /* What the connection asks of the front end. */
 
-/* Its client may have left: a request that waits for a thread may be one to drop. Returns whether it was. */
+/* The client may have left: drops a request that waits for a thread, if it is to be dropped. Returns whether it was. */
 static bool drop_waiting(struct http_request *q) {
     const struct conn *c = &q->c->conn;
     bool whole = body_whole(&q->x.r.body);
@@ -113,7 +113,7 @@ static void on_lost(struct conn *conn) {
         abandon_tell(conn, &q->x.r);
 }
 
-/* A request of which not everything came is dropped. One that is called is told, and ends by itself. */
+/* Drops an incomplete request. One that was submitted is told, and ends by itself. */
 static void on_gone(struct conn *conn) {
     struct http_conn *c = http_conn_of(conn);
     struct http_request *q = c->q;
@@ -139,8 +139,8 @@ static void on_half_closed(struct conn *conn) {
     http_conn_go_on(c);
 }
 
-/* The body waits for its reader, not for the peer. Who has read nothing for so long gives the room on the disk to
- * others. */
+/* The body waits for its reader, not for the peer. An application that has read nothing for so long gives its disk
+ * space to others. */
 static void held_idle(struct http_request *q) {
     if (!exchange_stands_still(&q->x))
         return;
@@ -182,7 +182,7 @@ static void on_drained(struct conn *conn) {
     http_conn_go_on(http_conn_of(conn));
 }
 
-/* The reader has come to what was held of the body. */
+/* The reader has reached what was held of the body. */
 static void on_room(struct conn *conn) {
     struct http_request *q = http_conn_of(conn)->q;
     if (q && exchange_has_room(&q->x))
@@ -196,8 +196,8 @@ static void on_stop(struct conn *conn) {
     conn_ref(conn);
     if (!conn->paused && !conn->read_ended)
         conn_read(conn);
-    /* What has come of a client that has ended its side is all that comes of it, and nobody may be there to be told that
-     * some of it is not dealt with: the connection ends by itself. */
+    /* A client that has ended its side sends nothing more, and may not be there to learn that some of its input was not
+     * handled: the connection ends by itself. */
     if (conn->state == CONN_OPEN && !conn->read_ended) {
         c->closing = true;
         if (c->q)
@@ -208,7 +208,7 @@ static void on_stop(struct conn *conn) {
     conn_unref(conn);
 }
 
-/* Whether the lane, which stops, has waited long enough for more of a body. */
+/* Whether a stopping lane has waited long enough for more of a body. */
 static bool is_stalled(const struct http_conn *c) {
     ev_tstamp silent = lane_now(c->conn.lane) - c->conn.active_at;
     if (c->conn.state != CONN_OPEN)
@@ -229,7 +229,8 @@ static void on_end(struct conn *conn) {
         http_request_cut_body(c->q, ETIMEDOUT, REFUSED_BODY_STALLED);
 }
 
-/* The peer, or whom a PROXY header tells of. What a proxy says in fields is in the parameters, when these are complete. */
+/* The peer, or the client that a PROXY header names. What a proxy says in fields is in the parameters, once these are
+ * complete. */
 static void on_client(const struct conn *conn, const struct request *r, union peer_address *client) {
     const struct http_conn *c = (const struct http_conn *)(const void *)conn;
     if ((!r || !who_read_remote(&r->params, client)) && !c->peer.trusted && c->peer.address.ss_family != AF_UNIX)

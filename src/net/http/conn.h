@@ -1,7 +1,9 @@
-/* The HTTP/1.1 front end: bytes to requests, answers to bytes (RFC 9112).
+/* An HTTP/1.1 connection: from bytes to requests, and from answers to bytes (RFC 9112).
  *
- * A connection has one request in work at a time. What a client sends behind it (pipelining) is kept until it is
- * answered, up to a bound, and then left in the socket.
+ * A connection has one request in work at a time. What a client sends after it (pipelining) is kept in memory until the
+ * request is answered, up to a bound, and beyond that left in the socket.
+ *
+ * Threads: owner only.
  */
 #ifndef WSGI_FCGI_NET_HTTP_CONN_H
 #define WSGI_FCGI_NET_HTTP_CONN_H
@@ -12,7 +14,7 @@
 #include "net/pool.h"
 #include "proto/http_lines.h"
 
-/* Why a connection ended, beside what ends any: as CONN_REASONS. */
+/* Why a connection ended, in addition to CONN_REASONS and in the same form. */
 #define HTTP_REASONS(X)                                                                                                \
     X(CONN_SPEAKS_FASTCGI, WARNING,                                                                                    \
       "the peer speaks FastCGI, and this socket HTTP: give the address to --socket, or use proxy_pass instead of "     \
@@ -22,17 +24,17 @@
 HTTP_REASONS(CONN_REASON_DECLARE)
 
 enum http_state {
-    HTTP_PROXY_STATE, /* a PROXY header is to come first */
+    HTTP_PROXY_STATE, /* a PROXY header must come first */
     HTTP_IDLE_STATE,  /* nothing of a request has come */
-    HTTP_HEAD_STATE,  /* a header section comes */
-    HTTP_BODY_STATE,  /* a body comes, not enough of it to start */
+    HTTP_HEAD_STATE,  /* receiving a header section */
+    HTTP_BODY_STATE,  /* receiving a body, not yet enough to start */
     HTTP_JOB_STATE,   /* submitted: waits for a thread or runs; the body may still come */
-    HTTP_DRAIN_STATE, /* answered; what is left of a small body is read for nothing */
+    HTTP_DRAIN_STATE, /* answered; the rest of a small body is read and dropped */
     HTTP_ENDED_STATE  /* being answered, by the function that set this state; or the connection ends */
 };
 
 enum {
-    HTTP_PIPELINE_MAX = 65536 /* bytes behind the request in work that are kept; what comes then waits in the socket */
+    HTTP_PIPELINE_MAX = 65536 /* bytes kept of what follows the request in work; the rest waits in the socket */
 };
 
 struct http_request;
@@ -40,7 +42,7 @@ struct http_request;
 /* What a lane keeps for HTTP. */
 struct http_lane {
     struct lane *lane;
-    struct timeouts bodies; /* for the ends of the windows of http/pace.h */
+    struct timeouts bodies; /* for the windows of pace.h */
     struct pool conns, requests;
 };
 
@@ -49,10 +51,10 @@ struct http_conn {
     struct http_lane *http;
     enum http_state state;
     struct http_request *q; /* in work, or NULL */
-    struct buf in;          /* bytes that were received and not dealt with */
+    struct buf in;          /* bytes received and not yet handled */
     struct http_lines lines;
     size_t scanned;         /* bytes of a header section that `lines` has seen */
-    bool skipped_line;      /* the empty line that may come before a request did */
+    bool skipped_line;      /* the empty line that may precede a request has come */
     struct timeout timeout; /* for the end of a header section */
     bool waiting;
     unsigned nbegun; /* requests so far */
@@ -64,23 +66,24 @@ static inline struct http_conn *http_conn_of(struct conn *c) {
     return (struct http_conn *)(void *)((char *)c - offsetof(struct http_conn, conn));
 }
 
-/* What a request asks of its connection: its end may be that of the connection, whose end may be that of the request. That
- * way round is in request.h, which is the only one of the two headers that includes the other. */
+/* What a request calls on its connection. The end of a request may end its connection, and the end of a connection may
+ * end its request. The functions for the other direction are in request.h; it includes this header, and not the other
+ * way round. */
 
-/* Whether what has come on the connection is still dealt with: it is open, or its peer has left. */
+/* Whether input of the connection is still handled: it is open, or its peer has left. */
 bool http_conn_works(const struct http_conn *c);
 
 /* The connection waits for the next request. */
 void http_conn_become_idle(struct http_conn *c);
 
-/* Nothing more is read as HTTP. A client that is still sending gets to its answer all the same (RFC 9112, 9.6): `end` says
- * whether there is something of a request to come; what has come already counts as that. */
+/* Stops reading HTTP from the connection and ends it. A client that is still sending still gets its answer (RFC 9112,
+ * 9.6): `end` tells whether part of a request is still to come. Bytes that have come already count as that. */
 void http_conn_finish(struct http_conn *c, const struct conn_reason *reason, enum conn_end end);
 
 /* Calls conn_set_rest. */
 void http_conn_tell_rest(struct http_conn *c);
 
-/* Deals with what came behind the request that was answered. */
+/* Handles what came after the request that was answered. */
 void http_conn_go_on(struct http_conn *c);
 
 #endif

@@ -30,7 +30,7 @@ void http_head_wait_ends(struct http_conn *c) {
     c->waiting = false;
 }
 
-/* A request that did not get as far as being one is answered, and the connection ends: nobody knows what follows. */
+/* A request that cannot be parsed is answered, and the connection ends: nobody knows what follows. */
 static struct http_request *early_request(struct http_conn *c) {
     struct http_request *q = http_request_new(c);
     http_head_wait_ends(c);
@@ -55,9 +55,9 @@ static void refuse_malformed(struct http_conn *c, const char *why) {
         http_request_refuse_as(q, "400 Bad Request", why);
 }
 
-/* Input. Each function takes bytes from *pos on, and returns whether there may be more for another one to do. */
+/* Input. Each function takes bytes from *pos on, and returns whether the next one may have something to do. */
 
-/* What speaks another protocol says so with its first byte, and would not understand an answer. */
+/* Another protocol shows in its first byte, and its client would not understand an answer. */
 static void refuse_first(struct http_conn *c, char first) {
     switch (first) {
     case 0x16: /* a handshake (RFC 8446, 5.1) */
@@ -90,14 +90,14 @@ static bool feed_proxy(struct http_conn *c, const char **pos, const char *end) {
     }
 }
 
-/* Whether the peer has yet to take answers. A note of the running thread about it may still be on its way: then one
- * request more is begun. */
+/* Whether the peer has yet to take output. The running thread's note about it may still be on its way; then one more
+ * request is begun. */
 bool http_owes_output(struct http_conn *c) {
     return ev_is_active(&c->conn.write_io);
 }
 
 static bool feed_idle(struct http_conn *c, const char **pos, const char *end) {
-    /* Who sends requests and reads no answers does not make them pile up here. */
+    /* A client that sends requests and reads no answers must not make them pile up here. */
     if (*pos == end || http_owes_output(c))
         return false;
     /* RFC 9112, 2.2: one empty line may come first. */
@@ -128,7 +128,7 @@ static enum refusal check_limits(const struct lane_config *config, const struct 
     return NOT_REFUSED;
 }
 
-/* Fills the request from a whole header section. Returns false when it was refused. */
+/* Fills the request from a complete header section. Returns false if it was refused. */
 static bool take_head(struct http_request *q, const char *data, size_t len) {
     struct http_conn *c = q->c;
     const struct lane_config *config = config_of(c);
@@ -204,7 +204,8 @@ static bool feed_head(struct http_conn *c, const char **pos, const char *end) {
     c->state = HTTP_BODY_STATE;
     if (take_head(q, data, c->scanned)) {
         http_request_maybe_start(q);
-        /* All of the body is to come first. Who has sent some of it does not wait (RFC 9110, 10.1.1). */
+        /* The whole body is to come before the call. A client that has sent some of it does not wait (RFC 9110,
+         * 10.1.1). */
         if (c->state == HTTP_BODY_STATE && atomic_load_explicit(&q->owes_continue, memory_order_relaxed))
             begin_body(q, *pos == end);
     }
@@ -292,7 +293,7 @@ static bool feed_one(struct http_conn *c, const char **pos, const char *end) {
     return false;
 }
 
-/* Deals with as much of the bytes as it can. Returns how much that is. */
+/* Handles as many of the bytes as it can. Returns how many. */
 static size_t feed(struct http_conn *c, const char *data, size_t len) {
     const char *pos = data;
     while (http_conn_works(c) && feed_one(c, &pos, data + len))

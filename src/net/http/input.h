@@ -1,5 +1,7 @@
-/* From the bytes of a connection to its requests: a PROXY header, header sections and bodies, one after the other. Owner
- * only. */
+/* Handles the bytes of a connection: a PROXY header, then header sections and bodies, one after the other.
+ *
+ * Threads: owner only.
+ */
 #ifndef WSGI_FCGI_NET_HTTP_INPUT_H
 #define WSGI_FCGI_NET_HTTP_INPUT_H
 
@@ -9,17 +11,17 @@
 /* conn_ops.input */
 bool http_take_input(struct conn *conn, const uint8_t *bytes, size_t len);
 
-/* Deals with as much as it can of what was kept. */
+/* Handles as much as it can of the bytes that were kept. */
 void http_take_kept(struct http_conn *c);
 
-/* A header section, or the PROXY header before it, is waited for, or not any more. */
+/* Start and end the wait for a header section, or for the PROXY header before it. */
 void http_head_wait_begins(struct http_conn *c);
 void http_head_wait_ends(struct http_conn *c);
 
-/* The header section that has begun to come is answered as it is: nobody knows what follows, so the connection ends. */
+/* Refuses a request whose header section is incomplete. Nobody knows what follows it, so the connection ends. */
 void http_refuse_head(struct http_conn *c, enum refusal why);
 
-/* Whether the peer has yet to take answers. */
+/* Whether the peer has yet to take output. */
 bool http_owes_output(struct http_conn *c);
 
 #endif

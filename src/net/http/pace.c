@@ -13,7 +13,7 @@ struct http_request *http_pace_request(struct timeout *to) {
 void http_pace_begins(struct http_request *q, void (*late)(struct timeout *to)) {
     struct conn *c = &q->c->conn;
     const struct lane_config *config = &c->lane->config;
-    /* Nothing is asked of it, or of what is still to come. */
+    /* No rate is required, or nothing more is expected of this body. */
     if (q->paced || (config->min_body_rate <= 0 && (config->header_timeout <= 0 || q->came)))
         return;
     q->paced = true;

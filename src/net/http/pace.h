@@ -1,13 +1,13 @@
-/* Whether the body of a request comes fast enough.
+/* Checks that the body of a request comes fast enough.
  *
- * Its first byte has the time W of --header-timeout, from the end of the header section on. In each of the windows of the
- * same length that follow, --min-body-rate times W bytes have to come, whatever came before: who sends much at first has no
- * credit for the time after it. A timer looks at the end of each window, so that a body that stands still is noticed, and
- * nothing is done for a byte that comes.
+ * The first byte must come within the time W of --header-timeout, counted from the end of the header section. After
+ * that, --min-body-rate times W bytes must come in each window of length W, whatever came before: sending much at first
+ * earns no credit for later. A timer checks at the end of each window. So a body that stands still is noticed, and
+ * nothing has to be done for each byte that comes.
  *
- * A window in which the peer was kept from sending, because its connection was paused or the "100 Continue" that it asks
- * for was not sent, does not count. Without --header-timeout the first byte has all the time of --idle-timeout, and a
- * window takes 30 seconds (conn.c).
+ * A window does not count if the peer was kept from sending in it, because its connection was paused or because it
+ * waited for "100 Continue". Without --header-timeout the first byte has the time of --idle-timeout, and a window takes
+ * 30 seconds (conn.c).
  *
  * Threads: owner only.
  */
@@ -16,15 +16,15 @@
 
 #include "net/http/request.h"
 
-/* More of the body is to come: `late` is called at the end of each window until http_pace_ends. It must call
- * http_pace_look, and begin the next one or end the request. Nothing happens when a window has begun already. */
+/* More of the body is to come: calls `late` at the end of each window until http_pace_ends. `late` must call
+ * http_pace_look, and begin the next window or end the request. Does nothing if a window has begun already. */
 void http_pace_begins(struct http_request *q, void (*late)(struct timeout *to));
 void http_pace_ends(struct http_request *q);
 
-/* The request whose window `late` is told of. */
+/* The request whose window has ended, from the argument of `late`. */
 struct http_request *http_pace_request(struct timeout *to);
 
-/* The window ends. Returns what is wrong with what came in it, or NOT_REFUSED. */
+/* Ends a window. Returns what is wrong with what came in it, or NOT_REFUSED. */
 enum refusal http_pace_look(struct http_request *q);
 
 #endif

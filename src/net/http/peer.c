@@ -45,7 +45,7 @@ void http_peer_proxied(struct http_peer *peer, const struct lane_config *config,
     if (header->local)
         return;
     if (header->unknown) {
-        peer->trusted = false; /* what comes is of a client whom nobody knows */
+        peer->trusted = false; /* the input comes from an unknown client */
         return;
     }
     peer->address = (struct sockaddr_storage){0};
@@ -64,8 +64,8 @@ static int put_client(const struct http_peer *peer, const struct peer_said *said
     return number ? peer_put(params, LITERAL("REMOTE_PORT"), peer_port_text(number, port)) : 0;
 }
 
-/* The port on which the proxy was reached is what it says, or is in the host, or that of the scheme: not the one of this
- * socket. */
+/* The port on which the proxy was reached: what the proxy says, or the one in the host, or that of the scheme; not the
+ * port of this socket. */
 static int put_server(const struct http_peer *peer, const struct peer_said *said, struct buf *params) {
     char port[8];
     if (said->port)

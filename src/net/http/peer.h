@@ -1,5 +1,5 @@
-/* Who a request over HTTP/1.1 came from: the peer of the connection or, when proxies that are trusted say so, somebody
- * behind it (the PROXY protocol; the fields of peer.h).
+/* Who sent a request over HTTP/1.1: the peer of the connection or, if trusted proxies say so, a client behind it (the
+ * PROXY protocol; the fields of net/peer.h).
  *
  * Threads: owner only.
  */
@@ -18,8 +18,8 @@ enum { HTTP_PEER_PARAMS_MAX = 192 };
 
 struct http_peer {
     struct sockaddr_storage address; /* AF_UNIX: a process of this machine */
-    bool trusted;                    /* what it says about the client counts */
-    unsigned nserver, nparams;       /* bytes of `params`: SERVER_*, and with REMOTE_* behind it */
+    bool trusted;                    /* the peer is trusted about the client */
+    unsigned nserver, nparams;       /* bytes of `params`: of SERVER_*, and of that with REMOTE_* */
     char params[HTTP_PEER_PARAMS_MAX];
 };
 
@@ -27,12 +27,12 @@ struct http_peer {
 void http_peer_init(struct http_peer *peer, const struct lane_config *config, int fd, bool is_unix,
                     const struct sockaddr *sa, socklen_t len);
 
-/* Takes over what a PROXY header said. */
+/* Takes over what a PROXY header says. */
 void http_peer_proxied(struct http_peer *peer, const struct lane_config *config, const struct proxy_header *header);
 
 /* Appends to the parameters of a request: SERVER_ADDR, SERVER_PORT, REMOTE_ADDR, REMOTE_PORT, HTTP_HOST and HTTPS, as
- * far as they are known. Fields of proxies that are not trusted are not looked at; of a trusted peer *said tells what was
- * found there, for peer_set_prefix. Returns 0, or -1 with ENOMEM. */
+ * far as they are known. The fields of proxies are looked at only if the peer is trusted; *said tells what was found
+ * there, for peer_set_prefix. Returns 0, or -1 with errno ENOMEM. */
 int http_peer_params(const struct http_peer *peer, const struct lane_config *config, const struct http_head *head,
                      struct buf *params, struct peer_said *said);
 

@@ -1,4 +1,4 @@
-/* The HTTP/1.1 front end, as a lane is given it. */
+/* The HTTP/1.1 front end, to be put into struct lane_config. */
 #ifndef WSGI_FCGI_NET_HTTP_PROTOCOL_H
 #define WSGI_FCGI_NET_HTTP_PROTOCOL_H
 

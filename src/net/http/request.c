@@ -70,8 +70,8 @@ static void job_submit(struct http_request *q) {
         http_request_refuse(q, REFUSED_QUEUE_FULL);
 }
 
-/* Whether the application decides if the client is to send the body (RFC 9110, 10.1.1), since it reads it while it comes.
- * What is taken whole first holds no thread meanwhile. */
+/* Whether the application decides if the client should send the body (RFC 9110, 10.1.1), which it then reads while it
+ * comes. A body that is received in full before the call does not occupy a thread meanwhile. */
 static bool asks_application(const struct http_request *q) {
     return atomic_load_explicit(&q->owes_continue, memory_order_relaxed) && q->x.r.body.expected > REQUEST_BODY_START;
 }
@@ -110,7 +110,7 @@ void http_request_drop(struct http_request *q, enum drop why) {
     request_unanswered(q, CONN_EOF);
 }
 
-/* The answer is complete and stored: sends it, and ends the request unless the rest of its body is to be read. */
+/* The answer is complete and stored: sends it, and ends the request unless the rest of its body must be read. */
 static void request_answered(struct http_request *q) {
     struct http_conn *c = q->c;
     bool unread = !q->wire.ended || q->input_bad;
@@ -136,7 +136,7 @@ static void request_answered(struct http_request *q) {
     conn_unref(&c->conn);
 }
 
-/* To keep the connection after a refusal all of the request must have come. */
+/* The connection is kept after a refusal only if all of the request has come. */
 static void before_refusal(struct http_request *q) {
     q->c->state = HTTP_ENDED_STATE;
     if (!q->wire.ended || q->input_bad)
@@ -186,7 +186,7 @@ static void job_settle(struct sched_job *job) {
     struct http_request *q = request_of_job(job);
     struct http_conn *c = q->c;
     conn_ref(&c->conn);
-    /* What has come behind the request may go to a file. */
+    /* What came after the request may go to a file. */
     if (buf_len(&c->in))
         sched_pause(c->conn.lane->sched);
     request_settle(q);
@@ -207,7 +207,7 @@ static const struct sched_job_ops http_job_ops = {.run = exchange_run, .settle =
 
 /* Bodies. */
 
-/* The idle time begins anew; a window of http/pace.h in which the connection was paused does not count. */
+/* The idle time begins anew; a window of pace.h in which the connection was paused does not count. */
 void http_request_read_on(struct http_request *q) {
     struct conn *c = &q->c->conn;
     q->x.body_held = false;
@@ -224,7 +224,7 @@ void http_request_body_failed(struct http_request *q, enum refusal why) {
         c->state = HTTP_BODY_STATE;
     else if (c->state == HTTP_JOB_STATE)
         exchange_log_body(&q->x, why);
-    /* What still comes of it is read for nothing: the peer may send all before it reads. */
+    /* What still comes of the body is read and dropped: the peer may send all of it before it reads. */
     atomic_store(&q->keep, false);
 }
 

@@ -34,7 +34,7 @@ static int refuse(char *reason, int status, const char *format, ...) {
     return status;
 }
 
-/* Every address starts here, so that the caller gets an array to free whatever the kind. */
+/* All addresses are created here, so that the caller gets an array to free whatever the kind. */
 static struct address *new_addresses(size_t count, char *reason, int *status) {
     struct address *list = calloc(count, sizeof(*list));
     if (!list)
@@ -153,7 +153,7 @@ static int parse_host(const char *host, int family, const char *port, struct add
     return status;
 }
 
-/* A word alone may be meant as the name of a file or of a host. */
+/* A single word may mean a file name or a host name. */
 static int refuse_word(const char *word, char *reason) {
     char shown[SHOWN_SIZE];
     if (!*word)
@@ -208,7 +208,7 @@ static bool ends_in_sock(const char *text, size_t len) {
     return len >= 5 && memcmp(text + len - 5, ".sock", 5) == 0;
 }
 
-/* A number behind "app.sock" is neither a port nor, as some programs have it, the mode of the file. */
+/* A number after "app.sock" is not a port, and not the mode of the file, which some programs accept there. */
 static int parse_path(const char *path, struct address **list, char *reason) {
     char shown[SHOWN_SIZE];
     size_t len = len_without_number(path);
@@ -221,7 +221,7 @@ static int parse_path(const char *path, struct address **list, char *reason) {
     return refuse(reason, EX_USAGE, "a Unix socket has no port: write %s", shown);
 }
 
-/* What follows the scheme of a URL, or NULL when `text` is none. */
+/* What follows the scheme of a URL, or NULL if `text` is not a URL. */
 static const char *behind_scheme(const char *text) {
     size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz");
     return strncmp(text + len, "://", 3) == 0 ? text + len + 3 : NULL;

@@ -1,8 +1,8 @@
-/* A set of peers by address: networks, everybody, those of Unix sockets. For --allow and --forwarded-allow.
+/* A set of peers by address, for --allow and --forwarded-allow: networks, everybody, or peers of Unix sockets.
  *
- * An IPv4 address in IPv6 form (::ffff:192.0.2.7), as dual-stack sockets have it, is an IPv4 address.
+ * An IPv4 address in IPv6 form (::ffff:192.0.2.7), as dual-stack sockets have it, counts as IPv4.
  *
- * Threads: once it is filled a set is only read: any thread.
+ * Threads: any, once the set is filled: then it is only read.
  */
 #ifndef WSGI_FCGI_NET_LISTEN_ADDRESS_SET_H
 #define WSGI_FCGI_NET_LISTEN_ADDRESS_SET_H
@@ -26,16 +26,16 @@ struct address_set {
     size_t nnets;
 };
 
-/* Fills *set from "ADDR", "ADDR/LEN", "any" or "unix" (peers of Unix sockets), as `option` gave them. Returns 0; or, after one
- * log_error line, EX_USAGE or EX_OSERR. address_set_fini is called in either case. */
+/* Fills *set from "ADDR", "ADDR/LEN", "any" or "unix" (peers of Unix sockets), the values of `option`. Returns 0; or,
+ * after one log_error line, EX_USAGE or EX_OSERR. The caller calls address_set_fini in either case. */
 int address_set_init(struct address_set *set, const char *option, const char *const *texts, size_t count);
 
-/* Adds one such text, but for "unix"; `source` gave it. Returns and logs as address_set_init does. */
+/* Adds one such text, but not "unix"; `source` names where it comes from. Returns and logs as address_set_init does. */
 int address_set_add(struct address_set *set, const char *source, const char *text);
 
 void address_set_fini(struct address_set *set);
 
-/* Whether the address is in the set; that of a peer of a Unix socket has the family AF_UNIX. */
+/* Whether the address is in the set. A peer of a Unix socket has the family AF_UNIX. */
 bool address_set_has(const struct address_set *set, const struct sockaddr *sa, socklen_t len);
 
 /* Whether only this machine can have, or reach, the address: 127.0.0.0/8 and ::1. */

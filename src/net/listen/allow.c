@@ -29,7 +29,7 @@ static int no_memory(void) {
 
 /* Rules for addresses. */
 
-/* Whether the rules say nothing about peers of TCP sockets of this protocol. */
+/* Whether there are no rules for TCP peers of this protocol. */
 static bool serves_everybody(const struct allow_rules *a, enum listener_protocol protocol) {
     return a->peers.any || (protocol == LISTENER_HTTP && a->source != ALLOW_OPTION);
 }
@@ -128,8 +128,8 @@ bool allow_permits_user(const struct allow_rules *a, uid_t uid, const gid_t *gid
     return false;
 }
 
-/* SO_PEERCRED has the effective group alone, but a web server that was put into a group to get in has it among the
- * supplementary ones: SO_PEERGROUPS (Linux 4.13). */
+/* SO_PEERCRED only tells the effective group. A web server that was added to a group to get in has it among its
+ * supplementary groups: SO_PEERGROUPS (Linux 4.13). */
 static bool allows_supplementary(const struct allow_rules *a, int fd, uid_t uid) {
     gid_t usual[GROUPS_USUAL], *more = NULL, *gids = usual;
     socklen_t size = sizeof usual;

@@ -20,7 +20,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* The memory of a set. A signal handler may be reading what was there before. */
+/* The memory of a set. A signal handler may still be reading the old memory. */
 struct block {
     struct block *before;
     struct listener items[];
@@ -146,7 +146,7 @@ static bool overlap(const struct endpoint *a, const struct endpoint *b) {
            (a->any || b->any || !memcmp(&a->host, &b->host, sizeof a->host));
 }
 
-/* Whether `l` is what keeps a socket from being bound to `a`. */
+/* Whether `l` prevents a socket from being bound to `a`. */
 static bool occupies(const struct listener *l, const struct address *a) {
     struct sockaddr_storage sa = {0};
     struct endpoint mine, wanted;
@@ -162,7 +162,7 @@ static bool occupies(const struct listener *l, const struct address *a) {
     return len == a->len && !memcmp(&sa, &a->sa, len);
 }
 
-/* Whether the address is in use by this server itself; says so. */
+/* Whether this server itself uses the address; if so, logs it. */
 static bool is_given_twice(const struct listener_set *set, const struct address *a) {
     char text[ADDRESS_TEXT_SIZE];
     for (size_t i = 0; i < set->count; i++) {
@@ -218,7 +218,7 @@ static const char *adopt(struct listener *l, int fd) {
     return NULL;
 }
 
-/* From now on it is the server's, whoever made it. */
+/* From now on the descriptor is the server's, whoever made it. */
 static const char *keep(struct listener *l) {
     descriptors_lock();
     l->fd = descriptors_adopt(l->fd);
@@ -226,7 +226,7 @@ static const char *keep(struct listener *l) {
     return l->fd >= 0 ? NULL : "cannot be kept: there is no memory";
 }
 
-/* Moves the listener away from descriptors 0 to 2, which the application, and programs that it starts, read and write as
+/* Moves the listener away from descriptors 0 to 2, which the application and the programs that it starts use as
  * standard input, output and error. */
 static const char *leave_standard_file(struct listener *l) {
     descriptors_lock();
@@ -259,7 +259,7 @@ static int open_fd(struct listener_set *set, int fd) {
     return EX_CONFIG;
 }
 
-/* `optional`: it is no error when the machine lacks the address, nothing is appended then. */
+/* `optional`: if the machine lacks the address, this is not an error, and nothing is appended. */
 static int open_one(struct listener_set *set, const struct address *a, const struct listener_settings *settings,
                     bool optional) {
     struct listener l = {.fd = -1, .owner = getpid()};
@@ -325,8 +325,8 @@ bool listener_is_own(const struct listener *l) {
 
 void listener_stop(struct listener *l) {
     socket_file_unlink(l);
-    /* What a child holds that was made without the handlers of pthread_atfork(3) must not go on to take connections. That of a
-     * parent process may be wanted again. */
+    /* A child that was made without the handlers of pthread_atfork(3) still has the socket, which must not go on to
+     * accept connections. A parent process may want its socket again. */
     if (l->fd >= 0 && listener_is_own(l))
         shutdown(l->fd, SHUT_RDWR);
     if (l->fd >= 0)

@@ -1,7 +1,8 @@
-/* Listening sockets: made, taken over from a parent process, and removed. Knows nothing of the event loop.
+/* Listening sockets: opens them, takes them over from a parent process, and closes them. Knows nothing of the event
+ * loop. Add a kind of socket here.
  *
- * Threads: start-up and shut-down only, by one thread; listener_unlink_all may be called by any meanwhile, and from a signal
- * handler.
+ * Threads: one, at start-up and shut-down only. But any thread may call listener_unlink_all meanwhile, even from a
+ * signal handler.
  */
 #ifndef WSGI_FCGI_NET_LISTEN_LISTENER_H
 #define WSGI_FCGI_NET_LISTEN_LISTENER_H
@@ -22,17 +23,17 @@ struct listener {
     bool inherited; /* handed over by a parent process (fd:N, descriptor 0)... */
     int given;      /* ...under this number */
     enum listener_protocol protocol;
-    char *path; /* absolute path of the socket file this listener made and has to remove, or NULL */
-    dev_t dev;  /* the file made at `path`: a file there that is another one is not removed */
+    char *path; /* absolute path of the socket file that this listener made and must remove, or NULL */
+    dev_t dev;  /* the file made at `path`; any other file there is not removed */
     ino_t ino;
-    /* The process that removes the file and ends the socket for all who have it: the one that made it, and no child that has
-     * inherited it. 0: none, the socket is a parent's, or closed. */
+    /* The process that removes the file and shuts the socket down for everybody who has it: the one that made it, not a
+     * child that has inherited it. 0: none; the socket is a parent's, or closed. */
     _Atomic pid_t owner;
     char text[ADDRESS_TEXT_SIZE]; /* for log lines; with the real port where 0 was asked for */
 };
 
-/* A growing array; start with {0}. Pointers to its items are those of what it was until the next listener_open*, and the
- * memory stays until listener_close_all. */
+/* A growing array; start with {0}. A pointer to an item is valid until the next listener_open*, but the memory stays
+ * until listener_close_all. */
 struct listener_set {
     struct listener *_Atomic items; /* at least `count`, when that is read first */
     atomic_size_t count;
@@ -46,11 +47,12 @@ struct listener_settings {
     enum listener_protocol protocol;
 };
 
-/* Makes (or, for fd:N, takes over) the listening sockets of one address, which are the `count` that address_parse has found, and
- * appends them to *set. A Unix socket accepts
- * connections only when its file has its final mode and owner; a stale socket file is replaced, a
- * live one and anything that is no socket is left alone and refused.
- * A relative path means the current directory of this call.
+/* Opens (or, for fd:N, takes over) the listening sockets of one address, the `count` ones that address_parse found, and
+ * appends them to *set. A relative path means the current directory of this call.
+ *
+ * A Unix socket accepts connections only once its file has its final mode and owner. A stale socket file is replaced. A
+ * live one, and anything that is no socket, is left alone and refused.
+ *
  * Returns 0; or, after one log_error line that says what to do, a sysexits status, with *set unchanged:
  *   EX_USAGE        the set listens on the address already, or the path names a directory
  *   EX_NOUSER       no such user or group      EX_NOPERM       a permission is missing
@@ -61,32 +63,32 @@ struct listener_settings {
 int listener_open(struct listener_set *set, const struct address *list, size_t count,
                   const struct listener_settings *settings);
 
-/* Takes over descriptor 0 the way FastCGI hands a socket to a responder (FastCGI 1.0, 2.2). The socket is moved to
- * another descriptor and /dev/null put in its place, so that nothing of the application reads from it.
- * Returns and logs as listener_open does. */
+/* Takes over descriptor 0, as FastCGI hands a socket to a responder (FastCGI 1.0, 2.2). The socket moves to another
+ * descriptor and /dev/null takes its place, so that nothing in the application reads from it. Returns and logs as
+ * listener_open does. */
 int listener_open_stdin(struct listener_set *set);
 
-/* Tells whether descriptor 0 is a listening stream socket. */
+/* Whether descriptor 0 is a listening stream socket. */
 bool listener_stdin_is_socket(void);
 
 /* Whether this process is the owner of *l. Async-signal-safe. */
 bool listener_is_own(const struct listener *l);
 
-/* As listener_close, but keeps the memory that a signal handler in listener_unlink_all may be reading. Any thread. */
+/* As listener_close, but keeps the memory that listener_unlink_all may be reading in a signal handler. Any thread. */
 void listener_stop(struct listener *l);
 
-/* Closes one listener, and removes the socket file when it is still the one that was made. May be called again. */
+/* Closes one listener, and removes the socket file if it is still the one that was made. May be called again. */
 void listener_close(struct listener *l);
 
 /* Closes all of them and frees the array. */
 void listener_close_all(struct listener_set *set);
 
-/* Only removes the socket files, by the same rule; while listener_open* runs, those of the listeners that are in the set by
- * then. Async-signal-safe. */
+/* Only removes the socket files, by the same rule. While listener_open* runs, these are the files of the listeners that
+ * are in the set by then. Async-signal-safe. */
 void listener_unlink_all(const struct listener_set *set);
 
-/* Logs one warning when the usual users of web servers that this machine has may all not connect to the socket file
- * of `l`, and says which option or directory to change. Does nothing for other listeners. */
+/* Logs one warning if none of the usual web server users on this machine can connect to the socket file of `l`, and
+ * says which option or directory to change. Does nothing for other listeners. */
 void listener_warn_web_user(const struct listener *l);
 
 #endif

@@ -24,7 +24,7 @@
 
 enum { OPEN_TRIES = 8, LOCK_TRIES = 200, LOCK_PAUSE_NS = 10 * 1000 * 1000 };
 
-/* What is needed between looking at the path and listening there. */
+/* What is needed between checking the path and listening there. */
 struct attempt {
     const struct address *address;
     const struct listener_settings *settings;
@@ -65,7 +65,7 @@ static int find_owner(struct attempt *t) {
     return 0;
 }
 
-/* Makes `path` absolute: the process may be in another directory when the file has to be removed. */
+/* Makes `path` absolute, because the process may be in another directory when the file must be removed. */
 static int find_path(struct attempt *t) {
     const struct sockaddr_un *sun = (const void *)&t->address->sa;
     const bool is_relative = sun->sun_path[0] != '/';
@@ -141,7 +141,7 @@ static int make_socket(void) {
     return fd;
 }
 
-/* Finds out by connecting whether anybody listens on the socket file that is there. Returns 0 when nobody does. */
+/* Finds out by connecting whether anybody listens on the existing socket file. Returns 0 if nobody does. */
 static int probe_live(const struct attempt *t) {
     int status, probe = make_socket();
     int error = probe < 0 || connect(probe, (const struct sockaddr *)&t->address->sa, t->address->len) ? errno : 0;
@@ -173,8 +173,8 @@ static int probe_live(const struct attempt *t) {
     return status;
 }
 
-/* Looks at what is at the path. Returns 0 with *stale telling whether a dead socket is there, whose identity goes to
- * *st; or the status after a complaint. */
+/* Checks what is at the path. Returns 0, with *stale telling whether it is a dead socket, whose identity goes to *st;
+ * or the status after a complaint. */
 static int look(const struct attempt *t, bool *stale, struct stat *st) {
     *stale = fstatat(t->dir, t->base, st, AT_SYMLINK_NOFOLLOW) == 0;
     if (!*stale && errno == ENOENT)
@@ -204,8 +204,9 @@ static int complain_create(const struct attempt *t, int error) {
     }
 }
 
-/* Makes the socket, and its file with it. The absolute path is what ss(8) and lsof(8) will show, as long as it fits: one
- * that was given in a shorter form may not. Until owner and mode are right nobody can connect, since it does not listen. */
+/* Makes the socket, and its file with it. ss(8) and lsof(8) show the absolute path, if it fits; a path that was given
+ * in a shorter form may not fit. Until owner and mode are right nobody can connect, because the socket does not
+ * listen. */
 static int bind_socket(struct attempt *t) {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
     const size_t len = strlen(t->path);
@@ -220,8 +221,8 @@ static int bind_socket(struct attempt *t) {
     return fstatat(t->dir, t->base, &t->st, AT_SYMLINK_NOFOLLOW);
 }
 
-/* What the umask has taken away. The kernel, or glibc by way of /proc, leaves a link alone that somebody who may write the
- * directory has put there since. */
+/* Restores the permissions that the umask has removed. If somebody who may write to the directory has put a link there
+ * since, the kernel, or glibc by way of /proc, leaves it alone. */
 static int set_mode(const struct attempt *t) {
     const mode_t mode = t->settings->mode;
     if ((t->st.st_mode & 07777) == mode || fchmodat(t->dir, t->base, mode, AT_SYMLINK_NOFOLLOW) == 0)
@@ -262,7 +263,7 @@ static void undo(struct attempt *t) {
 }
 
 /* Puts the socket at the path, where there is nothing, or the dead socket `stale`. Returns 0, the status after a
- * complaint, or -1 with errno (EADDRINUSE: look again). */
+ * complaint, or -1 with errno (EADDRINUSE: check again). */
 static int put(struct attempt *t, const struct stat *stale) {
     if (stale && is_at_path(t, stale) && unlinkat(t->dir, t->base, 0) && errno != ENOENT)
         return -1;
@@ -271,15 +272,15 @@ static int put(struct attempt *t, const struct stat *stale) {
         status = finish(t);
     if (!status && is_at_path(t, &t->st))
         return 0;
-    /* Who goes on without the lock may have taken it for a dead one before it listened. */
+    /* A server that continues without the lock may have taken this socket for a dead one before it listened. */
     int error = t->bound && (!status || errno == ENOENT) ? EADDRINUSE : errno;
     undo(t);
     errno = error;
     return status ? status : -1;
 }
 
-/* Keeps servers that start at the same moment apart: a socket that does not listen yet looks like a dead one. Goes on
- * without the lock after two seconds, since whoever may read the directory can hold it. */
+/* Keeps servers that start at the same moment apart: a socket that does not listen yet looks dead. Continues without
+ * the lock after two seconds, because anybody who may read the directory can hold it. */
 static void lock_dir(struct attempt *t) {
     const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
     descriptors_lock();

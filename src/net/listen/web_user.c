@@ -14,7 +14,7 @@
 
 enum { GROUPS_MAX = 256, NAME_SIZE = 64 };
 
-/* As whom the packages of distributions run nginx, Apache, lighttpd and Caddy. */
+/* The users as whom distribution packages run nginx, Apache, lighttpd and Caddy. */
 static const char *const usual_users[] = {"www-data", "nginx", "caddy", "apache", "http"};
 
 struct web_user {
@@ -36,8 +36,8 @@ static bool find_user(const char *name, struct web_user *u) {
     return true;
 }
 
-/* `bit` is that of others: 1 to search a directory, 2 to write. Access lists are taken as a yes: whoever made them has
- * thought of it, and the mode alone would not tell. */
+/* `bit` is the one for others: 1 to search a directory, 2 to write. An access list counts as permission: somebody made
+ * it on purpose, and the mode alone would not tell. */
 static bool may(const struct web_user *u, const char *path, const struct stat *st, mode_t bit) {
     if (u->uid == 0 || lgetxattr(path, "system.posix_acl_access", NULL, 0) > 0)
         return true;
@@ -49,8 +49,8 @@ static bool may(const struct web_user *u, const char *path, const struct stat *s
     return st->st_mode & bit;
 }
 
-/* Returns whether something on the way keeps the user from connecting to `path`; if so `path` (a copy the caller made)
- * is cut to name it, and *st describes it. */
+/* Returns whether something on the way keeps the user from connecting to `path`. If so, cuts `path` (a copy that the
+ * caller made) to what is in the way, and *st describes it. */
 static bool find_obstacle(const struct web_user *u, char *path, struct stat *st) {
     for (char *slash = path; slash; slash = strchr(slash + 1, '/')) {
         char *end = slash == path ? slash + 1 : slash, saved = *end;
