@@ -81,7 +81,7 @@ def signature_of(obj):
     try:
         import inspect
         return inspect.signature(obj, follow_wrapped=False)
-    except Exception:
+    except BaseException:
         return None
 
 
@@ -95,7 +95,7 @@ def refuses(signature, *arguments):
         signature.bind(*arguments)
     except TypeError:
         return True
-    except Exception:
+    except BaseException:
         pass
     return False
 
@@ -103,7 +103,7 @@ def refuses(signature, *arguments):
 def makes_no_iterables(cls):
     """Is it certain that a call of this class returns no iterable, as that of an application must (PEP 3333)? What it
     returns is an instance, unless its metaclass or a __new__ that is not of C says otherwise."""
-    if any("__iter__" in vars(base) or "__getitem__" in vars(base) for base in cls.__mro__):
+    if any("__iter__" in vars(base) or "__getitem__" in vars(base) for base in vars(type)["__mro__"].__get__(cls)):
         return False
     return type(cls).__call__ is type.__call__ and type(attribute(cls, "__new__")) is BUILTIN
 
@@ -116,7 +116,7 @@ def judge_call(obj):
         return WSGI, ""
     try:
         import inspect
-    except Exception:  # nothing can be said against it
+    except BaseException:  # nothing can be said against it
         return WSGI, ""
     if is_async(inspect, obj):
         return ASGI, ""
@@ -198,7 +198,8 @@ def candidates(module, wanted=None):
         return "", False
     module_name = text_of_attribute(module, "__name__")
     values = list(MODULE_TYPE.__getattribute__(module, "__dict__").items())
-    found = [judge_candidate(escape(name, NAME_SIZE), value, module_name, wanted) for name, value in values]
+    found = [attempt(judge_candidate, escape(name, NAME_SIZE), value, module_name, wanted,
+                     otherwise=(UNLIKELY, name)) for name, value in values]
     found = sorted((one for one in found if one[0] < UNLIKELY), key=lambda one: one[0])[:CANDIDATES_MAX]
     best = found[0][0] if found else UNLIKELY
     # The best kind alone: where there is one that looks like it, others are noise.
@@ -274,7 +275,7 @@ def modules_here():
     try:
         import pkgutil
         names.extend(module.name for module in pkgutil.iter_modules(["."]))
-    except Exception:
+    except BaseException:
         pass
     return names
 

@@ -26,10 +26,11 @@ ABSENT = FileNotFoundError, NotADirectoryError
 
 
 def attempt(function, *arguments, otherwise=None, **options):
-    """What the call returns, or `otherwise` when it raises."""
+    """What the call returns, or `otherwise` when it raises. What the application's objects raise when they are looked at
+    may be anything, and says nothing about the application."""
     try:
         return function(*arguments, **options)
-    except Exception:
+    except BaseException:
         return otherwise
 
 
@@ -49,7 +50,7 @@ def similar(name, names, prefix=""):
         from difflib import get_close_matches
         name.encode()  # what is no text looks like nothing
         matches = get_close_matches(name, names)
-    except Exception:
+    except BaseException:
         return ""
     return listed((prefix + escape(match, NAME_SIZE) for match in matches), " or ")
 
@@ -111,7 +112,7 @@ def read_literal(text, node):
     import ast
     try:
         return ast.literal_eval(node)
-    except Exception:
+    except BaseException:
         shown = escape(ast.get_source_segment(text, node), NAME_SIZE)
         raise Refused(f"the argument {shown} is no literal: strings, numbers, True, False, None, and lists, tuples, "
                       "sets and dicts of these can be passed; a string has quotes of its own inside those for the "
@@ -215,7 +216,7 @@ def find_spec(name):
             found += "." + part
             where = spec.submodule_search_locations
             spec = machinery.PathFinder.find_spec(found, where) if where is not None else None
-    except Exception:
+    except BaseException:
         return None
     return spec
 

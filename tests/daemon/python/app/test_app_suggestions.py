@@ -166,3 +166,22 @@ def test_application_that_cannot_be_judged(tmp_path):
     (tmp_path / "spoilt.py").write_text("import functools, sys\nsys.modules['os'] = None\ndef serve(*args): pass\n"
                                         "app = functools.partial(serve)\n")
     assert run("--check", "spoilt", cwd=tmp_path).returncode == 0
+
+
+def test_odd_objects_beside_it(tmp_path):
+    """What other objects of the module raise when they are looked at says nothing about the one that is named."""
+    (tmp_path / "odd_module.py").write_text("""
+class Meta(type):
+    @property
+    def __mro__(cls):
+        raise ValueError("odd")
+
+class Odd(metaclass=Meta):
+    pass
+
+class Inst:
+    def __init__(self, *arguments):
+        pass
+""")
+    refused(run_app("odd_module:Inst", cwd=tmp_path), EX_CONFIG, "is a class and its instances are not iterable")
+    refused(run_app("odd_module:inst", cwd=tmp_path), EX_CONFIG, "has no attribute .*Inst")
