@@ -47,7 +47,7 @@ bool descriptors_is_own(int fd);
 /* From now on a descriptor that something else has closed ends the process: `leave` is called, on any thread and maybe with
  * the lock held, and removes what the process would leave behind. It must not take the lock, nor need the GIL, which somebody
  * else may have. NULL: from now on it is left alone. Main thread. */
-void descriptors_watch(void (*leave)(void));
+void descriptors_on_loss(void (*leave)(void));
 
 /* What the line about a lost descriptor ends with: `describe` writes at most `size` bytes, with a zero at the end, on any
  * thread and under the same conditions as `leave`. NULL: nothing. It and `arg` are used until then. Main thread. */
@@ -63,7 +63,7 @@ void descriptors_guard(int fd, const char *what);
 void descriptors_check(void);
 
 /* Something else has closed `what` (-1: nobody knows its number): logs it, once, and ends the process with the status
- * EX_IOERR of sysexits.h. Returns only where nobody watches: in a child, before descriptors_watch, and after it was called
+ * EX_IOERR of sysexits.h. Returns only where nobody watches: in a child, before descriptors_on_loss, and after it was called
  * with NULL. Any thread; the lock is held or not. */
 void descriptors_lost(int fd, const char *what);
 

@@ -66,7 +66,7 @@ static int prepare(struct server *server, char cwd[static PATH_MAX]) {
     if (status)
         return status;
     ends_install();
-    descriptors_watch(sockets_unlink);
+    descriptors_on_loss(sockets_unlink);
     return sockets_open(&server->sockets, o);
 }
 
@@ -104,7 +104,7 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
     descriptors_check();
     if (!status)
         return 0;
-    descriptors_watch(NULL);
+    descriptors_on_loss(NULL);
     sockets_stop(&server->sockets);
     return end_python(status);
 }
@@ -194,7 +194,7 @@ int serve(const struct options *o, char *const *argv) {
         status = load(&server, argv, cwd);
     if (!status) {
         status = serve_loaded(&server, cwd);
-        descriptors_watch(NULL); /* atexit functions may close what they like */
+        descriptors_on_loss(NULL); /* atexit functions may close what they like */
         wsgi_fini(server.python);
         sockets_unlink();
         status = end_python(status);

@@ -200,7 +200,7 @@ struct sched_thread *threads_take_locked(struct sched *s);
 struct sched_thread *threads_take_veteran(struct sched *s);
 
 /* Whether threads_take would have one: makes sure of it. */
-bool threads_has_spare(struct sched *s);
+bool threads_can_take(struct sched *s);
 
 /* Puts a thread on the idle stack. threads_put is for the calling one, which may be woken from then on: SCHED_NEXT_IDLE, or
  * SCHED_NEXT_END. The second with pool.lock held. */
