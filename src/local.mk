@@ -9,6 +9,7 @@ src_libbase_a_SOURCES = \
 	src/base/buf.c src/base/buf.h \
 	src/base/clock.h src/base/pread.h \
 	src/base/descriptors.c src/base/descriptors.h \
+	src/base/error_destinations.h \
 	src/base/fdtable.c src/base/fdtable.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/log.c src/base/log.h \

@@ -6,7 +6,6 @@
 #include "base/descriptors.h"
 #include "base/log.h"
 #include "base/thread_limit.h"
-#include "cli/value.h"
 #include "net/fcgi/protocol.h"
 #include "net/http/protocol.h"
 #include "net/lane.h"
@@ -78,11 +77,6 @@ static int end_python(int status) {
     return status ? status : ended;
 }
 
-static unsigned errors_destinations(const struct options *o) {
-    return (o->app_stderr & OPTION_STDERR_LOG ? ERROR_LINES_LOG : 0) |
-           (o->app_stderr & OPTION_STDERR_FASTCGI ? ERROR_LINES_PEER : 0);
-}
-
 static int load(struct server *server, char *const *argv, const char *cwd) {
     const struct options *o = server->o;
     struct interp_config config = {
@@ -98,7 +92,7 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
         return status;
     exit_calls_watch(ends_exit);
     signals_load_begins();
-    error_lines_set_destinations(errors_destinations(o));
+    error_lines_set_destinations(o->app_stderr);
     server->python = wsgi_init(o->application, o->start_directory, o->threads > 1, &status);
     signals_load_ends(!status);
     descriptors_check();
