@@ -9,7 +9,10 @@
  *
  * What is left out is counted, and told by a later line.
  *
- * Threads: any has a limit; one at a time has a table and the topics that are used with it.
+ * struct log_state is for a state that goes on, rather than for events: one line in LOG_STATE_SECONDS, and nothing is
+ * counted.
+ *
+ * Threads: any has a limit; one at a time has a table and the topics that are used with it, or a state.
  */
 #ifndef WSGI_FCGI_BASE_LOG_LIMIT_H
 #define WSGI_FCGI_BASE_LOG_LIMIT_H
@@ -61,5 +64,21 @@ struct log_table {
  * and N of others)". `now`: clock_ns. */
 bool log_table_due(struct log_table *table, struct log_topic *topic, const void *who, size_t n, uint64_t now,
                    char more[static LOG_TABLE_MORE_SIZE]);
+
+enum { LOG_STATE_SECONDS = 10 };
+
+/* Zeroed at first. */
+struct log_state {
+    double logged_at; /* seconds of the monotonic clock; 0: not yet */
+};
+
+/* Tells whether a line about this state is due. `now`: in seconds, on the same clock each time. */
+bool log_state_is_due(const struct log_state *state, double now);
+
+/* Such a line was written. */
+void log_state_logged(struct log_state *state, double now);
+
+/* Both in one: a line that is due is written for sure. */
+bool log_state_due(struct log_state *state, double now);
 
 #endif

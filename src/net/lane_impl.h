@@ -26,7 +26,6 @@
 
 enum {
     LANE_READ_BYTES = 65536, /* of one read; the buffer is shared by all connections */
-    LANE_STATE_SECONDS = 10, /* see lane_state_is_due */
     LANE_TOPICS = 64         /* of log lines that peers can cause: all rows of all tables that have such lines */
 };
 
@@ -73,8 +72,8 @@ struct lane {
     ev_timer accept_pause;
     bool accept_paused;
     struct log_limit accept_limit; /* of lines that it fails */
-    ev_tstamp full_logged_at;      /* that others have to wait, */
-    ev_tstamp closed_logged_at;    /* or that idle ones are closed for them */
+    struct log_state full_log;     /* that others have to wait, */
+    struct log_state closed_log;   /* or that idle ones are closed for them */
 
     /* idle.c, timeouts.c */
     ev_timer idle_timer;
@@ -97,7 +96,7 @@ struct lane {
     struct log_table log_table;
     struct lane_topic topics[LANE_TOPICS]; /* of who_log_due, in the order in which they came up */
     ev_timer running_timer;                /* a look at what keeps the threads busy, */
-    ev_tstamp running_logged_at;           /* which was told last then */
+    struct log_state running_log;          /* and the lines that tell it */
 
     uint8_t input[LANE_READ_BYTES];
 };
@@ -122,12 +121,6 @@ static inline void lane_request_ends(struct lane *lane) {
 static inline void lane_body_ends(struct lane *lane, const struct body *body) {
     if (body_has_file(body))
         sched_pause(lane->sched);
-}
-
-/* Whether a line about a state that goes on is due, which was logged last then (0: never): one in LANE_STATE_SECONDS. Lines
- * about events, which are counted, are limited by base/log.h and who.h. */
-static inline bool lane_state_is_due(const struct lane *lane, ev_tstamp logged_at) {
-    return !(logged_at > 0 && logged_at + LANE_STATE_SECONDS > lane_now(lane));
 }
 
 /* accept.c */
