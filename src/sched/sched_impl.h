@@ -313,7 +313,12 @@ static inline bool hold_is_on(const struct sched *s) {
 
 /* job.c */
 
-/* Runs a job that queue_take has taken: with the baton, which may be lost; or without. On thread `t`. */
+/* Runs a job that queue_take has taken: with the baton, which may be lost; or without. On thread `t`.
+ *
+ * A job ends when its run() returns. One that goes on behind it, as a coroutine does, will need a run() that returns so: the
+ * thread is free then as it is now (`runs`, the measure, `busy`), but does not post `done`. Who ends the job does that, on
+ * any thread and maybe before run() has returned, so that the job may be gone by then: all that is done behind run() is
+ * about the thread and the key. Nothing bounds how many such jobs there are: `threads` is about those that run. */
 enum sched_next job_run_inline(struct sched_thread *t, struct sched_job *job, bool counts_switches);
 enum sched_next job_run_detached(struct sched_thread *t, struct sched_job *job);
 
@@ -341,8 +346,8 @@ struct sched_moment measure_moment(const struct sched_thread *t);
 void measure_skip_begin(struct sched_thread *t);
 void measure_skip_end(struct sched_thread *t);
 
-/* It has ended at `now`; `taken` says how it lost the baton. */
-void measure_end(struct sched_thread *t, const struct sched_job *job, uint64_t now, enum sched_reason taken);
+/* A job of this key has ended at `now`; `taken` says how it lost the baton. */
+void measure_end(struct sched_thread *t, uint32_t key, uint64_t now, enum sched_reason taken);
 
 /* What is known of such jobs. */
 static inline struct predict_kind *measure_kind(struct sched *s, const struct sched_job *job) {
