@@ -9,6 +9,7 @@ src_libbase_a_SOURCES = \
 	src/base/buf.c src/base/buf.h \
 	src/base/clock.h src/base/pread.h \
 	src/base/descriptors.c src/base/descriptors.h \
+	src/base/error_destinations.h \
 	src/base/fdtable.c src/base/fdtable.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/log.c src/base/log.h \
@@ -167,8 +168,10 @@ src_libpy_a_SOURCES = \
 src_libpyapp_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpyapp_a_SOURCES = \
 	src/python/app/app.c src/python/app/app.h \
+	src/python/app/ask.c src/python/app/ask.h \
 	src/python/app/frozen.c src/python/app/frozen.h \
 	src/python/app/load_watch.c src/python/app/load_watch.h \
+	src/python/app/spec.c src/python/app/spec.h \
 	src/python/app/text.c src/python/app/text.h
 # What of it is written in Python, as strings of C.
 FROZEN = src/python/app/finding.py src/python/app/diagnosis.py

@@ -191,7 +191,7 @@ bool descriptors_is_own(int fd) {
     return own;
 }
 
-void descriptors_watch(void (*leave)(void)) {
+void descriptors_on_loss(void (*leave)(void)) {
     atomic_store(&loss.process, getpid());
     atomic_store(&loss.leave, leave);
 }

@@ -51,7 +51,7 @@ bool descriptors_is_own(int fd);
 /* From now on, if something else closes one of the server's descriptors, the process ends. `leave` is called first, on
  * any thread and perhaps with the lock held, to remove what the process would leave behind. It must not take the lock
  * or need the GIL: another thread may hold them. NULL: from now on nothing is done about it. Main thread. */
-void descriptors_watch(void (*leave)(void));
+void descriptors_on_loss(void (*leave)(void));
 
 /* Adds to the log line about a lost descriptor: `describe` writes the end of the line, at most `size` bytes including
  * the terminating zero. It runs on any thread, under the same conditions as `leave`. NULL: adds nothing. `describe` and
@@ -69,8 +69,8 @@ void descriptors_guard(int fd, const char *what);
 void descriptors_check(void);
 
 /* Something else has closed `what` (`fd`: its number, or -1 if unknown). Logs this, once, and ends the process with
- * status EX_IOERR of sysexits.h. Returns only when nobody watches: in a child, before descriptors_watch, and after
- * descriptors_watch(NULL). Any thread, with or without the lock. */
+ * status EX_IOERR of sysexits.h. Returns only when nobody watches: in a child, before descriptors_on_loss, and after
+ * descriptors_on_loss(NULL). Any thread, with or without the lock. */
 void descriptors_lost(int fd, const char *what);
 
 #endif

@@ -77,3 +77,18 @@ bool log_table_due(struct log_table *table, struct log_topic *topic, const void 
     *place = (struct log_table_place){.topic = topic, .key = key, .at = now};
     return true;
 }
+
+bool log_state_is_due(const struct log_state *state, double now) {
+    return !(state->logged_at > 0 && state->logged_at + LOG_STATE_SECONDS > now);
+}
+
+void log_state_logged(struct log_state *state, double now) {
+    state->logged_at = now;
+}
+
+bool log_state_due(struct log_state *state, double now) {
+    if (!log_state_is_due(state, now))
+        return false;
+    log_state_logged(state, now);
+    return true;
+}

@@ -9,7 +9,10 @@
  *
  * Lines left out are counted, and a later line tells how many.
  *
- * Threads: struct log_limit: any. struct log_table and its topics: one at a time.
+ * struct log_state is for a state that lasts, rather than for events: one line in LOG_STATE_SECONDS, and nothing is
+ * counted.
+ *
+ * Threads: struct log_limit: any. struct log_table with its topics, struct log_state: one at a time.
  */
 #ifndef WSGI_FCGI_BASE_LOG_LIMIT_H
 #define WSGI_FCGI_BASE_LOG_LIMIT_H
@@ -62,5 +65,21 @@ struct log_table {
  * both in one: " (and N more since the last line about this, and N of others)". `now`: clock_ns. */
 bool log_table_due(struct log_table *table, struct log_topic *topic, const void *who, size_t n, uint64_t now,
                    char more[static LOG_TABLE_MORE_SIZE]);
+
+enum { LOG_STATE_SECONDS = 10 };
+
+/* Zeroed at first. */
+struct log_state {
+    double logged_at; /* seconds of the monotonic clock; 0: not yet */
+};
+
+/* Tells whether a line about this state is due. `now`: in seconds, on the same clock each time. */
+bool log_state_is_due(const struct log_state *state, double now);
+
+/* Such a line was written. */
+void log_state_logged(struct log_state *state, double now);
+
+/* Both in one: a line that is due is written for sure. */
+bool log_state_due(struct log_state *state, double now);
 
 #endif

@@ -66,7 +66,7 @@ struct options {
     double graceful_timeout;     /* seconds; 0: running requests are not waited for */
 
     enum log_level log_level;
-    unsigned app_stderr; /* OPTION_STDERR_LOG and OPTION_STDERR_FASTCGI of cli/value.h */
+    unsigned app_stderr; /* a set of base/error_destinations.h */
 
     uint64_t given; /* rows that were set to something else than their default: bits 1 << option_index */
 

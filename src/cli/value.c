@@ -3,6 +3,7 @@
 #include "cli/value.h"
 
 #include "base/ascii.h"
+#include "base/error_destinations.h"
 #include "cli/option_table.h"
 #include "cli/options.h"
 
@@ -199,12 +200,12 @@ int value_parse_level(const struct option_row *row, const char *text, void *fiel
 int value_parse_stderr(const struct option_row *row, const char *text, void *field,
                        char reason[static VALUE_REASON_SIZE]) {
     static const char *const names[] = {
-        [OPTION_STDERR_LOG] = "log",
-        [OPTION_STDERR_FASTCGI] = "fastcgi",
-        [OPTION_STDERR_LOG | OPTION_STDERR_FASTCGI] = "both",
+        [ERRORS_TO_LOG] = "log",
+        [ERRORS_TO_PEER] = "fastcgi",
+        [ERRORS_TO_LOG | ERRORS_TO_PEER] = "both",
     };
     (void)row;
-    for (unsigned i = OPTION_STDERR_LOG; i < sizeof names / sizeof *names; i++) {
+    for (unsigned i = ERRORS_TO_LOG; i < sizeof names / sizeof *names; i++) {
         if (!strcmp(text, names[i])) {
             *(unsigned *)field = i;
             return 0;

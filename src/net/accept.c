@@ -40,13 +40,6 @@ static void accept_pause_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     lane_accept_again(w->data);
 }
 
-static bool state_due(const struct lane *lane, ev_tstamp *logged_at) {
-    if (!lane_state_is_due(lane, *logged_at))
-        return false;
-    *logged_at = lane_now(lane);
-    return true;
-}
-
 enum { CONNECTIONS_TEXT = 40 };
 static const char *put_connections(const struct lane *lane, char out[static CONNECTIONS_TEXT]) {
     unsigned n = lane->config.max_connections;
@@ -57,7 +50,7 @@ static const char *put_connections(const struct lane *lane, char out[static CONN
 /* The limit is reached and all connections are busy: further ones wait in the backlog until that changes. */
 static void accept_full(struct lane *lane) {
     char text[CONNECTIONS_TEXT];
-    if (state_due(lane, &lane->full_logged_at))
+    if (log_state_due(&lane->full_log, lane_now(lane)))
         log_warning("%s open (--max-connections), and %s busy: others wait until one ends", put_connections(lane, text),
                     lane->config.max_connections == 1 ? "is" : "all are");
     stop_polling(lane);
@@ -81,7 +74,7 @@ static void accept_pause(struct lane *lane, int error) {
 
 static void log_made_room(struct lane *lane, int error) {
     char text[CONNECTIONS_TEXT];
-    if (!state_due(lane, &lane->closed_logged_at))
+    if (!log_state_due(&lane->closed_log, lane_now(lane)))
         return;
     if (error)
         log_warning("cannot accept connections: %s: idle ones are closed for them; raise the limit of open files "

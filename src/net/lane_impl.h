@@ -26,7 +26,6 @@
 
 enum {
     LANE_READ_BYTES = 65536, /* bytes of one read; all connections share the buffer */
-    LANE_STATE_SECONDS = 10, /* see lane_state_is_due */
     LANE_TOPICS = 64         /* kinds of log lines that peers can cause: all rows of all tables of such lines */
 };
 
@@ -72,8 +71,8 @@ struct lane {
     ev_timer accept_pause;
     bool accept_paused;
     struct log_limit accept_limit; /* for lines about accept(2) failing */
-    ev_tstamp full_logged_at;      /* when it was logged that connections must wait... */
-    ev_tstamp closed_logged_at;    /* ...or that idle ones are closed for new ones */
+    struct log_state full_log;     /* connections must wait... */
+    struct log_state closed_log;   /* ...or idle ones are closed for new ones */
 
     /* idle.c, timeouts.c */
     ev_timer idle_timer;
@@ -95,8 +94,8 @@ struct lane {
     /* The log: who.c, request_log.c. */
     struct log_table log_table;
     struct lane_topic topics[LANE_TOPICS]; /* for who_log_due, in order of first use */
-    ev_timer running_timer;                /* until it is logged what keeps the threads busy */
-    ev_tstamp running_logged_at;           /* when that was last logged */
+    ev_timer running_timer;                /* until it is logged what keeps the threads busy... */
+    struct log_state running_log;          /* ...again */
 
     uint8_t input[LANE_READ_BYTES];
 };
@@ -121,12 +120,6 @@ static inline void lane_request_ends(struct lane *lane) {
 static inline void lane_body_ends(struct lane *lane, const struct body *body) {
     if (body_has_file(body))
         sched_pause(lane->sched);
-}
-
-/* Whether a log line is due about a state that lasts, last logged at `logged_at` (0: never): one in LANE_STATE_SECONDS.
- * Lines about events, which are counted, are limited by base/log_limit.h and who.h. */
-static inline bool lane_state_is_due(const struct lane *lane, ev_tstamp logged_at) {
-    return !(logged_at > 0 && logged_at + LANE_STATE_SECONDS > lane_now(lane));
 }
 
 /* accept.c */

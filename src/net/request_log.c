@@ -88,7 +88,7 @@ static void running_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)revents;
     struct lane *lane = w->data;
     if (request_log_oldest(lane, "no thread is free"))
-        lane->running_logged_at = lane_now(lane);
+        log_state_logged(&lane->running_log, lane_now(lane));
 }
 
 void request_log_init(struct lane *lane) {
@@ -97,7 +97,7 @@ void request_log_init(struct lane *lane) {
 }
 
 void request_log_busy(struct lane *lane) {
-    if (ev_is_active(&lane->running_timer) || !lane_state_is_due(lane, lane->running_logged_at))
+    if (ev_is_active(&lane->running_timer) || !log_state_is_due(&lane->running_log, lane_now(lane)))
         return;
     ev_timer_set(&lane->running_timer, RUNNING_AFTER, 0.);
     ev_timer_start(lane->loop, &lane->running_timer);

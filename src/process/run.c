@@ -110,7 +110,7 @@ int run_lane(struct run *run) {
     }
     sched_watch(sched, signals_read_fd(), 0, on_wake, run);
     bool left = stop(run);
-    descriptors_watch(NULL); /* atexit functions may close what they like */
+    descriptors_on_loss(NULL); /* atexit functions may close what they like */
     exit_timer_set(EXIT_TIMER_PYTHON, run->exit_status);
     thread_attach_main();
     signal_handlers_run_last(signals_chain, &run->exit_status);

@@ -6,7 +6,6 @@
 #include "base/descriptors.h"
 #include "base/log.h"
 #include "base/thread_limit.h"
-#include "cli/value.h"
 #include "net/fcgi/protocol.h"
 #include "net/http/protocol.h"
 #include "net/lane.h"
@@ -66,7 +65,7 @@ static int prepare(struct server *server, char cwd[static PATH_MAX]) {
     if (status)
         return status;
     ends_install();
-    descriptors_watch(sockets_unlink);
+    descriptors_on_loss(sockets_unlink);
     return sockets_open(&server->sockets, o);
 }
 
@@ -76,11 +75,6 @@ static int end_python(int status) {
     exit_timer_set(EXIT_TIMER_PYTHON, status);
     int ended = interp_stop();
     return status ? status : ended;
-}
-
-static unsigned errors_destinations(const struct options *o) {
-    return (o->app_stderr & OPTION_STDERR_LOG ? ERROR_LINES_LOG : 0) |
-           (o->app_stderr & OPTION_STDERR_FASTCGI ? ERROR_LINES_PEER : 0);
 }
 
 static int load(struct server *server, char *const *argv, const char *cwd) {
@@ -98,13 +92,13 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
         return status;
     exit_calls_watch(ends_exit);
     signals_load_begins();
-    error_lines_set_destinations(errors_destinations(o));
+    error_lines_set_destinations(o->app_stderr);
     server->python = wsgi_init(o->application, o->start_directory, o->threads > 1, &status);
     signals_load_ends(!status);
     descriptors_check();
     if (!status)
         return 0;
-    descriptors_watch(NULL);
+    descriptors_on_loss(NULL);
     sockets_stop(&server->sockets);
     return end_python(status);
 }
@@ -194,7 +188,7 @@ int serve(const struct options *o, char *const *argv) {
         status = load(&server, argv, cwd);
     if (!status) {
         status = serve_loaded(&server, cwd);
-        descriptors_watch(NULL); /* atexit functions may close what they like */
+        descriptors_on_loss(NULL); /* atexit functions may close what they like */
         wsgi_fini(server.python);
         sockets_unlink();
         status = end_python(status);

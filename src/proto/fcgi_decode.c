@@ -19,23 +19,23 @@ static inline size_t min_size(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-/* Returns the next eight bytes: in place if they are all there, else collected in `held`; NULL while some are
+/* Returns the next eight bytes: in place if they are all there, else collected in `partial`; NULL while some are
  * missing. */
 static inline const uint8_t *take_eight(struct fcgi_decoder *d, const uint8_t **p, const uint8_t *end) {
     size_t left = (size_t)(end - *p);
-    if (d->nheld == 0 && left >= sizeof d->held) {
-        *p += sizeof d->held;
-        return *p - sizeof d->held;
+    if (d->npartial == 0 && left >= sizeof d->partial) {
+        *p += sizeof d->partial;
+        return *p - sizeof d->partial;
     }
-    size_t n = min_size(left, sizeof d->held - d->nheld);
+    size_t n = min_size(left, sizeof d->partial - d->npartial);
     if (n)
-        memcpy(d->held + d->nheld, *p, n);
+        memcpy(d->partial + d->npartial, *p, n);
     *p += n;
-    d->nheld = (uint8_t)(d->nheld + n);
-    if (d->nheld < sizeof d->held)
+    d->npartial = (uint8_t)(d->npartial + n);
+    if (d->npartial < sizeof d->partial)
         return NULL;
-    d->nheld = 0;
-    return d->held;
+    d->npartial = 0;
+    return d->partial;
 }
 
 /* Takes up to `left` bytes of the content. Returns how many. */
@@ -188,5 +188,5 @@ out:
 }
 
 bool fcgi_decoder_idle(const struct fcgi_decoder *d) {
-    return d->state == DECODE_HEADER && d->nheld == 0;
+    return d->state == DECODE_HEADER && d->npartial == 0;
 }

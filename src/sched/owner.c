@@ -51,7 +51,9 @@ bool sched_settles_more(const struct sched *s, const struct sched_job *job) {
 
 /* Whether ended jobs are settled after the next job rather than before it. Answers that leave together find the peer
  * awake; waking it for each costs more than running a quick job. Only for jobs of a kind that was quick many times in a
- * row. If one of them blocks nevertheless, the thread that takes the loop over settles the ended jobs before it. */
+ * row. If one of them blocks nevertheless, the thread that takes the loop over settles the ended jobs before it.
+ * Worth: without it 5 to 8 % more CPU with 32 connections, 1.7 to 1.9 times as much with multiplexing; with one request at
+ * a time it does nothing. */
 static bool gathers(struct sched *s, const struct sched_job *next) {
     return s->owner.now - s->owner.ended_at < GATHER_NS && predict_is_quick(measure_kind(s, next));
 }

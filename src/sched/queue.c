@@ -86,7 +86,7 @@ static void timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
 /* Whether there will be a thread for the loop in addition to one more job. `threads` jobs run in any case. Those that
  * wait for their peers come on top; if there can be no more threads, the job must wait, not the loop. */
 static bool has_thread_for_loop(struct sched *s) {
-    return atomic_load(&s->busy) + atomic_load(&s->peer_waits.count) < s->config.threads || threads_has_spare(s);
+    return atomic_load(&s->busy) + atomic_load(&s->peer_waits.count) < s->config.threads || threads_can_take(s);
 }
 
 static bool may_begin(struct sched *s) {

@@ -202,7 +202,7 @@ struct sched_thread *threads_take_locked(struct sched *s);
 struct sched_thread *threads_take_veteran(struct sched *s);
 
 /* Whether threads_take would return a thread; makes sure that there is one. */
-bool threads_has_spare(struct sched *s);
+bool threads_can_take(struct sched *s);
 
 /* Puts a thread on the idle stack. threads_put is for the calling thread, which may be woken from then on; returns
  * SCHED_NEXT_IDLE or SCHED_NEXT_END. threads_put_locked: with pool.lock held. */
@@ -316,7 +316,12 @@ static inline bool hold_is_on(const struct sched *s) {
 /* job.c */
 
 /* Run a job that queue_take has taken: inline, with the baton, which may be lost; or detached, without it. On thread
- * `t`. */
+ * `t`.
+ *
+ * A job ends when its run() returns. One that goes on afterwards, as a coroutine does, needs a run() that says so when it
+ * returns. The thread is then free, as it is now (`runs`, the measure, `busy`), but does not post `done`: whoever ends the
+ * job does that, on any thread, perhaps before run() has returned. The job may then be gone already, so everything done
+ * after run() is about the thread and the key. `threads` does not bound such jobs. */
 enum sched_next job_run_inline(struct sched_thread *t, struct sched_job *job, bool counts_switches);
 enum sched_next job_run_detached(struct sched_thread *t, struct sched_job *job);
 
@@ -345,8 +350,8 @@ struct sched_moment measure_moment(const struct sched_thread *t);
 void measure_skip_begin(struct sched_thread *t);
 void measure_skip_end(struct sched_thread *t);
 
-/* The job has ended at `now`; `taken` says how it lost the baton. */
-void measure_end(struct sched_thread *t, const struct sched_job *job, uint64_t now, enum sched_reason taken);
+/* A job of this key has ended at `now`; `taken` says how it lost the baton. */
+void measure_end(struct sched_thread *t, uint32_t key, uint64_t now, enum sched_reason taken);
 
 /* What is known of jobs of this kind. */
 static inline struct predict_kind *measure_kind(struct sched *s, const struct sched_job *job) {

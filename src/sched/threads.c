@@ -196,7 +196,7 @@ struct sched_thread *threads_take_veteran(struct sched *s) {
     return t;
 }
 
-bool threads_has_spare(struct sched *s) {
+bool threads_can_take(struct sched *s) {
     pthread_mutex_lock(&s->pool.lock);
     struct sched_thread *t = threads_take_locked(s);
     if (t)

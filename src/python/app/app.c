@@ -6,200 +6,21 @@
 #include "python/app/app.h"
 
 #include "base/log.h"
+#include "python/app/ask.h"
 #include "python/app/frozen.h"
 #include "python/app/load_watch.h"
+#include "python/app/spec.h"
 #include "python/app/text.h"
 #include "python/child.h"
 #include "python/compat.h"
-#include "python/interp.h"
 #include "python/load_interrupt.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
-enum { STATUS_INTERRUPTED = 130, NAME_SIZE = 256, TEXT_SIZE = 700 };
-
-/* What the command line names, cut into its parts. */
-struct spec {
-    char *module;      /* dotted name, or a file's */
-    char *name;        /* dotted, what stands behind the colon; NULL: nothing does, or no default name was found yet */
-    bool factory;      /* what `name` leads to is called for the application, */
-    PyObject *args;    /* with these positional arguments, a tuple; NULL: none */
-    PyObject *kwargs;  /* and these named ones, a dict; NULL: none */
-    const char *start; /* where the server was started; NULL: not known */
-    char shown[TEXT_SIZE]; /* all of it, for messages */
-    struct frozen frozen;
-};
-
-/* Calls a function of finding.py or diagnosis.py; `format` is that of Py_BuildValue, in parentheses. New reference,
- * or NULL with an exception. */
-static PyObject *ask(struct spec *s, enum frozen_file file, const char *function, const char *format, ...) {
-    va_list values;
-    PyObject *names = Py_BuildValue("{s:O&,s:y,s:O&,s:y,s:z,s:O}", "MODULE", frozen_decode, s->module, "PATH",
-                                    s->module, "SHOWN", frozen_decode, s->shown, "START", s->start, "NAME", s->name,
-                                    "FACTORY", s->factory ? Py_True : Py_False);
-    va_start(values, format);
-    PyObject *args = names ? Py_VaBuildValue(format, values) : NULL;
-    va_end(values);
-    PyObject *answer = frozen_call(&s->frozen, file, function, names, args);
-    Py_XDECREF(names);
-    Py_XDECREF(args);
-    return answer;
-}
-
-/* Takes an answer that is a status, after which what is wrong was printed. -1, without an exception, where there was
- * none. */
-static int take_status(PyObject *answer) {
-    int status = answer && PyLong_Check(answer) ? (int)PyLong_AsLong(answer) : -1;
-    Py_XDECREF(answer);
-    PyErr_Clear();
-    return status;
-}
-
-/* The same of a function that was to print what is wrong. Where it could not, `text` has to do, and the status is
- * `plain`. */
-static int take_refusal(const struct spec *s, PyObject *answer, int plain, const char *text) {
-    int status = take_status(answer);
-    if (status > 0)
-        return status;
-    log_error("the application \"%s\" %s", s->shown, text);
-    return plain;
-}
-
-/* Prints which signal ended the start, and returns the status it means. */
-static int report_interrupted(const char *doing) {
-    log_error("interrupted while %s (SIG%s)", doing, sigabbrev_np(load_interrupt_number()));
-    return 128 + load_interrupt_number();
-}
-
-/* Prints the pending exception, which came while `doing` ("importing hello"), and returns the status it means. */
-static int report_exception(struct spec *s, const char *doing) {
-    char what[TEXT_SIZE], python[NAME_SIZE];
-    if (load_interrupt_number()) {
-        PyErr_Clear(); /* of what the application made of it */
-        return report_interrupted(doing);
-    }
-    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-        PyErr_Clear();
-        log_error("interrupted while %s", doing);
-        return STATUS_INTERRUPTED;
-    }
-    PyObject *exc = compat_err_take();
-    interp_describe(python, sizeof python);
-    PyObject *text =
-        ask(s, FROZEN_DIAGNOSIS, "describe_raised", "(OO&O&)", exc, frozen_decode, doing, frozen_decode, python);
-    PyObject *bytes = text ? frozen_encode(text) : NULL;
-    PyErr_Clear();
-    snprintf(what, sizeof what, "%s%s", bytes ? PyBytes_AS_STRING(bytes) : doing, bytes ? "" : " failed");
-    Py_XDECREF(text);
-    Py_XDECREF(bytes);
-    compat_err_restore(exc);
-    interp_print_error(what);
-    return EX_SOFTWARE;
-}
-
-/* Dotted name without empty parts, and without what the syntax of a spec is made of? */
-static bool is_dotted(const char *s) {
-    if (strpbrk(s, " \t\r\n:()"))
-        return false;
-    for (;;) {
-        size_t n = strcspn(s, ".");
-        if (!n)
-            return false;
-        if (!s[n])
-            return true;
-        s += n + 1;
-    }
-}
-
-static bool ends_in(const char *s, const char *suffix) {
-    size_t n = strlen(s), m = strlen(suffix);
-    return n > m && !strcmp(s + n - m, suffix);
-}
-
-/* Could what stands for the module be a file? */
-static bool names_file(const char *module) {
-    return strchr(module, '/') || ends_in(module, ".py") || ends_in(module, ".wsgi");
-}
-
-/* The module's name is part of messages, each of which is one line. */
-static bool is_printable(const char *s) {
-    for (; *s; s++)
-        if ((unsigned char)*s < ' ' || *s == 0x7f)
-            return false;
-    return true;
-}
-
-static int out_of_memory(void) {
-    log_error("out of memory");
-    return EX_OSERR;
-}
-
-/* Reads what stands behind the colon where that is more than a name or NAME(). Returns 0, or a status after
- * printing. */
-static int read_expression(struct spec *s, const char *text) {
-    const char *name;
-    PyObject *args, *kwargs, *source = PyUnicode_DecodeFSDefault(text);
-    PyObject *answer = source ? ask(s, FROZEN_FINDING, "read", "(O)", source) : NULL;
-    Py_XDECREF(source);
-    if (answer && PyLong_Check(answer))
-        return take_status(answer);
-    int status = 0;
-    if (!answer || !PyArg_ParseTuple(answer, "sOO", &name, &args, &kwargs)) {
-        status = report_exception(s, "reading the name of the application");
-    } else if (!(s->name = strdup(name))) {
-        status = out_of_memory();
-    } else if (args != Py_None) {
-        s->factory = true;
-        s->args = Py_NewRef(args);
-        s->kwargs = Py_NewRef(kwargs);
-    }
-    Py_XDECREF(answer);
-    return status;
-}
-
-/* Reads what stands behind the colon. Returns 0, or a status after printing. */
-static int read_behind(struct spec *s, const char *text) {
-    bool factory = ends_in(text, "()");
-    char *name = strndup(text, strlen(text) - (factory ? 2 : 0));
-    if (!name)
-        return out_of_memory();
-    /* What needs no parser spares the process the memory for Python's. */
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
-    if (is_dotted(name) && !name[strspn(name, plain)]) {
-        s->name = name;
-        s->factory = factory;
-        return 0;
-    }
-    free(name);
-    return read_expression(s, text);
-}
-
-/* Cuts `text` into its parts. Returns 0, or a status after printing; spec_fini is called in any case. */
-static int spec_init(struct spec *s, const char *text, const char *start) {
-    size_t n = strcspn(text, ":");
-    *s = (struct spec){.module = strndup(text, n), .start = start};
-    log_escape(s->shown, sizeof s->shown, text, strlen(text));
-    if (!s->module)
-        return out_of_memory();
-    if (!is_printable(s->module) || (!names_file(s->module) && !is_dotted(s->module))) {
-        PyObject *answer = ask(s, FROZEN_FINDING, "report_form", "()");
-        return take_refusal(s, answer, EX_USAGE, "cannot be read");
-    }
-    return text[n] ? read_behind(s, text + n + 1) : 0;
-}
-
-static void spec_fini(struct spec *s) {
-    frozen_fini(&s->frozen);
-    free(s->module);
-    free(s->name);
-    Py_XDECREF(s->args);
-    Py_XDECREF(s->kwargs);
-}
+enum { NAME_SIZE = 256, TEXT_SIZE = SPEC_SHOWN_SIZE };
 
 /* Imports the module. New reference, or NULL with *status after printing. */
 static PyObject *import(struct spec *s, int *status) {
@@ -213,7 +34,7 @@ static PyObject *import(struct spec *s, int *status) {
     bool not_found = false;
     if (PyErr_ExceptionMatches(PyExc_ModuleNotFoundError)) {
         PyObject *exc = compat_err_take(), *traceback = compat_err_traceback(exc);
-        *status = take_status(ask(s, FROZEN_DIAGNOSIS, "report_not_found", "(O)", exc));
+        *status = ask_status(ask_python(s, FROZEN_DIAGNOSIS, "report_not_found", "(O)", exc));
         not_found = *status < 0 && !traceback;
         Py_XDECREF(traceback);
         compat_err_restore(exc);
@@ -249,7 +70,7 @@ static PyObject *run_code(PyObject *name, PyObject *code, PyObject *module) {
 /* What `open_file` of finding.py says about the file: new reference, or NULL with an exception, whose traceback
  * begins no earlier than the application. */
 static PyObject *open_file(struct spec *s, PyObject *path) {
-    PyObject *answer = ask(s, FROZEN_FINDING, "open_file", "(O)", path);
+    PyObject *answer = ask_python(s, FROZEN_FINDING, "open_file", "(O)", path);
     if (!answer) {
         PyObject *exc = compat_err_take();
         (void)PyException_SetTraceback(exc, Py_None);
@@ -279,10 +100,10 @@ static PyObject *load_file(struct spec *s, PyObject *path, int *status) {
 
 /* Loads what stands in front of the colon. New reference, or NULL with *status after printing. */
 static PyObject *load_module(struct spec *s, int *status) {
-    if (!names_file(s->module))
+    if (!spec_names_file(s->module))
         return import(s, status);
-    bool certain = strchr(s->module, '/') || !is_dotted(s->module);
-    PyObject *module = NULL, *path = ask(s, FROZEN_FINDING, "find_file", "(O)", certain ? Py_True : Py_False);
+    bool certain = strchr(s->module, '/') || !spec_is_dotted(s->module);
+    PyObject *module = NULL, *path = ask_python(s, FROZEN_FINDING, "find_file", "(O)", certain ? Py_True : Py_False);
     if (!path)
         *status = report_exception(s, "looking for the application");
     else if (PyLong_Check(path))
@@ -303,14 +124,14 @@ static PyObject *find_default(struct spec *s, PyObject *module, int *status) {
         if (has < 0)
             *status = report_exception(s, "looking for the application");
         else if (has && !(s->name = strdup(names[i]))) {
-            *status = out_of_memory();
+            *status = report_no_memory();
             Py_CLEAR(found);
         }
         if (has)
             return found;
     }
-    PyObject *answer = ask(s, FROZEN_DIAGNOSIS, "report_no_default", "(O)", module);
-    *status = take_refusal(s, answer, EX_CONFIG, "has neither \"application\" nor \"app\"");
+    PyObject *answer = ask_python(s, FROZEN_DIAGNOSIS, "report_no_default", "(O)", module);
+    *status = ask_refusal(s, answer, EX_CONFIG, "has neither \"application\" nor \"app\"");
     return NULL;
 }
 
@@ -326,9 +147,9 @@ static PyObject *find_named(struct spec *s, PyObject *module, int *status) {
         if (has < 0)
             *status = report_exception(s, "looking for the application");
         if (!has) {
-            PyObject *answer = ask(s, FROZEN_DIAGNOSIS, "report_no_attribute", "(Os#O)", obj, s->name,
-                                   (Py_ssize_t)(at ? at - 1 : 0), part);
-            *status = take_refusal(s, answer, EX_CONFIG, "names an attribute that is not there");
+            PyObject *answer = ask_python(s, FROZEN_DIAGNOSIS, "report_no_attribute", "(Os#O)", obj, s->name,
+                                          (Py_ssize_t)(at ? at - 1 : 0), part);
+            *status = ask_refusal(s, answer, EX_CONFIG, "names an attribute that is not there");
         }
         Py_XDECREF(part);
         Py_SETREF(obj, next);
@@ -351,8 +172,8 @@ static PyObject *call_factory(struct spec *s, PyObject *found, int *status) {
     PyObject *exc = compat_err_take(), *traceback = compat_err_traceback(exc);
     /* A TypeError without any frame comes from the call, not from the factory. */
     if (!traceback && PyErr_GivenExceptionMatches(exc, PyExc_TypeError)) {
-        PyObject *answer = ask(s, FROZEN_DIAGNOSIS, "report_arguments", "(OO)", found, exc);
-        *status = take_refusal(s, answer, EX_CONFIG, "is not made: its factory does not take these arguments");
+        PyObject *answer = ask_python(s, FROZEN_DIAGNOSIS, "report_arguments", "(OO)", found, exc);
+        *status = ask_refusal(s, answer, EX_CONFIG, "is not made: its factory does not take these arguments");
         Py_DECREF(exc);
         return NULL;
     }
@@ -406,10 +227,10 @@ static int check(struct spec *s, PyObject *module, PyObject *app) {
     if (fits_plainly(app))
         return 0;
     snprintf(type, sizeof type, "%s", Py_TYPE(app)->tp_name);
-    PyObject *answer = ask(s, FROZEN_DIAGNOSIS, "check", "(OO&O)", app, frozen_decode, type, module);
+    PyObject *answer = ask_python(s, FROZEN_DIAGNOSIS, "check", "(OO&O)", app, frozen_decode, type, module);
     if (!PyCallable_Check(app))
-        return take_refusal(s, answer, EX_CONFIG, "is not callable");
-    int status = take_status(answer);
+        return ask_refusal(s, answer, EX_CONFIG, "is not callable");
+    int status = ask_status(answer);
     return status < 0 ? 0 : status;
 }
 
@@ -448,7 +269,7 @@ static PyObject *load(const char *text, const char *start, int *status) {
 
 PyObject *app_load(const char *spec, const char *start, int *status) {
     if (child_init()) {
-        *status = out_of_memory();
+        *status = report_no_memory();
         return NULL;
     }
     load_watch_begin(spec);

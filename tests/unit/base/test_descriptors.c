@@ -155,7 +155,7 @@ static void leave_cb(void) {
 }
 
 static int guarded_null(void) {
-    descriptors_watch(leave_cb);
+    descriptors_on_loss(leave_cb);
     int fd = own_null();
     descriptors_guard(fd, "of the test");
     descriptors_check();
@@ -183,7 +183,7 @@ static int lose_closed_twice(void) {
 
 /* The system gives the number of one that was closed to the next that is opened. */
 static int lose_to_the_next(void) {
-    descriptors_watch(leave_cb);
+    descriptors_on_loss(leave_cb);
     close(own_null());
     own_null();
     return 1;
@@ -243,7 +243,7 @@ static int lose_in_child(void) {
 
 static int lose_unwatched(void) {
     close(guarded_null());
-    descriptors_watch(NULL);
+    descriptors_on_loss(NULL);
     descriptors_check();
     return 0;
 }

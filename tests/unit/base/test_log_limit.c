@@ -104,13 +104,31 @@ START_TEST(test_nothing_is_lost)
 }
 END_TEST
 
+START_TEST(test_state_that_goes_on)
+{
+    struct log_state state = {0}, other = {0};
+    double now = 5; /* the machine has just started */
+    ck_assert(log_state_is_due(&state, now));
+    ck_assert(log_state_due(&state, now)); /* to ask takes no note */
+    ck_assert(!log_state_is_due(&state, now));
+    ck_assert(!log_state_due(&state, now + LOG_STATE_SECONDS - 0.5));
+    ck_assert(log_state_due(&other, now));                     /* one does not hide another */
+    ck_assert(log_state_due(&state, now + LOG_STATE_SECONDS)); /* what was not due does not put it off */
+    ck_assert(!log_state_due(&state, now + LOG_STATE_SECONDS + 0.5));
+    log_state_logged(&other, now + 8);
+    ck_assert(!log_state_is_due(&other, now + 8 + LOG_STATE_SECONDS - 0.5));
+    ck_assert(log_state_is_due(&other, now + 8 + LOG_STATE_SECONDS));
+}
+END_TEST
+
 int main(void) {
-    Suite *suite = suite_create("log_table");
-    TCase *c = tcase_create("log_table");
+    Suite *suite = suite_create("log_limit");
+    TCase *c = tcase_create("log_limit");
     suite_add_tcase(suite, c);
     tcase_add_test(c, test_one_a_second_and_peer);
     tcase_add_test(c, test_many_peers);
     tcase_add_test(c, test_known_peer_of_a_full_topic);
     tcase_add_test(c, test_nothing_is_lost);
+    tcase_add_test(c, test_state_that_goes_on);
     return unit_run(suite);
 }

@@ -1,0 +1,11 @@
+/* Where text goes that the application reports errors with: a set of these, which an option names and python/error_lines.h
+ * follows. */
+#ifndef WSGI_FCGI_BASE_ERROR_DESTINATIONS_H
+#define WSGI_FCGI_BASE_ERROR_DESTINATIONS_H
+
+enum {
+    ERRORS_TO_LOG = 1, /* the server's log */
+    ERRORS_TO_PEER = 2 /* the web server of the request */
+};
+
+#endif
