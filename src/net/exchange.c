@@ -31,7 +31,7 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
     x->id = id;
     x->refusal = NOT_REFUSED;
     x->dropped = 0;
-    x->body_held = false;
+    x->body_held = x->handed_over = false;
     x->r.begun_at = (uint64_t)(int64_t)(lane_now(c->lane) * 1e9);
     conn_ref(c);
     lane_count_add(&c->lane->nrequests, 1);
@@ -40,6 +40,8 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
 void exchange_end(struct exchange *x) {
     struct conn *c = x->conn;
     struct lane *lane = c->lane;
+    if (c->lost && !x->handed_over && (x->r.end == REQUEST_ANSWERED || x->r.end == REQUEST_CUT))
+        x->r.end = REQUEST_ABORTED;
     request_log_end(c, x->id, &x->r);
     lane_request_ends(lane);
     lane_body_ends(lane, &x->r.body);

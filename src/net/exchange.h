@@ -30,6 +30,7 @@ struct exchange {
     uint64_t dropped;     /* bytes of its body that came when it was answered already */
     bool body_held; /* no file takes what comes of its body: the connection is paused until the application reads */
     uint64_t body_taken; /* bytes that it had read at the last look at that */
+    bool handed_over;    /* the connection has taken all of the answer: a peer that leaves then has not aborted it */
 };
 
 static inline struct exchange *exchange_of(struct request *r) {
@@ -99,10 +100,13 @@ bool exchange_stands_still(struct exchange *x);
 /* Nobody reads a body that is held: it is freed, and a reader that comes later gets the error of the file. */
 void exchange_give_up_body(struct exchange *x);
 
-/* Sends what is stored of the answer, by the loop. */
+/* Sends what is stored of the answer, which is all that there was to come of it, by the loop. */
 static inline void exchange_flush(struct exchange *x) {
-    if (buf_len(&x->r.out))
+    bool stored = buf_len(&x->r.out) > 0;
+    if (stored)
         conn_output(x->conn, buf_head(&x->r.out), buf_len(&x->r.out));
+    if (!x->conn->lost || !(stored || atomic_load_explicit(&x->r.unsent, memory_order_relaxed)))
+        x->handed_over = true;
 }
 
 /* Running thread, without the GIL: */

@@ -107,6 +107,7 @@ struct request {
     uint64_t sent;            /* bytes of the body that were stored or sent, without what the wire format adds */
     bool head_stored;         /* the head is in `out`, or was sent */
     bool broken_off;          /* the answer is not whole: the front end must let the peer see that */
+    atomic_bool unsent;       /* some of it could not be sent */
     _Atomic(enum answer_state) answer;
     atomic_bool left; /* the peer may be gone, or wait for the answer: it has ended its side, over TCP */
 };

@@ -186,7 +186,8 @@ void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
 }
 
 void fcgi_request_abort(struct fcgi_request *q) {
-    q->x.r.end = REQUEST_ABORTED;
+    if (q->x.r.end == REQUEST_ANSWERED && !q->x.handed_over)
+        q->x.r.end = REQUEST_ABORTED;
     fcgi_request_end(q, 0);
 }
 
