@@ -6,10 +6,12 @@
 #include "base/log.h"
 #include "net/lane_impl.h"
 #include "net/loop.h"
+#include "net/pool.h"
 #include "net/who.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -210,6 +212,16 @@ bool conn_gives_way(struct conn *c, const struct conn_reason *reason) {
 void conn_alloc_init(struct conn *c) {
     pthread_mutex_init(&c->out_lock, NULL);
     TAILQ_INIT(&c->out_turns);
+}
+
+void *conn_alloc(struct pool *pool, size_t size) {
+    struct conn *c = pool_take(pool);
+    if (c)
+        return c;
+    c = calloc(1, size);
+    if (c)
+        conn_alloc_init(c);
+    return c;
 }
 
 void conn_alloc_fini(struct conn *c) {

@@ -36,6 +36,7 @@
 struct lane;
 struct timeouts;
 struct conn;
+struct pool;
 struct request;
 
 /* Why a connection ended. A name of one stands for a pointer to it: it is an array of one. */
@@ -200,6 +201,9 @@ uint64_t conn_drop_max(const struct conn *c);
 /* Prepares a zeroed or recycled connection for an accepted, non-blocking descriptor. It holds one reference of its own
  * until it is closed. `peer`: the address of the peer, in a struct sockaddr_storage; NULL: a process of this machine. */
 void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr *peer, const struct conn_ops *ops);
+
+/* One from the pool, or of `size` bytes, at whose beginning it is, all of them 0. Returns NULL when there is no memory. */
+void *conn_alloc(struct pool *pool, size_t size);
 
 /* Once per memory, before conn_init / before it is freed. */
 void conn_alloc_init(struct conn *c);

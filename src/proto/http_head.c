@@ -8,8 +8,6 @@
 #include <llhttp.h>
 #include <string.h>
 
-#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
-
 static const char bad_request[] = "400 Bad Request", not_implemented[] = "501 Not Implemented";
 
 /* The characters of names (RFC 9110, 5.6.2), each as it is in the name of a parameter. */

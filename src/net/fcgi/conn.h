@@ -60,6 +60,11 @@ static inline struct fcgi_conn *fcgi_conn_of(struct conn *c) {
     return (struct fcgi_conn *)(void *)((char *)c - offsetof(struct fcgi_conn, conn));
 }
 
+extern const struct conn_ops fcgi_conn_ops;
+
+/* Frees what nothing keeps for reuse. */
+void fcgi_conn_free(struct fcgi_conn *c);
+
 /* What a request asks of its connection: its end may be that of the connection, whose end may be that of requests. That
  * way round is in request.h, which is the only one of the two headers that includes the other. */
 

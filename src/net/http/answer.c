@@ -16,8 +16,6 @@ enum {
     HEAD_EXTRA = 256
 };
 
-#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
-
 static struct http_request *request_of(struct request *r) {
     return (struct http_request *)(void *)((char *)r - offsetof(struct http_request, x.r));
 }

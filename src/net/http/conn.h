@@ -64,6 +64,11 @@ static inline struct http_conn *http_conn_of(struct conn *c) {
     return (struct http_conn *)(void *)((char *)c - offsetof(struct http_conn, conn));
 }
 
+extern const struct conn_ops http_conn_ops;
+
+/* Frees what nothing keeps for reuse. */
+void http_conn_free(struct http_conn *c);
+
 /* What a request asks of its connection: its end may be that of the connection, whose end may be that of the request. That
  * way round is in request.h, which is the only one of the two headers that includes the other. */
 
