@@ -277,6 +277,10 @@ bool conn_readable(const struct conn *c);
 bool conn_blocked(struct conn *c);
 size_t conn_piled(struct conn *c);
 
+/* conn_blocked without the lock, as the loop has heard of it: a note of the running thread about more may still be on its
+ * way. */
+bool conn_is_unsent(const struct conn *c);
+
 /* The peer has had its time to take something of the output (conn.out_at): ends the connection now, unless it did, or is
  * `excused`; then it has its time again. */
 void conn_output_late(struct conn *c, bool excused);

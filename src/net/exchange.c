@@ -58,7 +58,7 @@ void exchange_run(struct sched_job *job, struct sched_thread *thread) {
     config->run(&x->r, config->user);
 }
 
-bool exchange_is_abandoned(struct exchange *x) {
+bool exchange_check_client(struct exchange *x) {
     if (!abandon_is_likely(x->conn))
         return false;
     if (abandon_drops(x->conn))
@@ -98,7 +98,7 @@ void exchange_refuse_as(struct exchange *x, const char *status, const char *why)
         conn_close(x->conn, CONN_NO_MEMORY);
 }
 
-void exchange_drop(struct exchange *x, enum drop why) {
+void exchange_log_drop(struct exchange *x, enum drop why) {
     x->r.end = REQUEST_DROPPED;
     abandon_log(x->conn, why, x->id, &x->r);
 }

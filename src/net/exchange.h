@@ -4,10 +4,10 @@
  * Its life:
  *     exchange_begin           something of it has come
  *     exchange_take_body       bytes of its body came, before or after it is submitted
- *     exchange_is_abandoned    is anybody still there for its answer?
+ *     exchange_check_client    is anybody still there for its answer?
  *     exchange_submit          it waits for a thread, and then runs...
  *     exchange_refuse          ...or is answered without the application
- *     exchange_drop            ...or is not answered at all
+ *     exchange_log_drop        ...or is not answered at all
  *     exchange_end             the one end of all of them
  *
  * Threads: owner only, but for what is said to be the running thread's.
@@ -57,7 +57,7 @@ void exchange_run(struct sched_job *job, struct sched_thread *thread);
 
 /* Before exchange_submit. Whether the request is to be dropped, because nobody waits for it; when that is only likely, the
  * application is told. */
-bool exchange_is_abandoned(struct exchange *x);
+bool exchange_check_client(struct exchange *x);
 
 /* Gives it to the scheduler. `group`: whose answers leave together (struct sched_job). Returns false when too many wait. */
 bool exchange_submit(struct exchange *x, const void *group);
@@ -72,7 +72,7 @@ void exchange_refuse(struct exchange *x, enum refusal why);
 void exchange_refuse_as(struct exchange *x, const char *status, const char *why);
 
 /* Says in the log that it ends without an answer. */
-void exchange_drop(struct exchange *x, enum drop why);
+void exchange_log_drop(struct exchange *x, enum drop why);
 
 /* Takes bytes of the body, and pauses the connection when they are held. `called`: it was submitted. Returns what the body
  * says; after an error that has ended. */

@@ -24,7 +24,7 @@ static enum conn_rest rest_of(struct http_conn *c) {
     case HTTP_IDLE_STATE:
         if (!buf_len(&c->in))
             return CONN_RESTING;
-        return http_owes_output(c) ? CONN_BUSY : CONN_BEGUN;
+        return conn_is_unsent(&c->conn) ? CONN_BUSY : CONN_BEGUN;
     case HTTP_HEAD_STATE:
         return CONN_BEGUN;
     default:
@@ -65,7 +65,7 @@ static void input_ends(struct http_conn *c) {
         http_conn_finish(c, CONN_EOF, CONN_END_CLOSE);
         return;
     }
-    if (!c->q && http_owes_output(c) && buf_len(&c->in))
+    if (!c->q && conn_is_unsent(&c->conn) && buf_len(&c->in))
         return; /* on_drained goes on */
     if (!c->q) {
         http_head_wait_ends(c);

@@ -90,15 +90,9 @@ static bool feed_proxy(struct http_conn *c, const char **pos, const char *end) {
     }
 }
 
-/* Whether the peer has yet to take answers. A note of the running thread about it may still be on its way: then one
- * request more is begun. */
-bool http_owes_output(struct http_conn *c) {
-    return ev_is_active(&c->conn.write_io);
-}
-
 static bool feed_idle(struct http_conn *c, const char **pos, const char *end) {
-    /* Who sends requests and reads no answers does not make them pile up here. */
-    if (*pos == end || http_owes_output(c))
+    /* Who sends requests and reads no answers does not make them pile up here; one more may be begun. */
+    if (*pos == end || conn_is_unsent(&c->conn))
         return false;
     /* RFC 9112, 2.2: one empty line may come first. */
     if (**pos == '\r' && !c->skipped_line) {

@@ -19,7 +19,4 @@ void http_head_wait_ends(struct http_conn *c);
 /* The header section that has begun to come is answered as it is: nobody knows what follows, so the connection ends. */
 void http_refuse_head(struct http_conn *c, enum refusal why);
 
-/* Whether the peer has yet to take answers. */
-bool http_owes_output(struct http_conn *c);
-
 #endif
