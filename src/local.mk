@@ -38,6 +38,7 @@ src_libproto_a_SOURCES += \
 	src/proto/http_encode.c src/proto/http_encode.h \
 	src/proto/http_head.c src/proto/http_head.h \
 	src/proto/http_lines.c src/proto/http_lines.h \
+	src/proto/http_token.c src/proto/http_token.h \
 	src/proto/proxy_header.c src/proto/proxy_header.h
 endif
 

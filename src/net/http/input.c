@@ -6,6 +6,7 @@
 #include "net/http/pace.h"
 #include "net/http/request.h"
 #include "net/lane_impl.h"
+#include "proto/http_token.h"
 
 #include <errno.h>
 #include <string.h>
