@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "net/lane_impl.h"
 #include "net/loop.h"
-#include "net/pool.h"
 #include "net/who.h"
 
 #include <errno.h>
@@ -214,11 +213,8 @@ void conn_alloc_init(struct conn *c) {
     TAILQ_INIT(&c->out_turns);
 }
 
-void *conn_alloc(struct pool *pool, size_t size) {
-    struct conn *c = pool_take(pool);
-    if (c)
-        return c;
-    c = calloc(1, size);
+void *conn_new(size_t size) {
+    struct conn *c = calloc(1, size);
     if (c)
         conn_alloc_init(c);
     return c;

@@ -21,6 +21,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "net/pool.h"
 #include "net/timeouts.h"
 #include "proto/forwarded.h"
 #include "sched/sched.h"
@@ -36,7 +37,6 @@
 struct lane;
 struct timeouts;
 struct conn;
-struct pool;
 struct request;
 
 /* Why a connection ended. A name of one stands for a pointer to it: it is an array of one. */
@@ -202,8 +202,13 @@ uint64_t conn_drop_max(const struct conn *c);
  * until it is closed. `peer`: the address of the peer, in a struct sockaddr_storage; NULL: a process of this machine. */
 void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr *peer, const struct conn_ops *ops);
 
-/* One from the pool, or of `size` bytes, at whose beginning it is, all of them 0. Returns NULL when there is no memory. */
-void *conn_alloc(struct pool *pool, size_t size);
+/* One from the pool, or a new one of `size` bytes, at whose beginning it is, all of them 0. Returns NULL when there is no
+ * memory. */
+void *conn_new(size_t size);
+static inline void *conn_alloc(struct pool *pool, size_t size) {
+    void *c = pool_take(pool);
+    return c ? c : conn_new(size);
+}
 
 /* Once per memory, before conn_init / before it is freed. */
 void conn_alloc_init(struct conn *c);
