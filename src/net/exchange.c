@@ -165,7 +165,6 @@ int exchange_transmit(struct exchange *x, const struct iovec *pieces, unsigned c
 }
 
 ssize_t exchange_transmit_file(struct exchange *x, const struct iovec *head, int fd, off_t offset) {
-    x->r.sent += REQUEST_FILE_BLOCK;
     request_begin_answer(&x->r);
     return conn_transmit_file(x->conn, &x->r, head, fd, offset, REQUEST_FILE_BLOCK);
 }

@@ -168,6 +168,12 @@ static inline enum answer_state request_close_answer(struct request *r) {
     return atomic_exchange(&r->answer, ANSWER_CLOSED);
 }
 
+/* answer_ops->put. */
+static inline int request_put(struct request *r, const char *data, size_t len) {
+    r->sent += len;
+    return r->answer_ops->put(r, data, len);
+}
+
 /* answer_ops->send, ->send_file and ->error under out_lock; the first two only while somebody waits for the answer. */
 int request_send(struct request *r, const char *data, size_t len);
 ssize_t request_send_file(struct request *r, int fd, off_t offset);

@@ -18,7 +18,7 @@ static bool breaks_off; /* the application does */
 static void run_cb(struct request *r, void *user) {
     (void)user;
     snprintf(r->status, sizeof r->status, "200 OK");
-    ck_assert_int_eq(r->answer_ops->put(r, "hello", 5), 0);
+    ck_assert_int_eq(request_put(r, "hello", 5), 0);
     r->broken_off = breaks_off;
 }
 

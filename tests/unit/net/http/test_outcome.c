@@ -28,7 +28,7 @@ static void run_cb(struct request *r, void *user) {
         ck_assert_int_eq(buf_append(&r->head, length, sizeof length - 1), 0);
         (void)request_send(r, bytes, sizeof bytes);
     } else
-        ck_assert_int_eq(r->answer_ops->put(r, "hello", 5), 0);
+        ck_assert_int_eq(request_put(r, "hello", 5), 0);
     r->broken_off = breaks_off;
 }
 
