@@ -39,6 +39,7 @@ src_libproto_a_SOURCES += \
 	src/proto/http_encode.c src/proto/http_encode.h \
 	src/proto/http_head.c src/proto/http_head.h \
 	src/proto/http_lines.c src/proto/http_lines.h \
+	src/proto/http_token.c src/proto/http_token.h \
 	src/proto/proxy_header.c src/proto/proxy_header.h
 endif
 
@@ -119,7 +120,7 @@ src_libnetfcgi_a_SOURCES = \
 	src/net/fcgi/conn.c src/net/fcgi/conn.h \
 	src/net/fcgi/input.c src/net/fcgi/input.h \
 	src/net/fcgi/peer.c src/net/fcgi/peer.h \
-	src/net/fcgi/protocol.h \
+	src/net/fcgi/protocol.c src/net/fcgi/protocol.h \
 	src/net/fcgi/request.c src/net/fcgi/request.h \
 	src/net/fcgi/stall.c src/net/fcgi/stall.h
 
@@ -132,7 +133,7 @@ src_libnethttp_a_SOURCES = \
 	src/net/http/input.c src/net/http/input.h \
 	src/net/http/pace.c src/net/http/pace.h \
 	src/net/http/peer.c src/net/http/peer.h \
-	src/net/http/protocol.h \
+	src/net/http/protocol.c src/net/http/protocol.h \
 	src/net/http/request.c src/net/http/request.h
 endif
 

@@ -25,7 +25,7 @@ UNIT_NET = tests/unit/net/test_conn_out tests/unit/net/test_conn_transmit \
 	tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files \
 	tests/unit/net/fcgi/test_outcome tests/unit/net/fcgi/test_peer
 if HTTP
-UNIT_NET += tests/unit/net/http/test_ends
+UNIT_NET += tests/unit/net/http/test_ends tests/unit/net/http/test_outcome
 endif
 UNIT_PY = tests/unit/python/test_names
 UNIT_BENCH = tests/unit/bench/test_histogram
@@ -88,6 +88,8 @@ tests_unit_net_test_conn_transmit_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_
 tests_unit_net_fcgi_test_early_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_http_test_ends_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_http_test_ends_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP) -Wl,--wrap=malloc,--wrap=conn_output
+tests_unit_net_http_test_outcome_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
+tests_unit_net_http_test_outcome_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=request_reset
 tests_unit_net_fcgi_test_files_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_fcgi_test_files_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP)
 tests_unit_net_fcgi_test_outcome_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)

@@ -23,7 +23,7 @@ static void hello(struct request *r, void *user) {
     static const char head[] = "Content-Type: text/plain\r\nContent-Length: 13\r\n";
     (void)user;
     memcpy(r->status, "200 OK", sizeof "200 OK");
-    if (buf_append(&r->head, head, sizeof head - 1) || r->answer_ops->put(r, "Hello, world\n", 13))
+    if (buf_append(&r->head, head, sizeof head - 1) || request_put(r, "Hello, world\n", 13))
         r->broken_off = true;
 }
 

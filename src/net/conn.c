@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -211,6 +212,13 @@ bool conn_gives_way(struct conn *c, const struct conn_reason *reason) {
 void conn_alloc_init(struct conn *c) {
     pthread_mutex_init(&c->out_lock, NULL);
     TAILQ_INIT(&c->out_turns);
+}
+
+void *conn_new(size_t size) {
+    struct conn *c = calloc(1, size);
+    if (c)
+        conn_alloc_init(c);
+    return c;
 }
 
 void conn_alloc_fini(struct conn *c) {

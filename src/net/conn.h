@@ -22,6 +22,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "net/pool.h"
 #include "net/timeouts.h"
 #include "proto/forwarded.h"
 #include "sched/sched.h"
@@ -205,6 +206,14 @@ uint64_t conn_drop_max(const struct conn *c);
  * machine. */
 void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr *peer, const struct conn_ops *ops);
 
+/* Takes a connection from the pool, or allocates one of `size` bytes, all zero, which begins with a struct conn. Returns
+ * NULL when there is no memory. */
+void *conn_new(size_t size);
+static inline void *conn_alloc(struct pool *pool, size_t size) {
+    void *c = pool_take(pool);
+    return c ? c : conn_new(size);
+}
+
 /* Call these once for each piece of memory: the one before the first conn_init, the other before it is freed. */
 void conn_alloc_init(struct conn *c);
 void conn_alloc_fini(struct conn *c);
@@ -279,6 +288,10 @@ bool conn_readable(const struct conn *c);
  * as much at once as it likes; what piles up beyond that is due to the peer. */
 bool conn_blocked(struct conn *c);
 size_t conn_piled(struct conn *c);
+
+/* Whether the peer has yet to take output, as the loop has heard of it: like conn_blocked, but without the lock. A note of the
+ * running thread about more output may still be on its way. */
+bool conn_is_unsent(const struct conn *c);
 
 /* The peer has had its time to take output (conn.out_at). Closes the connection, unless the peer did take some or is
  * `excused`: then its time starts again. */

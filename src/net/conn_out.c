@@ -247,6 +247,10 @@ bool conn_blocked(struct conn *c) {
     return blocked;
 }
 
+bool conn_is_unsent(const struct conn *c) {
+    return ev_is_active(&c->write_io);
+}
+
 bool conn_is_lost(struct conn *c) {
     pthread_mutex_lock(&c->out_lock);
     bool is_lost = c->out_error != 0;

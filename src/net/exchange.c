@@ -31,7 +31,7 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
     x->id = id;
     x->refusal = NOT_REFUSED;
     x->dropped = 0;
-    x->body_held = false;
+    x->body_held = x->handed_over = false;
     x->r.begun_at = (uint64_t)(int64_t)(lane_now(c->lane) * 1e9);
     conn_ref(c);
     lane_count_add(&c->lane->nrequests, 1);
@@ -40,6 +40,8 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
 void exchange_end(struct exchange *x) {
     struct conn *c = x->conn;
     struct lane *lane = c->lane;
+    if (c->lost && !x->handed_over && (x->r.end == REQUEST_ANSWERED || x->r.end == REQUEST_CUT))
+        x->r.end = REQUEST_ABORTED;
     request_log_end(c, x->id, &x->r);
     lane_request_ends(lane);
     lane_body_ends(lane, &x->r.body);
@@ -56,7 +58,7 @@ void exchange_run(struct sched_job *job, struct sched_thread *thread) {
     config->run(&x->r, config->user);
 }
 
-bool exchange_is_abandoned(struct exchange *x) {
+bool exchange_check_client(struct exchange *x) {
     if (!abandon_is_likely(x->conn))
         return false;
     if (abandon_drops(x->conn))
@@ -96,7 +98,7 @@ void exchange_refuse_as(struct exchange *x, const char *status, const char *why)
         conn_close(x->conn, CONN_NO_MEMORY);
 }
 
-void exchange_drop(struct exchange *x, enum drop why) {
+void exchange_log_drop(struct exchange *x, enum drop why) {
     x->r.end = REQUEST_DROPPED;
     abandon_log(x->conn, why, x->id, &x->r);
 }
@@ -163,7 +165,6 @@ int exchange_transmit(struct exchange *x, const struct iovec *pieces, unsigned c
 }
 
 ssize_t exchange_transmit_file(struct exchange *x, const struct iovec *head, int fd, off_t offset) {
-    x->r.sent += REQUEST_FILE_BLOCK;
     request_begin_answer(&x->r);
     return conn_transmit_file(x->conn, &x->r, head, fd, offset, REQUEST_FILE_BLOCK);
 }

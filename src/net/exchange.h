@@ -4,10 +4,10 @@
  * Life of a request:
  *     exchange_begin           its first bytes have come
  *     exchange_take_body       bytes of its body came, before or after it is submitted
- *     exchange_is_abandoned    is anybody still there for its answer?
+ *     exchange_check_client    is anybody still there for its answer?
  *     exchange_submit          it waits for a thread, and then runs...
  *     exchange_refuse          ...or is answered without the application
- *     exchange_drop            ...or is not answered at all
+ *     exchange_log_drop        ...or is not answered at all
  *     exchange_end             where all of them end
  *
  * Threads: owner only, except where the running thread is named.
@@ -30,6 +30,7 @@ struct exchange {
     uint64_t dropped;     /* bytes of its body that came after it was answered */
     bool body_held; /* no file takes what comes of its body: the connection is paused until the application reads */
     uint64_t body_taken; /* bytes that the application had read when last looked */
+    bool handed_over;    /* the connection took all of the answer: a peer that leaves now has not aborted it */
 };
 
 static inline struct exchange *exchange_of(struct request *r) {
@@ -58,7 +59,7 @@ void exchange_run(struct sched_job *job, struct sched_thread *thread);
 
 /* Whether the request is to be dropped because nobody waits for it. If that is only likely, the application is told.
  * Call it before exchange_submit. */
-bool exchange_is_abandoned(struct exchange *x);
+bool exchange_check_client(struct exchange *x);
 
 /* Submits the request to the scheduler. `group`: requests whose answers leave together (struct sched_job). Returns
  * false if too many wait. */
@@ -74,7 +75,7 @@ void exchange_refuse(struct exchange *x, enum refusal why);
 void exchange_refuse_as(struct exchange *x, const char *status, const char *why);
 
 /* Logs that the request ends without an answer. */
-void exchange_drop(struct exchange *x, enum drop why);
+void exchange_log_drop(struct exchange *x, enum drop why);
 
 /* Takes bytes of the body, and pauses the connection if they are held. `called`: the request was submitted. Returns the
  * status of the body; after an error the body has ended. */
@@ -102,10 +103,13 @@ bool exchange_stands_still(struct exchange *x);
 /* Nobody reads a body that is held: frees it; a later reader gets the error of the file. */
 void exchange_give_up_body(struct exchange *x);
 
-/* Sends what is stored of the answer, on the loop. */
+/* Sends the rest of the answer, which is stored, on the loop. */
 static inline void exchange_flush(struct exchange *x) {
-    if (buf_len(&x->r.out))
+    bool stored = buf_len(&x->r.out) > 0;
+    if (stored)
         conn_output(x->conn, buf_head(&x->r.out), buf_len(&x->r.out));
+    if (!x->conn->lost || !(stored || atomic_load_explicit(&x->r.unsent, memory_order_relaxed)))
+        x->handed_over = true;
 }
 
 /* Running thread, without the GIL: */

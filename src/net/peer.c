@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
-
 static bool equals(struct slice s, const char *text) {
     return s.n == strlen(text) && !memcmp(s.p, text, s.n);
 }
@@ -63,6 +61,14 @@ struct slice peer_port_text(unsigned port, char out[static 8]) {
 unsigned peer_port(const struct sockaddr *sa) {
     const union peer_address *a = (const void *)sa;
     return ntohs(sa->sa_family == AF_INET ? a->in.sin_port : a->in6.sin6_port);
+}
+
+int peer_put_client(const struct peer_said *said, struct buf *params) {
+    char text[INET6_ADDRSTRLEN], port[8];
+    unsigned number = peer_port(&said->address.sa);
+    if (peer_put(params, LITERAL("REMOTE_ADDR"), peer_address_text(&said->address.sa, text)))
+        return -1;
+    return number ? peer_put(params, LITERAL("REMOTE_PORT"), peer_port_text(number, port)) : 0;
 }
 
 /* What the fields say. */

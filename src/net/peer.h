@@ -62,6 +62,9 @@ unsigned peer_port(const struct sockaddr *sa);
 /* Appends a parameter. Returns 0, or -1 with errno ENOMEM. */
 int peer_put(struct buf *params, struct slice name, struct slice value);
 
+/* Appends who the client is, which must be known. Returns 0, or -1 with errno ENOMEM. */
+int peer_put_client(const struct peer_said *said, struct buf *params);
+
 /* Warns about items of --forwarded-allow that have no effect on these listeners. */
 void peer_warn(const struct address_set *forwarded, const struct listener *list, size_t count);
 

@@ -11,7 +11,6 @@
 
 #include <string.h>
 
-#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
 #define EMPTY LITERAL("")
 
 /* The value of a variable that was not sent; its address tells it from one that was sent empty. */

@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
 #define EMPTY LITERAL("")
 
 static bool same(struct slice a, struct slice b) {

@@ -3,7 +3,7 @@
 #include "proto/http_body.h"
 
 #include "base/ascii.h"
-#include "proto/http_head.h"
+#include "proto/http_token.h"
 
 static const char too_much_framing[] = "too many bytes of chunk extensions or trailers";
 

@@ -4,30 +4,12 @@
 
 #include "base/ascii.h"
 #include "proto/http_target.h"
+#include "proto/http_token.h"
 
 #include <llhttp.h>
 #include <string.h>
 
-#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
-
 static const char bad_request[] = "400 Bad Request", not_implemented[] = "501 Not Implemented";
-
-/* The characters of names (RFC 9110, 5.6.2), each as it is in the name of a parameter. */
-static const char token_chars[256] = {
-    ['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['*'] = '*', ['+'] = '+',
-    ['-'] = '_', ['.'] = '.', ['^'] = '^', ['_'] = '_', ['`'] = '`', ['|'] = '|',   ['~'] = '~', ['0'] = '0',
-    ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6',   ['7'] = '7', ['8'] = '8',
-    ['9'] = '9', ['A'] = 'A', ['B'] = 'B', ['C'] = 'C', ['D'] = 'D', ['E'] = 'E',   ['F'] = 'F', ['G'] = 'G',
-    ['H'] = 'H', ['I'] = 'I', ['J'] = 'J', ['K'] = 'K', ['L'] = 'L', ['M'] = 'M',   ['N'] = 'N', ['O'] = 'O',
-    ['P'] = 'P', ['Q'] = 'Q', ['R'] = 'R', ['S'] = 'S', ['T'] = 'T', ['U'] = 'U',   ['V'] = 'V', ['W'] = 'W',
-    ['X'] = 'X', ['Y'] = 'Y', ['Z'] = 'Z', ['a'] = 'A', ['b'] = 'B', ['c'] = 'C',   ['d'] = 'D', ['e'] = 'E',
-    ['f'] = 'F', ['g'] = 'G', ['h'] = 'H', ['i'] = 'I', ['j'] = 'J', ['k'] = 'K',   ['l'] = 'L', ['m'] = 'M',
-    ['n'] = 'N', ['o'] = 'O', ['p'] = 'P', ['q'] = 'Q', ['r'] = 'R', ['s'] = 'S',   ['t'] = 'T', ['u'] = 'U',
-    ['v'] = 'V', ['w'] = 'W', ['x'] = 'X', ['y'] = 'Y', ['z'] = 'Z'};
-
-bool http_is_token_char(char c) {
-    return token_chars[(unsigned char)c] != 0;
-}
 
 /* While llhttp runs. */
 struct parsing {
@@ -58,7 +40,7 @@ static void put_field(struct parsing *p, struct slice name, struct slice value) 
     memcpy(at, prefix, sizeof prefix - 1);
     at += sizeof prefix - 1;
     for (size_t i = 0; i < name.n; i++)
-        at[i] = token_chars[(unsigned char)name.p[i]];
+        at[i] = http_token_chars[(unsigned char)name.p[i]];
     at += name.n;
     if (value.n)
         memcpy(at, value.p, value.n);

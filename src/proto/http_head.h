@@ -53,7 +53,4 @@ static inline size_t http_params_max(size_t len) {
 bool http_parse_head(const char *data, size_t len, struct http_head *head, char *params, size_t *nparams,
                      struct http_body *body, struct http_refusal *refusal);
 
-/* Whether a request may begin with this byte (RFC 9110, 5.6.2: tchar). */
-bool http_is_token_char(char c);
-
 #endif

@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
-
 /* RFC 3986, 3.2.3: digits, or none. */
 static bool is_port(struct slice s) {
     unsigned port = 0;

@@ -22,6 +22,9 @@ struct slice {
     size_t n;
 };
 
+/* That of the text in quotes. */
+#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
+
 struct params_pair {
     struct slice name;
     struct slice value;

@@ -30,6 +30,7 @@ void request_reset(struct request *r, struct body_spares *spares) {
     r->located = false;
     atomic_store_explicit(&r->answer, ANSWER_UNSENT, memory_order_relaxed);
     atomic_store_explicit(&r->left, false, memory_order_relaxed);
+    atomic_store_explicit(&r->unsent, false, memory_order_relaxed);
 }
 
 void request_fini(struct request *r) {
@@ -50,26 +51,47 @@ int request_answer(struct request *r, const char *status, const char *extra, con
     snprintf(r->status, sizeof r->status, "%s", status);
     if (buf_append(&r->head, lines, (size_t)n) || (extra && buf_append(&r->head, extra, strlen(extra))))
         return -1;
-    return r->answer_ops->put(r, text, head_only ? 0 : strlen(text));
+    return request_put(r, text, head_only ? 0 : strlen(text));
+}
+
+/* Like request_is_gone, before something is sent. */
+static bool is_in_vain(struct request *r) {
+    if (!request_is_gone(r))
+        return false;
+    atomic_store_explicit(&r->unsent, true, memory_order_relaxed);
+    return true;
 }
 
 int request_send(struct request *r, const char *data, size_t len) {
-    if (request_is_gone(r))
+    if (is_in_vain(r))
         return -1;
     pthread_mutex_lock(&r->out_lock);
     /* Again, for one that has waited for its turn. */
-    int failed = request_is_gone(r) ? -1 : r->answer_ops->send(r, data, len), error = errno;
+    int failed = -1;
+    if (!request_is_gone(r)) {
+        r->sent += len;
+        failed = r->answer_ops->send(r, data, len);
+    }
+    int error = errno;
+    if (failed)
+        atomic_store_explicit(&r->unsent, true, memory_order_relaxed);
     pthread_mutex_unlock(&r->out_lock);
     errno = error;
     return failed;
 }
 
 ssize_t request_send_file(struct request *r, int fd, off_t offset) {
-    if (request_is_gone(r))
+    if (is_in_vain(r))
         return -1;
     pthread_mutex_lock(&r->out_lock);
-    ssize_t n = request_is_gone(r) ? -1 : r->answer_ops->send_file(r, fd, offset);
+    ssize_t n = -1;
+    if (!request_is_gone(r)) {
+        r->sent += REQUEST_FILE_BLOCK;
+        n = r->answer_ops->send_file(r, fd, offset);
+    }
     int error = errno;
+    if (n < 0)
+        atomic_store_explicit(&r->unsent, true, memory_order_relaxed);
     pthread_mutex_unlock(&r->out_lock);
     errno = error;
     return n;

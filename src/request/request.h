@@ -112,6 +112,7 @@ struct request {
     uint64_t sent;            /* bytes of the body stored or sent, without what the wire format adds */
     bool head_stored;         /* the head is in `out`, or was sent */
     bool broken_off;          /* the answer is incomplete: the front end must let the peer see that */
+    atomic_bool unsent;       /* some of it could not be sent */
     _Atomic(enum answer_state) answer;
     atomic_bool left; /* the peer has ended its side over TCP: it may be gone, or wait for the answer */
 };
@@ -170,6 +171,12 @@ static inline void request_begin_answer(struct request *r) {
  * nothing can be sent anyway. Any thread. */
 static inline enum answer_state request_close_answer(struct request *r) {
     return atomic_exchange(&r->answer, ANSWER_CLOSED);
+}
+
+/* answer_ops->put. */
+static inline int request_put(struct request *r, const char *data, size_t len) {
+    r->sent += len;
+    return r->answer_ops->put(r, data, len);
 }
 
 /* answer_ops->send, ->send_file and ->error, under out_lock; the first two only while somebody waits for the answer. */

@@ -11,6 +11,7 @@
 #include "proto/http_encode.h"
 #include "proto/http_head.h"
 #include "proto/http_lines.h"
+#include "proto/http_token.h"
 
 #include <stdlib.h>
 #include <string.h>

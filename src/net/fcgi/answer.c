@@ -110,7 +110,6 @@ static int put_head(struct fcgi_request *q, const char *data, size_t len) {
 
 static int fcgi_put(struct request *r, const char *data, size_t len) {
     struct fcgi_request *q = request_of(r);
-    r->sent += len;
     if (r->head_stored)
         return put_data(q, FCGI_STDOUT, data, len);
     if (len <= COPY_MAX)
@@ -148,7 +147,6 @@ static int fcgi_send(struct request *r, const char *data, size_t len) {
     struct fcgi_request *q = request_of(r);
     if (len <= COPY_MAX)
         return fcgi_put(r, data, len) ? -1 : exchange_transmit_stored(&q->x);
-    r->sent += len;
     if (!r->head_stored && put_head(q, NULL, 0))
         return -1;
     return transmit_data(q, data, len);

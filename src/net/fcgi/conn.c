@@ -2,8 +2,6 @@
 
 #include "net/fcgi/conn.h"
 
-#include "base/descriptors.h"
-#include "base/log.h"
 #include "net/fcgi/input.h"
 #include "net/fcgi/request.h"
 #include "net/fcgi/stall.h"
@@ -13,9 +11,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-
-static const ev_tstamp SILENCE = 0.05; /* seconds; a peer that means to send more of a body does so in less */
-static const ev_tstamp STALL = 0.5;    /* unless it has too much else to do */
 
 FCGI_REASONS(CONN_REASON_DEFINE)
 
@@ -265,7 +260,7 @@ static void on_running(const struct conn *conn, conn_visit *visit, void *arg) {
     }
 }
 
-static void conn_free(struct fcgi_conn *c) {
+void fcgi_conn_free(struct fcgi_conn *c) {
     conn_alloc_fini(&c->conn);
     free(c);
 }
@@ -273,10 +268,10 @@ static void conn_free(struct fcgi_conn *c) {
 static void on_free(struct conn *conn) {
     struct fcgi_conn *c = fcgi_conn_of(conn);
     if (!pool_put(&c->fcgi->conns, c))
-        conn_free(c);
+        fcgi_conn_free(c);
 }
 
-static const struct conn_ops fcgi_conn_ops = {
+const struct conn_ops fcgi_conn_ops = {
     .input = fcgi_take_input,
     .lost = on_lost,
     .gone = on_gone,
@@ -291,69 +286,3 @@ static const struct conn_ops fcgi_conn_ops = {
     .running = on_running,
     .free = on_free,
 };
-
-/* What the lane asks of the front end. */
-
-static struct fcgi_conn *conn_new(struct fcgi_lane *fcgi) {
-    struct fcgi_conn *c = pool_take(&fcgi->conns);
-    if (c)
-        return c;
-    c = calloc(1, sizeof *c);
-    if (c)
-        conn_alloc_init(&c->conn);
-    return c;
-}
-
-static void fcgi_accept(void *state, int fd, const struct listener *l, const struct sockaddr *peer, socklen_t len) {
-    struct fcgi_lane *fcgi = state;
-    struct lane *lane = fcgi->lane;
-    struct fcgi_conn *c = conn_new(fcgi);
-    if (!c) {
-        log_error("cannot accept a connection: out of memory");
-        descriptors_close(fd);
-        return;
-    }
-    c->fcgi = fcgi;
-    c->decoder = (struct fcgi_decoder){0};
-    c->values = (struct fcgi_values){0};
-    c->closing = lane->stopping;
-    c->nrequests = c->nbegun = 0;
-    c->asked = c->unread = c->not_kept = c->given_up = c->goes_on = c->ending = false;
-    c->trusted = peer_connection_is_trusted(&lane->config, l->is_unix, peer, len);
-    c->stalls_looked_at = 0;
-    TAILQ_INIT(&c->requests);
-    conn_init(&c->conn, lane, fd, l->is_unix ? NULL : peer, &fcgi_conn_ops);
-    conn_ref(&c->conn);
-    conn_read(&c->conn);
-    if (!c->conn.used)
-        fcgi_conn_tell_rest(c);
-    /* A request received in full, on a connection that ends with it, is not polled: it is answered before the loop runs
-     * again; if not, the loop begins to poll it (net/lane.c). */
-    if (c->conn.state == CONN_OPEN && !on_complete(&c->conn))
-        conn_poll(&c->conn);
-    conn_unref(&c->conn);
-}
-
-static void *fcgi_state_new(struct lane *lane) {
-    struct fcgi_lane *fcgi = calloc(1, sizeof *fcgi);
-    if (!fcgi)
-        return NULL;
-    fcgi->lane = lane;
-    timeouts_init(&fcgi->silence, lane, SILENCE);
-    timeouts_init(&fcgi->stall, lane, STALL);
-    return fcgi;
-}
-
-static void fcgi_state_free(void *state) {
-    struct fcgi_lane *fcgi = state;
-    struct fcgi_conn *c;
-    struct fcgi_request *q;
-    while ((c = pool_take(&fcgi->conns)))
-        conn_free(c);
-    while ((q = pool_take(&fcgi->requests)))
-        fcgi_request_free(q);
-    free(fcgi);
-}
-
-const struct protocol fcgi_protocol = {
-    .state_new = fcgi_state_new, .state_free = fcgi_state_free, .accept = fcgi_accept};

@@ -63,6 +63,11 @@ static inline struct fcgi_conn *fcgi_conn_of(struct conn *c) {
     return (struct fcgi_conn *)(void *)((char *)c - offsetof(struct fcgi_conn, conn));
 }
 
+extern const struct conn_ops fcgi_conn_ops;
+
+/* Frees the memory of a connection that no pool keeps. */
+void fcgi_conn_free(struct fcgi_conn *c);
+
 /* What a request calls on its connection. The end of a request may end its connection, and the end of a connection may
  * end its requests. The functions for the other direction are in request.h; it includes this header, and not the other
  * way round. */

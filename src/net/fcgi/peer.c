@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
-
 static bool equals(struct slice s, const char *text) {
     return s.n == strlen(text) && !memcmp(s.p, text, s.n);
 }
@@ -57,14 +55,6 @@ static bool drop_stale(const struct peer_said *said, struct buf *params) {
     return had_scheme;
 }
 
-static int put_client(const struct peer_said *said, struct buf *params) {
-    char text[INET6_ADDRSTRLEN], port[8];
-    unsigned number = peer_port(&said->address.sa);
-    if (peer_put(params, LITERAL("REMOTE_ADDR"), peer_address_text(&said->address.sa, text)))
-        return -1;
-    return number ? peer_put(params, LITERAL("REMOTE_PORT"), peer_port_text(number, port)) : 0;
-}
-
 static int put_scheme(const struct peer_said *said, bool request_scheme, struct buf *params) {
     bool https = said->scheme == PEER_SCHEME_HTTPS;
     if (request_scheme && peer_put(params, LITERAL("REQUEST_SCHEME"), https ? LITERAL("https") : LITERAL("http")))
@@ -79,7 +69,7 @@ int fcgi_peer_params(struct peer_said *said, const struct lane_config *config, s
         return 0;
     peer_read(said, config, params);
     bool request_scheme = drop_stale(said, params);
-    if ((said->known && put_client(said, params)) || put_scheme(said, request_scheme, params))
+    if ((said->known && peer_put_client(said, params)) || put_scheme(said, request_scheme, params))
         return -1;
     if (said->host[0] && peer_put(params, LITERAL("HTTP_HOST"), (struct slice){said->host, strlen(said->host)}))
         return -1;

@@ -92,7 +92,7 @@ struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id) {
 /* Starting the application. */
 
 static void job_submit(struct fcgi_request *q) {
-    if (exchange_is_abandoned(&q->x)) {
+    if (exchange_check_client(&q->x)) {
         fcgi_request_drop(q, DROPPED_WAITING);
         return;
     }
@@ -186,7 +186,8 @@ void fcgi_request_end(struct fcgi_request *q, uint32_t app_status) {
 }
 
 void fcgi_request_abort(struct fcgi_request *q) {
-    q->x.r.end = REQUEST_ABORTED;
+    if (q->x.r.end == REQUEST_ANSWERED && !q->x.handed_over)
+        q->x.r.end = REQUEST_ABORTED;
     fcgi_request_end(q, 0);
 }
 
@@ -196,7 +197,7 @@ void fcgi_request_drop(struct fcgi_request *q, enum drop why) {
     uint16_t id = q->x.id;
     if (q->state == FCGI_PARAMS_STATE)
         q->x.r.vars = (struct cgi_vars){0};
-    exchange_drop(&q->x, why);
+    exchange_log_drop(&q->x, why);
     conn_ref(&c->conn);
     fcgi_request_release(q);
     start_next(c, id);

@@ -16,8 +16,6 @@ enum {
     HEAD_EXTRA = 256
 };
 
-#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
-
 static struct http_request *request_of(struct request *r) {
     return (struct http_request *)(void *)((char *)r - offsetof(struct http_request, x.r));
 }
@@ -31,7 +29,6 @@ static int put_data(struct http_request *q, const char *data, size_t len) {
     struct buf *out = &q->x.r.out;
     if (!len || q->framing == HTTP_NO_BODY)
         return 0; /* an empty chunk would be the last one */
-    q->x.r.sent += len;
     if (q->framing != HTTP_CHUNKED)
         return buf_append(out, data, len);
     if (buf_reserve(out, HTTP_CHUNK_HEAD_MAX + len + 2))
@@ -151,7 +148,6 @@ static int http_send(struct request *r, const char *data, size_t len) {
         return -1;
     if (q->framing == HTTP_NO_BODY)
         return exchange_transmit_stored(&q->x);
-    r->sent += len;
     return transmit_data(q, data, len);
 }
 

@@ -2,8 +2,6 @@
 
 #include "net/http/conn.h"
 
-#include "base/descriptors.h"
-#include "base/log.h"
 #include "net/http/input.h"
 #include "net/http/pace.h"
 #include "net/http/request.h"
@@ -13,8 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { BODY_WINDOW_SECONDS = 30 /* without --header-timeout */ };
 
 HTTP_REASONS(CONN_REASON_DEFINE)
 
@@ -28,7 +24,7 @@ static enum conn_rest rest_of(struct http_conn *c) {
     case HTTP_IDLE_STATE:
         if (!buf_len(&c->in))
             return CONN_RESTING;
-        return http_owes_output(c) ? CONN_BUSY : CONN_BEGUN;
+        return conn_is_unsent(&c->conn) ? CONN_BUSY : CONN_BEGUN;
     case HTTP_HEAD_STATE:
         return CONN_BEGUN;
     default:
@@ -69,7 +65,7 @@ static void input_ends(struct http_conn *c) {
         http_conn_finish(c, CONN_EOF, CONN_END_CLOSE);
         return;
     }
-    if (!c->q && http_owes_output(c) && buf_len(&c->in))
+    if (!c->q && conn_is_unsent(&c->conn) && buf_len(&c->in))
         return; /* on_drained goes on */
     if (!c->q) {
         http_head_wait_ends(c);
@@ -243,7 +239,7 @@ static void on_running(const struct conn *conn, conn_visit *visit, void *arg) {
         visit(conn, c->q->x.id, &c->q->x.r, arg);
 }
 
-static void conn_free(struct http_conn *c) {
+void http_conn_free(struct http_conn *c) {
     conn_alloc_fini(&c->conn);
     buf_fini(&c->in);
     free(c);
@@ -253,10 +249,10 @@ static void on_free(struct conn *conn) {
     struct http_conn *c = http_conn_of(conn);
     buf_reset(&c->in, 0);
     if (!pool_put(&c->http->conns, c))
-        conn_free(c);
+        http_conn_free(c);
 }
 
-static const struct conn_ops http_conn_ops = {
+const struct conn_ops http_conn_ops = {
     .input = http_take_input,
     .lost = on_lost,
     .gone = on_gone,
@@ -271,68 +267,3 @@ static const struct conn_ops http_conn_ops = {
     .running = on_running,
     .free = on_free,
 };
-
-/* What the lane asks of the front end. */
-
-static struct http_conn *conn_new(struct http_lane *http) {
-    struct http_conn *c = pool_take(&http->conns);
-    if (c)
-        return c;
-    c = calloc(1, sizeof *c);
-    if (c)
-        conn_alloc_init(&c->conn);
-    return c;
-}
-
-static void http_accept(void *state, int fd, const struct listener *l, const struct sockaddr *peer, socklen_t len) {
-    struct http_lane *http = state;
-    struct lane *lane = http->lane;
-    struct http_conn *c = conn_new(http);
-    if (!c) {
-        log_error("cannot accept a connection: out of memory");
-        descriptors_close(fd);
-        return;
-    }
-    c->http = http;
-    http_peer_init(&c->peer, &lane->config, fd, l->is_unix, peer, len);
-    c->state = lane->config.proxy_protocol && c->peer.trusted ? HTTP_PROXY_STATE : HTTP_IDLE_STATE;
-    c->q = NULL;
-    c->waiting = c->skipped_line = false;
-    c->closing = lane->stopping;
-    c->nbegun = 0;
-    conn_init(&c->conn, lane, fd, l->is_unix ? NULL : peer, &http_conn_ops);
-    conn_ref(&c->conn);
-    conn_read(&c->conn);
-    http_conn_tell_rest(c);
-    if (c->conn.state == CONN_OPEN) {
-        if (!c->q && !c->nbegun)
-            http_head_wait_begins(c);
-        if (!on_complete(&c->conn))
-            conn_poll(&c->conn);
-    }
-    conn_unref(&c->conn);
-}
-
-static void *http_state_new(struct lane *lane) {
-    struct http_lane *http = calloc(1, sizeof *http);
-    double window = lane->config.header_timeout;
-    if (!http)
-        return NULL;
-    http->lane = lane;
-    timeouts_init(&http->bodies, lane, window > 0 ? window : BODY_WINDOW_SECONDS);
-    return http;
-}
-
-static void http_state_free(void *state) {
-    struct http_lane *http = state;
-    struct http_conn *c;
-    struct http_request *q;
-    while ((c = pool_take(&http->conns)))
-        conn_free(c);
-    while ((q = pool_take(&http->requests)))
-        http_request_free(q);
-    free(http);
-}
-
-const struct protocol http_protocol = {
-    .state_new = http_state_new, .state_free = http_state_free, .accept = http_accept};

@@ -66,6 +66,11 @@ static inline struct http_conn *http_conn_of(struct conn *c) {
     return (struct http_conn *)(void *)((char *)c - offsetof(struct http_conn, conn));
 }
 
+extern const struct conn_ops http_conn_ops;
+
+/* Frees the memory of a connection that no pool keeps. */
+void http_conn_free(struct http_conn *c);
+
 /* What a request calls on its connection. The end of a request may end its connection, and the end of a connection may
  * end its request. The functions for the other direction are in request.h; it includes this header, and not the other
  * way round. */

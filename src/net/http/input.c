@@ -6,6 +6,7 @@
 #include "net/http/pace.h"
 #include "net/http/request.h"
 #include "net/lane_impl.h"
+#include "proto/http_token.h"
 
 #include <errno.h>
 #include <string.h>
@@ -90,15 +91,9 @@ static bool feed_proxy(struct http_conn *c, const char **pos, const char *end) {
     }
 }
 
-/* Whether the peer has yet to take output. The running thread's note about it may still be on its way; then one more
- * request is begun. */
-bool http_owes_output(struct http_conn *c) {
-    return ev_is_active(&c->conn.write_io);
-}
-
 static bool feed_idle(struct http_conn *c, const char **pos, const char *end) {
-    /* A client that sends requests and reads no answers must not make them pile up here. */
-    if (*pos == end || http_owes_output(c))
+    /* A client that sends requests and reads no answers must not make them pile up here; one more may begin. */
+    if (*pos == end || conn_is_unsent(&c->conn))
         return false;
     /* RFC 9112, 2.2: one empty line may come first. */
     if (**pos == '\r' && !c->skipped_line) {

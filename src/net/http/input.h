@@ -21,7 +21,4 @@ void http_head_wait_ends(struct http_conn *c);
 /* Refuses a request whose header section is incomplete. Nobody knows what follows it, so the connection ends. */
 void http_refuse_head(struct http_conn *c, enum refusal why);
 
-/* Whether the peer has yet to take output. */
-bool http_owes_output(struct http_conn *c);
-
 #endif

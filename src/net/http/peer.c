@@ -5,8 +5,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
-
 static char *put_text(char *at, const char *end, struct slice name, struct slice value) {
     size_t n = params_put(at, (size_t)(end - at), name, value);
     return n <= (size_t)(end - at) ? at + n : at;
@@ -55,13 +53,9 @@ void http_peer_proxied(struct http_peer *peer, const struct lane_config *config,
 }
 
 static int put_client(const struct http_peer *peer, const struct peer_said *said, struct buf *params) {
-    char text[INET6_ADDRSTRLEN], port[8];
-    unsigned number = said->known ? peer_port(&said->address.sa) : 0;
-    if (!said->known)
-        return buf_append(params, peer->params + peer->nserver, peer->nparams - peer->nserver);
-    if (peer_put(params, LITERAL("REMOTE_ADDR"), peer_address_text(&said->address.sa, text)))
-        return -1;
-    return number ? peer_put(params, LITERAL("REMOTE_PORT"), peer_port_text(number, port)) : 0;
+    if (said->known)
+        return peer_put_client(said, params);
+    return buf_append(params, peer->params + peer->nserver, peer->nparams - peer->nserver);
 }
 
 /* The port on which the proxy was reached: what the proxy says, or the one in the host, or that of the scheme; not the

@@ -61,7 +61,7 @@ void http_request_release(struct http_request *q) {
 /* Starting the application. */
 
 static void job_submit(struct http_request *q) {
-    if (exchange_is_abandoned(&q->x)) {
+    if (exchange_check_client(&q->x)) {
         http_request_drop(q, DROPPED_WAITING);
         return;
     }
@@ -106,7 +106,7 @@ static void request_unanswered(struct http_request *q, const struct conn_reason 
 void http_request_drop(struct http_request *q, enum drop why) {
     struct http_conn *c = q->c;
     c->state = HTTP_ENDED_STATE;
-    exchange_drop(&q->x, why);
+    exchange_log_drop(&q->x, why);
     request_unanswered(q, CONN_EOF);
 }
 

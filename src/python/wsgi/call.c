@@ -131,7 +131,7 @@ enum call_sent call_put(struct wsgi_call *call, const char *data, size_t len) {
         return CALL_FAILED;
     struct request *r = call->r;
     enum call_sent result = count_bytes(call, &len);
-    if (!r->answer_ops->put(r, data, call->no_body ? 0 : len))
+    if (!request_put(r, data, call->no_body ? 0 : len))
         return result;
     PyErr_NoMemory();
     return CALL_FAILED;

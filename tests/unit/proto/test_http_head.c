@@ -4,6 +4,7 @@
 
 #include "proto/cgi_rules.h"
 #include "proto/http_lines.h"
+#include "proto/http_token.h"
 #include "unit/unit.h"
 
 #include <stdio.h>

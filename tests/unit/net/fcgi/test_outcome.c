@@ -18,7 +18,7 @@ static bool breaks_off; /* the application does */
 static void run_cb(struct request *r, void *user) {
     (void)user;
     snprintf(r->status, sizeof r->status, "200 OK");
-    ck_assert_int_eq(r->answer_ops->put(r, "hello", 5), 0);
+    ck_assert_int_eq(request_put(r, "hello", 5), 0);
     r->broken_off = breaks_off;
 }
 
@@ -101,6 +101,12 @@ static struct sched_job *call(struct fcgi_request *q) {
     return job;
 }
 
+static void leave(void) {
+    close(peer);
+    peer = -1;
+    turn();
+}
+
 static void expect(enum request_end end, uint64_t received, uint64_t sent) {
     ck_assert_uint_eq(nended, 1);
     ck_assert_int_eq(ended.end, end);
@@ -141,9 +147,7 @@ START_TEST(dropped)
         whole();
     else
         begin();
-    close(peer);
-    peer = -1;
-    turn();
+    leave();
     expect(REQUEST_DROPPED, _i ? 3 : 0, 0);
 }
 END_TEST
@@ -170,6 +174,45 @@ START_TEST(aborted)
         put(FCGI_ABORT_REQUEST, NULL, 0);
     }
     expect(REQUEST_ABORTED, _i ? 3 : 0, _i ? 5 : 0);
+}
+END_TEST
+
+/* By ABORT_REQUEST, while it waited, whole. */
+START_TEST(dropped_as_it_was_aborted)
+{
+    whole();
+    put(FCGI_ABORT_REQUEST, NULL, 0);
+    expect(REQUEST_DROPPED, 3, 0);
+}
+END_TEST
+
+/* Its peer has left while it ran: nobody takes its end, nor sees that the answer is cut. */
+START_TEST(left_while_it_ran)
+{
+    breaks_off = _i;
+    struct sched_job *job = call(whole());
+    leave();
+    ck_assert_uint_eq(nended, 0);
+    job->ops->settle(job);
+    expect(REQUEST_ABORTED, 3, 5);
+}
+END_TEST
+
+/* All of the answer was sent before; the rest of the body was still to come. */
+START_TEST(gone_behind_the_answer)
+{
+    lane->config.stream_body = true;
+    begin();
+    params("\016\001CONTENT_LENGTH3");
+    struct fcgi_request *q = TAILQ_FIRST(&c->requests);
+    struct sched_job *job = call(q);
+    job->ops->settle(job);
+    ck_assert_int_eq(q->state, FCGI_STDIN_STATE);
+    if (_i)
+        put(FCGI_ABORT_REQUEST, NULL, 0);
+    else
+        leave();
+    expect(REQUEST_ANSWERED, 0, 5);
 }
 END_TEST
 
@@ -201,6 +244,9 @@ int main(void) {
     tcase_add_loop_test(tc, dropped, 0, 2);
     tcase_add_test(tc, cut);
     tcase_add_loop_test(tc, aborted, 0, 2);
+    tcase_add_test(tc, dropped_as_it_was_aborted);
+    tcase_add_loop_test(tc, left_while_it_ran, 0, 2);
+    tcase_add_loop_test(tc, gone_behind_the_answer, 0, 2);
     tcase_add_test(tc, nothing_is_left_for_the_next);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
