@@ -82,7 +82,7 @@ src_librequest_a_SOURCES = \
 	src/request/request.c src/request/request.h
 
 src_libsched_a_SOURCES = \
-	src/sched/baton.c src/sched/hold.c src/sched/job.c src/sched/measure.c src/sched/notes.c src/sched/owner.c \
+	src/sched/baton.c src/sched/hold.c src/sched/job.c src/sched/measure.c src/sched/post.c src/sched/owner.c \
 	src/sched/peer_wait.c src/sched/queue.c src/sched/threads.c src/sched/watch.c \
 	src/sched/predict.c src/sched/predict.h \
 	src/sched/sched.c src/sched/sched.h src/sched/sched_impl.h \
@@ -107,12 +107,12 @@ src_libnet_a_SOURCES = \
 	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
 	src/net/loop.c src/net/loop.h src/net/loop_epoll.c \
 	src/net/peer.c src/net/peer.h \
-	src/net/pool.h \
+	src/net/free_list.h \
 	src/net/protocol.h \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/request_log.c src/net/request_log.h \
 	src/net/stop.c \
-	src/net/timeouts.c src/net/timeouts.h \
+	src/net/timeout_list.c src/net/timeout_list.h \
 	src/net/who.c src/net/who.h
 
 src_libnetfcgi_a_SOURCES = \
@@ -139,7 +139,7 @@ endif
 
 src_libcli_a_SOURCES = \
 	src/cli/command_line.c src/cli/command_line.h \
-	src/cli/foreign.c src/cli/foreign.h \
+	src/cli/other_servers.c src/cli/other_servers.h \
 	src/cli/help.c src/cli/help.h \
 	src/cli/option_table.c src/cli/option_table.h \
 	src/cli/options.c src/cli/options.h \
@@ -157,7 +157,7 @@ src_libpy_a_SOURCES = \
 	src/python/interp.c src/python/interp.h \
 	src/python/interp_start.c src/python/interp_start.h \
 	src/python/load_interrupt.c src/python/load_interrupt.h \
-	src/python/names.c src/python/names.h \
+	src/python/name_cache.c src/python/name_cache.h \
 	src/python/pending_calls.c src/python/pending_calls.h \
 	src/python/pyapp.h \
 	src/python/running.c src/python/running.h \
@@ -203,7 +203,7 @@ src_libpywsgi_a_SOURCES = \
 	src/python/wsgi/wsgi.c src/python/wsgi/wsgi.h
 
 src_libprocess_a_SOURCES = \
-	src/process/check.c src/process/check.h \
+	src/process/directories.c src/process/directories.h \
 	src/process/ends.c src/process/ends.h \
 	src/process/exit_timer.c src/process/exit_timer.h \
 	src/process/open_files.c src/process/open_files.h \

@@ -27,7 +27,7 @@ UNIT_NET = tests/unit/net/test_conn_out tests/unit/net/test_conn_transmit \
 if HTTP
 UNIT_NET += tests/unit/net/http/test_ends tests/unit/net/http/test_outcome
 endif
-UNIT_PY = tests/unit/python/test_names
+UNIT_PY = tests/unit/python/test_name_cache
 UNIT_BENCH = tests/unit/bench/test_histogram
 UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_LISTEN) $(UNIT_NET) \
 	$(UNIT_PY) $(UNIT_BENCH)
@@ -98,8 +98,8 @@ tests_unit_net_listen_test_listener_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_fcgi_test_peer_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_socket_file_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_socket_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=listen
-tests_unit_python_test_names_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
-tests_unit_python_test_names_LDADD = src/libpy.a $(PROTO_LIBS) $(BASE_LIBS) $(PYTHON_LIBS) $(CHECK_LIBS)
+tests_unit_python_test_name_cache_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
+tests_unit_python_test_name_cache_LDADD = src/libpy.a $(PROTO_LIBS) $(BASE_LIBS) $(PYTHON_LIBS) $(CHECK_LIBS)
 tests_unit_bench_test_histogram_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/contrib/bench
 tests_unit_bench_test_histogram_LDADD = $(CHECK_LIBS)
 

@@ -3,7 +3,7 @@
 #include "cli/command_line.h"
 
 #include "base/log.h"
-#include "cli/foreign.h"
+#include "cli/other_servers.h"
 #include "cli/help.h"
 #include "cli/option_table.h"
 
@@ -115,7 +115,7 @@ static const char *ambiguous_options(const char *name, size_t len, char *out, si
 /* Whether the word, with its dashes, is an option of another server; if so, logs what to type here. */
 static bool complain_foreign(const char *word) {
     size_t len = strcspn(word, "=");
-    const struct foreign_row *row = foreign_find(word, len);
+    const struct other_servers_row *row = other_servers_find(word, len);
     if (row)
         log_error("%.*s is %s: here %s", (int)len, word, row->whose, row->here);
     return row != NULL;

@@ -22,8 +22,8 @@
 
 #include "base/buf.h"
 #include "base/log.h"
-#include "net/pool.h"
-#include "net/timeouts.h"
+#include "net/free_list.h"
+#include "net/timeout_list.h"
 #include "proto/forwarded.h"
 #include "sched/sched.h"
 
@@ -209,8 +209,8 @@ void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr 
 /* Takes a connection from the pool, or allocates one of `size` bytes, all zero, which begins with a struct conn. Returns
  * NULL when there is no memory. */
 void *conn_new(size_t size);
-static inline void *conn_alloc(struct pool *pool, size_t size) {
-    void *c = pool_take(pool);
+static inline void *conn_alloc(struct free_list *pool, size_t size) {
+    void *c = free_list_take(pool);
     return c ? c : conn_new(size);
 }
 

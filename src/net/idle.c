@@ -2,7 +2,7 @@
 
 #include "net/lane_impl.h"
 
-#include "net/timeouts.h"
+#include "net/timeout_list.h"
 
 static void idle_close(struct conn *c, bool excused) {
     conn_ref(c);

@@ -3,7 +3,7 @@
  *     lane.c         creates the lane, and does what each turn of the loop needs
  *     accept.c       accepts connections, and makes room for them
  *     idle.c         closes connections on which nothing happens
- *     timeouts.c     what must happen within a time (timeouts.h)
+ *     timeout_list.c what must happen within a time (timeout_list.h)
  *     stop.c         its end
  *     request_log.c  which requests run (request_log.h)
  *     who.c          which log lines about peers are due (who.h)
@@ -74,7 +74,7 @@ struct lane {
     struct log_state full_log;     /* connections must wait... */
     struct log_state closed_log;   /* ...or idle ones are closed for new ones */
 
-    /* idle.c, timeouts.c */
+    /* idle.c, timeout_list.c */
     ev_timer idle_timer;
     SLIST_HEAD(, timeouts) timeouts; /* all lists, those of the front ends too */
     struct timeouts headers;         /* for the ends of header sections: --header-timeout */

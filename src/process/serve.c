@@ -11,7 +11,7 @@
 #include "net/lane.h"
 #include "net/listen/address.h"
 #include "net/loop.h"
-#include "process/check.h"
+#include "process/directories.h"
 #include "process/ends.h"
 #include "process/exit_timer.h"
 #include "process/open_files.h"
@@ -49,11 +49,11 @@ static int complain_loop(void) {
     return EX_OSERR;
 }
 
-/* Does everything that needs no Python, up to sockets that listen. `cwd`: see check_directories. */
+/* Does everything that needs no Python, up to sockets that listen. `cwd`: see directories_check. */
 static int prepare(struct server *server, char cwd[static PATH_MAX]) {
     const struct options *o = server->o;
     open_files_raise(o);
-    int status = check_directories(o, cwd);
+    int status = directories_check(o, cwd);
     if (!status)
         status = sockets_read(&server->sockets, o);
     if (!status && (descriptors_init() || signals_open())) {

@@ -24,7 +24,7 @@ struct pyapp {
 };
 
 /* Touched by whoever runs a call of the lane, with the GIL held. There is one lane; without a GIL each has its own, and
- * the names (python/names.h), which are static by now, come here. */
+ * the names (python/name_cache.h), which are static by now, come here. */
 struct pylane {
     struct pyapp *app;
     PyObject *prototype; /* what the environs of all requests have in common; copied for each */

@@ -35,7 +35,7 @@ void sched_peer_wait_begins(struct sched_thread *t) {
     t->peer_waits = true;
     /* An owner that found all threads busy waits for an event. */
     if (atomic_fetch_sub(&s->busy, 1) >= s->config.threads)
-        notes_wake_owner(s);
+        post_wake_owner(s);
 }
 
 void sched_peer_wait_ends(struct sched_thread *t) {

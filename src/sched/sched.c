@@ -17,7 +17,7 @@ struct sched *sched_new(const struct sched_config *config) {
         free(s);
         return NULL;
     }
-    notes_init(s);
+    post_init(s);
     queue_init(s);
     hold_init(s);
     owner_init(s);
@@ -30,7 +30,7 @@ void sched_free(struct sched *s) {
     owner_fini(s);
     hold_fini(s);
     queue_fini(s);
-    notes_fini(s);
+    post_fini(s);
     threads_fini(s);
     free(s);
 }

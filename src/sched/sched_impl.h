@@ -1,7 +1,7 @@
 /* What the files of sched/ share, part by part. Private to sched/; the words are those of sched.h.
  *
  *     sched.c      creates the parts, starts and ends them, and gives statistics
- *     notes.c      what any thread wants the owner to do
+ *     post.c       what any thread wants the owner to do
  *     threads.c    the pool: a thread starts, is idle, is woken, and ends
  *     baton.c      the word: who owns the loop; giving the baton, taking it; what stays with it between two jobs
  *     owner.c      what the owner does: polls, runs jobs, settles
@@ -17,7 +17,7 @@
  * Who calls whom: owner.c asks queue.c for a job and has job.c run it; both move the baton (baton.c) and threads
  * (threads.c). There are two circles. A thread of threads.c only does what owner.c and job.c do on it, and these take
  * further threads from there. And when a job ends (job.c), the owner must settle it: job.c puts it on the owner's list
- * when it has the baton, and posts it to the owner (notes.c) when it has not.
+ * when it has the baton, and posts it to the owner (post.c) when it has not.
  */
 #ifndef WSGI_FCGI_SCHED_SCHED_IMPL_H
 #define WSGI_FCGI_SCHED_SCHED_IMPL_H
@@ -178,13 +178,13 @@ struct sched {
     struct predict predict;
 };
 
-/* notes.c */
+/* post.c */
 
-void notes_init(struct sched *s);
-void notes_fini(struct sched *s);
+void post_init(struct sched *s);
+void post_fini(struct sched *s);
 
 /* Makes the owner look at the queue again. Any thread. */
-void notes_wake_owner(struct sched *s);
+void post_wake_owner(struct sched *s);
 
 /* threads.c. A thread that was taken belongs to the caller, who must wake it or put it back. */
 

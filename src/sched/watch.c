@@ -66,7 +66,7 @@ static void look_at_call(struct sched *s, struct watch *w, uint64_t word) {
 static void look_at_computing(struct sched *s, unsigned computing) {
     struct sched_thread *t = s->pool.all[computing - 1];
     if (has_let_go(t) && atomic_compare_exchange_strong(&s->hold.computing, &computing, 0))
-        notes_wake_owner(s);
+        post_wake_owner(s);
 }
 
 static void look(struct sched *s, struct watch *w) {

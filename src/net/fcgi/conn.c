@@ -267,7 +267,7 @@ void fcgi_conn_free(struct fcgi_conn *c) {
 
 static void on_free(struct conn *conn) {
     struct fcgi_conn *c = fcgi_conn_of(conn);
-    if (!pool_put(&c->fcgi->conns, c))
+    if (!free_list_put(&c->fcgi->conns, c))
         fcgi_conn_free(c);
 }
 

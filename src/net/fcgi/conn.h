@@ -12,7 +12,7 @@
 
 #include "net/conn.h"
 #include "net/fcgi/protocol.h"
-#include "net/pool.h"
+#include "net/free_list.h"
 #include "proto/fcgi_decode.h"
 #include "proto/fcgi_values.h"
 
@@ -36,7 +36,7 @@ struct fcgi_lane {
     struct lane *lane;
     struct timeouts silence; /* until more comes of a body whose request is answered... */
     struct timeouts stall;   /* ...from a peer that went on sending it (request.c) */
-    struct pool conns, requests;
+    struct free_list conns, requests;
 };
 
 struct fcgi_conn {

@@ -58,9 +58,9 @@ static void fcgi_state_free(void *state) {
     struct fcgi_lane *fcgi = state;
     struct fcgi_conn *c;
     struct fcgi_request *q;
-    while ((c = pool_take(&fcgi->conns)))
+    while ((c = free_list_take(&fcgi->conns)))
         fcgi_conn_free(c);
-    while ((q = pool_take(&fcgi->requests)))
+    while ((q = free_list_take(&fcgi->requests)))
         fcgi_request_free(q);
     free(fcgi);
 }

@@ -30,7 +30,7 @@ static struct fcgi_request *request_of_timeout(struct timeout *to) {
 
 struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_event *begin) {
     struct lane *lane = c->conn.lane;
-    struct fcgi_request *q = pool_take(&c->fcgi->requests);
+    struct fcgi_request *q = free_list_take(&c->fcgi->requests);
     if (!q) {
         q = malloc(sizeof *q);
         if (!q)
@@ -69,7 +69,7 @@ void fcgi_request_release(struct fcgi_request *q) {
     TAILQ_REMOVE(&c->requests, q, link);
     c->nrequests--;
     exchange_end(&q->x);
-    if (!pool_put(&fcgi->requests, q))
+    if (!free_list_put(&fcgi->requests, q))
         fcgi_request_free(q);
 }
 

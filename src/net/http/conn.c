@@ -248,7 +248,7 @@ void http_conn_free(struct http_conn *c) {
 static void on_free(struct conn *conn) {
     struct http_conn *c = http_conn_of(conn);
     buf_reset(&c->in, 0);
-    if (!pool_put(&c->http->conns, c))
+    if (!free_list_put(&c->http->conns, c))
         http_conn_free(c);
 }
 

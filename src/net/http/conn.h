@@ -11,7 +11,7 @@
 #include "net/conn.h"
 #include "net/http/peer.h"
 #include "net/http/protocol.h"
-#include "net/pool.h"
+#include "net/free_list.h"
 #include "proto/http_lines.h"
 
 /* Why a connection ended, in addition to CONN_REASONS and in the same form. */
@@ -43,7 +43,7 @@ struct http_request;
 struct http_lane {
     struct lane *lane;
     struct timeouts bodies; /* for the windows of pace.h */
-    struct pool conns, requests;
+    struct free_list conns, requests;
 };
 
 struct http_conn {

@@ -56,9 +56,9 @@ static void http_state_free(void *state) {
     struct http_lane *http = state;
     struct http_conn *c;
     struct http_request *q;
-    while ((c = pool_take(&http->conns)))
+    while ((c = free_list_take(&http->conns)))
         http_conn_free(c);
-    while ((q = pool_take(&http->requests)))
+    while ((q = free_list_take(&http->requests)))
         http_request_free(q);
     free(http);
 }

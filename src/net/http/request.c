@@ -20,7 +20,7 @@ static struct http_request *request_of_job(struct sched_job *job) {
 /* Requests: taken from and given back to a pool. */
 
 struct http_request *http_request_new(struct http_conn *c) {
-    struct http_request *q = pool_take(&c->http->requests);
+    struct http_request *q = free_list_take(&c->http->requests);
     if (!q) {
         q = malloc(sizeof *q);
         if (!q)
@@ -54,7 +54,7 @@ void http_request_release(struct http_request *q) {
     http_request_let_go(q);
     c->q = NULL;
     exchange_end(&q->x);
-    if (!pool_put(&http->requests, q))
+    if (!free_list_put(&http->requests, q))
         http_request_free(q);
 }
 

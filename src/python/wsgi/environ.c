@@ -5,7 +5,7 @@
 #include "proto/decimal.h"
 #include "proto/http_target.h"
 #include "python/compat.h"
-#include "python/names.h"
+#include "python/name_cache.h"
 #include "python/wsgi/callables.h"
 #include "python/wsgi/input.h"
 #include "python/wsgi/plan.h"
@@ -51,14 +51,14 @@ static int set_parameter(PyObject *env, PyObject *key, enum cgi_class class, PyO
 }
 
 static int add_pair(PyObject *env, const struct params_pair *pair) {
-    struct name *name = names_get(pair->name);
+    struct name *name = name_cache_get(pair->name);
     int failed = name ? 0 : -1;
     if (name && name->class != CGI_DROP && name->class != CGI_OWN) {
-        PyObject *value = names_value(name, pair->value);
+        PyObject *value = name_cache_value(name, pair->value);
         failed = value ? set_parameter(env, name->key, name->class, value) : -1;
         Py_XDECREF(value);
     }
-    names_put(name);
+    name_cache_put(name);
     return failed;
 }
 
@@ -89,7 +89,7 @@ static int add_own(struct making *m, enum own_key which, struct slice value) {
         m->values[which] = planned;
         return 0;
     }
-    return add_own_string(m, which, names_value(own[which], value));
+    return add_own_string(m, which, name_cache_value(own[which], value));
 }
 
 /* New reference, or NULL with an exception. */
@@ -134,7 +134,7 @@ static int add_length(PyObject *env, int64_t length) {
     if (length < 0)
         return 0;
     return set_new(env, own[OWN_CONTENT_LENGTH]->key,
-                   names_value(own[OWN_CONTENT_LENGTH], decimal(digits, (uint64_t)length)));
+                   name_cache_value(own[OWN_CONTENT_LENGTH], decimal(digits, (uint64_t)length)));
 }
 
 /* What no plan can hold. */
@@ -209,12 +209,12 @@ static int init_prototype(struct pylane *lane, PyObject *errors, PyObject *file_
 }
 
 int environ_init(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, bool multithread) {
-    names_init();
+    name_cache_init();
     for (unsigned i = 0; i < OWN_COUNT; i++) {
-        own[i] = names_get((struct slice){own_names[i], strlen(own_names[i])});
+        own[i] = name_cache_get((struct slice){own_names[i], strlen(own_names[i])});
         if (!own[i])
             return -1;
-        names_intern(own[i]);
+        name_cache_intern(own[i]);
     }
     key_input = PyUnicode_InternFromString("wsgi.input");
     key_connected = PyUnicode_InternFromString("wsgi_fcgi.client_connected");

@@ -32,7 +32,7 @@ static int set_changed(const struct plan *plan, const struct buf *params, const 
         pos = params_pass(pos, end, i - at);
         if (params_next(&pos, end, &pair) != PARAMS_PAIR || !name)
             continue;
-        PyObject *value = names_value(name, pair.value);
+        PyObject *value = name_cache_value(name, pair.value);
         int failed = value ? PyDict_SetItem(env, name->key, value) : -1;
         Py_XDECREF(value);
         if (failed)
@@ -76,11 +76,11 @@ static bool fill_names(struct plan *plan, const struct buf *params) {
     const char *pos = buf_head(params), *end = pos + buf_len(params);
     struct params_pair pair;
     for (unsigned i = 0; params_next(&pos, end, &pair) == PARAMS_PAIR; i++) {
-        struct name *name = names_get(pair.name);
+        struct name *name = name_cache_get(pair.name);
         if (!name)
             return false;
         if (name->class == CGI_DROP || name->class == CGI_OWN) {
-            names_put(name);
+            name_cache_put(name);
             continue;
         }
         plan->names[i] = name;
@@ -114,7 +114,7 @@ static int fill_own(struct plan *plan, struct name *const own[static OWN_COUNT],
 static void plan_clear(struct plan *plan) {
     Py_CLEAR(plan->env);
     for (unsigned i = 0; plan->names && i < plan->npairs; i++)
-        names_put(plan->names[i]);
+        name_cache_put(plan->names[i]);
     free(plan->names);
     *plan = (struct plan){0};
 }

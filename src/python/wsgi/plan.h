@@ -17,7 +17,7 @@
 
 #include "base/buf.h"
 #include "proto/cgi.h"
-#include "python/names.h"
+#include "python/name_cache.h"
 #include "python/pyapp.h"
 
 #include <stdbool.h>

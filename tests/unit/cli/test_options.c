@@ -3,7 +3,7 @@
 #include "cli/options.h"
 
 #include "cli/command_line.h"
-#include "cli/foreign.h"
+#include "cli/other_servers.h"
 #include "cli/option_table.h"
 
 #include "unit/unit.h"
@@ -448,13 +448,13 @@ START_TEST(test_foreign_table)
     ck_assert_int_eq(parse(STDOUT_FILENO, "--help"), 0);
     options_fini(&parsed);
     memcpy(help, output, sizeof help);
-    const struct foreign_row *rows = foreign_rows(&count);
-    for (const struct foreign_row *row = rows; row < rows + count; row++) {
+    const struct other_servers_row *rows = other_servers_rows(&count);
+    for (const struct other_servers_row *row = rows; row < rows + count; row++) {
         for (const char *word = row->words; *word; word += strcspn(word, " "), word += *word == ' ') {
             char args[128], said[512];
             size_t n = strcspn(word, " ");
             ck_assert_msg(!help_has(help, word, &len), "\"%s\" is an option here", word);
-            ck_assert_ptr_eq(foreign_find(word, n), row);
+            ck_assert_ptr_eq(other_servers_find(word, n), row);
             snprintf(said, sizeof said, "%.*s is %s: here %s\n", (int)n, word, row->whose, row->here);
             snprintf(args, sizeof args, word[1] == '-' ? "%.*s=1 a" : "%.*s1 a", (int)n, word);
             check_refused(args, said);

@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "net/timeouts.h"
+#include "net/timeout_list.h"
 
 #include "net/lane_impl.h"
 

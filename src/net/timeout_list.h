@@ -6,8 +6,8 @@
  *
  * Threads: owner only.
  */
-#ifndef WSGI_FCGI_NET_TIMEOUTS_H
-#define WSGI_FCGI_NET_TIMEOUTS_H
+#ifndef WSGI_FCGI_NET_TIMEOUT_LIST_H
+#define WSGI_FCGI_NET_TIMEOUT_LIST_H
 
 #include <ev.h>
 #include <stdbool.h>

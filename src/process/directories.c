@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "process/check.h"
+#include "process/directories.h"
 
 #include "base/log.h"
 
@@ -31,7 +31,7 @@ static int check_spool_dir(const char *path) {
     return error == EACCES ? EX_NOPERM : EX_CANTCREAT;
 }
 
-int check_directories(const struct options *o, char cwd[static PATH_MAX]) {
+int directories_check(const struct options *o, char cwd[static PATH_MAX]) {
     for (size_t i = 0; i < o->pythonpath.count; i++)
         warn_unreadable(o->pythonpath.items[i]);
     if (o->chdir && chdir(o->chdir)) {

@@ -2,8 +2,8 @@
  *
  * Threads: the main thread.
  */
-#ifndef WSGI_FCGI_PROCESS_CHECK_H
-#define WSGI_FCGI_PROCESS_CHECK_H
+#ifndef WSGI_FCGI_PROCESS_DIRECTORIES_H
+#define WSGI_FCGI_PROCESS_DIRECTORIES_H
 
 #include "cli/options.h"
 
@@ -11,6 +11,6 @@
 
 /* Changes to the directory of --chdir, and checks everything that the options name. Writes the path of the directory to
  * `cwd`. Returns 0, or a sysexits status after printing. */
-int check_directories(const struct options *o, char cwd[static PATH_MAX]);
+int directories_check(const struct options *o, char cwd[static PATH_MAX]);
 
 #endif

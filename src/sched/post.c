@@ -11,14 +11,14 @@ void sched_post(struct sched *s, struct sched_note *note) {
                                                     memory_order_relaxed));
     /* The thread that puts the first note on the list wakes the owner for all that follow until it takes the list. */
     if (!head)
-        notes_wake_owner(s);
+        post_wake_owner(s);
 }
 
-void notes_wake_owner(struct sched *s) {
+void post_wake_owner(struct sched *s) {
     ev_async_send(s->config.loop, &s->notes.async);
 }
 
-static void notes_cb(struct ev_loop *loop, ev_async *w, int revents) {
+static void post_cb(struct ev_loop *loop, ev_async *w, int revents) {
     (void)loop;
     (void)revents;
     struct sched *s = w->data;
@@ -36,12 +36,12 @@ static void notes_cb(struct ev_loop *loop, ev_async *w, int revents) {
     }
 }
 
-void notes_init(struct sched *s) {
-    ev_async_init(&s->notes.async, notes_cb);
+void post_init(struct sched *s) {
+    ev_async_init(&s->notes.async, post_cb);
     s->notes.async.data = s;
     ev_async_start(s->config.loop, &s->notes.async);
 }
 
-void notes_fini(struct sched *s) {
+void post_fini(struct sched *s) {
     ev_async_stop(s->config.loop, &s->notes.async);
 }

@@ -3,21 +3,21 @@
  *
  * Threads: any. No allocation.
  */
-#ifndef WSGI_FCGI_CLI_FOREIGN_H
-#define WSGI_FCGI_CLI_FOREIGN_H
+#ifndef WSGI_FCGI_CLI_OTHER_SERVERS_H
+#define WSGI_FCGI_CLI_OTHER_SERVERS_H
 
 #include <stddef.h>
 
-struct foreign_row {
+struct other_servers_row {
     const char *words; /* as typed, with dashes, separated by single spaces; none is an option here */
     const char *whose; /* "gunicorn's" */
     const char *here;  /* the text that follows "here" */
 };
 
 /* The whole table, for a test. */
-const struct foreign_row *foreign_rows(size_t *count);
+const struct other_servers_row *other_servers_rows(size_t *count);
 
 /* Returns the row that has the word (`len` bytes, with its dashes, without "=value"), or NULL. */
-const struct foreign_row *foreign_find(const char *word, size_t len);
+const struct other_servers_row *other_servers_find(const char *word, size_t len);
 
 #endif

@@ -2,14 +2,14 @@
  *
  * Open it for which names and values are kept, and for how long.
  *
- * A table remembers NAMES_MAX names of at most NAMES_LENGTH_MAX bytes. It is small and forgets. A new name takes the place
+ * A table remembers NAME_CACHE_MAX names of at most NAME_CACHE_LENGTH_MAX bytes. It is small and forgets. A new name takes the place
  * of one that was seldom asked for, and goes soon when nobody asks for it again: a peer that sends other names with each
  * request makes nobody else's slower. A name that somebody holds a reference to lives on when the table has forgotten it.
  *
  * All functions: GIL held. None runs code of the application.
  */
-#ifndef WSGI_FCGI_PYTHON_NAMES_H
-#define WSGI_FCGI_PYTHON_NAMES_H
+#ifndef WSGI_FCGI_PYTHON_NAME_CACHE_H
+#define WSGI_FCGI_PYTHON_NAME_CACHE_H
 
 #include <Python.h>
 
@@ -19,10 +19,10 @@
 #include <stdint.h>
 
 enum {
-    NAMES_MAX = 256,
-    NAMES_LENGTH_MAX = 64,    /* a longer name is made anew each time */
-    NAMES_VALUE_MAX = 256,    /* bytes of a value that is kept */
-    NAMES_INTERNED_MAX = 4096 /* where COMPAT_INTERNED_STAY: so many are interned in the life of the process */
+    NAME_CACHE_MAX = 256,
+    NAME_CACHE_LENGTH_MAX = 64,    /* a longer name is made anew each time */
+    NAME_CACHE_VALUE_MAX = 256,    /* bytes of a value that is kept */
+    NAME_CACHE_INTERNED_MAX = 4096 /* where COMPAT_INTERNED_STAY: so many are interned in the life of the process */
 };
 
 struct name {
@@ -37,19 +37,19 @@ struct name {
 };
 
 /* Once, before all others. */
-void names_init(void);
+void name_cache_init(void);
 
-/* New reference to a name, for names_put; NULL with an exception. */
-struct name *names_get(struct slice text);
+/* New reference to a name, for name_cache_put; NULL with an exception. */
+struct name *name_cache_get(struct slice text);
 
 /* Gives a reference back; NULL: does nothing. */
-void names_put(struct name *name);
+void name_cache_put(struct name *name);
 
 /* Interns its string at once. */
-void names_intern(struct name *name);
+void name_cache_intern(struct name *name);
 
 /* New reference to the string of a value (latin-1), the same object as last time when the bytes are the same. */
-PyObject *names_value(struct name *name, struct slice value);
+PyObject *name_cache_value(struct name *name, struct slice value);
 
 /* New reference to a native string (PEP 3333, "A Note on String Types"): bytes decoded as latin-1. */
 static inline PyObject *native_string_new(struct slice s) {

@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "python/names.h"
+#include "python/name_cache.h"
 
 #include "base/hash.h"
 #include "python/compat.h"
@@ -9,18 +9,18 @@
 
 /* A name is in one set only, in the order of success: a name that is found changes places with the one before it, a new
  * one comes in the middle, and the last one goes. */
-enum { WAYS = 8, SETS = NAMES_MAX / WAYS };
+enum { WAYS = 8, SETS = NAME_CACHE_MAX / WAYS };
 
 /* Mutable table: who has the GIL.
- * Mutable seed: names_init, before the first request. */
+ * Mutable seed: name_cache_init, before the first request. */
 static struct name *table[SETS][WAYS];
 static uint64_t seed;
 
-void names_init(void) {
+void name_cache_init(void) {
     seed = hash_seed();
 }
 
-void names_put(struct name *name) {
+void name_cache_put(struct name *name) {
     if (!name || --name->refs)
         return;
     Py_DECREF(name->key);
@@ -28,9 +28,9 @@ void names_put(struct name *name) {
     PyMem_Free(name);
 }
 
-void names_intern(struct name *name) {
+void name_cache_intern(struct name *name) {
     static unsigned stay; /* Mutable stay: who has the GIL. */
-    if (name->interned || (COMPAT_INTERNED_STAY && stay == NAMES_INTERNED_MAX))
+    if (name->interned || (COMPAT_INTERNED_STAY && stay == NAME_CACHE_INTERNED_MAX))
         return;
     stay += COMPAT_INTERNED_STAY;
     PyUnicode_InternInPlace(&name->key);
@@ -62,13 +62,13 @@ static struct name *found(struct name **set, unsigned i) {
         set[i] = set[i - 1];
         set[i - 1] = name;
     }
-    names_intern(name);
+    name_cache_intern(name);
     name->refs++;
     return name;
 }
 
-struct name *names_get(struct slice text) {
-    if (text.n > NAMES_LENGTH_MAX)
+struct name *name_cache_get(struct slice text) {
+    if (text.n > NAME_CACHE_LENGTH_MAX)
         return name_new(text);
     struct name **set = table[hash_bytes(seed, text.p, text.n) % SETS];
     unsigned i = 0;
@@ -80,20 +80,20 @@ struct name *names_get(struct slice text) {
     if (!name)
         return NULL;
     unsigned last = i < WAYS ? i : WAYS - 1, at = last < WAYS / 2 ? last : WAYS / 2;
-    names_put(set[last]);
+    name_cache_put(set[last]);
     memmove(set + at + 1, set + at, (last - at) * sizeof *set);
     set[at] = name;
     name->refs++;
     return name;
 }
 
-PyObject *names_value(struct name *name, struct slice value) {
+PyObject *name_cache_value(struct name *name, struct slice value) {
     PyObject *old = name->value;
     if (old && (size_t)PyUnicode_GET_LENGTH(old) == value.n &&
         !memcmp(PyUnicode_1BYTE_DATA(old), value.p ? value.p : "", value.n))
         return Py_NewRef(old);
     PyObject *fresh = native_string_new(value);
-    if (fresh && !name->personal && value.n <= NAMES_VALUE_MAX && !cgi_has_query(value)) {
+    if (fresh && !name->personal && value.n <= NAME_CACHE_VALUE_MAX && !cgi_has_query(value)) {
         name->value = Py_NewRef(fresh);
         Py_XDECREF(old);
     }

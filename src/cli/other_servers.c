@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "cli/foreign.h"
+#include "cli/other_servers.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 #endif
 
 /* A letter that several servers use is in the table if one answer fits all of them. */
-static const struct foreign_row rows[] = {
+static const struct other_servers_row rows[] = {
     /* where it listens */
     {"-b --bind", "gunicorn's", LISTEN_AT("ADDR")},
     {"--host --port", "uvicorn's, granian's and waitress's", "both are one: " LISTEN_AT("HOST:PORT")},
@@ -121,7 +121,7 @@ static const struct foreign_row rows[] = {
     {"-v", "gunicorn's", "-V or --version"},
 };
 
-const struct foreign_row *foreign_rows(size_t *count) {
+const struct other_servers_row *other_servers_rows(size_t *count) {
     *count = sizeof rows / sizeof *rows;
     return rows;
 }
@@ -136,7 +136,7 @@ static bool has_word(const char *words, const char *word, size_t len) {
     return false;
 }
 
-const struct foreign_row *foreign_find(const char *word, size_t len) {
+const struct other_servers_row *other_servers_find(const char *word, size_t len) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (has_word(rows[i].words, word, len))
             return &rows[i];
