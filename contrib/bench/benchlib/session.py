@@ -1,10 +1,12 @@
 """One run: which samples are taken, in which order, and what becomes of those that fail."""
 
 import ast
+import contextlib
 import json
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +21,22 @@ from .setup import SOURCE, compiler_flags
 
 HELLO = "bench_app:application"
 SETTLE_SECONDS = 1.2  # around a sample: its start, its first answer, its end
+
+
+@contextlib.contextmanager
+def undisturbed():
+    """Keeps an interruption back: what is started here is known to who has to stop it before that is told to."""
+    came = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number))
+              for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+              if signal.getsignal(number) != signal.SIG_IGN}  # fmt: skip
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 class Session:
@@ -36,6 +54,7 @@ class Session:
         self.fronts = {}
         self.nginx = None
         self.nginx_command = []
+        self.running = []  # instances that are to be stopped
         self.samples = {}
         self.commands = {}
         self.pythons = {}
@@ -94,7 +113,9 @@ class Session:
     def start(self, peer, path, need):
         place = self.places[peer.name, path]
         asked = self.fronts[peer.name] if path == "nginx" else place
-        instance = Instance(peer, place, asked, need, self.directory, self.variables)
+        with undisturbed():
+            instance = Instance(peer, place, asked, need, self.directory, self.variables)
+            self.running.append(instance)
         self.commands.setdefault(path, {}).setdefault(peer.name, [])
         command = shlex.join(instance.command)
         if command not in self.commands[path][peer.name]:
@@ -102,9 +123,14 @@ class Session:
         try:
             instance.wait_ready(self.generator)
         except BaseException:
-            instance.stop()
+            self.end(instance)
             raise
         return instance
+
+    def end(self, instance):
+        note = instance.stop()
+        self.running.remove(instance)
+        return note
 
     # --- measuring
 
@@ -140,7 +166,7 @@ class Session:
             self.tell_failure(peer, path, load, error)
             return {"failed": str(error)}
         finally:
-            note = instance.stop()
+            note = self.end(instance)
             if note:
                 self.notes.append(f"{peer.name} ({path}, {load.name}) {note}")
 
@@ -185,7 +211,7 @@ class Session:
                 python = ast.literal_eval(self.generator.ask(instance.asked, "/python").decode())["executable"]
                 self.memory["idle"] = self.generator.measure_idle(instance)
             finally:
-                instance.stop()
+                self.end(instance)
             self.memory["pybase"] = bare_python(self.tools.program("pybase"), python)
         except (SetupError, LoadFailed, OSError, json.JSONDecodeError, subprocess.TimeoutExpired) as error:
             self.memory.clear()
@@ -193,6 +219,8 @@ class Session:
         progress("")
 
     def stop(self):
+        for instance in list(self.running):  # of a run that was interrupted
+            self.end(instance)
         if self.nginx:
             self.nginx.stop()
             if report.count_wrong({"samples": {"": self.samples.get("nginx", {})}, "memory": {}})[0]:
