@@ -104,7 +104,7 @@ src_libnet_a_SOURCES = \
 	src/net/conn_linger.c src/net/conn_out.c src/net/conn_transmit.c \
 	src/net/exchange.c src/net/exchange.h \
 	src/net/idle.c \
-	src/net/lane.c src/net/lane.h src/net/lane_impl.h \
+	src/net/lane.c src/net/lane.h src/net/lane_config.h src/net/lane_impl.h \
 	src/net/loop.c src/net/loop.h src/net/loop_epoll.c \
 	src/net/peer.c src/net/peer.h \
 	src/net/free_list.h \

@@ -13,7 +13,7 @@ endif
 UNIT_REQUEST = tests/unit/request/test_answer tests/unit/request/test_body tests/unit/request/test_body_memory \
 	tests/unit/request/test_request
 UNIT_SCHED = tests/unit/sched/test_baton tests/unit/sched/test_hold tests/unit/sched/test_job \
-	tests/unit/sched/test_measure tests/unit/sched/test_notes tests/unit/sched/test_owner \
+	tests/unit/sched/test_measure tests/unit/sched/test_post tests/unit/sched/test_owner \
 	tests/unit/sched/test_peer_wait tests/unit/sched/test_predict tests/unit/sched/test_queue \
 	tests/unit/sched/test_run_loop tests/unit/sched/test_sched tests/unit/sched/test_taskstat \
 	tests/unit/sched/test_threads tests/unit/sched/test_watch
@@ -68,7 +68,7 @@ tests_unit_sched_test_baton_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_hold_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_job_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_measure_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
-tests_unit_sched_test_notes_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_post_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_owner_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_peer_wait_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_predict_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)

@@ -1,4 +1,5 @@
-/* Handles the records that a peer sends: what they mean for the connection and its requests.
+/* Handles the records that a peer sends: what they mean for the connection and its requests. Limits on what a
+ * peer may send are enforced here.
  *
  * Threads: owner only.
  */

@@ -1,0 +1,61 @@
+/* What a lane is told: whom it serves, what it calls, and the limits for connections and requests.
+ *
+ * Add a limit here. Those of requests are enforced in net/fcgi/input.c and net/http/input.c, those of connections in
+ * net/accept.c, net/idle.c and net/conn_out.c. Limits that nobody can set are constants in net/conn.h.
+ */
+#ifndef WSGI_FCGI_NET_LANE_CONFIG_H
+#define WSGI_FCGI_NET_LANE_CONFIG_H
+
+#include "net/listen/allow.h"
+#include "net/listen/listener.h"
+#include "proto/forwarded.h"
+#include "request/request.h"
+#include "sched/sched.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct ev_loop;
+struct protocol;
+
+struct lane_config {
+    /* The protocols that listeners name. */
+    const struct protocol *protocols[LISTENER_PROTOCOL_COUNT]; /* NULL: no listener names it */
+
+    /* Calls the application for a request, on a thread of the scheduler. Must store an answer or set broken_off. */
+    void (*run)(struct request *r, void *user);
+    /* Called as those of the same names in struct sched_config. */
+    void (*thread_stop)(struct sched_thread *thread, void *user);
+    void (*thread_pause)(struct sched_thread *thread, void *user);
+    void *user;
+
+    unsigned threads;
+    unsigned queue_limit;
+    double queue_timeout;        /* seconds */
+    double idle_timeout;         /* seconds without a byte from or to the peer; 0: none */
+    double header_timeout;       /* seconds from the beginning of a request to the end of its parameters; 0: none */
+    unsigned max_connections;    /* open at a time; more wait in the backlog */
+    unsigned keepalive_requests; /* on one connection; 0: no limit */
+    size_t limit_params;         /* bytes of the parameters of one request */
+    unsigned limit_param_count;
+    unsigned limit_requests;   /* open requests on one connection */
+    struct body_limits body;   /* `spares`: the lane's own */
+    bool stream_body;          /* call the application as soon as the header of a request has come */
+    const char *script_name;   /* mount point, "" or "/x"; outlives the lane */
+    struct allow_rules *allow; /* who may connect; outlives the lane; NULL: everybody */
+    bool drop_abandoned;       /* do not call the application for a waiting request whose client has left */
+
+    const struct address_set *forwarded; /* peers whose word about the client counts; outlives the lane; NULL: none */
+    enum forwarded_kind forwarded_kind;  /* in which fields they say it */
+
+    /* HTTP/1.1 only. */
+    const char *server_header; /* value of the Server field; NULL: none */
+    bool proxy_protocol;       /* connections begin with a PROXY protocol header */
+    double min_body_rate;      /* bytes per second that a body must come at (http/pace.h); 0: any */
+
+    int wake_fd; /* see struct sched_config */
+
+    struct ev_loop *loop; /* from loop_new; belongs to the lane even if lane_new fails; NULL: the lane calls loop_new */
+};
+
+#endif
