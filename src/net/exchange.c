@@ -98,7 +98,7 @@ void exchange_refuse_as(struct exchange *x, const char *status, const char *why)
         conn_close(x->conn, CONN_NO_MEMORY);
 }
 
-void exchange_log_drop(struct exchange *x, enum drop why) {
+void exchange_note_drop(struct exchange *x, enum drop why) {
     x->r.end = REQUEST_DROPPED;
     abandon_log(x->conn, why, x->id, &x->r);
 }

@@ -7,7 +7,7 @@
  *     exchange_check_client    is anybody still there for its answer?
  *     exchange_submit          it waits for a thread, and then runs...
  *     exchange_refuse          ...or is answered without the application
- *     exchange_log_drop        ...or is not answered at all
+ *     exchange_note_drop       ...or is not answered at all
  *     exchange_end             where all of them end
  *
  * Threads: owner only, except where the running thread is named.
@@ -74,8 +74,8 @@ void exchange_refuse(struct exchange *x, enum refusal why);
 /* The same with a status and text of its own, for a peer that violates the protocol. */
 void exchange_refuse_as(struct exchange *x, const char *status, const char *why);
 
-/* Logs that the request ends without an answer. */
-void exchange_log_drop(struct exchange *x, enum drop why);
+/* Notes that the request ends without an answer: in its `end`, and in the log. The caller ends it. */
+void exchange_note_drop(struct exchange *x, enum drop why);
 
 /* Takes bytes of the body, and pauses the connection if they are held. `called`: the request was submitted. Returns the
  * status of the body; after an error the body has ended. */

@@ -206,7 +206,7 @@ static void on_abort(struct fcgi_request *q) {
         return;
     }
     if (whole)
-        exchange_log_drop(&q->x, DROPPED_WAITING);
+        exchange_note_drop(&q->x, DROPPED_WAITING);
     if (fcgi_request_is_behind(q)) {
         fcgi_request_set_state(q, FCGI_BEHIND_STATE);
         exchange_abort_body(&q->x, ECONNRESET);

@@ -197,7 +197,7 @@ void fcgi_request_drop(struct fcgi_request *q, enum drop why) {
     uint16_t id = q->x.id;
     if (q->state == FCGI_PARAMS_STATE)
         q->x.r.vars = (struct cgi_vars){0};
-    exchange_log_drop(&q->x, why);
+    exchange_note_drop(&q->x, why);
     conn_ref(&c->conn);
     fcgi_request_release(q);
     start_next(c, id);

@@ -106,7 +106,7 @@ static void request_unanswered(struct http_request *q, const struct conn_reason 
 void http_request_drop(struct http_request *q, enum drop why) {
     struct http_conn *c = q->c;
     c->state = HTTP_ENDED_STATE;
-    exchange_log_drop(&q->x, why);
+    exchange_note_drop(&q->x, why);
     request_unanswered(q, CONN_EOF);
 }
 
