@@ -171,7 +171,7 @@ src_libpyapp_a_SOURCES = \
 	src/python/app/app.c src/python/app/app.h \
 	src/python/app/ask.c src/python/app/ask.h \
 	src/python/app/frozen.c src/python/app/frozen.h \
-	src/python/app/load_watch.c src/python/app/load_watch.h \
+	src/python/app/slow_load.c src/python/app/slow_load.h \
 	src/python/app/spec.c src/python/app/spec.h \
 	src/python/app/text.c src/python/app/text.h
 # What of it is written in Python, as strings of C.

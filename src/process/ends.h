@@ -15,7 +15,7 @@ void ends_install(void);
  * loaded: it puts itself in front of Python's fault handler, or of what the application has set. Main thread. */
 void ends_bound(void);
 
-/* The application has called os._exit(status), which is about to end the process; for exit_calls_watch. Removes the
+/* The application has called os._exit(status), which is about to end the process; for exit_calls_report. Removes the
  * socket files, and logs. Waits at most a second for the reader of the log. Any thread, GIL held. */
 void ends_exit(int status);
 

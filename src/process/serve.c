@@ -90,7 +90,7 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
     int status = interp_start(&config);
     if (status)
         return status;
-    exit_calls_watch(ends_exit);
+    exit_calls_report(ends_exit);
     signals_load_begins();
     error_lines_set_destinations(o->app_stderr);
     server->python = wsgi_init(o->application, o->start_directory, o->threads > 1, &status);

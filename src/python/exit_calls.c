@@ -36,7 +36,7 @@ static struct end_call {
 enum { KILL, RAISE, EXIT, CALLS };
 
 /* Mutable main_thread, handlers_run: the main thread, GIL held; read by any, GIL held.
- * Mutable ends_cb: exit_calls_watch, GIL held, once. */
+ * Mutable ends_cb: exit_calls_report, GIL held, once. */
 static unsigned long main_thread;
 static bool handlers_run;
 static void (*ends_cb)(int status);
@@ -124,7 +124,7 @@ static int replace(struct end_call *call) {
     return 0;
 }
 
-void exit_calls_watch(void (*ends)(int status)) {
+void exit_calls_report(void (*ends)(int status)) {
     ends_cb = ends;
     if (replace(&calls[EXIT]))
         interp_print_error("an end by os._exit() will not be told");

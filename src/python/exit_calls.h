@@ -20,7 +20,7 @@
 
 /* From now on `ends` is called with the status before os._exit ends the process. Not in children, nor for handlers of
  * signals as above. `ends`: any thread, GIL held. */
-void exit_calls_watch(void (*ends)(int status));
+void exit_calls_report(void (*ends)(int status));
 
 /* Around running the handlers. */
 void exit_calls_replace(void);

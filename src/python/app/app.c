@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "python/app/ask.h"
 #include "python/app/frozen.h"
-#include "python/app/load_watch.h"
+#include "python/app/slow_load.h"
 #include "python/app/spec.h"
 #include "python/app/text.h"
 #include "python/child.h"
@@ -272,7 +272,7 @@ PyObject *app_load(const char *spec, const char *start, int *status) {
         *status = report_no_memory();
         return NULL;
     }
-    load_watch_begin(spec);
+    slow_load_begin(spec);
     PyObject *app = load(spec, start, status);
     if (child_is()) {
         log_error(
@@ -280,7 +280,7 @@ PyObject *app_load(const char *spec, const char *start, int *status) {
             "into the background instead");
         child_end();
     }
-    load_watch_end();
+    slow_load_end();
     return app;
 }
 

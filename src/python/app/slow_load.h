@@ -10,13 +10,13 @@
  *
  * Threads: the main thread, GIL held.
  */
-#ifndef WSGI_FCGI_PYTHON_APP_LOAD_WATCH_H
-#define WSGI_FCGI_PYTHON_APP_LOAD_WATCH_H
+#ifndef WSGI_FCGI_PYTHON_APP_SLOW_LOAD_H
+#define WSGI_FCGI_PYTHON_APP_SLOW_LOAD_H
 
 /* `spec` names the application in what is told. Without a thread, nothing is told. */
-void load_watch_begin(const char *spec);
+void slow_load_begin(const char *spec);
 
 /* Waits for the thread to end, without the GIL. Not in a child. */
-void load_watch_end(void);
+void slow_load_end(void);
 
 #endif

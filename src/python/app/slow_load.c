@@ -2,7 +2,7 @@
 
 #include <Python.h>
 
-#include "python/app/load_watch.h"
+#include "python/app/slow_load.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -20,9 +20,9 @@ static const uint64_t SECOND = 1000000000;
 
 /* A fork finds it with no argument.
  *
- * Mutable watch: the main thread, before its thread is there and when that is gone. In between `over`, `telling` and
+ * Mutable loading: the main thread, before its thread is there and when that is gone. In between `over`, `telling` and
  * `started` belong to who has the lock, and `told` to the thread. */
-static struct watch {
+static struct loading {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* by CLOCK_MONOTONIC */
     bool over;              /* the application is loaded, or not to be, or forks */
@@ -33,7 +33,7 @@ static struct watch {
     uint64_t began; /* clock_ns */
     char spec[NAME_SIZE];
     PyThreadState *main; /* of the main thread */
-} watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} loading = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Which module's own code the frame runs: "" for that of a function. */
 static const char *put_module(PyFrameObject *frame, const char *function, char out[static NAME_SIZE]) {
@@ -56,7 +56,7 @@ struct place {
 /* The innermost frame of the main thread that is not the import system's, and that of the module that is being imported
  * there: what calls a library that waits says more than where the library does. */
 static void find_place(struct place *p) {
-    PyFrameObject *frame = PyThreadState_GetFrame(watch.main);
+    PyFrameObject *frame = PyThreadState_GetFrame(loading.main);
     *p = (struct place){.line = 0};
     while (frame && !p->module[0]) {
         char file[NAME_SIZE], function[NAME_SIZE];
@@ -82,9 +82,9 @@ static void find_place(struct place *p) {
 }
 
 static bool is_over(void) {
-    pthread_mutex_lock(&watch.lock);
-    bool over = watch.over;
-    pthread_mutex_unlock(&watch.lock);
+    pthread_mutex_lock(&loading.lock);
+    bool over = loading.over;
+    pthread_mutex_unlock(&loading.lock);
     return over;
 }
 
@@ -105,42 +105,42 @@ static void tell_place(void) {
     if (p.module[0])
         snprintf(module, sizeof module, ", while the module %s is imported", p.module);
     if (p.line)
-        log_warning("loading %s: it is at %s, line %d, in %s%s%s", watch.spec, p.file, p.line, p.function, caller,
+        log_warning("loading %s: it is at %s, line %d, in %s%s%s", loading.spec, p.file, p.line, p.function, caller,
                     module);
 }
 
-/* Returns whether something is to be told at this time: false when the watch is over before. */
+/* Returns whether something is to be told at this time: false when loading is over before. */
 static bool wait_until(uint64_t at) {
     struct timespec until = {.tv_sec = (time_t)(at / SECOND), .tv_nsec = (long)(at % SECOND)};
-    pthread_mutex_lock(&watch.lock);
-    watch.telling = false;
-    while (!watch.over && clock_ns() < at)
-        pthread_cond_timedwait(&watch.changed, &watch.lock, &until);
-    bool tells = watch.telling = !watch.over;
-    pthread_mutex_unlock(&watch.lock);
+    pthread_mutex_lock(&loading.lock);
+    loading.telling = false;
+    while (!loading.over && clock_ns() < at)
+        pthread_cond_timedwait(&loading.changed, &loading.lock, &until);
+    bool tells = loading.telling = !loading.over;
+    pthread_mutex_unlock(&loading.lock);
     return tells;
 }
 
 static void *run(void *unused) {
     (void)unused;
-    for (unsigned long long seconds = FIRST_SECONDS; wait_until(watch.began + seconds * SECOND); seconds *= 2) {
-        watch.told = true;
-        log_warning("loading %s has taken %llu s so far", watch.spec, seconds);
+    for (unsigned long long seconds = FIRST_SECONDS; wait_until(loading.began + seconds * SECOND); seconds *= 2) {
+        loading.told = true;
+        log_warning("loading %s has taken %llu s so far", loading.spec, seconds);
         tell_place();
     }
     return NULL;
 }
 
 static void end(bool has_gil) {
-    pthread_mutex_lock(&watch.lock);
-    watch.over = true;
-    pthread_cond_signal(&watch.changed);
-    bool join = watch.started && !(has_gil && watch.telling);
+    pthread_mutex_lock(&loading.lock);
+    loading.over = true;
+    pthread_cond_signal(&loading.changed);
+    bool join = loading.started && !(has_gil && loading.telling);
     if (join)
-        watch.started = false;
-    pthread_mutex_unlock(&watch.lock);
+        loading.started = false;
+    pthread_mutex_unlock(&loading.lock);
     if (join)
-        pthread_join(watch.thread, NULL);
+        pthread_join(loading.thread, NULL);
 }
 
 /* Python 3.12 warns of a fork with several threads, and is right: the application's process is to have one. */
@@ -148,29 +148,29 @@ static void fork_cb(void) {
     end(true);
 }
 
-void load_watch_begin(const char *spec) {
+void slow_load_begin(const char *spec) {
     sigset_t all, mask;
     pthread_condattr_t attr;
-    log_escape(watch.spec, sizeof watch.spec, spec, strlen(spec));
-    watch.main = PyThreadState_Get();
-    watch.began = clock_ns();
+    log_escape(loading.spec, sizeof loading.spec, spec, strlen(spec));
+    loading.main = PyThreadState_Get();
+    loading.began = clock_ns();
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&watch.changed, &attr);
+    pthread_cond_init(&loading.changed, &attr);
     pthread_condattr_destroy(&attr);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &mask);
-    watch.started = !pthread_atfork(fork_cb, NULL, NULL) && !pthread_create(&watch.thread, NULL, run, NULL);
+    loading.started = !pthread_atfork(fork_cb, NULL, NULL) && !pthread_create(&loading.thread, NULL, run, NULL);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    if (watch.started)
-        pthread_setname_np(watch.thread, "wsgi-fcgi-load");
+    if (loading.started)
+        pthread_setname_np(loading.thread, "wsgi-fcgi-load");
 }
 
-void load_watch_end(void) {
+void slow_load_end(void) {
     Py_BEGIN_ALLOW_THREADS
     end(false);
-    if (watch.told)
-        log_info("loading %s has ended after %llu s", watch.spec,
-                 (unsigned long long)((clock_ns() - watch.began) / SECOND));
+    if (loading.told)
+        log_info("loading %s has ended after %llu s", loading.spec,
+                 (unsigned long long)((clock_ns() - loading.began) / SECOND));
     Py_END_ALLOW_THREADS
 }
