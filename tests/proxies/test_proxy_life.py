@@ -51,8 +51,11 @@ def test_error_in_the_body(bench, length):
             response.sock.settimeout(MOMENT)
         try:
             result = bench.proxy.read(response)
-            seen = "cut" if result.cut else "whole"
-            assert result.body in (b"first part\n", None)
+            if result.status == 502:
+                seen = "cut"  # the proxy got the part and the end of the connection at once, and says so itself
+            else:
+                seen = "cut" if result.cut else "whole"
+                assert result.body in (b"first part\n", None)
         except TimeoutError:
             seen = "waits"
         response.hang_up()
