@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sysexits.h>
 
-/* The words of the command line in their order, with a NULL behind them. Options refer to these, and not to what the system
- * has put there: that belongs to the application, which may write another title over it (setproctitle). NULL without
- * memory. */
+/* The words of the command line in their order, with a NULL behind them. Options refer to these, and not to what the
+ * system has put there: that belongs to the application, which may write another title over it (setproctitle). NULL if
+ * memory runs out. */
 static char **copy_words(int argc, char **argv) {
     char **words = calloc((size_t)argc + 1, sizeof *words);
     for (int i = 0; words && i < argc; i++) {

@@ -10,8 +10,8 @@
 /* Fills *o from the command line, the environment and the defaults; options_resolve comes next.
  *
  * Returns -1 if the program should go on; otherwise the exit status to end with: 0 after --help was printed on standard
- * output, EX_USAGE after one line was printed on standard error, EX_OSERR when memory ran out or standard output could
- * not be written. The caller calls options_fini in every case. argv is permuted (operands go last). */
+ * output, EX_USAGE after the mistake was logged, EX_OSERR when memory ran out or standard output could not be written.
+ * The caller calls options_fini in every case. argv is permuted (operands go last). */
 int command_line_parse(struct options *o, int argc, char **argv);
 
 #endif

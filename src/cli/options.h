@@ -33,7 +33,7 @@ struct options {
     bool stream_body;               /* call the application before the request body has arrived */
     bool check;
 
-    struct options_list sockets; /* empty: descriptor 0 is the listening socket */
+    struct options_list sockets; /* if `http` is empty too, descriptor 0 is the listening socket */
     unsigned socket_mode;        /* permission bits, at most 0777 */
     const char *socket_owner;    /* name or number, or NULL */
     const char *socket_group;    /* name or number, or NULL */
@@ -82,14 +82,15 @@ struct options {
 int options_init(struct options *o);
 
 /* Sets the option of a row to a value that somebody has given. `text` is in the form of the command line, and ignored
- * for a flag. Returns 0; or EX_USAGE or EX_OSERR, with what is wrong with the value in `reason`. */
+ * for a flag. Not for --help. Returns 0; or EX_USAGE or EX_OSERR, with what is wrong with the value in `reason`. */
 int options_set(struct options *o, const struct option_row *row, const char *text,
                 char reason[static VALUE_REASON_SIZE]);
 
-/* Completes the options once all are set. Makes paths absolute, relative to the directory in which the program was
- * started; except those of sockets, because only net/listen/address.h knows which of these are paths. Splits the values
- * of `pythonpath`, and copies the strings of the environment. Call it before the process changes its directory. Returns
- * 0, or -1 when memory runs out. */
+/* Completes the options once all are set. Makes `spool_dir`, `venv` and `pythonpath` absolute, from the directory in
+ * which the program was started, and splits the values of `pythonpath`. Leaves sockets alone, because only
+ * net/listen/address.h knows which of these are paths, and `chdir`, which is relative to that directory anyway. Copies
+ * the strings of the environment. Call it before the process changes its directory. Returns 0, or -1 when memory runs
+ * out. */
 int options_resolve(struct options *o);
 
 /* Logs a warning about each option that was given and has no effect. `have` has the bit 1 << OPTION_NEEDS_* for

@@ -93,7 +93,7 @@ int value_parse_mode(const struct option_row *row, const char *text, void *field
     return 0;
 }
 
-/* Whether `text` is the unit of 1024^n bytes whose letter it begins with: K, KB or KiB, in any case. */
+/* Whether `text` may follow the letter of a unit of 1024^n bytes, as in K, KB or KiB; in any letter case. */
 static bool is_unit_end(const char *text) {
     return !*text || ascii_str_equals_nocase(text, "B") || ascii_str_equals_nocase(text, "iB");
 }

@@ -20,9 +20,9 @@ value_parse_fn value_parse_list;    /* struct options_list, appends; not empty *
 value_parse_fn value_parse_prefix;  /* const char *, "" or "/path" */
 value_parse_fn value_parse_number;  /* unsigned */
 value_parse_fn value_parse_mode;    /* unsigned, octal */
-value_parse_fn value_parse_size;    /* uint64_t, "10", "10K", "10MB", "10GiB": units of 1024 in any case */
+value_parse_fn value_parse_size;    /* uint64_t, "10", "10K", "10MB", "10GiB": units of 1024, in any letter case */
 value_parse_fn value_parse_seconds; /* double, "30", "30s", "500ms", "5m", "2h", "1d" */
-value_parse_fn value_parse_level;   /* enum log_level, in any case */
+value_parse_fn value_parse_level;   /* enum log_level, in any letter case */
 value_parse_fn value_parse_stderr;  /* unsigned, a set of base/error_destinations.h */
 value_parse_fn value_parse_field;   /* const char *, the value of a header field; NULL for "none" */
 value_parse_fn value_parse_fields;  /* enum forwarded_kind */

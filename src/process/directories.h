@@ -1,4 +1,4 @@
-/* Checks the options before anything is opened and Python starts, so that mistakes show at once.
+/* Checks the directories that options name before sockets are opened and Python starts, so that mistakes show at once.
  *
  * Threads: the main thread.
  */
@@ -9,8 +9,9 @@
 
 #include <limits.h>
 
-/* Changes to the directory of --chdir, and checks everything that the options name. Writes the path of the directory to
- * `cwd`. Returns 0, or a sysexits status after printing. */
+/* Changes to the directory of --chdir, and checks those of --pythonpath (only with a warning) and --spool-dir; that of
+ * --venv is checked when Python starts (python/venv.h). Writes the path of the current directory to `cwd`. Returns 0,
+ * or a sysexits status after printing. */
 int directories_check(const struct options *o, char cwd[static PATH_MAX]);
 
 #endif

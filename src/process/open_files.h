@@ -7,11 +7,11 @@
 
 #include "cli/options.h"
 
-/* Raises the soft limit to what connections need, and makes the descriptor table as large. Call it while there is only
- * one thread (base/fdtable.h). */
+/* Raises the soft limit to what connections need, as far as the hard limit allows, and grows the descriptor table for
+ * them. Call it while there is only one thread (base/fdtable.h). */
 void open_files_raise(const struct options *o);
 
-/* How many connections may be open. */
+/* How many connections may be open: --max-connections, else what the soft limit allows. */
 unsigned open_files_connections(const struct options *o);
 
 #endif

@@ -13,9 +13,10 @@
 #include <stdbool.h>
 
 /* In process 1: forks, and returns true in the child, which is to serve. Never returns in the parent, which passes on
- * every signal and ends as its child does: with 128 + N when signal N ended the child. In any other process: returns
- * false. Also returns false, after a warning, if no further process can be made. Call it before there is a second
- * thread, and before anything that a fork affects. */
+ * every signal that the child does not get by itself (as from Ctrl-C), and ends when its child does, with the same
+ * status: 128 + N when signal N ended the child. In any other process: returns false. Also returns false, after a
+ * warning, if no further process can be made. Call it before there is a second thread, and before anything that a fork
+ * affects. */
 bool orphans_leave(void);
 
 #endif

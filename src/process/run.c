@@ -25,7 +25,8 @@ enum {
 };
 
 /* May wait for the GIL, and with it for the application, so call it only when nothing else can be done first. What the
- * application does at SIGTERM is left for the end, because it may end the process, and then all others wait with it. */
+ * application does at SIGTERM is left for the end, because it may end the process; the handlers of all other signals
+ * wait with it. */
 static void run_signal_handlers(struct run *run) {
     if (!run->signals || run->signals & SIGNALS_PYTHON_TERM)
         return;

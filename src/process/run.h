@@ -22,11 +22,12 @@ struct run {
 };
 
 /* Serves until a signal or the application ends it, then stops: requests finish, and those that do not are cut off.
- * Last, runs the application's handlers for that signal. Returns the exit status; does not return if application
- * threads had to be left behind. GIL held on entry and on return, but not in between. */
+ * Last, runs those handlers of the application that have had to wait, above all of SIGTERM and SIGINT. Returns the exit
+ * status, EX_OSERR if the lane could not be started; does not return if requests or threads had to be left behind. GIL
+ * held on entry and on return, and while handlers of the application run; not otherwise. */
 int run_lane(struct run *run);
 
-/* Logs the very last line, once Python has ended. */
+/* Logs the very last line. Call it once Python has ended, and only if a stop has begun (stop_at). */
 void run_log_stopped(const struct run *run);
 
 #endif

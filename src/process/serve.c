@@ -163,8 +163,8 @@ static int serve_loaded(struct server *server, const char *cwd) {
     char limit[THREAD_LIMIT_SIZE];
     if (server->o->check)
         return show_check(&server->sockets, server->python, cwd);
-    /* Only once the application is loaded, because it may fork then as a process with one thread. But before anything
-     * is logged: from now on a signal no longer ends a thread that waits for the reader of the log. */
+    /* Only once the application is loaded: while it is loaded it may fork, as a process with one thread. But before
+     * anything else is logged: a signal no longer ends a process that waits for the reader of the log. */
     if (log_start_writer()) {
         log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
         return EX_OSERR;

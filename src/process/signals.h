@@ -33,8 +33,9 @@ void signals_start(bool by_process_1);
 
 /* The application is about to be loaded. From now on the first signal that ends the server interrupts the loading
  * (python/load_interrupt.h). If loading does not end within 5 seconds, the process does, with status 128 + number; a
- * second signal ends it at once in the same way. Python shows the signals as free, and handlers that the application
- * sets replace the server's. GIL held. */
+ * second signal ends it at once in the same way. If loading cannot be interrupted, or the time not be limited, the
+ * first signal ends the process at once. Python shows the signals as free, and handlers that the application sets
+ * replace the server's. GIL held. */
 void signals_load_begins(void);
 
 /* The application is loaded: from now on a signal that ends the server sets signals_stop. Or it could not be loaded
@@ -45,7 +46,8 @@ void signals_load_ends(bool loaded);
  *
  * From now on the first signal that ends the server, sent from outside or by the application itself (raise(3),
  * kill(2)), sets signals_stop. Another one from outside removes the socket files (process/sockets.h) and ends the
- * process at once; but if it comes within 200 ms of the first one from outside, the two count as one.
+ * process at once; but if it comes within 200 ms of the first one from outside, the two count as one, and SIGHUP never
+ * counts as another one.
  *
  * `chain_term`, `chain_int`: whether the application had installed a handler for that signal. It is not called until
  * signals_chain. SIGINT stays ignored where it is. */
@@ -65,9 +67,9 @@ enum {
                                 PyErr_SetInterruptEx (_thread.interrupt_main) */
 };
 
-/* Empties the pipe, and logs which signals have come that mean nothing. Returns what Python wrote to the pipe
- * (SIGNALS_*): the number of a signal, or PENDING_CALLS_BYTE of python/pending_calls.h. Everything else that writes to
- * the pipe writes zeros. */
+/* Empties the pipe, and logs which signals have come that mean nothing. Returns what the bytes in it ask for, a set of
+ * SIGNALS_*: Python writes the numbers of signals, and python/pending_calls.h writes PENDING_CALLS_BYTE. Everything
+ * else that writes to the pipe writes zeros. */
 unsigned signals_drain(void);
 
 /* Fills *set with all signals except those that the server takes, for threads that must leave the others alone. Any

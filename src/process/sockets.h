@@ -14,7 +14,7 @@
 
 /* What one --socket or --http names. */
 struct sockets_wanted {
-    char *text; /* with an absolute path, as logged */
+    char *text; /* as given, but a path is made absolute, unless it is too long for a socket then */
     enum listener_protocol protocol;
     struct address *list;
     size_t count;
@@ -28,7 +28,7 @@ struct sockets {
     struct listener_set opened; /* stays where it is until sockets_fini */
 };
 
-/* Reads addresses and rules from the options; opens nothing. *s is zeroed at first. Returns 0, or a sysexits status
+/* Reads addresses and rules from the options; opens nothing. The caller has zeroed *s. Returns 0, or a sysexits status
  * after printing. The caller calls sockets_fini in either case. */
 int sockets_read(struct sockets *s, const struct options *o);
 
@@ -40,10 +40,12 @@ int sockets_read(struct sockets *s, const struct options *o);
  * then in s->opened. */
 int sockets_open(struct sockets *s, const struct options *o);
 
-/* Warns about options that have no effect, and about web servers that may not connect. */
+/* Warns about options that have no effect, web servers that may not connect, and rules that may surprise (allow_warn,
+ * peer_warn). */
 void sockets_warn(const struct sockets *s, const struct options *o);
 
-/* Closes the open sockets, so that peers which wait to be accepted learn now that nobody will answer. */
+/* Closes the open sockets and removes their files, so that peers which wait to be accepted learn now that nobody will
+ * answer. Sockets of the parent process stay open there. */
 void sockets_stop(struct sockets *s);
 
 /* Removes the socket files that sockets_open has made so far, if this process owns them. Any thread, and in signal

@@ -1,6 +1,6 @@
 /* Makes sure that standard input, output and error are open.
  *
- * Threads: the first thing that the process does.
+ * Threads: the main thread, right after log_init and before anything is opened.
  */
 #ifndef WSGI_FCGI_PROCESS_STANDARD_FILES_H
 #define WSGI_FCGI_PROCESS_STANDARD_FILES_H

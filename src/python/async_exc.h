@@ -3,7 +3,8 @@
  *
  * Open it when such an exception hits what it was not meant for, or misses what it was meant for.
  *
- * Threads: one of the scheduler's, GIL held. An exception that was raised already stays pending.
+ * Threads: one of the scheduler's, GIL held, and released while the line is written. An exception that was raised
+ * already stays pending.
  */
 #ifndef WSGI_FCGI_PYTHON_ASYNC_EXC_H
 #define WSGI_FCGI_PYTHON_ASYNC_EXC_H

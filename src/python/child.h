@@ -1,7 +1,8 @@
-/* Processes that the application forks (os.fork) within a call.
+/* Processes that the application forks (os.fork): within a call, a handler of a signal, or while it is loaded.
  *
- * A child shares the sockets with the server. It has a copy of the request and of the thread that runs it, but neither the
- * loop nor the other threads. So it must not answer, nor go on as a second server when the call returns.
+ * A child has a copy of the request and of the thread that runs it, but neither the loop nor the other threads. The
+ * server's descriptors are closed in it (base/descriptors.h), unless it was made by a system call behind the back of
+ * the C library: then it shares the sockets. So it must not answer, nor go on as a second server when the call returns.
  *
  * Open it when a forked process does what is for the server to do, or fails to do what is its own.
  */
@@ -22,12 +23,13 @@ static inline bool child_is(void) {
 }
 
 /* Lets Python call a function without arguments in children that it forks, after those that were registered before. GIL
- * held. Returns 0, or -1 with an exception. */
+ * held. *function stays as long as Python. Returns 0, or -1 with an exception. */
 struct PyMethodDef;
 int child_register(struct PyMethodDef *function);
 
-/* Ends the child as python3 ends a program whose last statement was reached: SystemExit gives the status, any other
- * pending exception is printed and gives 1, and without one it is 0. GIL held. */
+/* Ends the child with the status with which python3 ends a program whose last statement was reached: SystemExit gives
+ * the status, any other pending exception is printed and gives 1, and without one it is 0. Output is flushed, but
+ * functions of atexit do not run: they are the server's. GIL held. */
 _Noreturn void child_end(void);
 
 #endif

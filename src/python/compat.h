@@ -47,7 +47,8 @@
 #define COMPAT_INTERNED_STAY 1
 #endif
 
-/* Switches the GIL on where a build can do without; PYTHON_GIL=0 in the environment would override it. */
+/* Switches the GIL on where a build can do without; PYTHON_GIL=0 in the environment would override it. Before Python
+ * starts. */
 static inline void compat_config_gil(PyConfig *config) {
 #ifdef Py_GIL_DISABLED
     config->enable_gil = 1;

@@ -17,7 +17,7 @@
 
 enum { LINE_MAX_BYTES = 8192, LINE_KEEP_BYTES = 1024 };
 
-/* What writes at the end of a thread could be handed no other.
+/* Static, as what writes at the end of a thread is handed nothing else.
  *
  * Mutable destinations: the main thread, before there is text. */
 static unsigned destinations = ERRORS_TO_LOG;

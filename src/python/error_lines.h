@@ -10,9 +10,9 @@
 
 #include <stddef.h>
 
-/* Where text goes, a set of base/error_destinations.h: the log (the default), and the web server of the request that the
- * thread runs (python/running.h). What cannot be passed to a web server, because there is no request or it is gone, goes to
- * the log. Main thread, before there is text. */
+/* Where text goes, a set of base/error_destinations.h: the log (the default), and the web server of the request that
+ * the thread runs (python/running.h). It goes to the log as well when no web server can have it: there is no
+ * request, its peer is gone or speaks HTTP, or this is a child (python/child.h). Main thread, before there is text. */
 void error_lines_set_destinations(unsigned set);
 
 /* Passes complete lines on, and keeps the rest for this thread. Any thread, without the GIL: it may have to wait. */

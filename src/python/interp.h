@@ -36,9 +36,9 @@ void interp_run_atexit(void);
  * SystemExit, or 1 for another one, which it prints as python3 does; 0 without one. GIL held, before and after. */
 int interp_take_exit_status(void);
 
-/* Prints the pending exception as one error line `what` and its traceback, and clears it. GIL held, exception set.
- * Never exits the process, whatever the exception is (SystemExit, KeyboardInterrupt), and prints at least its type
- * when its own methods fail. Any thread. */
+/* Prints the pending exception as one error line `what` and its traceback, and clears it; only the line, when no
+ * exception is pending. GIL held, and released while lines are written. Never exits the process, whatever the exception
+ * is (SystemExit, KeyboardInterrupt), and prints at least its type when its own methods fail. Any thread. */
 void interp_print_error(const char *what);
 
 #endif

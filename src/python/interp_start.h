@@ -1,5 +1,5 @@
-/* Starting Python, as the program does. It is apart from python/interp.h, as code that a running Python calls does not need
- * it.
+/* How the program starts Python. It is not part of python/interp.h, because code that a running Python calls does not
+ * need it.
  *
  * Open it for how Python is set up: sys.argv, sys.executable, __main__, virtual environments, what the environment tells it.
  *
@@ -31,10 +31,11 @@ struct interp_config {
  *   - faulthandler enabled, unless PYTHONFAULTHANDLER is 0: a crash shows the tracebacks of all threads;
  *   - sys.stdout line-buffered, also into a pipe or a file, so that what an application prints shows up at once
  *     (PYTHONUNBUFFERED still makes it unbuffered).
- * Returns 0 with the GIL held by the calling (main) thread. Otherwise prints what is wrong and what to do, and returns a
- * sysexits status for the caller to exit with: EX_CONFIG (the virtual environment is none, or was made by another Python
- * version; the Python installation is incomplete), EX_NOINPUT (its directory does not exist), EX_SOFTWARE (anything else).
- * Nothing of Python may be called then. */
+ * Returns 0 with the GIL held by the calling (main) thread. Otherwise prints what is wrong and what to do, and returns
+ * a sysexits status for the caller to exit with: EX_CONFIG (the virtual environment is none, or was made by another
+ * Python version; PYTHON_GIL is 0; Python does not start, as when its installation is incomplete), EX_NOINPUT (there is
+ * no virtual environment, as venv_find_python says), EX_SOFTWARE (Python has started, and could not be set up). Nothing
+ * of Python may be called then. */
 int interp_start(const struct interp_config *config);
 
 #endif

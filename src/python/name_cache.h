@@ -32,7 +32,7 @@ struct name {
     PyObject *key;
     PyObject *value; /* the last one, or NULL */
     enum cgi_class class;
-    bool personal; /* its values are not kept (cgi.h) */
+    bool personal; /* its values are not kept (proto/cgi_names.h) */
     bool interned; /* `key` is, so that what the application looks up is the same object: from the second request on */
 };
 
@@ -45,10 +45,12 @@ struct name *name_cache_get(struct slice text);
 /* Gives a reference back; NULL: does nothing. */
 void name_cache_put(struct name *name);
 
-/* Interns its string at once. */
+/* Interns its string at once; does nothing once NAME_CACHE_INTERNED_MAX are interned, where that counts. */
 void name_cache_intern(struct name *name);
 
-/* New reference to the string of a value (latin-1), the same object as last time when the bytes are the same. */
+/* New reference to the string of a value (latin-1), the same object as last time when the bytes are the same and that
+ * one was kept: not that of a personal name, nor one that has a query or is longer than NAME_CACHE_VALUE_MAX. NULL with
+ * an exception. */
 PyObject *name_cache_value(struct name *name, struct slice value);
 
 /* New reference to a native string (PEP 3333, "A Note on String Types"): bytes decoded as latin-1. */

@@ -23,11 +23,12 @@ struct pyapp {
     unsigned told_foreign; /* the headers that are left out, and that the log has told of; changed with the GIL held */
 };
 
-/* Touched by whoever runs a call of the lane, with the GIL held. There is one lane; without a GIL each has its own, and
- * the names (python/name_cache.h), which are static by now, come here. */
+/* Touched by whoever runs a call of the lane, with the GIL held. There is one lane. Should there be several that run
+ * without a GIL, each needs one of its own, and the table of names (python/name_cache.h), which is static now, belongs
+ * here. */
 struct pylane {
     struct pyapp *app;
-    PyObject *prototype; /* what the environs of all requests have in common; copied for each */
+    PyObject *prototype; /* what the environs of all requests have in common; copied for each that no plan fits */
     struct plan *plans;  /* of environs (python/wsgi/plan.h) */
     struct spare calls, callables, inputs;
 };

@@ -10,8 +10,9 @@
 
 #include <stdbool.h>
 
-/* Lets Python write a byte to `fd` (non-blocking): the number of a signal that has arrived and that the application handles,
- * or PENDING_CALLS_BYTE when a function was left to the main thread. Not in a child that the application forks. GIL held. */
+/* Lets Python and python/pending_calls.h write a byte to `fd` (non-blocking): the number of a signal that has arrived
+ * and that the application handles, or PENDING_CALLS_BYTE when a function was left to the main thread. Not in a child
+ * that the application forks. GIL held. */
 void signal_handlers_set_wakeup(int fd);
 
 /* Whether the application, and not Python itself, handles the signal. GIL held. */
@@ -23,7 +24,7 @@ bool signal_handlers_has(int number);
  * that ends the process in another way counts as one that raises SystemExit (python/exit_calls.h). Without the GIL. */
 bool signal_handlers_run(bool interrupted, int *status);
 
-/* The same when no request runs any more and the process is about to end, again and again while `trip` returns true: it lets
+/* The same when serving is over and the process is about to end, again and again while `trip` returns true: it lets
  * signals arrive, and says whether there were any. GIL held. */
 void signal_handlers_run_last(bool (*trip)(void), int *status);
 

@@ -29,12 +29,12 @@ void thread_pause_cb(struct sched_thread *thread, void *user);
 /* Detaches the thread from the interpreter, as it ends: struct lane_config.thread_stop. Without the GIL. */
 void thread_stop_cb(struct sched_thread *thread, void *user);
 
-/* The main thread lets go of the GIL for a longer time, and takes it. */
+/* The main thread lets go of the GIL for a longer time, and takes it back. */
 void thread_release_main(void);
 void thread_attach_main(void);
 
-/* Before and after taking the GIL back within a call, so that the scheduler does not count that wait as one of the call's own
- * (sched_lock_wait). Any thread. */
+/* Before and after taking the GIL back within a call, so that the scheduler does not count that wait as one of the
+ * call's own (sched_lock_wait). Any thread; they do nothing on one that is not the scheduler's. */
 void thread_lock_wait(void);
 void thread_lock_taken(void);
 

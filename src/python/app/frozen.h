@@ -3,9 +3,9 @@
  *
  * Open it when one of them should be called, or needs something else of C.
  *
- * A file is compiled when a function of it is called for the first time, and freed by frozen_fini: a start that needs none
- * pays nothing. The files see the application's standard library, and whatever the application has done to Python: every
- * call may fail.
+ * A file is compiled when a function of it, or of a later one, is called for the first time, and freed by frozen_fini:
+ * a start that needs none pays nothing. The files see the application's standard library, and whatever the application
+ * has done to Python: every call may fail.
  *
  * Threads: the main thread, GIL held, no exception pending.
  */
@@ -28,8 +28,8 @@ PyObject *frozen_call(struct frozen *f, enum frozen_file file, const char *funct
 
 void frozen_fini(struct frozen *f);
 
-/* From bytes of C to str (a const char *, as "O&" of Py_BuildValue hands it over), and back to a bytes object. UTF-8; bytes
- * that are none come back as they were. New reference, or NULL with an exception. */
+/* From bytes of C to str (a const char *, as "O&" of Py_BuildValue hands it over), and back to a bytes object. UTF-8;
+ * bytes that are no UTF-8 come back as they were. New reference, or NULL with an exception. */
 PyObject *frozen_decode(void *text);
 PyObject *frozen_encode(PyObject *text);
 

@@ -5,8 +5,8 @@
  * After 5 seconds, 10, 20 and so on there is a line that says so, and one that says at which line of Python the application
  * is, and in which module that is being imported. The second has to wait for the GIL, and so for C code that keeps it.
  *
- * A thread of its own does this. It waits without the GIL, takes no signals, and is gone when the application is loaded or
- * forks; `threading` does not know it. Nothing is told after a fork.
+ * A thread of its own does this. It waits without the GIL, takes no signals, and is gone when the application is loaded
+ * or forks (unless it waits for the GIL at that moment); `threading` does not know it. Nothing is told after a fork.
  *
  * Threads: the main thread, GIL held.
  */
@@ -16,7 +16,8 @@
 /* `spec` names the application in what is told. Without a thread, nothing is told. */
 void slow_load_begin(const char *spec);
 
-/* Waits for the thread to end, without the GIL. Not in a child. */
+/* Waits for the thread to end, without the GIL. If it has told something, logs that loading has ended. Not in a
+ * child. */
 void slow_load_end(void);
 
 #endif

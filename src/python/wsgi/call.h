@@ -6,7 +6,8 @@
  * wsgi_fcgi.client_connected hold a reference to it. When the request ends its `r` becomes NULL: objects that an
  * application keeps longer stay valid, do nothing, and never touch the next request.
  *
- * All functions: GIL held. "New reference" and errors (NULL or -1 with an exception set) as usual in the C API.
+ * All functions: GIL held, which call_leave takes. "New reference" and errors (NULL or -1 with an exception set) as
+ * usual in the C API.
  */
 #ifndef WSGI_FCGI_PYTHON_WSGI_CALL_H
 #define WSGI_FCGI_PYTHON_WSGI_CALL_H
@@ -28,14 +29,14 @@ struct wsgi_call {
     struct request *r;
     unsigned users;  /* threads that use `r` without the GIL right now */
     sem_t *last;     /* where the last of them says that it has left, once `r` is NULL */
-    bool sending;    /* a thread is inside call_send */
+    bool sending;    /* a thread is inside call_send, or sends a file (file_sending_send) */
     bool called;     /* start_response was called, whether that went well or not */
     bool started;    /* its last call went well: there is a head to send */
     bool ended;      /* the answer is complete, or was given up: nothing can be added to it */
     bool head_only;  /* the request is a HEAD */
     bool no_body;    /* HEAD, or a status without content: nothing of the body is sent */
     bool beyond;     /* the body is longer than length */
-    bool length_set; /* the application gave a Content-Length */
+    bool length_set; /* the head has a Content-Length, from the application or from call_set_length */
     uint64_t length; /* it, if length_set */
     uint64_t sent;   /* bytes of the body given to the front end (or left out, for no_body) */
 };
@@ -57,8 +58,8 @@ void call_end(struct wsgi_call *call);
 PyThreadState *call_enter(struct wsgi_call *call);
 void call_leave(struct wsgi_call *call, PyThreadState *state);
 
-/* Adds "Content-Length: length" when the application gave none and the answer may have one. -1 also while another
- * thread is sending. */
+/* Adds "Content-Length: length" when there is none, the head is not stored yet, and the answer may have one. Returns 0,
+ * also when it adds nothing; or -1 with an exception, also while another thread is sending. */
 int call_set_length(struct wsgi_call *call, uint64_t length);
 
 /* Whether a piece of the body may be sent now; otherwise an exception is set. */
@@ -68,15 +69,16 @@ enum call_sent {
     CALL_SENT,
     CALL_FULL,  /* nothing more is to be sent: as many bytes as Content-Length says are out, what came beyond was left
                    out; or the answer has no body */
-    CALL_GONE,  /* the peer is gone; no exception is set */
+    CALL_GONE,  /* the peer is gone, or this is a child (python/child.h); no exception is set */
     CALL_FAILED /* an exception is set */
 };
 
 /* Sends a piece of the body now, the head before it when it is still to be sent (PEP 3333, "Buffering and Streaming").
- * An empty piece does nothing. */
+ * An empty piece does nothing. The GIL is released meanwhile. */
 enum call_sent call_send(struct wsgi_call *call, const char *data, size_t len);
 
-/* The same, but only stores it: for an answer that is known in whole. */
+/* Only stores a piece, and the head before it: for what is to leave together with later pieces, or with the end. An
+ * empty piece stores the head alone. */
 enum call_sent call_put(struct wsgi_call *call, const char *data, size_t len);
 
 /* The application has given all of its answer: completes it, or says what is wrong with it. */

@@ -9,13 +9,14 @@
 
 #include "python/wsgi/call.h"
 
-/* Call once, before the others. */
+/* Call once, before the others. Returns 0, or -1 with an exception. */
 int callables_init(void);
 
 /* New write(data), which start_response returns (PEP 3333, "The write() Callable"). */
 PyObject *write_new(struct wsgi_call *call);
 
-/* New client_connected(): True while the peer waits for the answer. */
+/* New client_connected(): True until the request has ended, or its peer is gone or has ended its side of the
+ * connection; always False in a child. */
 PyObject *connected_new(struct wsgi_call *call);
 
 #endif

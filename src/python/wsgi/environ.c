@@ -42,7 +42,7 @@ static int set_repeated(PyObject *env, PyObject *key, enum cgi_class class, PyOb
     return set_new(env, key, joined);
 }
 
-/* Sets `key` if it is not there; a key of the prototype counts as there. */
+/* Sets `key`. When it is there already, as a key of the prototype is, it counts as one that comes again. */
 static int set_parameter(PyObject *env, PyObject *key, enum cgi_class class, PyObject *value) {
     Py_ssize_t before = PyDict_GET_SIZE(env);
     if (!compat_dict_set_default(env, key, value))
@@ -164,7 +164,7 @@ PyObject *environ_new(struct wsgi_call *call) {
     bool complete = false;
     m.env = plan_environ(call->lane, params, &vars->like, m.planned, &complete);
     bool planned = m.env != NULL;
-    /* Parameters that are the same may mean another one: a prefix in front of it counts when its sender is believed. */
+    /* Parameters that are the same may mean another SCRIPT_NAME: a prefix counts only from a trusted sender. */
     if (complete && !is_text(m.planned[OWN_SCRIPT_NAME], vars->script_name))
         complete = false;
     if (!m.env && PyErr_Occurred())

@@ -3,8 +3,8 @@
  * Open it to add a key, or to change what one holds.
  *
  * It is made for every request, so what comes again is used again: strings of names, and of values that stay the same
- * (python/name_cache.h), and the whole environ of an earlier request that looked like this one (python/wsgi/plan.h). Cookies and
- * credentials are not kept.
+ * (python/name_cache.h), and the whole environ of an earlier request that looked like this one (python/wsgi/plan.h).
+ * Cookies, credentials and values with a query are not kept.
  *
  * All functions: GIL held.
  */

@@ -82,7 +82,7 @@ static PyObject *errors_flush(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-/* As it is all requests', the stream stays open when one of them is done with it. */
+/* All requests share the stream, so it stays open when one of them is done with it. */
 static PyObject *errors_enter(PyObject *self, PyObject *unused) {
     (void)unused;
     return Py_NewRef(self);

@@ -2,7 +2,7 @@
  *
  * Open it for which failures have a traceback, and which statuses are answered.
  *
- * GIL held.
+ * GIL held, and released while lines are written.
  */
 #ifndef WSGI_FCGI_PYTHON_WSGI_FAILURE_H
 #define WSGI_FCGI_PYTHON_WSGI_FAILURE_H
@@ -10,11 +10,12 @@
 #include "python/wsgi/call.h"
 
 /* Logs the pending exception, and clears it. `what` says what it came from. It is no fault of the application when that
- * writes to a peer that went away, or reads from one that did not send its body as it should: such an exception gets one
- * short line and no traceback, as peers cause it at will. */
+ * writes to a peer that went away, or reads from one that did not send its body as it should: such an exception gets
+ * one short line a second at most and no traceback, as peers cause it at will. */
 void failure_log(struct wsgi_call *call, const char *what);
 
-/* Logs the pending exception, if there is one. While nothing was sent, answers with an error page; else cuts the answer off. */
+/* Logs the pending exception, if there is one. Answers with an error page while the head is neither stored nor being
+ * sent; else cuts the answer off. */
 void failure_answer(struct wsgi_call *call);
 
 #endif

@@ -38,8 +38,8 @@ static ssize_t read_block(struct file_sending *f) {
     return (ssize_t)have;
 }
 
-/* Of the file systems that cannot tell whether they would have to wait, those that never wait for more than a disk: what
- * others wait for (a server, a process) may never come. */
+/* Whether the file is on a file system that cannot tell whether it would have to wait, but never waits for more than a
+ * disk: what others wait for (a server, a process) may never come. */
 static bool waits_for_disk_only(int fd) {
     struct statfs s;
     return !fstatfs(fd, &s) && (s.f_type == TMPFS_MAGIC || s.f_type == OVERLAYFS_SUPER_MAGIC);
@@ -57,9 +57,9 @@ static bool is_in_memory(const struct file_sending *f, off_t at) {
     return n > 0;
 }
 
-/* Whether the next block may be sent unread. A file that is truncated meanwhile leaves zeros in it, so that it must not be
- * the last one of the announced length: what comes short is then seen. And it must be in memory: the connection is locked
- * while it is sent. Of both its ends the rest is inferred; where that is wrong a disk is waited for, with the lock. */
+/* Whether the next block may be sent unread. A file that is truncated meanwhile leaves zeros in it, so that it must not
+ * be the last one of the announced length: what comes short is then seen. And it must be in memory: the connection is
+ * locked while it is sent. Its two ends stand for the rest; where that is wrong a disk is waited for, with the lock. */
 static bool may_go_unread(const struct wsgi_call *call, const struct file_sending *f) {
     off_t first = f->range.start, last = first + REQUEST_FILE_BLOCK - 1;
     return call->length_set && last + 1 < f->range.end && is_in_memory(f, last) && is_in_memory(f, first);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct plan {
-    uint64_t sample;          /* which the parameters are like that it was made of */
+    uint64_t sample;          /* the number of the one that its parameters were like */
     PyObject *env;            /* NULL: there can be no plan for these names */
     bool whole;               /* the own values of the sample are in it, all of them */
     struct cgi_pairs changed; /* from the sample: the values are left out */

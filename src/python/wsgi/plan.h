@@ -3,10 +3,11 @@
  *
  * Open it for what is copied, and for what a plan must not keep.
  *
- * Which requests look alike is found before, when their parameters are scanned: each is compared with samples of earlier ones
- * (proto/cgi_memo.h). There is one plan for each sample. It is the environ of the first request that was like that sample,
- * without the values in which the two differ: a sample holds nothing that is secret, and so no plan does. The environ of a
- * later request is a copy, with those values set, and those in which the later request differs.
+ * Which requests look alike is found before, when their parameters are scanned: each is compared with samples of
+ * earlier ones (proto/cgi_memo.h). There is at most one plan for each sample. It is the environ of the first request
+ * that was like that sample, without the values in which the two differ: a sample holds nothing that is secret, and so
+ * no plan does. The environ of a later request is a copy, with those values set, and those in which the later request
+ * differs.
  *
  * All functions: GIL held.
  */
@@ -38,10 +39,10 @@ enum own_key {
 /* Once for each lane, before the others. Returns 0, or -1 with an exception. */
 int plan_init(struct pylane *lane);
 
-/* New environ for these parameters, without what is set for each request; or NULL: without an exception when there is no
- * plan for them, else with one. own[key] becomes what the new environ holds for that key, or NULL; borrowed. *complete
- * becomes whether all of these are right already, since the parameters are the same byte for byte; but SCRIPT_NAME may
- * have got another prefix than theirs (net/peer.h). */
+/* New environ for these parameters, without what is set for each request; or NULL: without an exception when there is
+ * no plan for them, else with one. own[key] becomes what the new environ holds for that key, or NULL; borrowed.
+ * *complete becomes whether all of these are right already, since the parameters that the server reads are the same
+ * byte for byte; but SCRIPT_NAME may have got another prefix than theirs (net/peer.h). */
 PyObject *plan_environ(const struct pylane *lane, const struct buf *params, const struct cgi_likeness *like,
                        PyObject *own[static OWN_COUNT], bool *complete);
 

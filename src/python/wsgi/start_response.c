@@ -185,7 +185,8 @@ static bool take_length(struct wsgi_call *call, struct slice value) {
     return true;
 }
 
-/* Looks for the names that mean something here; others have other lengths. True: the header is to be sent. */
+/* Looks for the names that mean something here; called only for names of their lengths. True: the header is to be sent.
+ * False: it is left out, or an exception is set. */
 static bool take_known(struct wsgi_call *call, struct slice name, struct slice value, unsigned *left_out) {
     if (name.n == 14 && ascii_equals_nocase(name.p, "content-length", 14)) {
         bool again = call->length_set;

@@ -9,8 +9,8 @@
 
 #include <Python.h>
 
-/* Makes a type ready, and lets isinstance() say that its objects are of `base`, a class of io: that is how libraries ask
- * whether something is a binary stream (pandas). Returns 0, or -1 with an exception. */
+/* Makes a type ready, and lets isinstance() say that its objects are of `base`, a class of io: that is how libraries
+ * ask whether something is a stream, and a binary one (pandas). Returns 0, or -1 with an exception. */
 int stream_type_ready(PyTypeObject *type, const char *base);
 
 /* Raises io.UnsupportedOperation. Returns NULL. */

@@ -21,7 +21,7 @@
 
 #include <sysexits.h>
 
-/* Found by nobody but by the pointers that go from here.
+/* Reached only by the pointers that are handed out from here.
  *
  * Mutable app, lane: as python/pyapp.h says. */
 static struct pyapp app;

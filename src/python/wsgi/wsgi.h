@@ -12,8 +12,8 @@ struct pylane;
 struct request;
 
 /* Loads the application named by `spec`, relative paths also from `start` (see python/app/app.h), and prepares what its
- * calls share. `multithread` becomes wsgi.multithread. Main thread, GIL held, once. Returns what wsgi_run takes as `user`;
- * or NULL, with a sysexits status, after printing what is wrong. */
+ * calls share. `multithread` becomes wsgi.multithread. Main thread, GIL held, once. Returns what wsgi_run takes as
+ * `user`; or NULL, with a status as app_load gives it, after printing what is wrong. */
 struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, int *status);
 
 /* Describes the loaded application for people, in `out` of `size` bytes. GIL held. */
@@ -23,7 +23,8 @@ void wsgi_describe(const struct pylane *lane, char *out, unsigned long size);
  * (python/thread.h). */
 void wsgi_run(struct request *r, void *user);
 
-/* Frees what wsgi_init made. Main thread, GIL held, after all scheduler threads have ended. */
+/* Frees the application and what is large of what wsgi_init made. Main thread, GIL held, after all scheduler threads
+ * have ended. */
 void wsgi_fini(struct pylane *lane);
 
 #endif
