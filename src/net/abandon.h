@@ -2,7 +2,7 @@
  *
  * A request that has been received in full is given to the application even if its client has left: whether a POST runs
  * must not depend on how busy the server is. The application can ask (wsgi_fcgi.client_connected), and its answer goes
- * to the peer if that can still read. The exceptions, which end without a call, are the rows of DROPS.
+ * to the peer if that can still read. What ends without a call is a row of DROPS.
  *
  * Threads: owner only.
  */
@@ -27,8 +27,8 @@ enum drop { DROPS(DROP_NAME) DROP_COUNT };
 /* Whether it is possible that nobody will take an answer from the connection any more. */
 bool abandon_is_likely(const struct conn *c);
 
-/* Whether a request that waits for a thread, or is about to, is to be dropped: the client has left and --drop-abandoned
- * was given, or the server ends without the request. */
+/* Whether a request that waits for a thread, or is about to, is to be dropped: the client may have left
+ * (abandon_is_likely) and --drop-abandoned was given, or the server ends without the request. */
 bool abandon_drops(const struct conn *c);
 
 /* Lets the application know, if it calls client_connected now or later. */

@@ -51,7 +51,7 @@ void conn_note_lost(const struct conn *c, int error) {
         descriptors_lost(c->fd, "that of a connection");
 }
 
-/* Lists of connections are ordered by activity, so that one timer for each list is enough. */
+/* The lane's list of connections is ordered by activity, so that one timer is enough. */
 void conn_touch(struct conn *c) {
     if (c->state == CONN_LINGERING) {
         conn_linger_touch(c);

@@ -2,16 +2,17 @@
  * the bytes mean.
  *
  * Life: the owner closes a connection, and its memory is freed when nothing refers to it any more (conn_ref). If the
- * peer goes away while a request waits or runs, the connection is only marked; the last holder of the request frees it.
+ * peer goes away while a request waits or runs, the descriptor is closed and the connection marked (CONN_CLOSED); its
+ * memory stays until the request has ended.
  *
  * The peer's end: the end of the input, after which nothing more comes, is not the same as a peer that takes no answers
  * any more. A reset, a failing write and, on a Unix socket, POLLHUP are the signs of the latter. What was received
  * until then, here or in the socket, is input like any other.
  *
- * Rest: a connection rests (CONN_RESTING) when no request is open, no answer is unsent, and nothing of the next request
- * was read. It is then nothing but a descriptor, a protocol and the identity of its peer, so another process could
- * continue it. conn_gives_way is the place where one would be given away: it looks for input one last time, and closes
- * the connection if it still rests.
+ * Rest: a connection rests (CONN_RESTING) when no request is open and nothing of the next request was read. If no
+ * output waits for its peer either, it is nothing but a descriptor, a protocol and the identity of its peer, so another
+ * process could continue it. conn_gives_way is the place where one would be given away: it looks for input and for
+ * output that waits, and closes the connection if it still rests.
  *
  * libev polls the descriptor from conn_poll on. The word "watch" is kept for the scheduler's.
  *
@@ -73,29 +74,31 @@ typedef void conn_visit(const struct conn *c, unsigned id, const struct request 
 
 /* What a connection asks of its protocol. */
 struct conn_ops {
-    /* Bytes came. Returns false when the connection was closed meanwhile. */
+    /* Bytes came. Returns whether the connection is still open (CONN_OPEN). */
     bool (*input)(struct conn *c, const uint8_t *data, size_t len);
     /* Nothing can be sent any more. Input that the peer has already sent still comes; then the connection ends. */
     void (*lost)(struct conn *c);
     /* The connection is being closed: nothing more comes, and nothing more can be sent. Requests received in full still
-     * run, unless the lane says otherwise (net/abandon.h). */
+     * run, unless the lane says otherwise (net/abandon.h). Called once more for a closed connection when the lane says
+     * so later (lane_abort). */
     void (*gone)(struct conn *c);
     /* The peer has ended its side. It may still read; over TCP, it may also be gone. */
     void (*half_closed)(struct conn *c);
-    /* The connection was idle for too long: returns the reason to end it, or CONN_DONE when requests are in work and it
-     * is to stay. */
+    /* The connection was idle for too long: returns the reason to close it, or CONN_DONE when it is not to be closed
+     * now, because requests are in work or the front end has done what there is to do. */
     const struct conn_reason *(*idle)(struct conn *c);
     /* Whether nothing useful can come before the requests in work are answered. */
     bool (*complete)(struct conn *c);
-    /* The peer has taken all output that waited. May be NULL. */
+    /* The peer has taken all output that waited, or that was dropped because nothing can be sent any more. May be
+     * NULL. */
     void (*drained)(struct conn *c);
     /* A reader has made room for more of its body (conn_note_room). */
     void (*room)(struct conn *c);
-    /* The lane stops: reads what has arrived; the connection ends after its open requests. One that rests stays open,
-     * and the lane closes it. */
+    /* The lane stops: reads what has arrived; the connection ends after its open requests. One that rests ends now if
+     * it has had a request (FastCGI: any record); otherwise it stays open, and the lane closes it. */
     void (*stop)(struct conn *c);
-    /* The lane has been stopping for a while: an open connection that neither rests nor is paused stops waiting for a
-     * peer that is slow to send. */
+    /* The lane is stopping, and looks at an open connection that is not paused and that it does not close itself: stops
+     * waiting for a peer that has been slow to send. Called again and again. */
     void (*end)(struct conn *c);
     /* Who the client is while no request tells (net/who.h). `r`: a request whose parameters have come but are
      * incomplete or unreadable, or NULL. *client is AF_UNSPEC before the call, and stays so if nobody knows. May be
@@ -116,7 +119,7 @@ enum conn_state {
 
 /* Which connections are closed first when others need their place (conn_gives_way). */
 enum conn_rest {
-    CONN_BUSY,    /* a request is in work, or output waits for the peer: never closed for that */
+    CONN_BUSY,    /* a request is in work, or output was found to wait: never closed for that; or it is not open */
     CONN_RESTING, /* nothing of a request has come */
     CONN_BEGUN,   /* a request has begun to come, but its header is not complete */
     CONN_REST_COUNT
@@ -164,7 +167,7 @@ struct conn {
     ev_tstamp linger_since;
     struct timeout linger; /* LINGERING: for the peer's next byte, or its end */
     unsigned rested;       /* LINGERING: turns of the loop before it is looked at */
-    ev_tstamp out_at;      /* when the peer last took something, while output waits; 0: none waits */
+    ev_tstamp out_at;      /* while output waits: since when the peer has time to take some; 0: none waits */
     TAILQ_ENTRY(conn) out_link;
     union peer_address peer; /* AF_UNSPEC on a Unix socket */
     int unsent;              /* bytes sent that the peer had yet to take, when last asked (SIOCOUTQ) */
@@ -189,8 +192,8 @@ enum {
     CONN_CORK_MAX = 16384,   /* so much is collected while a connection is corked */
     CONN_OUT_MAX = 16 << 20, /* more than this, beside the longest piece, which may be all of an answer, waits only
                                 when a peer sends requests and reads no answers */
-    CONN_DROP_MAX = 1 << 30, /* bytes that are read and dropped, so that a peer gets to its answer; more than that when
-                                 a body may be larger */
+    CONN_DROP_MAX = 1 << 30, /* bytes that are read and dropped, so that a peer gets to its answer; or
+                                 --limit-request-body, if that is more */
     CONN_DROP_PACE = 10240,  /* bytes of them per second that must come after the first... */
     CONN_DROP_SECONDS = 60,  /* ...seconds of a connection that lingers */
     CONN_DRAIN_SECONDS = 5,  /* without a byte: CONN_END_DRAIN */
@@ -206,22 +209,24 @@ uint64_t conn_drop_max(const struct conn *c);
  * machine. */
 void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr *peer, const struct conn_ops *ops);
 
-/* Takes a connection from the pool, or allocates one of `size` bytes, all zero, which begins with a struct conn. Returns
- * NULL when there is no memory. */
+/* conn_alloc takes a connection from the pool, as it was left there; or else conn_new allocates one of `size` bytes,
+ * which begins with a struct conn and is zero but for what conn_alloc_init has done. Both return NULL when there is no
+ * memory. */
 void *conn_new(size_t size);
 static inline void *conn_alloc(struct free_list *pool, size_t size) {
     void *c = free_list_take(pool);
     return c ? c : conn_new(size);
 }
 
-/* Call these once for each piece of memory: the one before the first conn_init, the other before it is freed. */
+/* Called once for each piece of memory: the one before the first conn_init (by conn_new), the other before it is
+ * freed. */
 void conn_alloc_init(struct conn *c);
 void conn_alloc_fini(struct conn *c);
 
 void conn_ref(struct conn *c);
 void conn_unref(struct conn *c);
 
-/* Reads what is there and passes it to the front end. */
+/* Reads once, at most LANE_READ_BYTES, and passes that to the front end; drops it when the connection is ending. */
 void conn_read(struct conn *c);
 
 /* Reads all that has come by now, unless the connection is paused. Call it before applying a time-out: the loop may be
@@ -250,7 +255,8 @@ static inline void conn_set_rest(struct conn *c, enum conn_rest rest) {
 }
 
 /* Closes a connection that rests or has begun, to make room for another one or because the lane stops. First reads what
- * it has sent; if that makes it busy, it stays. Returns whether it was closed; if not, its state has changed. */
+ * it has sent; if its `rest` changes by that, or output waits, it stays. Returns whether it was closed; if not, its
+ * `rest` has changed. */
 bool conn_gives_way(struct conn *c, const struct conn_reason *reason);
 
 /* Makes the owner call ops->room, if the connection is still open. Any thread that holds a request of the
@@ -289,8 +295,8 @@ bool conn_readable(const struct conn *c);
 bool conn_blocked(struct conn *c);
 size_t conn_piled(struct conn *c);
 
-/* Whether the peer has yet to take output, as the loop has heard of it: like conn_blocked, but without the lock. A note of the
- * running thread about more output may still be on its way. */
+/* Whether the peer has yet to take output, as the loop has heard of it: like conn_blocked, but without the lock. A note
+ * of the running thread about more output may still be on its way. */
 bool conn_is_unsent(const struct conn *c);
 
 /* The peer has had its time to take output (conn.out_at). Closes the connection, unless the peer did take some or is
@@ -298,9 +304,10 @@ bool conn_is_unsent(const struct conn *c);
 void conn_output_late(struct conn *c, bool excused);
 
 /* Sends the pieces, which belong together, from the thread that runs `r`. Waits while too much output is waiting for
- * the peer; meanwhile it runs the loop or gives the baton away. Threads that wait for the same peer take turns, one
- * call each, so that the answers on a multiplexed connection advance side by side. Returns 0, or -1 with errno EPIPE
- * when the peer is gone, or ENOMEM. The GIL must not be held.
+ * the peer; meanwhile it runs the loop or gives the baton away (if no thread can be started for the loop, it does not
+ * wait). Threads that wait for the same peer take turns, one call each, so that the answers on a multiplexed connection
+ * advance side by side. Returns 0, or -1 with errno EPIPE when the peer is gone or there is no memory for what it does
+ * not take. The GIL must not be held.
  *
  * If the answer is closed (request_close_answer), the wait ends with EPIPE, and nothing is sent or kept. */
 int conn_transmit(struct conn *c, const struct request *r, const struct iovec *pieces, unsigned count);

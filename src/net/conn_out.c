@@ -184,7 +184,7 @@ static bool collect(struct conn *c, const void *data, size_t len) {
     return true;
 }
 
-/* Sends what was collected. Returns whether output waits for the peer. */
+/* Sends what was collected. Returns whether output was waiting for the peer before. */
 static bool send_collected(struct conn *c) {
     bool waiting = buf_len(&c->out) && !c->out_collected;
     if (c->out_collected)

@@ -2,7 +2,7 @@
  * net/fcgi/request.c and net/http/request.c, under the same names and in the same order.
  *
  * Life of a request:
- *     exchange_begin           its first bytes have come
+ *     exchange_begin           BEGIN_REQUEST has come; over HTTP, all of its header, or what is refused as one
  *     exchange_take_body       bytes of its body came, before or after it is submitted
  *     exchange_check_client    is anybody still there for its answer?
  *     exchange_submit          it waits for a thread, and then runs...
@@ -26,7 +26,7 @@ struct exchange {
     struct request r;
     struct conn *conn;    /* with a reference, from begin to end */
     unsigned id;          /* in records and log lines */
-    enum refusal refusal; /* decided before it starts */
+    enum refusal refusal; /* why it is not given to the application; or, if it runs, why its body takes no more */
     uint64_t dropped;     /* bytes of its body that came after it was answered */
     bool body_held; /* no file takes what comes of its body: the connection is paused until the application reads */
     uint64_t body_taken; /* bytes that the application had read when last looked */
@@ -46,7 +46,7 @@ static inline struct exchange *exchange_of_job(struct sched_job *job) {
 void exchange_init(struct exchange *x, const struct answer_ops *answers, const struct sched_job_ops *jobs);
 void exchange_fini(struct exchange *x);
 
-/* The first bytes of the request have come on the connection. */
+/* A request begins on the connection. */
 void exchange_begin(struct exchange *x, struct conn *c, unsigned id);
 
 /* Ends a request, however that came about (r.end tells). Every request ends here, so whatever counts, logs or times
@@ -65,7 +65,7 @@ bool exchange_check_client(struct exchange *x);
  * false if too many wait. */
 bool exchange_submit(struct exchange *x, const void *group);
 
-/* Takes the request off the queue if it still waits for a thread. */
+/* Takes the request off the queue if it still waits for a thread. Returns whether it did. */
 bool exchange_cancel(struct exchange *x);
 
 /* Stores an answer of the server's own and logs it. Closes the connection if there is no memory. */
@@ -97,7 +97,7 @@ void exchange_gone(struct exchange *x);
 /* Whether a body was held and its reader has now made room for more. */
 bool exchange_has_room(struct exchange *x);
 
-/* Whether a body is held and its reader has taken nothing since this was last asked. */
+/* Whether a body is held and its reader has taken nothing since this or exchange_has_room was last asked. */
 bool exchange_stands_still(struct exchange *x);
 
 /* Nobody reads a body that is held: frees it; a later reader gets the error of the file. */

@@ -1,5 +1,6 @@
-/* A lane: one event loop with its scheduler, listeners and connections. This is what the process uses of net/. There is
- * no global state: a process has one lane, and could have several.
+/* A lane: one event loop with its scheduler, listeners and connections. This is what the process uses of net/. What a
+ * lane keeps is in its struct: a process has one lane, and could have several. Only descriptors_describe would have to
+ * ask all of them.
  *
  * "Owner only" means what it does in sched/sched.h: the thread that holds the baton of the lane.
  */
@@ -21,8 +22,8 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
 int lane_start(struct lane *lane);
 
 /* Begins a graceful stop. Connections that wait in the backlog are accepted, then the listeners are closed, and
- * connections end after their requests. Those without a request end at once, except new ones, and those with part of a
- * request end after a short while, so that what is on its way still gets in. When the last connection is gone, the
+ * connections end after their requests. Those without a request end at once. New ones, and those with part of a
+ * request, end after a short while, so that what is on its way still gets in. When the last connection is gone, the
  * scheduler quits. Any thread; may be called again. */
 void lane_stop(struct lane *lane);
 

@@ -1,7 +1,8 @@
 /* What a lane is told: whom it serves, what it calls, and the limits for connections and requests.
  *
  * Add a limit here. Those of requests are enforced in net/fcgi/input.c and net/http/input.c, those of connections in
- * net/accept.c, net/idle.c and net/conn_out.c. Limits that nobody can set are constants in net/conn.h.
+ * net/accept.c, net/idle.c and net/conn_out.c. Limits that nobody can set are constants: in net/conn.h, and beside what
+ * they limit.
  */
 #ifndef WSGI_FCGI_NET_LANE_CONFIG_H
 #define WSGI_FCGI_NET_LANE_CONFIG_H
@@ -33,10 +34,11 @@ struct lane_config {
     unsigned queue_limit;
     double queue_timeout;        /* seconds */
     double idle_timeout;         /* seconds without a byte from or to the peer; 0: none */
-    double header_timeout;       /* seconds from the beginning of a request to the end of its parameters; 0: none */
+    double header_timeout;       /* seconds from the beginning of a request (over HTTP, of the connection for the first
+                                    one) to the end of its parameters; for bodies see http/pace.h; 0: none */
     unsigned max_connections;    /* open at a time; more wait in the backlog */
     unsigned keepalive_requests; /* on one connection; 0: no limit */
-    size_t limit_params;         /* bytes of the parameters of one request */
+    size_t limit_params;         /* bytes of the parameters of one request; over HTTP, of its header section */
     unsigned limit_param_count;
     unsigned limit_requests;   /* open requests on one connection */
     struct body_limits body;   /* `spares`: the lane's own */
@@ -50,7 +52,7 @@ struct lane_config {
 
     /* HTTP/1.1 only. */
     const char *server_header; /* value of the Server field; NULL: none */
-    bool proxy_protocol;       /* connections begin with a PROXY protocol header */
+    bool proxy_protocol;       /* connections of trusted peers (`forwarded`) begin with a PROXY protocol header */
     double min_body_rate;      /* bytes per second that a body must come at (http/pace.h); 0: any */
 
     int wake_fd; /* see struct sched_config */

@@ -56,10 +56,10 @@ struct lane {
     /* Connections. */
     TAILQ_HEAD(conn_list, conn) conns;       /* least recently active first */
     struct conn_list lingering;              /* those in CONN_LINGERING */
-    struct conn_list closed;                 /* those in CONN_CLOSED that still have requests */
+    struct conn_list closed;                 /* those in CONN_CLOSED that something refers to, such as a request */
     TAILQ_HEAD(, conn) unsent;               /* those whose output waits for the peer, by conn.out_at */
     struct conn_list rests[CONN_REST_COUNT]; /* by conn.rest, longest in it first; without the busy ones */
-    TAILQ_HEAD(, conn) unpolled;             /* open ones whose descriptor libev does not know yet */
+    TAILQ_HEAD(, conn) unpolled;             /* open or ending ones whose descriptor libev does not know yet */
     unsigned long long next_conn;
     atomic_uint nconns, nrequests;
     atomic_uint nended; /* requests, since the beginning */

@@ -49,8 +49,8 @@ static void make_wakeup(struct ev_loop *loop, struct made *made) {
     ev_async_start(loop, &made->wakeup);
 }
 
-/* The loop is about to wait. When epoll_ctl(2) has failed for a descriptor just now, libev keeps that as an event, and would
- * come to it only when another one has come. */
+/* The loop is about to wait. When epoll_ctl(2) has failed for a descriptor just now, libev keeps that as an event, and
+ * would come to it only when another one has come. */
 static void release_cb(struct ev_loop *loop) {
     struct made *made = ev_userdata(loop);
     if (ev_pending_count(loop))

@@ -32,7 +32,8 @@ struct peer_said {
         prefix[PEER_TEXT_SIZE]; /* "": nothing was said; a prefix has the form of --script-name */
 };
 
-/* Whether the peer with this address is trusted. AF_UNIX stands for peers of Unix sockets. */
+/* Whether the peer with this address, in a struct sockaddr_storage, is trusted. AF_UNIX, of which only the family is
+ * read, stands for peers of Unix sockets. */
 bool peer_is_trusted(const struct lane_config *config, const struct sockaddr *sa);
 
 /* The same for an address of IPv4 or IPv6. */

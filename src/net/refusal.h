@@ -11,8 +11,8 @@
 
 struct conn;
 
-/* Why a request is not given to the application: X(name, status, log level, text). The text ends the log line; it names
- * the option to change, if there is one. */
+/* Why a request is not given to the application, or why its body ends with an error there: X(name, status, log level,
+ * text). The text is for the log; it names the option to change, if there is one. */
 #define REFUSALS(X)                                                                                                    \
     X(REFUSED_MALFORMED, "400 Bad Request", WARNING, "its parameters are malformed")                                   \
     X(REFUSED_BODY_SHORT, "400 Bad Request", INFO, "its body ended before its CONTENT_LENGTH")                         \

@@ -12,7 +12,7 @@
 struct conn;
 struct lane;
 
-/* Logs the end of request `id` of a connection: status, bytes of the body, time, method and path. */
+/* Logs the end of request `id` of a connection: status, bytes of the answer's body, time, method and target. */
 void request_log_write(const struct conn *c, unsigned id, const struct request *r);
 
 /* The same, but only at --log-level debug; costs nothing otherwise. */
@@ -24,15 +24,15 @@ static inline void request_log_end(const struct conn *c, unsigned id, const stru
 /* Logs `what`, and which calls have run for longest. Returns false, without logging, if none runs. */
 bool request_log_oldest(struct lane *lane, const char *what);
 
-/* A request found no free thread: a moment later, logs which calls have run for longest. It waits because at the first
- * request of a burst no call may have begun. One line in ten seconds as long as this continues. */
+/* A request was refused because no thread is free: a moment later, logs which calls have run for longest. It waits
+ * because at the first request of a burst no call may have begun. One line in ten seconds as long as this continues. */
 void request_log_busy(struct lane *lane);
 
 /* Called by lane_new. */
 void request_log_init(struct lane *lane);
 
-/* Writes to `out` which requests run, as the end of a log line; or nothing. `lane`: a struct lane. Any thread, whatever
- * the others do: it takes no lock, and does not read memory that is gone. */
+/* Writes to `out` which requests run, as the end of a log line; leaves it alone if none runs. `lane`: a struct lane.
+ * Any thread, whatever the others do: it takes no lock, and reads by a system call what may be gone. */
 void request_log_describe(void *lane, char *out, size_t size);
 
 #endif

@@ -22,7 +22,7 @@ void lane_check_stopped(struct lane *lane) {
     sched_quit(lane->sched);
 }
 
-/* Calls `visit` for every connection; it may close the one that it is given. */
+/* Calls `visit` for every connection that is not closed; it may close the one that it is given. */
 static void each_conn(struct lane *lane, void (*visit)(struct conn *c)) {
     struct conn *c, *next;
     for (c = TAILQ_FIRST(&lane->lingering); c; c = next) {

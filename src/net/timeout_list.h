@@ -1,8 +1,9 @@
-/* Time-outs on connections. All time-outs of the same length are in one list, oldest first. The oldest is due first, so
- * one timer is enough for each list.
+/* Time-outs on connections. All time-outs in a list have the same length, and the oldest comes first. It is due first,
+ * so one timer is enough for each list.
  *
- * If the process or its machine was paused for longer than a time-out, whatever the peer has sent meanwhile is read
- * first, and counts. A connection that is late all the same gets its time again: it could not go on while nobody read.
+ * Before a time-out takes effect, whatever the peer has sent meanwhile is read, and counts. If the loop itself is late
+ * (timeout_is_excused), because the process or its machine was paused, a connection that is late all the same gets its
+ * time again: it could not go on while nobody read.
  *
  * Threads: owner only.
  */

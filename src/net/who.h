@@ -35,7 +35,7 @@ bool who_read_remote(const struct buf *params, union peer_address *address);
  * do all processes of this machine. */
 bool who_log_due(const struct who *who, const void *about, char more[static LOG_TABLE_MORE_SIZE]);
 
-/* Writes "client 203.0.113.9, peer 192.0.2.1:4711", without what is not known. At most two system calls. Returns
+/* Writes "client 203.0.113.9, peer 192.0.2.1:4711", without what is not known. At most one system call. Returns
  * `out`. */
 const char *who_text(const struct who *who, char out[static WHO_TEXT_SIZE]);
 

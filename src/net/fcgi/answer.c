@@ -80,8 +80,8 @@ static int put_long_head(struct fcgi_request *q, bool status_first, const char *
 }
 
 /* The head and the first `len` bytes of the body in one record. "Status" is its first line, because some clients look
- * at nothing else. With a Location it is the last one: HAProxy turns every answer in which Location comes after Status
- * into a 302. */
+ * at nothing else. With a Location that is not of a 302 it is the last one: HAProxy turns every answer in which
+ * Location comes after Status into a 302. */
 static int put_head(struct fcgi_request *q, const char *data, size_t len) {
     struct request *r = &q->x.r;
     if (answer_settle_head(r))

@@ -206,7 +206,8 @@ static bool on_complete(struct conn *conn) {
     return c->closing && c->nrequests == 1 && only->stdin_read;
 }
 
-/* A request that was answered meanwhile and whose STDIN is not read to its end has not yet had time to be. */
+/* While output waited, the peer may have had no time to send the rest of STDIN of a request that is answered: its time
+ * begins now. */
 static void on_drained(struct conn *conn) {
     struct fcgi_conn *c = fcgi_conn_of(conn);
     struct fcgi_request *q;

@@ -35,7 +35,7 @@ struct fcgi_request;
 struct fcgi_lane {
     struct lane *lane;
     struct timeouts silence; /* until more comes of a body whose request is answered... */
-    struct timeouts stall;   /* ...from a peer that went on sending it (request.c) */
+    struct timeouts stall;   /* ...from a peer that went on sending it (request.c); and for `ending_timeout` */
     struct free_list conns, requests;
 };
 
@@ -48,14 +48,14 @@ struct fcgi_conn {
     unsigned nrequests;
     unsigned nbegun; /* requests so far */
     ev_tstamp stalls_looked_at;
-    bool unread;                   /* STDIN of a request was not read to its end: a plain close could cause a reset */
-    bool trusted;                  /* the peer is trusted about the client (peer.h) */
-    bool closing;                  /* ends after the open requests: `not_kept`, --keepalive-requests, or a stop */
-    bool not_kept;                 /* a request without FCGI_KEEP_CONN came: the peer expects the end */
-    bool asked;                    /* the peer has asked GET_VALUES: it multiplexes */
-    bool given_up;                 /* stopped waiting for a body: ends after a moment without a request */
-    bool goes_on;                  /* more of that body came all the same */
-    bool ending;                   /* `given_up`, and no request is open now */
+    bool unread;   /* STDIN of a request was not read to its end: a plain close could cause a reset */
+    bool trusted;  /* the peer is trusted about the client (peer.h) */
+    bool closing;  /* ends after the open requests: `not_kept`, --keepalive-requests, stop, half-close */
+    bool not_kept; /* a request without FCGI_KEEP_CONN came: the peer expects the end */
+    bool asked;    /* the peer has asked GET_VALUES: it multiplexes */
+    bool given_up; /* stopped waiting for a body: ends after a moment without a request, unless `asked` */
+    bool goes_on;  /* more of that body came all the same */
+    bool ending;   /* `given_up`, not `asked`, and no request is open now */
     struct timeout ending_timeout; /* while `ending`: for a request */
 };
 

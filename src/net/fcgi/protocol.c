@@ -37,8 +37,8 @@ static void fcgi_accept(void *state, int fd, const struct listener *l, const str
     conn_read(&c->conn);
     if (!c->conn.used)
         fcgi_conn_tell_rest(c);
-    /* A request that came whole, on a connection that ends with it, is not polled: it is answered before the loop runs
-     * again, or else that begins to poll it (lane.c). */
+    /* A connection that ends with a request that came whole is not polled yet: the request is answered before the loop
+     * waits, or else the lane begins to poll the connection then (lane.c). */
     if (c->conn.state == CONN_OPEN && !fcgi_conn_ops.complete(&c->conn))
         conn_poll(&c->conn);
     conn_unref(&c->conn);

@@ -191,7 +191,7 @@ void fcgi_request_abort(struct fcgi_request *q) {
     fcgi_request_end(q, 0);
 }
 
-/* Ends a request without a call and without a log line. */
+/* Ends a request without a call and without an answer, and logs that. */
 void fcgi_request_drop(struct fcgi_request *q, enum drop why) {
     struct fcgi_conn *c = q->c;
     uint16_t id = q->x.id;
@@ -242,8 +242,8 @@ static void stdin_silent(struct timeout *to) {
     struct fcgi_request *q = request_of_timeout(to);
     struct fcgi_conn *c = q->c;
     if (conn_blocked(&c->conn)) {
-        /* A peer that takes nothing may send nothing for that reason (fcgi_request_stdin_goes_on is called when it does
-         * take something). */
+        /* A peer that takes nothing may send nothing for that reason (fcgi_request_stdin_goes_on is called when it has
+         * taken everything). */
         timeout_ends(q->timeouts, to);
         q->timeouts = NULL;
     } else if (c->conn.paused || conn_readable(&c->conn))

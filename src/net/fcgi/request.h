@@ -3,7 +3,7 @@
  * Whatever ends a request may end its connection too, if that is not to be kept. Hold a reference (conn_ref) to look at
  * the connection afterwards.
  *
- * Threads: owner only.
+ * Threads: owner only, except for `stderr_used`, which the running thread sets (answer.c).
  */
 #ifndef WSGI_FCGI_NET_FCGI_REQUEST_H
 #define WSGI_FCGI_NET_FCGI_REQUEST_H
@@ -26,11 +26,11 @@ struct fcgi_request {
     struct fcgi_conn *c;
     enum fcgi_request_state state;
     bool keep_conn;
-    bool stdin_ended;          /* nothing more of STDIN is waited for */
-    bool stdin_read;           /* the empty STDIN record came: the peer sends nothing more for this request */
-    bool stderr_used;          /* STDERR records were stored or sent */
-    bool aborted;              /* ABORT_REQUEST came */
-    ev_tstamp stdin_at;        /* when STDIN bytes last came, or else when the parameters ended */
+    bool stdin_ended;   /* nothing more of STDIN is waited for */
+    bool stdin_read;    /* the peer sends nothing more for this request: the empty STDIN record or a half-close came */
+    bool stderr_used;   /* STDERR records were stored or sent */
+    bool aborted;       /* ABORT_REQUEST came */
+    ev_tstamp stdin_at; /* when STDIN bytes last came, the parameters ended, or a pause did */
     struct timeout timeout;    /* FCGI_PARAMS_STATE: for the rest of PARAMS; FCGI_STDIN_STATE: for more of STDIN */
     struct timeouts *timeouts; /* the list that `timeout` is in; NULL: none */
     TAILQ_ENTRY(fcgi_request) link;
@@ -39,7 +39,7 @@ struct fcgi_request {
 /* Makes a request, in FCGI_PARAMS_STATE. Returns NULL if there is no memory. */
 struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_event *begin);
 
-/* Changes the state: the only way to do so. */
+/* Changes the state: the only way to do so. Ends the time-out of the old one. */
 void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state);
 
 /* Returns the request to which records with this id belong: of several, the one that is still being received. NULL:
@@ -59,7 +59,7 @@ void fcgi_request_start(struct fcgi_request *q);
 void fcgi_request_stdin_goes_on(struct fcgi_request *q);
 
 /* FCGI_STDIN_STATE: stops waiting for the rest of STDIN; what still comes counts as records of an inactive id. Ends the
- * request, and the connection a moment later or after its other requests. */
+ * request; and the connection, unless its peer multiplexes, when that has had no other request for a moment. */
 void fcgi_request_stdin_given_up(struct fcgi_request *q);
 
 /* Sends what is stored of the answer, then END_REQUEST, and ends the request. */
@@ -85,10 +85,10 @@ void fcgi_request_gone(struct fcgi_request *q);
 /* Ends the request without a call and without an answer, and logs that. */
 void fcgi_request_drop(struct fcgi_request *q, enum drop why);
 
-/* Ends the request without an answer and without logging. */
+/* The last step of every end: takes the request off its connection and ends it (exchange_end). Sends nothing. */
 void fcgi_request_release(struct fcgi_request *q);
 
-/* Frees the memory of a pooled request. */
+/* Frees the memory of a request that no pool keeps. */
 void fcgi_request_free(struct fcgi_request *q);
 
 #endif

@@ -14,7 +14,7 @@ extern const struct answer_ops http_answer_ops;
 /* Sends "100 Continue" to a client that waits for it, before the application is called. Owner only. */
 void http_send_continue(struct http_request *q);
 
-/* Stores the end of the answer. Returns 0, or -1 with errno ENOMEM. */
+/* Stores the end of the answer. Returns 0, or -1 with errno ENOMEM. Owner only. */
 int http_put_end(struct http_request *q);
 
 #endif

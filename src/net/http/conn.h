@@ -34,7 +34,8 @@ enum http_state {
 };
 
 enum {
-    HTTP_PIPELINE_MAX = 65536 /* bytes kept of what follows the request in work; the rest waits in the socket */
+    HTTP_PIPELINE_MAX = 65536 /* when so many bytes are kept of what follows the request in work, the rest waits in the
+                                 socket; one read may bring more */
 };
 
 struct http_request;
@@ -55,7 +56,7 @@ struct http_conn {
     struct http_lines lines;
     size_t scanned;         /* bytes of a header section that `lines` has seen */
     bool skipped_line;      /* the empty line that may precede a request has come */
-    struct timeout timeout; /* for the end of a header section */
+    struct timeout timeout; /* for the end of a header section, while `waiting` */
     bool waiting;
     unsigned nbegun; /* requests so far */
     bool closing;    /* the server stops: ends after the request in work */

@@ -123,7 +123,7 @@ static enum refusal check_limits(const struct lane_config *config, const struct 
     return NOT_REFUSED;
 }
 
-/* Fills the request from a complete header section. Returns false if it was refused. */
+/* Fills the request from a complete header section. Returns false if it was refused, or the connection closed. */
 static bool take_head(struct http_request *q, const char *data, size_t len) {
     struct http_conn *c = q->c;
     const struct lane_config *config = config_of(c);

@@ -1,5 +1,5 @@
-/* Handles the bytes of a connection: a PROXY header, then header sections and bodies, one after the other. Limits on what a
- * peer may send are enforced here.
+/* Handles the bytes of a connection: a PROXY header, then header sections and bodies, one after the other. Limits on
+ * what a peer may send are enforced here.
  *
  * Threads: owner only.
  */

@@ -7,7 +7,7 @@
  *
  * A window does not count if the peer was kept from sending in it, because its connection was paused or because it
  * waited for "100 Continue". Without --header-timeout the first byte has the time of --idle-timeout, and a window takes
- * 30 seconds (conn.c).
+ * 30 seconds (protocol.c).
  *
  * Threads: owner only.
  */
@@ -16,8 +16,9 @@
 
 #include "net/http/request.h"
 
-/* More of the body is to come: calls `late` at the end of each window until http_pace_ends. `late` must call
- * http_pace_look, and begin the next window or end the request. Does nothing if a window has begun already. */
+/* More of the body is to come: begins a window, and calls `late` at its end unless http_pace_ends is called before.
+ * `late` must call http_pace_look, and begin the next window or stop waiting for the body. Does nothing if a window has
+ * begun already, or if no window can make this body late. */
 void http_pace_begins(struct http_request *q, void (*late)(struct timeout *to));
 void http_pace_ends(struct http_request *q);
 

@@ -31,8 +31,8 @@ void http_peer_init(struct http_peer *peer, const struct lane_config *config, in
 void http_peer_proxied(struct http_peer *peer, const struct lane_config *config, const struct proxy_header *header);
 
 /* Appends to the parameters of a request: SERVER_ADDR, SERVER_PORT, REMOTE_ADDR, REMOTE_PORT, HTTP_HOST and HTTPS, as
- * far as they are known. The fields of proxies are looked at only if the peer is trusted; *said tells what was found
- * there, for peer_set_prefix. Returns 0, or -1 with errno ENOMEM. */
+ * far as they are known. If the peer is trusted, looks at the fields of proxies, and *said tells what was found there,
+ * for peer_set_prefix; else *said is not set. Returns 0, or -1 with errno ENOMEM. */
 int http_peer_params(const struct http_peer *peer, const struct lane_config *config, const struct http_head *head,
                      struct buf *params, struct peer_said *said);
 

@@ -2,7 +2,8 @@
  *
  * Whatever ends a request may end its connection too. Hold a reference (conn_ref) to look at the connection afterwards.
  *
- * Threads: owner only, except for the atomic fields.
+ * Threads: owner only, except for the atomic fields, and for `framing` and `kept`, which the running thread sets
+ * (answer.c).
  */
 #ifndef WSGI_FCGI_NET_HTTP_REQUEST_H
 #define WSGI_FCGI_NET_HTTP_REQUEST_H
@@ -56,14 +57,14 @@ static inline void http_request_let_go(struct http_request *q) {
         http_request_read_on(q);
 }
 
-/* The body can take no more: answers the request (http_request_maybe_start), unless the application runs, which then
- * reads an error. */
+/* The body can take no more. If the application runs, it reads an error. Otherwise notes the refusal, and the caller
+ * calls http_request_maybe_start, which answers the request. */
 void http_request_body_failed(struct http_request *q, enum refusal why);
 
 /* The rest of the body will not come: answers the request, or makes reading the body end with `error`. */
 void http_request_cut_body(struct http_request *q, int error, enum refusal why);
 
-/* The same for a body that violates HTTP; `why` tells how. */
+/* The same for a body that violates HTTP; `why` tells how. The error is EPROTO. */
 void http_request_body_malformed(struct http_request *q, const char *why);
 
 /* Lets the application know, if it runs or is going to, that nobody waits for its answer any more (exchange_gone). */
@@ -74,14 +75,14 @@ void http_request_gone(struct http_request *q);
 void http_request_refuse(struct http_request *q, enum refusal why);
 void http_request_refuse_as(struct http_request *q, const char *status, const char *why);
 
-/* Ends the request without an answer and without logging. */
+/* The last step of every end: takes the request off its connection and ends it (exchange_end). Sends nothing. */
 void http_request_release(struct http_request *q);
 
 /* Ends the request without a call and without an answer, and logs that. The caller must hold a reference to the
- * connection, which then handles what came after the request. */
+ * connection, and handle what came after the request. */
 void http_request_drop(struct http_request *q, enum drop why);
 
-/* Frees the memory of a pooled request. */
+/* Frees the memory of a request that no pool keeps. */
 void http_request_free(struct http_request *q);
 
 #endif

@@ -90,7 +90,7 @@ bool address_is_loopback(const struct sockaddr *sa, socklen_t len) {
     return read_peer(&peer, sa, len) && (net_has(&nets[0], &peer) || net_has(&nets[1], &peer));
 }
 
-/* Takes "/LEN" off `text`. Returns false when LEN is no number of at most `max`. */
+/* Reads the number behind `slash`; NULL: `max`. Returns false when it is no number of at most `max`. */
 static bool read_len(const char *slash, unsigned max, unsigned *len) {
     *len = max;
     if (!slash)

@@ -20,7 +20,7 @@ struct address_net {
 
 /* Empty when zeroed. */
 struct address_set {
-    bool any; /* everybody */
+    bool any; /* everybody but peers of Unix sockets */
     bool unix_peers;
     struct address_net *nets;
     size_t nnets;

@@ -59,8 +59,8 @@ void allow_fini(struct allow_rules *a);
  * refused connections, or never. */
 void allow_warn(const struct allow_rules *a, const struct listener *list, size_t count);
 
-/* Writes what follows the address in the log line about *l: its protocol and, if other machines can reach it, whom it
- * serves. "" if it is FastCGI for this machine only. Returns `out`. */
+/* Writes what follows the address in the log line about *l: its protocol, if that is HTTP, and whom it serves, if other
+ * machines can reach it. "" if it is FastCGI for this machine only. Returns `out`. */
 const char *allow_describe(const struct allow_rules *a, const struct listener *l, char out[static ALLOW_TEXT_SIZE]);
 
 /* Whether the peer of connection `fd`, accepted on *l from `sa`, may stay. If not, logs a line at info level that names

@@ -1,8 +1,8 @@
 /* Listening sockets: opens them, takes them over from a parent process, and closes them. Knows nothing of the event
  * loop. Add a kind of socket here.
  *
- * Threads: one, at start-up and shut-down only. But any thread may call listener_unlink_all meanwhile, even from a
- * signal handler.
+ * Threads: one, at start-up and shut-down only, except for listener_is_own and listener_stop. But any thread may call
+ * listener_unlink_all meanwhile, even from a signal handler.
  */
 #ifndef WSGI_FCGI_NET_LISTEN_LISTENER_H
 #define WSGI_FCGI_NET_LISTEN_LISTENER_H
@@ -65,7 +65,7 @@ int listener_open(struct listener_set *set, const struct address *list, size_t c
 
 /* Takes over descriptor 0, as FastCGI hands a socket to a responder (FastCGI 1.0, 2.2). The socket moves to another
  * descriptor and /dev/null takes its place, so that nothing in the application reads from it. Returns and logs as
- * listener_open does. */
+ * listener_open does; EX_USAGE means that descriptor 0 is no listening socket. */
 int listener_open_stdin(struct listener_set *set);
 
 /* Whether descriptor 0 is a listening stream socket. */

@@ -221,8 +221,8 @@ static int bind_socket(struct attempt *t) {
     return fstatat(t->dir, t->base, &t->st, AT_SYMLINK_NOFOLLOW);
 }
 
-/* Restores the permissions that the umask has removed. If somebody who may write to the directory has put a link there
- * since, the kernel, or glibc by way of /proc, leaves it alone. */
+/* Sets the mode, from which the umask has removed permissions. EOPNOTSUPP: glibc finds no /proc, or somebody who may
+ * write to the directory has put a link there since. The second call follows such a link. */
 static int set_mode(const struct attempt *t) {
     const mode_t mode = t->settings->mode;
     if ((t->st.st_mode & 07777) == mode || fchmodat(t->dir, t->base, mode, AT_SYMLINK_NOFOLLOW) == 0)
