@@ -97,7 +97,7 @@ tests_unit_net_fcgi_test_outcome_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=request_rese
 tests_unit_net_listen_test_listener_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_fcgi_test_peer_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_socket_file_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
-tests_unit_net_listen_test_socket_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=listen
+tests_unit_net_listen_test_socket_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=listen,--wrap=fchmodat
 tests_unit_python_test_name_cache_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
 tests_unit_python_test_name_cache_LDADD = src/libpy.a $(PROTO_LIBS) $(BASE_LIBS) $(PYTHON_LIBS) $(CHECK_LIBS)
 tests_unit_bench_test_histogram_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/contrib/bench

@@ -221,13 +221,25 @@ static int bind_socket(struct attempt *t) {
     return fstatat(t->dir, t->base, &t->st, AT_SYMLINK_NOFOLLOW);
 }
 
-/* Sets the mode, from which the umask has removed permissions. EOPNOTSUPP: glibc finds no /proc, or somebody who may
- * write to the directory has put a link there since. The second call follows such a link. */
+static bool is_at_path(const struct attempt *t, const struct stat *file) {
+    struct stat st;
+    return fstatat(t->dir, t->base, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == file->st_dev &&
+           st.st_ino == file->st_ino;
+}
+
+/* Sets the mode, from which the umask has removed permissions. Glibc says EOPNOTSUPP where it finds no /proc, and where
+ * somebody who may write to the directory has put a link in its place: the second call would follow that. Returns 0, or
+ * -1 with errno (EADDRINUSE: something else is there). */
 static int set_mode(const struct attempt *t) {
     const mode_t mode = t->settings->mode;
     if ((t->st.st_mode & 07777) == mode || fchmodat(t->dir, t->base, mode, AT_SYMLINK_NOFOLLOW) == 0)
         return 0;
-    return errno == EOPNOTSUPP ? fchmodat(t->dir, t->base, mode, 0) : -1;
+    if (errno != EOPNOTSUPP)
+        return -1;
+    if (is_at_path(t, &t->st))
+        return fchmodat(t->dir, t->base, mode, 0);
+    errno = EADDRINUSE;
+    return -1;
 }
 
 /* Gives the file its owner and mode, then lets the socket accept. Returns as put does. */
@@ -244,12 +256,6 @@ static int finish(struct attempt *t) {
         return EX_NOPERM;
     }
     return set_mode(t) ? -1 : listen(t->fd, (int)t->settings->backlog);
-}
-
-static bool is_at_path(const struct attempt *t, const struct stat *file) {
-    struct stat st;
-    return fstatat(t->dir, t->base, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == file->st_dev &&
-           st.st_ino == file->st_ino;
 }
 
 /* Gives up what was made. */

@@ -16,13 +16,15 @@
 
 int __wrap_listen(int fd, int backlog);
 int __real_listen(int fd, int backlog);
+int __wrap_fchmodat(int at, const char *name, mode_t mode, int flags);
+int __real_fchmodat(int at, const char *name, mode_t mode, int flags);
 
 enum { OWNER = 12345 };
 
 static char dir[] = "/tmp/wsgi-fcgi-unit.XXXXXX", path[64];
 static struct listener_set set;
 static struct listener_settings settings;
-static void (*before_listen)(void);
+static void (*before_listen)(void), (*before_mode)(void);
 static unsigned calls;
 
 int __wrap_listen(int fd, int backlog) {
@@ -30,6 +32,12 @@ int __wrap_listen(int fd, int backlog) {
     if (before_listen)
         before_listen();
     return __real_listen(fd, backlog);
+}
+
+int __wrap_fchmodat(int at, const char *name, mode_t mode, int flags) {
+    if (before_mode)
+        before_mode();
+    return __real_fchmodat(at, name, mode, flags);
 }
 
 static int open_text(struct listener_set *to, const char *text, const struct listener_settings *how) {
@@ -48,7 +56,7 @@ static void setup(void) {
     snprintf(path, sizeof(path), "%s/app.sock", dir);
     set = (struct listener_set){.count = 0};
     settings = (struct listener_settings){.mode = 0660, .backlog = 5};
-    before_listen = NULL;
+    before_listen = before_mode = NULL;
     calls = 0;
 }
 
@@ -178,7 +186,7 @@ START_TEST(test_lock_is_held)
 END_TEST
 
 static void replace_by_link(void) {
-    before_listen = NULL;
+    before_listen = before_mode = NULL;
     ck_assert_int_eq(unlink(path), 0);
     ck_assert_int_eq(symlink("precious", path), 0);
 }
@@ -194,6 +202,21 @@ START_TEST(test_link_is_left_alone)
 }
 END_TEST
 
+/* Before its mode is set, the same: that of what the link names stays as it is. */
+START_TEST(test_mode_of_a_link_is_left_alone)
+{
+    struct stat st;
+    char precious[64];
+    snprintf(precious, sizeof precious, "%s/precious", dir);
+    close(open(precious, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    settings.mode = 0666;
+    before_mode = replace_by_link;
+    ck_assert_int_eq(open_text(&set, path, &settings), EX_CANTCREAT);
+    ck_assert_int_eq(stat(precious, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 07777, 0600);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("socket_file");
     TCase *tc = tcase_create("socket_file");
@@ -205,6 +228,7 @@ int main(void) {
     tcase_add_test(tc, test_file_removed);
     tcase_add_loop_test(tc, test_lock_is_held, 0, 2);
     tcase_add_test(tc, test_link_is_left_alone);
+    tcase_add_test(tc, test_mode_of_a_link_is_left_alone);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }
