@@ -1,8 +1,8 @@
 /* Compares and parses text as ASCII, byte by byte, whatever the locale. Use this for the text of protocols and options.
  *
- * The functions of <strings.h>, <ctype.h>, <stdlib.h> and <stdio.h> depend on the locale, which Python sets from the
- * environment (LC_CTYPE) and which an application may change. In tr_TR, "TITLE" and "title" are different words, and
- * "0,5" is a half. Nothing of that is used here; tests/check-locale makes sure.
+ * Functions of <strings.h> and <ctype.h>, and those of <stdlib.h> and <stdio.h> for numbers, depend on the locale,
+ * which Python sets from the environment (LC_CTYPE) and which an application may change. In tr_TR, "TITLE" and "title"
+ * are different words, and "0,5" is a half. The server uses none of them; tests/check-locale makes sure.
  *
  * Threads: any. Pure: no I/O, no allocation, no lock. The inline functions need nothing to be linked.
  */
@@ -18,7 +18,7 @@ static inline bool ascii_is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-/* White space in a text file: blanks, tabs and line ends. */
+/* White space in a text file: blanks, tabs and line ends; also vertical tabs and form feeds. */
 static inline bool ascii_is_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }

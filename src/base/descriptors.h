@@ -1,4 +1,4 @@
-/* The list of the server's own descriptors, each from before it is made until after it is closed. Use it wherever the
+/* The list of the server's own descriptors. No fork sees one that is open and not on the list. Use it wherever the
  * server opens or closes a descriptor.
  *
  * A child process that the application forks closes all of them before anything else runs in it. If it kept a

@@ -1,5 +1,5 @@
-/* Where text goes that the application reports errors with: a set of these, which an option names and python/error_lines.h
- * follows. */
+/* Where the text goes with which the application reports errors: a set of these, which an option names and
+ * python/error_lines.h follows. */
 #ifndef WSGI_FCGI_BASE_ERROR_DESTINATIONS_H
 #define WSGI_FCGI_BASE_ERROR_DESTINATIONS_H
 

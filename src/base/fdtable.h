@@ -37,8 +37,9 @@ int fdtable_raise(int fd);
  * with errno as dup(2). */
 int fdtable_duplicate(int fd);
 
-/* Like fdtable_raise, for an accepted connection: moves it only when numbers have risen to FDTABLE_LOW, or when it has
- * the number of standard input, output or error, which the application must have closed. */
+/* Like fdtable_raise, for an accepted connection: moves it only when numbers have risen to FDTABLE_LOW and the server's
+ * range begins at FDTABLE_FIRST, or when it has the number of standard input, output or error, which the application
+ * must have closed. */
 int fdtable_raise_connection(int fd);
 
 /* Occupies all free numbers below the server's range until fdtable_release, so that a library opens its descriptors

@@ -4,7 +4,7 @@
  * log_init, it is "wsgi-fcgi: LEVEL: text". When standard error is the systemd journal (JOURNAL_STREAM names it), the
  * journal's "<N>" priority replaces the time.
  *
- * Until log_start_writer, the thread that logs a line writes it, with one write(2). From then on no thread waits for
+ * Until log_start_writer, the thread that logs a line writes it, with one writev(2). From then on no thread waits for
  * the reader of the log (base/log_writer.h).
  *
  * Threads: any, with or without the GIL; nothing here calls Python or allocates. In signal handlers only log_last and
@@ -44,8 +44,8 @@ int log_start_writer(void);
 bool log_flush(void);
 
 /* Logs a line that says why the process ends now, then waits like log_flush. Lines longer than LOG_LAST_MAX bytes are
- * cut. Only the first such line of a process is written, and it may be lost if nobody reads the log. Async-signal-safe.
- * errno is preserved. */
+ * cut. After log_start_writer only the first such line of a process is written. It may be lost if nobody reads the log.
+ * Async-signal-safe. errno is preserved. */
 enum { LOG_LAST_MAX = 900 };
 void log_last(enum log_level level, const char *text);
 
@@ -64,7 +64,8 @@ void log_printf(enum log_level level, const char *format, ...) __attribute__((fo
 
 /* Writes `len` bytes of multi-line text (a traceback, output of the application) to the log as they are, and adds a
  * line feed if the last byte is none. Not filtered by level. Other lines come before or after the whole text, never
- * within it. If the ring has no room for all of it, whole lines at its end are lost. errno is preserved. */
+ * within it. If the ring has no room for all of it, whole lines at its end are lost; of a single line that is too long,
+ * its end. errno is preserved. */
 void log_text(const char *text, size_t len);
 
 /* Copies at most `len` bytes of `in` to `out` (size `size`, always terminated) in a form that is safe to show on one

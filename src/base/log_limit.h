@@ -4,8 +4,8 @@
  *
  * struct log_table is for lines that many peers cause: one line a second for each topic and peer, so that no peer hides
  * what the log has to say about another, and LOG_TABLE_LINES a second for each topic, so that a thousand peers do not
- * fill the log. The table has a fixed size and a keyed hash. When it is full, the peer with the oldest line is
- * forgotten; its next line may come too early, but still counts for its topic.
+ * fill the log. The table has a fixed size and a keyed hash. When the set of a new peer is full, the peer in it with
+ * the oldest line is forgotten; its next line may come too early, but still counts for its topic.
  *
  * Lines left out are counted, and a later line tells how many.
  *
@@ -79,7 +79,7 @@ bool log_state_is_due(const struct log_state *state, double now);
 /* Such a line was written. */
 void log_state_logged(struct log_state *state, double now);
 
-/* Both in one: a line that is due is written for sure. */
+/* Both in one, for a line that is always written when it is due. */
 bool log_state_due(struct log_state *state, double now);
 
 #endif

@@ -3,11 +3,12 @@
  *
  * The reader of standard error may be slow, or may have stopped (Ctrl-S, a pager, a full pipe). After log_writer_start
  * only the writer's thread waits for it; it takes lines from a ring of fixed size. Lines that find no room are lost and
- * counted, and so are lines that cannot be written (a full disk, a reader that is gone). When the ring is empty again,
- * a line says how many were lost.
+ * counted, and so are lines that cannot be written (a full disk, a reader that is gone). A line says how many were
+ * lost: when the ring is empty again, or when lines can be written again.
  *
- * Lines keep their order and are never torn: each write(2) has whole lines, as many as a pipe takes in one piece. A
- * forked process has no such thread: it writes its own lines itself, and none that were in its parent's ring.
+ * Lines keep their order and are never torn: each writev(2) has whole lines, as many as a pipe takes in one piece, or
+ * one that is longer. A forked process has no such thread: it writes its own lines itself, and none that were in its
+ * parent's ring.
  *
  * Threads: any. errno is not preserved.
  */
@@ -34,8 +35,8 @@ int log_writer_start(log_writer_note_cb *note);
 void log_writer_put(const char *text, size_t len, bool feed);
 
 /* Writes the last line, of at most LOG_OWN_MAX bytes, before the process ends. It is written after all lines before it,
- * by whichever thread writes, and lost if nobody reads. Only the first such line of a process is written. Waits like
- * log_writer_flush. Async-signal-safe. */
+ * by whichever thread writes, and lost if nobody reads. The writer's thread writes only the first such line of a
+ * process; this waits for it like log_writer_flush. Async-signal-safe. */
 void log_writer_put_last(const char *line, size_t len);
 
 /* Waits until everything put so far is written, but at most a second, since nobody may be reading. Returns whether it

@@ -1,8 +1,9 @@
 /* Reads the CGI variables that the server itself needs, and normalises them so that every proxy's stock configuration
  * works (RFC 3875, 4.1; PEP 3333, "environ Variables").
  *
- * cgi_scan goes over the pairs of a PARAMS stream once and copies nothing: slices point into the caller's bytes or into
- * constants. A path joined from two variables is given as two slices.
+ * cgi_scan goes over the pairs of a PARAMS stream once, and again only to compare them with an earlier request
+ * (`memo`). *vars holds no copies: slices point into the caller's bytes or into constants. A path joined from two
+ * variables is given as two slices.
  *
  * Threads: any. Pure: no I/O, no allocation, no lock.
  */
@@ -38,8 +39,8 @@ struct cgi_vars {
 
 enum cgi_result {
     CGI_OK,
-    CGI_MALFORMED, /* a pair is cut off, a name holds a NUL byte, or a value breaks the rules of cgi_rules.h: only `bad`
-                      is set */
+    CGI_MALFORMED, /* a pair is cut off, a name holds a NUL byte, a value breaks the rules of cgi_rules.h, or the path
+                      is none (cgi_set_paths): only `bad` has a meaning */
     CGI_OUTSIDE,   /* the path is outside the mount point (cgi_paths.h); all variables are set */
 };
 

@@ -50,8 +50,8 @@ enum cgi_class {
 /* Depends on the name only, so the answer can be cached with it. */
 enum cgi_class cgi_classify(struct slice name);
 
-/* Whether the name tells that its value identifies a person or lets somebody in: cookies, credentials, client
- * certificates, the query. Such values are not kept beyond the request. */
+/* Whether the name tells that its value identifies a person or lets somebody in: cookies, credentials, sessions, users,
+ * client certificates, the query. Such values are not kept beyond the request. */
 bool cgi_is_personal(struct slice name);
 
 /* Whether the value contains a query. Such values are not kept either, whatever their name: REQUEST_URI, HTTP_REFERER,

@@ -10,6 +10,8 @@
  *
  * The web server's own parameters are not checked: a certificate contains line ends.
  *
+ * `is_good` in cgi.c applies these rules; that of HTTP_HOST is http_is_authority, that of "*" is in cgi_paths.c.
+ *
  * Threads: any. Pure: no I/O, no allocation, no lock.
  */
 #ifndef WSGI_FCGI_PROTO_CGI_RULES_H

@@ -60,7 +60,7 @@ struct http_body {
 enum http_body_result {
     HTTP_BODY_MORE, /* all bytes were taken */
     HTTP_BODY_END,  /* the body has ended; what is at *pos belongs to the next request */
-    HTTP_BODY_BAD   /* *why says what is wrong with it */
+    HTTP_BODY_BAD   /* *why says what is wrong with it; else *why means nothing */
 };
 
 /* Takes bytes from *pos on, and moves *pos. Takes none after the end of the body. */

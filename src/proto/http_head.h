@@ -45,7 +45,7 @@ static inline size_t http_params_max(size_t len) {
 /* Parses a complete section, whose end http_lines_scan has found. Writes these parameters to `params`, which has room
  * for http_params_max(len) bytes, and their length to *nparams:
  *     REQUEST_METHOD, SERVER_PROTOCOL, PATH_INFO (decoded), QUERY_STRING, REQUEST_URI (as sent),
- *     CONTENT_TYPE and CONTENT_LENGTH if they are there, HTTP_* for all other fields but Host.
+ *     CONTENT_TYPE and CONTENT_LENGTH if they are there, HTTP_* for all other fields but Host and Transfer-Encoding.
  *
  * Fields with an underscore in their name are left out, because the name of another field may look the same in that
  * form. Prepares *body for the bytes after the section. Returns false, with *refusal set, if the request cannot be

@@ -29,7 +29,7 @@ enum http_lines_result {
 /* Goes through the next `len` bytes of a section, which may be cut anywhere. */
 enum http_lines_result http_lines_scan(struct http_lines *lines, const char *data, size_t len, size_t *used);
 
-/* "a line ends in LF alone" and the like, for the log. */
+/* "a line ends in a bare LF" and the like, for the log. */
 const char *http_lines_problem(enum http_lines_result result);
 
 #endif

@@ -36,7 +36,7 @@ enum params_result {
     PARAMS_MALFORMED, /* the bytes end inside a length, a name or a value */
 };
 
-/* The part of params_next for pairs with a length of 128 bytes or more, and for the end of the bytes. */
+/* The part of params_next for pairs with a length of 128 bytes or more, and for the end of the bytes, early or not. */
 enum params_result params_next_long(const char **pos, const char *end, struct params_pair *pair);
 
 /* Reads the pair at *pos; the bytes end before `end`. Inline, because it runs for each parameter of each request. */

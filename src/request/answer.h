@@ -3,7 +3,7 @@
  *
  * 1xx statuses are not answers; start_response refuses them.
  *
- * Threads: the running thread; answer_content any.
+ * Threads: the running thread, or the owner for an answer of the server's own; answer_content any.
  */
 #ifndef WSGI_FCGI_REQUEST_ANSWER_H
 #define WSGI_FCGI_REQUEST_ANSWER_H
@@ -32,7 +32,7 @@ static inline enum answer_content answer_content(const char *status) {
 int answer_set_length(struct request *r, enum answer_content content);
 
 /* Makes the lines of r->head agree with r->status. A front end calls this when it stores the head. Returns 0, or -1
- * with errno ENOMEM. Running thread. */
+ * with errno ENOMEM. */
 static inline int answer_settle_head(struct request *r) {
     enum answer_content content = answer_content(r->status);
     return content == ANSWER_NONE || content == ANSWER_EMPTY ? answer_set_length(r, content) : 0;

@@ -135,7 +135,7 @@ static int spool_write(struct body *b, const char *dir, const char *data, size_t
 }
 
 /* Stores bytes in memory. Memory grows once to what is announced, or by doubling. The bound is for peers that announce
- * much and send little; the system does not back memory that is never written either. */
+ * much and send little; besides, the system does not back memory that is never written. */
 static int memory_append(struct body *b, const struct body_limits *limits, const char *data, size_t len) {
     struct buf *memory = &b->memory;
     uint64_t announced = b->expected > 0 ? (uint64_t)b->expected - b->received : 0;

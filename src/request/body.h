@@ -8,7 +8,8 @@
  * If the length is known, exactly that many bytes are given to the reader, and the rest is dropped (PEP 3333, "Input
  * and Error Streams": a server simulates the end of file there).
  *
- * Threads: one writer (the owner of the loop) and any number of readers; the functions lock. The GIL is not needed.
+ * Threads: one writer (the owner of the loop) and any number of readers; the functions that both need lock, but for
+ * body_begin and body_reset, which are for when there is no reader. The GIL is not needed.
  */
 #ifndef WSGI_FCGI_REQUEST_BODY_H
 #define WSGI_FCGI_REQUEST_BODY_H
@@ -58,7 +59,7 @@ struct body {
     /* Called by the reader, without the lock, when it reads what was held, so that more may come. NULL: nobody asks. */
     void (*room)(struct body *b);
     int64_t expected;  /* CONTENT_LENGTH, or -1 */
-    uint64_t received; /* bytes taken so far */
+    uint64_t received; /* bytes that came so far, without those that were dropped or refused */
     int error;         /* errno that reading ends with; 0: a clean end */
     bool complete;     /* nothing more will come */
     bool abandoned;    /* the call has ended: nobody may read any more */
@@ -123,7 +124,7 @@ bool body_whole(struct body *b);
 /* The errno with which reading ends; 0: none so far. Any thread. */
 int body_error(struct body *b);
 
-/* Whether the body ended with fewer bytes than expected. Writer. */
+/* Whether fewer bytes than expected have come so far. Writer. */
 bool body_short(const struct body *b);
 
 /* Whether the body has an open temporary file. Writer. */

@@ -3,8 +3,8 @@
  * A front end (FastCGI, HTTP/1.1) fills it, submits it to the scheduler, and converts what the application answers to
  * its own wire format, through a table of functions. Nothing above knows which front end it is.
  *
- * Who may use it: the owner of the loop until the request is submitted, and again from `settle` on; in between, the
- * thread that runs it. Both sides may use `body`, `answer` and `left` at any time.
+ * Who may use it: the owner of the loop until its job begins, and again from `settle` on; in between, the thread that
+ * runs it. Both sides may use `body`, `answer` and `left` at any time.
  *
  * The answer, on the running thread:
  *     status, head                set once: the status line and the header lines
@@ -38,7 +38,7 @@ enum request_role {
 /* What an answer asks of its protocol. */
 struct answer_ops {
     /* Stores the head, if it was not stored yet, and `len` bytes of the body in wire format at the end of r->out.
-     * Returns 0, or -1 with errno ENOMEM. Running thread. */
+     * Returns 0, or -1 with errno ENOMEM. Running thread, or the owner for an answer of the server's own. */
     int (*put)(struct request *r, const char *data, size_t len);
     /* Like put, then transmits everything stored, waiting (without the GIL) while the peer does not take it. `data`
      * need not outlive the call. Returns 0, or -1 with errno EPIPE if the peer is gone, or ENOMEM. Running thread. */
@@ -106,9 +106,9 @@ struct request {
     char status[128];         /* "200 OK"; empty until the application sets it */
     bool located;             /* one of them is a Location */
     struct buf out;           /* answer in wire format, not yet transmitted */
-    pthread_mutex_t out_lock; /* held around send, send_file and error of the front end, which threads of the
-                                 application may call at the same time; never while waiting for the GIL, and
-                                 never by the loop, which a thread may run that holds it */
+    pthread_mutex_t out_lock; /* held around send, send_file, error and body_wanted of the front end, which threads of
+                                 the application may call at the same time; never while waiting for the GIL, and never
+                                 taken by the loop, because a thread that holds it may run the loop */
     uint64_t sent;            /* bytes of the body stored or sent, without what the wire format adds */
     bool head_stored;         /* the head is in `out`, or was sent */
     bool broken_off;          /* the answer is incomplete: the front end must let the peer see that */
@@ -126,7 +126,7 @@ enum {
                                    started; a longer one is read by the application while it comes */
 };
 
-/* Prepares a zeroed or recycled request. */
+/* Prepares new memory, whatever it holds, for its first request. Call request_fini before it is freed. */
 void request_init(struct request *r);
 
 /* Prepares a request for reuse. `spares`: where the memory of a long body may go, or NULL. Owner only. */
@@ -149,7 +149,8 @@ static inline void request_tell_length(struct request *r, bool stream) {
 }
 
 /* Stores a complete short answer of the server's own ("503 Service Unavailable" and the like) in the front end's wire
- * format. `extra` is NULL or further header lines, each with its "\r\n". Returns 0, or -1 with errno ENOMEM. */
+ * format. `extra` is NULL or further header lines, each with its "\r\n". Returns 0, or -1 with errno ENOMEM. Owner; or
+ * running thread, when the application has failed. */
 int request_answer(struct request *r, const char *status, const char *extra, const char *text);
 
 /* Whether the answer is closed; if so, sets errno to EPIPE. Any thread. */

@@ -89,8 +89,8 @@ bool sched_run_loop(struct sched_thread *t) {
 
 /* Running jobs. */
 
-/* Gives a job that is expected to block to a thread without the baton: to this one, if it is a veteran, after another
- * has got the baton; else to an idle veteran. Returns false if there is no other thread. */
+/* Gives a job that is expected to block to a thread without the baton: to an idle veteran, if this thread is none and
+ * there is one; else to this thread, after another has got the baton. Returns false if there is no other thread. */
 static bool run_blocking(struct sched_thread *t, struct sched_job *job, enum sched_next *next) {
     struct sched *s = t->s;
     struct sched_thread *veteran = t->veteran ? NULL : threads_take_veteran(s);

@@ -14,10 +14,10 @@
  * moves the word back to LOOP by compare-and-swap. The watch takes the baton by compare-and-swap on the same word, so
  * exactly one of them succeeds. A finished detached job is posted to the owner through a lock-free list and ev_async.
  *
- * At most `threads` jobs run at a time. The pool has one thread more than there are jobs that have begun, so that one
- * is always left for the loop. Threads are started on demand and reused last-in first-out. A thread that never ran a
- * job leaves jobs to an idle thread that did; so the number of threads that ever run jobs is the number that ever had
- * to run at the same time.
+ * At most `threads` jobs run at a time. There may be one thread more than jobs that have begun, so that one is left for
+ * the loop. Threads are started on demand and reused last-in first-out. A thread that never ran a job leaves jobs to an
+ * idle thread that did; so the number of threads that ever run jobs is the number that ever had to run at the same
+ * time.
  *
  * A job that waits for its peer (sched_peer_wait_begins) keeps its thread but does not count towards `threads`, so a
  * peer that sends or reads slowly, or not at all, takes nothing from the others. If no further thread can be started,
@@ -100,8 +100,8 @@ struct sched_config {
     uint64_t queue_timeout;  /* nanoseconds a job may be queued; 0: for ever */
     void (*thread_stop)(struct sched_thread *thread, void *user); /* on each pool thread before it ends, or NULL */
     /* Called on a pool thread for which sched_goes_on was true, before it polls, gives the baton away, ends, or does
-     * something that may take long (sched_pause). Until then it settles jobs, takes off those that expire, and runs
-     * further ones. */
+     * something that may take long (sched_pause); or after its job has ended and has lost the baton all the same. Until
+     * then it settles jobs, takes off those that expire, and runs further ones. NULL: sched_goes_on is never true. */
     void (*thread_pause)(struct sched_thread *thread, void *user);
     void *user;
     /* Checks on the process. Called by the watch when it is woken, before it sleeps, and then each second while this
@@ -165,8 +165,8 @@ bool sched_settles_more(const struct sched *s, const struct sched_job *job);
  *
  * Runs the loop only if the job's thread has the baton and no other job is queued. The loop would do the same anyway,
  * and no other thread has to be woken, either for the loop or for the job. Returns true once anything has happened; the
- * job then looks again. Returns false if the job must give the baton away because others are queued, if it has no
- * baton, or if this is not the job's thread.
+ * job then looks again. Returns false if the job must give the baton away because others are queued or the scheduler
+ * quits, if it has no baton, or if this is not the job's thread.
  *
  * The caller must hold nothing that a callback of the loop, or `settle` of another job, takes. */
 bool sched_run_loop(struct sched_thread *thread);
@@ -232,9 +232,9 @@ void sched_watch(struct sched *s, int fd, uint64_t deadline, bool (*on_wake)(voi
 /* Statistics for the log and for tests. Any thread. */
 struct sched_stats {
     unsigned threads;         /* pool threads that were started and have not ended */
-    unsigned veterans;        /* those of them, ended or not, that ever ran a job */
-    unsigned busy;            /* those that run a job without the baton, and are in no peer wait */
-    unsigned peer_waits;      /* those that are in one */
+    unsigned veterans;        /* pool threads, ended or not, that ever ran a job */
+    unsigned busy;            /* threads that run a job without the baton, and are in no peer wait */
+    unsigned peer_waits;      /* threads that are in one */
     unsigned queued;          /* jobs in the ready queue */
     uint64_t handed_over;     /* jobs that ran detached from the start */
     uint64_t taken_asleep;    /* batons taken from a job that slept */

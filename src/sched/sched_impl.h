@@ -98,8 +98,8 @@ struct sched_thread {
     struct sched_job *mail_job;
     bool veteran; /* ran a job at least once; changed under pool.lock */
     LIST_ENTRY(sched_thread) idle;
-    /* From taskstat_open_self; -1: none. Only the first threads have one. Those beyond `threads` exist while jobs wait
-     * for their peers, and must not take the descriptors that connections need. */
+    /* From taskstat_open_self; -1: none. Only the first `threads` + 1 have one. Those beyond exist while jobs wait for
+     * their peers, and must not take the descriptors that connections need. */
     atomic_int stat_fd;
     atomic_int tid; /* from gettid; 0: not yet known */
 
@@ -166,7 +166,7 @@ struct sched {
     struct sched_config config;
     _Atomic uint64_t word;
     atomic_bool quit;         /* changed under pool.lock */
-    atomic_bool watch_parked; /* the watch sleeps without a time-out */
+    atomic_bool watch_parked; /* the watch does not look each millisecond: a job that begins wakes it */
     atomic_uint busy;         /* threads that run a job without the baton and are in no peer wait */
     struct sched_notes notes;
     struct sched_pool pool;
@@ -205,7 +205,8 @@ struct sched_thread *threads_take_veteran(struct sched *s);
 bool threads_can_take(struct sched *s);
 
 /* Puts a thread on the idle stack. threads_put is for the calling thread, which may be woken from then on; returns
- * SCHED_NEXT_IDLE or SCHED_NEXT_END. threads_put_locked: with pool.lock held. */
+ * SCHED_NEXT_IDLE, or SCHED_NEXT_END without putting it there when the scheduler quits. threads_put_locked: with
+ * pool.lock held. */
 enum sched_next threads_put(struct sched_thread *t);
 void threads_put_locked(struct sched_thread *t);
 
@@ -222,7 +223,7 @@ bool threads_is_asleep(struct sched_thread *t);
 /* Gives the baton to a thread that was taken. Owner only, outside of jobs. */
 void baton_give(struct sched *s, struct sched_thread *to);
 
-/* Takes the baton from `from`, which runs a job inline under `word`, and gives it to an idle thread. Any thread.
+/* Takes the baton from `from`, which runs a job inline under `word`, and gives it to another, idle or new. Any thread.
  * Returns false if there is no other thread, or if `from` or another taker was faster. */
 bool baton_take_over(struct sched *s, struct sched_thread *from, uint64_t word, enum sched_reason reason);
 
@@ -305,7 +306,7 @@ static inline void queue_take(struct sched *s, struct sched_job *job) {
 void hold_init(struct sched *s);
 void hold_fini(struct sched *s);
 
-/* Begins a hold: the caller has taken the loop from a thread that computes, in `job`. */
+/* Begins a hold: the caller has got the loop that was taken from a thread that computes, in `job`. */
 void hold_begin(struct sched *s, struct sched_job *job);
 void hold_end(struct sched *s);
 

@@ -1,5 +1,5 @@
 /* The watch: the thread that checks whether the owner is stuck in a job. The caller of sched_watch decides which thread
- * that is. The other files only know what is in this one: that the watch may be parked, and how to wake it. */
+ * that is. All that the other files know of it is that it may be parked, and how to wake it. */
 #include "config.h"
 
 #include "base/clock.h"
