@@ -1,4 +1,4 @@
-# Unit tests: one program per module, which links the layer of its module and nothing above.
+# Unit tests: each program links the layer of its module and nothing above.
 
 UNIT_BASE = tests/unit/base/test_ascii tests/unit/base/test_buf tests/unit/base/test_descriptors \
 	tests/unit/base/test_hash tests/unit/base/test_log tests/unit/base/test_log_limit \
