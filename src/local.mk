@@ -18,7 +18,7 @@ src_libbase_a_SOURCES = \
 	src/base/path.c src/base/path.h \
 	src/base/thread_limit.c src/base/thread_limit.h
 
-# Needs nothing but libc (and llhttp): Of base/ it uses what is inline and pure, in ascii.h and hash.h.
+# Needs nothing but libc, and llhttp. Of base/ it uses what is inline and pure, in ascii.h and hash.h.
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
 src_libproto_a_SOURCES = \
 	src/proto/cgi.c src/proto/cgi.h \

@@ -297,7 +297,7 @@ size_t conn_piled(struct conn *c);
 
 /* Whether the peer has yet to take output, as the loop has heard of it: like conn_blocked, but without the lock. A note
  * of the running thread about more output may still be on its way. */
-bool conn_is_unsent(const struct conn *c);
+bool conn_is_unsent(struct conn *c);
 
 /* The peer has had its time to take output (conn.out_at). Closes the connection, unless the peer did take some or is
  * `excused`: then its time starts again. */

@@ -247,7 +247,7 @@ bool conn_blocked(struct conn *c) {
     return blocked;
 }
 
-bool conn_is_unsent(const struct conn *c) {
+bool conn_is_unsent(struct conn *c) {
     return ev_is_active(&c->write_io);
 }
 
