@@ -23,15 +23,11 @@ static struct exit_timer {
     bool started; /* the thread is there */
 } timer = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static struct timespec time_of_end(void) {
-    return (struct timespec){.tv_sec = (time_t)(timer.at / 1000000000), .tv_nsec = (long)(timer.at % 1000000000)};
-}
-
 static void *timer_main(void *unused) {
     (void)unused;
     pthread_mutex_lock(&timer.lock);
     while (clock_ns() < timer.at) {
-        struct timespec until = time_of_end();
+        struct timespec until = clock_timespec(timer.at);
         pthread_cond_timedwait(&timer.changed, &timer.lock, &until);
     }
     log_last(LOG_LEVEL_WARNING, "the interpreter did not end in time: ending without it");
@@ -41,12 +37,8 @@ static void *timer_main(void *unused) {
 /* This thread takes only the server's signals. */
 static int start(void) {
     sigset_t others, mask;
-    pthread_condattr_t attr;
     pthread_t thread;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&timer.changed, &attr);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&timer.changed);
     signals_fill_others(&others);
     pthread_sigmask(SIG_SETMASK, &others, &mask);
     int error = pthread_create(&thread, NULL, timer_main, NULL);

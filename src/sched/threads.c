@@ -1,6 +1,7 @@
 /* The pool: threads are started on demand, and idle ones are on a stack. */
 #include "config.h"
 
+#include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
 #include "base/thread_limit.h"
@@ -223,11 +224,7 @@ int threads_init(struct sched *s) {
         return -1;
     LIST_INIT(&s->pool.idle);
     pthread_mutex_init(&s->pool.lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->pool.thread_ended, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&s->pool.thread_ended);
     return 0;
 }
 
@@ -257,7 +254,7 @@ void threads_quit(struct sched *s) {
 }
 
 unsigned sched_join(struct sched *s, uint64_t deadline) {
-    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u), .tv_nsec = (long)(deadline % 1000000000u)};
+    struct timespec until = clock_timespec(deadline);
     pthread_mutex_lock(&s->pool.lock);
     while (s->pool.alive && pthread_cond_timedwait(&s->pool.thread_ended, &s->pool.lock, &until) != ETIMEDOUT)
         ;

@@ -111,7 +111,7 @@ static void tell_place(void) {
 
 /* Returns whether something is to be told at this time: false when loading is over before. */
 static bool wait_until(uint64_t at) {
-    struct timespec until = {.tv_sec = (time_t)(at / SECOND), .tv_nsec = (long)(at % SECOND)};
+    struct timespec until = clock_timespec(at);
     pthread_mutex_lock(&loading.lock);
     loading.telling = false;
     while (!loading.over && clock_ns() < at)
@@ -150,14 +150,10 @@ static void fork_cb(void) {
 
 void slow_load_begin(const char *spec) {
     sigset_t all, mask;
-    pthread_condattr_t attr;
     log_escape(loading.spec, sizeof loading.spec, spec, strlen(spec));
     loading.main = PyThreadState_Get();
     loading.began = clock_ns();
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&loading.changed, &attr);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&loading.changed);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &mask);
     loading.started = !pthread_atfork(fork_cb, NULL, NULL) && !pthread_create(&loading.thread, NULL, run, NULL);
