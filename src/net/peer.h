@@ -12,7 +12,7 @@
 #define WSGI_FCGI_NET_PEER_H
 
 #include "base/buf.h"
-#include "net/lane.h"
+#include "net/lane_config.h"
 #include "proto/forwarded.h"
 
 #include <netinet/in.h>

@@ -2,8 +2,6 @@
 
 #include "net/lane_impl.h"
 
-#include "base/log.h"
-#include "net/loop.h"
 #include "net/request_log.h"
 
 #include <stddef.h>

@@ -9,7 +9,6 @@
 #include "net/fcgi/protocol.h"
 #include "net/http/protocol.h"
 #include "net/lane.h"
-#include "net/listen/address.h"
 #include "net/loop.h"
 #include "process/directories.h"
 #include "process/ends.h"

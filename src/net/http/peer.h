@@ -7,7 +7,7 @@
 #define WSGI_FCGI_NET_HTTP_PEER_H
 
 #include "base/buf.h"
-#include "net/lane.h"
+#include "net/lane_config.h"
 #include "net/peer.h"
 #include "proto/http_head.h"
 #include "proto/proxy_header.h"

@@ -2,7 +2,6 @@
 
 #include "net/http/request.h"
 
-#include "base/log.h"
 #include "net/http/answer.h"
 #include "net/http/pace.h"
 #include "net/lane_impl.h"
