@@ -2,8 +2,8 @@
 
 #include "net/fcgi/request.h"
 
-#include "unit/net/lane_rig.h"
 #include "proto/fcgi_encode.h"
+#include "unit/net/outcome_rig.h"
 #include "unit/unit.h"
 
 #include <signal.h>
@@ -35,27 +35,6 @@ static void setup(void) {
                                        .run = run_cb};
     c = fcgi_conn_of(rig_open(&config, &fcgi_protocol, 0));
     breaks_off = false;
-}
-
-/* Stands before that of the server (local.mk: --wrap). */
-
-void __real_request_reset(struct request *r, struct body_spares *spares);
-void __wrap_request_reset(struct request *r, struct body_spares *spares);
-static unsigned nended, all; /* since `begin`, and in all */
-static struct {
-    enum request_end end;
-    uint64_t begun_at, received, sent;
-} ended;
-
-void __wrap_request_reset(struct request *r, struct body_spares *spares) {
-    nended++;
-    ended.end = r->end;
-    ended.begun_at = r->begun_at;
-    ended.received = r->body.received;
-    ended.sent = r->sent;
-    ck_assert_uint_eq(lane->nrequests, 0); /* it does not count any more */
-    ck_assert_uint_eq(lane_ended(lane), ++all);
-    __real_request_reset(r, spares);
 }
 
 /* The peer. */
@@ -93,31 +72,9 @@ static struct fcgi_request *whole(void) {
     return q;
 }
 
-/* The call begins; the caller settles it. */
-static struct sched_job *call(struct fcgi_request *q) {
-    struct sched_job *job = &q->x.r.job;
-    ck_assert(sched_cancel(lane->sched, job));
-    job->ops->run(job, NULL);
-    return job;
-}
-
-static void leave(void) {
-    close(peer);
-    peer = -1;
-    turn();
-}
-
-static void expect(enum request_end end, uint64_t received, uint64_t sent) {
-    ck_assert_uint_eq(nended, 1);
-    ck_assert_int_eq(ended.end, end);
-    ck_assert_uint_gt(ended.begun_at, 0);
-    ck_assert_uint_eq(ended.received, received);
-    ck_assert_uint_eq(ended.sent, sent);
-}
-
 START_TEST(answered)
 {
-    struct sched_job *job = call(whole());
+    struct sched_job *job = call(&whole()->x);
     ck_assert_uint_eq(nended, 0);
     job->ops->settle(job);
     expect(REQUEST_ANSWERED, 3, 5);
@@ -155,7 +112,7 @@ END_TEST
 START_TEST(cut)
 {
     breaks_off = true;
-    struct sched_job *job = call(whole());
+    struct sched_job *job = call(&whole()->x);
     job->ops->settle(job);
     expect(REQUEST_CUT, 3, 5);
 }
@@ -165,7 +122,7 @@ END_TEST
 START_TEST(aborted)
 {
     if (_i) {
-        struct sched_job *job = call(whole());
+        struct sched_job *job = call(&whole()->x);
         put(FCGI_ABORT_REQUEST, NULL, 0);
         ck_assert_uint_eq(nended, 0);
         job->ops->settle(job);
@@ -190,7 +147,7 @@ END_TEST
 START_TEST(left_while_it_ran)
 {
     breaks_off = _i;
-    struct sched_job *job = call(whole());
+    struct sched_job *job = call(&whole()->x);
     leave();
     ck_assert_uint_eq(nended, 0);
     job->ops->settle(job);
@@ -205,7 +162,7 @@ START_TEST(gone_behind_the_answer)
     begin();
     params("\016\001CONTENT_LENGTH3");
     struct fcgi_request *q = TAILQ_FIRST(&c->requests);
-    struct sched_job *job = call(q);
+    struct sched_job *job = call(&q->x);
     job->ops->settle(job);
     ck_assert_int_eq(q->state, FCGI_STDIN_STATE);
     if (_i)
@@ -219,7 +176,7 @@ END_TEST
 /* What a request says is its own, and not that of the one whose memory it has. */
 START_TEST(nothing_is_left_for_the_next)
 {
-    struct sched_job *job = call(whole());
+    struct sched_job *job = call(&whole()->x);
     job->begun_at = 1;
     job->ops->settle(job);
     begin();

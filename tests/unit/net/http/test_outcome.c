@@ -2,7 +2,7 @@
 
 #include "net/http/request.h"
 
-#include "unit/net/lane_rig.h"
+#include "unit/net/outcome_rig.h"
 #include "unit/unit.h"
 
 #include <signal.h>
@@ -49,37 +49,10 @@ static void setup(void) {
     breaks_off = sends = false;
 }
 
-/* Stands before that of the server (local.mk: --wrap). */
-
-void __real_request_reset(struct request *r, struct body_spares *spares);
-void __wrap_request_reset(struct request *r, struct body_spares *spares);
-static unsigned nended, all; /* of the test, and in all */
-static struct {
-    enum request_end end;
-    uint64_t begun_at, received, sent;
-} ended;
-
-void __wrap_request_reset(struct request *r, struct body_spares *spares) {
-    nended++;
-    ended.end = r->end;
-    ended.begun_at = r->begun_at;
-    ended.received = r->body.received;
-    ended.sent = r->sent;
-    ck_assert_uint_eq(lane->nrequests, 0); /* it does not count any more */
-    ck_assert_uint_eq(lane_ended(lane), ++all);
-    __real_request_reset(r, spares);
-}
-
 /* The peer. */
 
 static void say(const char *text) {
     ck_assert_int_eq(send(peer, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-    turn();
-}
-
-static void leave(void) {
-    close(peer);
-    peer = -1;
     turn();
 }
 
@@ -92,25 +65,9 @@ static struct http_request *whole(void) {
     return c->q;
 }
 
-/* The call begins; the caller settles it. */
-static struct sched_job *call(struct http_request *q) {
-    struct sched_job *job = &q->x.r.job;
-    ck_assert(sched_cancel(lane->sched, job));
-    job->ops->run(job, NULL);
-    return job;
-}
-
-static void expect(enum request_end end, uint64_t received, uint64_t sent) {
-    ck_assert_uint_eq(nended, 1);
-    ck_assert_int_eq(ended.end, end);
-    ck_assert_uint_gt(ended.begun_at, 0);
-    ck_assert_uint_eq(ended.received, received);
-    ck_assert_uint_eq(ended.sent, sent);
-}
-
 START_TEST(answered)
 {
-    struct sched_job *job = call(whole());
+    struct sched_job *job = call(&whole()->x);
     ck_assert_uint_eq(nended, 0);
     job->ops->settle(job);
     expect(REQUEST_ANSWERED, 3, 5);
@@ -146,7 +103,7 @@ END_TEST
 START_TEST(cut)
 {
     breaks_off = true;
-    struct sched_job *job = call(whole());
+    struct sched_job *job = call(&whole()->x);
     job->ops->settle(job);
     expect(REQUEST_CUT, 3, 5);
 }
@@ -156,7 +113,7 @@ END_TEST
 START_TEST(left_while_it_ran)
 {
     breaks_off = _i;
-    struct sched_job *job = call(whole());
+    struct sched_job *job = call(&whole()->x);
     leave();
     ck_assert_uint_eq(nended, 0);
     job->ops->settle(job);
@@ -187,7 +144,7 @@ END_TEST
 START_TEST(left_with_the_answer)
 {
     sends = true;
-    struct sched_job *job = call(whole());
+    struct sched_job *job = call(&whole()->x);
     leave();
     ck_assert_uint_eq(nended, 0);
     job->ops->settle(job);
@@ -200,7 +157,7 @@ START_TEST(left_behind_the_answer)
 {
     lane->config.stream_body = true;
     say(post);
-    struct sched_job *job = call(c->q);
+    struct sched_job *job = call(&c->q->x);
     job->ops->settle(job);
     ck_assert_int_eq(c->state, HTTP_DRAIN_STATE);
     leave();
@@ -212,7 +169,7 @@ END_TEST
 START_TEST(nothing_is_left_for_the_next)
 {
     struct http_request *q = whole();
-    struct sched_job *job = call(q);
+    struct sched_job *job = call(&q->x);
     job->begun_at = 1;
     job->ops->settle(job);
     nended = 0;
