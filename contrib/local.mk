@@ -2,20 +2,32 @@
 
 BENCH_BINARIES = \
 	contrib/bench/c-responder contrib/bench/fcgi-load contrib/bench/libfcgi-responder contrib/bench/null-responder \
-	contrib/bench/pybase
+	contrib/bench/pybase contrib/bench/soak-client
 EXTRA_PROGRAMS += $(BENCH_BINARIES)
 contrib_bench_fcgi_load_SOURCES = \
 	contrib/bench/fcgi-load.c \
 	contrib/bench/histogram.h \
 	contrib/bench/load-answer.c contrib/bench/load-answer.h \
+	contrib/bench/load-base.c contrib/bench/load-base.h \
 	contrib/bench/load-conn.c contrib/bench/load-conn.h \
 	contrib/bench/load-report.c \
 	contrib/bench/load-request.c contrib/bench/load-request.h \
+	contrib/bench/load-slow.c contrib/bench/load-slow.h \
+	contrib/bench/load-visitors.c contrib/bench/load-visitors.h \
 	contrib/bench/load.c contrib/bench/load.h
+contrib_bench_fcgi_load_LDADD = -lm
 contrib_bench_libfcgi_responder_LDADD = $(FCGI_LIBS)
 contrib_bench_null_responder_LDADD = $(FRONT_LIBS)
 contrib_bench_pybase_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
 contrib_bench_pybase_LDADD = $(PYTHON_LIBS)
+contrib_bench_pybase_LDFLAGS = $(AM_LDFLAGS) $(PYTHON_WRAP)
+EXTRA_contrib_bench_pybase_DEPENDENCIES = $(PYTHON_COPY)
+
+contrib_bench_soak_client_SOURCES = \
+	contrib/bench/histogram.h \
+	contrib/bench/load-answer.c contrib/bench/load-answer.h \
+	contrib/bench/load-base.c contrib/bench/load-base.h \
+	contrib/bench/soak-client.c
 
 # A library to preload, which automake makes only together with libtool. No hardening, instrumentation or PIE flags:
 # it is loaded into programs that have their own.
@@ -25,7 +37,7 @@ contrib/bench/malloc-count.so: contrib/bench/malloc-count.c config.h
 		'$(srcdir)/contrib/bench/malloc-count.c'
 
 .PHONY: bench-programs
-bench-programs: wsgi-fcgi$(EXEEXT) $(BENCH_BINARIES:=$(EXEEXT)) contrib/bench/malloc-count.so
+bench-programs: $(SERVER) $(BENCH_BINARIES:=$(EXEEXT)) contrib/bench/malloc-count.so
 
 CLEANFILES += $(BENCH_BINARIES:=$(EXEEXT)) contrib/bench/malloc-count.so
 

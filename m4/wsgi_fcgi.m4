@@ -50,11 +50,16 @@ AC_DEFUN([WF_REPORT_MISSING], [
 ])
 
 # WF_CHECK_PYTHON: PYTHON_CPPFLAGS and PYTHON_LIBS to embed Python 3.11 or later: the distribution's, by pkg-config, or
-# the one that PYTHON names, by its sysconfig. A python3 that happens to come first in PATH does not count.
+# the one that PYTHON names, by its sysconfig. A python3 that happens to come first in PATH does not count. With
+# --with-static-python, PYTHON_ARCHIVE is to be linked as a whole, and PYTHON_LIBS is what it needs.
 AC_DEFUN([WF_CHECK_PYTHON], [
-    AC_ARG_VAR([PYTHON], [the python3 to embed (with a shared library); default: pkg-config python3-embed])
+    AC_ARG_VAR([PYTHON], [the python3 to embed (with a shared library, or --with-static-python); default: pkg-config python3-embed])
     AC_ARG_VAR([PYTHON_CPPFLAGS], [preprocessor flags for Python.h, overriding what is found])
     AC_ARG_VAR([PYTHON_LIBS], [linker flags for libpython, overriding what is found])
+    AC_SUBST([PYTHON_ARCHIVE])
+    wf_whole_archive=-Wl,--whole-archive
+    wf_no_whole_archive=-Wl,--no-whole-archive
+    AS_CASE([$with_static_python], [yes|no], [], [AC_MSG_ERROR([--with-static-python=$with_static_python: write yes or no])])
     AS_IF([test -n "$PYTHON"], [WF_PYTHON_BY_SYSCONFIG], [WF_PYTHON_BY_PKG_CONFIG])
     AS_IF([test -n "$PYTHON_LIBS"], [WF_PYTHON_TRY])
 ])
@@ -69,19 +74,31 @@ AC_DEFUN([WF_PYTHON_BY_PKG_CONFIG], [
          PYTHON_EXECUTABLE=`$PKG_CONFIG --variable=exec_prefix python3-embed`/bin/python$PYTHON_VERSION
          # -isystem: our warnings are not for the headers of others.
          : ${PYTHON_CPPFLAGS=`$PKG_CONFIG --cflags python3-embed | sed 's/-I */-isystem /g'`}
-         : ${PYTHON_LIBS=`$PKG_CONFIG --libs python3-embed`}
-         AC_MSG_RESULT([$PYTHON_VERSION])],
+         AS_IF([test "$with_static_python" = no], [: ${PYTHON_LIBS=`$PKG_CONFIG --libs python3-embed`}])
+         AC_MSG_RESULT([$PYTHON_VERSION])
+         # Where the archive is, and what it needs, pkg-config does not know.
+         AS_IF([test "$with_static_python" = yes],
+            [PYTHON=$PYTHON_EXECUTABLE
+             WF_PYTHON_BY_SYSCONFIG])],
         [AC_MSG_RESULT([no])
          WF_MISSING([Python 3.11 or later for embedding (python3-embed.pc)], [python3-dev])])
 ])
 
 AC_DEFUN([WF_PYTHON_BY_SYSCONFIG], [
     AC_MSG_CHECKING([how to embed $PYTHON])
-    wf_python=`"$PYTHON" "$srcdir/m4/python-embed.py"` || AC_MSG_ERROR([PYTHON=$PYTHON cannot be embedded: ${wf_python:-it does not run}])
+    wf_option=
+    AS_IF([test "$with_static_python" = yes], [wf_option=--static])
+    wf_python=`"$PYTHON" "$srcdir/m4/python-embed.py" $wf_option` || AC_MSG_ERROR([PYTHON=$PYTHON cannot be embedded: ${wf_python:-it does not run}])
     eval "$wf_python"
     : ${PYTHON_CPPFLAGS=$wf_python_cppflags}
     : ${PYTHON_LIBS=$wf_python_libs}
-    AC_MSG_RESULT([$PYTHON_VERSION, $PYTHON_LIBS])
+    AC_MSG_RESULT([$PYTHON_VERSION,${PYTHON_ARCHIVE:+ $PYTHON_ARCHIVE} $PYTHON_LIBS])
+    AS_IF([test "$with_static_python" = yes], [
+        AC_CHECK_TOOL([OBJCOPY], [objcopy])
+        AS_IF([test -z "$OBJCOPY"], [WF_MISSING([objcopy for --with-static-python], [binutils])])
+        AC_DEFINE_UNQUOTED([STATIC_PYTHON], ["$PYTHON_EXECUTABLE"],
+            [The program of the Python that was linked from its archive.])
+    ])
 ])
 
 AC_DEFUN([WF_PYTHON_TRY], [
@@ -89,7 +106,7 @@ AC_DEFUN([WF_PYTHON_TRY], [
     wf_saved_cppflags=$CPPFLAGS
     wf_saved_libs=$LIBS
     CPPFLAGS="$CPPFLAGS $PYTHON_CPPFLAGS"
-    LIBS="$PYTHON_LIBS $LIBS"
+    LIBS="${PYTHON_ARCHIVE:+$wf_whole_archive $PYTHON_ARCHIVE $wf_no_whole_archive }$PYTHON_LIBS $LIBS"
     AC_LINK_IFELSE([AC_LANG_PROGRAM([[
             #include <Python.h>
             #if PY_VERSION_HEX < 0x030b0000
@@ -99,10 +116,13 @@ AC_DEFUN([WF_PYTHON_TRY], [
         [AC_MSG_RESULT([yes])],
         [AC_MSG_RESULT([no])
          AS_IF([test -n "$PYTHON"],
-            [AC_MSG_ERROR([a program with $PYTHON_CPPFLAGS $PYTHON_LIBS does not build; config.log says why])])
+            [AC_MSG_ERROR([a program with $PYTHON_CPPFLAGS $PYTHON_ARCHIVE $PYTHON_LIBS does not build; config.log says why])])
          WF_MISSING([Python.h or libpython$PYTHON_VERSION], [python3-dev])])
     CPPFLAGS=$wf_saved_cppflags
     LIBS=$wf_saved_libs
+    # The copy that the build makes (src/local.mk).
+    AS_IF([test -n "$PYTHON_ARCHIVE"],
+        [PYTHON_LIBS="$wf_whole_archive src/python/libpython.a $wf_no_whole_archive $PYTHON_LIBS"])
 ])
 
 AC_DEFUN([WF_CHECK_LIBEV], [

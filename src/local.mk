@@ -1,22 +1,29 @@
 # One library per folder. A folder is a layer: dependencies point downward only, and the link lines below say which.
 
 noinst_LIBRARIES += \
-	src/libbase.a src/libproto.a src/librequest.a src/libsched.a src/liblisten.a src/libnet.a src/libnetfcgi.a \
-	src/libcli.a src/libpy.a src/libpyapp.a src/libpywsgi.a src/libprocess.a
+	src/libbase.a src/libipc.a src/libproto.a src/librequest.a src/libsched.a src/liblisten.a src/libnet.a src/libnetfcgi.a \
+	src/libcli.a src/libpy.a src/libpyapp.a src/libpywsgi.a src/libprocess.a src/libsupervisor.a
 
 src_libbase_a_SOURCES = \
 	src/base/ascii.c src/base/ascii.h \
 	src/base/buf.c src/base/buf.h \
+	src/base/cgroup.c src/base/cgroup.h \
 	src/base/clock.h src/base/pread.h \
 	src/base/descriptors.c src/base/descriptors.h \
 	src/base/error_destinations.h \
 	src/base/fdtable.c src/base/fdtable.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/log.c src/base/log.h \
+	src/base/log_file.c src/base/log_file.h \
 	src/base/log_limit.c src/base/log_limit.h \
 	src/base/log_writer.c src/base/log_writer.h \
 	src/base/path.c src/base/path.h \
-	src/base/thread_limit.c src/base/thread_limit.h
+	src/base/thread_create.c src/base/thread_create.h src/base/thread_limit.c src/base/thread_limit.h
+
+src_libipc_a_SOURCES = \
+	src/ipc/control.c src/ipc/control.h \
+	src/ipc/fd_socket.c src/ipc/fd_socket.h \
+	src/ipc/scoreboard.c src/ipc/scoreboard.h
 
 # Needs nothing but libc, and llhttp. Of base/ it uses what is inline and pure, in ascii.h and hash.h.
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
@@ -27,10 +34,12 @@ src_libproto_a_SOURCES = \
 	src/proto/cgi_paths.c src/proto/cgi_paths.h \
 	src/proto/cgi_rules.c src/proto/cgi_rules.h \
 	src/proto/decimal.h \
+	src/proto/fcgi_answer.c src/proto/fcgi_answer.h \
 	src/proto/fcgi_decode.c src/proto/fcgi_decode.h \
 	src/proto/fcgi_encode.c src/proto/fcgi_encode.h \
 	src/proto/fcgi_values.c src/proto/fcgi_values.h \
 	src/proto/forwarded.c src/proto/forwarded.h \
+	src/proto/handover.c src/proto/handover.h \
 	src/proto/http_target.c src/proto/http_target.h \
 	src/proto/params.c src/proto/params.h
 if HTTP
@@ -82,8 +91,9 @@ src_librequest_a_SOURCES = \
 	src/request/request.c src/request/request.h
 
 src_libsched_a_SOURCES = \
-	src/sched/baton.c src/sched/hold.c src/sched/job.c src/sched/measure.c src/sched/post.c src/sched/owner.c \
-	src/sched/peer_wait.c src/sched/queue.c src/sched/threads.c src/sched/watch.c \
+	src/sched/baton.c src/sched/caught.c src/sched/follow.c src/sched/hold.c src/sched/job.c src/sched/lost.c src/sched/measure.c src/sched/post.c \
+	src/sched/owner.c src/sched/peer_wait.c src/sched/queue.c src/sched/retire.c src/sched/threads.c src/sched/watch.c \
+	src/sched/backlog.c src/sched/backlog.h \
 	src/sched/predict.c src/sched/predict.h \
 	src/sched/sched.c src/sched/sched.h src/sched/sched_impl.h \
 	src/sched/taskstat.c src/sched/taskstat.h
@@ -100,17 +110,23 @@ src_liblisten_a_SOURCES = \
 src_libnet_a_SOURCES = \
 	src/net/abandon.c src/net/abandon.h \
 	src/net/accept.c \
+	src/net/calls.c src/net/calls.h \
 	src/net/conn.c src/net/conn.h src/net/conn_impl.h \
-	src/net/conn_linger.c src/net/conn_out.c src/net/conn_transmit.c \
+	src/net/conn_linger.c src/net/conn_out.c src/net/conn_rate.c src/net/conn_transmit.c \
+	src/net/deadline.c src/net/deadline.h \
 	src/net/exchange.c src/net/exchange.h \
+	src/net/handover.c src/net/handover.h src/net/handover_impl.h src/net/handover_take.c \
 	src/net/idle.c \
 	src/net/lane.c src/net/lane.h src/net/lane_config.h src/net/lane_impl.h \
+	src/net/level.c src/net/level.h \
 	src/net/loop.c src/net/loop.h src/net/loop_epoll.c \
 	src/net/peer.c src/net/peer.h \
 	src/net/free_list.h \
+	src/net/overload.c src/net/overload.h \
 	src/net/protocol.h \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/request_log.c src/net/request_log.h \
+	src/net/retire.c \
 	src/net/stop.c \
 	src/net/timeout_list.c src/net/timeout_list.h \
 	src/net/who.c src/net/who.h
@@ -156,13 +172,24 @@ src_libpy_a_SOURCES = \
 	src/python/exit_calls.c src/python/exit_calls.h \
 	src/python/interp.c src/python/interp.h \
 	src/python/interp_start.c src/python/interp_start.h \
+	src/python/interrupt.c src/python/interrupt.h \
+	src/python/interrupt_aim.c src/python/interrupt_aim.h \
 	src/python/load_interrupt.c src/python/load_interrupt.h \
+	src/python/module.c src/python/module.h \
 	src/python/name_cache.c src/python/name_cache.h \
 	src/python/pending_calls.c src/python/pending_calls.h \
+	src/python/preload.c src/python/preload.h \
 	src/python/pyapp.h \
+	src/python/report.c src/python/report.h \
 	src/python/running.c src/python/running.h \
 	src/python/signal_handlers.c src/python/signal_handlers.h \
 	src/python/spare.h \
+	src/python/stack.c src/python/stack.h \
+	src/python/stack_ask.c src/python/stack_ask.h src/python/stack_fallback.c src/python/stack_fallback.h \
+	src/python/stack_check.c src/python/stack_check.h \
+	src/python/stack_doing.c src/python/stack_doing.h \
+	src/python/stack_layout.c src/python/stack_layout.h \
+	src/python/stack_walk.c src/python/stack_walk.h \
 	src/python/thread.c src/python/thread.h \
 	src/python/venv.c src/python/venv.h
 
@@ -202,10 +229,30 @@ src_libpywsgi_a_SOURCES = \
 	src/python/wsgi/stream.c src/python/wsgi/stream.h \
 	src/python/wsgi/wsgi.c src/python/wsgi/wsgi.h
 
+# No Python: the program that it is for keeps within 2 MiB.
+src_libsupervisor_a_SOURCES = \
+	src/supervisor/calls.c src/supervisor/calls.h \
+	src/supervisor/cpus.c src/supervisor/cpus.h \
+	src/supervisor/look.c \
+	src/supervisor/memory.c src/supervisor/memory.h \
+	src/supervisor/reload.c src/supervisor/reload.h \
+	src/supervisor/slices.c src/supervisor/slices.h \
+	src/supervisor/spawn.c src/supervisor/spawn.h \
+	src/supervisor/state.c src/supervisor/state.h \
+	src/supervisor/supervisor.c src/supervisor/supervisor.h \
+	src/supervisor/take_signals.c src/supervisor/take_signals.h \
+	src/supervisor/tell.c src/supervisor/tell.h \
+	src/supervisor/workers.c src/supervisor/workers.h \
+	src/supervisor/zygotes.c src/supervisor/zygotes.h
+
+src_libprocess_a_CPPFLAGS = $(AM_CPPFLAGS) -DLIBEXECDIR='"$(libexecdir)"'
 src_libprocess_a_SOURCES = \
 	src/process/directories.c src/process/directories.h \
 	src/process/ends.c src/process/ends.h \
 	src/process/exit_timer.c src/process/exit_timer.h \
+	src/process/log_output.c src/process/log_output.h \
+	src/process/lost_calls.c src/process/lost_calls.h \
+	src/process/main_thread.c src/process/main_thread.h \
 	src/process/open_files.c src/process/open_files.h \
 	src/process/orphans.c src/process/orphans.h \
 	src/process/run.c src/process/run.h \
@@ -213,21 +260,55 @@ src_libprocess_a_SOURCES = \
 	src/process/show.c src/process/show.h \
 	src/process/signals.c src/process/signals.h \
 	src/process/sockets.c src/process/sockets.h \
-	src/process/standard_files.c src/process/standard_files.h
+	src/process/standard_files.c src/process/standard_files.h \
+	src/process/supervise.c src/process/supervise.h \
+	src/process/terminal.c src/process/terminal.h \
+	src/process/warm_up.c src/process/warm_up.h \
+	src/process/watch_thread.c src/process/watch_thread.h \
+	src/process/worker.c src/process/worker.h \
+	src/process/zygote.c src/process/zygote.h
 
 # What a program of each layer links, from the top down.
 BASE_LIBS = src/libbase.a
+IPC_LIBS = src/libipc.a $(BASE_LIBS)
 PROTO_LIBS = src/libproto.a $(HTTP_LIBS)
 REQUEST_LIBS = src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS)
 SCHED_LIBS = src/libsched.a $(BASE_LIBS) $(EV_LIBS)
 CLI_LIBS = src/libcli.a $(BASE_LIBS)
 LISTEN_LIBS = src/liblisten.a $(BASE_LIBS) $(FASTCGI_LIBS)
-NET_LIBS = src/libnet.a src/liblisten.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+NET_LIBS = src/libnet.a src/liblisten.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(IPC_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+SUPERVISOR_LIBS = src/libsupervisor.a src/libprocess.a src/libcli.a $(NET_LIBS)
 FRONT_LIBS = src/libnetfcgi.a $(NET_HTTP_LIBS) $(NET_LIBS)
 
 PYAPP_LIBS = src/libpywsgi.a src/libpyapp.a src/libpy.a
 
+# What a program needs that has a Python.
+if STATIC_PYTHON
+# Of the archive, all is for extensions to find, but Py_AddPendingCall, of which they shall find the server's
+# (src/python/pending_calls.h). The module `select` in it calls epoll_ctl(2) itself, and not what libev calls (--wrap).
+PYTHON_WRAP = -Wl,--wrap=epoll_ctl
+PYTHON_WRAP_LIBS = src/libnet.a $(BASE_LIBS)
+PYTHON_COPY = src/python/libpython.a
+CLEANFILES += $(PYTHON_COPY)
+$(PYTHON_COPY): $(PYTHON_ARCHIVE)
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(OBJCOPY) --redefine-sym Py_AddPendingCall=WsgiFcgi_AddPendingCall \
+		--redefine-sym epoll_ctl=__real_epoll_ctl '$(PYTHON_ARCHIVE)' $@.new && mv $@.new $@
+else
+PYTHON_WRAP =
+PYTHON_WRAP_LIBS =
+PYTHON_COPY =
+endif
+
 bin_PROGRAMS += wsgi-fcgi
 wsgi_fcgi_SOURCES = src/main.c
-wsgi_fcgi_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=epoll_ctl
+wsgi_fcgi_LDFLAGS = $(AM_LDFLAGS) $(PYTHON_WRAP) -Wl,--wrap=epoll_ctl
 wsgi_fcgi_LDADD = src/libprocess.a $(PYAPP_LIBS) src/libcli.a $(FRONT_LIBS) $(PYTHON_LIBS)
+EXTRA_wsgi_fcgi_DEPENDENCIES = $(PYTHON_COPY)
+
+# Of process/ it takes what needs no Python: a link without PYTHON_LIBS makes sure.
+libexec_PROGRAMS += wsgi-fcgi-supervisor
+wsgi_fcgi_supervisor_SOURCES = src/supervisor/main.c
+wsgi_fcgi_supervisor_LDADD = $(SUPERVISOR_LIBS)
+
+# Both, for what starts servers.
+SERVER = wsgi-fcgi$(EXEEXT) wsgi-fcgi-supervisor$(EXEEXT)

@@ -2,11 +2,14 @@
 
 #include "base/log.h"
 #include "cli/command_line.h"
+#include "process/log_output.h"
 #include "process/orphans.h"
 #include "process/serve.h"
 #include "process/show.h"
 #include "process/signals.h"
 #include "process/standard_files.h"
+#include "process/supervise.h"
+#include "process/worker.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,17 +35,36 @@ static void free_words(char **words) {
     free(words);
 }
 
-static int resolve_and_serve(struct options *o, char **words) {
-    if (!options_resolve(o))
-        return serve(o, words);
-    log_error("out of memory");
-    return EX_OSERR;
+static int resolve_and_serve(struct options *o, struct worker *worker, char **words) {
+    if (options_resolve(o)) {
+        log_error("out of memory");
+        return EX_OSERR;
+    }
+    int status = log_output_open(o);
+    return status ? status : serve(o, worker, words);
+}
+
+/* With workers, all processes parse the same command line, and nobody else is told that this one is a worker. */
+static bool is_supervisor(const struct options *o, const struct worker *worker) {
+    return o->workers && !o->check && !worker_is(worker);
+}
+
+static int run(struct options *o, struct worker *worker, char **words) {
+    if (o->version)
+        return show_version();
+    if (is_supervisor(o, worker))
+        return supervise_execute(words);
+    signals_start(orphans_leave(), worker_is(worker) ? worker->supervisor : 0);
+    return resolve_and_serve(o, worker, words);
 }
 
 int main(int argc, char **argv) {
     struct options o;
+    struct worker worker;
     log_init();
     int status = standard_files_open();
+    if (!status)
+        status = worker_find(&worker);
     if (status)
         return status;
     char **words = copy_words(argc, argv);
@@ -53,9 +75,7 @@ int main(int argc, char **argv) {
     status = command_line_parse(&o, argc, argv);
     if (status < 0) {
         log_max_level = o.log_level;
-        if (!o.version)
-            signals_start(orphans_leave());
-        status = o.version ? show_version() : resolve_and_serve(&o, words);
+        status = run(&o, &worker, words);
     }
     options_fini(&o);
     free_words(words);

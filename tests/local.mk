@@ -1,10 +1,12 @@
 # Unit tests: each program links the layer of its module and nothing above.
 
 UNIT_BASE = tests/unit/base/test_ascii tests/unit/base/test_buf tests/unit/base/test_descriptors \
-	tests/unit/base/test_hash tests/unit/base/test_log tests/unit/base/test_log_limit \
+	tests/unit/base/test_hash tests/unit/base/test_log tests/unit/base/test_log_file tests/unit/base/test_log_limit \
 	tests/unit/base/test_path tests/unit/base/test_thread_limit
-UNIT_PROTO = tests/unit/proto/test_cgi tests/unit/proto/test_fcgi_decode tests/unit/proto/test_fcgi_encode \
-	tests/unit/proto/test_fcgi_values tests/unit/proto/test_forwarded tests/unit/proto/test_http_target \
+UNIT_IPC = tests/unit/ipc/test_control tests/unit/ipc/test_fd_socket tests/unit/ipc/test_scoreboard
+UNIT_PROTO = tests/unit/proto/test_cgi tests/unit/proto/test_fcgi_answer tests/unit/proto/test_fcgi_decode \
+	tests/unit/proto/test_fcgi_encode tests/unit/proto/test_fcgi_values tests/unit/proto/test_forwarded \
+	tests/unit/proto/test_handover tests/unit/proto/test_http_target \
 	tests/unit/proto/test_params
 if HTTP
 UNIT_PROTO += tests/unit/proto/test_http_body tests/unit/proto/test_http_encode tests/unit/proto/test_http_head \
@@ -12,25 +14,32 @@ UNIT_PROTO += tests/unit/proto/test_http_body tests/unit/proto/test_http_encode 
 endif
 UNIT_REQUEST = tests/unit/request/test_answer tests/unit/request/test_body tests/unit/request/test_body_memory \
 	tests/unit/request/test_request
-UNIT_SCHED = tests/unit/sched/test_baton tests/unit/sched/test_hold tests/unit/sched/test_job \
-	tests/unit/sched/test_measure tests/unit/sched/test_post tests/unit/sched/test_owner \
+UNIT_SCHED = tests/unit/sched/test_backlog tests/unit/sched/test_backlog_sim tests/unit/sched/test_baton \
+	tests/unit/sched/test_caught \
+	tests/unit/sched/test_free tests/unit/sched/test_hold tests/unit/sched/test_job tests/unit/sched/test_lent \
+	tests/unit/sched/test_lines tests/unit/sched/test_lost tests/unit/sched/test_measure tests/unit/sched/test_post \
+	tests/unit/sched/test_owner \
 	tests/unit/sched/test_peer_wait tests/unit/sched/test_predict tests/unit/sched/test_queue \
-	tests/unit/sched/test_run_loop tests/unit/sched/test_sched tests/unit/sched/test_taskstat \
+	tests/unit/sched/test_refuse tests/unit/sched/test_retire tests/unit/sched/test_run_loop tests/unit/sched/test_sched \
+	tests/unit/sched/test_share tests/unit/sched/test_taskstat \
 	tests/unit/sched/test_threads tests/unit/sched/test_watch
 UNIT_CLI = tests/unit/cli/test_options
 UNIT_LISTEN = tests/unit/net/listen/test_address tests/unit/net/listen/test_address_set \
 	tests/unit/net/listen/test_allow \
 	tests/unit/net/listen/test_listener tests/unit/net/listen/test_socket_file
-UNIT_NET = tests/unit/net/test_conn_out tests/unit/net/test_conn_transmit \
+UNIT_NET = tests/unit/net/test_calls tests/unit/net/test_conn_out tests/unit/net/test_conn_rate \
+	tests/unit/net/test_conn_transmit tests/unit/net/test_deadline tests/unit/net/test_handover tests/unit/net/test_handover_threads tests/unit/net/test_level \
 	tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files \
 	tests/unit/net/fcgi/test_outcome tests/unit/net/fcgi/test_peer
 if HTTP
 UNIT_NET += tests/unit/net/http/test_ends tests/unit/net/http/test_outcome
 endif
-UNIT_PY = tests/unit/python/test_name_cache
+UNIT_PY = tests/unit/python/test_interrupt tests/unit/python/test_name_cache tests/unit/python/test_report \
+	tests/unit/python/test_stack tests/unit/python/test_stack_torture
+UNIT_SUPERVISOR = tests/unit/supervisor/test_cpus tests/unit/supervisor/test_state
 UNIT_BENCH = tests/unit/bench/test_histogram
-UNIT_TESTS = $(UNIT_BASE) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_LISTEN) $(UNIT_NET) \
-	$(UNIT_PY) $(UNIT_BENCH)
+UNIT_TESTS = $(UNIT_BASE) $(UNIT_IPC) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_LISTEN) $(UNIT_NET) \
+	$(UNIT_PY) $(UNIT_SUPERVISOR) $(UNIT_BENCH)
 
 FILE_RIG_WRAP = -Wl,--wrap=descriptors_close,--wrap=pwrite,--wrap=sched_pause
 
@@ -42,13 +51,19 @@ tests_unit_base_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_path_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_thread_limit_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_log_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime
+tests_unit_base_test_log_file_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_log_limit_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_ipc_test_control_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
+tests_unit_ipc_test_fd_socket_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
+tests_unit_ipc_test_scoreboard_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_fcgi_answer_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_fcgi_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_fcgi_values_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_params_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_forwarded_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_handover_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_http_body_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_http_encode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_http_head_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
@@ -64,17 +79,30 @@ tests_unit_request_test_body_memory_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_request_test_body_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc
 tests_unit_request_test_request_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_request_test_request_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_mutex_lock
+tests_unit_sched_test_backlog_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_backlog_sim_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_baton_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_caught_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_free_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_hold_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_job_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_lent_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_lines_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_lines_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime
+tests_unit_sched_test_lost_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_measure_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_post_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_owner_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_peer_wait_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_predict_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_queue_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_refuse_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_refuse_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime -Wl,--wrap=ev_timer_start
+tests_unit_sched_test_retire_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_run_loop_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_sched_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_share_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_sched_test_share_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime
 tests_unit_sched_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_threads_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_watch_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
@@ -82,9 +110,17 @@ tests_unit_cli_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_allow_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_address_set_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_address_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_calls_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_out_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_conn_rate_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_transmit_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_transmit_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile
+tests_unit_net_test_deadline_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_deadline_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=malloc,--wrap=sched_looping \
+	-Wl,--wrap=sched_thread_of,--wrap=sched_lose,--wrap=sched_lost
+tests_unit_net_test_level_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_handover_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_handover_threads_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_fcgi_test_early_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_http_test_ends_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_http_test_ends_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP) -Wl,--wrap=malloc,--wrap=conn_output
@@ -98,26 +134,54 @@ tests_unit_net_listen_test_listener_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_fcgi_test_peer_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_socket_file_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_socket_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=listen,--wrap=fchmodat
+tests_unit_python_test_interrupt_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
+tests_unit_python_test_interrupt_LDADD = src/libpy.a $(REQUEST_LIBS) $(PYTHON_WRAP_LIBS) $(PYTHON_LIBS) $(CHECK_LIBS)
 tests_unit_python_test_name_cache_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
 tests_unit_python_test_name_cache_LDADD = src/libpy.a $(PROTO_LIBS) $(BASE_LIBS) $(PYTHON_LIBS) $(CHECK_LIBS)
+tests_unit_python_test_name_cache_LDFLAGS = $(AM_LDFLAGS) $(PYTHON_WRAP)
+EXTRA_tests_unit_python_test_name_cache_DEPENDENCIES = $(PYTHON_COPY)
+tests_unit_python_test_report_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
+tests_unit_python_test_report_LDADD = src/libpy.a $(REQUEST_LIBS) $(PYTHON_WRAP_LIBS) $(PYTHON_LIBS) $(CHECK_LIBS)
+tests_unit_python_test_stack_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
+tests_unit_python_test_stack_torture_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS) \
+	-DTORTURE_PY='"$(abs_top_srcdir)/tests/unit/python/torture.py"'
+tests_unit_python_test_stack_torture_LDADD = src/libpy.a $(SCHED_LIBS) $(PYTHON_WRAP_LIBS) $(PYTHON_LIBS) $(CHECK_LIBS)
+tests_unit_python_test_stack_LDADD = src/libpy.a $(SCHED_LIBS) $(PYTHON_WRAP_LIBS) $(PYTHON_LIBS) $(CHECK_LIBS)
+tests_unit_python_test_interrupt_LDFLAGS = $(AM_LDFLAGS) $(PYTHON_WRAP)
+EXTRA_tests_unit_python_test_interrupt_DEPENDENCIES = $(PYTHON_COPY)
+tests_unit_python_test_report_LDFLAGS = $(AM_LDFLAGS) $(PYTHON_WRAP)
+EXTRA_tests_unit_python_test_report_DEPENDENCIES = $(PYTHON_COPY)
+tests_unit_python_test_stack_LDFLAGS = $(AM_LDFLAGS) $(PYTHON_WRAP)
+EXTRA_tests_unit_python_test_stack_DEPENDENCIES = $(PYTHON_COPY)
+tests_unit_python_test_stack_torture_LDFLAGS = $(AM_LDFLAGS) $(PYTHON_WRAP)
+EXTRA_tests_unit_python_test_stack_torture_DEPENDENCIES = $(PYTHON_COPY)
+tests_unit_supervisor_test_cpus_LDADD = src/libsupervisor.a $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_supervisor_test_state_LDADD = $(SUPERVISOR_LIBS) $(CHECK_LIBS)
 tests_unit_bench_test_histogram_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/contrib/bench
 tests_unit_bench_test_histogram_LDADD = $(CHECK_LIBS)
 
 # Fuzz targets: replay_NAME feeds the stored corpus to the target of fuzz_NAME, without libFuzzer.
 
 REPLAY_BINARIES = \
-	tests/fuzz/replay_cgi tests/fuzz/replay_conn tests/fuzz/replay_fcgi_decode tests/fuzz/replay_params
+	tests/fuzz/replay_cgi tests/fuzz/replay_conn tests/fuzz/replay_control tests/fuzz/replay_fcgi_decode \
+	tests/fuzz/replay_handover tests/fuzz/replay_params tests/fuzz/replay_state
 tests_fuzz_replay_cgi_SOURCES = tests/fuzz/fuzz_cgi.c tests/fuzz/replay.c
 tests_fuzz_replay_cgi_LDADD = $(PROTO_LIBS)
+tests_fuzz_replay_control_SOURCES = tests/fuzz/fuzz_control.c tests/fuzz/replay.c
+tests_fuzz_replay_control_LDADD = $(IPC_LIBS)
 tests_fuzz_replay_fcgi_decode_SOURCES = tests/fuzz/fuzz_fcgi_decode.c tests/fuzz/replay.c
 tests_fuzz_replay_fcgi_decode_LDADD = $(PROTO_LIBS)
+tests_fuzz_replay_handover_SOURCES = tests/fuzz/fuzz_handover.c tests/fuzz/replay.c
+tests_fuzz_replay_handover_LDADD = $(PROTO_LIBS)
 tests_fuzz_replay_params_SOURCES = tests/fuzz/fuzz_params.c tests/fuzz/replay.c
 tests_fuzz_replay_params_LDADD = $(PROTO_LIBS)
+tests_fuzz_replay_state_SOURCES = tests/fuzz/fuzz_state.c tests/fuzz/replay.c
+tests_fuzz_replay_state_LDADD = $(SUPERVISOR_LIBS)
 
 # A whole connection: fake_sched.c stands in for libsched.a, and log lines are put together but not written.
 CONN_RIG = tests/fuzz/conn_rig.c tests/fuzz/conn_rig.h tests/fuzz/fake_sched.c tests/fuzz/fake_sched.h
 FUZZ_CONN = tests/fuzz/fuzz_conn.c tests/fuzz/peer.c tests/fuzz/peer.h $(CONN_RIG)
-FUZZ_CONN_LIBS = src/libnetfcgi.a $(NET_HTTP_LIBS) src/libnet.a src/liblisten.a src/librequest.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+FUZZ_CONN_LIBS = src/libnetfcgi.a $(NET_HTTP_LIBS) src/libnet.a src/liblisten.a src/librequest.a $(PROTO_LIBS) $(IPC_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
 tests_fuzz_replay_conn_SOURCES = $(FUZZ_CONN) tests/fuzz/replay.c
 tests_fuzz_replay_conn_LDADD = $(FUZZ_CONN_LIBS)
 tests_fuzz_replay_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf
@@ -142,7 +206,8 @@ if HTTP
 noinst_PROGRAMS += \
 	tests/fuzz/fuzz_http tests/fuzz/fuzz_http_chunks tests/fuzz/fuzz_http_conn tests/fuzz/fuzz_http_peer
 endif
-noinst_PROGRAMS += tests/fuzz/fuzz_cgi tests/fuzz/fuzz_conn tests/fuzz/fuzz_fcgi_decode tests/fuzz/fuzz_params
+noinst_PROGRAMS += tests/fuzz/fuzz_cgi tests/fuzz/fuzz_conn tests/fuzz/fuzz_control tests/fuzz/fuzz_fcgi_decode \
+	tests/fuzz/fuzz_handover tests/fuzz/fuzz_params tests/fuzz/fuzz_state
 endif
 tests_fuzz_fuzz_conn_SOURCES = $(FUZZ_CONN)
 tests_fuzz_fuzz_conn_LDADD = $(FUZZ_CONN_LIBS)
@@ -158,10 +223,16 @@ tests_fuzz_fuzz_http_peer_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_http_peer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_cgi_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_cgi_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_control_LDADD = $(IPC_LIBS)
+tests_fuzz_fuzz_control_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_fcgi_decode_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_fcgi_decode_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_handover_LDADD = $(PROTO_LIBS)
+tests_fuzz_fuzz_handover_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_params_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_params_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_state_LDADD = $(SUPERVISOR_LIBS)
+tests_fuzz_fuzz_state_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 SCRIPT_TESTS = tests/check-corpus tests/check-globals tests/check-locale tests/check-man tests/check-symbols
 
@@ -193,7 +264,7 @@ endif
 AM_TESTS_ENVIRONMENT = \
 	export $(SANITIZER_ENVIRONMENT); \
 	export HTTP_TESTS='$(HTTP_TESTS)'; \
-	export SOURCES='$(abs_top_srcdir)/src' LIBRARIES='$(noinst_LIBRARIES)'; \
+	export SOURCES='$(abs_top_srcdir)/src' LIBRARIES='$(noinst_LIBRARIES)' PYTHON_LIBS='$(PYTHON_LIBS)'; \
 	export WSGI_FCGI='$(abs_top_builddir)/wsgi-fcgi$(EXEEXT)' MAN_PAGE='$(abs_top_srcdir)/man/wsgi-fcgi.8';
 
 # The suite for the running daemon, and its reference responder, which is written with libfcgi.
@@ -225,12 +296,12 @@ PYTEST_PARALLEL = `$(TEST_PYTHON) -c 'import xdist' 2>/dev/null && printf %s '-n
 RUN_PYTEST_PARALLEL = $(TEST_ENVIRONMENT) $(TEST_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_PARALLEL) $(PYTEST_FLAGS)
 
 .PHONY: check-daemon check-proxies check-apps apps-venv
-check-daemon: wsgi-fcgi$(EXEEXT) tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
+check-daemon: $(SERVER) tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
 	$(RUN_PYTEST_PARALLEL) '$(top_srcdir)/tests/daemon'
 
 # The suite behind the six front proxies, with the configurations of contrib/proxies.
 
-check-proxies: wsgi-fcgi$(EXEEXT)
+check-proxies: $(SERVER)
 	$(RUN_PYTEST) '$(top_srcdir)/tests/proxies'
 
 # The suite of applications from PyPI, in a virtual environment that is kept until the requirements change.
@@ -238,7 +309,7 @@ check-proxies: wsgi-fcgi$(EXEEXT)
 APPS_VENV = $(abs_top_builddir)/apps-venv
 APPS_REQUIREMENTS = $(srcdir)/tests/apps/requirements.txt
 
-check-apps: wsgi-fcgi$(EXEEXT) apps-venv
+check-apps: $(SERVER) apps-venv
 	$(TEST_ENVIRONMENT) '$(APPS_VENV)/bin/python' -m pytest -p no:cacheprovider -n auto --dist loadfile $(PYTEST_FLAGS) \
 		'$(top_srcdir)/tests/apps'
 
@@ -257,5 +328,5 @@ distclean-local:
 
 CLEANFILES += tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
 
-noinst_HEADERS = tests/cgi_vars.h tests/unit/net/bare_conn.h tests/unit/net/file_rig.h tests/unit/net/lane_rig.h tests/unit/net/outcome_rig.h tests/unit/no_threads.h tests/unit/sched/sched_rig.h tests/unit/unit.h
-EXTRA_DIST += $(SCRIPT_TESTS) tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/fuzz/corpus tests/daemon tests/proxies
+noinst_HEADERS = tests/cgi_vars.h tests/unit/fake_root.h tests/unit/net/bare_conn.h tests/unit/net/file_rig.h tests/unit/net/lane_rig.h tests/unit/net/outcome_rig.h tests/unit/no_threads.h tests/unit/python/python_rig.h tests/unit/sched/fake_clock.h tests/unit/sched/queue_rig.h tests/unit/sched/sched_rig.h tests/unit/unit.h
+EXTRA_DIST += $(SCRIPT_TESTS) tests/unit/python/torture.py tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/fuzz/corpus tests/daemon tests/proxies

@@ -2,18 +2,17 @@
 
 #include "load.h"
 
+#include "load-slow.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <netdb.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 #include <sysexits.h>
 
-enum { STREAMS_MAX = 1024, SECONDS_MAX = 86400 };
+enum { STREAMS_MAX = 1024, SECONDS_MAX = 86400, PATIENCE_MAX = 60, READ_RATE = 500 };
 
 static const char help[] =
     "Usage: fcgi-load -s ADDRESS [OPTIONS]\n"
@@ -27,6 +26,14 @@ static const char help[] =
     "  -r, --rate N           open loop: N requests are due each second, whatever became of the earlier ones;\n"
     "                         latency counts from when a request was due. Without it every client sends its next\n"
     "                         request when its last was answered\n"
+    "      --patience SECS    open loop of visitors: requests are due at random times, N (--rate) each second, and "
+    "whoever\n"
+    "                         has waited so long leaves and closes the connection. While no connection is free the\n"
+    "                         newest is the first to get one. A 503 counts as refused, not as wrong. Kept connections\n"
+    "                         are opened before the first is due. Ends with its time. Needs --duration\n"
+    "      --within SECS      with --patience: count answers that come within so many seconds; up to four times\n"
+    "      --burst N          with --patience: N requests are due at once at the beginning\n"
+    "      --every SECS       and again after so many seconds\n"
     "      --ramp SECS        the clients begin one after the other in so many seconds, not all at once\n"
     "      --max-time SECS    give up after so many seconds (default 600)\n"
     "  -k, --keep             many requests over one connection (FCGI_KEEP_CONN, HTTP keep-alive)\n"
@@ -39,16 +46,34 @@ static const char help[] =
     "  -H, --http             speak HTTP/1.1 instead of FastCGI\n"
     "      --idle N           open N connections, one kept request on each, print the result, then hold them\n"
     "                         open until standard input ends\n"
+    "      --slow N           open N connections, one request on each, print a result when every answer has begun, "
+    "then\n"
+    "                         read them slowly until standard input ends, and print another\n"
+    "      --read-rate N      with --slow: bytes a second that each reads (default 500)\n"
     "      --json             print the result as a JSON object\n"
     "      --histogram        print how many requests took how long, too\n"
     "      --progress         a line on standard error every second, also when that is no terminal\n"
     "  -h, --help             this text\n"
     "  -V, --version\n"
     "\n"
-    "Exit status: 0 when every answer was a 200 of the right length, 1 when not, 64 to 78 (sysexits) when the load\n"
+    "Exit status: 0 when every answer was a 200 of the right length, or with --patience a 503, 1 when not, 64 to 78 "
+    "(sysexits) when the load\n"
     "could not run.\n";
 
-enum { OPT_IDLE = 256, OPT_JSON, OPT_HISTOGRAM, OPT_PROGRESS, OPT_MAX_TIME, OPT_RAMP };
+enum {
+    OPT_IDLE = 256,
+    OPT_JSON,
+    OPT_HISTOGRAM,
+    OPT_PROGRESS,
+    OPT_MAX_TIME,
+    OPT_RAMP,
+    OPT_PATIENCE,
+    OPT_WITHIN,
+    OPT_BURST,
+    OPT_EVERY,
+    OPT_SLOW,
+    OPT_READ_RATE
+};
 
 static const struct option options[] = {
     {"socket", required_argument, NULL, 's'},
@@ -58,6 +83,10 @@ static const struct option options[] = {
     {"warm-up", required_argument, NULL, 'w'},
     {"rate", required_argument, NULL, 'r'},
     {"ramp", required_argument, NULL, OPT_RAMP},
+    {"patience", required_argument, NULL, OPT_PATIENCE},
+    {"within", required_argument, NULL, OPT_WITHIN},
+    {"burst", required_argument, NULL, OPT_BURST},
+    {"every", required_argument, NULL, OPT_EVERY},
     {"max-time", required_argument, NULL, OPT_MAX_TIME},
     {"keep", no_argument, NULL, 'k'},
     {"multiplex", required_argument, NULL, 'm'},
@@ -68,6 +97,8 @@ static const struct option options[] = {
     {"once", no_argument, NULL, 'o'},
     {"http", no_argument, NULL, 'H'},
     {"idle", required_argument, NULL, OPT_IDLE},
+    {"slow", required_argument, NULL, OPT_SLOW},
+    {"read-rate", required_argument, NULL, OPT_READ_RATE},
     {"json", no_argument, NULL, OPT_JSON},
     {"histogram", no_argument, NULL, OPT_HISTOGRAM},
     {"progress", no_argument, NULL, OPT_PROGRESS},
@@ -76,54 +107,12 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static long parse_count(const char *what, const char *text, long min, long max) {
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (errno || end == text || *end || value < min || value > max)
-        fail(EX_USAGE, "%s: \"%s\" is not a number from %ld to %ld", what, text, min, max);
-    return value;
-}
-
 static double parse_real(const char *what, const char *text, double min, double max) {
     char *end;
     double value = strtod(text, &end);
     if (end == text || *end || !(value >= min && value <= max))
         fail(EX_USAGE, "%s: \"%s\" is not a number from %g to %g", what, text, min, max);
     return value;
-}
-
-static void parse_address(struct load *l) {
-    if (*l->socket == '/' || *l->socket == '@') {
-        struct sockaddr_un *u = (struct sockaddr_un *)&l->addr;
-        size_t n = strlen(l->socket);
-        if (n >= sizeof u->sun_path)
-            fail(EX_USAGE, "%s: longer than a Unix socket's address can be", l->socket);
-        u->sun_family = AF_UNIX;
-        memcpy(u->sun_path, l->socket, n);
-        if (*l->socket == '@')
-            u->sun_path[0] = 0;
-        l->addr_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (*l->socket == '/'));
-        return;
-    }
-    char *host = strdup(l->socket);
-    char *port = host ? strrchr(host, ':') : NULL;
-    if (!port)
-        fail(EX_USAGE, "%s: neither /path, @abstract nor host:port", l->socket);
-    *port++ = 0;
-    char *name = host;
-    if (*name == '[' && port[-2] == ']') {
-        port[-2] = 0;
-        name++;
-    }
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
-    int error = getaddrinfo(name, port, &hints, &found);
-    if (error)
-        fail(EX_NOHOST, "%s: %s", l->socket, gai_strerror(error));
-    memcpy(&l->addr, found->ai_addr, found->ai_addrlen);
-    l->addr_len = found->ai_addrlen;
-    freeaddrinfo(found);
-    free(host);
 }
 
 /* Returns whether the result is wanted as JSON. */
@@ -151,6 +140,20 @@ static bool parse_options(struct load *l, int argc, char **argv) {
             break;
         case OPT_RAMP:
             l->ramp = parse_real("--ramp", optarg, 0, SECONDS_MAX);
+            break;
+        case OPT_PATIENCE:
+            l->patience = parse_real("--patience", optarg, 0.001, PATIENCE_MAX);
+            break;
+        case OPT_WITHIN:
+            if (l->nwithin == WITHIN_MAX)
+                fail(EX_USAGE, "--within: %d times at most", WITHIN_MAX);
+            l->within[l->nwithin++] = parse_real("--within", optarg, 0.001, PATIENCE_MAX);
+            break;
+        case OPT_BURST:
+            l->burst = parse_count("--burst", optarg, 1, 1000000);
+            break;
+        case OPT_EVERY:
+            l->burst_every = parse_real("--every", optarg, 0.1, SECONDS_MAX);
             break;
         case OPT_MAX_TIME:
             l->max_seconds = parse_real("--max-time", optarg, 0.001, SECONDS_MAX);
@@ -184,6 +187,13 @@ static bool parse_options(struct load *l, int argc, char **argv) {
             l->idle = l->spec.keep = true;
             l->clients = parse_count("--idle", optarg, 1, 1000000);
             break;
+        case OPT_SLOW:
+            l->clients = parse_count("--slow", optarg, 1, 1000000);
+            l->slow = true;
+            break;
+        case OPT_READ_RATE:
+            l->read_rate = parse_real("--read-rate", optarg, 1, 1e9);
+            break;
         case OPT_JSON:
             json = true;
             break;
@@ -206,6 +216,15 @@ static bool parse_options(struct load *l, int argc, char **argv) {
     return json;
 }
 
+static void check_slow(struct load *l) {
+    if (l->slow && (l->rate > 0 || l->idle || l->once || l->mux > 1 || l->seconds > 0))
+        fail(EX_USAGE, "--slow does not go with --rate, --idle, --once, --multiplex or --duration");
+    if (l->read_rate > 0 && !l->slow)
+        fail(EX_USAGE, "--read-rate needs --slow");
+    if (l->slow && l->read_rate <= 0)
+        l->read_rate = READ_RATE;
+}
+
 static void check_options(struct load *l, bool operands) {
     if (!l->socket || operands)
         fail(EX_USAGE, "%s; see fcgi-load --help", operands ? "only options, please" : "--socket is missing");
@@ -219,6 +238,15 @@ static void check_options(struct load *l, bool operands) {
         fail(EX_USAGE, "--ramp does not go with --rate, where requests have their times already");
     if (l->rate > 0 && (l->idle || l->once))
         fail(EX_USAGE, "--rate does not go with --idle or --once");
+    check_slow(l);
+    if (l->patience <= 0 && (l->nwithin || l->burst))
+        fail(EX_USAGE, "--within and --burst need --patience");
+    if (l->burst_every > 0 && !l->burst)
+        fail(EX_USAGE, "--every needs --burst");
+    if (l->patience > 0 && (l->seconds <= 0 || (l->rate <= 0 && !l->burst)))
+        fail(EX_USAGE, "--patience needs --duration, and --rate or --burst");
+    if (l->patience > 0 && (l->mux > 1 || l->idle || l->once || l->ramp > 0))
+        fail(EX_USAGE, "--patience does not go with --multiplex, --idle, --once or --ramp");
     if (l->once)
         l->clients = 1;
     if (l->once || l->idle) {
@@ -238,8 +266,10 @@ int main(int argc, char **argv) {
     };
     bool json = parse_options(&load, argc, argv);
     check_options(&load, optind < argc);
-    parse_address(&load);
+    address_parse(load.socket, &load.addr, &load.addr_len);
     load_init(&load);
+    if (load.slow)
+        return load_run_slow(&load, json) ? 0 : 1;
     load_run(&load);
     if (!load.once)
         load_print(&load, json);

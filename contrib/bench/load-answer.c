@@ -157,9 +157,17 @@ static int take_framing(struct answer *a, char byte) {
     }
 }
 
-static size_t take_body(struct answer *a, size_t n, enum answer_state next) {
+static void take_content(struct answer *a, const char *p, size_t n) {
+    if (a->content && a->body < a->content_max) {
+        size_t room = a->content_max - (size_t)a->body;
+        memcpy(a->content + a->body, p, n < room ? n : room);
+    }
+    a->body += n;
+}
+
+static size_t take_body(struct answer *a, const char *p, size_t n, enum answer_state next) {
     size_t part = a->left < n ? (size_t)a->left : n;
-    a->body += part;
+    take_content(a, p, part);
     a->left -= part;
     if (!a->left)
         a->state = next;
@@ -183,13 +191,13 @@ ssize_t answer_take_http(struct answer *a, const char *p, size_t n) {
             break;
         }
         case ANSWER_BODY:
-            used += take_body(a, n - used, ANSWER_DONE);
+            used += take_body(a, p + used, n - used, ANSWER_DONE);
             break;
         case ANSWER_CHUNK:
-            used += take_body(a, n - used, ANSWER_CHUNK_END);
+            used += take_body(a, p + used, n - used, ANSWER_CHUNK_END);
             break;
         case ANSWER_TO_CLOSE:
-            a->body += n - used;
+            take_content(a, p + used, n - used);
             used = n;
             break;
         default:

@@ -32,14 +32,24 @@ struct answer {
     char *text; /* the head, in HEAD_MAX bytes that whoever made this provides */
     size_t text_len;
     struct head head;
+    char *
+        content; /* where the first `content_max` bytes of an HTTP answer's body go, if not NULL; its maker provides it */
+    size_t content_max;
     uint64_t body; /* bytes of body so far, without framing */
     uint64_t left; /* HTTP: of the body or chunk */
     size_t line;   /* HTTP: bytes of the chunk's size line or trailer line so far */
 };
 
-enum answer_verdict { ANSWER_GOOD, ANSWER_BROKEN, ANSWER_NOT_200, ANSWER_BAD_LENGTH };
+enum answer_verdict {
+    ANSWER_GOOD,
+    ANSWER_BROKEN,
+    ANSWER_NOT_200,
+    ANSWER_BAD_LENGTH,
+    ANSWER_REFUSED,     /* a 503, where visitors are counted; see load-visitors.h */
+    ANSWER_UNREACHABLE, /* none, since no connection could be made */
+};
 
-/* Begins the next answer; `text` stays. */
+/* Begins the next answer; `text` and `content` stay. */
 void answer_reset(struct answer *a);
 
 /* Takes bytes of a FastCGI STDOUT stream. Returns 0, or -1 when the head is longer than HEAD_MAX. */

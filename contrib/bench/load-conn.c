@@ -17,6 +17,9 @@
 enum {
     RECV_SIZE = 256 * 1024, /* of load->input */
     SEND_PIECES = 32,
+    NARROW_BUFFER = 4096,
+    WIDE_BUFFER = 1024 * 1024,
+    NARROW_SEGMENT = 1460, /* of Ethernet */
 };
 
 void conn_init(const struct load *l, struct conn *c) {
@@ -54,6 +57,11 @@ static void queue_sent(const struct load *l, struct conn *c, size_t n) {
     }
 }
 
+static void conn_connected(struct load *l, struct conn *c) {
+    l->connecting -= !c->connected;
+    c->connected = true;
+}
+
 /* Sends what is queued. Errors are left to the read that follows them, which sees the answer sent before them too. */
 static void conn_flush(struct load *l, struct conn *c) {
     while (c->queue_len) {
@@ -61,20 +69,48 @@ static void conn_flush(struct load *l, struct conn *c) {
         struct msghdr m = {.msg_iov = pieces, .msg_iovlen = queue_pieces(l, c, pieces)};
         ssize_t sent = sendmsg(c->fd, &m, MSG_NOSIGNAL);
         if (sent >= 0) {
+            conn_connected(l, c);
             queue_sent(l, c, (size_t)sent);
             l->heard = l->now;
             continue;
         }
-        if (errno == ECONNREFUSED)
+        if (errno == ECONNREFUSED && !l->visitors)
             fail(EX_UNAVAILABLE, "%s: %s", l->socket, strerror(errno));
         if (errno != EAGAIN)
             c->queue_len = 0;
         break;
     }
-    if (c->want_out != (c->queue_len > 0)) {
+    if (c->want_out != (c->queue_len || (l->visitors && !c->connected))) {
         c->want_out = !c->want_out;
         conn_watch(l, c, EPOLL_CTL_MOD);
     }
+}
+
+/* As a peer behind a thin line: the loopback interface would offer megabytes, which the kernel would hold for it.
+ * Little room to receive tells the server sooner that something was read. */
+static void conn_narrow(const struct conn *c, int family) {
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &(int){NARROW_BUFFER}, sizeof(int));
+    if (family != AF_UNIX)
+        setsockopt(c->fd, IPPROTO_TCP, TCP_MAXSEG, &(int){NARROW_SEGMENT}, sizeof(int));
+}
+
+/* What was under way on the connection, which is closed, is lost. */
+static void conn_lose(struct load *l, struct conn *c) {
+    c->queue_len = 0;
+    for (unsigned id = 1; id <= l->mux; id++) {
+        if (!c->streams[id - 1].active)
+            continue;
+        c->streams[id - 1].active = false;
+        c->inflight--;
+        load_settle(l, c, id, c->connected ? ANSWER_BROKEN : ANSWER_UNREACHABLE);
+    }
+}
+
+void conn_widen(const struct load *l, const struct conn *c) {
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &(int){WIDE_BUFFER}, sizeof(int));
+    /* The window would stay as narrow as the buffer was at first. */
+    if (l->addr.ss_family != AF_UNIX)
+        setsockopt(c->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &(int){WIDE_BUFFER}, sizeof(int));
 }
 
 static void conn_open(struct load *l, struct conn *c) {
@@ -86,19 +122,26 @@ static void conn_open(struct load *l, struct conn *c) {
         fail(EX_OSERR, "socket: %s", strerror(errno));
     if (family != AF_UNIX)
         setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    if (l->slow)
+        conn_narrow(c, family);
     if (connect(c->fd, (struct sockaddr *)&l->addr, l->addr_len) && errno != EINPROGRESS) {
         /* A Unix socket whose backlog is full says so at once and gives no event to wait for; TCP may be out of ports
          * until connections that were closed are forgotten. */
-        if (errno != EAGAIN && errno != EADDRNOTAVAIL)
+        bool later = errno == EAGAIN || errno == EADDRNOTAVAIL;
+        if (!later && !l->visitors)
             fail(EX_UNAVAILABLE, "%s: %s", l->socket, strerror(errno));
         close(c->fd);
-        c->state = CONN_WAITING;
-        l->waiting++;
+        c->state = later ? CONN_WAITING : CONN_CLOSED;
+        l->waiting += later;
+        c->connected = false;
+        if (!later)
+            conn_lose(l, c);
         return;
     }
     c->state = CONN_OPEN;
     c->queue_off = c->header_len = 0;
-    c->want_out = c->answered = false;
+    c->want_out = c->connected = c->answered = false;
+    l->connecting++;
     l->opened++;
     conn_watch(l, c, EPOLL_CTL_ADD);
 }
@@ -120,22 +163,32 @@ void conn_push(struct load *l, struct conn *c) {
         conn_flush(l, c);
 }
 
-static void conn_close(struct conn *c) {
+void conn_writable(struct load *l, struct conn *c) {
+    conn_connected(l, c);
+    conn_push(l, c);
+}
+
+static void conn_close(struct load *l, struct conn *c) {
     close(c->fd);
+    l->connecting -= !c->connected;
     c->state = CONN_CLOSED;
     c->queue_len = 0;
 }
 
-/* Ends the connection; what was under way on it is lost. */
 static void conn_fail(struct load *l, struct conn *c) {
-    conn_close(c);
-    for (unsigned id = 1; id <= l->mux; id++) {
-        if (!c->streams[id - 1].active)
-            continue;
-        c->streams[id - 1].active = false;
-        c->inflight--;
-        load_settle(l, c, id, ANSWER_BROKEN);
-    }
+    conn_close(l, c);
+    conn_lose(l, c);
+}
+
+void conn_abandon(struct load *l, struct conn *c) {
+    if (c->state == CONN_OPEN)
+        conn_close(l, c);
+    l->waiting -= c->state == CONN_WAITING;
+    c->state = CONN_CLOSED;
+    c->queue_len = 0;
+    for (unsigned i = 0; i < l->mux; i++)
+        c->streams[i].active = false;
+    c->inflight = 0;
 }
 
 static void stream_finish(struct load *l, struct conn *c, unsigned id, enum answer_verdict verdict) {
@@ -185,7 +238,7 @@ static bool record_end(struct load *l, struct conn *c) {
     }
     bool complete = c->end.protocolStatus == FCGI_REQUEST_COMPLETE;
     if (!l->spec.keep)
-        conn_close(c);
+        conn_close(l, c);
     const struct answer *a = &c->streams[id - 1].answer;
     stream_finish(l, c, id, complete ? answer_judge(a, l->body_length) : ANSWER_BROKEN);
     return !l->spec.keep;
@@ -243,7 +296,7 @@ static int http_take(struct load *l, struct conn *c, const char *p, size_t n) {
         if (n)
             return -1;
         if (closes)
-            conn_close(c);
+            conn_close(l, c);
         stream_finish(l, c, 1, answer_judge(&s->answer, l->body_length));
         return closes;
     }
@@ -253,7 +306,7 @@ static int http_take(struct load *l, struct conn *c, const char *p, size_t n) {
 /* RFC 9112 section 9.3.1: a server may close a kept connection at any time, and a request that it had not begun to
  * answer is sent again on another. Its time goes on. */
 static void conn_retry(struct load *l, struct conn *c) {
-    conn_close(c);
+    conn_close(l, c);
     l->retried++;
     c->queue[c->queue_first] = 1;
     c->queue_len = 1;
@@ -265,7 +318,7 @@ static void conn_ended(struct load *l, struct conn *c) {
     if (!l->spec.http || !s->active) {
         conn_fail(l, c);
     } else if (s->answer.state == ANSWER_TO_CLOSE) {
-        conn_close(c);
+        conn_close(l, c);
         stream_finish(l, c, 1, answer_judge(&s->answer, l->body_length));
     } else if (c->answered && s->answer.state == ANSWER_HEAD && !s->answer.text_len) {
         conn_retry(l, c);
@@ -275,11 +328,11 @@ static void conn_ended(struct load *l, struct conn *c) {
 }
 
 void conn_read(struct load *l, struct conn *c) {
-    ssize_t n = recv(c->fd, l->input, RECV_SIZE, 0);
+    ssize_t n = recv(c->fd, l->input, l->read_max ? l->read_max : RECV_SIZE, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     l->now = clock_now();
-    if (n < 0 && errno == ECONNREFUSED)
+    if (n < 0 && errno == ECONNREFUSED && !l->visitors)
         fail(EX_UNAVAILABLE, "%s: %s", l->socket, strerror(errno));
     int ended = 1;
     if (n <= 0) {

@@ -23,7 +23,8 @@ struct conn {
     enum conn_state state;
     int fd;
     bool want_out;
-    bool answered; /* since it was opened */
+    bool connected; /* since it was opened: the peer has taken something, or the kernel says so */
+    bool answered;  /* since it was opened */
     unsigned inflight;
     struct stream *streams; /* by request id - 1 */
     uint16_t *queue;        /* ring of `mux` ids whose request is still to be sent; the first may be sent in part */
@@ -42,6 +43,15 @@ void conn_issue(struct load *l, struct conn *c, unsigned id, uint64_t start);
 
 /* Sends what is queued, connecting first when that is needed. */
 void conn_push(struct load *l, struct conn *c);
+
+/* Ends the connection, and forgets the request that is under way on it. */
+void conn_abandon(struct load *l, struct conn *c);
+
+/* The kernel says that the connection can be written to. */
+void conn_writable(struct load *l, struct conn *c);
+
+/* Of a connection for slow reading: from now on as much may come at a time as comes to others. */
+void conn_widen(const struct load *l, const struct conn *c);
 
 /* Reads once. Every answer that is whole, and every request that is lost, is handed to load_settle. */
 void conn_read(struct load *l, struct conn *c);

@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "load.h"
+#include "load-visitors.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -34,14 +34,44 @@ static void print_buckets(const struct histogram *h, bool json) {
         fputs(h->total ? "]" : ", \"histogram\": []", stdout);
 }
 
+void report_fields(const struct report_field *fields, size_t n, bool json) {
+    const char *before = json ? "{" : "", *between = json ? ", " : "  ";
+    for (size_t i = 0; i < n; i++)
+        printf(json ? "%s\"%s\": %.*f" : "%s%s %.*f", i ? between : before, fields[i].name, fields[i].decimals,
+               fields[i].value);
+}
+
+static void print_tally(const char *name, struct tally t, bool json) {
+    printf(json ? ", \"%s\": %ld, \"%s_all\": %ld" : "  %s %ld (all: %s %ld)", name, t.counted, name, t.all);
+}
+
+static void print_real(const char *name, double value, bool json) {
+    printf(json ? ", \"%s\": %.3f" : "  %s %.3f", name, value);
+}
+
+static void print_visitors(const struct load *l, bool json) {
+    const struct visitors *v = l->visitors;
+    print_tally("due", v->due, json);
+    print_tally("good", v->good, json);
+    for (unsigned i = 0; i < l->nwithin; i++) {
+        char name[48];
+        snprintf(name, sizeof name, "within_%gs", l->within[i]);
+        print_tally(name, v->within[i], json);
+    }
+    print_tally("refused", v->refused, json);
+    print_tally("unreachable", v->unreachable, json);
+    print_tally("given_up", v->given_up, json);
+    print_tally("unsent", v->unsent, json);
+    print_real("refused_p50_us", (double)histogram_quantile(&v->refusal, .5) / 1000, json);
+    print_real("lag_p99_us", (double)histogram_quantile(&v->lag, .99) / 1000, json);
+    print_real("generator_cpu", v->cpu, json);
+    print_real("ready", (double)v->ready, json);
+}
+
 void load_print(const struct load *l, bool json) {
     double seconds = l->now > l->measured ? (double)(l->now - l->measured) / (double)SECOND : 0;
     double rate = seconds > 0 ? 1 / seconds : 0;
-    const struct {
-        const char *name;
-        double value;
-        int decimals;
-    } fields[] = {
+    const struct report_field fields[] = {
         {"requests", (double)l->counted, 0},
         {"requests_all", (double)l->done, 0},
         {"connections", (double)l->opened, 0},
@@ -60,12 +90,9 @@ void load_print(const struct load *l, bool json) {
         {"p999_us", (double)histogram_quantile(&l->latency, .999) / 1000, 1},
         {"max_us", (double)l->latency.max / 1000, 1},
     };
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        printf(json ? "%s\"%s\": %.*f" : "%s%s %.*f",
-               !i     ? json ? "{" : ""
-               : json ? ", "
-                      : "  ",
-               fields[i].name, fields[i].decimals, fields[i].value);
+    report_fields(fields, sizeof fields / sizeof *fields, json);
+    if (l->visitors)
+        print_visitors(l, json);
     if (l->buckets)
         print_buckets(&l->latency, json);
     puts(json ? "}" : "");

@@ -2,19 +2,16 @@
 
 #include "load.h"
 
-#include "load-conn.h"
+#include "load-visitors.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { INPUT_SIZE = 256 * 1024, EVENTS = 256 };
@@ -22,35 +19,8 @@ enum { INPUT_SIZE = 256 * 1024, EVENTS = 256 };
 #define STALL (10 * SECOND)
 #define DRAIN (2 * SECOND)
 
-_Noreturn void fail(int status, const char *format, ...) {
-    va_list ap;
-    va_start(ap, format);
-    fputs("fcgi-load: ", stderr);
-    vfprintf(stderr, format, ap);
-    fputc('\n', stderr);
-    va_end(ap);
-    exit(status);
-}
-
-void *allocate(size_t count, size_t size) {
-    void *p = calloc(count ? count : 1, size);
-    if (!p)
-        fail(EX_OSERR, "out of memory");
-    return p;
-}
-
-uint64_t clock_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
-}
-
 void load_init(struct load *l) {
-    struct rlimit files;
-    if (!getrlimit(RLIMIT_NOFILE, &files)) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    raise_file_limit();
     /* The times of an open loop are kept to a microsecond; the default slack is fifty. */
     prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
     l->requests = request_build(&l->spec, l->mux);
@@ -63,8 +33,10 @@ void load_init(struct load *l) {
     l->conns = allocate((size_t)l->clients, sizeof *l->conns);
     for (long i = 0; i < l->clients; i++)
         conn_init(l, &l->conns[i]);
-    if (l->rate > 0)
+    if (l->rate > 0 || l->burst)
         l->free = allocate((size_t)l->clients * l->mux, sizeof *l->free);
+    if (l->patience > 0)
+        visitors_init(l);
 }
 
 /* Closed loop */
@@ -92,12 +64,12 @@ static void start_clients(struct load *l) {
 
 /* Open loop */
 
-static void free_put(struct load *l, uint32_t stream) {
+void load_put_free(struct load *l, uint32_t stream) {
     size_t size = (size_t)l->clients * l->mux;
     l->free[(l->free_first + l->free_len++) % size] = stream;
 }
 
-static uint32_t free_take(struct load *l) {
+uint32_t load_take_free(struct load *l) {
     uint32_t stream = l->free[l->free_first];
     l->free_first = (l->free_first + 1) % ((size_t)l->clients * l->mux);
     l->free_len--;
@@ -117,7 +89,7 @@ static void issue_due(struct load *l) {
         uint64_t due = due_time(l, l->issued);
         if (due > l->now)
             return;
-        uint32_t stream = free_take(l);
+        uint32_t stream = load_take_free(l);
         struct conn *c = &l->conns[stream / l->mux];
         conn_issue(l, c, stream % l->mux + 1, due);
         conn_push(l, c);
@@ -130,7 +102,7 @@ static void free_all(struct load *l) {
         if (l->spec.keep)
             conn_push(l, &l->conns[i]);
         for (unsigned id = 0; id < l->mux; id++)
-            free_put(l, (uint32_t)i * l->mux + id);
+            load_put_free(l, (uint32_t)i * l->mux + id);
     }
 }
 
@@ -138,17 +110,24 @@ static void free_all(struct load *l) {
 
 void load_settle(struct load *l, struct conn *c, unsigned id, enum answer_verdict verdict) {
     const struct stream *s = &c->streams[id - 1];
+    if (l->visitors && verdict == ANSWER_NOT_200 && s->answer.head.status == 503)
+        verdict = ANSWER_REFUSED;
     l->done++;
-    l->errors += verdict == ANSWER_BROKEN;
+    l->errors += verdict == ANSWER_BROKEN || (verdict == ANSWER_UNREACHABLE && !l->visitors);
     l->not200 += verdict == ANSWER_NOT_200;
     l->bad_length += verdict == ANSWER_BAD_LENGTH;
+    if (l->visitors) {
+        l->counted += l->now >= l->measured;
+        visitors_settle(l, c, verdict);
+        return;
+    }
     if ((l->rate > 0 ? s->start : l->now) >= l->measured) {
         l->counted++;
         histogram_add(&l->latency, l->now - s->start);
     }
     if (l->rate > 0)
-        free_put(l, (uint32_t)(c - l->conns) * l->mux + id - 1);
-    else if (may_issue(l) && !l->once && !l->idle)
+        load_put_free(l, (uint32_t)(c - l->conns) * l->mux + id - 1);
+    else if (may_issue(l) && !l->once && !l->idle && !l->slow)
         conn_issue(l, c, id, l->now);
 }
 
@@ -175,11 +154,9 @@ static bool load_is_over(struct load *l) {
     return l->stalled = true;
 }
 
-/* For how long there is nothing to do unless something comes. */
-static struct timespec time_to_wait(const struct load *l) {
+/* Until when there is nothing to do unless something comes. */
+static uint64_t wake_time(const struct load *l) {
     uint64_t wake = l->now + SECOND / 10;
-    if (l->waiting)
-        wake = l->now + MILLISECOND;
     if (l->until && l->now < l->until && l->until < wake)
         wake = l->until;
     if (l->rate > 0 && l->free_len) {
@@ -188,28 +165,38 @@ static struct timespec time_to_wait(const struct load *l) {
     }
     if (l->rate <= 0 && start_time(l) < wake)
         wake = start_time(l);
-    uint64_t wait = wake > l->now ? wake - l->now : 0;
-    return (struct timespec){.tv_sec = (time_t)(wait / SECOND), .tv_nsec = (long)(wait % SECOND)};
+    return wake;
 }
 
+/* When the backlog has no room for one of them, it has none for the others. */
 static void retry_waiting(struct load *l) {
-    for (long i = 0; i < l->clients; i++) {
-        if (l->conns[i].state == CONN_WAITING)
-            conn_push(l, &l->conns[i]);
+    for (long i = 0; i < l->clients && l->waiting; i++) {
+        struct conn *c = &l->conns[l->retried_at];
+        l->retried_at = (l->retried_at + 1) % l->clients;
+        if (c->state != CONN_WAITING)
+            continue;
+        conn_push(l, c);
+        if (c->state == CONN_WAITING)
+            return;
     }
 }
 
-static void handle_events(struct load *l) {
+void load_poll(struct load *l, uint64_t wake) {
     struct epoll_event events[EVENTS];
-    struct timespec wait = time_to_wait(l);
+    uint64_t longest = l->now + (l->waiting ? MILLISECOND : SECOND / 10);
+    wake = wake < longest ? wake : longest;
+    uint64_t time = wake > l->now ? wake - l->now : 0;
+    struct timespec wait = {.tv_sec = (time_t)(time / SECOND), .tv_nsec = (long)(time % SECOND)};
     int n = epoll_pwait2(l->epoll, events, EVENTS, &wait, NULL);
     for (int i = 0; i < n; i++) {
         struct conn *c = events[i].data.ptr;
-        if ((events[i].events & EPOLLOUT) && c->state == CONN_OPEN)
-            conn_push(l, c);
+        if ((events[i].events & EPOLLOUT) && !(events[i].events & (EPOLLERR | EPOLLHUP)) && c->state == CONN_OPEN)
+            conn_writable(l, c);
         if (events[i].events & ~(uint32_t)EPOLLOUT)
             conn_read(l, c);
     }
+    if (l->waiting)
+        retry_waiting(l);
 }
 
 /* What was not answered counts with the time it has taken so far. In a closed loop it is the next request of clients
@@ -238,6 +225,10 @@ static void count_unanswered(struct load *l) {
 }
 
 void load_run(struct load *l) {
+    if (l->visitors) {
+        visitors_run(l);
+        return;
+    }
     l->now = l->begin = l->heard = l->told = clock_now();
     if (l->rate > 0)
         free_all(l);
@@ -249,16 +240,15 @@ void load_run(struct load *l) {
             issue_due(l);
         else
             start_clients(l);
-        handle_events(l);
-        if (l->waiting)
-            retry_waiting(l);
+        load_poll(l, wake_time(l));
         load_tell_progress(l);
     }
     count_unanswered(l);
 }
 
 bool load_was_good(const struct load *l) {
-    return !l->stalled && !l->errors && !l->not200 && !l->bad_length;
+    bool reached = !l->visitors || !l->visitors->unreachable.all;
+    return reached && !l->stalled && !l->errors && !l->not200 && !l->bad_length;
 }
 
 long load_hold_idle(const struct load *l) {

@@ -66,8 +66,8 @@ int main(int argc, char **argv) {
         .protocols = {[LISTENER_FASTCGI] = &fcgi_protocol},
         .run = hello,
         .threads = 32,
-        .queue_limit = 1024,
-        .queue_timeout = 30,
+        .queue_limit = 65536,
+        .queue_timeout = 10,
         .idle_timeout = 120,
         .header_timeout = 30,
         .max_connections = 4096,
@@ -79,6 +79,8 @@ int main(int argc, char **argv) {
         .wake_fd = wake_pipe[1],
     };
     struct lane *lane = lane_new(&config, &listeners);
+    if (lane)
+        lane_start_accepting(lane);
     if (!lane || lane_start(lane)) {
         log_error("cannot start: %s", strerror(errno));
         return EX_OSERR;

@@ -114,6 +114,12 @@ int descriptors_init(void) {
     return error ? -1 : 0;
 }
 
+void descriptors_restart(void) {
+    books.in_child = false;
+    books.nguarded = 0;
+    atomic_flag_clear(&loss.said);
+}
+
 void descriptors_lock(void) {
     pthread_mutex_lock(&books.lock);
 }

@@ -19,6 +19,10 @@
  * with errno. */
 int descriptors_init(void);
 
+/* This child was forked by the server itself, to be another process of it: its list begins anew, with nothing on it.
+ * What the parent has taken off its own before the fork (descriptors_forget) is still open. Its only thread. */
+void descriptors_restart(void);
+
 /* Hold this lock while a descriptor is made and adopted, so that no fork comes in between. errno is preserved. */
 void descriptors_lock(void);
 void descriptors_unlock(void);

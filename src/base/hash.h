@@ -50,6 +50,12 @@ static inline uint64_t hash_bytes(uint64_t h, const char *p, size_t n) {
     return hash_fold(h ^ word, odd ^ (uint64_t)n << 8);
 }
 
+/* The next of a series of numbers that look random. `state`: hash_seed at first. */
+static inline uint64_t hash_next(uint64_t *state) {
+    *state += UINT64_C(0x9e3779b97f4a7c15);
+    return hash_fold(*state ^ *state >> 32, UINT64_C(0xbf58476d1ce4e5b9));
+}
+
 /* Returns a new secret key at each call. Never waits, not even while the machine boots. */
 uint64_t hash_seed(void);
 

@@ -86,11 +86,9 @@ static bool is_leap(unsigned long year) {
 }
 
 /* UTC with milliseconds (RFC 3339). A clock before 1970 shows the beginning of 1970. */
-static char *put_time(char *out) {
+static char *put_time(char *out, const struct timespec *t) {
     static const char days_of[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    unsigned long seconds = now.tv_sec > 0 ? (unsigned long)now.tv_sec : 0, days = seconds / 86400, year = 1970,
+    unsigned long seconds = t->tv_sec > 0 ? (unsigned long)t->tv_sec : 0, days = seconds / 86400, year = 1970,
                   month = 0;
     for (unsigned long n; days >= (n = is_leap(year) ? 366 : 365); days -= n)
         year++;
@@ -102,14 +100,30 @@ static char *put_time(char *out) {
     out = stpcpy(put_number(out, seconds / 3600 % 24, 2), ":");
     out = stpcpy(put_number(out, seconds / 60 % 60, 2), ":");
     out = stpcpy(put_number(out, seconds % 60, 2), ".");
-    return stpcpy(put_number(out, (unsigned long)now.tv_nsec / 1000000, 3), "Z ");
+    return stpcpy(put_number(out, (unsigned long)t->tv_nsec / 1000000, 3), "Z");
+}
+
+char *log_time(char out[static LOG_TIME_SIZE], uint64_t ago) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_sec -= (time_t)(ago / 1000000000);
+    t.tv_nsec -= (long)(ago % 1000000000);
+    if (t.tv_nsec < 0) {
+        t.tv_sec--;
+        t.tv_nsec += 1000000000;
+    }
+    put_time(out, &t);
+    return out;
 }
 
 /* Returns its length. */
 static size_t put_prefix(char out[static LOG_PREFIX_MAX], enum log_level level) {
     char *at = out;
-    if (form == LOG_FORM_TIME)
-        at = put_time(at);
+    if (form == LOG_FORM_TIME) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        at = stpcpy(put_time(at, &now), " ");
+    }
     if (form == LOG_FORM_JOURNAL)
         at = stpcpy(put_number(stpcpy(at, "<"), (unsigned long)levels[level].priority, 1), ">");
     at = stpcpy(at, "wsgi-fcgi");
@@ -154,6 +168,24 @@ void log_printf(enum log_level level, const char *format, ...) {
     size_t len = format_line(line, level, format, args);
     va_end(args);
     log_writer_put(line, len, false);
+    errno = error;
+}
+
+void log_block(enum log_level level, const char *text, const char *format, ...) {
+    if (level > log_max_level)
+        return;
+    int error = errno;
+    char block[LOG_BLOCK_MAX];
+    va_list args;
+    va_start(args, format);
+    size_t n = format_line(block, level, format, args), len = strlen(text), room = sizeof block - n;
+    va_end(args);
+    if (len > room) {
+        const char *end = memrchr(text, '\n', room);
+        len = end ? (size_t)(end - text) + 1 : 0;
+    }
+    memcpy(block + n, text, len);
+    log_writer_put(block, n + len, len && text[len - 1] != '\n');
     errno = error;
 }
 

@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -30,8 +31,8 @@ const char *log_level_name(enum log_level level);
 /* Parses such a name into *level. Returns 0, or -1 if it is no level. */
 int log_level_parse(const char *name, enum log_level *level);
 
-/* Finds out where standard error goes, and chooses the form of the lines. Call it once, while there is only one
- * thread. */
+/* Finds out where standard error goes, and chooses the form of the lines. Call it while there is only one thread, first
+ * and when standard error has become another file (base/log_file.h). */
 void log_init(void);
 
 /* From now on lines go into a ring of LOG_RING_SIZE bytes, and a thread of its own writes them. Main thread, once.
@@ -62,11 +63,21 @@ void log_printf(enum log_level level, const char *format, ...) __attribute__((fo
             log_printf(LOG_LEVEL_DEBUG, __VA_ARGS__);                                                                  \
     } while (0)
 
+/* The same, with lines of `text` behind it, as they are. Other lines come before or after the whole, never within it.
+ * Beyond LOG_BLOCK_MAX bytes lines at the end are left out. */
+enum { LOG_BLOCK_MAX = 20000 };
+void log_block(enum log_level level, const char *text, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 /* Writes `len` bytes of multi-line text (a traceback, output of the application) to the log as they are, and adds a
  * line feed if the last byte is none. Not filtered by level. Other lines come before or after the whole text, never
  * within it. If the ring has no room for all of it, whole lines at its end are lost; of a single line that is too long,
  * its end. errno is preserved. */
 void log_text(const char *text, size_t len);
+
+/* Writes when something was, `ago` nanoseconds before now, as the time in front of lines is written; for lines that
+ * tell since when. Returns `out`. */
+enum { LOG_TIME_SIZE = 40 };
+char *log_time(char out[static LOG_TIME_SIZE], uint64_t ago);
 
 /* Copies at most `len` bytes of `in` to `out` (size `size`, always terminated) in a form that is safe to show on one
  * line. Valid UTF-8 stays as it is, whatever the locale. Other bytes, controls, line ends, characters that turn the

@@ -3,6 +3,7 @@
 #include "base/log_writer.h"
 
 #include "base/clock.h"
+#include "base/thread_create.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -225,22 +226,17 @@ static void forked_cb(void) {
 }
 
 int log_writer_start(log_writer_note_cb *note) {
-    sigset_t all, mask;
     pthread_t thread;
     writer.note = note;
     sem_init(&writer.wake, 0, 0);
     int error = pthread_atfork(NULL, NULL, forked_cb);
     /* It does not take the signals of a terminal or a pipe either: SIGTTOU, SIGPIPE. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &mask);
     if (!error)
-        error = pthread_create(&thread, NULL, writer_main, NULL);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+        error = thread_create(&thread, NULL, "wsgi-fcgi-log", writer_main, NULL);
     if (error) {
         errno = error;
         return -1;
     }
-    pthread_setname_np(thread, "wsgi-fcgi-log");
     pthread_detach(thread);
     atomic_store(&writer.pid, getpid());
     return 0;

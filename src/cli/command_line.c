@@ -8,6 +8,8 @@
 #include "cli/option_table.h"
 
 #include <getopt.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -40,7 +42,7 @@ static int print_help(void) {
  * one, or NULL. */
 static void warn_twice(const struct option_row *row, const char **before, const char *text) {
     char first[SHOWN_SIZE], last[SHOWN_SIZE];
-    if (!row->arg || row->parse == value_parse_list)
+    if (!row->arg || value_is_list(row->parse))
         return;
     if (*before && strcmp(*before, text) != 0)
         log_warning("--%s is given twice, \"%s\" and \"%s\": the last one counts", row->name,
@@ -176,6 +178,40 @@ static int take_application(struct options *o, char *const *operands) {
     return -1;
 }
 
+/* Options about workers without any are a mistake: the server would not do what they ask for. */
+static int check_workers(const struct options *o) {
+    size_t count;
+    const struct option_row *rows = option_table(&count);
+    for (size_t i = 0; i < count && !o->workers; i++) {
+        if (rows[i].group != OPTION_GROUP_WORKERS || !(o->given >> i & 1))
+            continue;
+        log_error("--%s is for workers, and there are none: give --workers N as well", rows[i].name);
+        return EX_USAGE;
+    }
+    if (o->max_requests_jitter && !o->max_requests) {
+        log_error("--max-requests-jitter is added to --max-requests, and there is none: give --max-requests N as well");
+        return EX_USAGE;
+    }
+    return -1;
+}
+
+/* Likewise what is about calls that take too long, where they may take any time. */
+static int check_request_timeout(const struct options *o) {
+    size_t count;
+    const struct option_row *rows = option_table(&count);
+    for (size_t i = 0; i < count && o->request_timeout <= 0; i++) {
+        bool depends = rows[i].offset == offsetof(struct options, request_timeout_interrupts) ||
+                       rows[i].offset == offsetof(struct options, stuck_timeout);
+        if (!depends || !(o->given >> i & 1))
+            continue;
+        log_error("--%s is about calls beyond --request-timeout, and there is none: give --request-timeout SECONDS as "
+                  "well",
+                  rows[i].name);
+        return EX_USAGE;
+    }
+    return -1;
+}
+
 /* The table in the form getopt_long wants: the code of a long option is LONG_BASE plus its row. */
 static void make_getopt_tables(struct option *longs, char *letters) {
     size_t count;
@@ -218,5 +254,10 @@ int command_line_parse(struct options *o, int argc, char **argv) {
         if (status != -1)
             return status;
     }
-    return o->version ? -1 : take_application(o, argv + optind);
+    if (o->version)
+        return -1;
+    status = check_workers(o);
+    if (status < 0)
+        status = check_request_timeout(o);
+    return status < 0 ? take_application(o, argv + optind) : status;
 }

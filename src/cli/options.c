@@ -106,7 +106,8 @@ int options_resolve(struct options *o) {
         return -1;
     if (environment && *environment && !(environment = from_start(o, environment)))
         return -1;
-    if (resolve_path(o, &o->spool_dir) || resolve_path(o, &o->venv) || resolve_pythonpath(o))
+    if (resolve_path(o, &o->spool_dir) || resolve_path(o, &o->venv) || resolve_path(o, &o->log_file) ||
+        resolve_pythonpath(o))
         return -1;
     o->venv_from_env = o->venv && environment && !strcmp(environment, o->venv);
     return 0;
@@ -138,6 +139,7 @@ void options_fini(struct options *o) {
     free(o->allow_uid.items);
     free(o->allow_gid.items);
     free(o->pythonpath.items);
+    free(o->warm_up.items);
     for (size_t i = 0; i < o->made_count; i++)
         free(o->made[i]);
     free(o->made);

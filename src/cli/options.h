@@ -16,6 +16,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum {
+    OPTIONS_WORKERS_MAX = 128,         /* half of the slots of ipc/scoreboard.h: each worker may have a replacement */
+    OPTIONS_WORKERS_AUTO = 0x7fffffff, /* as many as there are processors */
+};
+
 /* The values of an option that may be given several times, in the order given. */
 struct options_list {
     const char **items;
@@ -30,8 +35,10 @@ struct options {
     const char *venv;               /* --venv, else VIRTUAL_ENV, else NULL */
     bool venv_from_env;             /* it is that of VIRTUAL_ENV */
     const char *script_name;        /* "" or "/prefix" without a slash at its end; never NULL */
+    struct options_list warm_up;    /* paths, each perhaps with a query */
     bool stream_body;               /* call the application before the request body has arrived */
     bool check;
+    bool preload; /* load the application once, and fork the workers */
 
     struct options_list sockets; /* if `http` is empty too, descriptor 0 is the listening socket */
     unsigned socket_mode;        /* permission bits, at most 0777 */
@@ -51,8 +58,10 @@ struct options {
     uint64_t min_body_rate; /* bytes per second; 0: any */
 
     unsigned threads;
-    unsigned queue_limit; /* requests that may wait for a thread, at least 1 */
-    double queue_timeout; /* seconds, above 0 */
+    unsigned queue_limit;            /* requests that may wait for a thread, at least 1 */
+    double queue_timeout;            /* seconds; 0: none */
+    double request_timeout;          /* seconds that a call may take; 0: any */
+    bool request_timeout_interrupts; /* --request-timeout-action interrupt */
     bool drop_abandoned;
     uint64_t limit_request_body; /* bytes; 0: no limit */
     uint64_t limit_params;       /* bytes of all parameters of a request */
@@ -61,12 +70,21 @@ struct options {
     const char *spool_dir;       /* --spool-dir, else TMPDIR, else "/tmp"; never NULL */
     double idle_timeout;         /* seconds; 0: none */
     double header_timeout;       /* seconds; 0: none */
+    uint64_t min_send_rate;      /* bytes per second; 0: any */
     unsigned max_connections;    /* 0: from the limit of open files */
     unsigned keepalive_requests; /* 0: no limit */
     double graceful_timeout;     /* seconds; 0: running requests are not waited for */
 
+    unsigned workers;      /* OPTIONS_WORKERS_AUTO, or their number; 0: this process serves */
+    unsigned max_requests; /* 0: any */
+    unsigned max_requests_jitter;
+    uint64_t max_memory;  /* bytes; 0: any */
+    double max_lifetime;  /* seconds; 0: any */
+    double stuck_timeout; /* seconds; 0: any */
+
     enum log_level log_level;
-    unsigned app_stderr; /* a set of base/error_destinations.h */
+    const char *log_file; /* NULL: standard error as it is */
+    unsigned app_stderr;  /* a set of base/error_destinations.h */
 
     uint64_t given; /* rows that were set to something else than their default: bits 1 << option_index */
 
@@ -86,8 +104,8 @@ int options_init(struct options *o);
 int options_set(struct options *o, const struct option_row *row, const char *text,
                 char reason[static VALUE_REASON_SIZE]);
 
-/* Completes the options once all are set. Makes `spool_dir`, `venv` and `pythonpath` absolute, from the directory in
- * which the program was started, and splits the values of `pythonpath`. Leaves sockets alone, because only
+/* Completes the options once all are set. Makes `spool_dir`, `venv`, `log_file` and `pythonpath` absolute, from the
+ * directory in which the program was started, and splits the values of `pythonpath`. Leaves sockets alone, because only
  * net/listen/address.h knows which of these are paths, and `chdir`, which is relative to that directory anyway. Copies
  * the strings of the environment. Call it before the process changes its directory. Returns 0, or -1 when memory runs
  * out. */

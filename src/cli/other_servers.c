@@ -57,37 +57,37 @@ static const struct other_servers_row rows[] = {
 
     /* processes and threads */
     {"-w", "gunicorn's (workers) and uWSGI's (module)",
-     "one process runs up to --threads N calls at a time, and the application stands behind the options: wsgi-fcgi "
-     "[OPTIONS] MODULE:CALLABLE"},
-    {"--workers --processes", "gunicorn's, uvicorn's, granian's, uWSGI's and mod_wsgi's",
-     "one process runs up to --threads N calls at a time: to compute on several CPUs start several, each with a socket "
-     "of its own or all with one of their parent's, --socket fd:N"},
+     "--workers N, each of which runs up to --threads N calls at a time; and the application stands behind the "
+     "options: wsgi-fcgi [OPTIONS] MODULE:CALLABLE"},
+    {"--processes", "uWSGI's and mod_wsgi's", "--workers N, each of which runs up to --threads N calls at a time"},
     {"--blocking-threads --runtime-threads", "granian's", "--threads N"},
     {"--master -M --single-interpreter --enable-threads -T --lazy-apps --need-app --vacuum --die-on-term "
      "--thunder-lock",
      "uWSGI's", "nothing stands for it, this server works like that: leave it out"},
-    {"--preload", "gunicorn's", "the application is always loaded before it is served: leave it out"},
     {"-D --daemon --daemonize -d -F --nodaemonize", "gunicorn's, uWSGI's and php-fpm's",
      "it stays in the foreground: let systemd or a container run it, and leave it out"},
     {"--pid --pidfile", "gunicorn's and uWSGI's", "no file is written: systemd and containers know the process"},
-    {"-p", "gunicorn's (pid) and uWSGI's (processes)",
-     "no file is written, and one process runs up to --threads N calls at a time"},
+    {"-p", "gunicorn's (pid) and uWSGI's (processes)", "no file is written; processes are --workers N"},
     {"-u --user --uid -g --group --gid", "gunicorn's, uWSGI's and mod_wsgi's",
      "it runs as who starts it: User= and Group= of systemd, USER of a Dockerfile, or setpriv(1)"},
     {"-n --name --procname", "gunicorn's and uWSGI's",
      "the process has no name but its own: systemd and containers name services"},
     {"--reload --reload-extra-file --py-autoreload --python-autoreload --touch-reload --reload-on-changes",
      "gunicorn's, uvicorn's, granian's, uWSGI's and mod_wsgi's",
-     "the server is started anew: the old one finishes its requests first, --graceful-timeout SECONDS"},
-    {"--max-requests --max-requests-jitter --maximum-requests --limit-max-requests --reload-on-rss",
-     "gunicorn's, uvicorn's, uWSGI's and mod_wsgi's",
-     "a process is not replaced while it works: restart it, by a timer if need be, or limit it with MemoryMax= of "
-     "systemd"},
+     "nothing looks at files: with --workers N, SIGHUP loads new code and loses no request; without, the server is "
+     "started anew"},
+    {"--maximum-requests --limit-max-requests", "uvicorn's and mod_wsgi's", "--max-requests N, with --workers N"},
+    {"--max-requests-delta", "uWSGI's", "--max-requests-jitter N, with --max-requests N"},
+    {"--reload-on-rss --workers-max-rss", "uWSGI's and granian's", "--max-memory SIZE, with --workers N"},
+    {"--max-worker-lifetime --workers-lifetime", "uWSGI's and granian's", "--max-lifetime SECONDS, with --workers N"},
 
     /* times and sizes */
-    {"--timeout --harakiri --request-timeout", "gunicorn's, uWSGI's and mod_wsgi's",
-     "a call takes the time it needs; waiting for a thread has --queue-timeout SECONDS, clients have --header-timeout "
-     "and --idle-timeout"},
+    {"--timeout", "gunicorn's",
+     "--request-timeout SECONDS, which ends one request and no process; waiting for a thread has --queue-timeout "
+     "SECONDS, clients have --header-timeout and --idle-timeout"},
+    {"--harakiri --http-harakiri", "uWSGI's", "--request-timeout SECONDS, which ends one request and no process"},
+    {"--harakiri-verbose", "uWSGI's", "the log always says where a call is that takes longer than --request-timeout"},
+    {"--deadlock-timeout", "mod_wsgi's", "--stuck-timeout SECONDS, with --request-timeout and --workers N"},
     {"--keep-alive --keepalive --timeout-keep-alive --channel-timeout --socket-timeout --http-timeout --http-keepalive",
      "gunicorn's, uvicorn's, waitress's and uWSGI's", "--idle-timeout SECONDS"},
     {"--timeout-graceful-shutdown --shutdown-timeout --worker-reload-mercy", "uvicorn's, mod_wsgi's and uWSGI's",
@@ -113,9 +113,9 @@ static const struct other_servers_row rows[] = {
     {"--access-logfile --access-logformat --access-log --no-access-log --log-format --disable-logging",
      "gunicorn's, uvicorn's, granian's and uWSGI's",
      "the web server in front writes the access log; --log-level debug has a line for each request, too"},
-    {"--error-logfile --log-file --log-config --logto --capture-output --log-to-terminal",
+    {"--error-logfile --log-config --logto --capture-output --log-to-terminal",
      "gunicorn's, uvicorn's, uWSGI's and mod_wsgi's",
-     "the log goes to standard error: redirect that, or let systemd or the container keep it"},
+     "the log goes to standard error, which systemd or the container keeps, or to --log-file PATH"},
     {"--statsd-host --statsd-prefix --statsd --stats --metrics", "gunicorn's, uWSGI's and granian's",
      "there are no figures but those in the log"},
     {"-v", "gunicorn's", "-V or --version"},

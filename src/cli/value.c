@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-enum { SHOWN_SIZE = 100, SIZE_TEXT = 24 };
+enum { SHOWN_SIZE = 100, SIZE_TEXT = 24, PATH_SIZE = 8000 };
 
 /* The form of all complaints: "VALUE" is not ... */
 static int refuse(const char *text, char *reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -26,6 +26,10 @@ static int refuse(const char *text, char *reason, const char *format, ...) {
     va_end(ap);
     snprintf(reason, VALUE_REASON_SIZE, "\"%s\" %s", log_escape(shown, sizeof(shown), text, strlen(text)), rest);
     return EX_USAGE;
+}
+
+bool value_is_list(value_parse_fn *parse) {
+    return parse == value_parse_list || parse == value_parse_paths;
 }
 
 int value_parse_flag(const struct option_row *row, const char *text, void *field,
@@ -58,6 +62,32 @@ int value_parse_list(const struct option_row *row, const char *text, void *field
     return 0;
 }
 
+/* What makes it no path, or NULL. */
+static const char *path_problem(const char *text) {
+    if (*text != '/')
+        return "does not start with \"/\"";
+    if (strlen(text) >= PATH_SIZE)
+        return "is too long";
+    for (const char *c = text; *c; c++) {
+        if ((unsigned char)*c <= ' ' || *c == 0x7f)
+            return "has a blank or a control character: write %20 for a blank";
+        if (*c == '#')
+            return "has a \"#\": what begins there is never sent to a server; write %23 if it is part of the path";
+        if (*c != '%')
+            continue;
+        int high = ascii_hex_digit(c[1]), low = high < 0 ? -1 : ascii_hex_digit(c[2]);
+        if (low < 0 || !(high | low))
+            return "has a \"%\" that does not begin the code of a byte: write %25 for a percent sign";
+    }
+    return NULL;
+}
+
+int value_parse_paths(const struct option_row *row, const char *text, void *field,
+                      char reason[static VALUE_REASON_SIZE]) {
+    const char *problem = path_problem(text);
+    return problem ? refuse(text, reason, "%s", problem) : value_parse_list(row, text, field, reason);
+}
+
 int value_parse_prefix(const struct option_row *row, const char *text, void *field,
                        char reason[static VALUE_REASON_SIZE]) {
     (void)row;
@@ -81,6 +111,18 @@ int value_parse_number(const struct option_row *row, const char *text, void *fie
                       (unsigned long long)row->max);
     *(unsigned *)field = (unsigned)n;
     return 0;
+}
+
+int value_parse_workers(const struct option_row *row, const char *text, void *field,
+                        char reason[static VALUE_REASON_SIZE]) {
+    if (!strcmp(text, "auto")) {
+        *(unsigned *)field = OPTIONS_WORKERS_AUTO;
+        return 0;
+    }
+    if (!value_parse_number(row, text, field, reason))
+        return 0;
+    return refuse(text, reason, "is neither auto nor a number from %llu to %llu", (unsigned long long)row->min,
+                  (unsigned long long)row->max);
 }
 
 int value_parse_mode(const struct option_row *row, const char *text, void *field,
@@ -239,4 +281,14 @@ int value_parse_fields(const struct option_row *row, const char *text, void *fie
         }
     }
     return refuse(text, reason, "is not x-forwarded, x-real-ip or forwarded");
+}
+
+int value_parse_action(const struct option_row *row, const char *text, void *field,
+                       char reason[static VALUE_REASON_SIZE]) {
+    (void)row;
+    bool interrupts = !strcmp(text, "interrupt");
+    if (!interrupts && strcmp(text, "answer") != 0)
+        return refuse(text, reason, "is not answer or interrupt");
+    *(bool *)field = interrupts;
+    return 0;
 }

@@ -24,6 +24,9 @@ void abandon_tell(const struct conn *c, struct request *r) {
         request_close_answer(r);
     else if (abandon_is_likely(c))
         atomic_store(&r->left, true);
+    else
+        return;
+    sched_job_left(c->lane->sched, &r->job);
 }
 
 void abandon_log(const struct conn *c, enum drop why, unsigned id, const struct request *r) {

@@ -4,6 +4,7 @@
 
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "net/handover.h"
 #include "net/loop.h"
 #include "net/protocol.h"
 
@@ -25,13 +26,30 @@ static const ev_tstamp ACCEPT_PAUSE = 0.5; /* seconds without descriptors before
 void lane_accept_again(struct lane *lane) {
     lane->accept_paused = false;
     ev_timer_stop(lane->loop, &lane->accept_pause);
+    if (lane->level.leaves)
+        return;
     for (size_t i = 0; i < lane->listeners->count; i++)
         ev_io_start(lane->loop, &lane->accepting[i].io);
+}
+
+void lane_start_accepting(struct lane *lane) {
+    if (lane->listening_ended || lane->retiring)
+        return;
+    lane->accepts = true;
+    deadlines_start(lane);
+    lane_accept_again(lane);
 }
 
 static void stop_polling(struct lane *lane) {
     for (size_t i = 0; i < lane->listeners->count; i++)
         ev_io_stop(lane->loop, &lane->accepting[i].io);
+}
+
+void lane_accept_level(struct lane *lane) {
+    if (lane->level.leaves)
+        stop_polling(lane);
+    else if (lane->accepts && !lane->accept_paused && !lane->retiring && !lane->listening_ended)
+        lane_accept_again(lane);
 }
 
 static void accept_pause_cb(struct ev_loop *loop, ev_timer *w, int revents) {
@@ -45,6 +63,12 @@ static const char *put_connections(const struct lane *lane, char out[static CONN
     unsigned n = lane->config.max_connections;
     snprintf(out, CONNECTIONS_TEXT, "%u connection%s", n, n == 1 ? " is" : "s are");
     return out;
+}
+
+void lane_accept_stop(struct lane *lane) {
+    stop_polling(lane);
+    ev_timer_stop(lane->loop, &lane->accept_pause);
+    lane->accept_paused = false;
 }
 
 /* The limit is reached and all connections are busy: further ones wait in the backlog until that changes. */
@@ -96,16 +120,14 @@ static struct conn *first_to_go(struct lane *lane) {
     return c ? c : conn_first_lingering(&lane->draining);
 }
 
-enum room { ROOM_NONE, ROOM_LATER, ROOM_MADE };
-
 /* Closes a connection for another one. `error`: why that is needed, or 0 for --max-connections. */
-static enum room make_room(struct lane *lane, int error) {
+static enum lane_room make_room(struct lane *lane, int error) {
     struct conn *c;
     /* A connection that is not closed here has a request for the application now, or the rest of its header is on its
      * way. */
     for (int tries = 0; (c = first_to_go(lane)); tries++) {
         if (tries == ROOM_TRIES)
-            return ROOM_LATER;
+            return LANE_ROOM_LATER;
         bool over = c->state == CONN_LINGERING && c->end == CONN_END_PART;
         if (c->state == CONN_LINGERING)
             conn_close(c, CONN_MADE_ROOM);
@@ -113,9 +135,17 @@ static enum room make_room(struct lane *lane, int error) {
             continue;
         if (!over) /* it costs nobody anything */
             log_made_room(lane, error);
-        return ROOM_MADE;
+        return LANE_ROOM_MADE;
     }
-    return ROOM_NONE;
+    return LANE_ROOM_NONE;
+}
+
+bool lane_has_room(const struct lane *lane) {
+    return atomic_load_explicit(&lane->nconns, memory_order_relaxed) < lane->config.max_connections;
+}
+
+enum lane_room lane_make_room(struct lane *lane) {
+    return make_room(lane, 0);
 }
 
 /* When the limit is reached, accept4(2) fails with EMFILE even if nobody waits. */
@@ -127,14 +157,14 @@ static bool somebody_waits(const struct lane_listener *l) {
 /* Whether there is room for one more under --max-connections. */
 static bool has_room(struct lane_listener *l) {
     struct lane *lane = l->lane;
-    if (atomic_load_explicit(&lane->nconns, memory_order_relaxed) < lane->config.max_connections)
+    if (lane_has_room(lane))
         return true;
     if (!somebody_waits(l))
         return false;
-    enum room room = make_room(lane, 0);
-    if (room == ROOM_NONE && !lane->stopping)
+    enum lane_room room = make_room(lane, 0);
+    if (room == LANE_ROOM_NONE && !lane->stopping)
         accept_full(lane);
-    return room == ROOM_MADE;
+    return room == LANE_ROOM_MADE;
 }
 
 /* Accepting. */
@@ -162,9 +192,9 @@ static int accept_with_room(struct lane_listener *l, struct sockaddr_storage *pe
         return -1;
     }
     switch (make_room(l->lane, error)) {
-    case ROOM_MADE:
+    case LANE_ROOM_MADE:
         return accept_from(l, peer, len);
-    case ROOM_LATER:
+    case LANE_ROOM_LATER:
         errno = EAGAIN;
         return -1;
     default:
@@ -228,28 +258,61 @@ static void accept_cb(struct ev_loop *loop, ev_io *w, int revents) {
         ;
 }
 
+void lane_conn_rests(struct lane *lane) {
+    if (lane->accept_paused)
+        lane_accept_again(lane);
+    if (lane->taking_paused)
+        handover_go_on(lane);
+    lane->retire_look |= lane->retiring;
+}
+
 void lane_conn_closed(struct lane *lane) {
     if (lane->accept_paused)
         lane_accept_again(lane);
+    if (lane->taking_paused)
+        handover_go_on(lane);
     lane_check_stopped(lane);
+}
+
+/* From within. */
+
+int lane_connect(struct lane *lane, enum listener_protocol protocol) {
+    static const struct listener nobody = {.is_unix = true};
+    int pair[2];
+    descriptors_lock();
+    bool made = !socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair);
+    if (made) {
+        pair[0] = descriptors_adopt(pair[0]);
+        pair[1] = descriptors_adopt(pair[1]);
+    }
+    descriptors_unlock();
+    if (made && pair[0] >= 0 && pair[1] >= 0) {
+        lane->config.protocols[protocol]->accept(lane->protocol_states[protocol], pair[0], &nobody, NULL, 0);
+        return pair[1];
+    }
+    for (int i = 0; made && i < 2; i++) {
+        if (pair[i] >= 0)
+            descriptors_close(pair[i]);
+    }
+    return -1;
 }
 
 /* The last of the backlog. */
 
-/* Accepts what waits in the backlog when the lane stops: it has connected already, and nobody else would serve it. If
- * other processes accepted from the same socket, it would be theirs, and this would have to be left out. */
+/* Accepts what waits in the backlog when the lane stops: it has connected already, and nobody else would serve it.
+ * Other workers that accept from the same socket stop as well; one that retires does not come here. */
 static void accept_backlog(struct lane_listener *l) {
     while (accept_one(l))
         ;
 }
 
 void lane_accept_end(struct lane *lane) {
-    stop_polling(lane);
-    ev_timer_stop(lane->loop, &lane->accept_pause);
-    lane->accept_paused = false;
+    lane_accept_stop(lane);
     for (size_t i = 0; i < lane->listeners->count; i++) {
         struct lane_listener *l = &lane->accepting[i];
-        accept_backlog(l);
+        listener_refuse(l->listener);
+        if (lane->accepts)
+            accept_backlog(l);
         loop_forget(lane->loop, l->listener->fd);
         listener_stop(l->listener);
     }

@@ -4,9 +4,11 @@
 
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "net/handover.h"
 #include "net/lane_impl.h"
 #include "net/loop.h"
 #include "net/who.h"
+#include "proto/handover.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -29,10 +31,11 @@ void conn_not_polled(struct conn *c) {
 
 static void read_cb(struct ev_loop *loop, ev_io *w, int revents) {
     (void)loop;
+    struct conn *c = w->data;
     if (revents & EV_ERROR)
-        conn_not_polled(w->data);
-    else
-        conn_read(w->data);
+        conn_not_polled(c);
+    else if (!(c->lane->level.leaves && handover_give(c)))
+        conn_read(c);
 }
 
 void conn_poll_for(struct conn *c, ev_io *watcher) {
@@ -110,6 +113,7 @@ static void read_input(struct conn *c) {
         c->ops->input(c, lane->input, (size_t)n);
     else
         conn_drop_input(c, (size_t)n);
+    lane->retire_look |= lane->retiring;
     if (c->lost && c->state == CONN_OPEN && !c->paused)
         ev_feed_event(lane->loop, &c->read_io, EV_READ);
 }
@@ -190,8 +194,8 @@ void conn_change_rest(struct conn *c, enum conn_rest rest) {
     if (!rest)
         return;
     TAILQ_INSERT_TAIL(&lane->rests[rest], c, rest_link);
-    if (lane->accept_paused)
-        lane_accept_again(lane);
+    if (lane->accept_paused || lane->taking_paused || lane->retiring)
+        lane_conn_rests(lane);
 }
 
 bool conn_gives_way(struct conn *c, const struct conn_reason *reason) {
@@ -229,6 +233,7 @@ void conn_alloc_fini(struct conn *c) {
 void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr *peer, const struct conn_ops *ops) {
     c->lane = lane;
     c->ops = ops;
+    c->listener = NULL;
     c->number = ++lane->next_conn;
     c->fd = fd;
     c->state = CONN_OPEN;
@@ -254,6 +259,16 @@ void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr 
     TAILQ_INSERT_TAIL(&lane->unpolled, c, unpolled_link);
     lane_count_add(&lane->nconns, 1);
     lane->nlive++;
+}
+
+/* The lists of the lane are in order of time, in which this one comes last. So it may be found idle late, but never
+ * early. */
+void conn_taken(struct conn *c, const struct handover_message *m) {
+    ev_tstamp active_at = (double)m->active_at / 1e9;
+    c->used = m->used;
+    if (active_at < c->active_at)
+        c->active_at = active_at;
+    log_debug("connection %llu: taken over from another worker", c->number);
 }
 
 void conn_ref(struct conn *c) {
@@ -291,20 +306,24 @@ void conn_finish(struct conn *c, const struct conn_reason *reason, enum conn_end
 }
 
 static __attribute__((noinline)) void log_reason(struct conn *c, const struct conn_reason *reason) {
-    char text[WHO_TEXT_SIZE], more[LOG_TABLE_MORE_SIZE];
+    char text[WHO_TEXT_SIZE], more[LOG_TABLE_MORE_SIZE], rate[CONN_RATE_TEXT_SIZE];
     more[0] = '\0';
     struct who who = who_find(c, NULL);
     if (reason->level != LOG_LEVEL_DEBUG && !who_log_due(&who, reason, more))
         return;
     sched_pause(c->lane->sched);
-    log_printf(reason->level, "connection %llu: %s (%s)%s", c->number, reason->text, who_text(&who, text), more);
+    log_printf(reason->level, "connection %llu: %s%s (%s)%s", c->number, reason->text, conn_rate_text(c, reason, rate),
+               who_text(&who, text), more);
 }
 
 /* Another holder of the descriptor, such as a child that was made without the handlers of pthread_atfork(3), must not
- * keep the end from the peer. A peer that has ended both sides, or is gone, waits for nothing. */
+ * keep the end from the peer. A peer that has ended both sides, or is gone, waits for nothing; and one whose connection
+ * another worker has is to notice nothing. */
 static bool peer_awaits_end(const struct conn *c, const struct conn_reason *reason) {
     if (c->state == CONN_LINGERING)
         return reason != CONN_DONE;
+    if (reason == CONN_HANDED_OVER)
+        return false;
     return c->state != CONN_OPEN || (reason != CONN_EOF && reason != CONN_RESET);
 }
 

@@ -11,8 +11,7 @@
  *
  * Rest: a connection rests (CONN_RESTING) when no request is open and nothing of the next request was read. If no
  * output waits for its peer either, it is nothing but a descriptor, a protocol and the identity of its peer, so another
- * process could continue it. conn_gives_way is the place where one would be given away: it looks for input and for
- * output that waits, and closes the connection if it still rests.
+ * process can continue it (net/handover.h). So can one of which only a part of a header was read.
  *
  * libev polls the descriptor from conn_poll on. The word "watch" is kept for the scheduler's.
  *
@@ -36,7 +35,9 @@
 #include <sys/queue.h>
 #include <sys/uio.h>
 
+struct handover_message;
 struct lane;
+struct listener;
 struct timeouts;
 struct conn;
 struct request;
@@ -57,11 +58,14 @@ struct conn_reason {
     X(CONN_RESET, DEBUG, "reset by the peer")                                                                          \
     X(CONN_IDLE, DEBUG, "idle for longer than --idle-timeout")                                                         \
     X(CONN_MADE_ROOM, DEBUG, "closed for a new one, as it was idle or had but half a header")                          \
+    X(CONN_HANDED_OVER, DEBUG, "handed over to another worker")                                                        \
     X(CONN_STOPPING, DEBUG, "the server stops")                                                                        \
     X(CONN_DRAINED, DEBUG, "the peer did not end its side in time")                                                    \
     X(CONN_BROKEN_OFF, DEBUG, "ended early, so that a cut answer is seen")                                             \
     X(CONN_SLOW_REQUEST, INFO, "a request was not completed within --idle-timeout")                                    \
     X(CONN_SLOW_READER, INFO, "the peer took nothing of an answer for --idle-timeout")                                 \
+    X(CONN_READS_SLOWLY, INFO, "the peer took an answer at less than --min-send-rate")                                 \
+    X(CONN_GAVE_WAY, INFO, "a call waited for the peer, and its thread was needed")                                    \
     X(CONN_READS_NOTHING, WARNING, "the peer sends requests and reads no answers")                                     \
     X(CONN_SPEAKS_TLS, WARNING,                                                                                        \
       "the peer speaks TLS (https), which is not spoken here: end it in a proxy in front of this server")              \
@@ -69,6 +73,13 @@ struct conn_reason {
       "ended, as the system does not let it be watched: look at fs.epoll.max_user_watches, and at free memory")        \
     X(CONN_NO_MEMORY, ERROR, "out of memory")
 CONN_REASONS(CONN_REASON_DECLARE)
+
+/* How a peer learns that the time of a call is over. */
+enum conn_overdue {
+    CONN_OVERDUE_ANSWERED, /* 504 */
+    CONN_OVERDUE_CUT,      /* some of the answer had been sent: it is cut off */
+    CONN_OVERDUE_GONE      /* not at all: it is gone, or has aborted the request; or there was no memory */
+};
 
 typedef void conn_visit(const struct conn *c, unsigned id, const struct request *r, void *arg);
 
@@ -95,7 +106,7 @@ struct conn_ops {
     /* A reader has made room for more of its body (conn_note_room). */
     void (*room)(struct conn *c);
     /* The lane stops: reads what has arrived; the connection ends after its open requests. One that rests ends now if
-     * it has had a request (FastCGI: any record); otherwise it stays open, and the lane closes it. */
+     * it has had a request (FastCGI: any record); otherwise it stays open, and the lane closes it soon. */
     void (*stop)(struct conn *c);
     /* The lane is stopping, and looks at an open connection that is not paused and that it does not close itself: stops
      * waiting for a peer that has been slow to send. Called again and again. */
@@ -104,6 +115,18 @@ struct conn_ops {
      * incomplete or unreadable, or NULL. *client is AF_UNSPEC before the call, and stays so if nobody knows. May be
      * NULL. */
     void (*client)(const struct conn *c, const struct request *r, union peer_address *client);
+    /* The connection is to be given to another process, which goes on by struct protocol.take. It is open and rests, or
+     * has begun. Returns whether it can be; if so, *m says what the front end knows, and points to what is left over.
+     * Nothing of the connection has changed. */
+    bool (*give)(struct conn *c, struct handover_message *m);
+    /* The lane retires, and looks at an open connection: it is to come to rest soon, whatever its peer still sends. May
+     * be NULL. */
+    void (*retire)(struct conn *c);
+    /* The time of the call of request `r` of this connection is over (net/deadline.h). Takes the request off the
+     * connection, gives its peer the answer 504, or cuts off the one that has begun, and lets the call go on by itself:
+     * `settle` of its job ends it. The connection goes on as after any answer of the server's own; other requests on it
+     * do not notice. Returns what has become of the answer. */
+    enum conn_overdue (*overdue)(struct conn *c, struct request *r);
     /* Calls `visit` for every request of the connection that the application runs. May be NULL. */
     void (*running)(const struct conn *c, conn_visit *visit, void *arg);
     /* Frees the memory, or keeps it for reuse. */
@@ -144,7 +167,8 @@ struct conn_turn {
 struct conn {
     struct lane *lane;
     const struct conn_ops *ops;
-    unsigned long long number; /* for log lines */
+    const struct listener *listener; /* that it has come from, for as long as the lane; NULL: not known */
+    unsigned long long number;       /* for log lines */
     int fd;
     enum conn_state state;
     unsigned refs;
@@ -171,6 +195,10 @@ struct conn {
     TAILQ_ENTRY(conn) out_link;
     union peer_address peer; /* AF_UNSPEC on a Unix socket */
     int unsent;              /* bytes sent that the peer had yet to take, when last asked (SIOCOUTQ) */
+    uint64_t flushed;        /* bytes that the loop has sent since then */
+    struct timeout rate;     /* while output waits, with --min-send-rate: for the next look at it (conn_rate.c) */
+    ev_tstamp behind_for;    /* seconds for which the peer has been below that rate... */
+    int64_t behind_taken;    /* ...and bytes that it has taken in that time */
     ev_io read_io, write_io;
     TAILQ_ENTRY(conn) link;
     TAILQ_ENTRY(conn) unpolled_link;
@@ -192,6 +220,8 @@ enum {
     CONN_CORK_MAX = 16384,   /* so much is collected while a connection is corked */
     CONN_OUT_MAX = 16 << 20, /* more than this, beside the longest piece, which may be all of an answer, waits only
                                 when a peer sends requests and reads no answers */
+    CONN_RATE_SECONDS = 5,   /* between two looks at whether a peer takes its output at --min-send-rate */
+    CONN_RATE_SLACK = 65536, /* bytes that it may be behind: the system tells of what it takes in steps as long */
     CONN_DROP_MAX = 1 << 30, /* bytes that are read and dropped, so that a peer gets to its answer; or
                                  --limit-request-body, if that is more */
     CONN_DROP_PACE = 10240,  /* bytes of them per second that must come after the first... */
@@ -208,6 +238,9 @@ uint64_t conn_drop_max(const struct conn *c);
  * to itself until it is closed. `peer`: the peer's address, in a struct sockaddr_storage; NULL: a process of this
  * machine. */
 void conn_init(struct conn *c, struct lane *lane, int fd, const struct sockaddr *peer, const struct conn_ops *ops);
+
+/* The same, behind conn_init, for one that another process has given away: what *m says of it beside its protocol. */
+void conn_taken(struct conn *c, const struct handover_message *m);
 
 /* conn_alloc takes a connection from the pool, as it was left there; or else conn_new allocates one of `size` bytes,
  * which begins with a struct conn and is zero but for what conn_alloc_init has done. Both return NULL when there is no
@@ -309,8 +342,12 @@ void conn_output_late(struct conn *c, bool excused);
  * advance side by side. Returns 0, or -1 with errno EPIPE when the peer is gone or there is no memory for what it does
  * not take. The GIL must not be held.
  *
- * If the answer is closed (request_close_answer), the wait ends with EPIPE, and nothing is sent or kept. */
-int conn_transmit(struct conn *c, const struct request *r, const struct iovec *pieces, unsigned count);
+ * If the answer is closed (request_close_answer), the wait ends with EPIPE, and nothing is sent or kept. Otherwise some of
+ * it counts as sent (request_begin_answer): if the loop closes it, what it sends then comes behind these pieces. */
+int conn_transmit(struct conn *c, struct request *r, const struct iovec *pieces, unsigned count);
+
+/* The same for what is no part of the answer and comes before it ("100 Continue"). */
+int conn_transmit_interim(struct conn *c, const struct request *r, const struct iovec *pieces, unsigned count);
 
 /* The same for `head` (NULL: none) and `len` bytes of a regular file. sendfile(2) sends as much as the peer takes at
  * once. The rest is read and kept like any output, so that the connection ends and times out in the same way. The file
@@ -321,7 +358,7 @@ int conn_transmit(struct conn *c, const struct request *r, const struct iovec *p
  * cannot be read; with a `head`, zeros then replace the missing bytes so that the record is whole. The caller must make
  * sure that no peer takes such an answer for a good one. No SIGPIPE is raised, whatever the application has set for
  * that signal. */
-ssize_t conn_transmit_file(struct conn *c, const struct request *r, const struct iovec *head, int fd, off_t offset,
+ssize_t conn_transmit_file(struct conn *c, struct request *r, const struct iovec *head, int fd, off_t offset,
                            size_t len);
 
 /* Makes every thread that waits for room check whether its answer is still wanted. Any thread that holds a request of

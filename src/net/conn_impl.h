@@ -3,6 +3,7 @@
  *     conn.c           its life, reading, polling, and how busy it is (enum conn_rest)
  *     conn_linger.c    CONN_LINGERING: the server's side is shut down, and what the peer still sends is dropped
  *     conn_out.c       sending, output that waits for the peer, and how the loop follows it
+ *     conn_rate.c      whether the peer takes its output fast enough
  *     conn_transmit.c  threads that send, and take turns
  *
  * They call each other in both directions: output that cannot be sent ends the connection, and the end of the
@@ -54,8 +55,26 @@ void conn_output_settle(struct conn *c, int error, bool waiting);
 /* Unlocks, and brings the loop up to date. Returns whether output waits for the peer. The lock is held. */
 bool conn_output_unlock(struct conn *c);
 
+/* Starts, or restarts, the time that the peer has to take output. What the peer sends meanwhile does not count. */
+void conn_out_touch(struct conn *c);
+
 /* Stops timing the peer: it need not take output any more. */
 void conn_out_forget(struct conn *c);
+
+/* conn_rate.c */
+
+/* Output waits for the peer from now on: begins to follow what it takes. conn_rate_ends: none does any more. */
+void conn_rate_begins(struct conn *c);
+void conn_rate_ends(struct conn *c);
+
+/* Asks the system what the peer has taken since this was last asked. Returns how many bytes; below 0 when the system
+ * counts what it needs besides, as it does on a Unix socket. */
+int64_t conn_rate_ask(struct conn *c);
+
+/* What a log line says about the pace of a peer that was too slow; "" for any other reason. */
+enum { CONN_RATE_TEXT_SIZE = 80 };
+const char *conn_rate_text(const struct conn *c, const struct conn_reason *reason,
+                           char out[static CONN_RATE_TEXT_SIZE]);
 
 /* conn_transmit.c */
 

@@ -6,8 +6,6 @@
 #include "net/lane_impl.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -61,8 +59,10 @@ void conn_send_or_keep(struct conn *c, const struct iovec *pieces, unsigned coun
 static void flush_locked(struct conn *c) {
     struct iovec rest = {buf_head(&c->out), buf_len(&c->out)};
     ssize_t n = c->out_error ? -1 : send_now(c, &rest, 1, 0);
-    if (n > 0)
+    if (n > 0) {
         buf_consume(&c->out, (size_t)n);
+        c->flushed += (size_t)n;
+    }
     if (n < 0)
         buf_reset(&c->out, 0);
     if (!buf_len(&c->out))
@@ -72,32 +72,28 @@ static void flush_locked(struct conn *c) {
 
 /* How the loop follows the output. */
 
-/* Starts, or restarts, the time that the peer has to take output. What the peer sends meanwhile does not count. */
-static void out_touch(struct conn *c) {
+void conn_out_touch(struct conn *c) {
     if (c->out_at > 0)
         TAILQ_REMOVE(&c->lane->unsent, c, out_link);
+    else
+        conn_rate_begins(c);
     c->out_at = lane_now(c->lane);
     TAILQ_INSERT_TAIL(&c->lane->unsent, c, out_link);
 }
 
 void conn_out_forget(struct conn *c) {
-    if (c->out_at > 0)
-        TAILQ_REMOVE(&c->lane->unsent, c, out_link);
+    if (!(c->out_at > 0))
+        return;
+    TAILQ_REMOVE(&c->lane->unsent, c, out_link);
     c->out_at = 0;
-}
-
-/* A socket counts as writable only when a good part of its buffer is free, so the loop hears little of a slow
- * reader. */
-static bool advances(struct conn *c) {
-    int before = c->unsent;
-    if (ioctl(c->fd, SIOCOUTQ, &c->unsent))
-        return false;
-    return c->unsent != before;
+    conn_rate_ends(c);
 }
 
 void conn_output_late(struct conn *c, bool excused) {
-    if (advances(c) || excused)
-        out_touch(c);
+    /* A socket counts as writable only when a good part of its buffer is free, so the loop hears little of a slow
+     * reader. */
+    if (conn_rate_ask(c) || excused)
+        conn_out_touch(c);
     else
         conn_close(c, CONN_SLOW_READER);
 }
@@ -131,8 +127,8 @@ void conn_output_settle(struct conn *c, int error, bool waiting) {
         return;
     }
     if (waiting) {
-        out_touch(c);
-        (void)advances(c);
+        conn_out_touch(c);
+        (void)conn_rate_ask(c);
         conn_poll_for(c, &c->write_io);
         conn_poll(c);
         return;
@@ -169,6 +165,7 @@ void conn_write_cb(struct ev_loop *loop, ev_io *w, int revents) {
     bool waiting = conn_output_unlock(c);
     if (!waiting && c->state == CONN_OPEN && c->ops->drained)
         c->ops->drained(c);
+    c->lane->retire_look |= c->lane->retiring;
     conn_unref(c);
 }
 

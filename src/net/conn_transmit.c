@@ -87,13 +87,12 @@ static bool room_made(struct conn *c, const struct request *r, size_t low) {
 }
 
 /* A thread begins to transmit. If there is no room for what it has (`full`), or others wait already, it waits until at
- * most `low` bytes are left. Returns false if nobody wants the answer any more. */
-static bool transmit_begin(struct conn *c, const struct request *r, bool full, size_t low) {
+ * most `low` bytes are left. */
+static void transmit_begin(struct conn *c, const struct request *r, bool full, size_t low) {
     if (full && TAILQ_EMPTY(&c->out_turns))
         full = !room_made(c, r, low);
     if ((full || !TAILQ_EMPTY(&c->out_turns)) && !c->out_error && !request_is_gone(r) && sched_will_block(r->thread))
         turn_wait(c, r, low);
-    return !request_is_gone(r);
 }
 
 /* A thread has transmitted, unless that was not `wanted`. The loop sends what was kept, or ends the connection. */
@@ -109,13 +108,27 @@ static int transmit_end(struct conn *c, bool wanted) {
     return -1;
 }
 
-int conn_transmit(struct conn *c, const struct request *r, const struct iovec *pieces, unsigned count) {
+/* Locks the connection, and waits for room. */
+static void wait_for_room(struct conn *c, const struct request *r, const struct iovec *pieces, unsigned count) {
     size_t total = 0;
     for (unsigned i = 0; i < count; i++)
         total += pieces[i].iov_len;
     pthread_mutex_lock(&c->out_lock);
     bool full = buf_len(&c->out) && buf_len(&c->out) + total > CONN_OUT_HIGH;
-    bool wanted = transmit_begin(c, r, full, CONN_OUT_LOW);
+    transmit_begin(c, r, full, CONN_OUT_LOW);
+}
+
+int conn_transmit(struct conn *c, struct request *r, const struct iovec *pieces, unsigned count) {
+    wait_for_room(c, r, pieces, count);
+    bool wanted = request_begin_answer(r);
+    if (wanted)
+        conn_send_or_keep(c, pieces, count, 0);
+    return transmit_end(c, wanted);
+}
+
+int conn_transmit_interim(struct conn *c, const struct request *r, const struct iovec *pieces, unsigned count) {
+    wait_for_room(c, r, pieces, count);
+    bool wanted = !request_is_gone(r);
     if (wanted)
         conn_send_or_keep(c, pieces, count, 0);
     return transmit_end(c, wanted);
@@ -150,11 +163,12 @@ static size_t keep_file(struct conn *c, int fd, off_t offset, size_t len, bool w
     return have;
 }
 
-ssize_t conn_transmit_file(struct conn *c, const struct request *r, const struct iovec *head, int fd, off_t offset,
+ssize_t conn_transmit_file(struct conn *c, struct request *r, const struct iovec *head, int fd, off_t offset,
                            size_t len) {
-    pthread_mutex_lock(&c->out_lock);
-    bool wanted = transmit_begin(c, r, buf_len(&c->out) > 0, 0);
     size_t sent = 0;
+    pthread_mutex_lock(&c->out_lock);
+    transmit_begin(c, r, buf_len(&c->out) > 0, 0);
+    bool wanted = request_begin_answer(r);
     if (wanted && head)
         conn_send_or_keep(c, head, 1, MSG_MORE);
     if (wanted && !c->out_error && !buf_len(&c->out))

@@ -2,7 +2,10 @@
 
 #include "net/exchange.h"
 
+#include "net/calls.h"
+#include "net/deadline.h"
 #include "net/lane_impl.h"
+#include "net/overload.h"
 #include "net/request_log.h"
 
 #include <errno.h>
@@ -20,6 +23,8 @@ void exchange_init(struct exchange *x, const struct answer_ops *answers, const s
     x->r.answer_ops = answers;
     x->r.job.ops = jobs;
     x->r.body.room = body_room;
+    x->told_at = 0;
+    x->late = x->detached = x->timed = x->lost = false;
 }
 
 void exchange_fini(struct exchange *x) {
@@ -40,7 +45,10 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
 void exchange_end(struct exchange *x) {
     struct conn *c = x->conn;
     struct lane *lane = c->lane;
-    if (c->lost && !x->handed_over && (x->r.end == REQUEST_ANSWERED || x->r.end == REQUEST_CUT))
+    if (x->timed)
+        deadline_ends(x);
+    if (c->lost && !x->handed_over &&
+        (x->r.end == REQUEST_ANSWERED || x->r.end == REQUEST_OVERDUE || x->r.end == REQUEST_CUT))
         x->r.end = REQUEST_ABORTED;
     request_log_end(c, x->id, &x->r);
     lane_request_ends(lane);
@@ -49,13 +57,59 @@ void exchange_end(struct exchange *x) {
     conn_unref(c);
 }
 
+/* When the time of its call is over. */
+
+enum answer_state exchange_stand_in(struct exchange *x, struct exchange *instead) {
+    struct conn *c = x->conn;
+    instead->conn = c;
+    instead->id = x->id;
+    instead->refusal = NOT_REFUSED;
+    instead->dropped = x->dropped;
+    instead->body_held = instead->handed_over = false;
+    conn_ref(c);
+    request_stand_in(&instead->r, &x->r);
+    instead->r.end = REQUEST_OVERDUE;
+    deadline_late_begins(x);
+    enum answer_state before = request_close_answer(&x->r);
+    conn_wake(c);
+    body_cut(&x->r.body, ECONNRESET);
+    return before;
+}
+
+void exchange_answer_overdue(struct exchange *instead) {
+    if (refusal_answer(instead->conn->lane, &instead->r, REFUSED_OVERDUE))
+        conn_close(instead->conn, CONN_NO_MEMORY);
+}
+
+void exchange_end_late(struct exchange *x) {
+    struct conn *c = x->conn;
+    if (x->timed)
+        deadline_ends(x);
+    deadline_late_ends(x);
+    lane_body_ends(c->lane, &x->r.body);
+    request_reset(&x->r, &c->lane->body_spares);
+    conn_unref(c);
+}
+
 /* Starting the application. */
 
 void exchange_run(struct sched_job *job, struct sched_thread *thread) {
     struct exchange *x = exchange_of_job(job);
-    const struct lane_config *config = &x->conn->lane->config;
+    const struct lane *lane = x->conn->lane;
+    const struct lane_config *config = &lane->config;
+    atomic_store_explicit(&x->r.deadline, deadline_from(&lane->deadlines, job->begun_at), memory_order_relaxed);
     x->r.thread = thread;
     config->run(&x->r, config->user);
+}
+
+void exchange_detached(struct sched_job *job) {
+    calls_add(exchange_of_job(job));
+    deadline_begins(exchange_of_job(job));
+}
+
+void exchange_rejoined(struct sched_job *job) {
+    calls_remove(exchange_of_job(job));
+    deadline_ends(exchange_of_job(job));
 }
 
 bool exchange_check_client(struct exchange *x) {
@@ -67,12 +121,20 @@ bool exchange_check_client(struct exchange *x) {
     return false;
 }
 
+static __attribute__((noinline)) bool submit_left(struct sched *sched, struct sched_job *job) {
+    bool submitted = sched_submit(sched, job);
+    sched_job_left(sched, job);
+    return submitted;
+}
+
 bool exchange_submit(struct exchange *x, const void *group) {
     struct request *r = &x->r;
     struct lane *lane = x->conn->lane;
     r->job.key = r->vars.key;
     r->job.group = group;
     request_tell_length(r, lane->config.stream_body);
+    if (atomic_load_explicit(&r->left, memory_order_relaxed) || request_is_gone(r))
+        return submit_left(lane->sched, &r->job);
     return sched_submit(lane->sched, &r->job);
 }
 
@@ -85,7 +147,9 @@ bool exchange_cancel(struct exchange *x) {
 void exchange_refuse(struct exchange *x, enum refusal why) {
     x->r.end = REQUEST_REFUSED;
     refusal_log(x->conn, why, x->id, &x->r, false);
-    if (refusal_answer(&x->r, why))
+    if (why == REFUSED_QUEUE_FULL || why == REFUSED_QUEUE_LATE)
+        overload_note(x->conn->lane, false);
+    if (refusal_answer(x->conn->lane, &x->r, why))
         conn_close(x->conn, CONN_NO_MEMORY);
 }
 
@@ -101,6 +165,8 @@ void exchange_refuse_as(struct exchange *x, const char *status, const char *why)
 void exchange_note_drop(struct exchange *x, enum drop why) {
     x->r.end = REQUEST_DROPPED;
     abandon_log(x->conn, why, x->id, &x->r);
+    if (why == DROPPED_OVERLOAD)
+        overload_note(x->conn->lane, true);
 }
 
 /* Bodies. */
@@ -139,6 +205,7 @@ void exchange_abort_body(struct exchange *x, int error) {
 
 void exchange_gone(struct exchange *x) {
     request_close_answer(&x->r);
+    sched_job_left(x->conn->lane->sched, &x->r.job);
     conn_wake(x->conn);
     body_cut(&x->r.body, ECONNRESET);
 }
@@ -160,12 +227,10 @@ void exchange_give_up_body(struct exchange *x) {
 /* Answers. */
 
 int exchange_transmit(struct exchange *x, const struct iovec *pieces, unsigned count) {
-    request_begin_answer(&x->r);
     return conn_transmit(x->conn, &x->r, pieces, count);
 }
 
 ssize_t exchange_transmit_file(struct exchange *x, const struct iovec *head, int fd, off_t offset) {
-    request_begin_answer(&x->r);
     return conn_transmit_file(x->conn, &x->r, head, fd, offset, REQUEST_FILE_BLOCK);
 }
 

@@ -8,7 +8,9 @@
  *     exchange_submit          it waits for a thread, and then runs...
  *     exchange_refuse          ...or is answered without the application
  *     exchange_note_drop       ...or is not answered at all
+ *     exchange_stand_in        ...or another one is answered in its place, as the time of its call is over
  *     exchange_end             where all of them end
+ *     exchange_end_late        where the call ends of one that another one stood in for
  *
  * Threads: owner only, except where the running thread is named.
  */
@@ -31,6 +33,13 @@ struct exchange {
     bool body_held; /* no file takes what comes of its body: the connection is paused until the application reads */
     uint64_t body_taken; /* bytes that the application had read when last looked */
     bool handed_over;    /* the connection took all of the answer: a peer that leaves now has not aborted it */
+    unsigned told_at;    /* where its call is told of, which runs without the loop (net/calls.h); 0: nowhere */
+    bool late;           /* another one stands in for it: it is off its connection, and ends with its call */
+    bool detached;       /* net/deadline.c: its call runs without the loop... */
+    bool timed;          /* ...and stands in the list of those that are timed */
+    bool lost;           /* the scheduler was told that nobody waits for its call */
+    uint64_t due;        /* while it is timed: by when (clock_ns) it is to be looked at; UINT64_MAX: never */
+    TAILQ_ENTRY(exchange) deadline_link; /* `timed`, or `late` */
 };
 
 static inline struct exchange *exchange_of(struct request *r) {
@@ -54,15 +63,31 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id);
  * afterwards. */
 void exchange_end(struct exchange *x);
 
+/* The time of the call of `x` is over. Takes its place for the peer: `instead`, which is as exchange_end leaves one, has
+ * the rest of its life on the connection. The answer of `x` is closed, what waits for the peer is woken, and nothing more
+ * of its body comes. The front end takes `x` off the connection, puts `instead` there, and answers that by
+ * exchange_answer_overdue, or cuts it off. Returns the state of the answer before. */
+enum answer_state exchange_stand_in(struct exchange *x, struct exchange *instead);
+
+/* Stores the answer 504. Closes the connection if there is no memory. */
+void exchange_answer_overdue(struct exchange *instead);
+
+/* The call of `x` has ended, for which another one stood in. Its connection may be gone afterwards. */
+void exchange_end_late(struct exchange *x);
+
 /* Calls the application. Running thread. */
 void exchange_run(struct sched_job *job, struct sched_thread *thread);
+
+/* `detached` and `rejoined` of struct sched_job_ops. */
+void exchange_detached(struct sched_job *job);
+void exchange_rejoined(struct sched_job *job);
 
 /* Whether the request is to be dropped because nobody waits for it. If that is only likely, the application is told.
  * Call it before exchange_submit. */
 bool exchange_check_client(struct exchange *x);
 
 /* Submits the request to the scheduler. `group`: requests whose answers leave together (struct sched_job). Returns
- * false if too many wait. */
+ * false if too many wait: it is to be turned away, as when the scheduler takes it off the queue (sched_job_ops). */
 bool exchange_submit(struct exchange *x, const void *group);
 
 /* Takes the request off the queue if it still waits for a thread. Returns whether it did. */

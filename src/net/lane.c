@@ -5,12 +5,15 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/hash.h"
+#include "net/handover.h"
 #include "net/lane_impl.h"
 #include "net/loop.h"
 #include "net/protocol.h"
 #include "net/request_log.h"
 
+#include <sched.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* The turns of the loop. */
 
@@ -20,6 +23,8 @@ static void check_cb(struct ev_loop *loop, ev_check *w, int revents) {
     (void)revents;
     struct lane *lane = w->data;
     lane->now = (double)sched_polled(lane->sched) / 1e9;
+    if (lane->queued && atomic_load_explicit(lane->queued, memory_order_relaxed))
+        handover_look(lane);
 }
 
 /* Before the loop waits: polls every open connection, and makes sure that idle ones will be noticed. */
@@ -32,8 +37,12 @@ static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
         next = TAILQ_NEXT(c, unpolled_link);
         conn_settle(c);
     }
+    if (lane->retiring)
+        lane_retire_settle(lane);
     lane_idle_settle(lane);
     timeouts_settle(lane);
+    if (lane->deadlines.used)
+        deadlines_settle(lane);
 }
 
 static void turns_init(struct lane *lane) {
@@ -51,7 +60,9 @@ static void turns_init(struct lane *lane) {
 static bool guard(void *arg) {
     struct lane *lane = arg;
     descriptors_check();
-    return atomic_load(&lane->nrequests) > 0;
+    if (lane->config.check)
+        lane->config.check(lane->config.check_arg);
+    return atomic_load(&lane->nrequests) > 0 || atomic_load(&lane->deadlines.nlate) > 0;
 }
 
 static int protocols_open(struct lane *lane) {
@@ -79,8 +90,18 @@ static void lists_init(struct lane *lane) {
     TAILQ_INIT(&lane->unsent);
     TAILQ_INIT(&lane->unpolled);
     timeouts_init(&lane->headers, lane, lane->config.header_timeout);
+    timeouts_init_rare(&lane->rates, lane, CONN_RATE_SECONDS);
     timeouts_init(&lane->draining, lane, CONN_DRAIN_SECONDS);
     timeouts_init(&lane->parting, lane, CONN_PART_SECONDS);
+}
+
+/* Those that the process may run on (taskset, cpusets of containers). */
+static unsigned count_cpus(void) {
+    cpu_set_t set;
+    if (!sched_getaffinity(0, sizeof set, &set))
+        return (unsigned)CPU_COUNT(&set);
+    long n = sysconf(_SC_NPROCESSORS_ONLN); /* more than a cpu_set_t has room for */
+    return n > 0 ? (unsigned)n : 1;
 }
 
 static struct sched *make_sched(struct lane *lane) {
@@ -89,15 +110,20 @@ static struct sched *make_sched(struct lane *lane) {
         .loop = lane->loop,
         .threads = config->threads,
         .peer_waits_max = SCHED_PEER_WAITS_MAX,
+        .cpus = count_cpus(),
+        .lost_max = config->lost_max,
         .queue_limit = config->queue_limit,
         .queue_timeout = (uint64_t)(config->queue_timeout * 1e9),
         .thread_stop = config->thread_stop,
         .thread_pause = config->thread_pause,
+        .thread_released = config->thread_released,
         .user = config->user,
         .guard = guard,
         .guard_arg = lane,
         .wake_fd = config->wake_fd,
+        .blocked_signals = config->blocked_signals,
     };
+    level_configure(lane, &sched);
     return sched_new(&sched);
 }
 
@@ -111,10 +137,12 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     lane->config.body.spares = &lane->body_spares;
     lane->memo.seed = hash_seed();
     lane->log_table.seed = hash_seed();
+    lane->chance = hash_seed();
     lane->listeners = listeners;
     lists_init(lane);
     lane->loop = config->loop ? config->loop : loop_new();
-    if (!lane->loop || protocols_open(lane) || lane_accept_init(lane) || !(lane->sched = make_sched(lane))) {
+    if (!lane->loop || protocols_open(lane) || lane_accept_init(lane) || handover_init(lane) ||
+        !(lane->sched = make_sched(lane))) {
         lane_free(lane);
         return NULL;
     }
@@ -122,14 +150,33 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     lane->now = (double)clock_ns() / 1e9;
     lane_idle_init(lane);
     lane_stop_init(lane);
-    request_log_init(lane);
+    lane_retire_init(lane);
+    overload_init(lane);
+    calls_init(lane);
+    deadlines_init(lane);
+    level_init(lane);
     turns_init(lane);
     return lane;
 }
 
 int lane_start(struct lane *lane) {
-    lane_accept_again(lane);
     return sched_start(lane->sched);
+}
+
+int lane_start_here(struct lane *lane) {
+    return sched_start_here(lane->sched);
+}
+
+struct ev_loop *lane_loop(struct lane *lane) {
+    return lane->loop;
+}
+
+bool lane_is_stopping(const struct lane *lane) {
+    return lane->stopping;
+}
+
+bool lane_is_ending(const struct lane *lane) {
+    return lane->stopping || lane->retiring;
 }
 
 struct sched *lane_sched(struct lane *lane) {
@@ -152,6 +199,7 @@ void lane_free(struct lane *lane) {
     sched_free(lane->sched);
     loop_free(lane->loop);
     protocols_close(lane);
+    handover_fini(lane);
     body_spares_fini(&lane->body_spares);
     free(lane->accepting);
     free(lane);

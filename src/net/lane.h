@@ -12,24 +12,58 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct ev_loop;
 struct lane;
 
-/* Makes a lane that accepts on `listeners`. The lane closes them when it stops; the caller keeps the array. Returns
- * NULL with errno. */
+/* Makes a lane that is to accept on `listeners`. The lane closes them when it stops; the caller keeps the array.
+ * Returns NULL with errno. */
 struct lane *lane_new(const struct lane_config *config, struct listener_set *listeners);
 
-/* Starts accepting, on a thread of its own. Returns 0; or, after a log line, -1 with errno. */
+/* Begins to accept. Until then who connects waits in the backlog of a listener. No effect once the lane stops or
+ * retires. Main thread before the lane is started, then owner only. */
+void lane_start_accepting(struct lane *lane);
+
+/* Starts the lane, on a thread of its own. Returns 0; or, after a log line, -1 with errno. */
 int lane_start(struct lane *lane);
 
-/* Begins a graceful stop. Connections that wait in the backlog are accepted, then the listeners are closed, and
- * connections end after their requests. Those without a request end at once. New ones, and those with part of a
- * request, end after a short while, so that what is on its way still gets in. When the last connection is gone, the
- * scheduler quits. Any thread; may be called again. */
+/* The same on the calling thread, which is lent to the scheduler (sched_start_here). Returns 0 when the scheduler has
+ * quit and this thread has left it; or at once, after a log line, -1 with errno. */
+int lane_start_here(struct lane *lane);
+
+/* Connects to the lane from within: makes a connection as if a process of this machine had made it, but asks no rule of
+ * who may connect. `protocol` is one of lane_config.protocols. Returns the descriptor of the other end, a stream socket
+ * that does not block and is one of the server's (base/descriptors.h); or -1 with errno. Owner only. */
+int lane_connect(struct lane *lane, enum listener_protocol protocol);
+
+/* The loop, for watchers of connections that lane_connect made. They must be stopped before lane_free. */
+struct ev_loop *lane_loop(struct lane *lane);
+
+/* Whether a stop has begun. Owner only. */
+bool lane_is_stopping(const struct lane *lane);
+
+/* Whether a stop has begun, or the lane retires. Owner only. */
+bool lane_is_ending(const struct lane *lane);
+
+/* Begins a graceful stop. Connections that wait in the backlog are accepted if the lane had begun to accept (else they
+ * are left to other processes, or learn that nobody will answer), then the listeners are closed, and connections end
+ * after their requests. Those that rest after a request end at once. Those that have had none, and those with part of
+ * a header, end after 100 ms unless a request is complete by then: so what is on its way still gets in. When the last
+ * connection is gone, the scheduler quits. Any thread; may be called again. */
 void lane_stop(struct lane *lane);
 
-/* Ends every connection now, after lane_stop. Running requests are told that their peer is gone, and the log names the
- * requests that have run for longest. Any thread. */
+/* Ends the lane beside other workers (net/handover.h), which serve what it has served. It accepts no more, and leaves
+ * the listeners open. Connections at rest are given to the others: at once, or when their requests are answered. When
+ * the last connection is gone, the scheduler quits. When no other worker serves, now or later, or without others, this
+ * is lane_stop, which may also follow. Any thread; may be called again. */
+void lane_retire(struct lane *lane);
+
+/* Ends every connection now, after lane_stop or lane_retire. Running requests are told that their peer is gone, and the
+ * log names the requests that have run for longest. Any thread. */
 void lane_abort(struct lane *lane);
+
+/* Which call has the jobs' lock at this moment: its request, with *thread; NULL: none that runs without the loop. Those
+ * that are overdue are asked first. Owner only. */
+struct request *lane_find_lock_holder(const struct lane *lane, struct sched_thread **thread);
 
 /* The scheduler, for sched_watch and sched_join. */
 struct sched *lane_sched(struct lane *lane);

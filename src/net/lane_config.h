@@ -17,25 +17,38 @@
 #include <stddef.h>
 
 struct ev_loop;
+struct handover_config;
 struct protocol;
 
 struct lane_config {
-    /* The protocols that listeners name. */
-    const struct protocol *protocols[LISTENER_PROTOCOL_COUNT]; /* NULL: no listener names it */
+    /* What connections may speak. NULL: nobody can: no listener names it, and no connection of it is taken. */
+    const struct protocol *protocols[LISTENER_PROTOCOL_COUNT];
 
     /* Calls the application for a request, on a thread of the scheduler. Must store an answer or set broken_off. */
     void (*run)(struct request *r, void *user);
     /* Called as those of the same names in struct sched_config. */
     void (*thread_stop)(struct sched_thread *thread, void *user);
     void (*thread_pause)(struct sched_thread *thread, void *user);
+    bool (*thread_released)(struct sched_thread *thread, void *user);
     void *user;
 
+    /* The time of a call is over, and the loop has answered in its place. `thread` runs it, and goes on; `line` is what
+     * the log is to say of that. Logs it, with what can be found out about the call, and does with the call what else is to
+     * be done. Owner; must not wait, nor keep `r` without knowing that its call goes on. NULL: the line is logged. */
+    void (*overdue)(struct request *r, struct sched_thread *thread, const char *line, void *arg);
+    /* How many overdue calls go on has changed (sched_lost). Owner; must not wait. NULL: nobody is told. */
+    void (*lost)(unsigned count, void *arg);
+    void *overdue_arg;
+
     unsigned threads;
+    unsigned lost_max; /* overdue calls that have others in their places, see struct sched_config */
     unsigned queue_limit;
-    double queue_timeout;        /* seconds */
+    double queue_timeout;        /* seconds; 0: none */
+    double request_timeout;      /* seconds that a call may take (net/deadline.h); 0: any */
     double idle_timeout;         /* seconds without a byte from or to the peer; 0: none */
     double header_timeout;       /* seconds from the beginning of a request (over HTTP, of the connection for the first
                                     one) to the end of its parameters; for bodies see http/pace.h; 0: none */
+    double min_send_rate;        /* bytes per second that a peer must take of what waits for it (conn_rate.c); 0: any */
     unsigned max_connections;    /* open at a time; more wait in the backlog */
     unsigned keepalive_requests; /* on one connection; 0: no limit */
     size_t limit_params;         /* bytes of the parameters of one request; over HTTP, of its header section */
@@ -55,7 +68,12 @@ struct lane_config {
     bool proxy_protocol;       /* connections of trusted peers (`forwarded`) begin with a PROXY protocol header */
     double min_body_rate;      /* bytes per second that a body must come at (http/pace.h); 0: any */
 
-    int wake_fd; /* see struct sched_config */
+    const struct handover_config *handover; /* what a worker has in common with others; copied; NULL: there is none */
+
+    void (*check)(void *arg); /* a check on the process, as the guard of struct sched_config is; or NULL */
+    void *check_arg;
+    int wake_fd;                     /* see struct sched_config */
+    const sigset_t *blocked_signals; /* see there; NULL, or copied */
 
     struct ev_loop *loop; /* from loop_new; belongs to the lane even if lane_new fails; NULL: the lane calls loop_new */
 };

@@ -5,8 +5,13 @@
  *     idle.c         closes connections on which nothing happens
  *     timeout_list.c what must happen within a time (timeout_list.h)
  *     stop.c         its end
+ *     retire.c       its end beside other workers, which get its connections (handover.h)
  *     request_log.c  which requests run (request_log.h)
+ *     level.c        what it leaves to other processes (level.h)
+ *     calls.c        which calls run without the loop (calls.h)
+ *     deadline.c     which of them take too long (deadline.h)
  *     who.c          which log lines about peers are due (who.h)
+ *     overload.c     what the log tells when threads are short (overload.h)
  *
  * A lane and its connections depend on each other: the lane keeps them in lists, by what must be done about them, and
  * tells them when to end; the functions of connections (conn.c) keep these lists in order.
@@ -18,8 +23,12 @@
 
 #include "base/log.h"
 #include "base/log_limit.h"
+#include "net/calls.h"
 #include "net/conn.h"
+#include "net/deadline.h"
 #include "net/lane.h"
+#include "net/level.h"
+#include "net/overload.h"
 
 #include <ev.h>
 #include <stdatomic.h>
@@ -52,6 +61,9 @@ struct lane {
     void *protocol_states[LISTENER_PROTOCOL_COUNT];
     struct cgi_memo memo;
     struct body_spares body_spares;
+    struct calls calls;
+    struct level level;
+    struct deadlines deadlines;
 
     /* Connections. */
     TAILQ_HEAD(conn_list, conn) conns;       /* least recently active first */
@@ -68,8 +80,10 @@ struct lane {
     /* accept.c */
     struct listener_set *listeners;
     struct lane_listener *accepting; /* one per listener */
+    bool accepts;                    /* lane_start_accepting was called */
     ev_timer accept_pause;
     bool accept_paused;
+    bool taking_paused;            /* connections of other workers wait for room */
     struct log_limit accept_limit; /* for lines about accept(2) failing */
     struct log_state full_log;     /* connections must wait... */
     struct log_state closed_log;   /* ...or idle ones are closed for new ones */
@@ -78,12 +92,23 @@ struct lane {
     ev_timer idle_timer;
     SLIST_HEAD(, timeouts) timeouts; /* all lists, those of the front ends too */
     struct timeouts headers;         /* for the ends of header sections: --header-timeout */
+    struct timeouts rates;           /* for looks at peers whose output waits: --min-send-rate */
     struct timeouts draining;        /* for lingering connections, after CONN_END_DRAIN... */
     struct timeouts parting;         /* ...and CONN_END_PART */
 
+    /* handover.c */
+    struct handover *handover;      /* NULL: the process is the only one */
+    const _Atomic uint32_t *queued; /* of the scoreboard; or NULL */
+
+    /* retire.c */
+    bool retiring;    /* and not stopping */
+    bool retire_look; /* there may be connections to give away */
+    ev_timer retire_timer;
+    atomic_flag retire_posted;
+    struct sched_note retire_note;
+
     /* stop.c */
     bool stopping;
-    ev_tstamp stopped_at; /* when the stop began */
     bool aborting;        /* the application is not called any more */
     bool listening_ended; /* nothing more will be accepted */
     bool quit;
@@ -91,11 +116,11 @@ struct lane {
     atomic_flag stop_posted, abort_posted;
     struct sched_note stop_note, abort_note;
 
-    /* The log: who.c, request_log.c. */
+    /* The log: who.c, overload.c; and refusal.c. */
     struct log_table log_table;
     struct lane_topic topics[LANE_TOPICS]; /* for who_log_due, in order of first use */
-    ev_timer running_timer;                /* until it is logged what keeps the threads busy... */
-    struct log_state running_log;          /* ...again */
+    struct overload overload;
+    uint64_t chance; /* for hash_next */
 
     uint8_t input[LANE_READ_BYTES];
 };
@@ -127,14 +152,28 @@ static inline void lane_body_ends(struct lane *lane, const struct body *body) {
 /* Prepares accepting; the protocols have their states already. Returns 0, or -1 with errno. */
 int lane_accept_init(struct lane *lane);
 
-/* Begins to accept, or ends a pause in accepting: there may be descriptors or memory now. */
+/* Ends a pause in accepting: there may be descriptors or memory now. */
 void lane_accept_again(struct lane *lane);
 
-/* Accepts what waits in the backlog, and closes the listeners. */
+/* Whether others are to accept what comes has changed (level.leaves). */
+void lane_accept_level(struct lane *lane);
+
+/* Accepts no more; the listeners stay open. */
+void lane_accept_stop(struct lane *lane);
+
+/* Whether there is room for one more connection under --max-connections; and makes it, by closing one that rests or is
+ * over. LANE_ROOM_LATER: not all that could be closed were looked at. */
+enum lane_room { LANE_ROOM_NONE, LANE_ROOM_LATER, LANE_ROOM_MADE };
+bool lane_has_room(const struct lane *lane);
+enum lane_room lane_make_room(struct lane *lane);
+
+/* Accepts what waits in the backlog, if the lane has begun to accept, and closes the listeners. */
 void lane_accept_end(struct lane *lane);
 
-/* A connection has ended, so there may be descriptors or memory again. */
+/* A connection has ended, so there may be descriptors or memory again. lane_conn_rests: one could be closed for
+ * another one; called only if somebody waits for that. */
 void lane_conn_closed(struct lane *lane);
+void lane_conn_rests(struct lane *lane);
 
 /* idle.c: one timer for all connections, set for the least recently active one or the slowest reader, whichever is due
  * first. */
@@ -148,7 +187,17 @@ void lane_idle_settle(struct lane *lane);
 
 void lane_stop_init(struct lane *lane);
 
-/* Ends the scheduler when the lane stops and the last connection and request are gone. */
+/* Begins the stop, if it has not begun yet. */
+void lane_stop_begins(struct lane *lane);
+
+/* Ends the scheduler when the lane stops, or retires, and the last connection and request are gone. */
 void lane_check_stopped(struct lane *lane);
+
+/* retire.c */
+
+void lane_retire_init(struct lane *lane);
+
+/* Gives away what can be given. Called before the loop waits. */
+void lane_retire_settle(struct lane *lane);
 
 #endif

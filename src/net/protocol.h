@@ -14,6 +14,7 @@
 
 #include <sys/socket.h>
 
+struct handover_message;
 struct lane;
 
 struct protocol {
@@ -24,6 +25,10 @@ struct protocol {
     void (*state_free)(void *state);
     /* Takes over a connection that was accepted from the given peer. Closes `fd` if there is no memory. */
     void (*accept)(void *state, int fd, const struct listener *l, const struct sockaddr *peer, socklen_t len);
+    /* The same for a connection that another process has given away (struct conn_ops.give). Goes on with what is left
+     * over, which `m` points to. */
+    void (*take)(void *state, int fd, const struct listener *l, const struct sockaddr *peer, socklen_t len,
+                 const struct handover_message *m);
 };
 
 #endif

@@ -2,8 +2,9 @@
 
 #include "net/refusal.h"
 
+#include "base/clock.h"
+#include "base/hash.h"
 #include "net/lane_impl.h"
-#include "net/request_log.h"
 #include "net/who.h"
 
 #include <stdio.h>
@@ -40,6 +41,11 @@ static void put_detail(char *out, size_t size, enum refusal why, struct request 
         snprintf(out, size, ": %s", strerror(error));
     else if (why == REFUSED_MALFORMED && r->vars.bad.n)
         snprintf(out, size, ": %s", log_escape(name, sizeof name, r->vars.bad.p, r->vars.bad.n));
+    else if (why == REFUSED_QUEUE_LATE && r->job.queued_at) {
+        uint64_t ms = (clock_ns() - r->job.queued_at) / 1000000;
+        snprintf(out, size, ": it waited for %llu.%03llu s", (unsigned long long)(ms / 1000),
+                 (unsigned long long)(ms % 1000));
+    }
 }
 
 /* The peer's bytes come last, so that neither people nor programs can mistake the text before them. */
@@ -59,8 +65,6 @@ static void log_refused(struct conn *c, const struct refused *what, unsigned id,
 void refusal_log(struct conn *c, enum refusal why, unsigned id, struct request *r, bool runs) {
     const struct refused what = {why, refusals[why].level, refusals[why].status, refusals[why].text, runs};
     log_refused(c, &what, id, r);
-    if (why == REFUSED_QUEUE_FULL || why == REFUSED_QUEUE_LATE)
-        request_log_busy(c->lane);
 }
 
 void refusal_log_as(struct conn *c, const char *status, const char *why, unsigned id, struct request *r) {
@@ -81,9 +85,16 @@ void refusal_log_held(struct conn *c, unsigned id, struct request *r) {
                 request_text(r, text, sizeof text));
 }
 
-int refusal_answer(struct request *r, enum refusal why) {
+static unsigned retry_after(struct lane *lane) {
+    unsigned seconds = sched_retry_after(lane->sched);
+    return seconds + (unsigned)(hash_next(&lane->chance) % (seconds / 2 + 1));
+}
+
+int refusal_answer(struct lane *lane, struct request *r, enum refusal why) {
     const char *status = refusals[why].status;
-    char text[REQUEST_STATUS_MAX + 2];
+    char text[REQUEST_STATUS_MAX + 2], again[32] = "";
     snprintf(text, sizeof text, "%s\n", status);
-    return request_answer(r, status, strncmp(status, "503", 3) ? NULL : "Retry-After: 5\r\n", text);
+    if (why == REFUSED_QUEUE_FULL || why == REFUSED_QUEUE_LATE)
+        snprintf(again, sizeof again, "Retry-After: %u\r\n", retry_after(lane));
+    return request_answer(r, status, again, text);
 }

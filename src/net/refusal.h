@@ -10,9 +10,11 @@
 #include "request/request.h"
 
 struct conn;
+struct lane;
 
 /* Why a request is not given to the application, or why its body ends with an error there: X(name, status, log level,
- * text). The text is for the log; it names the option to change, if there is one. */
+ * text). The text is for the log; it names the option to change, if there is one. What is to be done about overload is
+ * said once for all (net/overload.h). */
 #define REFUSALS(X)                                                                                                    \
     X(REFUSED_MALFORMED, "400 Bad Request", WARNING, "its parameters are malformed")                                   \
     X(REFUSED_BODY_SHORT, "400 Bad Request", INFO, "its body ended before its CONTENT_LENGTH")                         \
@@ -31,11 +33,10 @@ struct conn;
       "it has more parameters than --limit-param-count")                                                               \
     X(REFUSED_CONN_FULL, "503 Service Unavailable", WARNING,                                                           \
       "the peer has more requests open on this connection than GET_VALUES allows it")                                  \
-    X(REFUSED_QUEUE_FULL, "503 Service Unavailable", WARNING,                                                          \
-      "all threads are busy and --queue-limit requests wait: see --threads")                                           \
-    X(REFUSED_QUEUE_LATE, "503 Service Unavailable", WARNING,                                                          \
-      "it has waited for a thread for longer than --queue-timeout: see --threads")                                     \
+    X(REFUSED_QUEUE_FULL, "503 Service Unavailable", INFO, "--queue-limit requests wait for a thread already")         \
+    X(REFUSED_QUEUE_LATE, "503 Service Unavailable", INFO, "no thread was free for it in time (--queue-timeout)")      \
     X(REFUSED_NO_MEMORY, "503 Service Unavailable", ERROR, "out of memory")                                            \
+    X(REFUSED_OVERDUE, "504 Gateway Timeout", WARNING, "its call did not end in time")                                 \
     X(REFUSED_NO_SPOOL, "507 Insufficient Storage", ERROR, "its body cannot be kept: see --spool-dir")
 
 #define REFUSAL_NAME(name, status, level, text) name,
@@ -57,7 +58,9 @@ void refusal_log_as(struct conn *c, const char *status, const char *why, unsigne
  * most one line a second for each client. */
 void refusal_log_held(struct conn *c, unsigned id, struct request *r);
 
-/* Stores the answer, with Retry-After if it makes sense to try again. Returns 0, or -1 with errno ENOMEM. */
-int refusal_answer(struct request *r, enum refusal why);
+/* Stores the answer. If no thread was free in time, it says when to try again (Retry-After): in the time that the
+ * queue takes, and up to half of it more, by chance, so that not all come back at once. Returns 0, or -1 with errno
+ * ENOMEM. */
+int refusal_answer(struct lane *lane, struct request *r, enum refusal why);
 
 #endif

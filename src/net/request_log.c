@@ -4,6 +4,7 @@
 
 #include "base/ascii.h"
 #include "base/clock.h"
+#include "net/exchange.h"
 #include "net/lane_impl.h"
 #include "net/who.h"
 
@@ -14,7 +15,6 @@
 #include <unistd.h>
 
 enum { RUNNING_SHOWN = 3, RUNNING_TEXT = 256 };
-static const ev_tstamp RUNNING_AFTER = 0.1; /* seconds from an answer 503 to the line about them */
 
 void request_log_write(const struct conn *c, unsigned id, const struct request *r) {
     char whom[WHO_TEXT_SIZE], text[600];
@@ -22,10 +22,15 @@ void request_log_write(const struct conn *c, unsigned id, const struct request *
     uint64_t now = clock_ns(), us = now > r->begun_at ? (now - r->begun_at) / 1000 : 0;
     bool named = r->vars.method.n > 0;
     sched_pause(c->lane->sched);
-    log_debug("connection %llu: request %u ended (%s): %s, %llu byte%s, %llu.%06llu s%s%s", c->number, id,
-              who_text(&who, whom), r->status[0] ? r->status : "no answer", (unsigned long long)r->sent,
-              ascii_plural(r->sent), (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000),
-              named ? ": " : "", named ? request_text(r, text, sizeof text) : "");
+    bool overdue = r->end == REQUEST_OVERDUE;
+    log_debug("connection %llu: request %u ended (%s): %s, %llu byte%s, %llu.%06llu s%s%s%s", c->number, id,
+              who_text(&who, whom),
+              r->status[0] ? r->status
+              : overdue    ? "cut off"
+                           : "no answer",
+              (unsigned long long)r->sent, ascii_plural(r->sent), (unsigned long long)(us / 1000000),
+              (unsigned long long)(us % 1000000), overdue ? ", overdue" : "", named ? ": " : "",
+              named ? request_text(r, text, sizeof text) : "");
 }
 
 struct running {
@@ -63,11 +68,15 @@ static void visit_all(const struct conn_list *list, struct running *found) {
 /* What is read of a request does not change while it runs. */
 bool request_log_oldest(struct lane *lane, const char *what) {
     struct running found = {.count = 0};
+    const struct exchange *x;
     char line[RUNNING_SHOWN * (RUNNING_TEXT + 80)], text[RUNNING_TEXT];
     size_t n = 0;
     visit_all(&lane->conns, &found);
     visit_all(&lane->lingering, &found);
     visit_all(&lane->closed, &found); /* their peers have left, but the calls go on */
+    TAILQ_FOREACH(x, &lane->deadlines.late, deadline_link) {
+        visit(x->conn, x->id, &x->r, &found);
+    }
     if (!found.count)
         return false;
     sched_pause(lane->sched);
@@ -81,26 +90,6 @@ bool request_log_oldest(struct lane *lane, const char *what) {
     }
     log_warning("%s; those that have run for longest: %s", what, line);
     return true;
-}
-
-static void running_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
-    (void)loop;
-    (void)revents;
-    struct lane *lane = w->data;
-    if (request_log_oldest(lane, "no thread is free"))
-        log_state_logged(&lane->running_log, lane_now(lane));
-}
-
-void request_log_init(struct lane *lane) {
-    ev_timer_init(&lane->running_timer, running_timer_cb, 0., 0.);
-    lane->running_timer.data = lane;
-}
-
-void request_log_busy(struct lane *lane) {
-    if (ev_is_active(&lane->running_timer) || !log_state_is_due(&lane->running_log, lane_now(lane)))
-        return;
-    ev_timer_set(&lane->running_timer, RUNNING_AFTER, 0.);
-    ev_timer_start(lane->loop, &lane->running_timer);
 }
 
 /* Those that run while the process ends. */
@@ -124,11 +113,19 @@ static size_t copy_slice(char *to, size_t most, struct slice from) {
     return copy(to, from.p, n) ? n : 0;
 }
 
+/* Not every job is one. */
+static bool is_request(const struct sched_job *job) {
+    const struct sched_job_ops *at;
+    struct sched_job_ops ops;
+    return copy(&at, &job->ops, sizeof at) && copy(&ops, at, sizeof ops) && ops.run == exchange_run;
+}
+
 static void describe(struct sched_job *job, struct sched_job *_Atomic *at, void *arg) {
     struct description *d = arg;
     char method[METHOD_SHOWN], target[TARGET_SHOWN], shown[2][4 * TARGET_SHOWN];
     struct cgi_vars vars;
-    if (d->count == DESCRIBED || !copy(&vars, (const char *)job + offsetof(struct request, vars), sizeof vars))
+    if (d->count == DESCRIBED || !is_request(job) ||
+        !copy(&vars, (const char *)job + offsetof(struct request, vars), sizeof vars))
         return;
     size_t nmethod = copy_slice(method, sizeof method, vars.method);
     size_t ntarget = copy_slice(target, sizeof target, vars.request_uri.n ? vars.request_uri : vars.path_info[0]);
@@ -144,7 +141,7 @@ static void describe(struct sched_job *job, struct sched_job *_Atomic *at, void 
 }
 
 void request_log_describe(void *lane, char *out, size_t size) {
-    static_assert(offsetof(struct request, job) == 0, "a job is that of a request");
+    static_assert(offsetof(struct request, job) == 0, "the job of a request is its beginning");
     struct description d = {.out = out, .size = size};
     sched_visit_jobs(((struct lane *)lane)->sched, describe, &d);
 }

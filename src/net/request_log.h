@@ -24,13 +24,6 @@ static inline void request_log_end(const struct conn *c, unsigned id, const stru
 /* Logs `what`, and which calls have run for longest. Returns false, without logging, if none runs. */
 bool request_log_oldest(struct lane *lane, const char *what);
 
-/* A request was refused because no thread is free: a moment later, logs which calls have run for longest. It waits
- * because at the first request of a burst no call may have begun. One line in ten seconds as long as this continues. */
-void request_log_busy(struct lane *lane);
-
-/* Called by lane_new. */
-void request_log_init(struct lane *lane);
-
 /* Writes to `out` which requests run, as the end of a log line; leaves it alone if none runs. `lane`: a struct lane.
  * Any thread, whatever the others do: it takes no lock, and reads by a system call what may be gone. */
 void request_log_describe(void *lane, char *out, size_t size);

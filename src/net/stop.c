@@ -2,20 +2,23 @@
 
 #include "net/lane_impl.h"
 
+#include "net/handover.h"
 #include "net/request_log.h"
 
 #include <stddef.h>
 
-/* Seconds, when the lane stops. */
-static const ev_tstamp STOP_LOOK = 0.1;   /* between looks at what is left */
-static const ev_tstamp STOP_FRESH = 0.25; /* after it was accepted: the peer's first request is on its way, */
-static const ev_tstamp STOP_HEAD = 1;     /* after the beginning of the stop: or the rest of a header, */
-static const ev_tstamp STOP_SILENCE =
-    0.5; /* or the end of its side, when it sends nothing more; of a connection that ends */
+/* Seconds, when the lane stops: between looks at what is left, the first of which ends what has no request; and without
+ * a byte from a peer whose end is waited for. */
+static const ev_tstamp STOP_LOOK = 0.1, STOP_SILENCE = 0.5;
 
 void lane_check_stopped(struct lane *lane) {
-    if (lane->quit || !lane->listening_ended || lane->nlive)
+    if (lane->quit || !(lane->listening_ended || lane->retiring) || lane->nlive)
         return;
+    /* The last one to get a connection from here may have ended meanwhile, without having taken it. */
+    if (lane->retiring && !lane->aborting && handover_is_alone(lane)) {
+        lane_stop_begins(lane);
+        return;
+    }
     lane->quit = true;
     sched_quit(lane->sched);
 }
@@ -35,53 +38,44 @@ static void each_conn(struct lane *lane, void (*visit)(struct conn *c)) {
     }
 }
 
-/* A peer that has just connected is about to send its request. One that connected earlier and has sent nothing (a
- * browser's spare connection, a health check) may never do so. */
-static bool is_fresh(const struct conn *c) {
-    return !c->used && c->active_at + STOP_FRESH > lane_now(c->lane);
-}
-
 static void stop_one(struct conn *c) {
     conn_ref(c);
     c->ops->stop(c);
-    if (c->state == CONN_OPEN && c->rest == CONN_RESTING && !is_fresh(c) && !conn_blocked(c))
-        conn_close(c, CONN_STOPPING);
     conn_unref(c);
-}
-
-static bool is_to_end(const struct conn *c) {
-    switch (c->rest) {
-    case CONN_RESTING:
-        return !is_fresh(c);
-    case CONN_BEGUN:
-        return c->lane->stopped_at + STOP_HEAD <= lane_now(c->lane);
-    default:
-        return false;
-    }
 }
 
 static void end_one(struct conn *c) {
     conn_ref(c);
     if (c->state == CONN_LINGERING)
         conn_end_silent(c, STOP_SILENCE);
-    else if (c->state == CONN_OPEN && is_to_end(c))
+    else if (c->state == CONN_OPEN && c->rest != CONN_BUSY)
         (void)conn_gives_way(c, CONN_STOPPING);
     else if (c->state == CONN_OPEN && !c->paused)
         c->ops->end(c);
     conn_unref(c);
 }
 
-static void stop_cb(struct sched_note *note) {
-    struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, stop_note));
+void lane_stop_begins(struct lane *lane) {
+    if (lane->stopping || lane->quit)
+        return;
+    lane->retiring = false;
     lane->stopping = true;
-    lane->stopped_at = lane_now(lane);
+    handover_ends(lane);
     lane_accept_end(lane);
+    if (lane->handover && handover_is_alone(lane))
+        handover_drain(lane);
     each_conn(lane, stop_one);
     ev_timer_start(lane->loop, &lane->stop_timer);
     lane_check_stopped(lane);
 }
 
-/* Ends connections without a complete request whose time is over. */
+static void stop_cb(struct sched_note *note) {
+    lane_stop_begins((struct lane *)(void *)((char *)note - offsetof(struct lane, stop_note)));
+}
+
+/* A peer that has just connected, or has sent a part of a header, may have its request on the way: so connections
+ * without a complete one get until here. One that never sends it (a browser's spare connection, a health check) must
+ * not delay the stop. */
 static void stop_timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)loop;
     (void)revents;
@@ -107,7 +101,9 @@ static void abort_closed(struct lane *lane) {
 static void abort_cb(struct sched_note *note) {
     struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, abort_note));
     lane->aborting = true;
-    (void)request_log_oldest(lane, "requests are cut off");
+    (void)request_log_oldest(lane, atomic_load_explicit(&lane->nrequests, memory_order_relaxed)
+                                       ? "requests are cut off"
+                                       : "calls whose time was over before are left behind");
     abort_closed(lane);
     each_conn(lane, abort_one);
 }

@@ -12,8 +12,10 @@ bool timeout_is_excused(const struct lane *lane, ev_tstamp due) {
     return due + LATE <= lane_now(lane);
 }
 
-static void timer_start(struct timeouts *all, ev_tstamp due) {
-    ev_tstamp after = due - lane_now(all->lane);
+/* For the oldest. It may run already, or be about to be called. */
+static void timer_start(struct timeouts *all) {
+    ev_tstamp after = TAILQ_FIRST(&all->list)->began_at + all->after - lane_now(all->lane);
+    ev_timer_stop(all->lane->loop, &all->timer);
     ev_timer_set(&all->timer, after > 0.001 ? after : 0.001, 0.);
     ev_timer_start(all->lane->loop, &all->timer);
 }
@@ -41,30 +43,32 @@ static void timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     struct timeouts *all = w->data;
     struct timeout *oldest;
     while ((oldest = TAILQ_FIRST(&all->list))) {
-        ev_tstamp due = oldest->began_at + all->after;
-        if (due > lane_now(all->lane)) {
-            timer_start(all, due);
+        if (oldest->began_at + all->after > lane_now(all->lane)) {
+            timer_start(all);
             return;
         }
         look_at(all, oldest);
     }
 }
 
-void timeouts_init(struct timeouts *all, struct lane *lane, ev_tstamp after) {
+void timeouts_init_rare(struct timeouts *all, struct lane *lane, ev_tstamp after) {
     all->lane = lane;
     TAILQ_INIT(&all->list);
     all->after = after;
     ev_timer_init(&all->timer, timer_cb, 0., 0.);
     all->timer.data = all;
+}
+
+void timeouts_init(struct timeouts *all, struct lane *lane, ev_tstamp after) {
+    timeouts_init_rare(all, lane, after);
     SLIST_INSERT_HEAD(&lane->timeouts, all, link);
 }
 
 static __attribute__((noinline)) void settle(struct timeouts *all) {
-    struct timeout *oldest = TAILQ_FIRST(&all->list);
-    if (!oldest)
+    if (TAILQ_EMPTY(&all->list))
         ev_timer_stop(all->lane->loop, &all->timer);
     else if (all->after > 0)
-        timer_start(all, oldest->began_at + all->after);
+        timer_start(all);
 }
 
 void timeouts_settle(struct lane *lane) {
@@ -83,8 +87,23 @@ void timeout_begins(struct timeouts *all, struct timeout *to, struct conn *conn,
     TAILQ_INSERT_TAIL(&all->list, to, link);
 }
 
+void timeout_begins_rarely(struct timeouts *all, struct timeout *to, struct conn *conn,
+                           void (*late)(struct timeout *to)) {
+    timeout_begins(all, to, conn, late);
+    if (!ev_is_active(&all->timer))
+        timer_start(all);
+}
+
 void timeout_ends(struct timeouts *all, struct timeout *to) {
     TAILQ_REMOVE(&all->list, to, link);
+}
+
+void timeout_moves(struct timeouts *all, struct timeout *from, struct timeout *to) {
+    to->conn = from->conn;
+    to->began_at = from->began_at;
+    to->late = from->late;
+    TAILQ_INSERT_BEFORE(from, to, link);
+    TAILQ_REMOVE(&all->list, from, link);
 }
 
 void timeout_again(struct timeouts *all, struct timeout *to) {

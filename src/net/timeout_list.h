@@ -35,12 +35,23 @@ struct timeouts {
 /* Adds a new list to the lane, for as long as the lane runs. */
 void timeouts_init(struct timeouts *all, struct lane *lane, ev_tstamp after);
 
+/* The same for one that is seldom used: timeouts_settle does not look at it, so it costs nothing meanwhile. Its timer
+ * may run once more after the list has become empty. Its time-outs begin by timeout_begins_rarely. */
+void timeouts_init_rare(struct timeouts *all, struct lane *lane, ev_tstamp after);
+
 /* Starts a time-out: something must happen within the time of this list, or `late` is called. `late` must end the
  * time-out or start it again. */
 void timeout_begins(struct timeouts *all, struct timeout *to, struct conn *conn, void (*late)(struct timeout *to));
 
+/* The same in a list of timeouts_init_rare. */
+void timeout_begins_rarely(struct timeouts *all, struct timeout *to, struct conn *conn,
+                           void (*late)(struct timeout *to));
+
 /* Ends a time-out: it has happened, or nobody waits for it any more. */
 void timeout_ends(struct timeouts *all, struct timeout *to);
+
+/* Another time-out of the same connection takes the place of one, with its time. */
+void timeout_moves(struct timeouts *all, struct timeout *from, struct timeout *to);
 
 /* Restarts a time-out from now. */
 void timeout_again(struct timeouts *all, struct timeout *to);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread_create.h"
 #include "base/thread_limit.h"
 #include "process/signals.h"
 
@@ -36,17 +37,13 @@ static void *timer_main(void *unused) {
 
 /* This thread takes only the server's signals. */
 static int start(void) {
-    sigset_t others, mask;
+    sigset_t others;
     pthread_t thread;
     clock_cond_init(&timer.changed);
     signals_fill_others(&others);
-    pthread_sigmask(SIG_SETMASK, &others, &mask);
-    int error = pthread_create(&thread, NULL, timer_main, NULL);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    if (!error) {
-        pthread_setname_np(thread, "wsgi-fcgi-end");
+    int error = thread_create(&thread, &others, "wsgi-fcgi-end", timer_main, NULL);
+    if (!error)
         pthread_detach(thread);
-    }
     return error;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/ascii.h"
 #include "base/descriptors.h"
+#include "base/error_destinations.h"
 #include "base/log.h"
 #include "base/thread_limit.h"
 #include "net/fcgi/protocol.h"
@@ -18,11 +19,16 @@
 #include "process/show.h"
 #include "process/signals.h"
 #include "process/sockets.h"
+#include "process/warm_up.h"
+#include "process/watch_thread.h"
+#include "process/worker.h"
+#include "process/zygote.h"
 #include "python/child.h"
 #include "python/exit_calls.h"
 #include "python/error_lines.h"
 #include "python/interp.h"
 #include "python/interp_start.h"
+#include "python/module.h"
 #include "python/signal_handlers.h"
 #include "python/thread.h"
 #include "python/wsgi/wsgi.h"
@@ -30,6 +36,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -37,10 +44,13 @@ enum { REQUESTS_PER_CONNECTION = 128 };
 
 struct server {
     const struct options *o;
+    struct worker *worker; /* NULL: this process is none */
+    bool zygote;           /* it is to be forked for workers */
     struct sockets sockets;
     struct ev_loop *loop;  /* until the lane has it */
     struct pylane *python; /* the application, once it is loaded */
     struct run run;
+    char python_text[256], application_text[512]; /* for the log */
 };
 
 static int complain_loop(void) {
@@ -48,23 +58,37 @@ static int complain_loop(void) {
     return EX_OSERR;
 }
 
-/* Does everything that needs no Python, up to sockets that listen. `cwd`: see directories_check. */
+/* Makes the descriptors that this process has for itself. The zygote has no loop. */
+static int open_own(struct server *server) {
+    if (signals_open()) {
+        log_error("cannot make a pipe: %s", strerror(errno));
+        return EX_OSERR;
+    }
+    if (!server->zygote && !(server->loop = loop_new()))
+        return complain_loop();
+    return 0;
+}
+
+/* Does everything that needs no Python, up to sockets that listen; in a worker, up to what the supervisor says first.
+ * `cwd`: see directories_check. */
 static int prepare(struct server *server, char cwd[static PATH_MAX]) {
     const struct options *o = server->o;
     open_files_raise(o);
     int status = directories_check(o, cwd);
     if (!status)
         status = sockets_read(&server->sockets, o);
-    if (!status && (descriptors_init() || signals_open())) {
-        log_error("cannot make a pipe: %s", strerror(errno));
+    if (!status && descriptors_init()) {
+        log_error("out of memory");
         status = EX_OSERR;
     }
-    if (!status && !(server->loop = loop_new()))
-        status = complain_loop();
+    if (!status)
+        status = open_own(server);
     if (status)
         return status;
     ends_install();
     descriptors_on_loss(sockets_unlink);
+    if (server->worker)
+        return worker_greet(server->worker, &server->sockets.opened, server->zygote);
     return sockets_open(&server->sockets, o);
 }
 
@@ -72,6 +96,7 @@ static int prepare(struct server *server, char cwd[static PATH_MAX]) {
  * `status` in any case. Returns `status`, or another one if that was 0 and something failed. */
 static int end_python(int status) {
     exit_timer_set(EXIT_TIMER_PYTHON, status);
+    module_fini();
     int ended = interp_stop();
     return status ? status : ended;
 }
@@ -92,7 +117,7 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
     exit_calls_report(ends_exit);
     signals_load_begins();
     error_lines_set_destinations(o->app_stderr);
-    server->python = wsgi_init(o->application, o->start_directory, o->threads > 1, &status);
+    server->python = wsgi_init(o->application, o->start_directory, o->threads > 1, server->worker, &status);
     signals_load_ends(!status);
     descriptors_check();
     if (!status)
@@ -102,24 +127,35 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
     return end_python(status);
 }
 
+/* What the application wants to be done before its first request. */
+static int run_start_hooks(struct server *server) {
+    signals_load_resumes();
+    int status = module_run_start_hooks();
+    signals_load_ends(!status);
+    descriptors_check();
+    if (status) {
+        descriptors_on_loss(NULL);
+        sockets_stop(&server->sockets);
+    }
+    return status;
+}
+
 static int make_lane(struct server *server) {
-    static const struct protocol *const protocols[] = {
-        [LISTENER_FASTCGI] = &fcgi_protocol,
-#if WSGI_FCGI_HTTP
-        [LISTENER_HTTP] = &http_protocol,
-#endif
-    };
     const struct options *o = server->o;
+    sigset_t others;
+    signals_fill_others(&others); /* for threads that only run the loop */
     struct lane_config config = {
-        .run = wsgi_run,
+        .run = server->run.calls_on_main ? wsgi_run_on_main : wsgi_run,
         .user = server->python,
         .thread_stop = thread_stop_cb,
         .thread_pause = thread_pause_cb,
+        .thread_released = thread_released_cb,
         .threads = o->threads,
         .queue_limit = o->queue_limit,
         .queue_timeout = o->queue_timeout,
         .idle_timeout = o->idle_timeout,
         .header_timeout = o->header_timeout,
+        .min_send_rate = (double)o->min_send_rate,
         .max_connections = open_files_connections(o),
         .keepalive_requests = o->keepalive_requests,
         .limit_params = o->limit_params,
@@ -135,52 +171,176 @@ static int make_lane(struct server *server) {
         .server_header = o->server_header,
         .proxy_protocol = o->proxy_protocol,
         .min_body_rate = (double)o->min_body_rate,
+        .handover = server->worker ? &server->worker->handover : NULL,
+        .check = server->run.calls_on_main ? watch_thread_check_cb : NULL,
+        .check_arg = &server->run,
         .wake_fd = signals_wake_fd(),
+        .blocked_signals = server->run.calls_on_main ? &others : NULL,
         .loop = server->loop,
+        /* All of them: requests of --warm-up are FastCGI, and a worker may be given a connection to a socket that is
+         * none of its own. */
+        .protocols =
+            {
+                [LISTENER_FASTCGI] = &fcgi_protocol,
+#if WSGI_FCGI_HTTP
+                [LISTENER_HTTP] = &http_protocol,
+#endif
+            },
     };
-    for (size_t i = 0; i < server->sockets.opened.count; i++) {
-        enum listener_protocol spoken = server->sockets.opened.items[i].protocol;
-        config.protocols[spoken] = protocols[spoken];
-    }
+    lost_calls_configure(&server->run.lost_calls, &config);
+    struct ev_loop *loop = server->loop;
     server->loop = NULL;
     server->run.lane = lane_new(&config, &server->sockets.opened);
-    return server->run.lane ? 0 : complain_loop();
+    if (!server->run.lane)
+        return complain_loop();
+    if (server->worker)
+        worker_join(server->worker, loop, server->run.lane);
+    if (server->worker && o->max_requests)
+        worker_limit_requests(server->worker, o->max_requests, o->max_requests_jitter);
+    return 0;
 }
 
+static int make_warm_up(struct server *server) {
+    const struct options *o = server->o;
+    struct warm_up_config config = {
+        .paths = o->warm_up.items,
+        .count = o->warm_up.count,
+        .script_name = o->script_name,
+        .log_errors = !(o->app_stderr & ERRORS_TO_LOG),
+        .done = run_warmed_up_cb,
+        .arg = &server->run,
+    };
+    if (!o->warm_up.count)
+        return 0;
+    server->run.warm_up = warm_up_new(server->run.lane, &config);
+    return server->run.warm_up ? 0 : complain_loop();
+}
+
+/* About its sockets a worker says nothing: they are the supervisor's. */
 static void log_ready(const struct server *server) {
-    char python[256], application[512], whom[ALLOW_TEXT_SIZE];
+    char whom[ALLOW_TEXT_SIZE], worker[40] = "";
     const struct listener_set *set = &server->sockets.opened;
+    if (server->worker)
+        snprintf(worker, sizeof worker, ", as worker %u", server->worker->number);
+    log_info("wsgi-fcgi %s with %s serves %s, up to %u request%s at a time%s", PACKAGE_VERSION, server->python_text,
+             server->application_text, server->o->threads, ascii_plural(server->o->threads), worker);
+    for (size_t i = 0; i < set->count && !server->worker; i++)
+        log_info("listening on %s%s", set->items[i].text, allow_describe(&server->sockets.allow, &set->items[i], whom));
+}
+
+/* struct run.serving */
+static void serving_cb(void *arg) {
+    const struct server *server = arg;
+    log_ready(server);
+    if (server->worker)
+        worker_serves(server->worker);
+}
+
+/* Returns whether the worker ends instead, with *status. */
+static bool wait_to_serve(struct server *server, int *status) {
+    thread_release_main();
+    bool ends = worker_wait(server->worker, &server->run.signals, status) != 0;
+    thread_attach_main();
+    if (!ends)
+        return false;
+    worker_tell_ending(server->worker);
+    worker_tell_ends(server->worker, 0, 0);
+    signal_handlers_run_last(signals_chain, status);
+    return true;
+}
+
+static void log_preloaded(const struct server *server) {
+    char python[256], application[512];
     interp_describe(python, sizeof python);
     wsgi_describe(server->python, application, sizeof application);
-    log_info("wsgi-fcgi %s with %s serves %s, up to %u request%s at a time", PACKAGE_VERSION, python, application,
-             server->o->threads, ascii_plural(server->o->threads));
-    for (size_t i = 0; i < set->count; i++)
-        log_info("listening on %s%s", set->items[i].text, allow_describe(&server->sockets.allow, &set->items[i], whom));
+    log_info("wsgi-fcgi %s with %s has loaded %s, to be forked for each worker", PACKAGE_VERSION, python, application);
+}
+
+/* In a process that was forked by the zygote, and has none of its descriptors. */
+static int begin_forked(struct server *server) {
+    open_files_raise(server->o); /* the copy of the table is small */
+    int status = open_own(server);
+    descriptors_on_loss(sockets_unlink);
+    return status ? status : worker_greet(server->worker, &server->sockets.opened, false);
+}
+
+/* What the supervisor wants first of a process that has loaded the application. Returns whether it is to serve;
+ * otherwise it ends with *status. */
+static bool is_to_serve(struct server *server, int *status) {
+    struct worker *worker = server->worker;
+    *status = 0;
+    if (server->zygote) {
+        log_preloaded(server);
+        if (!zygote_fork_workers(worker, status))
+            return false;
+        server->zygote = false;
+        *status = begin_forked(server);
+    } else
+        worker_tell_loaded(worker);
+    if (!*status && wsgi_set_worker(server->python, worker->number)) {
+        interp_print_error("cannot tell the application the number of its worker");
+        *status = EX_SOFTWARE;
+    }
+    if (*status)
+        return false;
+    module_set_worker(worker->number);
+    signal_handlers_set_wakeup(signals_wake_fd());
+    return !wait_to_serve(server, status);
+}
+
+static void take_signals(const struct server *server) {
+    bool chain_term = signal_handlers_has(SIGTERM), chain_int = signal_handlers_has(SIGINT);
+    if (server->run.calls_on_main)
+        signal_handlers_stay(signals_interrupted);
+    signals_install(chain_term, chain_int);
 }
 
 static int serve_loaded(struct server *server, const char *cwd) {
     char limit[THREAD_LIMIT_SIZE];
-    if (server->o->check)
+    int status;
+    if (server->o->check) {
+        lost_calls_check(&server->run.lost_calls);
         return show_check(&server->sockets, server->python, cwd);
-    /* Only once the application is loaded: while it is loaded it may fork, as a process with one thread. But before
-     * anything else is logged: a signal no longer ends a process that waits for the reader of the log. */
+    }
+    take_signals(server);
+    if (server->worker && !is_to_serve(server, &status))
+        return status;
+    status = run_start_hooks(server);
+    if (status)
+        return status;
+    /* Only once the application is loaded and has begun: until then it may fork, as a process with one thread. But
+     * before anything else is logged: a signal no longer ends a process that waits for the reader of the log. */
     if (log_start_writer()) {
         log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
         return EX_OSERR;
     }
-    signals_install(signal_handlers_has(SIGTERM), signal_handlers_has(SIGINT));
-    signal_handlers_set_wakeup(signals_wake_fd());
-    int status = make_lane(server);
+    if (!server->worker)
+        signal_handlers_set_wakeup(signals_wake_fd());
+    status = make_lane(server);
+    if (!status)
+        status = make_warm_up(server);
+    if (!status)
+        status = lost_calls_start(&server->run.lost_calls, server->run.lane);
     if (status)
         return status;
-    sockets_warn(&server->sockets, server->o);
+    if (!server->worker)
+        sockets_warn(&server->sockets, server->o);
     ends_bound();
-    log_ready(server);
+    interp_describe(server->python_text, sizeof server->python_text);
+    wsgi_describe(server->python, server->application_text, sizeof server->application_text);
     return run_lane(&server->run);
 }
 
-int serve(const struct options *o, char *const *argv) {
-    struct server server = {.o = o, .run.graceful_timeout = o->graceful_timeout};
+int serve(const struct options *o, struct worker *worker, char *const *argv) {
+    struct server server = {.o = o,
+                            .run = {.serving = serving_cb,
+                                    .serving_arg = &server,
+                                    .graceful_timeout = o->graceful_timeout,
+                                    .calls_on_main = o->threads == 1}};
+    if (worker_is(worker))
+        server.worker = server.run.worker = worker;
+    server.zygote = server.worker && o->preload;
+    lost_calls_init(&server.run.lost_calls, o, server.worker);
     char cwd[PATH_MAX];
     int status = prepare(&server, cwd);
     if (!status)
@@ -188,6 +348,8 @@ int serve(const struct options *o, char *const *argv) {
     if (!status) {
         status = serve_loaded(&server, cwd);
         descriptors_on_loss(NULL); /* atexit functions may close what they like */
+        exit_timer_set(EXIT_TIMER_PYTHON, status);
+        module_run_stop_hooks();
         wsgi_fini(server.python);
         sockets_unlink();
         status = end_python(status);
@@ -195,6 +357,7 @@ int serve(const struct options *o, char *const *argv) {
     if (!child_is()) { /* else an atexit function has forked: the threads are its parent's */
         if (server.run.stop_at)
             run_log_stopped(&server.run);
+        warm_up_free(server.run.warm_up);
         lane_free(server.run.lane);
         loop_free(server.loop);
     }

@@ -5,8 +5,10 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "base/log_file.h"
 #include "base/log_limit.h"
 #include "process/sockets.h"
+#include "process/terminal.h"
 #include "python/load_interrupt.h"
 
 #include <errno.h>
@@ -25,13 +27,14 @@ enum { LOAD_SECONDS = 5 }; /* that the application may take to end once its impo
 #define SAME_NS UINT64_C(200000000)
 
 /* A handler has no argument, and runs on any thread, also on several at once.
- * Mutable state: the main thread sets what is not atomic before a handler reads it. */
+ * Mutable state: the main thread sets what is not atomic before a handler or the watch reads it. */
 static struct state {
     int wake_pipe[2];
     atomic_int stop;           /* the signal that asked for an end, or 0 */
     _Atomic uint64_t first[2]; /* when the first one came directly, and by way of process 1: clock_ns, or 0 */
     bool passed_on;            /* there is a process 1 that passes them on */
     pid_t pid;                 /* the server's */
+    pid_t supervisor;          /* of which this process is a worker, or 0 */
     bool had_terminal;
     timer_t load_timer;
     atomic_bool load_bounded; /* there is one */
@@ -39,18 +42,21 @@ static struct state {
     _Atomic enum phase {
         AT_ONCE, /* nothing is there yet, or any more, that could be finished */
         LOADING, /* interrupts the application */
-        SERVING
+        SERVING,
+        FORKING /* nothing: this process is the zygote */
     } phase;
 } state = {.wake_pipe = {-1, -1}};
 
 /* The signals of the server. Handlers that the application sets replace the server's, but those of the first two are
  * called at the end of a stop.
- * Mutable table: the main thread, what is not atomic before the handler is installed. */
+ * Mutable table: the main thread, what is not atomic before the handler is installed; `told` and `limit` are those of
+ * whoever drains the pipe, under the lock of main_thread.c. */
 static struct taken {
     const int number;
     const char *const advice; /* NULL: ends the server */
     struct sigaction before;  /* what it does in a child, */
     bool chain;               /* and at the end of a stop as well */
+    bool taken;               /* by signals_install */
     atomic_bool unchained;    /* has come, and the application's handler was not told */
     atomic_ulong came;        /* so often, */
     unsigned long told;       /* of which the log was told */
@@ -60,13 +66,21 @@ static struct taken {
     {.number = SIGINT},
     {.number = SIGQUIT},
     {.number = SIGHUP, /* unless a terminal is gone */
-     .advice = "restart the server to load new code or options; its log is standard error, which needs no reopening"},
-    {.number = SIGUSR1,
-     .advice = "the log is standard error, which needs no reopening; a file that it goes to is rotated by copying and "
-               "truncating"},
+     .advice = "restart the server to load new code or options (with --workers this signal loads new code); "
+               "SIGUSR1 opens the file of --log-file anew"},
+    {.number = SIGUSR1, /* unless there is a log file */
+     .advice = "the log is standard error, which needs no reopening: give --log-file PATH, or have the file that it "
+               "goes to rotated by copying and truncating"},
     {.number = SIGUSR2, .advice = "restart the server to load new code, or another version of it"},
+    /* In workers only, where they are meant for the supervisor. Others leave them to job control. */
+    {.number = SIGTTIN, .advice = ""},
+    {.number = SIGTTOU, .advice = ""},
 };
-enum { TERM, INT, CHAINED, TAKEN = sizeof table / sizeof table[0] };
+enum { TERM, INT, CHAINED, TAKEN_BY_WORKERS = sizeof table / sizeof table[0], TAKEN = TAKEN_BY_WORKERS - 2 };
+
+static size_t taken_count(void) {
+    return state.supervisor ? TAKEN_BY_WORKERS : TAKEN;
+}
 
 int signals_open(void) {
     int pair[2];
@@ -78,8 +92,8 @@ int signals_open(void) {
     descriptors_unlock();
     if (state.wake_pipe[0] < 0 || state.wake_pipe[1] < 0)
         return -1;
-    descriptors_guard(state.wake_pipe[0], "by which the main thread is woken");
-    descriptors_guard(state.wake_pipe[1], "by which the main thread is woken");
+    descriptors_guard(state.wake_pipe[0], "by which the watch is woken");
+    descriptors_guard(state.wake_pipe[1], "by which the watch is woken");
     return 0;
 }
 
@@ -91,20 +105,38 @@ int signals_read_fd(void) {
     return state.wake_pipe[0];
 }
 
+void signals_wake(void) {
+    ssize_t n = write(state.wake_pipe[1], "", 1);
+    (void)n; /* a full pipe wakes it as well */
+}
+
 int signals_stop(void) {
     return state.stop;
 }
 
-/* Logs what to do instead, for the signals without a meaning that have come. */
-static void tell(void) {
+/* Logs what to do instead, for the signals without a meaning that have come. Returns whether the log file is to be
+ * opened anew. */
+static bool tell(void) {
     char more[LOG_MORE_SIZE];
-    for (size_t i = 0; i < TAKEN; i++) {
+    bool reopens = false;
+    for (size_t i = 0; i < taken_count(); i++) {
         struct taken *t = &table[i];
-        for (; t->advice && t->told < t->came; t->told++) {
-            if (log_limit_due(&t->limit, more))
+        bool has_meaning = t->number == SIGUSR1 && log_file_path() && !state.supervisor;
+        for (; t->told < t->came; t->told++) {
+            reopens |= has_meaning;
+            if (has_meaning || !log_limit_due(&t->limit, more))
+                continue;
+            if (!t->advice)
+                log_info("SIG%s does not end the zygote, which ends with the supervisor, process %d%s",
+                         sigabbrev_np(t->number), (int)state.supervisor, more);
+            else if (state.supervisor)
+                log_warning("SIG%s does nothing in a worker: send it to the supervisor, process %d%s",
+                            sigabbrev_np(t->number), (int)state.supervisor, more);
+            else
                 log_warning("SIG%s does nothing here: %s%s", sigabbrev_np(t->number), t->advice, more);
         }
     }
+    return reopens;
 }
 
 unsigned signals_drain(void) {
@@ -121,7 +153,8 @@ unsigned signals_drain(void) {
                 seen |= SIGNALS_PYTHON_INT;
         }
     }
-    tell();
+    if (tell())
+        seen |= SIGNALS_LOG_FILE;
     return seen;
 }
 
@@ -174,19 +207,15 @@ static bool is_second(const siginfo_t *info) {
     return now >= before + SAME_NS;
 }
 
-/* Whether the process has a controlling terminal. ENXIO is what it says when there is none; other errors (a container
- * without /dev/tty) say nothing. Within handlers of signals, which cannot take the lock of base/descriptors.h. */
-static bool has_terminal(bool otherwise) {
-    int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0 || (errno != ENXIO && otherwise);
-}
-
 /* Whether the terminal is gone. The kernel tells the session leader and the processes in the foreground; a shell passes
  * it on to its jobs. By then the kernel has taken the terminal away from all processes of the session. */
 static bool is_hangup(const siginfo_t *info) {
-    return info->si_code == SI_KERNEL || (state.had_terminal && !has_terminal(true));
+    return info->si_code == SI_KERNEL || (state.had_terminal && !terminal_is_there(true));
+}
+
+/* Whether the process is in the background and has used the terminal. It stops, as it would without a handler. */
+static bool is_job_control(const siginfo_t *info) {
+    return (info->si_signo == SIGTTIN || info->si_signo == SIGTTOU) && info->si_code == SI_KERNEL;
 }
 
 static _Noreturn void end_now(const char *text, int number, const char *end, int status) {
@@ -213,6 +242,10 @@ static void load_timer_cb(int number, siginfo_t *info, void *context) {
 
 static void end(struct taken *t, const siginfo_t *info) {
     int none = 0;
+    if (state.phase == FORKING) {
+        t->came++;
+        return;
+    }
     if (t->number == SIGHUP && state.stop)
         return; /* a shell tells its job in the foreground, and the system does so once more when the shell ends */
     if (is_second(info))
@@ -236,18 +269,24 @@ static void signal_cb(int number, siginfo_t *info, void *context) {
         errno = error;
         return;
     }
-    if (t->advice && !(number == SIGHUP && is_hangup(info)))
+    if (is_job_control(info))
+        raise(SIGSTOP);
+    else if (t->advice && !(number == SIGHUP && is_hangup(info)))
         t->came++;
     else
         end(t, info);
     ssize_t n = write(state.wake_pipe[1], "", 1);
-    (void)n; /* a full pipe wakes the main thread as well */
+    (void)n; /* a full pipe wakes the watch as well */
     errno = error;
 }
 
+/* A crash must find its handler: a blocked signal that a fault raises kills without it. */
 void signals_fill_others(sigset_t *set) {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
     sigfillset(set);
-    for (size_t i = 0; i < TAKEN; i++)
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(set, faults[i]);
+    for (size_t i = 0; i < taken_count(); i++)
         sigdelset(set, table[i].number);
 }
 
@@ -268,17 +307,18 @@ static bool is_default(const struct sigaction *action) {
 static void install(const struct taken *t, int flags) {
     struct sigaction action = {.sa_sigaction = signal_cb, .sa_flags = flags | SA_SIGINFO};
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < TAKEN; i++)
+    for (size_t i = 0; i < taken_count(); i++)
         sigaddset(&action.sa_mask, table[i].number);
     sigaction(t->number, &action, NULL);
 }
 
-void signals_start(bool by_process_1) {
+void signals_start(bool by_process_1, pid_t supervisor) {
     sigset_t none;
     state.passed_on = by_process_1;
+    state.supervisor = supervisor;
     state.pid = getpid();
-    state.had_terminal = has_terminal(false);
-    for (size_t i = 0; i < TAKEN; i++) {
+    state.had_terminal = terminal_is_there(false);
+    for (size_t i = 0; i < taken_count(); i++) {
         sigaction(table[i].number, NULL, &table[i].before);
         if (table[i].number != SIGTERM && is_ignored(&table[i].before))
             continue;
@@ -303,10 +343,10 @@ void signals_load_begins(void) {
     struct sigaction now;
     sigset_t ours, mask;
     sigemptyset(&ours);
-    for (size_t i = 0; i < TAKEN; i++)
+    for (size_t i = 0; i < taken_count(); i++)
         sigaddset(&ours, table[i].number);
     pthread_sigmask(SIG_BLOCK, &ours, &mask); /* for as long as Python has the handlers */
-    for (size_t i = 0; i < TAKEN; i++) {
+    for (size_t i = 0; i < taken_count(); i++) {
         struct taken *t = &table[i];
         if (sigaction(t->number, NULL, &now) || !is_ours(&now))
             continue;
@@ -321,8 +361,29 @@ void signals_load_begins(void) {
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
+/* Whether a signal that ends the server lets system calls of the main thread go on: SA_RESTART, or 0. */
+static void set_restart(int flags) {
+    struct sigaction now;
+    for (size_t i = 0; i < taken_count(); i++) {
+        if (!table[i].advice && !sigaction(table[i].number, NULL, &now) && is_ours(&now))
+            install(&table[i], flags);
+    }
+}
+
+void signals_load_resumes(void) {
+    if (!load_interrupt_open())
+        return;
+    bound_load();
+    set_restart(0);
+    state.phase = LOADING;
+    if (state.stop)
+        interrupt(state.stop);
+}
+
 void signals_load_ends(bool loaded) {
     state.phase = loaded ? SERVING : AT_ONCE;
+    if (loaded)
+        set_restart(SA_RESTART);
     if (atomic_exchange(&state.load_bounded, false))
         timer_delete(state.load_timer);
 }
@@ -337,7 +398,7 @@ static bool is_left(size_t which, const struct sigaction *now) {
 void signals_install(bool chain_term, bool chain_int) {
     const bool chain[CHAINED] = {[TERM] = chain_term, [INT] = chain_int};
     struct sigaction now;
-    for (size_t i = 0; i < TAKEN; i++) {
+    for (size_t i = 0; i < taken_count(); i++) {
         struct taken *t = &table[i];
         sigaction(t->number, NULL, &now);
         if (is_left(i, &now))
@@ -347,6 +408,51 @@ void signals_install(bool chain_term, bool chain_int) {
             t->chain = i < CHAINED && chain[i] && is_function(&now);
         }
         install(t, SA_RESTART);
+        t->taken = true;
+    }
+}
+
+void signals_take_back(void) {
+    struct sigaction now;
+    for (size_t i = 0; i < taken_count(); i++) {
+        if (table[i].taken && !sigaction(table[i].number, NULL, &now) && is_default(&now))
+            install(&table[i], SA_RESTART);
+    }
+}
+
+void signals_interrupted(void) {
+    install(&table[INT], SA_RESTART);
+    kill(state.pid, SIGINT);
+}
+
+void signals_end_by(int number) {
+    uint64_t before = 0;
+    int none = 0;
+    struct taken *t = &table[TERM];
+    for (size_t i = 0; i < TAKEN; i++) {
+        if (table[i].number == number && !table[i].advice)
+            t = &table[i];
+    }
+    atomic_compare_exchange_strong(&state.first[0], &before, clock_ns());
+    t->unchained = true;
+    atomic_compare_exchange_strong(&state.stop, &none, t->number);
+    signals_wake();
+}
+
+void signals_leave_to_supervisor(void) {
+    state.phase = FORKING;
+}
+
+void signals_begin_forked(void) {
+    state.pid = getpid();
+    state.phase = SERVING;
+    state.stop = 0;
+    state.wake_pipe[0] = state.wake_pipe[1] = -1;
+    for (size_t i = 0; i < sizeof state.first / sizeof state.first[0]; i++)
+        state.first[i] = 0;
+    for (size_t i = 0; i < taken_count(); i++) {
+        table[i].unchained = false;
+        table[i].told = table[i].came;
     }
 }
 

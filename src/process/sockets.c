@@ -81,34 +81,102 @@ int sockets_read(struct sockets *s, const struct options *o) {
     return status;
 }
 
+static int open_wanted(struct sockets *s, const struct options *o, const struct sockets_wanted *w) {
+    struct listener_settings settings = {.mode = o->socket_mode,
+                                         .owner = o->socket_owner,
+                                         .group = o->socket_group,
+                                         .backlog = o->backlog,
+                                         .protocol = w->protocol,
+                                         .asked = w->text};
+    return listener_open(&s->opened, w->list, w->count, &settings);
+}
+
 /* Opens the sockets that are (`inherited`), or are not, those of the parent process. */
 static int open_some(struct sockets *s, const struct options *o, bool inherited) {
     int status = 0;
     for (size_t i = 0; i < s->wanted_count && !status; i++) {
-        const struct sockets_wanted *w = &s->wanted[i];
-        struct listener_settings settings = {.mode = o->socket_mode,
-                                             .owner = o->socket_owner,
-                                             .group = o->socket_group,
-                                             .backlog = o->backlog,
-                                             .protocol = w->protocol};
-        if ((w->list[0].kind == ADDRESS_FD) == inherited)
-            status = listener_open(&s->opened, w->list, w->count, &settings);
+        if ((s->wanted[i].list[0].kind == ADDRESS_FD) == inherited)
+            status = open_wanted(s, o, &s->wanted[i]);
     }
     return status;
+}
+
+static int complain_none(void) {
+    help_show_example();
+    log_error("no socket to listen on: give one with %s (descriptor 0 is not a listening socket)",
+              WSGI_FCGI_HTTP ? "--http, or with --socket for FastCGI" : "--socket");
+    return EX_USAGE;
 }
 
 int sockets_open(struct sockets *s, const struct options *o) {
     removed = &s->opened; /* from before there is a file that would be left behind */
     if (!s->wanted_count && listener_stdin_is_socket())
         return listener_open_stdin(&s->opened);
-    if (!s->wanted_count && !o->check) {
-        help_show_example();
-        log_error("no socket to listen on: give one with %s (descriptor 0 is not a listening socket)",
-                  WSGI_FCGI_HTTP ? "--http, or with --socket for FastCGI" : "--socket");
-        return EX_USAGE;
-    }
+    if (!s->wanted_count && !o->check)
+        return complain_none();
     int status = open_some(s, o, true);
     return status || o->check ? status : open_some(s, o, false);
+}
+
+/* Appends *l to the set. It is marked as taken. */
+static int take(struct listener_set *set, struct listener *l) {
+    struct listener taken = *l;
+    *l = (struct listener){.fd = -1};
+    return listener_resume(set, &taken);
+}
+
+/* `asked` NULL: descriptor 0. Sets *found if there is one. */
+static int take_asked(struct sockets *s, const char *asked, enum listener_protocol protocol, struct listener *old,
+                      size_t nold, bool *found) {
+    int status = 0;
+    for (size_t i = 0; i < nold && !status; i++) {
+        struct listener *l = &old[i];
+        if (l->fd >= 0 && l->protocol == protocol && !l->asked == !asked && (!asked || !strcmp(l->asked, asked))) {
+            *found = true;
+            status = take(&s->opened, l);
+        }
+    }
+    return status;
+}
+
+static int take_or_open(struct sockets *s, const struct options *o, struct listener *old, size_t nold) {
+    bool *found = calloc(s->wanted_count + 1, sizeof *found);
+    int status = found ? 0 : no_memory();
+    for (size_t i = 0; i < s->wanted_count && !status; i++)
+        status = take_asked(s, s->wanted[i].text, s->wanted[i].protocol, old, nold, &found[i]);
+    /* Last, because it may fail: then those that are there are all taken. */
+    for (size_t i = 0; i < s->wanted_count && !status; i++) {
+        if (!found[i])
+            status = open_wanted(s, o, &s->wanted[i]);
+    }
+    free(found);
+    return status;
+}
+
+static int take_rest(struct listener_set *set, struct listener *old, size_t nold) {
+    int status = 0;
+    for (size_t i = 0; i < nold; i++) {
+        int failed = old[i].fd >= 0 ? take(set, &old[i]) : 0;
+        status = status ? status : failed;
+    }
+    return status;
+}
+
+int sockets_keep(struct sockets *s, struct listener *old, size_t nold) {
+    removed = &s->opened;
+    return take_rest(&s->opened, old, nold);
+}
+
+int sockets_resume(struct sockets *s, const struct options *o, struct listener *old, size_t nold,
+                   struct listener_set *left) {
+    bool found = false;
+    removed = &s->opened;
+    int status =
+        s->wanted_count ? take_or_open(s, o, old, nold) : take_asked(s, NULL, LISTENER_FASTCGI, old, nold, &found);
+    if (!status && !s->wanted_count && !found)
+        status = complain_none();
+    int failed = take_rest(left, old, nold);
+    return status ? status : failed;
 }
 
 void sockets_warn(const struct sockets *s, const struct options *o) {

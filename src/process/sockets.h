@@ -40,6 +40,15 @@ int sockets_read(struct sockets *s, const struct options *o);
  * then in s->opened. */
 int sockets_open(struct sockets *s, const struct options *o);
 
+/* As sockets_open, in a program that this process has executed: `old` are the listeners that it had before. Takes those
+ * that were opened for the same words of the command line and the same protocol, then opens what is missing. Those that
+ * nobody names any more go to *left, also after a failure, so that none is lost. */
+int sockets_resume(struct sockets *s, const struct options *o, struct listener *old, size_t nold,
+                   struct listener_set *left);
+
+/* As sockets_resume, but takes all of them, whatever the options say. */
+int sockets_keep(struct sockets *s, struct listener *old, size_t nold);
+
 /* Warns about options that have no effect, web servers that may not connect, and rules that may surprise (allow_warn,
  * peer_warn). */
 void sockets_warn(const struct sockets *s, const struct options *o);

@@ -190,3 +190,9 @@ out:
 bool fcgi_decoder_idle(const struct fcgi_decoder *d) {
     return d->state == DECODE_HEADER && d->npartial == 0;
 }
+
+bool fcgi_decoder_begins(const struct fcgi_decoder *d, const uint8_t **bytes, size_t *n) {
+    *bytes = d->partial;
+    *n = d->npartial;
+    return d->state == DECODE_HEADER;
+}

@@ -79,4 +79,7 @@ enum fcgi_event_type fcgi_decode(struct fcgi_decoder *d, const uint8_t **pos, co
 /* True between records: an end of the connection here cuts nothing in half. */
 bool fcgi_decoder_idle(const struct fcgi_decoder *d);
 
+/* The same, or within a header: then *bytes and *n are what came of it, which another decoder could be given. */
+bool fcgi_decoder_begins(const struct fcgi_decoder *d, const uint8_t **bytes, size_t *n);
+
 #endif

@@ -17,6 +17,12 @@ void fcgi_put_end_request(uint8_t *out, uint16_t id, uint32_t app_status, uint8_
     memcpy(out + FCGI_HEADER_LEN, &body, sizeof body);
 }
 
+void fcgi_put_begin_request(uint8_t *out, uint16_t id, uint16_t role) {
+    FCGI_BeginRequestBody body = {.roleB1 = (uint8_t)(role >> 8), .roleB0 = (uint8_t)role};
+    fcgi_put_header(out, FCGI_BEGIN_REQUEST, id, sizeof body);
+    memcpy(out + FCGI_HEADER_LEN, &body, sizeof body);
+}
+
 void fcgi_put_unknown_type(uint8_t *out, uint8_t type) {
     FCGI_UnknownTypeBody body = {.type = type};
     fcgi_put_header(out, FCGI_UNKNOWN_TYPE, FCGI_NULL_REQUEST_ID, sizeof body);

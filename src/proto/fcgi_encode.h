@@ -1,4 +1,5 @@
-/* Writes the records that a FastCGI responder sends (FastCGI 1.0, 3.3, 4.1, 4.2 and 5.5).
+/* Writes the records that a FastCGI responder sends (FastCGI 1.0, 3.3, 4.1, 4.2 and 5.5), and the one by which a web
+ * server begins a request (5.1), for those that the server makes to itself.
  *
  * Records are padded to a multiple of eight bytes, and the padding is zeroed so that no old memory leaks to the peer.
  *
@@ -14,8 +15,9 @@
 
 enum {
     FCGI_RECORD_HEADER = 8,
-    FCGI_RECORD_MAX = 65528,  /* the largest content that needs no padding */
-    FCGI_END_REQUEST_LEN = 16 /* an END_REQUEST record */
+    FCGI_RECORD_MAX = 65528,   /* the largest content that needs no padding */
+    FCGI_END_REQUEST_LEN = 16, /* an END_REQUEST record */
+    FCGI_BEGIN_REQUEST_LEN = 16
 };
 
 /* Padding behind a content of `len` bytes: 0 to 7. */
@@ -40,6 +42,9 @@ static inline void fcgi_put_header(uint8_t *out, uint8_t type, uint16_t id, size
 
 /* Writes an END_REQUEST record: FCGI_END_REQUEST_LEN bytes. */
 void fcgi_put_end_request(uint8_t *out, uint16_t id, uint32_t app_status, uint8_t protocol_status);
+
+/* Writes a BEGIN_REQUEST record for a request whose connection is not kept: FCGI_BEGIN_REQUEST_LEN bytes. */
+void fcgi_put_begin_request(uint8_t *out, uint16_t id, uint16_t role);
 
 /* Writes an UNKNOWN_TYPE record for the management record type `type`: 16 bytes. */
 void fcgi_put_unknown_type(uint8_t *out, uint8_t type);

@@ -14,7 +14,7 @@ void async_exc_drop(const struct request *r, bool its_own) {
     static struct log_limit limit;
     PyThreadState *state = PyThreadState_Get();
     PyObject *exc = Py_NewRef(compat_async_exc(state));
-    PyThreadState_SetAsyncExc(state->thread_id, NULL);
+    compat_async_exc_drop(state);
     const char *type = PyType_Check(exc) ? ((PyTypeObject *)exc)->tp_name : Py_TYPE(exc)->tp_name;
     char text[600] = "", name[100], more[LOG_MORE_SIZE];
     log_escape(name, sizeof name, type, strlen(type));

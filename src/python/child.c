@@ -11,12 +11,12 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* What is not zero in the server. The system wipes it in every child (Linux 4.14), also in one that was made by a system
- * call of somebody's own, where no handler of pthread_atfork(3) runs. It is static, as handlers of forks are called with no
- * argument.
+/* What is not zero in the server. The system wipes it in every child (Linux 4.14), also in one that was made by a
+ * system call of somebody's own, where no handler of pthread_atfork(3) runs. It is static, as handlers of forks are
+ * called with no argument.
  *
  * Mutable mark, child_mark: child_init, before there is a second thread.
- * Mutable plain_mark: the only thread of a child, as it begins. */
+ * Mutable plain_mark: the only thread of a child, as it begins; child_serves. */
 static volatile char plain_mark = 1;
 static volatile char *mark = &plain_mark;
 const volatile char *child_mark = &plain_mark;
@@ -41,6 +41,10 @@ int child_init(void) {
     } else if (page != MAP_FAILED)
         munmap(page, size);
     return pthread_atfork(NULL, NULL, forked_cb) ? -1 : 0;
+}
+
+void child_serves(void) {
+    *mark = 1;
 }
 
 int child_register(struct PyMethodDef *def) {

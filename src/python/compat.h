@@ -1,4 +1,5 @@
-/* Differences between the versions of CPython, from 3.11, the oldest that will do, to 3.15, free-threaded builds included.
+/* Differences between the versions of CPython, from 3.11, the oldest that will do, to 3.15, free-threaded builds
+ * included.
  *
  * Open it when a version of Python has another C API than the rest: no other file asks which version it is built for.
  *
@@ -67,8 +68,8 @@ static inline bool compat_gil_unwanted(void) {
 #endif
 }
 
-/* `ob_base` of a type of our own. Such a type is static: its objects hold no reference to it, and where there is no GIL it is
- * immortal. */
+/* `ob_base` of a type of our own. Such a type is static: its objects hold no reference to it, and where there is no GIL
+ * it is immortal. */
 #define COMPAT_TYPE_HEAD                                                                                               \
     { PyObject_HEAD_INIT(NULL) 0 }
 
@@ -138,9 +139,26 @@ static inline PyThreadState *compat_thread_state(void) {
 #endif
 }
 
-/* PyObject_GetOptionalAttr (3.13). Returns 1 with a new reference in *out, 0 with NULL and no exception when there is no
- * such attribute, -1 with NULL and an exception. `name` is a str that should be interned: the cache of attributes of types
- * keeps others alive, each for as long as its place is not taken by another. */
+/* Whether the thread of `state` has let go of the GIL: it computes or waits in C code, or waits for the GIL. Any
+ * thread, GIL not needed; but the state must not be freed meanwhile. A look at what changes at any moment: nothing is
+ * read through it.
+ *
+ * Until 3.11 one word of the process says whose the GIL is. Since then each state says it of itself: in a bit that its
+ * thread sets without the means for other threads (3.12), then in an int that is atomic to Python, and 0 when detached.
+ * A thread that Python has suspended to stop the world (2) has not let go by itself. */
+static inline bool compat_released(const PyThreadState *state) {
+#if PY_VERSION_HEX >= 0x030d0000
+    return !__atomic_load_n(&state->state, __ATOMIC_RELAXED);
+#elif PY_VERSION_HEX >= 0x030c0000
+    return !((const volatile PyThreadState *)state)->_status.active;
+#else
+    return _PyThreadState_UncheckedGet() != state;
+#endif
+}
+
+/* PyObject_GetOptionalAttr (3.13). Returns 1 with a new reference in *out, 0 with NULL and no exception when there is
+ * no such attribute, -1 with NULL and an exception. `name` is a str that should be interned: the cache of attributes of
+ * types keeps others alive, each for as long as its place is not taken by another. */
 static inline int compat_getattr_optional_name(PyObject *obj, PyObject *name, PyObject **out) {
 #if PY_VERSION_HEX >= 0x030d0000
     return PyObject_GetOptionalAttr(obj, name, out);
@@ -172,6 +190,46 @@ static inline PyObject *compat_sys_get(const char *name) {
 /* What PyThreadState_SetAsyncExc has set for a thread, and is not raised yet: borrowed, or NULL. */
 static inline PyObject *compat_async_exc(const PyThreadState *state) {
     return state->async_exc;
+}
+
+/* Whether PyThreadState_SetAsyncExc(), which looks for the number of a thread, would find this state. Until 3.11 a thread that
+ * has been started and does not run yet has the number of the one that has started it, and is found first. */
+static inline bool compat_async_exc_finds(const PyThreadState *state) {
+#if PY_VERSION_HEX < 0x030c0000
+    for (PyThreadState *at = PyInterpreterState_ThreadHead(state->interp); at && at != state;
+         at = PyThreadState_Next(at))
+        if (at->thread_id == state->thread_id)
+            return false;
+#else
+    (void)state;
+#endif
+    return true;
+}
+
+/* Takes back what is set for a thread, whichever would be found. */
+static inline void compat_async_exc_drop(PyThreadState *state) {
+#if PY_VERSION_HEX < 0x030c0000
+    Py_CLEAR(state->async_exc);
+#else
+    PyThreadState_SetAsyncExc(state->thread_id, NULL);
+#endif
+}
+
+/* Instructions behind which an exception that is set for a thread does most harm when it is raised: those that call, as what
+ * they have called may have been acquire(). On 3.13 also the jump back at the end of a loop: handlers in the function are
+ * passed over then (CPython's gh-130279). Names in opcode.opmap. */
+static inline const char *const *compat_bad_places(void) {
+    static const char *const names[] = {
+#if PY_VERSION_HEX >= 0x030d0000 && PY_VERSION_HEX < 0x030e0000
+        "JUMP_BACKWARD",
+#endif
+        "CALL",
+        "CALL_FUNCTION_EX",
+        "CALL_KW",
+        "BEFORE_WITH",
+        NULL
+    };
+    return names;
 }
 
 /* PyDict_GetItemRef (3.13). Returns 1 with a new reference in *out, 0 with NULL, -1 with NULL and an exception. */

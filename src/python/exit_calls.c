@@ -35,10 +35,10 @@ static struct end_call {
 };
 enum { KILL, RAISE, EXIT, CALLS };
 
-/* Mutable main_thread, handlers_run: the main thread, GIL held; read by any, GIL held.
+/* Mutable main_thread, handlers_run, stay: the main thread, GIL held; read by any, GIL held.
  * Mutable ends_cb: exit_calls_report, GIL held, once. */
 static unsigned long main_thread;
-static bool handlers_run;
+static bool handlers_run, stay;
 static void (*ends_cb)(int status);
 
 /* A handler may fork, and other threads may have reasons of their own. */
@@ -133,7 +133,7 @@ void exit_calls_report(void (*ends)(int status)) {
 void exit_calls_replace(void) {
     handlers_run = true;
     main_thread = PyThread_get_thread_ident();
-    for (size_t i = 0; i < CALLS; i++) {
+    for (size_t i = 0; i < CALLS && !stay; i++) {
         if (replace(&calls[i]))
             interp_print_error(
                 "a signal handler of the application may end the process before its atexit functions run");
@@ -142,11 +142,17 @@ void exit_calls_replace(void) {
 
 void exit_calls_put_back(void) {
     handlers_run = false;
-    for (size_t i = 0; i < CALLS; i++) {
+    for (size_t i = 0; i < CALLS && !stay; i++) {
         if (i == EXIT && ends_cb)
             continue;
         if (calls[i].method)
             calls[i].method->ml_meth = calls[i].original;
         calls[i].method = NULL;
     }
+}
+
+void exit_calls_stay(void) {
+    exit_calls_replace();
+    stay = true;
+    exit_calls_put_back();
 }

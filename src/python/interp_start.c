@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "python/compat.h"
 #include "python/interp.h"
+#include "python/module.h"
 #include "python/thread.h"
 #include "python/venv.h"
 
@@ -20,8 +21,15 @@
 
 enum { PATH_SIZE = PATH_MAX };
 
-/* Finds the program that belongs to the shared library this process runs, LIBDIR/../bin/python3.X. Without it Python
- * searches PATH, may find another installation there and take its standard library. False when there is none. */
+/* Finds the program that belongs to the shared library this process runs, LIBDIR/../bin/python3.X; of an archive, the
+ * build knows it. Without it Python searches PATH, may find another installation there and take its standard library.
+ * False when there is none. */
+#ifdef STATIC_PYTHON
+static bool find_python(char *out, size_t size) {
+    int n = snprintf(out, size, "%s", STATIC_PYTHON);
+    return n > 0 && (size_t)n < size && !access(out, X_OK);
+}
+#else
 static bool find_python(char *out, size_t size) {
     char path[PATH_SIZE];
     Dl_info info;
@@ -42,6 +50,7 @@ static bool find_python(char *out, size_t size) {
     }
     return false;
 }
+#endif
 
 static int report_status(PyStatus status, const char *python) {
     /* An exception is pending when Python came far enough to have a thread state. */
@@ -93,8 +102,8 @@ static PyStatus initialize(const struct interp_config *c, const char *program_na
 }
 
 /* __main__ is like that of a program which consists of a directory: it has a file, and its own name stands in its
- * __spec__, by which a spawned child of multiprocessing knows that there is nothing to import again. Without a file it would
- * be taken for an interactive session (python-dotenv). Returns 0, or -1 with an exception. */
+ * __spec__, by which a spawned child of multiprocessing knows that there is nothing to import again. Without a file it
+ * would be taken for an interactive session (python-dotenv). Returns 0, or -1 with an exception. */
 static int describe_main(const char *argv0) {
     char path[PATH_SIZE];
     ssize_t n = readlink("/proc/self/exe", path, sizeof path);
@@ -127,6 +136,10 @@ int interp_start(const struct interp_config *c) {
             return failed;
         /* getpath and site look for pyvenv.cfg beside and above the program's name. */
         program_name = program;
+    }
+    if (module_add()) {
+        log_error("out of memory");
+        return EX_OSERR;
     }
     PyStatus status = initialize(c, program_name);
     if (PyStatus_Exception(status))

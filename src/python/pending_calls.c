@@ -12,6 +12,29 @@
 
 typedef int pending_add(int (*function)(void *), void *arg);
 
+#ifdef STATIC_PYTHON
+/* Python's own, as the build names it in its copy of the archive. */
+pending_add WsgiFcgi_AddPendingCall;
+
+static pending_add *find_python_add(void) {
+    return WsgiFcgi_AddPendingCall;
+}
+#else
+static pending_add *find_python_add(void) {
+    /* Mutable python: whoever comes first; all find the same function. */
+    static _Atomic(pending_add *) python;
+    pending_add *add = atomic_load(&python);
+    if (!add) {
+        void *symbol = dlsym(RTLD_NEXT, "Py_AddPendingCall");
+        if (!symbol)
+            return NULL;
+        memcpy(&add, &symbol, sizeof add);
+        atomic_store(&python, add);
+    }
+    return add;
+}
+#endif
+
 /* Static, as whoever adds a function hands over nothing of ours.
  *
  * Mutable wakeup_fd: the main thread, and a child; read by any thread. */
@@ -30,20 +53,10 @@ void pending_calls_wake(void) {
     errno = error;
 }
 
-/* Weak: where libpython is an archive, its own function is the one. */
-__attribute__((weak, visibility("default"))) int Py_AddPendingCall(int (*function)(void *), void *arg) {
-    /* Mutable python: whoever comes first; all find the same function. */
-    static _Atomic(pending_add *) python;
-    pending_add *add = atomic_load(&python);
-    if (!add) {
-        void *symbol = dlsym(RTLD_NEXT, "Py_AddPendingCall");
-        if (!symbol)
-            return -1; /* as if there was no room */
-        memcpy(&add, &symbol, sizeof add);
-        atomic_store(&python, add);
-    }
-    int result = add(function, arg);
-    if (!result)
-        pending_calls_wake();
-    return result;
+__attribute__((visibility("default"))) int Py_AddPendingCall(int (*function)(void *), void *arg) {
+    pending_add *add = find_python_add();
+    if (!add || add(function, arg))
+        return -1; /* as if there was no room */
+    pending_calls_wake();
+    return 0;
 }

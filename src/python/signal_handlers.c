@@ -12,12 +12,21 @@
 #include "python/pending_calls.h"
 #include "python/thread.h"
 
+#include <signal.h>
+
 enum { FAILURES_MAX = 64 }; /* in a row; more than can be pending at a time */
 
 /* Static, as a child is handed nothing that could hold it.
  *
  * Mutable wakeup_fd: the main thread; in a child, its only one. */
 static int wakeup_fd = -1;
+
+/* Mutable report: signal_handlers_report, before the first handler runs. */
+static struct signal_handlers_report report;
+
+/* Mutable interrupted_cb, asyncio_name: signal_handlers_stay, before the first call. */
+static void (*interrupted_cb)(void);
+static PyObject *asyncio_name;
 
 /* signal.set_wakeup_fd. New reference to the number before, or NULL with an exception. */
 static PyObject *set_wakeup(int fd) {
@@ -60,6 +69,10 @@ void signal_handlers_set_wakeup(int fd) {
     pending_calls_wake(); /* for what was left while the application was loaded */
 }
 
+void signal_handlers_report(const struct signal_handlers_report *to) {
+    report = *to;
+}
+
 bool signal_handlers_has(int number) {
     PyObject *module = PyImport_ImportModule("signal"), *handler = NULL, *python = NULL;
     bool handled = false;
@@ -78,7 +91,7 @@ bool signal_handlers_has(int number) {
 static void tell_interrupt(void) {
     Py_BEGIN_ALLOW_THREADS
     log_warning(
-        "the application has interrupted the main thread (_thread.interrupt_main), which runs none of its code: "
+        "the application has interrupted the main thread (_thread.interrupt_main) when that ran none of its code: "
         "nothing was done; to stop the server, send it SIGTERM");
     Py_END_ALLOW_THREADS
 }
@@ -97,8 +110,8 @@ static const char *run_some(void) {
     return NULL;
 }
 
-/* Returns how many have raised an exception: new references. None of them is looked at yet: code of Python that does so would
- * run what is still pending, and get its exceptions. */
+/* Returns how many have raised an exception: new references. None of them is looked at yet: code of Python that does so
+ * would run what is still pending, and get its exceptions. */
 static size_t run_all(struct failure failures[static FAILURES_MAX]) {
     const char *what;
     size_t n = 0;
@@ -110,7 +123,7 @@ static size_t run_all(struct failure failures[static FAILURES_MAX]) {
 }
 
 /* Returns whether the process is to end. Takes the reference. */
-static bool look_at(struct failure *failure, bool interrupted, int *status) {
+static bool look_at(struct failure *failure, bool last, int *status) {
     bool end = false;
     if (!failure->exc)
         return false;
@@ -123,36 +136,106 @@ static bool look_at(struct failure *failure, bool interrupted, int *status) {
         end = true;
     } else if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
         PyErr_Clear();
-        if (interrupted)
+        end = last || child_is() || !report.interrupted(report.arg);
+        if (!end)
             tell_interrupt();
-        end = !interrupted;
     } else
         interp_print_error(failure->what);
     return end;
 }
 
-static bool run_handlers(bool interrupted, int *status) {
+static bool run_handlers(bool last, int *status) {
     struct failure failures[FAILURES_MAX];
     bool end = false;
     exit_calls_replace();
     size_t n = run_all(failures);
     for (size_t i = 0; i < n; i++)
-        end |= look_at(&failures[i], interrupted, status);
+        end |= look_at(&failures[i], last, status);
     if (child_is())
         child_end();
     exit_calls_put_back();
     return end;
 }
 
-bool signal_handlers_run(bool interrupted, int *status) {
-    thread_attach_main();
-    bool end = run_handlers(interrupted, status);
-    thread_release_main();
-    return end;
+static void run_and_report(void) {
+    int status = 0;
+    if (run_handlers(false, &status))
+        report.end(status, report.arg);
+}
+
+void signal_handlers_run(struct sched_thread *thread) {
+    if (thread)
+        thread_attach(thread);
+    else
+        thread_attach_main();
+    if (!report.waits(report.arg))
+        run_and_report();
+    if (thread)
+        thread_release(thread);
+    else
+        thread_release_main();
+}
+
+void signal_handlers_run_due(void) {
+    run_and_report();
+}
+
+/* It is set again and not asked for: there is no function for that which all versions have, and this one has two system
+ * calls. */
+void signal_handlers_call_ends(void) {
+    PyObject *loops = asyncio_name ? PyImport_GetModule(asyncio_name) : NULL, *old, *again = NULL;
+    if (!loops)
+        return;
+    Py_DECREF(loops);
+    old = set_wakeup(wakeup_fd);
+    int fd = old ? (int)PyLong_AsLong(old) : -1;
+    if (fd >= 0 && fd != wakeup_fd)
+        again = set_wakeup(fd); /* the application still uses it */
+    Py_XDECREF(again);
+    Py_XDECREF(old);
+    PyErr_Clear();
+}
+
+/* The server's own handler in C is there: nobody but the application itself has called this one. */
+static bool is_simulated(void) {
+    struct sigaction now;
+    return sigaction(SIGINT, NULL, &now) || now.sa_flags & SA_SIGINFO;
+}
+
+static PyObject *handle_interrupt(PyObject *self, PyObject *args) {
+    (void)self;
+    (void)args;
+    if (!child_is() && !is_simulated()) {
+        interrupted_cb();
+        Py_RETURN_NONE;
+    }
+    PyErr_SetNone(PyExc_KeyboardInterrupt);
+    return NULL;
+}
+
+void signal_handlers_stay(void (*interrupted)(void)) {
+    static PyMethodDef method = {"default_int_handler", handle_interrupt, METH_VARARGS, "As that of Python."};
+    PyObject *module = PyImport_ImportModule("_signal"), *result = NULL;
+    PyObject *now = module ? PyObject_CallMethod(module, "getsignal", "i", SIGINT) : NULL;
+    PyObject *python = module ? PyObject_GetAttrString(module, "default_int_handler") : NULL;
+    PyObject *function = PyCFunction_New(&method, NULL);
+    bool sets = now && function && now == python;
+    interrupted_cb = interrupted;
+    asyncio_name = PyUnicode_InternFromString("asyncio");
+    if (sets)
+        result = PyObject_CallMethod(module, "signal", "iO", SIGINT, function);
+    if (!now || !function || !asyncio_name || (sets && !result))
+        interp_print_error("a call of asyncio.run() may take SIGINT from the server");
+    Py_XDECREF(result);
+    Py_XDECREF(function);
+    Py_XDECREF(python);
+    Py_XDECREF(now);
+    Py_XDECREF(module);
+    exit_calls_stay();
 }
 
 void signal_handlers_run_last(bool (*trip)(void), int *status) {
     do
-        (void)run_handlers(false, status);
+        (void)run_handlers(true, status);
     while (trip());
 }

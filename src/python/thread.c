@@ -9,6 +9,7 @@
 #include "python/interp.h"
 #include "sched/sched.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -21,8 +22,9 @@ enum { ALTERNATE_SIZE = 1 << 16 }; /* of which faulthandler takes a few KiB, and
  * Mutable threading: thread_init, before any other thread runs Python code. */
 static PyObject *threading;
 
-/* Mutable main_state: the main thread. */
+/* Mutable main_state, main_thread: thread_init, before any other thread runs Python code. */
 static PyThreadState *main_state;
+static pthread_t main_thread;
 
 /* The scheduler's thread that this one is, since its first call; NULL on a thread of the application.
  *
@@ -61,6 +63,8 @@ static PyObject *make_main_thread(PyObject *self, PyObject *unused) {
 #endif
 
 int thread_init(void) {
+    main_state = PyThreadState_Get();
+    main_thread = pthread_self();
     threading = PyImport_ImportModule("threading");
 #if COMPAT_FORK_LEAVES_DUMMY
     static PyMethodDef method = {"make_main_thread", make_main_thread, METH_NOARGS, NULL};
@@ -153,6 +157,28 @@ static void introduce(const struct sched_thread *thread) {
         interp_print_error("what was given to threading.settrace() and setprofile() does not see a thread's requests");
 }
 
+/* The state is kept until the thread ends: a new one for each request would lose threading.local. */
+static void attach_first(struct sched_thread *thread) {
+    if (pthread_equal(pthread_self(), main_thread))
+        PyEval_RestoreThread(main_state);
+    else
+        PyGILState_Ensure();
+    sched_thread_set_user(thread, PyThreadState_Get());
+    own = thread;
+}
+
+/* Undoes set_up: threading would keep the object of a thread that it did not start (until 3.13), and show it in
+ * enumerate(). As the threads do that it starts. */
+static void take_leave(void) {
+    PyObject *self = PyObject_CallMethod(threading, "current_thread", NULL);
+    PyObject *dummy = PyObject_GetAttrString(threading, "_DummyThread");
+    if (self && dummy && (PyObject *)Py_TYPE(self) == dummy)
+        Py_XDECREF(PyObject_CallMethod(self, "_delete", NULL));
+    Py_XDECREF(self);
+    Py_XDECREF(dummy);
+    PyErr_Clear(); /* of a threading that is not Python's own: then the object stays */
+}
+
 void thread_attach(struct sched_thread *thread) {
     PyThreadState *state = sched_thread_user(thread);
     if (attached)
@@ -160,14 +186,10 @@ void thread_attach(struct sched_thread *thread) {
     sched_lock_wait(thread);
     if (state)
         PyEval_RestoreThread(state);
-    else {
-        /* Kept until the thread ends: a new state for each request would lose threading.local. */
-        PyGILState_Ensure();
-        sched_thread_set_user(thread, PyThreadState_Get());
-        own = thread;
-    }
+    else
+        attach_first(thread);
     sched_lock_taken(thread);
-    if (!state)
+    if (!state && sched_thread_user(thread) != main_state)
         introduce(thread);
 }
 
@@ -184,18 +206,27 @@ void thread_pause_cb(struct sched_thread *thread, void *user) {
     PyEval_SaveThread();
 }
 
+/* A thread without a state has not run a call yet: it is about to wait for the GIL. */
+bool thread_released_cb(struct sched_thread *thread, void *user) {
+    (void)user;
+    const PyThreadState *state = sched_thread_user(thread);
+    return state && compat_released(state);
+}
+
 void thread_stop_cb(struct sched_thread *thread, void *user) {
     (void)user;
     PyThreadState *state = sched_thread_user(thread);
-    if (state && !compat_is_finalizing()) {
+    own = NULL; /* the main thread goes on */
+    if (state && state != main_state && !compat_is_finalizing()) {
         PyEval_RestoreThread(state);
+        take_leave();
         PyGILState_Release(PyGILState_UNLOCKED);
     }
     drop_alternate_stack();
 }
 
 void thread_release_main(void) {
-    main_state = PyEval_SaveThread();
+    PyEval_SaveThread();
 }
 
 void thread_attach_main(void) {

@@ -11,7 +11,7 @@
 enum { TEXT_METHOD = 32, TEXT_TARGET = 512 }; /* sizes of the parts of request_text */
 
 void request_init(struct request *r) {
-    *r = (struct request){0};
+    *r = (struct request){.deadline = REQUEST_NOT_BEGUN};
     body_init(&r->body);
     pthread_mutex_init(&r->out_lock, NULL);
 }
@@ -24,13 +24,41 @@ void request_reset(struct request *r, struct body_spares *spares) {
     r->status[0] = '\0';
     r->thread = NULL;
     r->sent = 0;
-    r->job.queued_at = r->job.begun_at = 0;
+    r->job.queued_at = r->job.begun_at = r->job.waited = 0;
     r->end = REQUEST_ANSWERED;
     r->head_stored = r->broken_off = false;
     r->located = false;
     atomic_store_explicit(&r->answer, ANSWER_UNSENT, memory_order_relaxed);
     atomic_store_explicit(&r->left, false, memory_order_relaxed);
     atomic_store_explicit(&r->unsent, false, memory_order_relaxed);
+    atomic_store_explicit(&r->deadline, REQUEST_NOT_BEGUN, memory_order_relaxed);
+    atomic_store_explicit(&r->overdue, false, memory_order_relaxed);
+}
+
+/* What points into the parameters of one request points to the same place in those of the other. */
+static void rebase(struct slice *s, const struct buf *from, const struct buf *to) {
+    if (buf_len(from) && s->p >= buf_head(from) && s->p <= buf_head(from) + buf_len(from))
+        s->p = buf_head(to) + (s->p - buf_head(from));
+}
+
+void request_stand_in(struct request *to, const struct request *from) {
+    to->role = from->role;
+    to->begun_at = from->begun_at;
+    to->job.queued_at = from->job.queued_at;
+    to->job.begun_at = from->job.begun_at;
+    body_begin(&to->body, 0);
+    to->vars = from->vars;
+    if (buf_len(&from->params) && buf_append(&to->params, buf_head(&from->params), buf_len(&from->params))) {
+        bool head = from->vars.method.n == 4 && !memcmp(from->vars.method.p, "HEAD", 4);
+        to->vars = (struct cgi_vars){.method = head ? (struct slice){"HEAD", 4} : (struct slice){NULL, 0}};
+        return;
+    }
+    struct slice *slices[] = {&to->vars.method,       &to->vars.script_name, &to->vars.path_info[0],
+                              &to->vars.path_info[1], &to->vars.query,       &to->vars.request_uri,
+                              &to->vars.server_name,  &to->vars.server_port, &to->vars.remote_addr,
+                              &to->vars.protocol,     &to->vars.bad};
+    for (size_t i = 0; i < sizeof slices / sizeof *slices; i++)
+        rebase(slices[i], &from->params, &to->params);
 }
 
 void request_fini(struct request *r) {

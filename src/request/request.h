@@ -55,6 +55,8 @@ struct answer_ops {
     /* The answer was closed: makes threads that wait in send, send_file or error end with EPIPE. Running thread,
      * without the GIL. */
     void (*given_up)(struct request *r);
+    /* The call has set `deadline` anew. Running thread, or one that the application started; without waiting. */
+    void (*deadline_set)(struct request *r);
     /* The application waits for the body, and nothing of it is there. NULL: the protocol need not know. Running thread
      * or one that the application started, without the GIL. */
     void (*body_wanted)(struct request *r);
@@ -63,6 +65,7 @@ struct answer_ops {
 /* How a request has ended. */
 enum request_end {
     REQUEST_ANSWERED, /* by the application; or it has not ended yet */
+    REQUEST_OVERDUE,  /* its call did not end in time: the loop has answered, or cut the answer off (net/deadline.h) */
     REQUEST_REFUSED,  /* answered by the server itself */
     REQUEST_DROPPED,  /* neither given to the application nor answered: nobody waited for it */
     REQUEST_CUT,      /* the answer is incomplete, and the peer sees that */
@@ -73,17 +76,17 @@ enum request_end {
  * request; by a thread that finds that nothing can be sent; and by the end of the call, for threads that the call has
  * left behind.
  *
- * UNSENT and SENT prepare for closing the answer while the peer still waits, which nothing does yet: the loop would
- * answer for a call that is stuck. If it finds the answer UNSENT, the peer has seen nothing of it, so the loop may send
- * one of its own (504). That must be made in other memory: `head`, `status` and `out` belong to the running thread
- * until the call returns, and `settle` then drops their contents. If it finds the answer SENT, it can only cut it off.
- * One exchange of this word decides both whether some was sent and whether the loop may answer, so they cannot both
- * happen. Storing alone (answer_ops->put) does not change the state: the loop itself sends what is stored when it
- * settles the job. That is why a short answer costs no locked instruction. */
+ * The loop also closes it while the peer still waits, when the time of the call is over (net/deadline.h). If nothing of it
+ * was SENT, the peer has seen nothing, so the loop sends an answer of its own (504). That is made in other memory: `head`,
+ * `status` and `out` belong to the running thread until the call returns, and what they hold is then dropped. If some was
+ * SENT, the loop can only cut the answer off. One exchange of this word decides both whether some was sent and whether the
+ * loop may answer, so they cannot both happen. Storing alone (answer_ops->put) does not change the state: the loop itself
+ * sends what is stored when it settles the job. That is why a short answer costs no locked instruction. */
 enum answer_state {
     ANSWER_UNSENT, /* the application's; nothing of it was sent */
-    ANSWER_SENT,   /* the application's; some of it was sent, or is about to be */
-    ANSWER_CLOSED  /* nobody waits for it: what is stored is not sent, and sending ends with EPIPE */
+    ANSWER_SENT,   /* the application's; some of it was sent, or is now, with the connection locked */
+    ANSWER_CLOSED, /* nobody waits for it: what is stored is not sent, and sending ends with EPIPE. Nothing was sent... */
+    ANSWER_SENT_CLOSED /* ...or some was: the two bits together */
 };
 
 struct request {
@@ -113,9 +116,16 @@ struct request {
     bool head_stored;         /* the head is in `out`, or was sent */
     bool broken_off;          /* the answer is incomplete: the front end must let the peer see that */
     atomic_bool unsent;       /* some of it could not be sent */
-    _Atomic(enum answer_state) answer;
-    atomic_bool left; /* the peer has ended its side over TCP: it may be gone, or wait for the answer */
+    atomic_uint answer;       /* enum answer_state */
+    atomic_bool left;         /* the peer has ended its side over TCP: it may be gone, or wait for the answer */
+
+    /* When the time of the call is over (clock_ns): set before it runs, and by the call itself, which then tells so by
+     * answer_ops->deadline_set. 0: never. REQUEST_NOT_BEGUN: the call does not run yet. */
+    _Atomic uint64_t deadline;
+    atomic_bool overdue; /* it was over before the call ended: nobody waits for that any more. Set by the owner */
 };
+
+#define REQUEST_NOT_BEGUN UINT64_MAX
 
 enum {
     REQUEST_KEEP_BYTES = 16384, /* memory that a pooled request keeps in each buffer (body: BODY_KEEP_BYTES) */
@@ -128,6 +138,11 @@ enum {
 
 /* Prepares new memory, whatever it holds, for its first request. Call request_fini before it is freed. */
 void request_init(struct request *r);
+
+/* Makes `to`, which is as request_reset leaves one, stand in for a request that runs: log lines tell it like that one, it
+ * has no body, and an answer of the server's own can be stored in it. What does not fit into memory is left out of log
+ * lines. Owner only. */
+void request_stand_in(struct request *to, const struct request *from);
 
 /* Prepares a request for reuse. `spares`: where the memory of a long body may go, or NULL. Owner only. */
 void request_reset(struct request *r, struct body_spares *spares);
@@ -155,23 +170,37 @@ int request_answer(struct request *r, const char *status, const char *extra, con
 
 /* Whether the answer is closed; if so, sets errno to EPIPE. Any thread. */
 static inline bool request_is_gone(const struct request *r) {
-    if (atomic_load_explicit(&r->answer, memory_order_relaxed) != ANSWER_CLOSED)
+    if (atomic_load_explicit(&r->answer, memory_order_relaxed) < ANSWER_CLOSED)
         return false;
     errno = EPIPE;
     return true;
 }
 
-/* Notes that some of the answer is about to be sent, unless it is closed. Running thread. */
-static inline void request_begin_answer(struct request *r) {
-    enum answer_state unsent = ANSWER_UNSENT;
-    if (atomic_load_explicit(&r->answer, memory_order_relaxed) == ANSWER_UNSENT)
-        (void)atomic_compare_exchange_strong(&r->answer, &unsent, ANSWER_SENT);
+/* Whether somebody still waits for the answer, and has not ended its side of the connection. Any thread. */
+static inline bool request_is_connected(const struct request *r) {
+    return atomic_load_explicit(&r->answer, memory_order_relaxed) < ANSWER_CLOSED &&
+           !atomic_load_explicit(&r->left, memory_order_relaxed);
+}
+
+/* Notes that some of the answer is sent next, unless it is closed. Returns whether it may be sent; if not, sets errno to
+ * EPIPE. Running thread, where nothing of the loop's can be sent in between (conn_transmit). */
+static inline bool request_begin_answer(struct request *r) {
+    unsigned unsent = ANSWER_UNSENT;
+    if (atomic_load_explicit(&r->answer, memory_order_relaxed) == ANSWER_UNSENT &&
+        atomic_compare_exchange_strong(&r->answer, &unsent, ANSWER_SENT))
+        return true;
+    return !request_is_gone(r);
 }
 
 /* Closes the answer. Returns its state before. The caller wakes threads that wait to send it (conn_wake), unless
  * nothing can be sent anyway. Any thread. */
 static inline enum answer_state request_close_answer(struct request *r) {
-    return atomic_exchange(&r->answer, ANSWER_CLOSED);
+    return (enum answer_state)atomic_fetch_or(&r->answer, ANSWER_CLOSED);
+}
+
+/* Whether some of it was sent, in a state that request_close_answer has returned. */
+static inline bool request_was_sent(enum answer_state before) {
+    return before & ANSWER_SENT;
 }
 
 /* answer_ops->put. */

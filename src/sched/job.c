@@ -13,29 +13,35 @@ static inline void call_run(struct sched_thread *t, struct sched_job *job) {
 void job_done(struct sched_note *note) {
     struct sched_job *job = (struct sched_job *)(void *)((char *)note - offsetof(struct sched_job, done));
     struct sched *s = job->sched;
+    bool was_lost = job->lost, made_up_for = lost_note_end(s, job);
     if (s->hold.job == job)
         hold_end(s);
+    if (!made_up_for)
+        s->owner.last_end = owner_time(s);
+    queue_note_end(s, job, was_lost);
+    if (atomic_load_explicit(&s->pool.beyond, memory_order_relaxed))
+        retire_later(s);
+    if (job->ops->rejoined)
+        job->ops->rejoined(job);
     job->ops->settle(job);
 }
 
-/* The order matters: a thread is on the idle stack before it counts as free, so that the owner never starts another
- * because it finds none. */
-static enum sched_next end_detached(struct sched_thread *t, struct sched_job *job) {
+static enum sched_next end_detached(struct sched_thread *t, struct sched_job *job, uint32_t key) {
     struct sched *s = t->s;
+    caught_judge(t, key);
     enum sched_next next = threads_put(t);
-    atomic_fetch_sub(&s->busy, 1);
     sched_post(s, &job->done);
     return next;
 }
 
-enum sched_next job_run_detached(struct sched_thread *t, struct sched_job *job) {
+enum sched_next job_run_detached(struct sched_thread *t, struct sched_job *job, enum sched_reason reason) {
     if (!t->veteran)
         threads_make_veteran(t);
     uint32_t key = job->key;
     measure_begin(t, true, clock_ns());
     call_run(t, job);
-    measure_end(t, key, clock_ns(), SCHED_NOT_TAKEN);
-    return end_detached(t, job);
+    measure_end(t, key, clock_ns(), reason);
+    return end_detached(t, job, key);
 }
 
 enum sched_next job_run_inline(struct sched_thread *t, struct sched_job *job, bool counts_switches) {
@@ -51,9 +57,9 @@ enum sched_next job_run_inline(struct sched_thread *t, struct sched_job *job, bo
     if (!baton_return(t)) {
         baton_pause(t);
         measure_end(t, key, now, atomic_load(&t->taken));
-        return end_detached(t, job);
+        return end_detached(t, job, key);
     }
-    s->owner.now = now;
+    s->owner.now = s->owner.last_end = now;
     s->owner.now_fresh = true;
     measure_end(t, key, now, SCHED_NOT_TAKEN);
     owner_settle_later(s, job);

@@ -42,17 +42,25 @@ void sched_lock_taken(struct sched_thread *t) {
         measure_skip_end(t);
 }
 
-/* Looks the kind up again, because the slot may have another owner since the job began. */
+/* Looks the kind up again, because the slot may have another owner since the job began. Of a thread that was
+ * followed, what was seen counts, and not its context switches: waits for the jobs' lock that nobody has marked are
+ * among these. */
 void measure_end(struct sched_thread *t, uint32_t key, uint64_t now, enum sched_reason taken) {
     const struct sched_measure *m = &t->measure;
     struct predict_slot *slot = predict_slot(&t->s->predict, key);
     struct predict_kind *kind = predict_kind(slot, key);
     bool gave = taken == SCHED_GIVEN && m->given.at;
+    struct follow_verdict seen;
     uint64_t duration = (gave ? m->given.at : now) - m->begun.at;
     predict_record_duration(kind, duration);
-    if (m->counts_switches)
+    if (taken == SCHED_COMPUTING)
+        predict_record_free(kind, false);
+    if (taken == SCHED_FREE && follow_judge(t, &seen)) {
+        predict_record_free(kind, seen.free);
+        predict_record(kind, duration, seen.apart);
+    } else if (m->counts_switches)
         predict_record(kind, duration, (gave ? m->given.switches : measure_switches()) > m->begun.switches);
-    else if (taken == SCHED_ASLEEP)
+    else if (taken == SCHED_ASLEEP || taken == SCHED_FREE)
         predict_record(kind, duration, true);
     else
         predict_record_unmeasured(kind, duration);

@@ -18,10 +18,7 @@ void post_wake_owner(struct sched *s) {
     ev_async_send(s->config.loop, &s->notes.async);
 }
 
-static void post_cb(struct ev_loop *loop, ev_async *w, int revents) {
-    (void)loop;
-    (void)revents;
-    struct sched *s = w->data;
+void post_call(struct sched *s) {
     struct sched_note *note = atomic_exchange_explicit(&s->notes.newest, NULL, memory_order_acquire), *oldest = NULL;
     while (note) {
         struct sched_note *next = note->next;
@@ -34,6 +31,13 @@ static void post_cb(struct ev_loop *loop, ev_async *w, int revents) {
         oldest->call(oldest);
         oldest = next;
     }
+    caught_tell(s);
+}
+
+static void post_cb(struct ev_loop *loop, ev_async *w, int revents) {
+    (void)loop;
+    (void)revents;
+    post_call(w->data);
 }
 
 void post_init(struct sched *s) {

@@ -11,8 +11,10 @@ void predict_record(struct predict_kind *kind, uint64_t duration_ns, bool blocke
     int64_t average = atomic_load_explicit(&kind->blind_ns, memory_order_relaxed);
     average += (blind - average) / PREDICT_WEIGHT;
     /* Integer division would never bring the average down from below PREDICT_WEIGHT to 0. */
-    if (average < PREDICT_WEIGHT)
+    if (average < PREDICT_WEIGHT) {
         average = 0;
+        predict_record_free(kind, false);
+    }
     atomic_store_explicit(&kind->blind_ns, (unsigned)average, memory_order_relaxed);
 }
 
@@ -27,6 +29,10 @@ void predict_count_other(struct predict_slot *slot, uint32_t key) {
     atomic_store_explicit(&slot->own.measure, atomic_load_explicit(&slot->crowd.measure, memory_order_relaxed),
                           memory_order_relaxed);
     atomic_store_explicit(&slot->own.quick, atomic_load_explicit(&slot->crowd.quick, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&slot->own.free, atomic_load_explicit(&slot->crowd.free, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&slot->own.holds, atomic_load_explicit(&slot->crowd.holds, memory_order_relaxed),
                           memory_order_relaxed);
     atomic_store_explicit(&slot->standing, PREDICT_STANDING_CALL, memory_order_relaxed);
     atomic_store_explicit(&slot->owner, key, memory_order_relaxed);

@@ -9,7 +9,8 @@
  *
  * The value kept is the time, in nanoseconds, for which a call would leave the event loop without a thread if it ran
  * inline: 0 for a call that did not block, else its duration up to the moment at which the watch would have taken the
- * loop over. Handing the loop over in advance pays when that time is longer than a hand-over takes.
+ * loop over. Handing the loop over in advance pays when that time is longer than a hand-over takes. Beside it stands
+ * whether such calls compute without the jobs' lock, or with it.
  *
  * Threads: any. The fields are relaxed atomics; a lost update only costs a little precision.
  */
@@ -29,6 +30,7 @@ enum {
     PREDICT_WEIGHT = 8,           /* one call moves the average by 1/8 of the difference */
     PREDICT_QUICK_NS = 20000,     /* a call that takes no longer is quick */
     PREDICT_QUICK_CALLS = 32,     /* a kind is quick after this many quick calls in a row */
+    PREDICT_LOOK_CALLS = 8,       /* one of so many blocking calls is looked at, to see whether it computes as well */
     PREDICT_STANDING_CALL = 8,    /* one call of the owner outweighs this many others */
     PREDICT_STANDING_MAX = 256    /* the owner gives way after about this many other calls, or fewer if it is new */
 };
@@ -38,6 +40,9 @@ struct predict_kind {
     atomic_uint blind_ns; /* the moving average */
     atomic_uchar measure; /* calls that are still to be measured */
     atomic_uchar quick;   /* quick calls in a row, up to PREDICT_QUICK_CALLS */
+    atomic_uchar free;    /* 1: calls compute without the jobs' lock, as far as they were looked at */
+    atomic_uchar turn;    /* calls until the next is looked at */
+    atomic_uchar holds;   /* 1: calls compute with that lock for long, as far as they were looked at */
 };
 
 struct predict_slot {
@@ -87,6 +92,19 @@ static inline bool predict_wants_measure(struct predict_kind *kind) {
            atomic_load_explicit(&kind->blind_ns, memory_order_relaxed) > 0;
 }
 
+/* Whether calls of this kind are expected to compute without the jobs' lock, so that others can run meanwhile. */
+static inline bool predict_is_free(struct predict_kind *kind) {
+    return atomic_load_explicit(&kind->free, memory_order_relaxed);
+}
+
+/* Whether the watch should look at a call of this kind, for which the loop is handed over. Of those that are not known
+ * to be free a few will do: one that waits at first, for a database perhaps, may compute for longer than that. */
+static inline bool predict_wants_look(struct predict_kind *kind) {
+    unsigned char turn = atomic_load_explicit(&kind->turn, memory_order_relaxed);
+    atomic_store_explicit(&kind->turn, (unsigned char)((turn ? turn : PREDICT_LOOK_CALLS) - 1), memory_order_relaxed);
+    return !turn || predict_is_free(kind);
+}
+
 /* Whether finished work may wait until a call of this kind has ended. */
 static inline bool predict_is_quick(struct predict_kind *kind) {
     return atomic_load_explicit(&kind->quick, memory_order_relaxed) == PREDICT_QUICK_CALLS;
@@ -101,8 +119,26 @@ static inline void predict_record_duration(struct predict_kind *kind, uint64_t d
         atomic_store_explicit(&kind->quick, (unsigned char)(quick + 1), memory_order_relaxed);
 }
 
-/* Records a call that was measured, or that the watch saw asleep (`blocked`). */
+/* Records a call that was measured or followed, or that the watch saw asleep. `blocked`: the loop should have been
+ * handed over. */
 void predict_record(struct predict_kind *kind, uint64_t duration_ns, bool blocked);
+
+/* Records what the watch has seen of a call. Forgotten when calls of this kind leave the loop alone for no time any
+ * more. */
+static inline void predict_record_free(struct predict_kind *kind, bool free) {
+    atomic_store_explicit(&kind->free, free, memory_order_relaxed);
+}
+
+/* Whether calls of this kind are expected to compute with the jobs' lock for so long that another process had better do
+ * meanwhile what comes. */
+static inline bool predict_holds(struct predict_kind *kind) {
+    return atomic_load_explicit(&kind->holds, memory_order_relaxed);
+}
+
+/* Records what the watch has seen of a call that ran detached. */
+static inline void predict_record_holds(struct predict_kind *kind, bool holds) {
+    atomic_store_explicit(&kind->holds, holds, memory_order_relaxed);
+}
 
 /* Records a call that was not measured. */
 static inline void predict_record_unmeasured(struct predict_kind *kind, uint64_t duration_ns) {

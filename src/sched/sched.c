@@ -13,13 +13,16 @@ struct sched *sched_new(const struct sched_config *config) {
         return NULL;
     s->config = *config;
     peer_wait_init(s);
+    lost_init(s);
     if (threads_init(s)) {
+        peer_wait_fini(s);
         free(s);
         return NULL;
     }
     post_init(s);
     queue_init(s);
     hold_init(s);
+    retire_init(s);
     owner_init(s);
     return s;
 }
@@ -28,10 +31,12 @@ void sched_free(struct sched *s) {
     if (!s)
         return;
     owner_fini(s);
+    retire_fini(s);
     hold_fini(s);
     queue_fini(s);
     post_fini(s);
     threads_fini(s);
+    peer_wait_fini(s);
     free(s);
 }
 
@@ -40,6 +45,15 @@ int sched_start(struct sched *s) {
     if (!first)
         return -1;
     baton_give(s, first);
+    return 0;
+}
+
+int sched_start_here(struct sched *s) {
+    struct sched_thread *t = threads_lend(s);
+    if (!t)
+        return -1;
+    baton_give(s, t);
+    threads_run(t);
     return 0;
 }
 
@@ -56,8 +70,10 @@ void sched_get_stats(struct sched *s, struct sched_stats *stats) {
     pthread_mutex_unlock(&s->pool.lock);
     stats->busy = atomic_load(&s->busy);
     stats->peer_waits = atomic_load(&s->peer_waits.count);
+    stats->lost = sched_lost(s);
     stats->queued = atomic_load(&s->queue.count);
     stats->handed_over = atomic_load(&s->handed_over);
     stats->taken_asleep = atomic_load(&s->taken_asleep);
     stats->taken_computing = atomic_load(&s->taken_computing);
+    stats->taken_free = atomic_load(&s->taken_free);
 }

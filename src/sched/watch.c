@@ -1,5 +1,5 @@
-/* The watch: the thread that checks whether the owner is stuck in a job. The caller of sched_watch decides which thread
- * that is. All that the other files know of it is that it may be parked, and how to wake it. */
+/* The watch: the thread that checks whether the owner is stuck in a job. The caller of sched_watch lends it. All that
+ * the other files know of it is that it may be parked, and how to wake it. */
 #include "config.h"
 
 #include "base/clock.h"
@@ -14,14 +14,10 @@
 enum {
     TICK_MS = 1,
     GUARD_MS = 1000,   /* between two calls of the guard while calls run */
-    COMPUTE_TICKS = 4, /* looks at the same call, awake each time, after which the loop is taken from it */
+    COMPUTE_TICKS = 4, /* looks at the same call, awake each time, after which the loop is taken from it; or the first
+                          one, if that is of use to others (struct sched_config) */
+    FREE_TICKS = 2,    /* looks in a row at the same call, without the jobs' lock each time, after which it is taken */
     LINGER_TICKS = 10  /* looks without a call after which the watch goes to sleep: a wake-up costs more than a look */
-};
-
-struct watch {
-    uint64_t word;  /* the call seen at the last look */
-    unsigned same;  /* looks at it before */
-    unsigned quiet; /* looks in a row without a call */
 };
 
 /* How it is woken. */
@@ -30,7 +26,7 @@ void watch_wake(struct sched *s) {
     if (atomic_exchange(&s->watch_parked, false)) {
         /* A full pipe wakes the watch as well. */
         if (write(s->config.wake_fd, "", 1) < 0 && errno == EBADF)
-            descriptors_lost(s->config.wake_fd, "by which the main thread is woken");
+            descriptors_lost(s->config.wake_fd, "by which the watch is woken");
     }
 }
 
@@ -41,54 +37,63 @@ void watch_quit(struct sched *s) {
 
 /* What it makes of what it sees. */
 
-/* A thread that sleeps because it waits for the jobs' lock has not let go of anything. If the layer above should tell
- * whether a thread that is awake has let go of that lock, by a callback of struct sched_config, this function would
- * ask. */
-static bool has_let_go(struct sched_thread *t) {
-    return threads_is_asleep(t) && !atomic_load_explicit(&t->lock_wait, memory_order_relaxed);
+/* Whether others have time for what this owner, stuck in a job, does not see. Where nobody has, the price of taking the
+ * loop is paid only for calls that take long. */
+static bool hurries(const struct sched *s) {
+    return s->config.hurries && s->config.hurries(s->config.others_arg);
 }
 
 static void look_at_call(struct sched *s, struct watch *w, uint64_t word) {
     if (word != w->word) {
         w->word = word;
-        w->same = 0;
+        w->same = w->free = 0;
         return;
     }
     w->same++;
     struct sched_thread *t = s->pool.all[word_owner(word)];
-    if (has_let_go(t))
+    enum follow_sight sight = follow_look(t);
+    w->free = sight == FOLLOW_FREE ? w->free + 1 : 0;
+    if (sight == FOLLOW_ASLEEP)
         baton_take_over(s, t, word, SCHED_ASLEEP);
-    else if (w->same >= COMPUTE_TICKS)
+    else if (w->free >= FREE_TICKS) {
+        bool tells = !follow_lock_is_held(s, NULL);
+        follow_note(t, tells ? w->free : 0, w->same - w->free);
+        baton_take_over(s, t, word, SCHED_FREE);
+    } else if (w->same >= COMPUTE_TICKS || (sight == FOLLOW_HOLDS && hurries(s)))
         baton_take_over(s, t, word, SCHED_COMPUTING);
 }
 
 /* Ends the hold early: the job that computed and lost the loop has let go now, so nothing has to wait for it. */
 static void look_at_computing(struct sched *s, unsigned computing) {
     struct sched_thread *t = s->pool.all[computing - 1];
-    if (has_let_go(t) && atomic_compare_exchange_strong(&s->hold.computing, &computing, 0))
+    if (follow_look(t) != FOLLOW_HOLDS && atomic_compare_exchange_strong(&s->hold.computing, &computing, 0))
         post_wake_owner(s);
 }
 
-static void look(struct sched *s, struct watch *w) {
+void watch_look(struct sched *s, struct watch *w) {
+    pthread_mutex_lock(&s->watch_lock);
     uint64_t word = atomic_load(&s->word);
     unsigned computing = atomic_load(&s->hold.computing);
     bool call = word_phase(word) == SCHED_APP;
-    w->quiet = call || computing ? 0 : w->quiet + 1;
+    w->quiet = call || computing || atomic_load(&s->followed) ? 0 : w->quiet + 1;
+    follow_look_at_all(s);
     if (computing)
         look_at_computing(s, computing);
+    caught_look_at_all(s);
     if (call)
         look_at_call(s, w, word);
+    pthread_mutex_unlock(&s->watch_lock);
 }
 
 /* When it looks. */
 
 /* Milliseconds to sleep; -1: until something happens. The word is read again after watch_parked was set: a call that
- * starts now either sees the flag and wakes the watch, or is seen here. */
+ * starts now, or a thread that is followed from now on, either sees the flag and wakes the watch, or is seen here. */
 static int sleep_ms(struct sched *s, struct watch *w, uint64_t deadline) {
     if (w->quiet <= LINGER_TICKS)
         return TICK_MS;
     atomic_store(&s->watch_parked, true);
-    if (word_phase(atomic_load(&s->word)) == SCHED_APP || atomic_load(&s->quit)) {
+    if (word_phase(atomic_load(&s->word)) == SCHED_APP || atomic_load(&s->followed) || atomic_load(&s->quit)) {
         atomic_store(&s->watch_parked, false);
         w->quiet = 0;
         return TICK_MS;
@@ -113,6 +118,6 @@ void sched_watch(struct sched *s, int fd, uint64_t deadline, bool (*on_wake)(voi
             return;
         if (n > 0)
             w.quiet = 0;
-        look(s, &w);
+        watch_look(s, &w);
     }
 }

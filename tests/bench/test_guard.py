@@ -34,6 +34,12 @@ def test_after_strangers(measured, words):
     assert said is None if words is None else words in said
 
 
+@pytest.mark.parametrize("measured,words", [(1010, None), (900, None), (1011, "1.1 % more than the 1000 without it")])
+def test_with_a_deadline(measured, words):
+    said = guard.judge_deadline(measured, 1000)
+    assert said is None if words is None else words in said
+
+
 def test_count_is_the_difference_of_two_runs():
     """Start-up, 5,000 here, is in both and so in neither."""
     asked = []

@@ -223,6 +223,13 @@ def test_progress(responder):
     assert_clean({**figures, "unanswered": 0})
 
 
+def refuses(tmp_path, args, words):
+    command = [os.environ["FCGI_LOAD"], "--socket", str(tmp_path / "none"), *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=fcgi.PATIENCE)
+    assert done.returncode == 64
+    assert words in done.stderr
+
+
 @pytest.mark.parametrize("args,words", [
     (["-m", 4, "-H"], "--multiplex does not go with"),
     (["-w", 1], "--warm-up needs --duration"),
@@ -231,10 +238,7 @@ def test_progress(responder):
     (["-u", "x"], "--uri"),
 ])
 def test_refuses_what_makes_no_sense(tmp_path, args, words):
-    command = [os.environ["FCGI_LOAD"], "--socket", str(tmp_path / "none"), *map(str, args)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=fcgi.PATIENCE)
-    assert done.returncode == 64
-    assert words in done.stderr
+    refuses(tmp_path, args, words)
 
 
 def test_says_when_nobody_listens(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchlib import loads, peers
+from benchlib import loads, overload, peers
 from daemon import until
 
 RUN = Path(peers.__file__).resolve().parent.parent / "run"
@@ -62,6 +62,26 @@ def test_figures_of_an_earlier_run(tmp_path):
     done = run("--from", str(first / "result.json"), "--results", str(second))
     assert done.returncode in (0, 1), done.stderr
     assert (second / "table.txt").read_text() == (first / "table.txt").read_text()
+
+
+def test_overload(tmp_path):
+    """Its server is killed after each sample, and its threads are stuck for good: nothing of that stays behind."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as scratch:
+        done = run(*AS_IT_IS, "--peer", "wsgi-fcgi", "--load", "overload-stuck,burst", "--path", "fastcgi", "--rounds", "1",
+                   "--results", str(tmp_path), env={**os.environ, "TMPDIR": scratch})  # fmt: skip
+        until(lambda: not processes_with(scratch), "the last process to end")
+    assert done.returncode in (0, 1), done.stderr  # whether the targets are met is another question
+    record = json.loads((tmp_path / "result.json").read_text())
+    assert record["whole"] and not record["samples"]
+    found = record["overload"]["fastcgi"]
+    stuck = found["overload-stuck"]["wsgi-fcgi"][0]
+    assert 0 < stuck["capacity"] <= 200  # 5 ms of sleep in one thread, as all others are stuck
+    assert [point["factor"] for point in stuck["points"]] == [0.5, 1.5, 10]
+    assert all(point["ready"] == point["clients"] >= 1000 for point in stuck["points"])
+    burst = found["burst"]["wsgi-fcgi"][0]["points"][0]
+    assert burst["due_all"] == 15000 == burst["good_all"] + burst["refused_all"]
+    text = (tmp_path / "table.txt").read_text()
+    assert text in done.stdout and "31 of 32 threads in a deadlock" in text
 
 
 def interrupt(command, number, scratch):
@@ -119,4 +139,14 @@ def test_list_starts_nothing(tmp_path):
     done = run("--list", "--build", str(tmp_path / "none"))
     assert done.returncode == 0
     assert not (tmp_path / "none").exists()
-    assert all(f"{name}: " in done.stdout for name in loads.BY_NAME)
+    assert all((f": {name}: " in done.stdout) == (name in loads.USUAL) for name in loads.BY_NAME)
+    assert "overload" not in done.stdout
+    done = run("--list", "--build", str(tmp_path / "none"), "--load", ",".join(loads.GROUPS))
+    assert all((f": {name}: " in done.stdout) == bool(load.group) for name, load in loads.BY_NAME.items())
+
+
+def test_list_of_a_group(tmp_path):
+    done = run("--list", "--load", "overload", "--build", str(tmp_path / "none"))
+    assert done.returncode == 0
+    assert all(f"{load.name}: {load.title}: " in done.stdout for load in overload.LOADS)
+    assert all(peer in done.stdout for peer in overload.PEERS) and "bjoern" not in done.stdout

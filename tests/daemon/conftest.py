@@ -1,6 +1,7 @@
 import glob
 import itertools
 import os
+import signal
 import sys
 
 import pytest
@@ -13,12 +14,18 @@ import daemon as daemons  # noqa: E402
 import fcgi  # noqa: E402
 import nginx as nginxes  # noqa: E402
 import rawhttp  # noqa: E402
+import supervised  # noqa: E402
 from common import (  # noqa: E402,F401
     gate, pytest_configure, pytest_runtest_makereport, pytest_xdist_auto_num_workers)
 
 
+# Servers would inherit it from nohup(1) that the signal is ignored.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 # Of a program that does not speak HTTP there is nothing to test.
 collect_ignore_glob = [] if "WSGI_FCGI" not in os.environ or daemons.speaks_http() else ["net/http/*"]
+if daemons.SANITIZED:  # a sanitizer takes more address space than these leave
+    collect_ignore_glob.append("net/test_no_more_threads.py")
 
 
 def pytest_generate_tests(metafunc):
@@ -38,8 +45,24 @@ def protocol(request):
 @pytest.fixture
 def start(protocol):
     """Starts servers that belong to one test: start(APP, *OPTIONS, **more). Each must end well."""
+    yield from starts(lambda *args, **more: daemons.Daemon(*args, **{"protocol": protocol, **more}))
+
+
+@pytest.fixture
+def supervise(protocol):
+    """The same with workers: supervise(APP, COUNT, *OPTIONS, **more)."""
+    yield from starts(lambda *args, **more: supervised.Supervised(*args, **{"protocol": protocol, **more}))
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """The same with workers that misbehave: fake(COUNT, *OPTIONS, steps=..., **more)."""
+    yield from starts(lambda *args, **more: supervised.Faked(tmp_path, *args, **more))
+
+
+def starts(make):
     def starter(*args, **more):
-        server = daemons.Daemon(*args, **{"protocol": protocol, **more})
+        server = make(*args, **more)
         starter.servers.append(server)
         return server
     starter.servers = []

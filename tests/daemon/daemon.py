@@ -198,17 +198,31 @@ class Daemon:
         return self.status_kib("VmHWM") * 1024
 
     def threads(self):
-        """How many it has, but for the one that writes the log, and the one that ThreadSanitizer starts."""
-        count = len(os.listdir("/proc/%d/task" % self.pid)) - bool(self.log_writer_state())
+        """How many it has, but for the one that writes the log, the watch, and the one that ThreadSanitizer starts."""
+        count = len(os.listdir("/proc/%d/task" % self.pid)) - sum(
+            bool(self.thread_state(name)) for name in ("wsgi-fcgi-log", "wsgi-fcgi-watch"))
         return count - ("sanitizer=thread" in build_options())
 
     def log_writer_state(self):
-        """In which state (proc(5)) the thread is that writes the log: S when nothing is left to write. "": there is none."""
+        """Of the thread that writes the log: S when nothing is left to write."""
+        return self.thread_state("wsgi-fcgi-log")
+
+    def thread_names(self):
+        """Of all its threads, as proc(5) has them."""
+        names = set()
+        for task in os.listdir("/proc/%d/task" % self.pid):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+                with open("/proc/%d/task/%s/comm" % (self.pid, task)) as file:
+                    names.add(file.read().rstrip("\n"))
+        return names
+
+    def thread_state(self, wanted):
+        """In which state (proc(5)) the thread of this name is. "": there is none."""
         try:
             for task in os.listdir("/proc/%d/task" % self.pid):
                 with open("/proc/%d/task/%s/stat" % (self.pid, task)) as file:
-                    name, state = re.search(r"\((.*)\) (.)", file.read()).groups()
-                if name == "wsgi-fcgi-log":
+                    name, state = re.search(r"\((.*)\) (.)", file.read(), re.S).groups()
+                if name == wanted:
                     return state
         except (FileNotFoundError, ProcessLookupError):
             pass  # ended meanwhile

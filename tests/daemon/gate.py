@@ -4,6 +4,7 @@ The application connects to the gate's socket, says one line, and waits for the 
 decides when it goes on. apps/gateway.py is the application's end.
 """
 import os
+import select
 import socket
 
 from fcgi import PATIENCE
@@ -39,8 +40,13 @@ class Gate:
         self.sock.settimeout(PATIENCE)
         self.visitors = []
 
-    def arrived(self):
-        """Waits for the next call of the application that comes to the gate."""
+    def arrived(self, client=None):
+        """Waits for the next call of the application that comes to the gate; fails if `client`, the socket that asked for
+        it, gets an answer before."""
+        if client:
+            ready = select.select([self.sock, client], [], [], PATIENCE)[0]
+            assert ready, "neither a call of the application nor an answer"
+            assert self.sock in ready, "answered before a call: %r" % client.recv(4096)
         visitor = Visitor(self.sock.accept()[0])
         self.visitors.append(visitor)
         return visitor

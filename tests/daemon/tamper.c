@@ -1,15 +1,20 @@
-/* What a test cannot have from a kernel: a time of day that steps, and epoll_ctl(2) that fails. Preloaded into a server; the
- * test writes to the file that TAMPER_FILE names (tamper.py). */
+/* What a test cannot have from a kernel: a time of day that steps, epoll_ctl(2) and process_vm_readv(2) that fail, and
+ * threads that are long in coming. Preloaded into a server; the test writes to the file that TAMPER_FILE names
+ * (tamper.py). */
 #include "config.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +23,8 @@ struct tampered {
     _Atomic int64_t step;        /* seconds by which the time of day differs from the true one */
     _Atomic int32_t epoll_error; /* errno of every epoll_ctl that is to watch one more descriptor; 0: none fails */
     _Atomic int32_t failed;      /* how many have */
+    _Atomic int32_t forbidden;   /* process_vm_readv is, as by a profile of seccomp(2) */
+    _Atomic int32_t starter;     /* no thread begins that the one with this number has started; 0: all do */
 };
 
 static struct tampered none, *tampered = &none;
@@ -67,4 +74,37 @@ int epoll_ctl(int set, int what, int fd, struct epoll_event *event) {
     tampered->failed++;
     errno = error;
     return -1;
+}
+
+ssize_t process_vm_readv(pid_t pid, const struct iovec *to, unsigned long nto, const struct iovec *from,
+                         unsigned long nfrom, unsigned long flags) {
+    if (!tampered->forbidden)
+        return syscall(SYS_process_vm_readv, pid, to, nto, from, nfrom, flags);
+    errno = EPERM;
+    return -1;
+}
+
+struct beginning {
+    void *(*run)(void *);
+    void *arg;
+    int32_t starter;
+};
+
+static void *begin(void *arg) {
+    struct beginning b = *(struct beginning *)arg;
+    free(arg);
+    while (tampered->starter == b.starter)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return b.run(b.arg);
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *arg) {
+    int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    void *symbol = dlsym(RTLD_NEXT, "pthread_create");
+    memcpy(&create, &symbol, sizeof create);
+    struct beginning *b = tampered->starter == gettid() ? malloc(sizeof *b) : NULL;
+    if (!b)
+        return create(thread, attributes, run, arg);
+    *b = (struct beginning){run, arg, gettid()};
+    return create(thread, attributes, begin, b);
 }

@@ -1,9 +1,10 @@
-"""A server whose time of day steps, and whose epoll_ctl(2) fails, when a test says so (tamper.c)."""
+"""A server whose time of day steps, whose system calls fail, and whose threads are long in coming, when a test says so
+(tamper.c)."""
 import mmap
 import os
 import struct
 
-STEP, EPOLL_ERROR, FAILED = (0, "=q"), (8, "=i"), (12, "=i")
+STEP, EPOLL_ERROR, FAILED, FORBIDDEN, STARTER = (0, "=q"), (8, "=i"), (12, "=i"), (16, "=i"), (20, "=i")
 
 
 class Tamper:
@@ -35,3 +36,11 @@ class Tamper:
     def failed(self):
         """How often that has happened."""
         return self.get(FAILED)
+
+    def forbid_reading(self):
+        """From now on nobody may read the memory of a process, not even of its own."""
+        self.put(FORBIDDEN, 1)
+
+    def hold_threads(self, starter):
+        """From now on no thread begins that this one starts; 0: all do."""
+        self.put(STARTER, starter)

@@ -6,16 +6,23 @@
 
 #include "conn_rig.h"
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "fake_sched.h"
 #include "net/fcgi/request.h"
+#include "ipc/fd_socket.h"
+#include "ipc/scoreboard.h"
+#include "net/exchange.h"
+#include "net/handover.h"
 #include "net/http/protocol.h"
+#include "proto/handover.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +36,8 @@ enum {
 
 struct conn_rig rig;
 const uint8_t rig_filler[RIG_FILLER];
+static uint8_t late_filler[RIG_FILLER]; /* LATE_BYTE */
+enum { LATE_BYTE = 0xee };
 
 /* Takes the place of log_printf (local.mk: --wrap): the arguments are used as they would be, and nothing is written. */
 void __wrap_log_printf(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -125,10 +134,60 @@ static void fire(ev_timer *timer) {
 
 void rig_late(struct timeouts *all) {
     struct timeout *to;
+    if (all->after <= 0)
+        return; /* its timer never runs */
     TAILQ_FOREACH(to, &all->list, link) {
         to->began_at -= RIG_LONG;
     }
     fire(&all->timer);
+}
+
+/* Other workers: one serves, but takes nothing, so that what is given away comes back, unless the lane has retired. */
+
+static int queue[2];
+static struct scoreboard *board;
+
+static void workers_begin(struct handover_config *config) {
+    int ignored;
+    if (!board)
+        assert(!fd_socket_pair(queue) && (board = scoreboard_new(&ignored)));
+    *config = (struct handover_config){.send_fd = queue[1], .receive_fd = queue[0], .board = board};
+    atomic_store(&board->queued, 0);
+    atomic_store(&board->slots[0].state, SCOREBOARD_SERVING);
+    atomic_store(&board->slots[1].state, SCOREBOARD_SERVING);
+}
+
+/* What wakes them; nobody listens to the other one's. */
+static void workers_join(void) {
+    for (unsigned slot = 0; slot < 2; slot++) {
+        descriptors_lock();
+        int fd = descriptors_adopt(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+        descriptors_unlock();
+        assert(fd >= 0);
+        handover_add_peer(rig.lane, slot, fd);
+    }
+}
+
+/* The other one ends. What nobody has taken is closed. */
+static void workers_end(void) {
+    static char message[HANDOVER_HEAD_MAX + HANDOVER_LEFTOVER_MAX];
+    struct handover_message m;
+    int fds[FD_SOCKET_FDS];
+    unsigned nfds;
+    ssize_t n;
+    while ((n = fd_socket_receive(queue[0], message, sizeof message, fds, &nfds)) > 0) {
+        assert(nfds == 1 && handover_parse((const uint8_t *)message, (size_t)n, &m) == HANDOVER_OK);
+        descriptors_close(fds[0]);
+    }
+}
+
+static void give_away(enum conn_rest rest) {
+    struct conn *c = TAILQ_FIRST(&rig.lane->rests[rest]);
+    if (!c)
+        return;
+    conn_ref(c);
+    assert(handover_give(c) == (c->state == CONN_CLOSED));
+    conn_unref(c);
 }
 
 /* The place of a connection is needed. */
@@ -150,8 +209,12 @@ void rig_idle(void) {
             rig_late(&fcgi()->stall);
         return;
     }
+    if ((which & 6) == 6 && which & 32) {
+        lane_retire(rig.lane);
+        return;
+    }
     if ((which & 6) == 6) {
-        give_way(which & 8 ? CONN_BEGUN : CONN_RESTING);
+        (which & 16 ? give_away : give_way)(which & 8 ? CONN_BEGUN : CONN_RESTING);
         return;
     }
     TAILQ_FOREACH(c, &rig.lane->conns, link) {
@@ -191,12 +254,13 @@ void rig_connect(void) {
     struct rig_peer *p = rig.peers;
     while (p < rig.peers + RIG_PEERS && p->fd >= 0)
         p++;
-    if (p == rig.peers + RIG_PEERS || rig.lane->stopping ||
+    if (p == rig.peers + RIG_PEERS || rig.lane->stopping || rig.lane->retiring ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
         return;
     if (flags & 2)
         setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int));
     p->fd = pair[0];
+    p->late_bytes = 0;
     rig.peer = p;
     rig.front->accept(number_of(p), pair[1], !(flags & 1));
 }
@@ -242,6 +306,14 @@ void rig_bytes(void) {
     rig_send(bytes, len);
 }
 
+/* A call whose time is over sends nothing any more. */
+static void check_late_bytes(struct rig_peer *p, const uint8_t *data, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        p->late_bytes = data[i] == LATE_BYTE ? p->late_bytes + 1 : 0;
+        assert(p->late_bytes < RIG_LATE_RUN);
+    }
+}
+
 /* Returns how many bytes of at most `max`. */
 static size_t peer_receive(struct rig_peer *p, size_t max) {
     static uint8_t block[65536];
@@ -250,6 +322,7 @@ static size_t peer_receive(struct rig_peer *p, size_t max) {
         ssize_t n = recv(p->fd, block, max - received < sizeof block ? max - received : sizeof block, MSG_DONTWAIT);
         if (n <= 0)
             break;
+        check_late_bytes(p, block, (size_t)n);
         rig.front->received(number_of(p), block, (size_t)n);
         received += (size_t)n;
     }
@@ -288,6 +361,7 @@ static void run(struct request *r, void *user) {
     while (params_next(&pos, end, &pair) == PARAMS_PAIR)
         pairs++;
     assert(pos == end && pairs == r->vars.npairs && !r->head_stored && !r->broken_off && r->thread);
+    assert(!r->overdue && !r->deadline && rig.nrunning < RIG_CALLS);
     snprintf(r->status, sizeof r->status, "200 OK");
     rig.running[rig.nrunning++] = r;
 }
@@ -307,18 +381,24 @@ bool rig_may_answer(size_t len) {
     return true;
 }
 
+const char *rig_answer(const struct request *r) {
+    return (const char *)(r->overdue ? late_filler : rig_filler);
+}
+
 void rig_put(void) {
     struct request *r = rig_next_running();
     size_t len = rig_next_length();
     if (r && rig_may_answer(len))
-        assert(!r->answer_ops->put(r, (const char *)rig_filler, len));
+        assert(!r->answer_ops->put(r, rig_answer(r), len));
 }
 
 void rig_transmit(void) {
     struct request *r = rig_next_running();
     size_t len = rig_next_length();
-    if (r && rig_may_answer(len))
-        assert(!request_send(r, (const char *)rig_filler, len) || errno == EPIPE);
+    if (!r || !rig_may_answer(len))
+        return;
+    errno = 0;
+    assert((!request_send(r, rig_answer(r), len) && !r->overdue) || errno == EPIPE);
 }
 
 int rig_read(void) {
@@ -335,9 +415,22 @@ int rig_read(void) {
     return error;
 }
 
+unsigned rig_late_requests(const struct conn *conn) {
+    const struct exchange *x;
+    unsigned n = 0;
+    TAILQ_FOREACH(x, &rig.lane->deadlines.late, deadline_link) {
+        n += x->conn == conn;
+    }
+    return n;
+}
+
 void rig_break_off(void) {
+    bool overdue = rig.pos < rig.end && *rig.pos & 128;
     struct request *r = rig_next_running();
-    if (r)
+    if (r && overdue) {
+        r->deadline = 1;
+        r->answer_ops->deadline_set(r);
+    } else if (r)
         r->broken_off = true;
 }
 
@@ -376,7 +469,7 @@ static void answer_all(void) {
         for (unsigned i = 0; i < rig.nrunning; i++) {
             struct request *r = rig.running[i];
             if (!r->broken_off)
-                assert(!r->answer_ops->put(r, (const char *)rig_filler, 100));
+                assert(!r->answer_ops->put(r, rig_answer(r), 100));
         }
         return_all();
         rig_loop();
@@ -405,6 +498,13 @@ static void check_answered(void) {
 
 static void end(void) {
     settle();
+    if (rig.lane->retiring) {
+        atomic_store(&board->slots[1].state, SCOREBOARD_ENDING);
+        rig.lane->retire_look = true; /* that is noticed when there is something to give, */
+        if (ev_is_active(&rig.lane->retire_timer))
+            fire(&rig.lane->retire_timer); /* or after a moment */
+        settle();
+    }
     if (!fake_sched_has_quit(rig.lane->sched)) {
         check_lane();
         check_answered();
@@ -412,16 +512,20 @@ static void end(void) {
     for (struct rig_peer *p = rig.peers; p < rig.peers + RIG_PEERS; p++)
         peer_close(p);
     settle();
-    assert(!rig.lane->nlive && !rig.lane->nconns && !rig.lane->nrequests);
+    assert(!rig.lane->nlive && !rig.lane->nconns && !rig.lane->nrequests && !rig.lane->deadlines.nlate);
+    assert(TAILQ_EMPTY(&rig.lane->deadlines.timed));
     if (!rig.lane->stopping)
         lane_stop(rig.lane);
     rig_loop();
     assert(fake_sched_has_quit(rig.lane->sched));
     lane_free(rig.lane);
+    workers_end();
 }
 
 static void begin(uint8_t choice) {
     static struct listener_set none;
+    struct handover_config workers;
+    workers_begin(&workers);
     struct lane_config config = {
         .protocols =
             {
@@ -431,7 +535,9 @@ static void begin(uint8_t choice) {
 #endif
             },
         .run = run,
+        .handover = &workers,
         .threads = 1 + choice % RIG_THREADS,
+        .lost_max = RIG_CALLS,
         .queue_limit = 2,
         .idle_timeout = 60,
         .header_timeout = choice & 8 ? 10 : 0,
@@ -447,7 +553,9 @@ static void begin(uint8_t choice) {
     if (rig.front->configure)
         rig.front->configure(&config, choice);
     rig.lane = lane_new(&config, &none);
-    assert(rig.lane && !lane_start(rig.lane));
+    assert(rig.lane);
+    workers_join();
+    assert(!lane_start(rig.lane));
     fcgi()->silence.after = fcgi()->stall.after = 60; /* passes in rig_idle only, however slow the machine is */
     for (size_t i = 0; i < RIG_PEERS; i++)
         rig.peers[i].fd = -1;
@@ -455,6 +563,7 @@ static void begin(uint8_t choice) {
 
 void rig_run(const struct rig_front *front, const uint8_t *data, size_t size) {
     rig = (struct conn_rig){.front = front, .pos = data, .end = data + size};
+    memset(late_filler, LATE_BYTE, sizeof late_filler);
     log_max_level = LOG_LEVEL_DEBUG;
     begin(rig_next());
     for (int steps = 0; rig.pos < rig.end && steps < STEPS_MAX && !fake_sched_has_quit(rig.lane->sched); steps++) {

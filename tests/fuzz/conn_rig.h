@@ -13,6 +13,8 @@
 enum {
     RIG_PEERS = 4,
     RIG_THREADS = 3,
+    RIG_CALLS = 64,    /* that run, with those that are lost */
+    RIG_LATE_RUN = 16, /* so many bytes of a late call in a row are no accident */
     RIG_LENGTHS = 12,
     RIG_FILLER = 150000 /* bytes, more than the longest length */
 };
@@ -33,7 +35,8 @@ struct rig_front {
 };
 
 struct rig_peer {
-    int fd; /* -1: not connected */
+    int fd;              /* -1: not connected */
+    unsigned late_bytes; /* that it has received last, of a call whose time was over */
 };
 
 struct conn_rig {
@@ -42,7 +45,7 @@ struct conn_rig {
     struct lane *lane;
     struct rig_peer peers[RIG_PEERS];
     struct rig_peer *peer; /* that acts, or NULL */
-    struct request *running[RIG_THREADS];
+    struct request *running[RIG_CALLS];
     unsigned nrunning;
     size_t piece; /* in which peers send; 0: whole */
     bool hold;    /* the loop runs only when asked to */
@@ -73,6 +76,12 @@ void rig_send(const void *data, size_t len);
 /* Whether the application may answer with so many bytes more; they are counted. */
 bool rig_may_answer(size_t len);
 
+/* How many requests of a connection are late. */
+unsigned rig_late_requests(const struct conn *conn);
+
+/* What a call answers: bytes that nobody gets, once its time is over. */
+const char *rig_answer(const struct request *r);
+
 /* The application reads a body. Returns 0 or the error. */
 int rig_read(void);
 
@@ -91,9 +100,10 @@ void rig_job(void);        /* the request that waits longest gets a thread */
 void rig_expire(void);     /* or has waited too long */
 void rig_put(void);        /* which request, length */
 void rig_transmit(void);   /* which request, length */
-void rig_break_off(void);  /* which request */
+void rig_break_off(void);  /* which request; or its time is over */
 void rig_return(void);     /* which request */
-void rig_idle(void);       /* the idle time-out passes, that of headers or of bodies, or a place is needed */
+void rig_idle(void);       /* the idle time-out passes, that of headers or of bodies, a place is needed, a connection
+                              is given away, or the lane retires */
 void rig_late(struct timeouts *all);
 void rig_linger(void);       /* the time passes that a connection may linger */
 void rig_stop(void);         /* the lane stops */

@@ -18,6 +18,8 @@ struct sched {
     struct sched_thread thread;
     TAILQ_HEAD(, sched_job) queue;
     unsigned queued, busy;
+    unsigned lost;
+    uint64_t last_begin, last_end;
     const struct sched_job *settles_next;
     struct sched_note *notes, **last_note;
     bool quit;
@@ -43,12 +45,18 @@ int sched_start(struct sched *s) {
     return 0;
 }
 
+int sched_start_here(struct sched *s) {
+    (void)s;
+    return 0;
+}
+
 bool sched_submit(struct sched *s, struct sched_job *job) {
     assert(!s->quit);
     if (s->busy >= s->config.threads && s->queued >= s->config.queue_limit)
         return false;
     job->sched = s;
     job->queued = true;
+    job->left = false;
     TAILQ_INSERT_TAIL(&s->queue, job, link);
     s->queued++;
     return true;
@@ -69,6 +77,34 @@ bool sched_cancel(struct sched *s, struct sched_job *job) {
         return false;
     take(s, job);
     return true;
+}
+
+void sched_job_left(struct sched *s, struct sched_job *job) {
+    assert(!s->quit);
+    if (job->queued)
+        job->left = true;
+}
+
+unsigned sched_retry_after(const struct sched *s) {
+    return 1 + s->queued % 30;
+}
+
+unsigned sched_queued(const struct sched *s, uint64_t *oldest) {
+    *oldest = s->queued ? 1000000000 : 0;
+    return s->queued;
+}
+
+uint64_t sched_last_end(const struct sched *s) {
+    return s->last_end;
+}
+
+uint64_t sched_stuck_since(const struct sched *s) {
+    return s->busy < s->config.threads ? 0 : s->last_end > s->last_begin ? s->last_end : s->last_begin;
+}
+
+uint64_t sched_usual(const struct sched *s) {
+    (void)s;
+    return 0;
 }
 
 void sched_post(struct sched *s, struct sched_note *note) {
@@ -95,7 +131,7 @@ uint64_t sched_polled(const struct sched *s) {
 }
 
 void sched_quit(struct sched *s) {
-    assert(!s->quit && !s->queued && !s->busy);
+    assert(!s->quit && !s->queued && !s->busy && !s->lost);
     s->quit = true;
 }
 
@@ -139,8 +175,39 @@ bool fake_sched_run(struct sched *s) {
         return false;
     take(s, job);
     s->busy++;
+    s->last_begin = job->begun_at = clock_ns();
+    job->thread = &s->thread;
+    job->lost = false;
+    job->ops->detached(job);
     job->ops->run(job, &s->thread);
     return true;
+}
+
+struct sched_job *sched_looping(const struct sched *s) {
+    (void)s;
+    return NULL;
+}
+
+struct sched_thread *sched_thread_of(const struct sched *s, const struct sched_job *job) {
+    (void)s;
+    return job->thread;
+}
+
+bool sched_has_lock(struct sched_thread *thread) {
+    (void)thread;
+    return false;
+}
+
+/* Others run in its place. */
+void sched_lose(struct sched *s, struct sched_job *job) {
+    assert(job->thread && !job->lost);
+    job->lost = true;
+    s->busy--;
+    s->lost++;
+}
+
+unsigned sched_lost(const struct sched *s) {
+    return s->lost;
 }
 
 bool sched_settles_more(const struct sched *s, const struct sched_job *job) {
@@ -148,15 +215,26 @@ bool sched_settles_more(const struct sched *s, const struct sched_job *job) {
 }
 
 void fake_sched_settle(struct sched *s, struct sched_job *job, const struct sched_job *next) {
-    s->busy--;
+    if (job->lost)
+        s->lost--;
+    else
+        s->busy--;
+    s->last_end = clock_ns();
     s->settles_next = next;
+    job->thread = NULL;
+    job->lost = false;
+    job->ops->rejoined(job);
     job->ops->settle(job);
     s->settles_next = NULL;
 }
 
 bool fake_sched_expire(struct sched *s) {
-    struct sched_job *job = TAILQ_FIRST(&s->queue);
-    if (!job)
+    struct sched_job *job;
+    TAILQ_FOREACH(job, &s->queue, link) {
+        if (job->left)
+            break;
+    }
+    if (!job && !(job = TAILQ_FIRST(&s->queue)))
         return false;
     take(s, job);
     job->ops->expired(job);

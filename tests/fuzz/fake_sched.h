@@ -15,7 +15,8 @@ bool fake_sched_run(struct sched *s);
 /* The job has run: calls `settle`. `next`: the one that has run, too, and is settled right afterwards, or NULL. */
 void fake_sched_settle(struct sched *s, struct sched_job *job, const struct sched_job *next);
 
-/* Calls `expired` of the job that is queued for longest. Returns false when none is. */
+/* Calls `expired` of the first job whose client may have left, or else of the one that is queued for longest. Returns
+ * false when none is. */
 bool fake_sched_expire(struct sched *s);
 
 /* Whether sched_quit was called. */

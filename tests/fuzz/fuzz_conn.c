@@ -60,9 +60,11 @@ static unsigned check_conn(struct conn *conn) {
         waits += q->timeouts != NULL;
         requests++;
     }
-    assert(requests == c->nrequests && conn->refs == requests + 1);
+    assert(requests == c->nrequests && conn->refs == requests + 1 + rig_late_requests(conn));
     assert(conn->state == CONN_OPEN || !requests);
-    assert(conn->paused == (held > 0));
+    assert(conn->paused == (held > 0 || c->settling));
+    assert(!c->settling || (rig.lane->retiring && !held && !incomplete));
+    assert(c->settling || !buf_len(&c->over));
     assert(!c->ending || (c->given_up && !requests));
     assert(requests <= 2 * rig.lane->config.limit_requests);
     assert(conn->rest != CONN_RESTING || (!requests && fcgi_decoder_idle(&c->decoder)));
@@ -83,9 +85,9 @@ static void check_answered(struct conn *conn) {
 /* Peers. */
 
 static void accept_fcgi(unsigned peer, int fd, bool is_unix) {
+    static const struct listener listeners[] = {{.text = "tcp"}, {.is_unix = true, .text = "unix"}};
     peer_begin(&peers[peer]);
-    fcgi_protocol.accept(rig.lane->protocol_states[LISTENER_FASTCGI], fd, &(struct listener){.is_unix = is_unix}, NULL,
-                         0);
+    fcgi_protocol.accept(rig.lane->protocol_states[LISTENER_FASTCGI], fd, &listeners[is_unix], NULL, 0);
 }
 
 static void sent(unsigned peer, const uint8_t *data, size_t len) {
@@ -148,7 +150,7 @@ static void make_params(uint16_t id) {
     const char *content_length = content_lengths[byte >> 2 & 7];
     size_t n = put_pair(pairs, "REQUEST_METHOD", methods[byte & 3]);
     n += put_pair(pairs + n, "SCRIPT_NAME", "/a/b");
-    n += put_pair(pairs + n, "REQUEST_URI", "/a/b?c=\xff\n");
+    n += put_pair(pairs + n, "REQUEST_URI", "/a/b?c=\xff");
     n += put_pair(pairs + n, "HTTP_HOST", "localhost");
     if (rig.lane->config.forwarded) {
         n += put_pair(pairs + n, "REMOTE_ADDR", byte & 4 ? "10.0.0.1" : "unix:");
@@ -234,8 +236,10 @@ static void app_read(void) {
 static void app_error(void) {
     struct request *r = rig_next_running();
     size_t len = rig_next_length();
-    if (r && rig_may_answer(len))
-        assert(!r->answer_ops->error(r, (const char *)rig_filler, len) || errno == EPIPE);
+    if (!r || !rig_may_answer(len))
+        return;
+    errno = 0;
+    assert((!r->answer_ops->error(r, rig_answer(r), len) && !r->overdue) || errno == EPIPE);
 }
 
 static void app_head(void) {

@@ -58,7 +58,7 @@ static struct http_conn *http_of(struct conn *conn) {
 static unsigned check_conn(struct conn *conn) {
     const struct http_conn *c = http_of(conn);
     const struct http_request *q = c->q;
-    assert(conn->refs == 1 + (q != NULL));
+    assert(conn->refs == 1 + (q != NULL) + rig_late_requests(conn));
     assert((conn->state == CONN_OPEN) == (c->state != HTTP_ENDED_STATE));
     assert(!c->waiting || c->state == HTTP_PROXY_STATE || c->state == HTTP_IDLE_STATE || c->state == HTTP_HEAD_STATE);
     assert((q != NULL) == (c->state == HTTP_BODY_STATE || c->state == HTTP_JOB_STATE || c->state == HTTP_DRAIN_STATE));
@@ -99,12 +99,13 @@ static void step_slow(void) {
 /* Peers. */
 
 static void accept_http(unsigned peer, int fd, bool is_unix) {
+    static const struct listener listeners[] = {{.protocol = LISTENER_HTTP, .text = "tcp"},
+                                                {.protocol = LISTENER_HTTP, .is_unix = true, .text = "unix"}};
     struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = 1, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     memcpy(&address, &sin, sizeof sin);
     nreceived[peer] = 0;
-    http_protocol.accept(rig.lane->protocol_states[LISTENER_HTTP], fd,
-                         &(struct listener){.is_unix = is_unix, .protocol = LISTENER_HTTP},
+    http_protocol.accept(rig.lane->protocol_states[LISTENER_HTTP], fd, &listeners[is_unix],
                          (const struct sockaddr *)&address, sizeof sin);
 }
 

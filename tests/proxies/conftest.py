@@ -69,6 +69,12 @@ def bench(request):
 
 
 @pytest.fixture(scope="module", params=proxies.VARIANTS)
+def breaking(request):
+    """For answers that break off: what the proxy does next must not meet another test."""
+    yield from running(request.param)
+
+
+@pytest.fixture(scope="module", params=proxies.VARIANTS)
 def relayed(request):
     yield from running(request.param, relayed=True)
 

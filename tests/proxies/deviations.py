@@ -20,6 +20,8 @@ BURST = ("answers requests of a burst with its own 500 (log: IH) when their para
          "connection that they share; test_proxy_defects.py shows that a larger one helps")
 NO_ABORT = ("sends no ABORT_REQUEST when it multiplexes; the application is told when HAProxy tidies its connections "
             "up, after some seconds")
+AFTER_BREAK = ("ends the request at the record that breaks it, and may send another one on that connection before it has "
+               "read its end, which comes directly behind")
 CLINGS = ("sends new requests on a connection as long as one is open there, until the old server has answered one and "
           "told it not to")
 LIMIT = "its limit for header fields, by default"
@@ -109,6 +111,7 @@ DEVIATIONS = {
     ("break", "h2o"): ("whole", NO_BREAK),
     ("break", "haproxy-mpxs"): ({"cut", "whole"}, SHARES),
     ("break with a length", "haproxy-mpxs"): ({"cut", "waits"}, SHARES),
+    ("request after a break", "haproxy-mpxs"): ({200, 502}, AFTER_BREAK),
     ("break", "lighttpd"): ({"cut", "whole"}, "notices, unless the break comes together with the headers"),
     ("client gone", "caddy"): ({"silence"}, DEAF),
     ("client gone", "haproxy-mpxs"): ({"silence", "gone"}, NO_ABORT),

@@ -5,12 +5,16 @@ It imports nothing that is not built in: the memory figures compare it with an i
 
 import sys
 import time
-from _thread import get_ident
+from _thread import allocate_lock, get_ident
+from itertools import count
 
 HELLO = b"Hello, world\n"
 TEN_KB = b"x" * 10240
 PIECE = 65536
+STREAM_PIECES = 64
+stream_piece = []  # one, made for the first answer that has such: others do not pay for it
 seen = set()
+calls = count()
 
 
 def answer(start_response, body, kind="text/plain"):
@@ -54,6 +58,15 @@ def send_file(environ, start_response):
     return wrapper(file, PIECE) if wrapper else iter(lambda: file.read(PIECE), b"")
 
 
+def stream(environ, start_response):
+    """An answer that comes in pieces, and is longer than anything on its way holds."""
+    start_response("200 OK", [("Content-Type", "application/octet-stream"),
+                              ("Content-Length", str(STREAM_PIECES * PIECE))])  # fmt: skip
+    if not stream_piece:
+        stream_piece.append(b"x" * PIECE)
+    return (stream_piece[0] for _ in range(STREAM_PIECES))
+
+
 def counted(environ, start_response):
     seen.add(get_ident())
     return answer(start_response, HELLO)
@@ -73,6 +86,23 @@ def sleeper(seconds):
     return application
 
 
+def mixed(environ, start_response):
+    """Nine of ten calls wait 2 ms, the tenth half a second, whichever threads they come in."""
+    time.sleep(0.002 if next(calls) % 10 else 0.5)
+    return answer(start_response, HELLO)
+
+
+def stuck(environ, start_response):
+    """A deadlock. Adds a byte to a file before, so that it is known how many are in it."""
+    import os
+
+    lock = allocate_lock()
+    lock.acquire()
+    with open(os.environ["BENCH_STUCK"], "ab", buffering=0) as file:
+        file.write(b"x")
+    lock.acquire()
+
+
 def computing(environ, start_response):
     burn(0.005)
     return answer(start_response, HELLO)
@@ -84,10 +114,15 @@ PATHS = {
     "/upload": count_upload,
     "/file": send_file,
     "/counted": counted,
+    "/stream": stream,
     "/python": tell,
+    "/sleep5": sleeper(0.005),
     "/sleep50": sleeper(0.05),
+    "/sleep100": sleeper(0.1),
     "/sleep1000": sleeper(1),
     "/cpu5": computing,
+    "/mixed": mixed,
+    "/stuck": stuck,
 }
 
 

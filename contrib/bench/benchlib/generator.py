@@ -44,7 +44,8 @@ class Generator:
         command += ["--clients", str(load.clients), "--duration", f"{seconds:g}", "--warm-up", f"{warm_up:g}"]
         command += ["--keep"] if keep else []
         command += ["--multiplex", str(load.multiplex)] if load.multiplex > 1 else []
-        command += ["--rate", f"{self.rate:g}", "--histogram"] if load.rate else []
+        rate = load.arrivals or (self.rate if load.rate else 0)
+        command += ["--rate", f"{rate:g}", "--histogram"] if rate else []
         command += ["--ramp", f"{min(load.ramp, warm_up):g}"] if load.ramp else []
         return [*command, *self.body(load)]
 
@@ -64,10 +65,12 @@ class Generator:
             raise LoadFailed(f"{uri} was not answered: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.partition(b"\r\n\r\n")[2]
 
-    def measure(self, instance, load, nginx=None):
-        """One sample: the generator's figures and what the server took for them."""
+    def measure(self, instance, load, nginx=None, way=None):
+        """One sample: the generator's figures and what the server took for them. `way`: of measuring, if not the usual."""
         idle = proc.memory(instance.pids)
-        if load.beside:
+        if way:
+            sample = way(self, instance, load)
+        elif load.beside:
             sample = self.measure_beside(instance, load, nginx)
         else:
             sample = self.run(instance, self.command(instance, load), sum(self.times(load)), nginx)

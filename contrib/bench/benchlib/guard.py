@@ -21,11 +21,13 @@ from .setup import compiler_flags
 BENCH = Path(__file__).resolve().parent.parent
 BUDGET = BENCH / "speed-budget.json"
 SLACK = 0.03  # of instructions
+DEADLINE_SLACK = 0.01  # of instructions: what a request may cost more where it has a deadline
+DEADLINE = ("--request-timeout", "30")
 ALLOCATION_SLACK = 0.01  # calls for each request: pools that grow once
 INSTRUCTION_REQUESTS = 5000
 ALLOCATION_REQUESTS = 10000
 STRANGE_NAMES = 100000
-START_SECONDS = 60
+START_SECONDS = 120
 LOAD_SECONDS = 120
 STOP_SECONDS = 60
 MODES = {"kept": ["--keep"], "close": []}
@@ -48,7 +50,7 @@ def identify(build):
     server = build / "wsgi-fcgi"
     about = run([str(server), "--version"])
     options = re.search(r"^build options: (.*)$", about, re.M).group(1)
-    for word in ("sanitizer", "coverage", "fuzzer"):
+    for word in ("sanitizer", "coverage", "fuzzer", "static-python"):
         if word in options:
             raise GuardError(f"{server} was built with {options}, which changes its counts")
     comment = re.search(r"\]\s+(\S.*)$", run(["readelf", "--string-dump=.comment", str(server)]), re.M)
@@ -66,16 +68,17 @@ def environment(more):
             "PYTHONDONTWRITEBYTECODE": "1", **more}  # fmt: skip
 
 
-def serve(build, directory, count, mode, before=(), variables=None, strange_names=0):
-    """Runs the server for so many requests of one client, one after the other, behind so many names of strangers."""
+def serve(build, directory, count, mode, before=(), variables=None, strange_names=0, options=()):
+    """Runs the server, with these options besides, for so many requests of one client, one after the other, behind so many
+    names of strangers."""
     path = directory / "guard.sock"
     log = directory / "guard.log"
-    command = [*before, str(build / "wsgi-fcgi"), "--socket", str(path), "--chdir", str(BENCH / "apps"),
+    command = [*before, str(build / "wsgi-fcgi"), "--socket", str(path), "--chdir", str(BENCH / "apps"), *options,
                "bench_app:application"]  # fmt: skip
     surroundings = environment(variables or {})
     with open(log, "wb") as out, subprocess.Popen(command, env=surroundings, stdout=out, stderr=out) as p:
         try:
-            wait_for_socket(p, path, log)
+            wait_for_server(p, path, log)
             strangers.send(path, strange_names)
             run([str(build / "contrib/bench/fcgi-load"), "--socket", str(path), "--clients", "1", "--requests",
                  str(count), "--max-time", str(LOAD_SECONDS), *MODES[mode]])  # fmt: skip
@@ -93,19 +96,25 @@ def takes_connections(path):
         return s.connect_ex(str(path)) == 0
 
 
-def wait_for_socket(process, path, log):
+def serves(log):
+    """It listens before Python starts, and under callgrind that takes long on a busy machine."""
+    return b": listening on " in log.read_bytes()
+
+
+def wait_for_server(process, path, log):
     deadline = time.monotonic() + START_SECONDS
-    while not takes_connections(path):
+    while not (serves(log) and takes_connections(path)):
         if process.poll() is not None or time.monotonic() > deadline:
             raise GuardError(f"the server did not start\n{log.read_text(errors='replace')}")
         time.sleep(0.01)
 
 
-def instructions(build, directory, mode, strange_names=0):
+def instructions(build, directory, mode, **more):
+    """`more`: of `serve`."""
+
     def total(count):
         before = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={directory}/callgrind.out"]
-        found = re.search(r"Collected : (\d+)", serve(build, directory, count, mode, before,
-                                                              strange_names=strange_names))
+        found = re.search(r"Collected : (\d+)", serve(build, directory, count, mode, before, **more))
         if not found:
             raise GuardError("callgrind did not say what it collected")
         return int(found.group(1))
@@ -155,6 +164,13 @@ def judge_after_strangers(measured, before):
     if measured <= before * (1 + SLACK):
         return None
     return f"{(measured / before - 1) * 100:.1f} % more than the {before:.0f} without them: they cost others something"
+
+
+def judge_deadline(measured, before):
+    """None when a deadline makes requests cost no more than it may, else what is to be said."""
+    if measured <= before * (1 + DEADLINE_SLACK):
+        return None
+    return f"{(measured / before - 1) * 100:.1f} % more than the {before:.0f} without it"
 
 
 def judge_allocations(measured, recorded):

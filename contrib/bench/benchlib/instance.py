@@ -30,6 +30,7 @@ class Instance:
 
     def __init__(self, peer, place, asked, need, directory, variables):
         self.peer = peer
+        self.need = need
         self.place = place
         self.asked = asked
         self.log = directory / f"{peer.name}.log"
@@ -77,11 +78,14 @@ class Instance:
     def tail(self):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
 
-    def stop(self):
-        """Ends the process and whatever it leaves behind. Returns a note when that took force."""
+    def stop(self, at_once=False):
+        """Ends the process and whatever it leaves behind. Returns a note when that took force. `at_once`: by force, as what
+        it still works at is nobody's any more."""
         children = {pid: proc.start_time(pid) for pid in proc.tree(self.pid)[1:]}
         note = ""
-        if self.process.poll() is None:
+        if self.process.poll() is None and at_once:
+            self.process.kill()
+        elif self.process.poll() is None:
             self.process.terminate()
         try:
             self.process.wait(STOP_SECONDS)
@@ -92,7 +96,15 @@ class Instance:
         for pid, started in children.items():
             if started and proc.start_time(pid) == started:
                 os.kill(pid, signal.SIGKILL)
+        self.wait_for(children)
         return note
+
+    def wait_for(self, children):
+        """Until those that were killed are gone: what one of them listens on is not free before."""
+        deadline = time.monotonic() + STOP_SECONDS
+        for pid, started in children.items():
+            while started and proc.start_time(pid) == started and not proc.has_ended(pid) and time.monotonic() < deadline:
+                time.sleep(0.002)
 
 
 def connects(family, address):

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from .peers import SetupError
+from .peers import APPS, SetupError
 
 CONFIG = """\
 {user}
@@ -20,6 +20,7 @@ http {{
     proxy_temp_path {directory}/nginx-proxy;
     scgi_temp_path {directory}/nginx-scgi;
     uwsgi_temp_path {directory}/nginx-uwsgi;
+    {repeat}
     client_max_body_size 0;
     client_body_buffer_size 128k;
     keepalive_requests 1000000000;
@@ -51,6 +52,10 @@ LINKS = {
     "uwsgi": """\
             include /etc/nginx/uwsgi_params;
             uwsgi_pass {name};""",
+    "php": f"""\
+            include /etc/nginx/fastcgi_params;
+            fastcgi_param SCRIPT_FILENAME {APPS}/deadline.php;
+            fastcgi_pass {{name}};""",
     "http": """\
             proxy_pass http://{name};
             proxy_http_version 1.1;
@@ -63,12 +68,16 @@ LINKS = {
 # Connections to the peer that nginx keeps, in each of its processes.
 KEEPALIVE = "keepalive 1024; keepalive_requests 1000000000;"
 
+# For whoever counts what is lost: it would ask again, and the peer would begin the same call again.
+NO_REPEAT = "fastcgi_next_upstream off; proxy_next_upstream off; uwsgi_next_upstream off;"
+
 
 class Nginx:
-    def __init__(self, directory, cpus, backlog):
+    def __init__(self, directory, cpus, backlog, repeat=True):
         self.directory = directory
         self.cpus = cpus
         self.backlog = backlog
+        self.repeat = repeat
         self.servers = []
         self.process = None
 
@@ -88,7 +97,8 @@ class Nginx:
         user = "user root;" if os.getuid() == 0 else ""
         path = self.directory / "nginx.conf"
         path.write_text(
-            CONFIG.format(user=user, cpus=self.cpus, directory=self.directory, servers="\n".join(self.servers))
+            CONFIG.format(user=user, cpus=self.cpus, directory=self.directory, repeat="" if self.repeat else NO_REPEAT,
+                          servers="\n".join(self.servers))  # fmt: skip
         )
         command = ["/usr/sbin/nginx", "-c", str(path), "-e", str(self.directory / "nginx.log")]
         checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)

@@ -5,6 +5,7 @@ the manual says it. A peer of several processes has all of them counted.
 """
 
 import os
+import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,15 +60,37 @@ class Place:
 
 @dataclass(frozen=True)
 class Need:
-    """What a load asks for: `waiting` is how many calls wait at a time in the application, 0 if none does."""
+    """What a load asks for: `waiting` is how many calls wait at a time in the application, 0 if none does. `threads`: one
+    process with exactly so many, whatever the manual recommends; with `each`, every process has so many. `readers` calls
+    wait for their peer to read: threads for these come on top, unless a peer needs none. `each`: so many processes.
+    `preload`: these share what the application has loaded, where the peer has a way to do that. `timeout`: whole seconds
+    after which a call is to be ended, in the way that the peer has for that."""
 
     application: str = "bench_app:application"
     clients: int = 16
     waiting: int = 0
+    threads: int = 0
+    readers: int = 0
+    each: int = 0
+    preload: bool = False
+    timeout: int = 0
 
     @property
     def framework(self):
-        return not self.application.startswith("bench_app")
+        return not self.application.startswith(("bench_app", "lock_app", "soak_app", "deadline_app"))
+
+    @property
+    def calls(self):
+        """That can run at a time, in all processes together, when `threads` says it."""
+        return self.threads * (self.each or 1)
+
+    def processes(self, usual):
+        return self.each or (1 if self.threads else usual)
+
+
+def installed(tools, package):
+    """A command that tells the version of a package that does not tell it itself."""
+    return [tools.script("python"), "-c", f"from importlib.metadata import version; print('{package}', version('{package}'))"]
 
 
 class Peer:
@@ -77,6 +100,7 @@ class Peer:
     links: dict = {}
     python = True
     several = 1  # processes that do not share a socket
+    groups = ()  # of loads, in which alone it takes part; () means all loads
     memo = ""  # shown beside its version
 
     def __init__(self, tools):
@@ -99,6 +123,7 @@ class WsgiFcgi(Peer):
 
     name = "wsgi-fcgi"
     links = {"fastcgi": ("fastcgi", "unix"), "nginx": ("fastcgi", "unix")}
+    action = ()  # options, beside that of the time-out
 
     def __init__(self, tools, http):
         super().__init__(tools)
@@ -107,13 +132,44 @@ class WsgiFcgi(Peer):
 
     def command(self, place, need, directory):
         listen = ["--http" if place.protocol == "http" else "--socket", place.address]
-        threads = ["--threads", str(need.waiting)] if need.waiting else []
+        number = self.threads(need)
+        threads = ["--threads", str(number)] if number else []
+        timeout = ["--request-timeout", str(need.timeout), *self.action] if need.timeout else []
         venv = ["--venv", str(self.tools.venv)] if need.framework else []
-        return [str(self.tools.server), *listen, "--backlog", str(self.tools.backlog), *threads, *venv,
+        return [str(self.tools.server), *listen, "--backlog", str(self.tools.backlog), *threads, *timeout, *venv,
                 "--chdir", str(APPS), need.application]  # fmt: skip
+
+    def threads(self, need):
+        """Of the one process, which has to do for all."""
+        return need.calls or need.waiting
 
     def version(self):
         return [str(self.tools.server), "--version"]
+
+
+class WsgiFcgiWorkers(WsgiFcgi):
+    """With a supervisor and so many workers."""
+
+    name = "wsgi-fcgi-workers"
+    groups = ("processes", "deadlines")
+    action = ("--stuck-timeout", "1")
+
+    def command(self, place, need, directory):
+        workers = ["--workers", str(need.processes(self.tools.count(self.tools.cpus)))]
+        preload = ["--preload"] if need.preload else []
+        *command, application = super().command(place, need, directory)
+        return [*command, *workers, *preload, application]
+
+    def threads(self, need):
+        return need.threads or need.waiting
+
+
+class WsgiFcgiInterrupt(WsgiFcgi):
+    """A call whose time is over is also ended, by an exception."""
+
+    name = "wsgi-fcgi-interrupt"
+    groups = ("deadlines",)
+    action = ("--request-timeout-action", "interrupt")
 
 
 # The number of a process goes behind its socket's name. A signal ends the first wait only.
@@ -121,7 +177,7 @@ SEVERAL = 'pids=; for i in {numbers}; do {command} & pids="$pids $!"; done; trap
 
 
 class WsgiFcgiSeveral(WsgiFcgi):
-    """As its README says for more than one processor: a process for each, all in nginx's upstream."""
+    """A process for each processor, none of which knows of the others, all in nginx's upstream."""
 
     name = "wsgi-fcgi-several"
     links = {"nginx": ("fastcgi", "unix")}
@@ -155,21 +211,47 @@ class Uwsgi(Peer):
             "uwsgi": ["--uwsgi-socket", place.address],
             "http": ["--http", place.address, "--http-keepalive"],
         }[place.protocol]
-        processes = self.tools.count(self.tools.cpus)
-        threads = ["--enable-threads", "--threads", str(-(-need.waiting // processes))] if need.waiting else []
+        processes = self.processes(need)
+        number = self.threads(need, processes)
+        threads = ["--enable-threads", "--threads", str(number)] if number else []
+        threads += ["--harakiri", str(need.timeout)] if need.timeout else []
+        # Its own times would cut off whoever reads slowly, after 4 s.
+        threads += ["--socket-timeout", "120", "--http-timeout", "120"] if need.readers else []
         venv = ["--virtualenv", str(self.tools.venv)] if need.framework else []
         return [self.tools.script("uwsgi"), "--strict", *listen, "--listen", str(self.tools.backlog),
                 "--master", "--processes", str(processes), "--thunder-lock", *threads, "--single-interpreter",
                 "--need-app", "--disable-logging", "--die-on-term", *venv, "--chdir", str(APPS),
                 "--module", need.application]  # fmt: skip
 
+    def processes(self, need):
+        return need.processes(self.tools.count(self.tools.cpus))
+
+    def threads(self, need, processes):
+        return need.threads + need.readers or -(-need.waiting // processes)
+
     def version(self):
         return [self.tools.script("uwsgi"), "--version"]
+
+
+class UwsgiProcesses(Uwsgi):
+    """A process for every call that is to run at a time: harakiri ends a process."""
+
+    name = "uwsgi-processes"
+    groups = ("deadlines",)
+
+    def processes(self, need):
+        return need.calls
+
+    def threads(self, need, processes):
+        return 0
 
 
 # Connections spread unevenly over workers that have a pool of threads each: without slack some of them would be full, and
 # others idle.
 SLACK = 2
+
+# Where all connections are in one process: beyond those of the load, for whoever asks whether it is there.
+SPARE = 64
 
 
 class Gunicorn(Peer):
@@ -178,10 +260,15 @@ class Gunicorn(Peer):
 
     def command(self, place, need, directory):
         bind = f"unix:{place.socket}" if place.socket else place.address
-        workers = self.tools.count(2 * self.tools.cpus + 1)
+        workers = self.processes(need)
+        preload = ["--preload"] if need.preload else []
+        preload += ["--timeout", str(need.timeout)] if need.timeout else []
         return [self.tools.script("gunicorn"), "--bind", bind, "--backlog", str(self.tools.backlog),
-                "--workers", str(workers), *self.worker(need, workers), "--keep-alive", "75",
+                "--workers", str(workers), *self.worker(need, workers), *preload, "--keep-alive", "75",
                 "--graceful-timeout", "2", "--no-control-socket", "--chdir", str(APPS), need.application]  # fmt: skip
+
+    def processes(self, need):
+        return need.processes(self.tools.count(2 * self.tools.cpus + 1))
 
     def worker(self, need, workers):
         raise NotImplementedError
@@ -194,8 +281,26 @@ class GunicornThreads(Gunicorn):
     name = "gunicorn-gthread"
 
     def worker(self, need, workers):
-        threads = max(2 * self.tools.cpus, -(-SLACK * need.waiting // workers))
-        return ["--worker-class", "gthread", "--threads", str(threads)]
+        threads = need.threads + need.readers or max(2 * self.tools.cpus, -(-SLACK * need.waiting // workers))
+        more = ["--worker-connections", str(need.clients + SPARE)] if need.threads else []
+        return ["--worker-class", "gthread", "--threads", str(threads), *more]
+
+
+class GunicornSync(Gunicorn):
+    """One call at a time in each process."""
+
+    name = "gunicorn-sync"
+    groups = ("deadlines",)
+    memo = "it keeps no connections"
+
+    def keeps(self, protocol):
+        return False
+
+    def processes(self, need):
+        return need.calls
+
+    def worker(self, need, workers):
+        return ["--worker-class", "sync"]
 
 
 class GunicornGevent(Gunicorn):
@@ -211,9 +316,10 @@ class Granian(Peer):
 
     def command(self, place, need, directory):
         listen = ["--uds", place.socket] if place.socket else ["--host", "127.0.0.1", "--port", str(place.port)]
-        workers = self.tools.count(self.tools.cpus)
-        each = -(-SLACK * need.waiting // workers)
-        threads = ["--blocking-threads", str(each), "--backpressure", "1024"] if need.waiting else []
+        workers = need.processes(self.tools.count(self.tools.cpus))
+        each = need.threads + need.readers or -(-SLACK * need.waiting // workers)
+        backpressure = max(1024, need.clients + SPARE if need.threads else 0)
+        threads = ["--blocking-threads", str(each), "--backpressure", str(backpressure)] if each else []
         return [self.tools.script("granian"), "--interface", "wsgi", *listen, "--backlog", str(self.tools.backlog),
                 "--workers", str(workers), *threads, "--no-ws", "--working-dir", str(APPS),
                 need.application]  # fmt: skip
@@ -230,11 +336,44 @@ class Bjoern(Peer):
     def command(self, place, need, directory):
         address, port = (place.socket, 0) if place.socket else ("127.0.0.1", place.port)
         return [self.tools.script("python"), str(APPS / "bjoern_server.py"), address, str(port),
-                str(self.tools.count(self.tools.cpus)), need.application]  # fmt: skip
+                str(need.processes(self.tools.count(self.tools.cpus))), need.application]  # fmt: skip
 
     def version(self):
-        return [self.tools.script("python"), "-c",
-                "from importlib.metadata import version; print('bjoern', version('bjoern'))"]  # fmt: skip
+        return installed(self.tools, "bjoern")
+
+
+class FastWsgi(Peer):
+    """Its processes each have a socket of their own on the same port."""
+
+    name = "fastwsgi"
+    links = {"http": ("http", "tcp"), "nginx": ("http", "tcp")}
+    memo = "one call at a time in each process: it has no threads"
+
+    def command(self, place, need, directory):
+        processes = need.processes(self.tools.count(self.tools.cpus))
+        return [self.tools.script("python"), str(APPS / "fastwsgi_server.py"), "127.0.0.1", str(place.port), str(processes),
+                need.application]  # fmt: skip
+
+    def version(self):
+        return installed(self.tools, "fastwsgi")
+
+
+class Pyvoy(Peer):
+    """It has one process, and its manual tells to start more: Envoy lets them share a port."""
+
+    name = "pyvoy"
+    links = {"http": ("http", "tcp"), "nginx": ("http", "tcp")}
+    memo = "Envoy, with the interpreter in it; a shell starts its processes, and is counted with them"
+
+    def command(self, place, need, directory):
+        threads = need.threads + need.readers or need.waiting
+        one = [self.tools.script("pyvoy"), "--interface", "wsgi", "--address", "127.0.0.1", "--port", str(place.port),
+               "--log-level", "warning", *(["--worker-threads", str(threads)] if threads else []), need.application]  # fmt: skip
+        numbers = " ".join(map(str, range(need.processes(self.tools.count(self.tools.cpus)))))
+        return ["/bin/sh", "-c", SEVERAL.format(numbers=numbers, command=shlex.join(one))]
+
+    def version(self):
+        return installed(self.tools, "pyvoy")
 
 
 class Waitress(Peer):
@@ -249,8 +388,7 @@ class Waitress(Peer):
                 need.application]  # fmt: skip
 
     def version(self):
-        return [self.tools.script("python"), "-c",
-                "from importlib.metadata import version; print('waitress', version('waitress'))"]  # fmt: skip
+        return installed(self.tools, "waitress")
 
 
 MOD_WSGI = """\
@@ -326,6 +464,49 @@ class ModWsgi(Peer):
                 "apache2-bin"]  # fmt: skip
 
 
+PHP_FPM = """\
+[global]
+daemonize = no
+error_log = /dev/stderr
+[bench]
+{user}
+listen = {socket}
+listen.backlog = {backlog}
+pm = static
+pm.max_children = {children}
+request_terminate_timeout = {timeout}s
+"""
+
+
+class PhpFpm(Peer):
+    """Runs PHP. It has no interpreter lock, and a process for every call."""
+
+    name = "php-fpm"
+    links = {"nginx": ("php", "unix")}
+    python = False
+    groups = ("deadlines",)
+    memo = "PHP, with the same calls as the others have in Python"
+
+    def keeps(self, protocol):
+        """A connection that is kept would hold a process."""
+        return False
+
+    def program(self):
+        """Debian has the version of PHP in its name."""
+        return next(map(str, sorted(Path("/usr/sbin").glob("php-fpm*"))), "/usr/sbin/php-fpm")
+
+    def command(self, place, need, directory):
+        root = os.getuid() == 0
+        path = directory / "php-fpm.conf"
+        path.write_text(PHP_FPM.format(
+            user="user = root\ngroup = root" if root else "", socket=place.socket, backlog=self.tools.backlog,
+            children=need.calls, timeout=need.timeout))  # fmt: skip
+        return [self.program(), "--nodaemonize", "--fpm-config", str(path), *(["--allow-to-run-as-root"] if root else [])]
+
+    def version(self):
+        return [self.program(), "--version"]
+
+
 class Limit(Peer):
     """A responder with no Python, which bounds what a responder with Python can reach."""
 
@@ -354,11 +535,13 @@ class NullResponder(Limit):
     memo = "this project without its Python layer, an application in C"
 
 
-PYTHON_PEERS = (WsgiFcgi, WsgiFcgiSeveral, Uwsgi, GunicornThreads, GunicornGevent, Granian, Bjoern, Waitress, ModWsgi)
-LIMITS = (LibFcgi, CResponder, NullResponder)
+OURS = (WsgiFcgi, WsgiFcgiSeveral, WsgiFcgiWorkers, WsgiFcgiInterrupt)
+PYTHON_PEERS = (*OURS, Uwsgi, UwsgiProcesses, GunicornThreads, GunicornSync, GunicornGevent, Granian, Bjoern, FastWsgi, Pyvoy,
+                Waitress, ModWsgi)  # fmt: skip
+LIMITS = (PhpFpm, LibFcgi, CResponder, NullResponder)
 NAMES = tuple(kind.name for kind in (*PYTHON_PEERS, *LIMITS))
 
 
 def make(tools, http):
-    ours = [kind(tools, http) for kind in PYTHON_PEERS[:2]]
-    return [*ours, *(kind(tools) for kind in (*PYTHON_PEERS[2:], *LIMITS))]
+    ours = [kind(tools, http) for kind in OURS]
+    return [*ours, *(kind(tools) for kind in (*PYTHON_PEERS[len(OURS):], *LIMITS))]

@@ -2,7 +2,7 @@
 
 import statistics
 
-from . import loads
+from . import loads, overload_report
 from .report import Results, short
 
 COLOURS = {"wsgi-fcgi": "#1b6ca8", "wsgi-fcgi-several": "#6ba3cf"}
@@ -150,4 +150,6 @@ def draw(record, directory):
     made = [draw_overview(pyplot, record, directory), draw_memory(pyplot, record, directory)]
     for path in record["samples"]:
         made += [draw_loads(pyplot, record, path, directory), draw_latency(pyplot, record, path, directory)]
+    for path in record.get("overload", {}):
+        made.append(overload_report.draw(pyplot, save, record, path, directory))
     return [path for path in made if path]

@@ -43,6 +43,14 @@ def start_time(pid):
         return None
 
 
+def has_ended(pid):
+    """Also when its parent has not asked for its status yet."""
+    try:
+        return stat(pid)[0] in "ZX"
+    except GONE:
+        return True
+
+
 def total(function, pids):
     """The sum over those that are still there."""
     result = 0

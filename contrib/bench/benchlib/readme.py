@@ -1,9 +1,17 @@
-"""What a run writes into two READMEs: all figures into the benchmark's, a few of them into the project's."""
+"""What a run writes into two READMEs: all figures into the benchmark's, a few of them into the project's. A group of
+loads has a block of its own in the benchmark's, marked with its name, which a run of that group writes."""
 
-from .report import MIB, Results, figures, short
+from . import loads, overload_report
+from .report import MIB, Results, groups, overload_figures, server_figures, short
 
-BEGIN = "<!-- written by contrib/bench/run --readme: begin -->"
-END = "<!-- written by contrib/bench/run --readme: end -->"
+
+def marks(name=""):
+    """The lines between which a block stands."""
+    words = f"written by contrib/bench/run {' '.join(['--readme', name]).strip()}"
+    return f"<!-- {words}: begin -->", f"<!-- {words}: end -->"
+
+
+BEGIN, END = marks()
 
 # path, load, peer, what it is called
 ROWS = (
@@ -49,9 +57,9 @@ def round_figure(value):
     return f"{round(value, -digits):,.0f}"
 
 
-def figure_rows(record):
+def figure_rows(all_figures):
     rows = []
-    for figure in figures(record):
+    for figure in all_figures:
         sign = "at least" if figure.least else "at most"
         met = "" if figure.met else " (missed)"
         rows.append(f"| {figure.title} | {short(figure.measured)} {figure.unit} | {sign} {figure.target:g}{met} |")
@@ -83,23 +91,54 @@ def summary(record, plot):
 def block(record, plot):
     """The block of the benchmark's README, with all figures."""
     results = Results(record)
-    m = record["machine"]
-    seconds, rounds = record["seconds"], record["rounds"]
     lines = [BEGIN, *picture(plot)]
-    lines += ["| | requests/s | CPU per request | p99, closed loop | memory (PSS) |", "|---|---|---|---|---|", *speed_rows(results)]
-    rows = figure_rows(record)
-    if rows:
-        lines += ["", "| | measured | target |", "|---|---|---|", *rows]
-    lines += ["", f"{m['processor']}, {m['cpus']} CPUs shared with the load generator; {m['system']};",
-              f"{record['date'][:10]}; medians of {rounds} rounds of {seconds:g} s. Trust the ratios, not the times.",
-              END]  # fmt: skip
-    return "\n".join(line.replace("  ", " ") for line in lines)
+    lines += ["| | requests/s | CPU per request | p99, closed loop | memory (PSS) |", "|---|---|---|---|---|",
+              *speed_rows(results)]  # fmt: skip
+    lines += targets(server_figures(record))
+    return "\n".join(line.replace("  ", " ") for line in [*lines, *measured_on(record), END])
 
 
-def rewrite(text, new):
+def targets(all_figures):
+    rows = figure_rows(all_figures)
+    return ["", "| | measured | target |", "|---|---|---|", *rows] if rows else []
+
+
+def measured_on(record):
+    m = record["machine"]
+    return ["", f"{m['processor']}, {m['cpus']} CPUs shared with the load generator; {m['system']};",
+            f"{record['date'][:10]}; medians of {record['rounds']} rounds of {record['seconds']:g} s. Trust the ratios, not the "
+            "times."]  # fmt: skip
+
+
+def is_usual(record):
+    """Whether loads were measured that belong to no group."""
+    names = {name for by_load in record["samples"].values() for name in by_load}
+    return bool(record["memory"]) or any(name in loads.USUAL for name in names)
+
+
+def group_blocks(record):
+    """By name: the blocks of the groups that were measured."""
+    results = Results(record)
+    blocks = {}
+    for group in groups():
+        lines = group.block(record)
+        if lines:
+            begin, end = marks(group.NAME)
+            found = [figure for figure in group.figures(results) if figure.values]
+            lines = [begin, *lines, *targets(found), *measured_on(record), end]
+            blocks[group.NAME] = "\n".join(line.replace("  ", " ") for line in lines)
+    return blocks
+
+
+def overload_block(record, plot):
+    """The block of overload, in the benchmark's README."""
+    return overload_report.block(record, plot, figure_rows(overload_figures(record)))
+
+
+def rewrite(text, new, marks=(BEGIN, END)):
     """The README's text with the marked block replaced. ValueError when it has none."""
-    begin, end = text.find(BEGIN), text.find(END)
+    begin, end = map(text.find, marks)
     if begin < 0 or end < begin:
-        raise ValueError(f"no block between {BEGIN!r} and {END!r}")
-    return text[:begin] + new + text[end + len(END):]
+        raise ValueError(f"no block between {marks[0]!r} and {marks[1]!r}")
+    return text[:begin] + new + text[end + len(marks[1]):]
 

@@ -5,7 +5,7 @@ import re
 import statistics
 from dataclasses import asdict, dataclass, field
 
-from . import loads
+from . import loads, overload_report
 
 MIB = 1024 * 1024
 US = "wsgi-fcgi"
@@ -86,9 +86,29 @@ class Figure:
 
 def figures(record):
     """The targets whose loads and peers were measured."""
+    return [*server_figures(record), *group_figures(record), *overload_figures(record)]
+
+
+def server_figures(record):
     results = Results(record)
     all_figures = (*direct_figures(results), *http_figures(results), *front_figures(results), *memory_figures(record))
     return [f for f in all_figures if f.values]
+
+
+def groups():
+    """What groups of loads have of their own: figures, a table, a block of the README. They use what is here."""
+    from . import crowd_report, deadlines_report, lock_report, processes_report
+
+    return (lock_report, crowd_report, processes_report, deadlines_report)
+
+
+def group_figures(record):
+    results = Results(record)
+    return [f for group in groups() for f in group.figures(results) if f.values]
+
+
+def overload_figures(record):
+    return [f for f in overload_report.figures(record, Figure) if f.values]
 
 
 def direct_figures(results):
@@ -183,7 +203,9 @@ def count_wrong(record):
             for rounds in by_peer.values():
                 failed += sum("failed" in sample for sample in rounds)
                 wrong += sum(wrong_answers(sample) for sample in rounds)
-    return wrong + record["memory"].get("idle", {}).get("errors", 0), failed
+    wrong_in_overload, failed_in_overload = overload_report.count_wrong(record)
+    wrong += record["memory"].get("idle", {}).get("errors", 0)
+    return wrong + wrong_in_overload, failed + failed_in_overload
 
 
 def wrong_answers(sample):
@@ -204,6 +226,24 @@ def table(header, rows):
     for row in [header, *rows]:
         cells = (c.rjust(w) if figure else c.ljust(w) for c, w, figure in zip(row, widths, right))
         lines.append("  " + "  ".join(cells).rstrip())
+    return lines
+
+
+def markdown(header, rows):
+    """Lines of a table for the README."""
+    return [f"| {' | '.join(header)} |", "|---" * len(header) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def titled_text(tables):
+    """Lines of tables, each a title, a header and rows."""
+    return [line for title, header, rows in tables for line in ["", title, *table(header, rows)]]
+
+
+def titled_markdown(tables):
+    """The same for the README."""
+    lines = []
+    for title, header, rows in tables:
+        lines += [*([""] if lines else []), f"**{title}**", "", *markdown(header, rows)]
     return lines
 
 
@@ -348,7 +388,9 @@ def head_text(record):
 
 
 def text(record):
-    lines = [*head_text(record), *loads_text(record), *memory_text(record["memory"])]
+    lines = [*head_text(record), *loads_text(record), *memory_text(record["memory"]), *overload_report.text(record, table)]
+    for group in groups():
+        lines += group.text(record)
     all_figures = figures(record)
     if all_figures:
         lines += figures_text(all_figures)

@@ -12,14 +12,14 @@ import subprocess
 import sys
 import time
 
-from . import loads, peers, proc, report
+from . import crowd, deadlines, loads, lock, overload, peers, proc, report
 from .generator import Generator, LoadFailed
 from .instance import Instance, environment
 from .nginx import Nginx
 from .peers import Need, Place, SetupError
-from .setup import SOURCE, compiler_flags
+from .setup import SOURCE, compiler_flags, embedded_python
 
-HELLO = "bench_app:application"
+WAYS = {"behind": lock.measure_behind, "company": lock.measure_company, "crowd": crowd.measure, "deadlines": deadlines.measure}
 SETTLE_SECONDS = 1.2  # around a sample: its start, its first answer, its end
 
 
@@ -59,9 +59,11 @@ class Session:
         self.commands = {}
         self.pythons = {}
         self.memory = {}
+        self.hash_rounds = None  # of pbkdf2 that take 10 ms
         self.notes = []
         self.hopeless = {}  # by (peer, path, need): why it could not be started; it is not tried again
         self.variables = {"BENCH_FILE": str(directory / "file")}
+        self.overload = overload.OverloadRun(self)
 
     # --- the plan
 
@@ -81,10 +83,12 @@ class Session:
         """Seconds that a run takes when nothing fails, about; and how many samples it takes."""
         seconds, count = 0, 0
         for load, _, fit in self.plan():
-            each = 3 if load.once else sum(self.generator.times(load)) * (2 if load.beside else 1)
+            each = 3 if load.once else sum(self.generator.times(load)) * (2 if load.beside or load.way == "crowd" else 1)
+            each += load.more
             seconds += (each + SETTLE_SECONDS) * len(fit)
             count += len(fit)
-        return seconds * self.arguments.rounds, count * self.arguments.rounds
+        more_seconds, more = self.overload.bound()
+        return (seconds + more_seconds) * self.arguments.rounds, (count + more) * self.arguments.rounds
 
     # --- set-up
 
@@ -93,9 +97,15 @@ class Session:
         os.chmod(self.directory, 0o755)  # Apache's processes are another user's when root runs this
         with open(self.variables["BENCH_FILE"], "wb") as file:
             file.truncate(loads.FILE_BYTES)
+        if any(load.application.startswith("lock_app") for load, _, _ in self.plan()):
+            self.hash_rounds = lock.calibrate(embedded_python(self.arguments.build))
+            self.variables["BENCH_ROUNDS"] = str(self.hash_rounds)
+        self.overload.stuck_file.touch()
+        os.chmod(self.overload.stuck_file, 0o666)
         front = [path for _, path, _ in self.plan() if path == "nginx"]
         if front:
-            self.nginx = Nginx(self.directory, self.tools.cpus, self.tools.backlog)
+            losing = any(load.way == "deadlines" for load, _, _ in self.plan())
+            self.nginx = Nginx(self.directory, self.tools.cpus, self.tools.backlog, repeat=not losing)
         for peer in self.peers:
             for path, (protocol, kind) in peer.links.items():
                 unix = str(self.directory / f"{peer.name}-{path}.sock")
@@ -127,8 +137,8 @@ class Session:
             raise
         return instance
 
-    def end(self, instance):
-        note = instance.stop()
+    def end(self, instance, at_once=False):
+        note = instance.stop(at_once)
         self.running.remove(instance)
         return note
 
@@ -137,20 +147,28 @@ class Session:
     def measure(self):
         total = self.bound()[1]
         done = 0
+
+        def tell(what):
+            nonlocal done
+            done += 1
+            progress(f"{done} of {total}: round {number}, {what}")
+
         for number in range(1, self.arguments.rounds + 1):
             for load, path, fit in self.plan():
                 for peer in fit:
-                    done += 1
-                    progress(f"{done} of {total}: round {number}, {path}, {load.name}, {peer.name}")
+                    tell(f"{path}, {load.name}, {peer.name}")
                     sample = self.sample(load, path, peer)
                     by_load = self.samples.setdefault(path, {}).setdefault(load.name, {})
                     by_load.setdefault(peer.name, []).append(sample)
+            self.overload.measure_round(tell)
             if not sys.stderr.isatty():
                 print(f"round {number} of {self.arguments.rounds} is done: {done} of {total}", file=sys.stderr)
         progress("")
 
     def sample(self, load, path, peer):
-        need = Need(load.application, load.clients, load.waiting)
+        each = self.tools.count(self.tools.cpus) if load.each == loads.EVERY_CPU else load.each
+        need = Need(load.application, load.clients + load.others, load.waiting, load.threads, load.readers, each, load.preload,
+                    load.timeout)  # fmt: skip
         key = peer.name, path, need
         if key in self.hopeless:
             return {"failed": self.hopeless[key]}
@@ -166,7 +184,7 @@ class Session:
             self.tell_failure(peer, path, load, error)
             return {"failed": str(error)}
         finally:
-            note = self.end(instance)
+            note = self.end(instance, at_once=load.way == "deadlines")
             if note:
                 self.notes.append(f"{peer.name} ({path}, {load.name}) {note}")
 
@@ -174,9 +192,9 @@ class Session:
         peer = instance.peer
         if load.name == "file":
             self.warm_file()
-        if peer.python and load.application == HELLO and peer.name not in self.pythons:
+        if peer.python and not instance.need.framework and peer.name not in self.pythons:
             self.pythons[peer.name] = ast.literal_eval(self.generator.ask(instance.asked, "/python").decode())
-        sample = self.generator.measure(instance, load, self.nginx if path == "nginx" else None)
+        sample = self.generator.measure(instance, load, self.nginx if path == "nginx" else None, WAYS.get(load.way))
         if load.name == "kept" and path == "fastcgi" and peer.name == "wsgi-fcgi":
             about = ast.literal_eval(self.generator.count_threads(instance).decode())
             sample["application_threads"] = about["threads"]
@@ -257,7 +275,9 @@ class Session:
             "rate": self.arguments.rate,
             "processes": self.arguments.processes or "as each manual recommends",
             "samples": self.samples,
+            "overload": self.overload.samples,
             "memory": self.memory,
+            "hash_rounds": self.hash_rounds,
             "notes": self.notes,
         }
 

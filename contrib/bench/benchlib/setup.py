@@ -17,6 +17,7 @@ DEBIAN = {
     "": ("python3-venv",),
     "plots": ("python3-matplotlib",),
     "nginx": ("nginx",),
+    "php-fpm": ("php-fpm",),
     "mod_wsgi": ("apache2-bin", "libapache2-mod-wsgi-py3"),
 }
 
@@ -56,8 +57,8 @@ def compiler_flags(build_directory):
     return found[1].strip() if found else ""
 
 
-def check_programs(build_directory, server):
-    for name in PROGRAMS:
+def check_programs(build_directory, server, names=PROGRAMS):
+    for name in names:
         if not os.access(build_directory / "contrib/bench" / name, os.X_OK):
             raise SetupError(f"{name} is not in {build_directory}/contrib/bench: make bench-programs")
     if not os.access(server, os.X_OK):

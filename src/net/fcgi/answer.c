@@ -2,6 +2,7 @@
 
 #include "net/fcgi/answer.h"
 
+#include "net/deadline.h"
 #include "proto/fcgi_encode.h"
 #include "request/answer.h"
 
@@ -176,7 +177,8 @@ const struct answer_ops fcgi_answer_ops = {.put = fcgi_put,
                                            .send = fcgi_send,
                                            .send_file = fcgi_send_file,
                                            .error = fcgi_error,
-                                           .given_up = exchange_given_up};
+                                           .given_up = exchange_given_up,
+                                           .deadline_set = deadline_set};
 
 /* Streams that were used end with an empty record (FastCGI 1.0, 5.3). */
 static void put_stream_end(struct fcgi_request *q, uint8_t type) {

@@ -8,6 +8,7 @@
 #include "net/lane_impl.h"
 #include "net/peer.h"
 #include "net/who.h"
+#include "proto/handover.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -35,6 +36,16 @@ void fcgi_conn_tell_rest(struct fcgi_conn *c) {
 
 /* The end of a connection, after those of its requests. */
 
+/* What was left to another process came behind what ends the connection. */
+void fcgi_conn_finish(struct fcgi_conn *c, const struct conn_reason *reason, enum conn_end end) {
+    bool over = buf_len(&c->over) > 0;
+    if (c->settling)
+        conn_resume(&c->conn);
+    c->settling = false;
+    buf_reset(&c->over, 0);
+    conn_finish(&c->conn, reason, over ? CONN_END_DRAIN : end);
+}
+
 void fcgi_conn_ending_over(struct fcgi_conn *c) {
     if (c->ending)
         timeout_ends(&c->fcgi->stall, &c->ending_timeout);
@@ -45,7 +56,7 @@ static void ending_late(struct timeout *to) {
     struct fcgi_conn *c = (struct fcgi_conn *)(void *)((char *)to - offsetof(struct fcgi_conn, ending_timeout));
     fcgi_conn_ending_over(c);
     c->closing = true;
-    conn_finish(&c->conn, CONN_DONE, c->goes_on || conn_readable(&c->conn) ? CONN_END_DRAIN : CONN_END_CLOSE);
+    fcgi_conn_finish(c, CONN_DONE, c->goes_on || conn_readable(&c->conn) ? CONN_END_DRAIN : CONN_END_CLOSE);
 }
 
 /* A peer may be sending another request, which would be lost if the connection ended now. HAProxy 2.6, when it
@@ -68,9 +79,70 @@ void fcgi_conn_after_request(struct fcgi_conn *c) {
     if (!c->closing || c->nrequests)
         fcgi_conn_tell_rest(c);
     else if (c->unread || !fcgi_decoder_idle(&c->decoder))
-        conn_finish(&c->conn, CONN_DONE, CONN_END_DRAIN);
+        fcgi_conn_finish(c, CONN_DONE, CONN_END_DRAIN);
     else
-        conn_finish(&c->conn, CONN_DONE, c->not_kept ? CONN_END_PART : CONN_END_CLOSE);
+        fcgi_conn_finish(c, CONN_DONE, c->not_kept ? CONN_END_PART : CONN_END_CLOSE);
+}
+
+/* Giving it away. */
+
+bool fcgi_conn_settles(const struct fcgi_conn *c, size_t more) {
+    const struct fcgi_request *q;
+    const uint8_t *begun;
+    size_t nbegun;
+    if (!c->nrequests || more > HANDOVER_LEFTOVER_MAX || !fcgi_decoder_begins(&c->decoder, &begun, &nbegun) ||
+        (more && nbegun))
+        return false;
+    TAILQ_FOREACH(q, &c->requests, link) {
+        if (q->state == FCGI_PARAMS_STATE || !q->stdin_ended)
+            return false;
+    }
+    return true;
+}
+
+void fcgi_conn_settle(struct fcgi_conn *c, const uint8_t *more, size_t len) {
+    if (buf_append(&c->over, more, len)) {
+        conn_close(&c->conn, CONN_NO_MEMORY);
+        return;
+    }
+    c->settling = true;
+    conn_pause(&c->conn);
+}
+
+/* It is not given away after all. */
+static void read_on(struct fcgi_conn *c) {
+    struct buf over = c->over;
+    if (!c->settling)
+        return;
+    c->settling = false;
+    c->over = (struct buf){0};
+    conn_resume(&c->conn);
+    if (buf_len(&over))
+        fcgi_take_input(&c->conn, (const uint8_t *)buf_head(&over), buf_len(&over));
+    buf_fini(&over);
+}
+
+static bool on_give(struct conn *conn, struct handover_message *m) {
+    struct fcgi_conn *c = fcgi_conn_of(conn);
+    const uint8_t *begun;
+    size_t nbegun;
+    if (c->nrequests || c->closing || (c->given_up && !c->asked) || !fcgi_decoder_begins(&c->decoder, &begun, &nbegun))
+        return false;
+    m->protocol = HANDOVER_FASTCGI;
+    m->asked = c->asked;
+    m->unread = c->unread;
+    m->requests = c->nbegun;
+    if (nbegun) /* then there is nothing in `over` */
+        m->leftover = (struct slice){(const char *)begun, nbegun};
+    else
+        m->leftover = (struct slice){buf_head(&c->over), buf_len(&c->over)};
+    return true;
+}
+
+static void on_retire(struct conn *conn) {
+    struct fcgi_conn *c = fcgi_conn_of(conn);
+    if (!conn->paused && fcgi_conn_settles(c, 0))
+        fcgi_conn_settle(c, NULL, 0);
 }
 
 /* What the connection asks of the front end. */
@@ -234,10 +306,11 @@ static void on_stop(struct conn *conn) {
         return;
     c->closing = true;
     conn_ref(conn);
-    if (!conn->paused)
+    read_on(c);
+    if (!conn->paused && conn->state == CONN_OPEN)
         conn_read(conn);
     if (conn->used && !c->nrequests && fcgi_decoder_idle(&c->decoder))
-        conn_finish(conn, CONN_STOPPING, CONN_END_CLOSE);
+        fcgi_conn_finish(c, CONN_STOPPING, CONN_END_CLOSE);
     conn_unref(conn);
 }
 
@@ -253,6 +326,11 @@ static void on_client(const struct conn *conn, const struct request *r, union pe
         *client = remote;
 }
 
+static enum conn_overdue on_overdue(struct conn *conn, struct request *r) {
+    (void)conn;
+    return fcgi_request_overdue((struct fcgi_request *)(void *)((char *)r - offsetof(struct fcgi_request, x.r)));
+}
+
 static void on_running(const struct conn *conn, conn_visit *visit, void *arg) {
     const struct fcgi_request *q;
     TAILQ_FOREACH(q, &((const struct fcgi_conn *)(const void *)conn)->requests, link) {
@@ -263,11 +341,13 @@ static void on_running(const struct conn *conn, conn_visit *visit, void *arg) {
 
 void fcgi_conn_free(struct fcgi_conn *c) {
     conn_alloc_fini(&c->conn);
+    buf_fini(&c->over);
     free(c);
 }
 
 static void on_free(struct conn *conn) {
     struct fcgi_conn *c = fcgi_conn_of(conn);
+    buf_reset(&c->over, 0);
     if (!free_list_put(&c->fcgi->conns, c))
         fcgi_conn_free(c);
 }
@@ -283,7 +363,10 @@ const struct conn_ops fcgi_conn_ops = {
     .room = on_room,
     .stop = on_stop,
     .end = on_end,
+    .give = on_give,
+    .retire = on_retire,
     .client = on_client,
+    .overdue = on_overdue,
     .running = on_running,
     .free = on_free,
 };

@@ -55,8 +55,10 @@ struct fcgi_conn {
     bool asked;    /* the peer has asked GET_VALUES: it multiplexes */
     bool given_up; /* stopped waiting for a body: ends after a moment without a request, unless `asked` */
     bool goes_on;  /* more of that body came all the same */
+    bool settling; /* the lane retires, and all open requests came whole: reads no more */
     bool ending;   /* `given_up`, not `asked`, and no request is open now */
     struct timeout ending_timeout; /* while `ending`: for a request */
+    struct buf over;               /* while `settling`: what was read beyond these requests */
 };
 
 static inline struct fcgi_conn *fcgi_conn_of(struct conn *c) {
@@ -72,11 +74,22 @@ void fcgi_conn_free(struct fcgi_conn *c);
  * end its requests. The functions for the other direction are in request.h; it includes this header, and not the other
  * way round. */
 
+/* conn_finish, of a connection from which perhaps nothing is read (`settling`). */
+void fcgi_conn_finish(struct fcgi_conn *c, const struct conn_reason *reason, enum conn_end end);
+
 /* Ends the connection, if its last request was answered and it is not to be kept. */
 void fcgi_conn_after_request(struct fcgi_conn *c);
 
 /* Calls conn_set_rest. */
 void fcgi_conn_tell_rest(struct fcgi_conn *c);
+
+/* Whether the connection is to read no more, because the lane retires and the decoder stands behind the last byte of
+ * its open requests, of which there is one at least. It rests when these are answered, even if the peer always has
+ * another one. `more`: bytes are there that were not decoded yet. */
+bool fcgi_conn_settles(const struct fcgi_conn *c, size_t more);
+
+/* Reads no more, and keeps the bytes that were not decoded. */
+void fcgi_conn_settle(struct fcgi_conn *c, const uint8_t *more, size_t len);
 
 /* The connection has a request again, or is gone. */
 void fcgi_conn_ending_over(struct fcgi_conn *c);

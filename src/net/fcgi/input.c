@@ -291,6 +291,7 @@ bool fcgi_take_input(struct conn *conn, const uint8_t *data, size_t len) {
     const uint8_t *begin = data, *end = data + len;
     struct fcgi_event e;
     while (conn->state == CONN_OPEN && (data < end || !fcgi_decoder_idle(&c->decoder)) &&
+           !(conn->lane->retiring && fcgi_conn_settles(c, (size_t)(end - data))) &&
            fcgi_decode(&c->decoder, &data, end, &e) != FCGI_EVENT_MORE) {
         const struct conn_reason *reason = on_event(c, &e);
         if (reason != CONN_DONE) {
@@ -298,10 +299,12 @@ bool fcgi_take_input(struct conn *conn, const uint8_t *data, size_t len) {
             break;
         }
     }
+    if (conn->state == CONN_OPEN && conn->lane->retiring && fcgi_conn_settles(c, (size_t)(end - data)))
+        fcgi_conn_settle(c, data, (size_t)(end - data));
     if (conn->state == CONN_OPEN && c->nrequests > 1)
         fcgi_stall_look(c);
     if (conn->state == CONN_OPEN && c->closing && !c->nrequests && fcgi_decoder_idle(&c->decoder))
-        conn_finish(conn, CONN_DONE, CONN_END_DRAIN);
+        fcgi_conn_finish(c, CONN_DONE, CONN_END_DRAIN);
     else
         fcgi_conn_tell_rest(c);
     return conn->state == CONN_OPEN;

@@ -28,19 +28,30 @@ static struct fcgi_request *request_of_timeout(struct timeout *to) {
 
 /* Requests: taken from and given back to a pool. */
 
+static inline struct fcgi_request *request_take(struct fcgi_lane *fcgi) {
+    struct fcgi_request *q = free_list_take(&fcgi->requests);
+    if (q)
+        return q;
+    q = malloc(sizeof *q);
+    if (q)
+        exchange_init(&q->x, &fcgi_answer_ops, &fcgi_job_ops);
+    return q;
+}
+
+static inline void give_back(struct fcgi_lane *fcgi, struct fcgi_request *q) {
+    if (!free_list_put(&fcgi->requests, q))
+        fcgi_request_free(q);
+}
+
 struct fcgi_request *fcgi_request_new(struct fcgi_conn *c, const struct fcgi_event *begin) {
     struct lane *lane = c->conn.lane;
-    struct fcgi_request *q = free_list_take(&c->fcgi->requests);
-    if (!q) {
-        q = malloc(sizeof *q);
-        if (!q)
-            return NULL;
-        exchange_init(&q->x, &fcgi_answer_ops, &fcgi_job_ops);
-    }
+    struct fcgi_request *q = request_take(c->fcgi);
+    if (!q)
+        return NULL;
     q->c = c;
     q->state = FCGI_PARAMS_STATE;
     q->keep_conn = begin->keep_conn;
-    q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = false;
+    q->stdin_ended = q->stdin_read = q->stderr_used = q->aborted = q->gave_way = false;
     q->x.r.vars.method.n = 0; /* the rest of r.vars is set when the parameters end, in whichever way */
     q->x.r.role = begin->role == FCGI_AUTHORIZER ? REQUEST_AUTHORIZER : REQUEST_RESPONDER;
     if (c->ending)
@@ -69,8 +80,7 @@ void fcgi_request_release(struct fcgi_request *q) {
     TAILQ_REMOVE(&c->requests, q, link);
     c->nrequests--;
     exchange_end(&q->x);
-    if (!free_list_put(&fcgi->requests, q))
-        fcgi_request_free(q);
+    give_back(fcgi, q);
 }
 
 void fcgi_request_set_state(struct fcgi_request *q, enum fcgi_request_state state) {
@@ -91,6 +101,17 @@ struct fcgi_request *fcgi_request_find(struct fcgi_conn *c, uint16_t id) {
 
 /* Starting the application. */
 
+/* No thread was free for it in time. */
+static void turn_away(struct fcgi_request *q, enum refusal why) {
+    if (!request_is_gone(&q->x.r))
+        request_refuse(q, why);
+    else if (q->aborted) {
+        exchange_note_drop(&q->x, DROPPED_OVERLOAD);
+        fcgi_request_abort(q);
+    } else
+        fcgi_request_drop(q, DROPPED_OVERLOAD);
+}
+
 static void job_submit(struct fcgi_request *q) {
     if (exchange_check_client(&q->x)) {
         fcgi_request_drop(q, DROPPED_WAITING);
@@ -98,7 +119,7 @@ static void job_submit(struct fcgi_request *q) {
     }
     fcgi_request_set_state(q, FCGI_JOB_STATE);
     if (!exchange_submit(&q->x, q->c))
-        request_refuse(q, REFUSED_QUEUE_FULL);
+        turn_away(q, REFUSED_QUEUE_FULL);
 }
 
 bool fcgi_request_is_behind(const struct fcgi_request *q) {
@@ -277,9 +298,9 @@ void fcgi_request_stdin_given_up(struct fcgi_request *q) {
 
 /* The end of the connection is the only sign of a cut answer that proxies understand; but other requests on the same
  * connection must not pay for it, so there it is an END_REQUEST with an application status. */
-static void request_break_off(struct fcgi_request *q) {
+static void request_break_off(struct fcgi_request *q, enum request_end end) {
     struct conn *c = &q->c->conn;
-    q->x.r.end = REQUEST_CUT;
+    q->x.r.end = end;
     if (q->c->nrequests > 1) {
         fcgi_request_end(q, 1);
         return;
@@ -295,18 +316,29 @@ static void request_break_off(struct fcgi_request *q) {
     }
     exchange_flush(&q->x);
     q->c->unread |= !q->stdin_read;
-    conn_finish(c, CONN_BROKEN_OFF, q->c->unread ? CONN_END_DRAIN : CONN_END_PART);
+    fcgi_conn_finish(q->c, CONN_BROKEN_OFF, q->c->unread ? CONN_END_DRAIN : CONN_END_PART);
     fcgi_request_release(q);
     conn_unref(c);
 }
 
+/* Nobody waits for it any more. */
+static void late_settle(struct fcgi_request *q) {
+    struct fcgi_lane *fcgi = q->c->fcgi;
+    exchange_end_late(&q->x);
+    give_back(fcgi, q);
+}
+
 static void request_settle(struct fcgi_request *q) {
+    if (q->x.late) {
+        late_settle(q);
+        return;
+    }
     q->x.r.thread = NULL;
     fcgi_request_set_state(q, FCGI_ENDED_STATE);
     if (q->aborted)
         fcgi_request_abort(q);
-    else if (q->x.r.broken_off || !q->x.r.head_stored)
-        request_break_off(q);
+    else if (q->gave_way || q->x.r.broken_off || !q->x.r.head_stored)
+        request_break_off(q, REQUEST_CUT);
     else
         request_answered(q);
 }
@@ -330,10 +362,76 @@ static void job_settle(struct sched_job *job) {
 }
 
 static void job_expired(struct sched_job *job) {
-    request_refuse(request_of_job(job), REFUSED_QUEUE_LATE);
+    turn_away(request_of_job(job), REFUSED_QUEUE_LATE);
 }
 
-static const struct sched_job_ops fcgi_job_ops = {.run = exchange_run, .settle = job_settle, .expired = job_expired};
+/* On a connection of several requests the others must not pay for it: they may wait for nothing, as that for the rest
+ * of a body does not concern them. */
+static void job_gives_way(struct sched_job *job) {
+    struct fcgi_request *q = request_of_job(job);
+    if (q->x.late)
+        return; /* it does not wait any more */
+    if (q->c->nrequests > 1) {
+        q->gave_way = true;
+        fcgi_request_gone(q);
+    } else
+        conn_close(&q->c->conn, CONN_GAVE_WAY);
+}
+
+/* When the time of a call is over. */
+
+/* Makes the one that stands in, and puts it where `q` was. *before: the state of the answer. Returns NULL if there is no
+ * memory. */
+static struct fcgi_request *stand_in(struct fcgi_request *q, enum answer_state *before) {
+    struct fcgi_conn *c = q->c;
+    struct fcgi_request *instead = request_take(c->fcgi);
+    if (!instead)
+        return NULL;
+    fcgi_request_let_go(q);
+    instead->c = c;
+    instead->state = FCGI_ENDED_STATE;
+    instead->timeouts = NULL;
+    instead->keep_conn = q->keep_conn;
+    instead->stdin_ended = q->stdin_ended;
+    instead->stdin_read = q->stdin_read;
+    instead->aborted = q->aborted;
+    instead->gave_way = q->gave_way;
+    instead->stdin_at = q->stdin_at;
+    TAILQ_INSERT_BEFORE(q, instead, link);
+    TAILQ_REMOVE(&c->requests, q, link);
+    *before = exchange_stand_in(&q->x, &instead->x);
+    /* Which streams were used the thread knows alone; those that were not may be ended, too (FastCGI 1.0, 5.3). */
+    instead->stderr_used = instead->x.r.head_stored = request_was_sent(*before);
+    return instead;
+}
+
+enum conn_overdue fcgi_request_overdue(struct fcgi_request *q) {
+    struct conn *c = &q->c->conn;
+    bool gone = c->lost || q->aborted || q->gave_way;
+    enum answer_state before;
+    struct fcgi_request *instead = stand_in(q, &before);
+    if (!instead) {
+        conn_close(c, CONN_NO_MEMORY);
+        return CONN_OVERDUE_GONE;
+    }
+    if (instead->aborted) {
+        instead->x.r.end = REQUEST_ABORTED;
+        fcgi_request_abort(instead);
+    } else if (instead->gave_way || request_was_sent(before))
+        request_break_off(instead, instead->gave_way ? REQUEST_CUT : REQUEST_OVERDUE);
+    else {
+        exchange_answer_overdue(&instead->x);
+        request_answered(instead);
+    }
+    return gone ? CONN_OVERDUE_GONE : request_was_sent(before) ? CONN_OVERDUE_CUT : CONN_OVERDUE_ANSWERED;
+}
+
+static const struct sched_job_ops fcgi_job_ops = {.run = exchange_run,
+                                                  .detached = exchange_detached,
+                                                  .rejoined = exchange_rejoined,
+                                                  .settle = job_settle,
+                                                  .expired = job_expired,
+                                                  .gives_way = job_gives_way};
 
 /* Bodies. */
 

@@ -16,7 +16,7 @@ enum fcgi_request_state {
     FCGI_PARAMS_STATE, /* receiving PARAMS */
     FCGI_BODY_STATE,   /* receiving STDIN, not yet enough to start */
     FCGI_BEHIND_STATE, /* could start, but an earlier request with the same id is unanswered */
-    FCGI_JOB_STATE,    /* submitted: waits for a thread or runs */
+    FCGI_JOB_STATE,    /* submitted: waits for a thread or runs; also when another one stands in for it */
     FCGI_STDIN_STATE,  /* answered; END_REQUEST waits until STDIN ends or the peer falls silent */
     FCGI_ENDED_STATE   /* being answered and released, by the function that set this state */
 };
@@ -30,6 +30,7 @@ struct fcgi_request {
     bool stdin_read;    /* the peer sends nothing more for this request: the empty STDIN record or a half-close came */
     bool stderr_used;   /* STDERR records were stored or sent */
     bool aborted;       /* ABORT_REQUEST came */
+    bool gave_way;      /* its call waited for the peer, and its thread was needed: the answer is cut */
     ev_tstamp stdin_at; /* when STDIN bytes last came, the parameters ended, or a pause did */
     struct timeout timeout;    /* FCGI_PARAMS_STATE: for the rest of PARAMS; FCGI_STDIN_STATE: for more of STDIN */
     struct timeouts *timeouts; /* the list that `timeout` is in; NULL: none */
@@ -84,6 +85,9 @@ void fcgi_request_gone(struct fcgi_request *q);
 
 /* Ends the request without a call and without an answer, and logs that. */
 void fcgi_request_drop(struct fcgi_request *q, enum drop why);
+
+/* The time of its call is over: another request stands in for it, and is answered 504 or cut off (conn_ops.overdue). */
+enum conn_overdue fcgi_request_overdue(struct fcgi_request *q);
 
 /* The last step of every end: takes the request off its connection and ends it (exchange_end). Sends nothing. */
 void fcgi_request_release(struct fcgi_request *q);

@@ -177,7 +177,7 @@ static void http_body_wanted(struct request *r) {
     struct http_request *q = request_of(r);
     struct iovec piece = {(void *)(uintptr_t)go_on, sizeof go_on - 1};
     if (atomic_exchange(&q->owes_continue, false) && !r->head_stored)
-        conn_transmit(&q->c->conn, r, &piece, 1); /* an error shows when the answer is sent */
+        conn_transmit_interim(&q->c->conn, r, &piece, 1); /* an error shows when the answer is sent */
 }
 
 const struct answer_ops http_answer_ops = {.put = http_put,
@@ -185,6 +185,7 @@ const struct answer_ops http_answer_ops = {.put = http_put,
                                            .send_file = http_send_file,
                                            .error = http_error,
                                            .given_up = exchange_given_up,
+                                           .deadline_set = deadline_set,
                                            .body_wanted = http_body_wanted};
 
 int http_put_end(struct http_request *q) {

@@ -7,6 +7,7 @@
 #include "net/http/request.h"
 #include "net/lane_impl.h"
 #include "net/who.h"
+#include "proto/handover.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -74,10 +75,16 @@ static void input_ends(struct http_conn *c) {
         http_request_cut_body(c->q, ECONNABORTED, REFUSED_BODY_SHORT);
 }
 
+/* The lane retires: the connection can go to another process now, with what has come of further requests. */
+static bool is_left_over(const struct http_conn *c) {
+    return c->conn.lane->retiring && c->state == HTTP_IDLE_STATE && c->conn.state == CONN_OPEN && !c->conn.read_ended &&
+           buf_len(&c->in) <= HANDOVER_LEFTOVER_MAX;
+}
+
 static void go_on(struct http_conn *c) {
     if (!http_conn_works(c) || c->state == HTTP_ENDED_STATE)
         return;
-    if (buf_len(&c->in))
+    if (buf_len(&c->in) && !is_left_over(c))
         http_take_kept(c);
     if (http_conn_works(c) && c->conn.read_ended)
         input_ends(c);
@@ -185,12 +192,28 @@ static void on_room(struct conn *conn) {
         http_request_let_go(q);
 }
 
+static bool on_give(struct conn *conn, struct handover_message *m) {
+    const struct http_conn *c = http_conn_of(conn);
+    if (c->q || c->closing || buf_len(&c->in) > HANDOVER_LEFTOVER_MAX)
+        return false;
+    m->protocol = HANDOVER_HTTP;
+    m->requests = c->nbegun;
+    m->leftover = (struct slice){buf_head(&c->in), buf_len(&c->in)};
+    if (c->state == HTTP_PROXY_STATE)
+        m->proxy = HANDOVER_PROXY_AWAITED;
+    else
+        http_peer_describe(&c->peer, m);
+    return true;
+}
+
 static void on_stop(struct conn *conn) {
     struct http_conn *c = http_conn_of(conn);
     if (conn->state != CONN_OPEN)
         return;
     conn_ref(conn);
-    if (!conn->paused && !conn->read_ended)
+    if (c->state == HTTP_IDLE_STATE && buf_len(&c->in)) /* that was to go to another process */
+        http_conn_go_on(c);
+    if (conn->state == CONN_OPEN && !conn->paused && !conn->read_ended)
         conn_read(conn);
     /* A client that has ended its side sends nothing more, and may not be there to learn that some of its input was not
      * handled: the connection ends by itself. */
@@ -233,6 +256,11 @@ static void on_client(const struct conn *conn, const struct request *r, union pe
         memcpy(client, &c->peer.address, sizeof *client);
 }
 
+static enum conn_overdue on_overdue(struct conn *conn, struct request *r) {
+    (void)conn;
+    return http_request_overdue((struct http_request *)(void *)((char *)r - offsetof(struct http_request, x.r)));
+}
+
 static void on_running(const struct conn *conn, conn_visit *visit, void *arg) {
     const struct http_conn *c = (const struct http_conn *)(const void *)conn;
     if (c->state == HTTP_JOB_STATE && !c->q->x.r.job.queued)
@@ -263,7 +291,9 @@ const struct conn_ops http_conn_ops = {
     .room = on_room,
     .stop = on_stop,
     .end = on_end,
+    .give = on_give,
     .client = on_client,
+    .overdue = on_overdue,
     .running = on_running,
     .free = on_free,
 };

@@ -29,6 +29,16 @@ void http_pace_ends(struct http_request *q) {
     q->paced = false;
 }
 
+void http_pace_moves(struct http_request *from, struct http_request *to) {
+    to->paced = from->paced;
+    if (!from->paced)
+        return;
+    from->paced = false;
+    to->came_before = from->came_before;
+    to->pace_excused = from->pace_excused;
+    timeout_moves(&from->c->http->bodies, &from->pace, &to->pace);
+}
+
 enum refusal http_pace_look(struct http_request *q) {
     const struct lane *lane = q->c->conn.lane;
     http_pace_ends(q);

@@ -22,6 +22,9 @@
 void http_pace_begins(struct http_request *q, void (*late)(struct timeout *to));
 void http_pace_ends(struct http_request *q);
 
+/* The window of one goes on as that of another, which stands in for it. */
+void http_pace_moves(struct http_request *from, struct http_request *to);
+
 /* The request whose window has ended, from the argument of `late`. */
 struct http_request *http_pace_request(struct timeout *to);
 

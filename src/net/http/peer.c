@@ -2,6 +2,8 @@
 
 #include "net/http/peer.h"
 
+#include "proto/handover.h"
+
 #include <string.h>
 #include <sys/socket.h>
 
@@ -32,6 +34,7 @@ void http_peer_init(struct http_peer *peer, const struct lane_config *config, in
     struct sockaddr_storage own = {0};
     socklen_t own_len = sizeof own;
     peer->address = (struct sockaddr_storage){.ss_family = AF_UNIX};
+    peer->proxied = peer->unknown = false;
     if (!is_unix && len <= sizeof peer->address)
         memcpy(&peer->address, sa, len);
     peer->trusted = peer_connection_is_trusted(config, is_unix, sa, len);
@@ -44,12 +47,25 @@ void http_peer_proxied(struct http_peer *peer, const struct lane_config *config,
         return;
     if (header->unknown) {
         peer->trusted = false; /* the input comes from an unknown client */
+        peer->unknown = true;
         return;
     }
+    peer->proxied = true;
+    peer->server = header->destination;
     peer->address = (struct sockaddr_storage){0};
     memcpy(&peer->address, &header->source, sizeof header->source);
     peer->trusted = peer_is_trusted(config, (const struct sockaddr *)&peer->address);
     make_params(peer, &header->destination.sa);
+}
+
+void http_peer_describe(const struct http_peer *peer, struct handover_message *m) {
+    if (peer->unknown)
+        m->proxy = HANDOVER_PROXY_UNKNOWN;
+    if (!peer->proxied)
+        return;
+    m->proxy = HANDOVER_PROXY_ADDRESSES;
+    memcpy(&m->client, &peer->address, sizeof m->client);
+    m->server = peer->server;
 }
 
 static int put_client(const struct http_peer *peer, const struct peer_said *said, struct buf *params) {

@@ -16,10 +16,15 @@
 
 enum { HTTP_PEER_PARAMS_MAX = 192 };
 
+struct handover_message;
+
 struct http_peer {
     struct sockaddr_storage address; /* AF_UNIX: a process of this machine */
     bool trusted;                    /* the peer is trusted about the client */
-    unsigned nserver, nparams;       /* bytes of `params`: of SERVER_*, and of that with REMOTE_* */
+    bool proxied;                    /* a PROXY header has named the client, which has connected to `server`... */
+    bool unknown;                    /* ...or has not */
+    union peer_address server;
+    unsigned nserver, nparams; /* bytes of `params`: of SERVER_*, and of that with REMOTE_* */
     char params[HTTP_PEER_PARAMS_MAX];
 };
 
@@ -29,6 +34,9 @@ void http_peer_init(struct http_peer *peer, const struct lane_config *config, in
 
 /* Takes over what a PROXY header says. */
 void http_peer_proxied(struct http_peer *peer, const struct lane_config *config, const struct proxy_header *header);
+
+/* What another process must be told for http_peer_proxied. */
+void http_peer_describe(const struct http_peer *peer, struct handover_message *m);
 
 /* Appends to the parameters of a request: SERVER_ADDR, SERVER_PORT, REMOTE_ADDR, REMOTE_PORT, HTTP_HOST and HTTPS, as
  * far as they are known. If the peer is trusted, looks at the fields of proxies, and *said tells what was found there,

@@ -18,14 +18,25 @@ static struct http_request *request_of_job(struct sched_job *job) {
 
 /* Requests: taken from and given back to a pool. */
 
-struct http_request *http_request_new(struct http_conn *c) {
-    struct http_request *q = free_list_take(&c->http->requests);
-    if (!q) {
-        q = malloc(sizeof *q);
-        if (!q)
-            return NULL;
+static inline struct http_request *request_take(struct http_lane *http) {
+    struct http_request *q = free_list_take(&http->requests);
+    if (q)
+        return q;
+    q = malloc(sizeof *q);
+    if (q)
         exchange_init(&q->x, &http_answer_ops, &http_job_ops);
-    }
+    return q;
+}
+
+static inline void give_back(struct http_lane *http, struct http_request *q) {
+    if (!free_list_put(&http->requests, q))
+        http_request_free(q);
+}
+
+struct http_request *http_request_new(struct http_conn *c) {
+    struct http_request *q = request_take(c->http);
+    if (!q)
+        return NULL;
     q->c = c;
     q->head_only = q->input_bad = q->kept = false;
     q->minor = 1;
@@ -53,11 +64,18 @@ void http_request_release(struct http_request *q) {
     http_request_let_go(q);
     c->q = NULL;
     exchange_end(&q->x);
-    if (!free_list_put(&http->requests, q))
-        http_request_free(q);
+    give_back(http, q);
 }
 
 /* Starting the application. */
+
+/* No thread was free for it in time. */
+static void turn_away(struct http_request *q, enum refusal why) {
+    if (request_is_gone(&q->x.r))
+        http_request_drop(q, DROPPED_OVERLOAD);
+    else
+        http_request_refuse(q, why);
+}
 
 static void job_submit(struct http_request *q) {
     if (exchange_check_client(&q->x)) {
@@ -66,7 +84,7 @@ static void job_submit(struct http_request *q) {
     }
     q->c->state = HTTP_JOB_STATE;
     if (!exchange_submit(&q->x, NULL))
-        http_request_refuse(q, REFUSED_QUEUE_FULL);
+        turn_away(q, REFUSED_QUEUE_FULL);
 }
 
 /* Whether the application decides if the client should send the body (RFC 9110, 10.1.1), which it then reads while it
@@ -157,11 +175,11 @@ void http_request_refuse_as(struct http_request *q, const char *status, const ch
 /* Jobs. */
 
 /* RFC 9112, 8: an answer in chunks without the last one, or with fewer bytes than its Content-Length, is incomplete. */
-static void request_break_off(struct http_request *q) {
+static void request_break_off(struct http_request *q, enum request_end end) {
     struct http_conn *c = q->c;
     conn_ref(&c->conn);
     c->state = HTTP_ENDED_STATE;
-    q->x.r.end = REQUEST_CUT;
+    q->x.r.end = end;
     exchange_flush(&q->x);
     if (conn_is_lost(&c->conn))
         request_unanswered(q, CONN_BROKEN_OFF);
@@ -176,14 +194,25 @@ static void request_break_off(struct http_request *q) {
 static void request_settle(struct http_request *q) {
     q->x.r.thread = NULL;
     if (q->x.r.broken_off || !q->x.r.head_stored)
-        request_break_off(q);
+        request_break_off(q, REQUEST_CUT);
     else
         request_answered(q);
+}
+
+/* Nobody waits for it any more. */
+static void late_settle(struct http_request *q) {
+    struct http_lane *http = q->c->http;
+    exchange_end_late(&q->x);
+    give_back(http, q);
 }
 
 static void job_settle(struct sched_job *job) {
     struct http_request *q = request_of_job(job);
     struct http_conn *c = q->c;
+    if (q->x.late) {
+        late_settle(q);
+        return;
+    }
     conn_ref(&c->conn);
     /* What came after the request may go to a file. */
     if (buf_len(&c->in))
@@ -197,12 +226,71 @@ static void job_expired(struct sched_job *job) {
     struct http_request *q = request_of_job(job);
     struct http_conn *c = q->c;
     conn_ref(&c->conn);
-    http_request_refuse(q, REFUSED_QUEUE_LATE);
+    turn_away(q, REFUSED_QUEUE_LATE);
     http_conn_go_on(c);
     conn_unref(&c->conn);
 }
 
-static const struct sched_job_ops http_job_ops = {.run = exchange_run, .settle = job_settle, .expired = job_expired};
+static void job_gives_way(struct sched_job *job) {
+    struct http_request *q = request_of_job(job);
+    if (!q->x.late) /* else it does not wait any more */
+        conn_close(&q->c->conn, CONN_GAVE_WAY);
+}
+
+/* When the time of a call is over. */
+
+/* Makes the one that stands in, and puts it where `q` was. *before: the state of the answer. Returns NULL if there is no
+ * memory. */
+static struct http_request *stand_in(struct http_request *q, enum answer_state *before) {
+    struct http_conn *c = q->c;
+    struct http_request *instead = request_take(c->http);
+    if (!instead)
+        return NULL;
+    http_request_let_go(q);
+    instead->c = c;
+    instead->wire = q->wire;
+    instead->head_only = q->head_only;
+    instead->minor = q->minor;
+    instead->input_bad = q->input_bad;
+    instead->came = q->came;
+    http_pace_moves(q, instead);
+    atomic_store_explicit(&instead->keep, atomic_load(&q->keep), memory_order_relaxed);
+    atomic_store_explicit(&instead->owes_continue, atomic_exchange(&q->owes_continue, false), memory_order_relaxed);
+    instead->framing = HTTP_NO_BODY;
+    instead->kept = false;
+    c->q = instead;
+    *before = exchange_stand_in(&q->x, &instead->x);
+    return instead;
+}
+
+enum conn_overdue http_request_overdue(struct http_request *q) {
+    struct http_conn *c = q->c;
+    bool gone = c->conn.lost;
+    enum answer_state before;
+    struct http_request *instead = stand_in(q, &before);
+    if (!instead) {
+        conn_close(&c->conn, CONN_NO_MEMORY);
+        return CONN_OVERDUE_GONE;
+    }
+    conn_ref(&c->conn);
+    if (request_was_sent(before))
+        request_break_off(instead, REQUEST_OVERDUE);
+    else {
+        before_refusal(instead);
+        exchange_answer_overdue(&instead->x);
+        request_answered(instead);
+    }
+    http_conn_go_on(c);
+    conn_unref(&c->conn);
+    return gone ? CONN_OVERDUE_GONE : request_was_sent(before) ? CONN_OVERDUE_CUT : CONN_OVERDUE_ANSWERED;
+}
+
+static const struct sched_job_ops http_job_ops = {.run = exchange_run,
+                                                  .detached = exchange_detached,
+                                                  .rejoined = exchange_rejoined,
+                                                  .settle = job_settle,
+                                                  .expired = job_expired,
+                                                  .gives_way = job_gives_way};
 
 /* Bodies. */
 

@@ -75,6 +75,9 @@ void http_request_gone(struct http_request *q);
 void http_request_refuse(struct http_request *q, enum refusal why);
 void http_request_refuse_as(struct http_request *q, const char *status, const char *why);
 
+/* The time of its call is over: another request stands in for it, and is answered 504 or cut off (conn_ops.overdue). */
+enum conn_overdue http_request_overdue(struct http_request *q);
+
 /* The last step of every end: takes the request off its connection and ends it (exchange_end). Sends nothing. */
 void http_request_release(struct http_request *q);
 

@@ -200,16 +200,27 @@ static int complain_listen(const struct listener_set *set, const struct address 
     }
 }
 
+static bool is_stream(int fd) {
+    int type = 0;
+    socklen_t len = sizeof(type);
+    return !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) && type == SOCK_STREAM;
+}
+
+static bool accepts_connections(int fd) {
+    int accepts = 0;
+    socklen_t len = sizeof(accepts);
+    return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &len) && accepts;
+}
+
 /* Turns a descriptor that was handed over into a listener. Returns NULL, or what is wrong with it. */
 static const char *adopt(struct listener *l, int fd) {
     struct stat st;
-    int type = 0, accepts = 0, flags;
-    socklen_t type_len = sizeof(type), accepts_len = sizeof(accepts);
+    int flags;
     if (fstat(fd, &st))
         return "is not open";
-    if (!S_ISSOCK(st.st_mode) || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) || type != SOCK_STREAM)
+    if (!S_ISSOCK(st.st_mode) || !is_stream(fd))
         return "is not a stream socket";
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &accepts_len) || !accepts)
+    if (!accepts_connections(fd))
         return "is a socket that does not listen";
     if ((flags = fcntl(fd, F_GETFL)) < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
         return "cannot be made non-blocking";
@@ -288,6 +299,15 @@ static void close_from(struct listener_set *set, size_t first) {
     }
 }
 
+static int note_settings(struct listener *l, const struct listener_settings *settings) {
+    l->protocol = settings->protocol;
+    l->asked = settings->asked ? strdup(settings->asked) : NULL;
+    if (!settings->asked == !l->asked)
+        return 0;
+    log_error("out of memory");
+    return EX_OSERR;
+}
+
 int listener_open(struct listener_set *set, const struct address *list, size_t count,
                   const struct listener_settings *settings) {
     const size_t first = set->count;
@@ -295,21 +315,22 @@ int listener_open(struct listener_set *set, const struct address *list, size_t c
     /* "localhost" may stand for [::1] on a machine without IPv6: one of its addresses is enough. */
     for (size_t i = 0; i < count && !status; i++)
         status = open_one(set, &list[i], settings, i + 1 < count || set->count > first);
+    for (size_t i = first; i < set->count && !status; i++)
+        status = note_settings(&set->items[i], settings);
     if (status)
         close_from(set, first);
-    for (size_t i = first; i < set->count; i++)
-        set->items[i].protocol = settings->protocol;
     return status;
+}
+
+int listener_resume(struct listener_set *set, struct listener *l) {
+    return append(set, l);
 }
 
 bool listener_stdin_is_socket(void) {
     struct stat st;
-    int type = 0, accepts = 0;
-    socklen_t type_len = sizeof(type), accepts_len = sizeof(accepts);
     /* OS_IsFcgi only asks whether getpeername(2) says ENOTCONN: that is true of sockets that do not listen, too. */
     return fstat(STDIN_FILENO, &st) == 0 && S_ISSOCK(st.st_mode) && OS_IsFcgi(STDIN_FILENO) &&
-           getsockopt(STDIN_FILENO, SOL_SOCKET, SO_TYPE, &type, &type_len) == 0 && type == SOCK_STREAM &&
-           getsockopt(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &accepts_len) == 0 && accepts;
+           is_stream(STDIN_FILENO) && accepts_connections(STDIN_FILENO);
 }
 
 int listener_open_stdin(struct listener_set *set) {
@@ -319,8 +340,35 @@ int listener_open_stdin(struct listener_set *set) {
     return EX_USAGE;
 }
 
+int listener_add_sent(struct listener_set *set, const struct listener_sent *sent) {
+    struct listener l = {
+        .fd = sent->fd, .is_unix = sent->is_unix, .inherited = sent->inherited, .protocol = sent->protocol};
+    if (!is_stream(l.fd) || !accepts_connections(l.fd)) {
+        descriptors_close(l.fd);
+        errno = EPROTO;
+        return -1;
+    }
+    snprintf(l.text, sizeof l.text, "%s", sent->text);
+    l.given = -1;
+    if (!append(set, &l))
+        return 0;
+    errno = ENOMEM;
+    return -1;
+}
+
 bool listener_is_own(const struct listener *l) {
     return l->owner == getpid();
+}
+
+void listener_refuse(const struct listener *l) {
+    if (l->is_unix && l->fd >= 0 && listener_is_own(l))
+        shutdown(l->fd, SHUT_RD);
+}
+
+void listener_leave(struct listener *l) {
+    if (l->fd >= 0)
+        descriptors_close(l->fd);
+    l->fd = -1;
 }
 
 void listener_stop(struct listener *l) {
@@ -338,7 +386,8 @@ void listener_stop(struct listener *l) {
 void listener_close(struct listener *l) {
     listener_stop(l);
     free(l->path);
-    l->path = NULL;
+    free(l->asked);
+    l->path = l->asked = NULL;
 }
 
 void listener_close_all(struct listener_set *set) {

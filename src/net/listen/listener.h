@@ -1,8 +1,9 @@
 /* Listening sockets: opens them, takes them over from a parent process, and closes them. Knows nothing of the event
  * loop. Add a kind of socket here.
  *
- * Threads: one, at start-up and shut-down only, except for listener_is_own and listener_stop. But any thread may call
- * listener_unlink_all meanwhile, even from a signal handler.
+ * Threads: one, at start-up and shut-down only, except for listener_is_own, listener_refuse, listener_leave and
+ * listener_stop. But any
+ * thread may call listener_unlink_all meanwhile, even from a signal handler.
  */
 #ifndef WSGI_FCGI_NET_LISTEN_LISTENER_H
 #define WSGI_FCGI_NET_LISTEN_LISTENER_H
@@ -23,8 +24,9 @@ struct listener {
     bool inherited; /* handed over by a parent process (fd:N, descriptor 0)... */
     int given;      /* ...under this number */
     enum listener_protocol protocol;
-    char *path; /* absolute path of the socket file that this listener made and must remove, or NULL */
-    dev_t dev;  /* the file made at `path`; any other file there is not removed */
+    char *asked; /* what listener_settings says; NULL: descriptor 0 */
+    char *path;  /* absolute path of the socket file that this listener made and must remove, or NULL */
+    dev_t dev;   /* the file made at `path`; any other file there is not removed */
     ino_t ino;
     /* The process that removes the file and shuts the socket down for everybody who has it: the one that made it, not a
      * child that has inherited it. 0: none; the socket is a parent's, or closed. */
@@ -32,7 +34,7 @@ struct listener {
     char text[ADDRESS_TEXT_SIZE]; /* for log lines; with the real port where 0 was asked for */
 };
 
-/* A growing array; start with {0}. A pointer to an item is valid until the next listener_open*, but the memory stays
+/* A growing array; start with {0}. A pointer to an item is valid until something is appended, but the memory stays
  * until listener_close_all. */
 struct listener_set {
     struct listener *_Atomic items; /* at least `count`, when that is read first */
@@ -45,6 +47,7 @@ struct listener_settings {
     const char *group; /* group name or number, or NULL */
     unsigned backlog;
     enum listener_protocol protocol;
+    const char *asked; /* the address as it was given; for whoever looks for its sockets later */
 };
 
 /* Opens (or, for fd:N, takes over) the listening sockets of one address, the `count` ones that address_parse found, and
@@ -68,11 +71,36 @@ int listener_open(struct listener_set *set, const struct address *list, size_t c
  * listener_open does; EX_USAGE means that descriptor 0 is no listening socket. */
 int listener_open_stdin(struct listener_set *set);
 
+/* Appends a listener that this process had open already when it executed this program. *l is the set's from then on, in
+ * case of an error too. Returns 0, or EX_OSERR after one log_error line. */
+int listener_resume(struct listener_set *set, struct listener *l);
+
+/* A socket that another process of the same server has opened, and has sent to this one. */
+struct listener_sent {
+    int fd;           /* one of the server's descriptors */
+    const char *text; /* as struct listener has it there, as are the next three; copied, and cut if it is too long */
+    enum listener_protocol protocol;
+    bool is_unix, inherited;
+};
+
+/* Appends it to *set. It stays the other's: this process neither shuts it down nor removes its file. Returns 0; or -1
+ * with errno and *set unchanged, and the descriptor is closed: EPROTO if it is no listening stream socket; ENOMEM,
+ * after a log line. */
+int listener_add_sent(struct listener_set *set, const struct listener_sent *sent);
+
 /* Whether descriptor 0 is a listening stream socket. */
 bool listener_stdin_is_socket(void);
 
 /* Whether this process is the owner of *l. Async-signal-safe. */
 bool listener_is_own(const struct listener *l);
+
+/* Lets nobody connect any more, while those who have can still be accepted: before the last of them is, so that nobody
+ * comes in between and is cut off. Only a Unix socket that this process owns; over TCP the system would cut off those
+ * who wait, and the socket of a parent process may serve others. */
+void listener_refuse(const struct listener *l);
+
+/* Only closes the descriptor of this process: others who have the socket go on accepting. */
+void listener_leave(struct listener *l);
 
 /* As listener_close, but keeps the memory that listener_unlink_all may be reading in a signal handler. Any thread. */
 void listener_stop(struct listener *l);

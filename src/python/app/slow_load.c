@@ -6,10 +6,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread_create.h"
 #include "python/app/text.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -149,17 +149,12 @@ static void fork_cb(void) {
 }
 
 void slow_load_begin(const char *spec) {
-    sigset_t all, mask;
     log_escape(loading.spec, sizeof loading.spec, spec, strlen(spec));
     loading.main = PyThreadState_Get();
     loading.began = clock_ns();
     clock_cond_init(&loading.changed);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &mask);
-    loading.started = !pthread_atfork(fork_cb, NULL, NULL) && !pthread_create(&loading.thread, NULL, run, NULL);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    if (loading.started)
-        pthread_setname_np(loading.thread, "wsgi-fcgi-load");
+    loading.started =
+        !pthread_atfork(fork_cb, NULL, NULL) && !thread_create(&loading.thread, NULL, "wsgi-fcgi-load", run, NULL);
 }
 
 void slow_load_end(void) {

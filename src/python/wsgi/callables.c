@@ -55,8 +55,7 @@ static PyObject *connected_call(PyObject *self, PyObject *const *args, size_t na
     struct wsgi_call *call = ((struct bound *)self)->call;
     if (!no_arguments("client_connected", 0, nargsf, names))
         return NULL;
-    return PyBool_FromLong(call->r && !child_is() && !request_is_gone(call->r) &&
-                           !atomic_load_explicit(&call->r->left, memory_order_relaxed));
+    return PyBool_FromLong(call->r && !child_is() && request_is_connected(call->r));
 }
 
 static PyObject *bound_new(PyTypeObject *type, struct wsgi_call *call, vectorcallfunc function) {

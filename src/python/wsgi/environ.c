@@ -13,8 +13,8 @@
 static const char *const own_names[OWN_COUNT] = {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO",       "QUERY_STRING",
                                                  "SERVER_NAME",    "SERVER_PORT", "SERVER_PROTOCOL", "CONTENT_LENGTH"};
 
-/* Mutable own, key_input, key_connected, key_scheme, key_role, scheme_https, role_authorizer: environ_init, before the first
- * request. */
+/* Mutable own, key_input, key_connected, key_scheme, key_role, scheme_https, role_authorizer: environ_init, before the
+ * first request. */
 static struct name *own[OWN_COUNT];
 static PyObject *key_input, *key_connected, *key_scheme, *key_role, *scheme_https, *role_authorizer;
 
@@ -180,7 +180,8 @@ PyObject *environ_new(struct wsgi_call *call) {
     return m.env;
 }
 
-static int init_prototype(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, bool multithread) {
+static int init_prototype(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, bool multithread,
+                          bool multiprocess) {
     PyObject *prototype = lane->prototype = PyDict_New();
     if (!prototype)
         return -1;
@@ -201,14 +202,14 @@ static int init_prototype(struct pylane *lane, PyObject *errors, PyObject *file_
         set_named(prototype, "wsgi.errors", Py_NewRef(errors)) ||
         set_named(prototype, "wsgi.file_wrapper", Py_NewRef(file_wrapper)) ||
         set_named(prototype, "wsgi.multithread", PyBool_FromLong(multithread)) ||
-        set_named(prototype, "wsgi.multiprocess", Py_NewRef(Py_False)) ||
+        set_named(prototype, "wsgi.multiprocess", PyBool_FromLong(multiprocess)) ||
         set_named(prototype, "wsgi.run_once", Py_NewRef(Py_False)) ||
         set_named(prototype, "wsgi.input_terminated", Py_NewRef(Py_True)))
         return -1;
     return 0;
 }
 
-int environ_init(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, bool multithread) {
+int environ_init(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, bool multithread, bool multiprocess) {
     name_cache_init();
     for (unsigned i = 0; i < OWN_COUNT; i++) {
         own[i] = name_cache_get((struct slice){own_names[i], strlen(own_names[i])});
@@ -224,7 +225,11 @@ int environ_init(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, 
     role_authorizer = PyUnicode_InternFromString("AUTHORIZER");
     if (!key_input || !key_connected || !key_scheme || !key_role || !scheme_https || !role_authorizer)
         return -1;
-    return plan_init(lane) ? -1 : init_prototype(lane, errors, file_wrapper, multithread);
+    return plan_init(lane) ? -1 : init_prototype(lane, errors, file_wrapper, multithread, multiprocess);
+}
+
+int environ_set_worker(struct pylane *lane, unsigned number) {
+    return set_named(lane->prototype, "wsgi_fcgi.worker", PyLong_FromUnsignedLong(number));
 }
 
 void environ_fini(struct pylane *lane) {

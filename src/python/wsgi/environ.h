@@ -17,9 +17,12 @@
 
 #include <stdbool.h>
 
-/* Makes what all requests of the lane share; `errors` and `file_wrapper` (borrowed) become wsgi.errors and wsgi.file_wrapper. Call
- * once. Returns 0, or -1 with an exception. */
-int environ_init(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, bool multithread);
+/* Makes what all requests of the lane share; `errors` and `file_wrapper` (borrowed) become wsgi.errors and
+ * wsgi.file_wrapper. Call once. Returns 0, or -1 with an exception. */
+int environ_init(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, bool multithread, bool multiprocess);
+
+/* Sets what tells a request the number of its worker. Before the first request. Returns 0, or -1 with an exception. */
+int environ_set_worker(struct pylane *lane, unsigned number);
 
 /* New dictionary for the request of `call`; NULL with an exception. */
 PyObject *environ_new(struct wsgi_call *call);

@@ -2,10 +2,13 @@
 
 #include "python/wsgi/failure.h"
 
+#include "base/ascii.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/log_limit.h"
 #include "python/compat.h"
 #include "python/interp.h"
+#include "python/interrupt.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,16 +27,32 @@ static bool is_of_body(struct request *r) {
     return same;
 }
 
+/* The log has the stack already. */
+static void log_interrupt(const struct request *r) {
+    char text[600], shown[ASCII_SECONDS_SIZE];
+    PyErr_Clear();
+    request_text(r, text, sizeof text);
+    ascii_put_seconds(shown, (double)((clock_ns() - r->job.begun_at) / 100000000) / 10);
+    Py_BEGIN_ALLOW_THREADS
+    log_info("%s: was interrupted after %s s", text, shown);
+    Py_END_ALLOW_THREADS
+}
+
 void failure_log(struct wsgi_call *call, const char *what) {
-    /* Mutable went_away, unreadable: any thread; their limits are atomic. */
+    /* Mutable went_away, too_late, unreadable: any thread; their limits are atomic. */
     static struct fault {
         const char *text;
         struct log_limit limit;
-    } went_away = {.text = "the client went away"}, unreadable = {.text = "the application could not read the body"};
+    } went_away = {.text = "the client went away"}, too_late = {.text = "its answer came when its time was over"},
+      unreadable = {.text = "the application could not read the body"};
     struct fault *fault = NULL;
     char text[600], line[700], more[LOG_MORE_SIZE];
+    if (interrupt_is_pending()) {
+        log_interrupt(call->r);
+        return;
+    }
     if ((request_is_gone(call->r) || atomic_load(&call->r->left)) && PyErr_ExceptionMatches(PyExc_ConnectionError))
-        fault = &went_away;
+        fault = atomic_load(&call->r->overdue) ? &too_late : &went_away;
     else if (is_of_body(call->r))
         fault = &unreadable;
     if (fault)

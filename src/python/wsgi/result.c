@@ -4,6 +4,7 @@
 
 #include "python/child.h"
 #include "python/compat.h"
+#include "python/interrupt.h"
 #include "python/wsgi/failure.h"
 #include "python/wsgi/file_sending.h"
 
@@ -142,6 +143,7 @@ void result_close(struct wsgi_call *call, PyObject *result) {
         return;
     if (compat_getattr_optional_name(result, call->lane->app->name_close, &close) > 0) {
         PyObject *none = PyObject_CallNoArgs(close);
+        interrupt_hold();
         Py_DECREF(close);
         Py_XDECREF(none);
     }

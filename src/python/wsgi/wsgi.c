@@ -8,7 +8,9 @@
 #include "python/child.h"
 #include "python/error_lines.h"
 #include "python/interp.h"
+#include "python/interrupt.h"
 #include "python/running.h"
+#include "python/signal_handlers.h"
 #include "python/thread.h"
 #include "python/wsgi/callables.h"
 #include "python/wsgi/environ.h"
@@ -28,26 +30,31 @@ static struct pyapp app;
 static struct pylane lane = {.app = &app};
 
 /* What calls share. Returns 0, or -1 with an exception. */
-static int prepare(bool multithread) {
-    PyObject *errors = errors_new(), *file_wrapper = file_wrapper_init(&app);
+static int prepare(bool multithread, bool multiprocess) {
+    PyObject *errors = errors_new(), *file_wrapper = file_wrapper_init(&app), *timeout = interrupt_type();
     app.name_close = PyUnicode_InternFromString("close");
-    bool done = app.name_close && errors && file_wrapper && !start_response_init() && !callables_init() &&
-                !input_init() && !environ_init(&lane, errors, file_wrapper, multithread);
+    bool done = app.name_close && errors && file_wrapper && timeout && !start_response_init() && !callables_init() &&
+                !input_init() && !environ_init(&lane, errors, file_wrapper, multithread, multiprocess);
     Py_XDECREF(errors);
     Py_XDECREF(file_wrapper);
+    Py_XDECREF(timeout);
     return done ? 0 : -1;
 }
 
-struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, int *status) {
+struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, bool multiprocess, int *status) {
     app.application = app_load(spec, start, status);
     if (!app.application)
         return NULL;
-    if (prepare(multithread)) {
+    if (prepare(multithread, multiprocess)) {
         interp_print_error("cannot prepare the WSGI environment");
         *status = EX_SOFTWARE;
         return NULL;
     }
     return &lane;
+}
+
+int wsgi_set_worker(struct pylane *of, unsigned number) {
+    return environ_set_worker(of, number);
 }
 
 void wsgi_describe(const struct pylane *of, char *out, unsigned long size) {
@@ -74,11 +81,13 @@ static void call_application(struct wsgi_call *call, const PyThreadState *state)
     if (sent == CALL_SENT || sent == CALL_FULL)
         sent = call_finish(call);
     /* What comes from here on is neither for the log nor for close(). */
+    interrupt_hold();
     async_exc_drop_late(state, call->r, true);
     if (sent == CALL_FAILED)
         failure_answer(call);
     call->ended = true;
     async_exc_drop_late(state, call->r, true);
+    interrupt_let_go();
     if (result)
         result_close(call, result);
     Py_XDECREF(result);
@@ -87,15 +96,21 @@ static void call_application(struct wsgi_call *call, const PyThreadState *state)
         child_end();
 }
 
-void wsgi_run(struct request *r, void *user) {
-    running_set(r);
+static inline void run(struct request *r, void *user, bool on_main) {
+    running_set(on_main ? NULL : r);
     thread_attach(r->thread);
     const PyThreadState *state = sched_thread_user(r->thread);
-    async_exc_drop_late(state, r, false);
+    async_exc_drop_late(state, r, false); /* before a handler can get it (Python 3.15) */
+    if (on_main) {
+        signal_handlers_run_due();
+        running_set(r);
+    }
     struct wsgi_call *call = start_response_new(user, r);
     if (call) {
+        interrupt_call_begins(r);
         call_application(call, state);
         call_end(call);
+        interrupt_call_ends();
         async_exc_drop_late(state, r, true);
         Py_DECREF((PyObject *)call);
     } else {
@@ -107,5 +122,15 @@ void wsgi_run(struct request *r, void *user) {
     }
     error_lines_flush();
     running_set(NULL);
+    if (on_main)
+        signal_handlers_call_ends();
     thread_release(r->thread);
+}
+
+void wsgi_run(struct request *r, void *user) {
+    run(r, user, false);
+}
+
+void wsgi_run_on_main(struct request *r, void *user) {
+    run(r, user, true);
 }

@@ -1,7 +1,7 @@
 /* WSGI (PEP 3333): loads the application, and calls it for each request.
  *
- * Open it for what happens in which order in a call, from the request to the end of its answer. Each part of that has a file
- * of its own in this folder.
+ * Open it for what happens in which order in a call, from the request to the end of its answer. Each part of that has a
+ * file of its own in this folder.
  */
 #ifndef WSGI_FCGI_PYTHON_WSGI_WSGI_H
 #define WSGI_FCGI_PYTHON_WSGI_WSGI_H
@@ -12,9 +12,14 @@ struct pylane;
 struct request;
 
 /* Loads the application named by `spec`, relative paths also from `start` (see python/app/app.h), and prepares what its
- * calls share. `multithread` becomes wsgi.multithread. Main thread, GIL held, once. Returns what wsgi_run takes as
- * `user`; or NULL, with a status as app_load gives it, after printing what is wrong. */
-struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, int *status);
+ * calls share. `multithread` and `multiprocess` become wsgi.multithread and wsgi.multiprocess. Main thread, GIL held,
+ * once. Returns what wsgi_run takes as `user`; or NULL, with a status as app_load gives it, after printing what is
+ * wrong. */
+struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, bool multiprocess, int *status);
+
+/* From now on environ["wsgi_fcgi.worker"] is this number. Before the first call; main thread, GIL held. Returns 0, or
+ * -1 with an exception. */
+int wsgi_set_worker(struct pylane *lane, unsigned number);
 
 /* Describes the loaded application for people, in `out` of `size` bytes. GIL held. */
 void wsgi_describe(const struct pylane *lane, char *out, unsigned long size);
@@ -22,6 +27,9 @@ void wsgi_describe(const struct pylane *lane, char *out, unsigned long size);
 /* Calls the application: struct lane_config.run. A scheduler's thread, without the GIL, or with it from its last call
  * (python/thread.h). */
 void wsgi_run(struct request *r, void *user);
+
+/* The same where the main thread is the one that runs calls. */
+void wsgi_run_on_main(struct request *r, void *user);
 
 /* Frees the application and what is large of what wsgi_init made. Main thread, GIL held, after all scheduler threads
  * have ended. */

@@ -153,7 +153,7 @@ def closed(environ, start_response, query):
 @route
 def late_for_all(environ, start_response, query):
     """Sets Late in all threads that run calls, when this call has ended."""
-    names = [thread for thread in threading.enumerate() if thread.name.startswith("wsgi-fcgi-")]
+    names = [thread for thread in threading.enumerate() if thread.name.startswith(("wsgi-fcgi-", "MainThread"))]
     assert threading.current_thread() in names
     meanwhile(lambda: [raise_in(thread.ident)() for thread in names], query["gate"])
     return text(start_response, b"ended")

@@ -219,6 +219,21 @@ def gate(environ, start_response, query):
     return text(start_response, b"passed\n")
 
 
+deadlock_locks = threading.Lock(), threading.Lock()
+deadlock_both = threading.Barrier(2)
+
+
+@route
+def deadlock(environ, start_response, query):
+    """Two calls, n=0 and n=1, each have a lock and wait for that of the other, for ever. They tell the gate before."""
+    mine, other = deadlock_locks if query["n"] == "0" else reversed(deadlock_locks)
+    with mine:
+        deadlock_both.wait()
+        knock(query["gate"], "deadlock").close()
+        with other:
+            return text(start_response, b"no deadlock\n")
+
+
 @route
 def stream(environ, start_response, query):
     """Chunks `0`, `1`, ...; each later one only after the gate let it pass."""
@@ -425,6 +440,31 @@ def thread_local(environ, start_response, query):
     if "gate" in query:
         visit(query["gate"], "local")
     return reply(start_response, [threading.get_ident(), local.count])
+
+
+class OfThread:
+    """What an application keeps for a thread."""
+    alive = 0
+
+    def __init__(self):
+        OfThread.alive += 1
+
+    def __del__(self):
+        OfThread.alive -= 1
+
+
+@route
+def of_thread_stream(environ, start_response, query):
+    """An answer that is longer than anybody's buffers, on a thread for which something is kept."""
+    local.kept = OfThread()
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    return (bytes(1 << 16) for _ in range(160))
+
+
+@route
+def of_threads(environ, start_response, query):
+    threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("wsgi-fcgi-")]
+    return reply(start_response, {"kept": OfThread.alive, "threads": threads})
 
 
 @route

@@ -40,7 +40,8 @@ class Place:
 
     def __call__(self, *options):
         tcp = [daemons.OPTIONS[self.protocol], "127.0.0.1:0"] if self.how == "tcp" else []
-        server = self.start(APP, *tcp, *options, protocol=self.protocol)
+        # What waits is to wait as long as a test likes, unless the test says otherwise.
+        server = self.start(APP, *tcp, "--queue-timeout", 0, *options, protocol=self.protocol)
         if tcp:
             port = server.wait_log(r"listening on 127\.0\.0\.1:(\d+)").group(1)
             server.address = ("127.0.0.1", int(port))
@@ -448,15 +449,83 @@ def test_half_close_and_a_slow_reader(place):
 
 
 def test_queue_timeout_of_a_client_that_left(place, gate, notes):
-    """Its request waited too long: that is told once, and it is not called."""
+    """Its request waited too long: that is told once, and it is not called. Over TCP it may still read."""
     server = place("-t", 1, "--queue-timeout", "0.2")
     release = hold(server, gate)
     with server.connect() as connection:
         connection.send(post(notes, 1, 10))
-    server.wait_log(r"503 Service Unavailable \([^\n]*\): it has waited for a thread for longer than --queue-timeout")
+    told = ("503 Service Unavailable .*no thread was free for it in time" if place.how == "tcp" else
+            "dropped .*its client left while it waited, and no thread was free for all")
+    server.wait_log(told)
     release()
     good(server.ask("/hello"))
-    assert notes.read() == [] and server.log().count("it has waited") == 1
+    assert notes.read() == [] and len(re.findall(told, server.log())) == 1
+
+
+def full(server, notes, number):
+    """Two more come: with one that waits already, somebody has to go. Returns their connections."""
+    connections = []
+    for each in (number, number + 1):
+        connections.append(server.connect())
+        connections[-1].send(post(notes, each, 10))
+        settle(server)
+    return connections
+
+
+def test_half_close_and_overload(tcp, gate, notes):
+    """Its client may have left: it is the first to be refused, and as it may still read it is told."""
+    server = tcp("-t", 1, "--queue-limit", 2)
+    release = hold(server, gate)
+    with server.connect() as connection:
+        connection.send(post(notes, 1, 10))
+        connection.sock.shutdown(socket.SHUT_WR)
+        arrive(connection)
+        settle(server)
+        others = full(server, notes, 2)
+        assert connection.read_response(1).status == 503
+    release()
+    assert [other.read_response(1).status for other in others] == [200, 200]
+    assert [line[0] for line in notes.read()] == ["2", "3"]
+
+
+def test_half_close_before_it_waits(tcp, gate, notes):
+    """The same of a request that waited behind another one of its connection."""
+    server = tcp("-t", 1, "--queue-limit", 2)
+    with server.connect() as connection:
+        ahead = request(params("/gate", query="gate=" + gate.path), keep=True)
+        connection.send(ahead)
+        visitor = gate.arrived()
+        connection.send(post(notes, 1, 10))
+        connection.sock.shutdown(socket.SHUT_WR)
+        arrive(connection)
+        settle(server)
+        with server.connect() as next_one:
+            next_one.send(ahead)
+            settle(server)
+            visitor.release()
+            good(connection.read_response(1), b"passed\n")
+            visitor = gate.arrived()
+            others = full(server, notes, 2)
+            assert connection.read_response(1).status == 503
+            visitor.release()
+            good(next_one.read_response(1), b"passed\n")
+    assert [other.read_response(1).status for other in others] == [200, 200]
+    assert [line[0] for line in notes.read()] == ["2", "3"]
+
+
+def test_half_close_on_a_unix_socket_and_overload(start, gate, notes):
+    """There it is no leaving: the new one finds no place."""
+    server = Place(start, "fastcgi-unix")("-t", 1, "--queue-limit", 2)
+    release = hold(server, gate)
+    with server.connect() as connection:
+        connection.send(post(notes, 1, 10))
+        connection.sock.shutdown(socket.SHUT_WR)
+        settle(server)
+        others = full(server, notes, 2)
+        assert others[1].read_response(1).status == 503
+        release()
+        assert connection.read_response(1).status == others[0].read_response(1).status == 200
+    assert [line[0] for line in notes.read()] == ["1", "2"]
 
 
 def test_descriptors_of_clients_that_left(place, gate, notes):
@@ -621,7 +690,7 @@ def front(request, start):
     """A server with one thread, which the tests reach directly as well, and nginx before it."""
     (protocol, family), how = request.param[0].split("-"), request.param[1]
     tcp = [daemons.OPTIONS[protocol], "127.0.0.1:0"] if family == "tcp" else []
-    server = start(APP, *tcp, "-t", 1)
+    server = start(APP, *tcp, "-t", 1, "--queue-timeout", 0)
     address = server.wait_log(r"listening on (127\.0\.0\.1:\d+)").group(1) if tcp else server.path
     running = nginxes.Nginx({"it": (address, how, "/")})
     yield server, running

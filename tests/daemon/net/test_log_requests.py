@@ -84,7 +84,7 @@ def test_nothing_is_told_by_default(start):
 
 # --- those that run
 
-BUSY = r"warning: no thread is free; those that have run for longest: ([^\n]*)\n"
+BUSY = r"warning: overload since [^\n]*; those that have run for longest: ([^\n]*)\n"
 ONE = r"(\d+)\.\d{3} s \(connection (\d+): request 1\): GET (/gate\?gate=[^ ,]*)"
 
 
@@ -101,7 +101,7 @@ def overload(server, path="/hello"):
 
 def test_overload_names_the_oldest_calls(start, gate):
     """In the order in which they began; each with its numbers; what has begun later is left out."""
-    server = start("wsgiapp", "-t", 5, "--queue-limit", 1, "--queue-timeout", 1000)
+    server = start("wsgiapp", "-t", 5, "--queue-limit", 1, "--queue-timeout", 0)
     held = [hold(server, gate, path) for path in ["/gate"] * 5]
     waits = overload(server)
     told = server.wait_log(BUSY).group(1)
@@ -116,7 +116,7 @@ def test_overload_names_the_oldest_calls(start, gate):
     assert len(re.findall(BUSY, server.log())) == 1
 
 
-@pytest.mark.parametrize("options", [["--queue-limit", 1, "--queue-timeout", 1000], ["--queue-timeout", "0.1"]])
+@pytest.mark.parametrize("options", [["--queue-limit", 1, "--queue-timeout", 0], ["--queue-timeout", "0.1"]])
 def test_calls_whose_client_has_left_are_named(start, gate, options):
     """It is the call that holds the thread."""
     server = start("wsgiapp", "-t", 2, *options)
@@ -134,7 +134,7 @@ def test_calls_whose_client_has_left_are_named(start, gate, options):
 @pytest.mark.fastcgi
 def test_burst_before_any_call(start, gate):
     """They come all at once: when the first one finds no place, no call has begun yet."""
-    server = start("wsgiapp", "-t", 1, "--queue-limit", 1, "--queue-timeout", 1000)
+    server = start("wsgiapp", "-t", 1, "--queue-limit", 1, "--queue-timeout", 0)
     with server.connect() as connection:
         connection.send(*[request(params("/gate", query="gate=" + gate.path), id=n, keep=True) for n in (1, 2, 3)])
         visitor = gate.arrived()

@@ -111,7 +111,7 @@ def test_peer_gone_before_a_large_answer(server, gate):
 
 
 def test_queued_request_of_a_peer_that_is_gone_is_called(start, gate):
-    server = start("wsgiapp", "-t", 1)
+    server = start("wsgiapp", "-t", 1, "--queue-timeout", 0)
     token = next(tokens)
     with server.connect() as stuck:
         stuck.send(request(params("/gate", query="gate=" + gate.path)))

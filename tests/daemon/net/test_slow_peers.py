@@ -5,6 +5,7 @@ import json
 import os
 import re
 import select
+import socket
 
 import pytest
 
@@ -29,6 +30,7 @@ FIRST = r"408 [^\n]*: nothing of its body came within --header-timeout"
 RATE = r"408 [^\n]*: its body comes at less than --min-body-rate"
 REQUEST = "a request was not completed within --idle-timeout"
 READER = "the peer took nothing of an answer for --idle-timeout"
+DRIPS = r"the peer took an answer at less than --min-send-rate: \d+ bytes a second for \d+ s \("
 
 
 class Slow:
@@ -223,6 +225,47 @@ def test_slow_readers_end(start, connect, large_answer):
     server.wait_log(READER)
     until(lambda: server.fds() < len(peers), "connections to end", server.log)
     others_are_served(server)
+
+
+def sip(connections):
+    """Each takes a byte."""
+    for connection in connections:
+        with contextlib.suppress(ConnectionResetError, BlockingIOError):
+            connection.sock.recv(1, socket.MSG_DONTWAIT)
+
+
+def test_readers_by_drops_end(start, connect, large_answer):
+    """However steadily they drip. One that takes enough gets all of its answer beside them."""
+    server = start("wsgiapp", "-t", THREADS, *NEVER, "--min-send-rate", "20K", "--log-level", "debug")
+    steady = connect(server)
+    steady.send(request(params("/big", query="mib=64&token=" + next(tokens))))
+    peers = list(begin_all(server, connect, large_answer))
+
+    def all_ended():
+        sip(peers)
+        steady.held += steady.sock.recv(8192)
+        return server.fds() < len(peers)
+    until(all_ended, "connections to end", server.log)
+    server.wait_log(DRIPS)
+    server.wait_log("request 1 ended ")
+    others_are_served(server)
+    response = steady.read_response(1)
+    assert response.complete and len(response.body) == 64 * MIB
+
+
+def test_their_threads_end(start, connect):
+    """Once nobody needs them any more. What an application keeps for them ends with them."""
+    server = start("wsgiapp", "-t", THREADS, *NEVER)
+    few = server.threads() + THREADS + 1
+    peers = [connect(server) for _ in range(PEERS)]
+    for peer in peers:
+        peer.send(request(params("/of-thread-stream")))
+    until(lambda: json.loads(server.ask("/of-threads").body)["kept"] == PEERS, "all of them to begin", server.log)
+    assert server.threads() > PEERS
+    connect.close()
+    until(lambda: server.threads() <= few, "threads to end", server.log)
+    seen = json.loads(server.ask("/of-threads").body)
+    assert seen["kept"] <= few and len(seen["threads"]) <= few, seen
 
 
 # --- many requests on one connection

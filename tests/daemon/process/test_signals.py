@@ -62,7 +62,7 @@ def test_idle_server_ends(start, gate, number):
 
 
 def test_queued_requests_are_finished(start, gate):
-    server = started(start, gate, "-t", 1)
+    server = started(start, gate, "-t", 1, "--queue-timeout", 0)
     connection, visitor = hold(server, gate)
     queued = [server.connect() for _ in range(5)]
     for each in queued:

@@ -12,15 +12,18 @@ import threading
 import pytest
 
 import nginx as nginxes
-from daemon import until
+from daemon import SANITIZED, until
 from fcgi import params, request
 from nginx import free_port
 
 OVER_HTTP = True
 APP = "forkapp"
-# Those in which handlers of pthread_atfork run; "raw" is the one in which they do not.
-FORKS = ["fork", "libc", "pty", "thread", "twice", "executor"]
-ALL = [*FORKS, "raw"]
+# Of "libc" and "raw" Python does not know, and in "raw" handlers of pthread_atfork do not run either. Such a child may
+# wait for ever for what another thread had: the allocator of a sanitizer, or the interpreter lock that one has asked for
+# on a slow machine.
+UNKNOWN = [] if SANITIZED else ["libc", "raw"]
+FORKS = ["fork", "pty", "thread", "twice", "executor", *UNKNOWN[:1]]
+ALL = ["fork", "pty", "thread", "twice", "executor", *UNKNOWN]
 MIB = 1 << 20
 BODY = b"first line\n" + os.urandom(3 * MIB)
 
@@ -168,7 +171,7 @@ def test_half_closed_peer_sees_the_end_while_the_child_lives(forking, gate, how)
         child.release()
 
 
-@pytest.mark.parametrize("how", ["fork", "thread", "raw"])
+@pytest.mark.parametrize("how", ["fork", "thread", *UNKNOWN[1:]])
 def test_peer_sees_the_end_of_a_stop_while_the_child_lives(forking, gate, how):
     """A request that outlasts --graceful-timeout."""
     server = forking("--graceful-timeout", 0)
@@ -203,7 +206,7 @@ def test_nginx_has_its_end_while_the_child_lives(forking, gate, how):
 
 
 # A name without a file is taken for as long as anybody holds the socket (unix(7)): there is nothing to be done about "raw".
-@pytest.mark.parametrize("where, how", [*itertools.product(["port", "path"], ["fork", "thread", "twice", "raw"]),
+@pytest.mark.parametrize("where, how", [*itertools.product(["port", "path"], ["fork", "thread", "twice", *UNKNOWN[1:]]),
                                         *itertools.product(["abstract"], ["fork", "thread", "twice"])])
 def test_next_server_is_reached_while_the_child_lives(forking, gate, protocol, how, where):
     port = free_port()
@@ -243,7 +246,7 @@ def test_next_server_after_one_that_was_killed(forking, gate, tmp_path):
 INPUT = [errno.ECONNRESET] * 7
 
 
-@pytest.mark.parametrize("how", ["fork", "libc", "raw"])
+@pytest.mark.parametrize("how", ["fork", *UNKNOWN])
 @pytest.mark.parametrize("size", [20, 50000, MIB, len(BODY)])
 def test_input_of_a_child(forking, how, size):
     """It fails at once, and the parent has all of it afterwards: in memory, and in a file."""
@@ -253,7 +256,7 @@ def test_input_of_a_child(forking, how, size):
     assert json.loads(response.body) == ["first line", INPUT, digest(BODY[10:size])], server.log()
 
 
-@pytest.mark.parametrize("how", ["fork", "libc", "raw"])
+@pytest.mark.parametrize("how", ["fork", *UNKNOWN])
 def test_fork_while_the_body_comes(forking, how):
     """Whatever lock is held at that moment, and by whomever."""
     server = forking("--stream-body")
@@ -272,8 +275,10 @@ def test_fork_while_the_body_comes(forking, how):
     assert told == [errno.ECONNRESET] * 100
 
 
+# Python does not know of the child of a bare system call: that hangs when it gives up the interpreter's lock and another thread
+# was waiting for that, as the main thread may be just after the start, at the pace of a sanitizer.
 @pytest.mark.parametrize("destination", ["log", "fastcgi", "both"])
-@pytest.mark.parametrize("how", ["fork", "libc", "raw"])
+@pytest.mark.parametrize("how", ["fork", *UNKNOWN])
 @pytest.mark.fastcgi
 def test_errors_of_a_child(forking, how, destination):
     """They go to the log, and not into the connection; what the parent has begun to say is the parent's to end."""
@@ -286,13 +291,13 @@ def test_errors_of_a_child(forking, how, destination):
         assert server.log().count("from the parent only\n") == 1
 
 
-@pytest.mark.parametrize("how", ["fork", "libc", "raw"])
+@pytest.mark.parametrize("how", ["fork", *UNKNOWN])
 def test_child_has_no_client(forking, how):
     server = forking()
     assert json.loads(server.ask("/connected/" + how).body) == [True, [False, errno.EPIPE]]
 
 
-@pytest.mark.parametrize("how", ["fork", "libc", "raw", "pty"])
+@pytest.mark.parametrize("how", ["fork", *UNKNOWN, "pty"])
 def test_child_that_returns_ends(forking, gate, how):
     server = forking()
     with server.connect() as connection:

@@ -14,7 +14,7 @@ BODY = b"0123456789abcdef" * 40000
 @pytest.fixture(params=["64K", "10M"])
 def server(start, request):
     """A server whose bodies go to a file, or stay in memory."""
-    return start("faultapp", "--stream-body", "--body-memory", request.param, "-t", 3)
+    return start("faultapp", "--stream-body", "--body-memory", request.param, "-t", 3, "--queue-timeout", 0)
 
 
 def copy(server, gate):

@@ -27,3 +27,11 @@ def extension(tmp_path_factory):
 def test_extension_finds_its_own(start, extension):
     server = start("libraryapp", env={"EXTENSION": extension})
     assert server.ask("/").body == b"%d" % len(NAMES)
+
+
+def test_epoll_of_the_application(start):
+    """The server ends when what its loop polls is gone (test_lost_descriptors.py): epoll(7) of Python is another matter,
+    even where Python is a part of the program."""
+    server = start("epollapp")
+    assert server.ask("/").body == b"EBADF"
+    assert server.ask("/").body == b"EBADF"

@@ -118,7 +118,7 @@ def test_many_are_read_at_once(small_disk, gate):
 
 def test_those_that_wait_for_a_thread(small_disk, gate):
     """One runs, and gets its body; seven do not, and are refused without a call."""
-    server = small_disk("--threads", 1)
+    server = small_disk("--threads", 1, "--queue-timeout", 0)
     token = next(tokens)
     with upload(server, "/pauses", PAUSES % gate.path) as running:
         visitor = gate.arrived()

@@ -58,7 +58,7 @@ def test_streaming_answers_run_side_by_side(start, gate):
 
 def test_all_threads_stuck(start, gate):
     """The loop goes on with every thread stuck: connections, management records, overload answers."""
-    server = start("wsgiapp", "-t", 2, "--queue-limit", 3, "--queue-timeout", 1000)
+    server = start("wsgiapp", "-t", 2, "--queue-limit", 3, "--queue-timeout", 0)
     held = hold(server, gate, count=2)
     with server.connect() as connection:
         assert connection.get_values()["FCGI_MPXS_CONNS"] in "01"
@@ -93,7 +93,7 @@ def test_queue_timeout(start, gate):
 
 
 def test_queue_is_first_in_first_out(start, gate):
-    server = start("wsgiapp", "-t", 1)
+    server = start("wsgiapp", "-t", 1, "--queue-timeout", 0)
     held = hold(server, gate)
     waiting = []
     for number in range(10):
@@ -153,7 +153,7 @@ def test_application_that_does_not_block_uses_one_thread(start):
 
 @pytest.mark.parametrize("threads", [1, 3, 16])
 def test_number_of_threads_is_bounded(start, gate, threads):
-    server = start("wsgiapp", "-t", threads)
+    server = start("wsgiapp", "-t", threads, "--queue-timeout", 0)
     connections, visitors = hold(server, gate, count=threads)
     waiting = []
     for _ in range(threads + 5):
@@ -174,7 +174,7 @@ def test_number_of_threads_is_bounded(start, gate, threads):
 
 def test_many_connections(start, gate):
     """More connections than threads, all with a call that waits, all answered."""
-    server = start("wsgiapp", "-t", 64)
+    server = start("wsgiapp", "-t", 64, "--queue-timeout", 0)
     connections = [server.connect() for _ in range(200)]
     for connection in connections:
         connection.send(request(params("/gate", query="gate=" + gate.path), keep=True))

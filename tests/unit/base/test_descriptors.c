@@ -260,6 +260,7 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("descriptors");
     TCase *tc = tcase_create("descriptors");
+    tcase_set_timeout(tc, 60); /* many forks, on a busy machine */
     tcase_add_test(tc, kept_in_order);
     tcase_add_test(tc, error_is_passed_on);
     tcase_add_test(tc, child_closes_them);

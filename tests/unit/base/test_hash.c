@@ -33,11 +33,31 @@ START_TEST(test_seeds_differ)
 { ck_assert_uint_ne(hash_seed(), hash_seed()); }
 END_TEST
 
+/* Each remainder comes about as often as the others. */
+START_TEST(test_next)
+{
+    enum { DRAWN = 16000, SIDES = 16 };
+    unsigned came[SIDES] = {0};
+    uint64_t state = 0, before = 0;
+    for (int i = 0; i < DRAWN; i++) {
+        uint64_t next = hash_next(&state);
+        REQUIRE(next != before);
+        came[next % SIDES]++;
+        before = next;
+    }
+    for (int i = 0; i < SIDES; i++) {
+        ck_assert_uint_gt(came[i], DRAWN / SIDES * 3 / 4);
+        ck_assert_uint_lt(came[i], DRAWN / SIDES * 5 / 4);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("hash");
     TCase *c = tcase_create("hash");
     suite_add_tcase(suite, c);
     tcase_add_test(c, test_all_counts);
     tcase_add_test(c, test_seeds_differ);
+    tcase_add_test(c, test_next);
     return unit_run(suite);
 }

@@ -194,6 +194,23 @@ START_TEST(text)
 }
 END_TEST
 
+START_TEST(block)
+{
+    static char big[LOG_BLOCK_MAX];
+    log_max_level = LOG_LEVEL_WARNING;
+    log_block(LOG_LEVEL_WARNING, "  one\n  two\n", "it %s:\n", "is");
+    ck_assert_str_eq(next_packet(), "wsgi-fcgi: warning: it is: \n  one\n  two\n");
+    log_block(LOG_LEVEL_WARNING, "", "nothing");
+    ck_assert_str_eq(next_packet(), "wsgi-fcgi: warning: nothing\n");
+    log_block(LOG_LEVEL_INFO, "  one\n", "it is:");
+    ck_assert_str_eq(next_packet(), "");
+    memset(big, 'x', sizeof big - 1);
+    memcpy(big, "one\n", 4); /* what follows has no room */
+    log_block(LOG_LEVEL_WARNING, big, "it is:");
+    ck_assert_str_eq(next_packet(), "wsgi-fcgi: warning: it is:\none\n");
+}
+END_TEST
+
 START_TEST(errno_is_kept)
 {
     errno = ENOTTY;
@@ -341,6 +358,18 @@ START_TEST(dates)
     log_error("x");
     snprintf(expect, sizeof expect, "%s.007Z wsgi-fcgi[%ld] error: x\n", times[_i].text, (long)getpid());
     ck_assert_str_eq(next_packet(), expect);
+}
+END_TEST
+
+/* As the lines have it, some time ago. */
+START_TEST(time_ago)
+{
+    char ago[LOG_TIME_SIZE];
+    stopped = 951782401;
+    ck_assert_str_eq(log_time(ago, 0), "2000-02-29T00:00:01.007Z");
+    ck_assert_str_eq(log_time(ago, 7000000), "2000-02-29T00:00:01.000Z");
+    ck_assert_str_eq(log_time(ago, 8000000), "2000-02-29T00:00:00.999Z");
+    ck_assert_str_eq(log_time(ago, UINT64_C(2000000000)), "2000-02-28T23:59:59.007Z");
 }
 END_TEST
 
@@ -762,11 +791,13 @@ int main(void) {
     tcase_add_loop_test(tc, cut_behind_a_character, 0, COUNT(cuts));
     tcase_add_test(tc, one_line_each);
     tcase_add_test(tc, text);
+    tcase_add_test(tc, block);
     tcase_add_test(tc, errno_is_kept);
     tcase_add_test(tc, short_and_interrupted_writes);
     tcase_add_test(tc, full_pipe);
     tcase_add_test(tc, time_form);
     tcase_add_loop_test(tc, dates, 0, COUNT(times));
+    tcase_add_test(tc, time_ago);
     tcase_add_loop_test(tc, not_the_journal, 0, COUNT(no_journal));
     tcase_add_test(tc, journal_form);
     suite_add_tcase(suite, tc);

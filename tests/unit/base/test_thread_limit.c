@@ -2,7 +2,7 @@
 
 #include "base/thread_limit.h"
 
-#include "unit/unit.h"
+#include "unit/fake_root.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,28 +12,12 @@
 
 enum { NOBODY = 65534 };
 
-static char root[] = "/tmp/wsgi-fcgi-unit.XXXXXX", output[THREAD_LIMIT_SIZE];
-
-/* Writes a file below `root`, and makes the directories above it. */
-static void put(const char *name, const char *text) {
-    char path[256];
-    snprintf(path, sizeof path, "%s%s", root, name);
-    for (char *slash = path + strlen(root); (slash = strchr(slash + 1, '/'));) {
-        *slash = '\0';
-        ck_assert(!mkdir(path, 0755) || errno == EEXIST);
-        *slash = '/';
-    }
-    FILE *file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    fclose(file);
-}
+static char output[THREAD_LIMIT_SIZE];
 
 /* A machine on which nothing is short. Limits of this process that count are lifted. */
 static void setup(void) {
     struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
-    memcpy(root + sizeof root - 7, "XXXXXX", 6);
-    ck_assert_ptr_nonnull(mkdtemp(root));
+    root_make();
     chmod(root, 0755);
     put("/proc/self/cgroup", "0::/system.slice/app.service\n");
     put("/proc/self/statm", "2000 500 300 1 0 900 0\n");

@@ -17,7 +17,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { ARGS_MAX = 24 };
+enum { ARGS_MAX = 32 };
 
 #if WSGI_FCGI_HTTP
 #define FIRST_COMMAND "wsgi-fcgi --http :8000 app:app"
@@ -94,8 +94,11 @@ START_TEST(test_defaults)
     ck_assert_ptr_null(parsed.socket_group);
     ck_assert_uint_eq(parsed.backlog, 511);
     ck_assert_uint_eq(parsed.threads, 32);
-    ck_assert_uint_eq(parsed.queue_limit, 1024);
-    ck_assert_double_eq(parsed.queue_timeout, 30);
+    ck_assert_uint_eq(parsed.queue_limit, 65536);
+    ck_assert_double_eq(parsed.queue_timeout, 10);
+    ck_assert_double_eq(parsed.request_timeout, 0);
+    ck_assert(!parsed.request_timeout_interrupts);
+    ck_assert_double_eq(parsed.stuck_timeout, 10);
     ck_assert_uint_eq(parsed.limit_request_body, UINT64_C(1) << 30);
     ck_assert_uint_eq(parsed.limit_params, 128 * 1024);
     ck_assert_uint_eq(parsed.limit_param_count, 1000);
@@ -127,9 +130,12 @@ START_TEST(test_every_option)
     ck_assert_uint_eq(parsed.threads, 7);
     options_fini(&parsed);
 
-    check_accepted("--queue-limit 8 --queue-timeout 0.25 --limit-request-body 3M --limit-params 1K "
-                   "--limit-param-count 9 --body-memory 65536 --spool-dir /var/tmp --idle-timeout 1.5 "
-                   "--graceful-timeout 0 --log-level debug app");
+    check_accepted(
+        "--queue-limit 8 --queue-timeout 0.25 --limit-request-body 3M --limit-params 1K "
+        "--limit-param-count 9 --body-memory 65536 --spool-dir /var/tmp --idle-timeout 1.5 "
+        "--graceful-timeout 0 --log-level debug --request-timeout 30 --request-timeout-action interrupt app");
+    ck_assert_double_eq(parsed.request_timeout, 30);
+    ck_assert(parsed.request_timeout_interrupts);
     ck_assert_uint_eq(parsed.queue_limit, 8);
     ck_assert_double_eq(parsed.queue_timeout, 0.25);
     ck_assert_uint_eq(parsed.limit_request_body, 3 << 20);
@@ -363,10 +369,25 @@ static const struct {
     {"--idle-timeout . a", "is not a time"},
     {"--idle-timeout 1.2.3 a", "is not a time"},
     {"--idle-timeout 86401 a", "is not a time"},
-    {"--queue-timeout 0 a", "--queue-timeout: \"0\" is not a time from 0.001 to 86400 seconds"},
+    {"--queue-timeout -1 a", "--queue-timeout: \"-1\" is not a time from 0 to 86400 seconds"},
+    {"--request-timeout 1 --request-timeout-action kill a",
+     "--request-timeout-action: \"kill\" is not answer or interrupt"},
+    {"--request-timeout-action interrupt a",
+     "--request-timeout-action is about calls beyond --request-timeout, and there is none: give --request-timeout"},
+    {"--workers 2 --stuck-timeout 1 a", "--stuck-timeout is about calls beyond --request-timeout, and there is none"},
+    {"--workers 2 --request-timeout 0 --stuck-timeout 1 a", "--stuck-timeout is about calls beyond --request-timeout"},
+    {"--request-timeout 5 --stuck-timeout 1 a", "--stuck-timeout is for workers, and there are none"},
     {"--forwarded-fields x a", "--forwarded-fields: \"x\" is not x-forwarded, x-real-ip or forwarded"},
     {"--log-level loud a", "--log-level: \"loud\" is not error, warning, info or debug"},
     {"--script-name app a", "--script-name: \"app\" does not start with \"/\""},
+    {"--warm-up x a", "--warm-up: \"x\" does not start with \"/\""},
+    {"--warm-up '' a", "--warm-up: \"\" does not start with \"/\""},
+    {"--warm-up /a\tb a", "\"/a\\x09b\" has a blank or a control character"},
+    {"--warm-up /a\177 a", "has a blank or a control character"},
+    {"--warm-up /a#b a", "has a \"#\""},
+    {"--warm-up /a%2 a", "has a \"%\" that does not begin the code of a byte"},
+    {"--warm-up /a% a", "has a \"%\" that does not begin the code of a byte"},
+    {"--warm-up /a%00 a", "has a \"%\" that does not begin the code of a byte"},
     {"--script-name /app/ a", "ends with \"/\": write it without"},
     {"--script-name / a", "is the root: write \"\""},
     {"--socket= a", "--socket: \"\" is empty where ADDR is needed"},
@@ -402,6 +423,38 @@ START_TEST(test_no_application)
 }
 END_TEST
 
+START_TEST(test_workers)
+{
+    static const struct {
+        const char *args;
+        unsigned count;
+    } cases[] = {{"app:app", 0},
+                 {"--workers 1 app:app", 1},
+                 {"--workers 128 app:app", 128},
+                 {"--workers auto app:app", OPTIONS_WORKERS_AUTO}};
+    ck_assert_int_eq(parse(STDERR_FILENO, cases[_i].args), -1);
+    ck_assert_uint_eq(parsed.workers, cases[_i].count);
+    options_fini(&parsed);
+}
+END_TEST
+
+START_TEST(test_workers_refused)
+{
+    static const struct {
+        const char *args, *said;
+    } cases[] = {
+        {"--workers 0 app:app", "--workers: \"0\" is neither auto nor a number from 1 to 128\n"},
+        {"--workers 129 app:app", "--workers: \"129\" is neither auto nor a number from 1 to 128\n"},
+        {"--workers many app:app", "--workers: \"many\" is neither auto nor a number from 1 to 128\n"},
+        {"--max-memory 1G app:app", "--max-memory is for workers, and there are none: give --workers N as well\n"},
+        {"--max-lifetime 1d app:app", "--max-lifetime is for workers, and there are none: give --workers N as well\n"},
+    };
+    ck_assert_int_eq(parse(STDERR_FILENO, cases[_i].args), EX_USAGE);
+    ck_assert_msg(strstr(output, cases[_i].said) != NULL, "%s", output);
+    options_fini(&parsed);
+}
+END_TEST
+
 #define HAVE(need) (1u << OPTION_NEEDS_##need)
 
 static const struct {
@@ -410,11 +463,14 @@ static const struct {
     {"-b 0.0.0.0:8000 app:app", "-b is gunicorn's: here --"},
     {"-b:8000 app:app", "-b is gunicorn's: here --"},
     {"--bind=:8000 app:app", "--bind is gunicorn's: here --"},
-    {"-w4 app:app", "-w is gunicorn's (workers) and uWSGI's (module): here one process runs up to --threads N calls"},
-    {"--workers 4 app:app", "here one process runs up to --threads N calls at a time"},
+    {"-w4 app:app", "-w is gunicorn's (workers) and uWSGI's (module): here --workers N, each of which runs"},
+    {"--processes 4 app:app", "--processes is uWSGI's and mod_wsgi's: here --workers N, each of which runs"},
     {"--http-socket :8000 app:app", "--http-socket is uWSGI's: here --"},
     {"--daemonize=/var/log/app.log app:app", "it stays in the foreground"},
     {"--chmod-socket=666 app:app", "here --socket-mode MODE\n"},
+    {"--timeout 30 app:app", "--timeout is gunicorn's: here --request-timeout SECONDS, which ends one request"},
+    {"--harakiri=30 app:app", "--harakiri is uWSGI's: here --request-timeout SECONDS"},
+    {"--deadlock-timeout 60 app:app", "--deadlock-timeout is mod_wsgi's: here --stuck-timeout SECONDS, with"},
     /* These are beginnings of options of the server's own. */
     {"--keepalive 5 app:app",
      "--keepalive is gunicorn's, uvicorn's, waitress's and uWSGI's: here --idle-timeout SECONDS\n"},
@@ -440,7 +496,8 @@ static bool help_has(const char *help, const char *text, size_t *len) {
     return false;
 }
 
-/* No word is an option here, each is told about, with a value and without, and what is told are options of this build. */
+/* No word is an option here, each is told about, with a value and without, and what is told are options of this
+ * build. */
 START_TEST(test_foreign_table)
 {
     static char help[sizeof output];
@@ -576,6 +633,8 @@ int main(void) {
     tcase_add_test(tc, test_every_option);
     tcase_add_test(tc, test_forms);
     tcase_add_test(tc, test_twice);
+    tcase_add_loop_test(tc, test_workers, 0, 4);
+    tcase_add_loop_test(tc, test_workers_refused, 0, 5);
     tcase_add_loop_test(tc, test_sizes, 0, COUNT(sizes));
     tcase_add_loop_test(tc, test_times, 0, COUNT(times));
     tcase_add_loop_test(tc, test_levels, 0, COUNT(log_levels));

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { SEND_RATE = 100000 }; /* bytes a second */
 enum { SOCKET_ROOM = 4096 /* far less than CONN_OUT_LOW, so that the output never runs dry in one step */ };
 
 static struct lane *lane;
@@ -49,7 +50,8 @@ static const struct conn_ops ops = {.input = on_input, .lost = on_lost, .gone = 
 static void rig_setup(void) {
     static struct listener_set none;
     int pair[2];
-    const struct lane_config config = {.threads = 1, .queue_limit = 1, .max_connections = 10, .script_name = ""};
+    const struct lane_config config = {
+        .threads = 1, .queue_limit = 1, .max_connections = 10, .script_name = "", .min_send_rate = SEND_RATE};
     lane = lane_new(&config, &none);
     ck_assert_ptr_nonnull(lane);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);

@@ -200,7 +200,8 @@ START_TEST(all_turns_end_with_the_request)
     output("d");
     receive_rest(seen);
     ck_assert_int_eq(c.state, CONN_OPEN);
-    ck_assert_str_eq(seen + 1, "d"); /* the first are the zeros */
+    ck_assert_str_eq(seen + 1, "d");                  /* the first are the zeros */
+    ck_assert_uint_eq(request.answer, ANSWER_CLOSED); /* and none of it was */
 }
 END_TEST
 
@@ -217,6 +218,22 @@ START_TEST(the_request_ends_in_the_loop)
     write_pieces(&writer);
     ck_assert_int_eq(writer.error, EPIPE);
     ck_assert_int_eq(c.state, CONN_OPEN);
+    ck_assert_uint_eq(request.answer, ANSWER_CLOSED);
+}
+END_TEST
+
+/* What comes before an answer is no part of it, and not sent behind its end either. */
+START_TEST(interim)
+{
+    struct iovec piece = {(void *)(uintptr_t) "1", 1};
+    char byte;
+    ck_assert_int_eq(conn_transmit_interim(&c, &request, &piece, 1), 0);
+    ck_assert_uint_eq(request.answer, ANSWER_UNSENT);
+    ck_assert_int_eq(recv(peer, &byte, 1, 0), 1);
+    request_close_answer(&request);
+    ck_assert_int_eq(conn_transmit_interim(&c, &request, &piece, 1), -1);
+    ck_assert_int_eq(errno, EPIPE);
+    ck_assert_int_lt(recv(peer, &byte, 1, 0), 0);
 }
 END_TEST
 
@@ -476,6 +493,7 @@ int main(void) {
     tcase_add_loop_test(tc, who_runs_the_loop_is_behind_those_who_wait, 0, 2);
     tcase_add_loop_test(tc, the_connection_ends_in_the_loop, 0, 2);
     tcase_add_loop_test(tc, the_request_ends_in_the_loop, 0, 2);
+    tcase_add_test(tc, interim);
     tcase_add_loop_test(tc, a_file_is_sent_behind_its_head, 0, 2);
     tcase_add_test(tc, a_file_waits_until_nothing_is_kept);
     tcase_add_test(tc, a_file_is_kept_behind_others_by_who_must_not_wait);

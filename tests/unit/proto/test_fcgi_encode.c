@@ -53,6 +53,15 @@ START_TEST(end_request)
 }
 END_TEST
 
+START_TEST(begin_request)
+{
+    uint8_t out[FCGI_BEGIN_REQUEST_LEN + 1];
+    memset(out, '#', sizeof out);
+    fcgi_put_begin_request(out, 0x0102, FCGI_RESPONDER);
+    ck_assert_mem_eq(out, "\1\1\1\2\0\x08\0\0\0\1\0\0\0\0\0\0#", sizeof out);
+}
+END_TEST
+
 START_TEST(unknown_type)
 {
     uint8_t out[17];
@@ -89,6 +98,7 @@ int main(void) {
     tcase_add_test(tc, padding_fills_to_eight);
     tcase_add_loop_test(tc, header, 0, COUNT(headers));
     tcase_add_test(tc, end_request);
+    tcase_add_test(tc, begin_request);
     tcase_add_test(tc, unknown_type);
     tcase_add_test(tc, round_trip);
     suite_add_tcase(suite, tc);

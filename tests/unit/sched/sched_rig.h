@@ -40,7 +40,9 @@ struct task {
     pthread_t ran_on;
     atomic_int runs;
     int settles, expiries, left;
+    int detached, rejoined;
     bool accepted, cancelled, gave, goes_on;
+    atomic_int told;   /* to give way */
     int pauses_before; /* it began */
     atomic_bool stop;
     sem_t started, go, settled, expired;
@@ -61,9 +63,24 @@ static inline void task_run(struct sched_job *job, struct sched_thread *thread) 
         task->body(task);
 }
 
+static inline void task_detached(struct sched_job *job) {
+    struct task *task = (struct task *)job;
+    check_owner();
+    task->detached++;
+    REQUIRE(task->detached == task->rejoined + 1);
+}
+
+static inline void task_rejoined(struct sched_job *job) {
+    struct task *task = (struct task *)job;
+    check_owner();
+    task->rejoined++;
+    REQUIRE(task->settles == atomic_load(&task->runs) - 1);
+}
+
 static inline void task_settle(struct sched_job *job) {
     struct task *task = (struct task *)job;
     check_owner();
+    REQUIRE(task->detached == task->rejoined);
     settled_order[nsettled++ % TASKS_MAX] = task;
     task->settles++;
     REQUIRE(task->settles == atomic_load(&task->runs));
@@ -82,7 +99,20 @@ static inline void task_expired(struct sched_job *job) {
     sem_post(&task->expired);
 }
 
-static const struct sched_job_ops task_ops = {.run = task_run, .settle = task_settle, .expired = task_expired};
+static inline void task_gives_way(struct sched_job *job) {
+    struct task *task = (struct task *)job;
+    check_owner();
+    atomic_fetch_add(&task->told, 1);
+    atomic_store(&task->stop, true);
+    sem_post(&task->go);
+}
+
+static const struct sched_job_ops task_ops = {.run = task_run,
+                                              .detached = task_detached,
+                                              .rejoined = task_rejoined,
+                                              .settle = task_settle,
+                                              .expired = task_expired,
+                                              .gives_way = task_gives_way};
 
 static inline void task_init(struct task *task, uint32_t key, void (*body)(struct task *task)) {
     *task = (struct task){.job = {.ops = &task_ops, .key = key}, .body = body};
@@ -94,7 +124,7 @@ static inline void task_init(struct task *task, uint32_t key, void (*body)(struc
 
 /* Called by a job: however slow the machine is, nobody looks for events before the next one. */
 static inline void no_events_before_the_next(void) {
-    sched->owner.polled = sched->owner.now;
+    sched->owner.polled = sched->owner.runs_since + 1; /* so the next is the first one behind a look */
 }
 
 /* On the owner. */
@@ -298,9 +328,13 @@ static inline void join(void) {
     ck_assert_uint_eq(stats.threads, 0);
     ck_assert_uint_eq(stats.busy, 0);
     ck_assert_uint_eq(stats.peer_waits, 0);
-    ck_assert_uint_le(stats.veterans, config.threads + config.peer_waits_max);
-    ck_assert_uint_le(sched->pool.started, config.threads + config.peer_waits_max + 1);
-    ck_assert_uint_eq(stops, sched->pool.started);
+    ck_assert_uint_eq(stats.lost, 0);
+    ck_assert_uint_eq(atomic_load(&sched->pool.stats), 0);
+    ck_assert_uint_eq(atomic_load(&sched->followed), 0);
+    ck_assert_uint_eq(atomic_load(&sched->sampled), 0);
+    ck_assert_uint_le(stats.veterans, config.threads + config.peer_waits_max + config.lost_max + sched->pool.again);
+    ck_assert_uint_le(sched->pool.started, config.threads + config.peer_waits_max + config.lost_max + 1);
+    ck_assert_uint_eq(stops, sched->pool.started + sched->pool.again);
     sched_free(sched);
     ev_loop_destroy(loop);
     close(wake[0]);

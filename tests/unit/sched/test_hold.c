@@ -83,6 +83,30 @@ START_TEST(test_queue_does_not_wait_when_the_computing_job_sleeps)
 }
 END_TEST
 
+static atomic_bool released;
+
+static bool released_cb(struct sched_thread *thread, void *user) {
+    (void)thread;
+    (void)user;
+    return atomic_load(&released);
+}
+
+START_TEST(test_queue_does_not_wait_when_the_computing_job_lets_go)
+{
+    struct task computing, next;
+    task_init(&computing, 1, compute_body);
+    task_init(&next, 2, NULL);
+    config.thread_released = released_cb;
+    start_held(&computing, &next);
+    atomic_store(&released, true);
+    sem_wait(&next.settled);
+    sem_post(&next.settled);
+    ck_assert_int_eq(computing.settles, 0);
+    atomic_store(&computing.stop, true);
+    finish_held(&computing, &next);
+}
+END_TEST
+
 START_TEST(test_lock_wait_is_not_sleep)
 {
     struct task waiting, next;
@@ -123,6 +147,7 @@ int main(void) {
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_queue_waits_for_a_computing_job);
     tcase_add_test(c, test_queue_does_not_wait_when_the_computing_job_sleeps);
+    tcase_add_test(c, test_queue_does_not_wait_when_the_computing_job_lets_go);
     tcase_add_test(c, test_lock_wait_is_not_sleep);
     tcase_add_test(c, test_endless_computation_does_not_stop_the_queue);
     return unit_run(suite);

@@ -152,6 +152,33 @@ START_TEST(test_wakes_the_loop)
 }
 END_TEST
 
+static uint64_t ran;
+
+static void ran_cb(void *arg) {
+    (void)arg;
+    ran = sched->queue.lines[LINE_ORDINARY].backlog.ran;
+}
+
+/* What is known of how long jobs take is without it. */
+START_TEST(test_is_no_time_of_the_job)
+{
+    const uint64_t second = 1000000000;
+    struct task waiting;
+    config.peer_waits_max = 1;
+    start(2);
+    for (int i = 0; i < 2; i++) {
+        begin(&waiting, peer_body);
+        waiting.job.begun_at -= 100 * second;
+        waiting.thread->waits_since -= 99 * second;
+        end(&waiting);
+        on_owner(ran_cb, NULL);
+        ck_assert_uint_ge(ran, (uint64_t)(i + 1) * second);
+        ck_assert_uint_lt(ran, (uint64_t)(i + 1) * 10 * second);
+    }
+    finish();
+}
+END_TEST
+
 /* A job that has begun does not wait for others when its peer is there; but no further one is started meanwhile. */
 START_TEST(test_goes_on_at_once)
 {
@@ -163,9 +190,8 @@ START_TEST(test_goes_on_at_once)
     for (int i = 0; i < 2; i++)
         begin(&sleepers[i], give_and_sleep_body);
     sem_post(&waiting.go);
-    while (get_stats().busy != 3)
+    while (get_stats().busy != 3 || get_stats().peer_waits)
         sched_yield();
-    ck_assert_uint_eq(get_stats().peer_waits, 0);
     task_init(&queued, 2, NULL);
     submit(&queued);
     ping();
@@ -203,60 +229,135 @@ START_TEST(test_single_thread)
 }
 END_TEST
 
-/* Those beyond the bound are at work; the log says it once. */
-START_TEST(test_too_many)
-{
-    struct task waiting[5], queued;
-    config.peer_waits_max = 2;
+/* Starts with two threads, room for so many peer waits, and patience for `ns` of every wait. */
+static void start_patient(unsigned waits, uint64_t ns) {
+    config.peer_waits_max = waits;
     config.queue_limit = 1;
     start(2);
+    sched->peer_waits.patience = ns;
+    sched->peer_waits.pause = FOREVER_NS;
+}
+
+/* Of those beyond the bound the ones give way that have waited for longest; others run, whatever they do. */
+START_TEST(test_too_many)
+{
+    struct task waiting[6], quick;
+    start_patient(2, 0);
     log_catch();
-    begin_all(waiting, 4);
+    for (int i = 0; i < 6; i++) {
+        begin(&waiting[i], peer_body);
+        if (i >= 2)
+            sem_wait(&waiting[i - 2].settled);
+    }
     ping();
     int lines = log_lines();
-    ck_assert_int_eq(lines, 1);
+    ck_assert_int_ge(lines, 1); /* at most one a second */
+    ck_assert_ptr_nonnull(strstr(logged, "3 calls wait for their peers, and there can be no more threads: "));
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(atomic_load(&waiting[i].told), i < 4);
     ck_assert_uint_eq(get_stats().peer_waits, 2);
-    ck_assert_uint_eq(get_stats().busy, 2);
-    task_init(&queued, 2, NULL);
-    submit(&queued);
-    ping();
-    ck_assert_int_eq(atomic_load(&queued.runs), 0);
-    end(&waiting[3]); /* which was none of the two */
-    sem_wait(&queued.settled);
-    log_catch();
-    begin(&waiting[4], peer_body);
-    ping();
-    lines = log_lines();
-    ck_assert_int_eq(lines, 0);
-    end_all(waiting, 3);
-    end(&waiting[4]);
-    ck_assert_uint_le(get_stats().threads, 5);
+    ck_assert_uint_eq(get_stats().busy, 0);
+    task_init(&quick, 2, NULL);
+    run_one(&quick);
+    end_all(&waiting[4], 2);
     finish();
 }
 END_TEST
 
-/* A system that has no more threads: a further job waits, the loop goes on. */
+/* None that has just begun to wait: it would soon go on. It is looked at again when it has waited for long enough. */
+START_TEST(test_patience)
+{
+    struct task waiting[3];
+    start_patient(2, FOREVER_NS);
+    begin_all(waiting, 3);
+    ping();
+    ck_assert_uint_eq(get_stats().peer_waits, 3);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(atomic_load(&waiting[i].told), 0);
+    ck_assert(ev_is_active(&sched->peer_waits.timer));
+    end_all(waiting, 3);
+    finish();
+}
+END_TEST
+
+START_TEST(test_patience_ends)
+{
+    struct task waiting[3];
+    start_patient(2, 20000000);
+    begin_all(waiting, 3);
+    sem_wait(&waiting[0].settled);
+    ck_assert_int_eq(atomic_load(&waiting[0].told), 1);
+    ping();
+    ck_assert_int_eq(atomic_load(&waiting[1].told) + atomic_load(&waiting[2].told), 0);
+    end_all(&waiting[1], 2);
+    finish();
+}
+END_TEST
+
+/* One that goes on is none that waits, and one that waits again has only begun to. */
+START_TEST(test_who_went_on)
+{
+    struct task waiting[3];
+    start_patient(2, 0);
+    begin(&waiting[0], peer_body);
+    begin(&waiting[1], peer_body);
+    sem_post(&waiting[0].go);
+    while (get_stats().peer_waits != 1)
+        sched_yield();
+    begin(&waiting[2], peer_body);
+    ping();
+    ck_assert_int_eq(atomic_load(&waiting[1].told), 0);
+    end(&waiting[0]);
+    end_all(&waiting[1], 2);
+    finish();
+}
+END_TEST
+
+/* A system that has no more threads: for a further job the one gives way that has waited for longest, and for a second
+ * one not at once the next: the first may need some time to end. */
 START_TEST(test_no_thread)
 {
     struct task waiting[3];
-    config.peer_waits_max = MANY;
-    config.queue_limit = 1;
-    start(2);
+    start_patient(MANY, 0);
     begin_all(waiting, 2);
     ping();
     log_catch();
     forbid_threads(true);
     task_init(&waiting[2], 1, peer_body);
     submit(&waiting[2]);
+    sem_wait(&waiting[0].settled);
+    sem_wait(&waiting[2].started);
     ping();
     forbid_threads(false);
     int lines = log_lines();
-    ck_assert_int_eq(lines, 1);
-    ck_assert_int_eq(atomic_load(&waiting[2].runs), 0);
-    end(&waiting[0]);
-    end(&waiting[2]);
+    ck_assert_int_eq(lines, 2);
+    ck_assert_ptr_nonnull(strstr(logged, "cannot start thread 4 of "));
+    ck_assert_int_eq(atomic_load(&waiting[0].told), 1);
+    ck_assert_int_eq(atomic_load(&waiting[1].told), 0);
+    end_all(&waiting[1], 2);
     ck_assert(waiting[2].gave);
-    end(&waiting[1]);
+    finish();
+}
+END_TEST
+
+/* None gives way for want of a thread while there are threads, and the job only has to wait for those that run. */
+START_TEST(test_all_busy)
+{
+    struct task waiting, sleepers[2], queued;
+    start_patient(MANY, 0);
+    begin(&waiting, peer_body);
+    for (int i = 0; i < 2; i++)
+        begin(&sleepers[i], give_and_sleep_body);
+    task_init(&queued, 2, NULL);
+    submit(&queued);
+    ping();
+    ck_assert_int_eq(atomic_load(&waiting.told), 0);
+    for (int i = 0; i < 2; i++) {
+        sem_post(&sleepers[i].go);
+        sem_wait(&sleepers[i].settled);
+    }
+    sem_wait(&queued.settled);
+    end(&waiting);
     finish();
 }
 END_TEST
@@ -341,10 +442,15 @@ int main(void) {
     tcase_add_test(c, test_sleepers_are_noticed);
     tcase_add_test(c, test_frees_its_thread);
     tcase_add_test(c, test_wakes_the_loop);
+    tcase_add_test(c, test_is_no_time_of_the_job);
     tcase_add_test(c, test_goes_on_at_once);
     tcase_add_test(c, test_single_thread);
     tcase_add_test(c, test_too_many);
+    tcase_add_test(c, test_patience);
+    tcase_add_test(c, test_patience_ends);
+    tcase_add_test(c, test_who_went_on);
     tcase_add_test(c, test_no_thread);
+    tcase_add_test(c, test_all_busy);
     tcase_add_test(c, test_not_the_thread_of_the_job);
     tcase_add_test(c, test_with_the_baton);
     tcase_add_test(c, test_quit);

@@ -127,6 +127,18 @@ START_TEST(test_quick_after_many_quick_calls)
 }
 END_TEST
 
+/* Calls that have become short are run inline, and then nobody watches them who could take it back. */
+START_TEST(test_free_is_forgotten_with_the_rest)
+{
+    struct predict_kind kind = {0};
+    predict_record_free(&kind, true);
+    predict_record(&kind, MS, true);
+    for (; kind.blind_ns; predict_record(&kind, 1000, false))
+        REQUIRE(predict_is_free(&kind));
+    ck_assert(!predict_is_free(&kind));
+}
+END_TEST
+
 /* A slot and its owner. */
 
 enum { KNOWN = 1, STRANGERS = 100000, MANY = 1000 };
@@ -241,12 +253,14 @@ START_TEST(test_an_owner_begins_as_one_of_the_crowd)
     for (int i = 0; i < 2 * PREDICT_STANDING_CALL; i++)
         REQUIRE(call(&p, KNOWN, 10 * MS, true));
     ck_assert(is_own(&p, KNOWN));
-    struct predict_slot slot = {.crowd = {.blind_ns = 1, .measure = 2, .quick = 3}};
+    struct predict_slot slot = {.crowd = {.blind_ns = 1, .measure = 2, .quick = 3, .free = 1, .holds = 1}};
     predict_count(&slot, KNOWN);
     ck_assert_ptr_eq(predict_kind(&slot, KNOWN), &slot.own);
     ck_assert_uint_eq(slot.own.blind_ns, 1);
     ck_assert_uint_eq(slot.own.measure, 2);
     ck_assert_uint_eq(slot.own.quick, 3);
+    ck_assert_uint_eq(slot.own.free, 1);
+    ck_assert_uint_eq(slot.own.holds, 1);
 }
 END_TEST
 
@@ -278,6 +292,7 @@ int main(void) {
     tcase_add_test(c, test_falls_back_to_nothing);
     tcase_add_test(c, test_a_long_unmeasured_call_asks_for_measures);
     tcase_add_test(c, test_quick_after_many_quick_calls);
+    tcase_add_test(c, test_free_is_forgotten_with_the_rest);
     tcase_add_loop_test(c, test_strangers_that_block, 0, 2);
     tcase_add_loop_test(c, test_strangers_that_do_not_block, 0, 2);
     tcase_add_loop_test(c, test_strangers_alone, 0, 2);

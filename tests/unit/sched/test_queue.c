@@ -86,61 +86,6 @@ START_TEST(test_queue_limit)
 }
 END_TEST
 
-static struct task late;
-
-static void submit_late(struct task *task) {
-    (void)task;
-    REQUIRE(sched_submit(sched, &late.job));
-}
-
-struct aged {
-    struct task *task;
-    uint64_t age;
-};
-
-static void submit_aged_cb(void *arg) {
-    struct aged *aged = arg;
-    submit_cb(aged->task);
-    aged->task->job.queued_at = clock_ns() - aged->age;
-}
-
-START_TEST(test_queue_timeout)
-{
-    struct task sleeper, old, fresh;
-    config.queue_limit = 10;
-    config.queue_timeout = FOREVER_NS;
-    start(1);
-    task_init(&sleeper, 1, give_and_sleep_body);
-    task_init(&old, 2, NULL);
-    task_init(&fresh, 2, NULL);
-    task_init(&late, 2, NULL);
-    old.on_expire = submit_late;
-    submit(&sleeper);
-    sem_wait(&sleeper.started);
-    /* Seen as too old when the queue is looked at, or 1 ms later by the timer, which goes on for the next. */
-    struct aged aged = {.task = &old, .age = _i ? config.queue_timeout - 1000000 : config.queue_timeout + 1};
-    on_owner(submit_aged_cb, &aged);
-    if (_i)
-        submit(&fresh);
-    sem_wait(&old.expired);
-    ping();
-    ping(); /* in between the owner has looked at the queue */
-    ck_assert_int_eq(old.expiries, 1);
-    ck_assert_int_eq(atomic_load(&old.runs), 0);
-    ck_assert_int_eq(late.expiries, 0);
-    ck_assert(ev_is_active(&sched->queue.timer));
-    sem_post(&sleeper.go);
-    sem_wait(&sleeper.settled);
-    if (_i)
-        sem_wait(&fresh.settled);
-    sem_wait(&late.settled);
-    ping();
-    ck_assert_int_eq(nexpired, 1);
-    ck_assert(!cancel(&old));
-    finish();
-}
-END_TEST
-
 /* Callbacks and jobs that take longer than a job may wait. */
 
 static void outlast(uint64_t duration) {
@@ -267,7 +212,6 @@ int main(void) {
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_cancel);
     tcase_add_test(c, test_queue_limit);
-    tcase_add_loop_test(c, test_queue_timeout, 0, 2);
     tcase_add_loop_test(c, test_stalled_callback, 0, 2);
     tcase_add_test(c, test_stalled_callback_of_many);
     tcase_add_test(c, test_behind_a_long_job);

@@ -17,7 +17,7 @@ from test_wsgi import tokens
 MIB = 1 << 20
 APP = "faultapp"
 ABORT = record(fcgi.ABORT_REQUEST, 6)
-OPTIONS = ["-t", 3]
+OPTIONS = ["-t", 3, "--queue-timeout", 0]
 
 # Where a request is when it ends early.
 STATES = ["begun", "params", "body", "queued", "computes", "reads", "streams", "blocked", "answered"]

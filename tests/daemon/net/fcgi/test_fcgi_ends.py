@@ -142,7 +142,7 @@ def test_drain(server, size):
         connection.send(stream(fcgi.STDIN, 1, bytes(size - START)))
         good(connection.read_response(1))
         assert connection.sock.recv(1) == b""
-    before.same(threads=1)
+    before.same()
 
 
 @pytest.mark.parametrize("size", [MIB, 20 * MIB])
@@ -160,7 +160,7 @@ def test_drain_of_a_kept_connection(server, size):
                 break
     else:
         raise AssertionError("this machine is too slow to send without a pause")
-    before.same(threads=1)
+    before.same()
 
 
 def test_answer_comes_before_the_drain(server):
@@ -198,7 +198,7 @@ def test_drain_is_bounded_in_bytes(start, keep):
         assert DROP_MAX - MIB <= send_until_refused(connection, 3 * DROP_MAX) <= most * DROP_MAX + ROOM
         server.wait_log(DRAINED)
         good(server.ask("/hello"))
-    before.same(threads=1)
+    before.same()
 
 
 def test_drain_is_bounded_in_time(start):
@@ -220,7 +220,7 @@ def test_drain_is_bounded_in_time(start):
         assert [fd for fd, event in ended] == [silent.sock.fileno()], "both sides are closed"
         server.wait_log(DRAINED)
         sender.send(record(fcgi.STDIN, 1, b"x" * 1000))
-    before.same(threads=1)
+    before.same()
 
 
 # --- slow peers, by --idle-timeout
@@ -247,7 +247,7 @@ def test_reader_that_takes_nothing_of_a_stream(start, gate, keep):
         found = state(server, token)
         assert found["closed"] == 1 and found["progress"] < 4 * MIB
         waits_for_end(connection)
-    before.same(threads=1)
+    before.same()
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -336,7 +336,7 @@ def test_sender_that_stops(start, gate, state):
         if state == "reads":
             assert gate.arrived().text == "raised ConnectionResetError"
         good(server.ask("/hello"))
-    before.same(threads=1)
+    before.same()
 
 
 @pytest.mark.parametrize("state", ["body", "reads"])

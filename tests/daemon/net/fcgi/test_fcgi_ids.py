@@ -151,7 +151,7 @@ def test_more_than_the_limit_is_refused(server):
         ids = range(1, limit + 1)
         connection.send(*(begin(id, keep=True) for id in ids))
         response = check_structure(connection.ask("/hello", id=limit + 1))
-        assert response.status == 503 and ("Retry-After", "5") in response.headers
+        assert response.status == 503 and "Retry-After" not in dict(response.headers)  # it is no matter of time
         for id in ids:
             connection.send(stream(fcgi.PARAMS, id, pairs(params("/hello"))), stream(fcgi.STDIN, id, b""))
         for id in ids:

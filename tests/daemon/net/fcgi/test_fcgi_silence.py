@@ -36,7 +36,7 @@ def connect(served, family):
     before = Footprint(server)
     with server.connect(addresses[family]) as connection:
         yield connection
-    before.same(threads=1)
+    before.same()
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_one_more_record(served, family):
             except (BrokenPipeError, ConnectionResetError):
                 lost += 1
     assert lost == 0
-    before.same(threads=1)
+    before.same()
 
 
 @pytest.mark.parametrize("family", ["unix", "tcp"])

@@ -71,11 +71,11 @@ def test_proxy_header(serve):
 
 
 def test_overload(serve, gate):
-    server = serve("-t", 1, "--queue-limit", 1, "--queue-timeout", 1000)
+    server = serve("-t", 1, "--queue-limit", 1, "--queue-timeout", 0)
     held = hold(server, gate, "/app/gate")
     with server.connect() as waits:
         waits.send(request(params("/app/hello")))
         waits.get_values()
         peer = asked(server, request(params("/app/hello")), status=503)
-        line(server, 503, r"client 127\.0\.0\.1, " + peer, "--threads: GET /app/hello")
+        line(server, 503, r"client 127\.0\.0\.1, " + peer, "--queue-limit [^\\n]*: GET /app/hello")
         finish(*held)

@@ -167,7 +167,7 @@ def test_thread_uses_the_request_after_its_end(client, server, gate):
 
 def test_one_thread_calls_one_at_a_time(start, gate):
     """--threads 1: the option to run an application that is not thread-safe."""
-    server = start(APP, "--threads", "1")
+    server = start(APP, "--threads", "1", "--queue-timeout", 0)
     flags = json.loads(server.ask("/environ").body)
     assert flags["wsgi.multithread"] == ["bool", False]
     first, second = server.connect(), server.connect()

@@ -109,6 +109,39 @@ START_TEST(dropped)
 }
 END_TEST
 
+/* No thread was free for it in time, and its client had left; on this socket that is certain, so nobody is answered. */
+START_TEST(turned_away_when_it_has_left)
+{
+    lane->config.drop_abandoned = false;
+    struct sched_job *job = &whole()->x.r.job;
+    leave();
+    ck_assert_uint_eq(nended, 0);
+    ck_assert(sched_cancel(lane->sched, job));
+    job->ops->expired(job);
+    expect(REQUEST_DROPPED, 3, 0);
+    ck_assert_uint_eq(lane->overload.left, 1);
+    ck_assert_uint_eq(lane->overload.refused, 0);
+}
+END_TEST
+
+/* The same by ABORT_REQUEST: then the end of the request is all that is sent. */
+START_TEST(turned_away_when_it_was_aborted)
+{
+    uint8_t record[100];
+    lane->config.drop_abandoned = false;
+    struct sched_job *job = &whole()->x.r.job;
+    put(FCGI_ABORT_REQUEST, NULL, 0);
+    ck_assert_uint_eq(nended, 0);
+    ck_assert_int_lt(recv(peer, record, sizeof record, 0), 0);
+    ck_assert(sched_cancel(lane->sched, job));
+    job->ops->expired(job);
+    expect(REQUEST_DROPPED, 3, 0);
+    ck_assert_uint_eq(lane->overload.left, 1);
+    ck_assert_int_eq(recv(peer, record, sizeof record, 0), FCGI_RECORD_HEADER + 8);
+    ck_assert_uint_eq(record[1], FCGI_END_REQUEST);
+}
+END_TEST
+
 START_TEST(cut)
 {
     breaks_off = true;
@@ -199,6 +232,8 @@ int main(void) {
     tcase_add_test(tc, answered);
     tcase_add_loop_test(tc, refused, 0, 2);
     tcase_add_loop_test(tc, dropped, 0, 2);
+    tcase_add_test(tc, turned_away_when_it_has_left);
+    tcase_add_test(tc, turned_away_when_it_was_aborted);
     tcase_add_test(tc, cut);
     tcase_add_loop_test(tc, aborted, 0, 2);
     tcase_add_test(tc, dropped_as_it_was_aborted);

@@ -100,6 +100,21 @@ START_TEST(dropped)
 }
 END_TEST
 
+/* No thread was free for it in time, and its client had left; on this socket that is certain, so nobody is answered. */
+START_TEST(turned_away_when_it_has_left)
+{
+    lane->config.drop_abandoned = false;
+    struct sched_job *job = &whole()->x.r.job;
+    leave();
+    ck_assert_uint_eq(nended, 0);
+    ck_assert(sched_cancel(lane->sched, job));
+    job->ops->expired(job);
+    expect(REQUEST_DROPPED, 3, 0);
+    ck_assert_uint_eq(lane->overload.left, 1);
+    ck_assert_uint_eq(lane->overload.refused, 0);
+}
+END_TEST
+
 START_TEST(cut)
 {
     breaks_off = true;
@@ -189,6 +204,7 @@ int main(void) {
     tcase_add_test(tc, answered);
     tcase_add_loop_test(tc, refused, 0, 3);
     tcase_add_loop_test(tc, dropped, 0, 2);
+    tcase_add_test(tc, turned_away_when_it_has_left);
     tcase_add_test(tc, cut);
     tcase_add_loop_test(tc, left_while_it_ran, 0, 2);
     tcase_add_loop_test(tc, left_before_it_is_sent, 0, 2);

@@ -2,6 +2,7 @@
 
 #include "net/listen/listener.h"
 
+#include "base/descriptors.h"
 #include "unit/unit.h"
 
 #include <errno.h>
@@ -536,6 +537,39 @@ START_TEST(test_set_unchanged)
 }
 END_TEST
 
+/* Nobody comes between the last one that is accepted and the end. */
+START_TEST(test_refuse)
+{
+    check_opens(path);
+    const struct listener *l = set.items;
+    int client = connect_unix(path);
+    ck_assert_int_ge(client, 0);
+    listener_refuse(l);
+    ck_assert_int_eq(connect_unix(path), -1);
+    ck_assert_int_eq(errno, ECONNREFUSED);
+    int accepted = accept(l->fd, NULL, NULL);
+    ck_assert_int_ge(accepted, 0);
+    close(accepted);
+    close(client);
+}
+END_TEST
+
+/* What serves others too, or would drop those who wait, goes on. */
+START_TEST(test_refuse_not)
+{
+    char address[16];
+    int fd = bind_unix(path, SOCK_STREAM);
+    listen(fd, 1);
+    snprintf(address, sizeof(address), "fd:%d", fd);
+    check_opens(address);
+    listener_refuse(&set.items[0]);
+    connect_and_accept(path, fd);
+    check_opens("127.0.0.1:0");
+    listener_refuse(&set.items[1]);
+    check_accepts(set.items[1].fd);
+}
+END_TEST
+
 START_TEST(test_fd)
 {
     char address[16], complaint[64];
@@ -593,6 +627,52 @@ START_TEST(test_stdin)
 }
 END_TEST
 
+/* As a descriptor that has come from another process. */
+static int received(int fd) {
+    descriptors_lock();
+    int own = descriptors_adopt(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    descriptors_unlock();
+    return own;
+}
+
+/* Closing it neither removes the file nor keeps the other process from accepting. */
+START_TEST(test_sent)
+{
+    struct listener_set others = {.count = 0};
+    ck_assert_int_eq(open_text(&set, path, &settings), 0);
+    struct listener_sent sent = {
+        .fd = received(set.items[0].fd), .text = "what it is called there", .protocol = LISTENER_HTTP, .is_unix = true};
+    ck_assert_int_eq(listener_add_sent(&others, &sent), 0);
+    const struct listener *l = &others.items[0];
+    ck_assert_int_eq(l->fd, sent.fd);
+    ck_assert_str_eq(l->text, sent.text);
+    ck_assert(l->is_unix && !l->inherited && l->protocol == LISTENER_HTTP);
+    ck_assert(!listener_is_own(l));
+    listener_refuse(l);
+    listener_close_all(&others);
+    check_accepts(set.items[0].fd);
+    ck_assert_int_eq(access(path, F_OK), 0);
+}
+END_TEST
+
+START_TEST(test_sent_that_is_none)
+{
+    int pair[2], idle = socket(AF_INET, SOCK_STREAM, 0), null = open("/dev/null", O_RDONLY);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    const int none[] = {idle, null, pair[0]};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        struct listener_sent sent = {.fd = received(none[i]), .text = ""};
+        errno = 0;
+        ck_assert_int_eq(listener_add_sent(&set, &sent), -1);
+        ck_assert_int_eq(errno, EPROTO);
+        ck_assert_uint_eq(set.count, 0);
+        ck_assert_int_eq(fcntl(sent.fd, F_GETFD), -1);
+        close(none[i]);
+    }
+    close(pair[1]);
+}
+END_TEST
+
 /* The users in question: those of the packages of nginx, Caddy and others, as far as this machine has them. */
 static bool has_web_user(const char **first, char group[static 64]) {
     static const char *const names[] = {"www-data", "nginx", "caddy", "apache", "http"};
@@ -607,6 +687,25 @@ static bool has_web_user(const char **first, char group[static 64]) {
     }
     return false;
 }
+
+START_TEST(test_resume)
+{
+    struct listener_settings named = settings;
+    named.asked = "app.sock";
+    ck_assert_int_eq(open_text(&set, "app.sock", &named), 0);
+    ck_assert_str_eq(set.items[0].asked, "app.sock");
+    struct listener_set other = {.count = 0};
+    struct listener l = set.items[0];
+    set.count = 0; /* the strings are the other set's from here on */
+    ck_assert_int_eq(listener_resume(&other, &l), 0);
+    ck_assert_uint_eq(other.count, 1);
+    ck_assert_int_eq(other.items[0].fd, l.fd);
+    ck_assert_int_eq(access(path, F_OK), 0);
+    listener_close_all(&other);
+    ck_assert_int_eq(access(path, F_OK), -1);
+    ck_assert_int_eq(fcntl(l.fd, F_GETFD), -1);
+}
+END_TEST
 
 START_TEST(test_warn_web_user)
 {
@@ -667,6 +766,8 @@ int main(void) {
     TCase *tc = tcase_create("listener");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_unix);
+    tcase_add_test(tc, test_refuse);
+    tcase_add_test(tc, test_refuse_not);
     tcase_add_test(tc, test_mode);
     tcase_add_test(tc, test_owner);
     tcase_add_test(tc, test_stale);
@@ -688,6 +789,10 @@ int main(void) {
     tcase_add_test(tc, test_set_unchanged);
     tcase_add_test(tc, test_fd);
     tcase_add_test(tc, test_stdin);
+    tcase_add_test(tc, test_resume);
+
+    tcase_add_test(tc, test_sent);
+    tcase_add_test(tc, test_sent_that_is_none);
     tcase_add_test(tc, test_warn_web_user);
     tcase_add_test(tc, test_warn_not_for_tcp);
     suite_add_tcase(suite, tc);

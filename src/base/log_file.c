@@ -1,0 +1,59 @@
+#include "config.h"
+
+#include "base/log_file.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Mutable path: log_file_open, before there is a second thread. Empty: none. */
+static char path[PATH_MAX];
+
+/* Programs inherit the copy, unlike the original. */
+static int put_in_place(int fd) {
+    int to;
+    if (fd == STDERR_FILENO) /* something had closed that */
+        return fcntl(fd, F_SETFD, 0);
+    do {
+        to = dup2(fd, STDERR_FILENO);
+    } while (to < 0 && (errno == EINTR || errno == EBUSY)); /* another thread opens something in its place */
+    return to < 0 ? -1 : 0;
+}
+
+/* A child that is forked meanwhile gets another descriptor of the file that its standard error is: nobody minds.
+ * Opening does not wait for the reader of a pipe (mkfifo), which is an error instead; writing does. */
+static int use(const char *name) {
+    int fd = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    if (fd < 0)
+        return -1;
+    int failed = fcntl(fd, F_SETFL, O_APPEND) || put_in_place(fd) ? -1 : 0, error = errno;
+    if (fd != STDERR_FILENO)
+        close(fd);
+    errno = error;
+    return failed;
+}
+
+int log_file_open(const char *name) {
+    size_t len = strlen(name);
+    if (len >= sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (use(name))
+        return -1;
+    memcpy(path, name, len + 1);
+    log_init();
+    return 0;
+}
+
+int log_file_reopen(void) {
+    return use(path);
+}
+
+const char *log_file_path(void) {
+    return *path ? path : NULL;
+}

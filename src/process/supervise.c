@@ -1,0 +1,71 @@
+#include "config.h"
+
+#include "process/supervise.h"
+
+#include "base/log.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define NAME "wsgi-fcgi-supervisor"
+
+/* A script whose first line names this program is not the program. */
+static bool is_program(const char *path) {
+    char start[2] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return !access(path, X_OK); /* it may be executed, and not read */
+    ssize_t n = read(fd, start, sizeof start);
+    close(fd);
+    return n == (ssize_t)sizeof start && memcmp(start, "#!", sizeof start) != 0 && !access(path, X_OK);
+}
+
+/* The file of this program, whichever link it was executed by. */
+static bool read_own_path(char out[static PATH_MAX]) {
+    ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
+    out[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+/* The path by which it was executed, absolute, in new memory. NULL if memory runs out. */
+static char *find_program(const char *own) {
+    char here[PATH_MAX];
+    const char *executed = (const char *)(uintptr_t)getauxval(AT_EXECFN);
+    if (!executed || !is_program(executed))
+        executed = own;
+    return path_absolute(getcwd(here, sizeof here), executed);
+}
+
+static void execute(const char *directory, size_t len, char *const *argv) {
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%.*s/" NAME, (int)len, directory) < (int)sizeof path)
+        execv(path, argv);
+}
+
+int supervise_execute(char *const *argv) {
+    char own[PATH_MAX];
+    const char *slash = read_own_path(own) ? strrchr(own, '/') : NULL;
+    char *program = slash ? find_program(own) : NULL;
+    if (!program || setenv(SUPERVISE_PROGRAM_ENV, program, 1)) {
+        log_error("cannot find the file of this program: %s: --workers needs /proc", strerror(errno));
+        free(program);
+        return EX_OSERR;
+    }
+    free(program);
+    execute(own, (size_t)(slash - own), argv);
+    if (errno == ENOENT)
+        execute(LIBEXECDIR, strlen(LIBEXECDIR), argv);
+    log_error("cannot execute " NAME ", neither beside %s nor in " LIBEXECDIR ": %s: install both programs", own,
+              strerror(errno));
+    return EX_OSERR;
+}

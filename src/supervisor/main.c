@@ -1,0 +1,64 @@
+/* wsgi-fcgi-supervisor, which wsgi-fcgi executes when it is given --workers (process/supervise.h). */
+#include "config.h"
+
+#include "base/log.h"
+#include "cli/command_line.h"
+#include "process/log_output.h"
+#include "process/standard_files.h"
+#include "process/supervise.h"
+#include "supervisor/supervisor.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+/* The words in their order: getopt_long(3) puts the operands behind the options. NULL if memory runs out. */
+static char **copy_words(int argc, char **argv) {
+    char **words = calloc((size_t)argc + 1, sizeof *words);
+    if (words)
+        memcpy(words, argv, (size_t)argc * sizeof *words);
+    return words;
+}
+
+/* Nobody but the supervisor is to see the variable. NULL if it is not set, or memory runs out. */
+static char *take_program(void) {
+    const char *value = getenv(SUPERVISE_PROGRAM_ENV);
+    char *program = value && *value == '/' ? strdup(value) : NULL;
+    unsetenv(SUPERVISE_PROGRAM_ENV);
+    return program;
+}
+
+static int parse_and_supervise(int argc, char **argv, char *const *words, const char *program) {
+    struct options o;
+    int status = command_line_parse(&o, argc, argv);
+    if (status < 0) {
+        log_max_level = o.log_level;
+        if (options_resolve(&o)) {
+            log_error("out of memory");
+            status = EX_OSERR;
+        } else
+            status = log_output_open(&o);
+        if (!status)
+            status = supervise(&o, words, program);
+    }
+    options_fini(&o);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    log_init();
+    int status = standard_files_open();
+    if (status)
+        return status;
+    char **words = copy_words(argc, argv);
+    char *program = take_program();
+    if (words && program)
+        status = parse_and_supervise(argc, argv, words, program);
+    else {
+        log_error("this is a part of wsgi-fcgi, which starts it: wsgi-fcgi --workers N [OPTIONS] MODULE:CALLABLE");
+        status = EX_USAGE;
+    }
+    free(program);
+    free(words);
+    return status;
+}

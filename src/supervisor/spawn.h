@@ -1,0 +1,22 @@
+/* Executes programs in processes of their own.
+ *
+ * Threads: the main thread.
+ */
+#ifndef WSGI_FCGI_SUPERVISOR_SPAWN_H
+#define WSGI_FCGI_SUPERVISOR_SPAWN_H
+
+#include <spawn.h>
+#include <sys/types.h>
+
+/* Executes `program` in a process that blocks no signal. Returns 0 with its number in *pid; or an errno. */
+int spawn_program(pid_t *pid, const char *program, char *const *argv, char *const *environment,
+                  const posix_spawn_file_actions_t *actions);
+
+/* Lets a descriptor stay open in the program that is executed. Returns 0, or an errno. */
+int spawn_pass(posix_spawn_file_actions_t *actions, int fd);
+
+/* Makes the process of a worker, or of a zygote: executes `program` with `argv`, which finds the descriptor `control`
+ * open, by CONTROL_ENV (ipc/control.h). The caller closes `control`. Returns the process; or -1 with errno. */
+pid_t spawn_worker(const char *program, char *const *argv, int control);
+
+#endif

@@ -1,0 +1,156 @@
+#include "config.h"
+
+#include "supervisor/take_signals.h"
+
+#include "base/ascii.h"
+#include "base/clock.h"
+#include "base/descriptors.h"
+#include "base/log.h"
+#include "process/log_output.h"
+#include "process/terminal.h"
+#include "supervisor/workers.h"
+#include "supervisor/zygotes.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/* Signals within this time of the first one count as that one: process/signals.c says why. */
+#define SAME_NS UINT64_C(200000000)
+
+static void say_stopping(const struct supervisor *s, int number) {
+    char shown[ASCII_SECONDS_SIZE];
+    unsigned count = 0;
+    for (unsigned i = 0; i < s->slots_made; i++)
+        count += s->workers[i].state != WORKER_NONE;
+    log_info("stopping (%s): %u worker%s, up to %s s to finish; a second signal ends it at once", sigabbrev_np(number),
+             count, ascii_plural(count), ascii_put_seconds(shown, s->o->graceful_timeout));
+}
+
+static void end(struct supervisor *s, int number) {
+    const uint64_t now = clock_ns();
+    if (s->stop_at) {
+        if (number == SIGHUP || now < s->stop_at + SAME_NS || s->at_once_at)
+            return;
+        log_warning("second signal: ending at once");
+        s->at_once_at = now;
+        s->status = 128 + number;
+        return;
+    }
+    s->stop_at = now;
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    s->stop_signal = number;
+    say_stopping(s, number);
+    if (!s->served)
+        s->status = 128 + number;
+    supervisor_leave_sockets(s);
+}
+
+static void change_count(struct supervisor *s, int by) {
+    const unsigned before = s->wanted;
+    if (by > 0 && s->wanted < SUPERVISOR_WORKERS_MAX)
+        s->wanted++;
+    if (by < 0 && s->wanted > 1)
+        s->wanted--;
+    if (s->wanted != before)
+        log_info("from now on the server is to have %u worker%s", s->wanted, ascii_plural(s->wanted));
+    else
+        log_warning("the server is to have %u worker%s, and cannot have %s", s->wanted, ascii_plural(s->wanted),
+                    by > 0 ? "more" : "fewer");
+}
+
+static void reopen_log(struct supervisor *s) {
+    if (!s->o->log_file) {
+        log_warning("SIGUSR1 does nothing here: the log is standard error, which needs no reopening: give --log-file "
+                    "PATH, or have the file that it goes to rotated by copying and truncating");
+        return;
+    }
+    log_output_reopen();
+    for (unsigned i = 0; i < s->slots_made; i++)
+        s->workers[i].reopen_due = s->workers[i].state != WORKER_NONE;
+    zygotes_reopen_log(s);
+}
+
+/* The kernel sends some of them to what runs on a terminal. */
+static bool is_from_kernel(const struct signalfd_siginfo *info) {
+    return info->ssi_code == SI_KERNEL;
+}
+
+static void take(struct supervisor *s, const struct signalfd_siginfo *info) {
+    switch (info->ssi_signo) {
+    case SIGTERM:
+    case SIGINT:
+    case SIGQUIT:
+        end(s, (int)info->ssi_signo);
+        break;
+    case SIGHUP:
+        if (is_from_kernel(info) || (s->had_terminal && !terminal_is_there(true)))
+            end(s, SIGHUP);
+        else
+            reload_ask(s);
+        break;
+    case SIGUSR1:
+        reopen_log(s);
+        break;
+    case SIGUSR2:
+        log_warning("SIGUSR2 does nothing here: send SIGHUP to load new code, or another version of the server");
+        break;
+    case SIGTTIN:
+    case SIGTTOU:
+        if (!is_from_kernel(info))
+            change_count(s, info->ssi_signo == SIGTTIN ? 1 : -1);
+        break;
+    case SIGCHLD:
+        workers_reap(s);
+        break;
+    default:
+        break;
+    }
+}
+
+static void signal_cb(struct ev_loop *loop, ev_io *watch, int revents) {
+    struct signalfd_siginfo info;
+    (void)loop;
+    (void)revents;
+    while (read(watch->fd, &info, sizeof info) == (ssize_t)sizeof info)
+        take(watch->data, &info);
+}
+
+static void fill(sigset_t *set) {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGCHLD};
+    struct sigaction now;
+    sigemptyset(set);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (sigaction(numbers[i], NULL, &now) || now.sa_handler != SIG_IGN)
+            sigaddset(set, numbers[i]);
+    }
+}
+
+void take_signals_block(void) {
+    sigset_t set;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGCHLD, SIG_DFL); /* ignored, it would not tell how workers end */
+    fill(&set);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+int take_signals_start(struct supervisor *s) {
+    sigset_t set;
+    fill(&set);
+    s->had_terminal = terminal_is_there(false);
+    descriptors_lock();
+    s->signal_fd = descriptors_adopt(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+    descriptors_unlock();
+    if (s->signal_fd < 0)
+        return -1;
+    ev_io_init(&s->signal_watch, signal_cb, s->signal_fd, EV_READ);
+    /* A message of a worker may be about a signal that this process has got as well. */
+    ev_set_priority(&s->signal_watch, EV_MAXPRI);
+    s->signal_watch.data = s;
+    ev_io_start(s->loop, &s->signal_watch);
+    return 0;
+}

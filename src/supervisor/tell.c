@@ -1,0 +1,99 @@
+#include "config.h"
+
+#include "supervisor/tell.h"
+
+#include "ipc/control.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define AGAIN_NS UINT64_C(50000000)    /* between attempts to send a message, */
+#define STUCK_NS UINT64_C(10000000000) /* of which one has to succeed within this time */
+
+_Static_assert((int)ADDRESS_TEXT_SIZE <= (int)CONTROL_TEXT_SIZE, "a listener's text fits a message");
+
+static bool hello(struct worker *w) {
+    struct supervisor *s = w->supervisor;
+    struct control_message m = {.type = CONTROL_HELLO,
+                                .slot = worker_slot(w),
+                                .a = w->number,
+                                .b = w->generation,
+                                .fds = {s->board_fd, s->queue[0], s->queue[1]},
+                                .nfds = 3};
+    return !control_send(w->control, &m);
+}
+
+static bool peer(struct worker *w, unsigned slot) {
+    struct control_message m = {
+        .type = CONTROL_PEER, .slot = slot, .fds = {w->supervisor->workers[slot].wake}, .nfds = 1};
+    return !control_send(w->control, &m);
+}
+
+static bool listener(struct worker *w, const struct listener *l) {
+    struct control_message m = {.type = CONTROL_LISTENER,
+                                .a = l->protocol,
+                                .b = (l->is_unix ? CONTROL_LISTENER_UNIX : 0u) |
+                                     (l->inherited ? CONTROL_LISTENER_INHERITED : 0u),
+                                .fds = {l->fd},
+                                .nfds = 1};
+    snprintf(m.text, sizeof m.text, "%s", l->text);
+    return !control_send(w->control, &m);
+}
+
+static bool order(struct worker *w, enum control_type type, uint64_t a) {
+    struct control_message m = {.type = type, .a = a};
+    return !control_send(w->control, &m);
+}
+
+static bool tell_listeners(struct worker *w) {
+    const struct listener_set *set = &w->supervisor->sockets.opened;
+    for (; w->listeners_told < set->count; w->listeners_told++) {
+        if (!listener(w, &set->items[w->listeners_told]))
+            return false;
+    }
+    return w->serve_told || (w->serve_told = order(w, CONTROL_SERVE, 0));
+}
+
+static bool tell_order(struct worker *w, bool *due, enum control_type type, uint64_t a) {
+    if (*due)
+        *due = !order(w, type, a);
+    return !*due;
+}
+
+/* Returns false when a message could not be sent; errno says why. */
+static bool tell_all(struct worker *w) {
+    const struct supervisor *s = w->supervisor;
+    if (!w->greeted && !(w->greeted = hello(w)))
+        return false;
+    for (; w->peers_told < s->slots_made; w->peers_told++) {
+        if (!peer(w, w->peers_told))
+            return false;
+    }
+    if (w->state == WORKER_LOADED && !tell_listeners(w))
+        return false;
+    return tell_order(w, &w->reopen_due, CONTROL_REOPEN_LOG, 0) && tell_order(w, &w->retire_due, CONTROL_RETIRE, 0) &&
+           tell_order(w, &w->stop_due, CONTROL_STOP, (uint64_t)(s->stop_signal ? s->stop_signal : SIGTERM));
+}
+
+/* Room comes when the worker reads. */
+static bool is_full(int error) {
+    return error == EAGAIN || error == ETOOMANYREFS || error == ENOBUFS || error == ENOMEM;
+}
+
+void tell_worker(struct worker *w, uint64_t now) {
+    if (w->control < 0 || w->waits || w->zygote)
+        return;
+    if (tell_all(w) || !is_full(errno)) { /* else it has ended, which its socket tells as well */
+        w->stuck_since = 0;
+        return;
+    }
+    if (!w->stuck_since)
+        w->stuck_since = now;
+    if (!w->kill_at && now - w->stuck_since > STUCK_NS) {
+        w->kill_at = now;
+        w->kill_text = "takes no message of the supervisor";
+    }
+    supervisor_is_due(w->supervisor, now + AGAIN_NS, now);
+}
