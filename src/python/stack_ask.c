@@ -50,7 +50,7 @@ static struct question {
 static void answer(void) {
     struct stack_walk walk = {.frames = question.frames, .most = STACK_FRAMES_MAX};
     question.found = -1;
-    if (stack_walk(question.layout, question.state, &walk) && !(question.strict && walk.detached))
+    if (stack_walk(question.layout, question.state, &walk) && !walk.fresh && !(question.strict && walk.detached))
         question.found = stack_text(question.layout, &walk, &question.scratch, question.text, STACK_SIZE);
 }
 

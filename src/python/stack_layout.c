@@ -48,6 +48,8 @@ static void find(struct stack_layout *layout) {
     layout->state_frame = offsetof(PyThreadState, cframe);
     layout->box_frame = offsetof(_PyCFrame, current_frame);
     layout->box_previous = offsetof(_PyCFrame, previous);
+    layout->state_chunk = offsetof(PyThreadState, datastack_chunk);
+    layout->state_top = offsetof(PyThreadState, datastack_top);
 #if PY_VERSION_HEX < 0x030c0000
     layout->frame.entry = offsetof(_PyInterpreterFrame, is_entry); /* before the owner */
 #endif
@@ -56,7 +58,7 @@ static void find(struct stack_layout *layout) {
     layout->frame.instruction = offsetof(_PyInterpreterFrame, prev_instr);
     layout->frame.owner = offsetof(_PyInterpreterFrame, owner);
     layout->frame.owner_none = FRAME_OWNED_BY_FRAME_OBJECT + 1; /* FRAME_OWNED_BY_CSTACK of 3.12 */
-    layout->frame.is_based = PY_VERSION_HEX >= 0x030c0000;
+    layout->frame.first = -(int64_t)sizeof(_Py_CODEUNIT);
     layout->code.filename = offsetof(PyCodeObject, co_filename);
     layout->code.qualname = offsetof(PyCodeObject, co_qualname);
     layout->code.linetable = offsetof(PyCodeObject, co_linetable);
@@ -76,7 +78,7 @@ static void find(struct stack_layout *layout) {
     layout->frame.instruction = told->interpreter_frame.instr_ptr;
     layout->frame.owner = told->interpreter_frame.owner;
     layout->frame.owner_none = FRAME_OWNED_BY_FRAME_OBJECT + 1; /* _BY_INTERPRETER, _BY_CSTACK */
-    layout->frame.is_based = true;
+    layout->frame.first = PY_VERSION_HEX < 0x030e0000 ? 0 : INT64_MIN;
     layout->code.filename = told->code_object.filename;
     layout->code.qualname = told->code_object.qualname;
     layout->code.linetable = told->code_object.linetable;

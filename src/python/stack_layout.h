@@ -25,12 +25,17 @@ struct stack_layout {
     size_t state_frame, box_frame, box_previous;
     bool boxed;
 
+    /* With boxes: its newest piece of memory for frames, _PyStackChunk, and the first byte of it that is free. A box may
+     * still, or not yet, have a frame that is not below it. */
+    size_t state_chunk, state_top;
+
     struct {
         size_t size; /* as much of it as the others need */
         size_t previous, code, instruction, owner, threaded;
         unsigned char owner_none; /* owners from this on are frames without Python code */
-        size_t entry;             /* whether it is the first in its box; 0: those are frames without Python code */
-        bool is_based;            /* the outermost frame is one of these */
+        size_t entry; /* whether it is the first in its box; 0: those are frames without Python code. The outermost is one */
+        int64_t first; /* bytes from its first instruction at which a frame stands that has not begun, and for which
+                          `previous` may not be set yet; INT64_MIN: it always is */
         uintptr_t code_bits;      /* that do not belong to the pointer */
     } frame;
 

@@ -64,10 +64,19 @@ static bool read_frame(const struct stack_layout *layout, const unsigned char *f
     return out->offset >= -UNIT && out->offset < (int64_t)Py_SIZE(&head) * UNIT && out->offset % UNIT == 0;
 }
 
-/* Whether the interpreter's loop was called for this frame, and has a box of its own. */
+/* Whether the interpreter's loop was called for this frame, and has a box of its own if there are boxes. */
 static bool is_entry(const struct stack_layout *layout, const unsigned char *frame) {
     return layout->frame.entry ? frame[layout->frame.entry] != 0
                                : frame[layout->frame.owner] >= layout->frame.owner_none;
+}
+
+/* The innermost frame is none of those that were left: such a one is where the next will be. Those of generators are
+ * elsewhere. */
+static bool is_in_use(const struct stack_layout *layout, const void *state, uintptr_t at, unsigned char owner) {
+    uintptr_t chunk, top;
+    return !layout->boxed || owner != 0 ||
+           (read_word((uintptr_t)state + layout->state_chunk, &chunk) &&
+            read_word((uintptr_t)state + layout->state_top, &top) && at > chunk && at < top);
 }
 
 /* The box around this one has the frame before: that is what tells a frame that is not filled in yet. */
@@ -82,7 +91,7 @@ bool stack_walk(const struct stack_layout *layout, const void *state, struct sta
     uintptr_t at, seen = 0, box = 0;
     bool based = true;
     walk->count = 0;
-    walk->cut = walk->detached = false;
+    walk->cut = walk->detached = walk->fresh = false;
     if (!read_word((uintptr_t)state + layout->state_frame, &at))
         return false;
     if (layout->boxed) {
@@ -103,13 +112,17 @@ bool stack_walk(const struct stack_layout *layout, const void *state, struct sta
         unsigned char owner = frame[layout->frame.owner];
         if (owner > layout->frame.owner_none + 1)
             return false;
-        based = !layout->frame.is_based || owner >= layout->frame.owner_none;
+        based = is_entry(layout, frame);
         walk->detached = owner == GENERATOR;
         if (owner < layout->frame.owner_none) {
             struct stack_frame *found = &walk->frames[walk->count++];
             found->at = at;
             if (!read_frame(layout, frame, found))
                 return false;
+            if (!hops && !is_in_use(layout, state, at, owner))
+                return false;
+            if (walk->count == 1)
+                walk->fresh = found->offset == layout->frame.first;
         }
         at = word_at(frame, layout->frame.previous);
         if (layout->boxed && is_entry(layout, frame) && !leave_box(layout, &box, at))

@@ -32,6 +32,7 @@ struct stack_walk {
     struct stack_frame *frames; /* the innermost first. The caller's, with room for `most` */
     unsigned most, count;
     bool cut;      /* there are more */
+    bool fresh;    /* the innermost has not begun: if the thread is just making it, those before it are not these */
     bool detached; /* the outermost is a generator's: C code has called it; or, until 3.11, it is just being left */
 };
 
