@@ -190,6 +190,7 @@ src_libpy_a_SOURCES = \
 	src/python/stack_doing.c src/python/stack_doing.h \
 	src/python/stack_layout.c src/python/stack_layout.h \
 	src/python/stack_walk.c src/python/stack_walk.h \
+	src/python/switch_interval.c src/python/switch_interval.h \
 	src/python/thread.c src/python/thread.h \
 	src/python/venv.c src/python/venv.h
 

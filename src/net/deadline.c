@@ -234,6 +234,15 @@ struct request *lane_find_lock_holder(const struct lane *lane, struct sched_thre
     return late ? late : find_holder(lane->sched, &lane->deadlines.timed, thread);
 }
 
+void lane_visit_overdue(const struct lane *lane, void (*visit)(struct sched_thread *thread, void *arg), void *arg) {
+    const struct exchange *x;
+    TAILQ_FOREACH(x, &lane->deadlines.late, deadline_link) {
+        struct sched_thread *thread = sched_thread_of(lane->sched, &x->r.job);
+        if (thread)
+            visit(thread, arg);
+    }
+}
+
 /* Calls that set their own. */
 
 static void note_cb(struct sched_note *note) {

@@ -11,6 +11,7 @@
 #include "python/compat.h"
 #include "python/interrupt_aim.h"
 #include "python/stack_doing.h"
+#include "python/switch_interval.h"
 #include "request/request.h"
 
 #include <errno.h>
@@ -66,6 +67,7 @@ static struct raiser {
     pthread_t thread;
     bool started, wanted, stops, ended;
     _Atomic uint64_t waits_since; /* for the GIL; 0: it does not */
+    atomic_bool short_turns;
 } raiser = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 PyObject *interrupt_type(void) {
@@ -228,6 +230,7 @@ static uint64_t take_a_turn(void) {
     atomic_store(&raiser.waits_since, clock_ns());
     PyGILState_STATE gil = PyGILState_Ensure();
     atomic_store(&raiser.waits_since, 0);
+    switch_interval_set_short(atomic_load(&raiser.short_turns));
     uint64_t next = interrupt_is_on ? look_at_all(&line) : 0;
     PyGILState_Release(gil);
     if (*line.request)
@@ -309,6 +312,11 @@ void interrupt_begin(void) {
 
 void interrupt_probe(void) {
     wake();
+}
+
+void interrupt_shorten_turns(bool wanted) {
+    if (atomic_exchange(&raiser.short_turns, wanted) != wanted)
+        wake();
 }
 
 uint64_t interrupt_waits(void) {

@@ -1,9 +1,10 @@
 /* Interrupting calls whose time is over (--request-timeout-action interrupt): wsgi_fcgi.RequestTimeout is raised in them, again
- * and again until they end, but never in the next one. And finding out whether the interpreter lock can still be got.
+ * and again until they end, but never in the next one. And finding out whether the interpreter lock can still be got, and having
+ * those that compute let go of it sooner.
  *
  * Open it when an interrupt comes too late, too often, or where it should not (python/interrupt_aim.h).
  *
- * Both need the GIL, for which they may have to wait for as long as somebody keeps it: so they have a thread of their own. It
+ * All need the GIL, for which they may have to wait for as long as somebody keeps it: so they have a thread of their own. It
  * has a thread state only while it has the GIL, or waits for it.
  *
  * That no later call is hit: the thread of a call says with the GIL held that the call begins and ends, and only with the GIL
@@ -47,6 +48,10 @@ void interrupt_begin(void);
 
 /* Asks the thread to take the GIL once, and to let go of it. Any thread, without waiting. */
 void interrupt_probe(void);
+
+/* Whether threads that compute are to let others have the GIL sooner than usual (python/switch_interval.h): the thread sees to
+ * it as soon as it has the GIL itself. Any thread, without waiting. */
+void interrupt_shorten_turns(bool wanted);
 
 /* For how long it has been waiting for the GIL (nanoseconds); 0: it is not. Any thread. */
 uint64_t interrupt_waits(void);

@@ -1,6 +1,7 @@
 """Calls that do not end: what is asked for is the name of the function. Lines that hang end in "# hangs"."""
 import ctypes
 import select
+import sys
 import threading
 import time
 from urllib.parse import parse_qs
@@ -41,6 +42,14 @@ def keep_lock_within_time(gate):
 def deadlock(gate):
     knock(gate, "deadlock")
     held.acquire()  # hangs
+
+
+def interval(_):
+    return [b"%d us" % round(sys.getswitchinterval() * 1e6)]
+
+
+def set_interval(_):
+    sys.setswitchinterval(0.02)
 
 
 def begin(gate):

@@ -61,6 +61,42 @@ def test_a_call_hangs(start, gate, name):
     served(server.ask("/hello"))
 
 
+def interval_is(server, interval):
+    until(lambda: server.ask("/interval").body == interval, "the switch interval " + interval.decode(), server.log)
+
+
+def lose(server, name, gate):
+    """A call that hangs, beyond its time; who can let it go on."""
+    connection, visitor = begin(server, name, gate)
+    answered_504(connection)
+    return visitor
+
+
+def test_switch_interval(start, gate):
+    """Others wait less for a lost call while it computes, and no longer: not for one that sleeps."""
+    server = start("hangapp", "--request-timeout", TIMEOUT)
+    lose(server, "sleep", gate)
+    for _ in range(2):
+        visitor = lose(server, "compute", gate)
+        interval_is(server, b"100 us")
+        visitor.release()
+        interval_is(server, b"5000 us")
+
+
+def test_switch_interval_of_the_application(start, gate):
+    """What it sets meanwhile stays."""
+    server = start("hangapp", "--request-timeout", TIMEOUT)
+    visitor = lose(server, "compute", gate)
+    interval_is(server, b"100 us")
+    server.ask("/set_interval")
+    visitor.release()
+    server.wait_log(r"info: .*its call.* has ended after [\d.]+ s: GET /compute\b")
+    visitor = lose(server, "compute", gate)
+    interval_is(server, b"100 us")
+    visitor.release()
+    interval_is(server, b"20000 us")
+
+
 def test_deadlock(start, gate):
     """It never ends, and so does not the first one: a stop leaves them behind after --graceful-timeout."""
     server = start("hangapp", "--request-timeout", TIMEOUT, "--graceful-timeout", 0.1, "-t", 8)
