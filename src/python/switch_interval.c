@@ -29,7 +29,7 @@ static void set(double seconds) {
 
 /* Python keeps it in microseconds. */
 static bool is_above_short(double seconds) {
-    return seconds > SWITCH_INTERVAL_SHORT * 1.01;
+    return seconds > SWITCH_INTERVAL_SHORT * 1.02;
 }
 
 void switch_interval_set_short(bool wanted) {
@@ -41,7 +41,7 @@ void switch_interval_set_short(bool wanted) {
         interval.before = is_above_short(now) ? now : 0;
         if (interval.before > 0)
             set(SWITCH_INTERVAL_SHORT);
-    } else if (interval.before > 0 && now > SWITCH_INTERVAL_SHORT * 0.99 && !is_above_short(now)) {
+    } else if (interval.before > 0 && now > SWITCH_INTERVAL_SHORT * 0.98 && !is_above_short(now)) {
         set(interval.before);
     }
 }

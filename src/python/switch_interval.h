@@ -13,7 +13,7 @@
 
 /* Seconds. Computing takes some percent longer beside others that compute, and quick requests are nearly as quick as
  * alone. */
-#define SWITCH_INTERVAL_SHORT 0.0001
+#define SWITCH_INTERVAL_SHORT 0.00005
 
 /* Makes it short, or as it was before. What the application sets meanwhile stays; so does one that is shorter. The same as
  * the time before: no effect. */

@@ -78,7 +78,7 @@ def test_switch_interval(start, gate):
     lose(server, "sleep", gate)
     for _ in range(2):
         visitor = lose(server, "compute", gate)
-        interval_is(server, b"100 us")
+        interval_is(server, b"50 us")
         visitor.release()
         interval_is(server, b"5000 us")
 
@@ -87,12 +87,12 @@ def test_switch_interval_of_the_application(start, gate):
     """What it sets meanwhile stays."""
     server = start("hangapp", "--request-timeout", TIMEOUT)
     visitor = lose(server, "compute", gate)
-    interval_is(server, b"100 us")
+    interval_is(server, b"50 us")
     server.ask("/set_interval")
     visitor.release()
     server.wait_log(r"info: .*its call.* has ended after [\d.]+ s: GET /compute\b")
     visitor = lose(server, "compute", gate)
-    interval_is(server, b"100 us")
+    interval_is(server, b"50 us")
     visitor.release()
     interval_is(server, b"20000 us")
 
