@@ -172,11 +172,49 @@ void deadlines_settle(struct lane *lane) {
         timer_start(lane, first->due);
 }
 
+/* Looks at calls that take long. */
+
+typedef void visit_fn(struct sched_thread *thread, uint64_t *processor_time, void *arg);
+
+static void visit_old(const struct lane *lane, struct exchanges *list, visit_fn *visit, void *arg) {
+    const uint64_t before = clock_ns() - LANE_LOOK_MS * UINT64_C(1000000);
+    struct exchange *x;
+    TAILQ_FOREACH(x, list, deadline_link) {
+        struct sched_thread *thread =
+            x->r.job.begun_at <= before ? sched_thread_of(lane->sched, &x->r.job) : NULL;
+        if (thread)
+            visit(thread, &x->processor_time, arg);
+    }
+}
+
+void lane_visit_calls(struct lane *lane, visit_fn *visit, void *arg) {
+    visit_old(lane, &lane->deadlines.late, visit, arg);
+    visit_old(lane, &lane->deadlines.timed, visit, arg);
+}
+
+static void looks_cb(struct ev_loop *loop, ev_timer *w, int revents) {
+    struct lane *lane = w->data;
+    (void)revents;
+    if (TAILQ_EMPTY(&lane->deadlines.timed) && TAILQ_EMPTY(&lane->deadlines.late))
+        ev_timer_stop(loop, w);
+    lane->config.look(lane->config.overdue_arg);
+}
+
+static void looks_start(struct lane *lane) {
+    ev_timer *looks = &lane->deadlines.looks;
+    if (ev_is_active(looks) || !lane->config.look)
+        return;
+    ev_timer_set(looks, LANE_LOOK_MS / 1e3, LANE_LOOK_MS / 1e3);
+    ev_timer_start(lane->loop, looks);
+}
+
 /* Calls. */
 
 void deadline_begins(struct exchange *x) {
     struct deadlines *d = &lane_of(x)->deadlines;
     x->detached = true;
+    x->processor_time = 0;
+    looks_start(lane_of(x));
     if (atomic_load_explicit(&x->r.overdue, memory_order_relaxed)) {
         lose(x);
         return;
@@ -234,15 +272,6 @@ struct request *lane_find_lock_holder(const struct lane *lane, struct sched_thre
     return late ? late : find_holder(lane->sched, &lane->deadlines.timed, thread);
 }
 
-void lane_visit_overdue(const struct lane *lane, void (*visit)(struct sched_thread *thread, void *arg), void *arg) {
-    const struct exchange *x;
-    TAILQ_FOREACH(x, &lane->deadlines.late, deadline_link) {
-        struct sched_thread *thread = sched_thread_of(lane->sched, &x->r.job);
-        if (thread)
-            visit(thread, arg);
-    }
-}
-
 /* Calls that set their own. */
 
 static void note_cb(struct sched_note *note) {
@@ -274,7 +303,8 @@ void deadlines_init(struct lane *lane) {
     TAILQ_INIT(&d->late);
     d->note.call = note_cb;
     ev_timer_init(&d->timer, timer_cb, 0., 0.);
-    d->timer.data = lane;
+    ev_timer_init(&d->looks, looks_cb, 0., 0.);
+    d->timer.data = d->looks.data = lane;
 }
 
 void deadlines_start(struct lane *lane) {

@@ -39,6 +39,7 @@ struct exchange {
     bool timed;          /* ...and stands in the list of those that are timed */
     bool lost;           /* the scheduler was told that nobody waits for its call */
     uint64_t due;        /* while it is timed: by when (clock_ns) it is to be looked at; UINT64_MAX: never */
+    uint64_t processor_time; /* for struct lane_config.look */
     TAILQ_ENTRY(exchange) deadline_link; /* `timed`, or `late` */
 };
 

@@ -65,8 +65,11 @@ void lane_abort(struct lane *lane);
  * that are overdue are asked first. Owner only. */
 struct request *lane_find_lock_holder(const struct lane *lane, struct sched_thread **thread);
 
-/* Calls visit() for the thread of each call that is overdue and goes on. Owner only. */
-void lane_visit_overdue(const struct lane *lane, void (*visit)(struct sched_thread *thread, void *arg), void *arg);
+/* Calls visit() for the thread of each call that has run for LANE_LOOK_MS, overdue or not. *processor_time is the
+ * visitor's own, and 0 at first for each call. Owner only. */
+enum { LANE_LOOK_MS = 20 };
+void lane_visit_calls(struct lane *lane,
+                      void (*visit)(struct sched_thread *thread, uint64_t *processor_time, void *arg), void *arg);
 
 /* The scheduler, for sched_watch and sched_join. */
 struct sched *lane_sched(struct lane *lane);

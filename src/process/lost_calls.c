@@ -28,9 +28,7 @@
  * end by the first interrupt. */
 static const double PATIENCE = 1, INTERRUPT_PATIENCE = 2;
 
-/* Seconds between two looks whether they compute, and nanoseconds in between that are enough for it: of others that compute
- * as well, there may be many. */
-static const double PACE = 0.1;
+/* Of a processor between two looks (LANE_LOOK_MS): of others that compute as well, there may be some. */
 static const uint64_t COMPUTES_NS = 2000000;
 
 enum { LINE_SIZE = 1000 };
@@ -202,35 +200,23 @@ static double look_interval(const struct lost_calls *l) {
     return l->o->stuck_timeout < 2 ? l->o->stuck_timeout / 2 : 1;
 }
 
-/* They compute. */
+/* They compute, or others do for long. */
 
-static void add_time(struct sched_thread *thread, void *arg) {
-    uint64_t ns, *sum = arg;
-    if (stack_doing_time(sched_thread_tid(thread), &ns))
-        *sum += ns;
+static void look_whether_computes(struct sched_thread *thread, uint64_t *processor_time, void *arg) {
+    uint64_t now, before = *processor_time;
+    bool *computes = arg;
+    if (!stack_doing_time(sched_thread_tid(thread), &now))
+        return;
+    *processor_time = now;
+    *computes |= before && now - before >= COMPUTES_NS;
 }
 
-/* What one has computed that has ended meanwhile is missing: the next look is better. */
-static void pace_cb(struct ev_loop *loop, ev_timer *w, int revents) {
-    struct lost_calls *l = w->data;
-    uint64_t before = l->computed, now = 0;
-    (void)loop;
-    (void)revents;
-    lane_visit_overdue(l->lane, add_time, &now);
-    l->computed = now;
-    if (now >= before)
-        interrupt_shorten_turns(now - before >= COMPUTES_NS);
-}
-
-static void look_at_pace(struct lost_calls *l) {
-    if (l->count && !ev_is_active(&l->pace)) {
-        l->computed = UINT64_MAX;
-        ev_timer_set(&l->pace, 0., PACE);
-        ev_timer_start(lane_loop(l->lane), &l->pace);
-    } else if (!l->count && ev_is_active(&l->pace)) {
-        ev_timer_stop(lane_loop(l->lane), &l->pace);
-        interrupt_shorten_turns(false);
-    }
+/* struct lane_config.look */
+static void pace_cb(void *arg) {
+    const struct lost_calls *l = arg;
+    bool computes = false;
+    lane_visit_calls(l->lane, look_whether_computes, &computes);
+    interrupt_shorten_turns(computes);
 }
 
 /* struct lane_config.lost */
@@ -239,7 +225,6 @@ static void lost_cb(unsigned count, void *arg) {
     const bool looks = count && l->o->stuck_timeout > 0;
     l->count = count;
     look_whether_full(l);
-    look_at_pace(l);
     if (looks && !ev_is_active(&l->look)) {
         ev_timer_set(&l->look, 0., look_interval(l));
         ev_timer_start(lane_loop(l->lane), &l->look);
@@ -258,8 +243,7 @@ void lost_calls_init(struct lost_calls *l, const struct options *o, const struct
     ev_timer_init(&l->look, look_cb, 0., 0.);
     ev_timer_init(&l->rest, rest_cb, 0., 0.);
     ev_timer_init(&l->patience, patience_cb, 0., 0.);
-    ev_timer_init(&l->pace, pace_cb, 0., 0.);
-    l->look.data = l->rest.data = l->patience.data = l->pace.data = l;
+    l->look.data = l->rest.data = l->patience.data = l;
 }
 
 void lost_calls_configure(struct lost_calls *l, struct lane_config *config) {
@@ -269,6 +253,7 @@ void lost_calls_configure(struct lost_calls *l, struct lane_config *config) {
     config->lost_max = l->o->threads;
     config->overdue = overdue_cb;
     config->lost = lost_cb;
+    config->look = pace_cb;
     config->overdue_arg = l;
 }
 

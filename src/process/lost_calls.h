@@ -4,8 +4,10 @@
  * keeps the interpreter lock stops all others. Nothing but another process helps then: a worker asks for that.
  *
  * Whether the lock can be got is asked once a second while such calls go on, by a thread that waits for it
- * (python/interrupt.h): the loop never does. While they compute, others wait for the lock again and again: it goes from
- * one to the other sooner then (python/switch_interval.h).
+ * (python/interrupt.h): the loop never does.
+ *
+ * A call that computes for long has others wait for the lock again and again, whether its time is over or not: the lock
+ * goes from one to the other sooner then (python/switch_interval.h).
  *
  * Open it for the lines about such calls, and for when a worker is replaced because of them.
  *
@@ -38,8 +40,6 @@ struct lost_calls {
     ev_timer look;     /* whether the lock can be got; while there are some */
     atomic_bool stuck; /* it cannot, for longer than --stuck-timeout */
     uint64_t stuck_at; /* clock_ns: since when nobody has got it */
-    ev_timer pace;     /* whether they compute; while there are some */
-    uint64_t computed; /* for how long they had at its last look, nanoseconds */
 
     /* Lines in the second that began at `since` (clock_ns), and calls without one. */
     uint64_t since;

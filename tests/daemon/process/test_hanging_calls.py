@@ -72,12 +72,15 @@ def lose(server, name, gate):
     return visitor
 
 
-def test_switch_interval(start, gate):
-    """Others wait less for a lost call while it computes, and no longer: not for one that sleeps."""
-    server = start("hangapp", "--request-timeout", TIMEOUT)
-    lose(server, "sleep", gate)
+@pytest.mark.parametrize("timeout", [TIMEOUT, 600])
+def test_switch_interval(start, gate, timeout):
+    """Others wait less for a call that computes for long, within its time or beyond, and no longer than it does: not for one
+    that sleeps."""
+    server = start("hangapp", "--request-timeout", timeout)
+    call = lose if timeout == TIMEOUT else lambda *what: begin(*what)[1]
+    call(server, "sleep", gate)
     for _ in range(2):
-        visitor = lose(server, "compute", gate)
+        visitor = call(server, "compute", gate)
         interval_is(server, b"50 us")
         visitor.release()
         interval_is(server, b"5000 us")
