@@ -289,11 +289,13 @@ TEST_ENVIRONMENT = \
 	WSGI_FCGI='$(abs_top_builddir)/wsgi-fcgi$(EXEEXT)' \
 	WSGI_FCGI_REFERENCE='$(abs_top_builddir)/tests/daemon/reference$(EXEEXT)' \
 	WSGI_FCGI_TAMPER='$(abs_top_builddir)/tests/daemon/tamper.so'
-RUN_PYTEST = $(TEST_ENVIRONMENT) $(TEST_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS)
+# contrib/test has a cache, to run again what has failed.
+PYTEST_CACHE = -p no:cacheprovider
+RUN_PYTEST = $(TEST_ENVIRONMENT) $(TEST_PYTHON) -m pytest $(PYTEST_CACHE) $(PYTEST_FLAGS)
 # The tests wait most of the time: several processes share the modules where pytest-xdist is there. Of two options -n
 # the last one counts, so that PYTEST_FLAGS='-n 0' makes it one process.
 PYTEST_PARALLEL = `$(TEST_PYTHON) -c 'import xdist' 2>/dev/null && printf %s '-n auto --dist loadfile'`
-RUN_PYTEST_PARALLEL = $(TEST_ENVIRONMENT) $(TEST_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_PARALLEL) $(PYTEST_FLAGS)
+RUN_PYTEST_PARALLEL = $(TEST_ENVIRONMENT) $(TEST_PYTHON) -m pytest $(PYTEST_CACHE) $(PYTEST_PARALLEL) $(PYTEST_FLAGS)
 
 .PHONY: check-daemon check-proxies check-apps apps-venv
 check-daemon: $(SERVER) tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
@@ -310,7 +312,7 @@ APPS_VENV = $(abs_top_builddir)/apps-venv
 APPS_REQUIREMENTS = $(srcdir)/tests/apps/requirements.txt
 
 check-apps: $(SERVER) apps-venv
-	$(TEST_ENVIRONMENT) '$(APPS_VENV)/bin/python' -m pytest -p no:cacheprovider -n auto --dist loadfile $(PYTEST_FLAGS) \
+	$(TEST_ENVIRONMENT) '$(APPS_VENV)/bin/python' -m pytest $(PYTEST_CACHE) -n auto --dist loadfile $(PYTEST_FLAGS) \
 		'$(top_srcdir)/tests/apps'
 
 apps-venv:

@@ -180,8 +180,7 @@ static void visit_old(const struct lane *lane, struct exchanges *list, visit_fn 
     const uint64_t before = clock_ns() - LANE_LOOK_MS * UINT64_C(1000000);
     struct exchange *x;
     TAILQ_FOREACH(x, list, deadline_link) {
-        struct sched_thread *thread =
-            x->r.job.begun_at <= before ? sched_thread_of(lane->sched, &x->r.job) : NULL;
+        struct sched_thread *thread = x->r.job.begun_at <= before ? sched_thread_of(lane->sched, &x->r.job) : NULL;
         if (thread)
             visit(thread, &x->processor_time, arg);
     }
