@@ -174,9 +174,7 @@ void deadlines_settle(struct lane *lane) {
 
 /* Looks at calls that take long. */
 
-typedef void visit_fn(struct sched_thread *thread, uint64_t *processor_time, void *arg);
-
-static void visit_old(const struct lane *lane, struct exchanges *list, visit_fn *visit, void *arg) {
+static void visit_old(const struct lane *lane, struct exchanges *list, lane_visit_fn *visit, void *arg) {
     const uint64_t before = clock_ns() - LANE_LOOK_MS * UINT64_C(1000000);
     struct exchange *x;
     TAILQ_FOREACH(x, list, deadline_link) {
@@ -186,7 +184,7 @@ static void visit_old(const struct lane *lane, struct exchanges *list, visit_fn 
     }
 }
 
-void lane_visit_calls(struct lane *lane, visit_fn *visit, void *arg) {
+void lane_visit_calls(struct lane *lane, lane_visit_fn *visit, void *arg) {
     visit_old(lane, &lane->deadlines.late, visit, arg);
     visit_old(lane, &lane->deadlines.timed, visit, arg);
 }

@@ -33,10 +33,11 @@ struct stack_layout {
         size_t size; /* as much of it as the others need */
         size_t previous, code, instruction, owner, threaded;
         unsigned char owner_none; /* owners from this on are frames without Python code */
-        size_t
-            entry; /* whether it is the first in its box; 0: those are frames without Python code. The outermost is one */
-        int64_t first; /* bytes from its first instruction at which a frame stands that has not begun, and for which
-                          `previous` may not be set yet; INT64_MIN: it always is */
+        /* Whether it is the first in its box; 0: those are frames without Python code. The outermost is one of these. */
+        size_t entry;
+        /* Bytes from its first instruction at which a frame stands that has not begun, and for which `previous` may not be
+         * set yet; INT64_MIN: it always is. */
+        int64_t first;
         uintptr_t code_bits; /* that do not belong to the pointer */
     } frame;
 

@@ -125,7 +125,7 @@ bool stack_walk(const struct stack_layout *layout, const void *state, struct sta
                 walk->fresh = found->offset == layout->frame.first;
         }
         at = word_at(frame, layout->frame.previous);
-        if (layout->boxed && is_entry(layout, frame) && !leave_box(layout, &box, at))
+        if (layout->boxed && based && !leave_box(layout, &box, at))
             return false;
     }
     return based || walk->cut;

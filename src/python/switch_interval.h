@@ -2,7 +2,7 @@
  * unless the application sets it. A thread that serves quick requests waits that long each time it has to wait in C and
  * comes back, beside a call that computes.
  *
- * Open it when quick requests are slow beside a call whose time is over, or the interval is not what the application set.
+ * Open it when quick requests are slow beside a call that computes for long, or the interval is not what the application set.
  *
  * Threads: any, GIL held.
  */

@@ -44,12 +44,18 @@ def answered_504(connection):
     connection.close()
 
 
+def lose(server, name, gate):
+    """A call that hangs, beyond its time; who can let it go on."""
+    connection, visitor = begin(server, name, gate)
+    answered_504(connection)
+    return visitor
+
+
 @pytest.mark.parametrize("name", ["sleep", "compute", "keep_lock"])
 def test_a_call_hangs(start, gate, name):
     """Its client gets 504, the log says where it is, and it goes on; nobody else notices."""
     server = start("hangapp", "--request-timeout", TIMEOUT)
-    connection, visitor = begin(server, name, gate)
-    answered_504(connection)
+    visitor = lose(server, name, gate)
     server.wait_log(r"warning: .* 504 Gateway Timeout .*--request-timeout.* GET /%s\b.*:\n(  .*\n)*" % name
                     + ("" if name == "sleep" else stack_of(name)))
     if name == "sleep":
@@ -63,13 +69,6 @@ def test_a_call_hangs(start, gate, name):
 
 def interval_is(server, interval):
     until(lambda: server.ask("/interval").body == interval, "the switch interval " + interval.decode(), server.log)
-
-
-def lose(server, name, gate):
-    """A call that hangs, beyond its time; who can let it go on."""
-    connection, visitor = begin(server, name, gate)
-    answered_504(connection)
-    return visitor
 
 
 @pytest.mark.parametrize("timeout", [TIMEOUT, 600])
@@ -114,8 +113,7 @@ def test_deadlock(start, gate):
 def test_stop_leaves_calls_behind(start, gate):
     """Nobody waits for them: the stop is a good one, and names them."""
     server = start("hangapp", "--request-timeout", TIMEOUT, "--graceful-timeout", 0.1)
-    connection, _ = begin(server, "sleep", gate)
-    answered_504(connection)
+    lose(server, "sleep", gate)
     server.wait_log(stack_of("sleep"))
     server.process.terminate()
     assert server.wait_exit() == 0, server.log()
@@ -128,8 +126,7 @@ def test_stop_leaves_calls_behind(start, gate):
 
 def test_stop_waits_for_calls(start, gate):
     server = start("hangapp", "--request-timeout", TIMEOUT)
-    connection, visitor = begin(server, "sleep", gate)
-    answered_504(connection)
+    visitor = lose(server, "sleep", gate)
     server.wait_log(stack_of("sleep"))
     server.process.terminate()
     server.wait_log(r"stopping \(TERM\): 0 requests in work and 1 call beyond --request-timeout, up to 30 s to finish; a second")
@@ -203,8 +200,7 @@ def test_as_many_as_threads(start, gate):
 def test_one_thread(start, gate):
     """The application was promised one call at a time: others wait for the end of the one that is late."""
     server = start("hangapp", "--request-timeout", TIMEOUT, "-t", 1, "--queue-timeout", 0)
-    connection, visitor = begin(server, "sleep", gate)
-    answered_504(connection)
+    visitor = lose(server, "sleep", gate)
     server.wait_log(stack_of("sleep"))
     server.wait_log("warning: a call goes on beyond --request-timeout, and with --threads 1 no other begins before it has ended")
     with server.connect() as waiting:
@@ -237,14 +233,12 @@ def test_stacks_cannot_be_read(start, gate, tmp_path):
     tamper.forbid_reading()
     server = start("hangapp", "--request-timeout", TIMEOUT, env=tamper.env)
     server.wait_log(warning)
-    connection, visitor = begin(server, "sleep", gate)
-    answered_504(connection)
+    visitor = lose(server, "sleep", gate)
     server.wait_log(r"warning: .* 504 Gateway Timeout .* GET /sleep\b.*wsgi-fcgi-\d+ sleeps:\n(  File .*\n)+"
                     r'  File ".*/hangapp\.py", line %d, in sleep\n(  File .*\n)*' % line_of("sleep")
                     + r'  File ".*/gateway\.py", line \d+, in visit\n')
     visitor.release()
-    connection, visitor = begin(server, "compute", gate)
-    answered_504(connection)
+    visitor = lose(server, "compute", gate)
     server.wait_log(r"warning: .* GET /compute\b.* its stack cannot be told: .*process_vm_readv")
     visitor.release()
     served(server.ask("/hello"))

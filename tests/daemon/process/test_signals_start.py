@@ -40,7 +40,7 @@ def test_import_is_interrupted(starting, gate, how, number):
     """Python code gets an exception, so that it can tidy up; what it makes of it does not matter."""
     server = starting(how)
     # Python does not notice a signal that comes right before the system call that would have been interrupted.
-    daemon.until(lambda: server.proc("stat").rpartition(")")[2].split()[0] == "S", "the import to sleep", server.log)
+    daemon.until(lambda: server.thread_state("wsgi-fcgi") == "S", "the import to sleep", server.log)
     server.signal(number)
     assert gate.arrived().text == "finally"
     ends(server, number)
