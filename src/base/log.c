@@ -116,21 +116,31 @@ char *log_time(char out[static LOG_TIME_SIZE], uint64_t ago) {
     return out;
 }
 
-/* Returns its length. */
-static size_t put_prefix(char out[static LOG_PREFIX_MAX], enum log_level level) {
-    char *at = out;
+/* What each line begins with in the journal: its priority (sd-daemon(3)). Elsewhere "". Returns its end. */
+static char *put_mark(char *out, enum log_level level) {
+    *out = '\0';
+    if (form != LOG_FORM_JOURNAL)
+        return out;
+    return stpcpy(put_number(stpcpy(out, "<"), (unsigned long)levels[level].priority, 1), ">");
+}
+
+/* What follows the mark. Returns its end. */
+static char *put_origin(char *at, enum log_level level) {
     if (form == LOG_FORM_TIME) {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
         at = stpcpy(put_time(at, &now), " ");
     }
-    if (form == LOG_FORM_JOURNAL)
-        at = stpcpy(put_number(stpcpy(at, "<"), (unsigned long)levels[level].priority, 1), ">");
     at = stpcpy(at, "wsgi-fcgi");
     if (form != LOG_FORM_SHORT)
         at = stpcpy(put_number(stpcpy(at, "["), (unsigned long)getpid(), 1), "]");
     at = stpcpy(at, form == LOG_FORM_SHORT ? ": " : " ");
-    return (size_t)(stpcpy(stpcpy(at, levels[level].name), ": ") - out);
+    return stpcpy(stpcpy(at, levels[level].name), ": ");
+}
+
+/* Returns its length. */
+static size_t put_prefix(char out[static LOG_PREFIX_MAX], enum log_level level) {
+    return (size_t)(put_origin(put_mark(out, level), level) - out);
 }
 
 /* Where text of `len` bytes may be cut: not within a UTF-8 character. */
@@ -141,9 +151,9 @@ static size_t cut_at(const char *text, size_t len) {
     return len;
 }
 
-__attribute__((format(printf, 3, 0))) static size_t
-format_line(char line[static LOG_LINE_MAX + 2], enum log_level level, const char *format, va_list args) {
-    size_t prefix = put_prefix(line, level);
+/* Behind `prefix` bytes that are there. Returns the length of the whole. */
+__attribute__((format(printf, 3, 0))) static size_t format_line(char line[static LOG_LINE_MAX + 2], size_t prefix,
+                                                                const char *format, va_list args) {
     int n = vsnprintf(line + prefix, LOG_LINE_MAX + 1 - prefix, format, args);
     size_t len = prefix + (n > 0 ? (size_t)n : 0);
     if (len > LOG_LINE_MAX) {
@@ -165,10 +175,20 @@ void log_printf(enum log_level level, const char *format, ...) {
     char line[LOG_LINE_MAX + 2]; /* and a line feed, and the byte that vsnprintf ends with */
     va_list args;
     va_start(args, format);
-    size_t len = format_line(line, level, format, args);
+    size_t len = format_line(line, put_prefix(line, level), format, args);
     va_end(args);
     log_writer_put(line, len, false);
     errno = error;
+}
+
+/* Several lines. */
+static void put_lines(enum log_level level, const char *text, size_t len) {
+    char mark[LOG_MARK_MAX];
+    put_mark(mark, level);
+    if (*mark)
+        log_writer_put_marked(mark, text, len);
+    else
+        log_writer_put(text, len, text[len - 1] != '\n');
 }
 
 void log_block(enum log_level level, const char *text, const char *format, ...) {
@@ -178,22 +198,23 @@ void log_block(enum log_level level, const char *text, const char *format, ...) 
     char block[LOG_BLOCK_MAX];
     va_list args;
     va_start(args, format);
-    size_t n = format_line(block, level, format, args), len = strlen(text), room = sizeof block - n;
+    size_t n = format_line(block, (size_t)(put_origin(block, level) - block), format, args), len = strlen(text),
+           room = sizeof block - n;
     va_end(args);
     if (len > room) {
         const char *end = memrchr(text, '\n', room);
         len = end ? (size_t)(end - text) + 1 : 0;
     }
     memcpy(block + n, text, len);
-    log_writer_put(block, n + len, len && text[len - 1] != '\n');
+    put_lines(level, block, n + len);
     errno = error;
 }
 
-void log_text(const char *text, size_t len) {
+void log_text(enum log_level level, const char *text, size_t len) {
     if (!len)
         return;
     int error = errno;
-    log_writer_put(text, len, text[len - 1] != '\n');
+    put_lines(level, text, len);
     errno = error;
 }
 

@@ -2,7 +2,8 @@
  *
  * A line reads "TIME wsgi-fcgi[PID] LEVEL: text", with the time in UTC and milliseconds. On a terminal, and before
  * log_init, it is "wsgi-fcgi: LEVEL: text". When standard error is the systemd journal (JOURNAL_STREAM names it), the
- * journal's "<N>" priority replaces the time.
+ * journal's "<N>" priority replaces the time, and stands in front of each further line of an event as well: no text
+ * chooses a priority of its own, whatever it begins with.
  *
  * Until log_start_writer, the thread that logs a line writes it, with one writev(2). From then on no thread waits for
  * the reader of the log (base/log_writer.h).
@@ -69,10 +70,10 @@ enum { LOG_BLOCK_MAX = 20000 };
 void log_block(enum log_level level, const char *text, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Writes `len` bytes of multi-line text (a traceback, output of the application) to the log as they are, and adds a
- * line feed if the last byte is none. Not filtered by level. Other lines come before or after the whole text, never
+ * line feed if the last byte is none. Not filtered by level, which is for the journal. Other lines come before or after the whole text, never
  * within it. If the ring has no room for all of it, whole lines at its end are lost; of a single line that is too long,
  * its end. errno is preserved. */
-void log_text(const char *text, size_t len);
+void log_text(enum log_level level, const char *text, size_t len);
 
 /* Writes when something was, `ago` nanoseconds before now, as the time in front of lines is written; for lines that
  * tell since when. Returns `out`. */

@@ -275,10 +275,17 @@ static void place_lines(size_t to, const char *text, size_t len, bool feed, size
     atomic_fetch_add(&ring.lost, count_lines(text + done, len - done) + (feed && done < len));
 }
 
-static void put(const char *text, size_t len, bool feed) {
-    size_t to = atomic_load(&ring.head), room = LOG_RING_SIZE - (to - atomic_load(&ring.tail));
-    if (room == LOG_RING_SIZE)
+/* Where the ring takes something now. */
+static size_t begin(size_t *room) {
+    size_t to = atomic_load(&ring.head);
+    *room = LOG_RING_SIZE - (to - atomic_load(&ring.tail));
+    if (*room == LOG_RING_SIZE)
         ring.base = to;
+    return to;
+}
+
+static void put(const char *text, size_t len, bool feed) {
+    size_t room, to = begin(&room);
     if (atomic_load(&ring.lost)) {
         atomic_fetch_add(&ring.lost, count_lines(text, len) + feed);
     } else if (len + feed > room) {
@@ -289,6 +296,18 @@ static void put(const char *text, size_t len, bool feed) {
     }
 }
 
+/* Without the writer's thread: whether somebody reads, so that `lines` can be written. What cannot be written is lost:
+ * there is no better place to complain. If nobody reads, the reader is waited for only once, and a writer that starts
+ * later reports the loss. */
+static bool has_reader(unsigned long lines) {
+    bool unread =
+        !poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, atomic_load(&ring.unread) ? 0 : ALONE_MS);
+    atomic_store(&ring.unread, unread);
+    if (unread)
+        atomic_fetch_add(&ring.lost, lines);
+    return !unread;
+}
+
 void log_writer_put(const char *text, size_t len, bool feed) {
     if (has_writer()) {
         pthread_mutex_lock(&ring.lock);
@@ -297,16 +316,59 @@ void log_writer_put(const char *text, size_t len, bool feed) {
         wake_writer();
         return;
     }
-    /* What cannot be written is lost: there is no better place to complain. If nobody reads, the reader is waited for
-     * only once, and a writer that starts later reports the loss. */
-    if (!poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, atomic_load(&ring.unread) ? 0 : ALONE_MS)) {
-        atomic_store(&ring.unread, true);
-        atomic_fetch_add(&ring.lost, count_lines(text, len) + feed);
+    struct iovec iov[2] = {piece_of(text, len), piece_of("\n", 1)};
+    if (has_reader(count_lines(text, len) + feed))
+        write_all(iov, feed ? 2 : 1, false);
+}
+
+/* Where the line at the beginning of the text ends, and where the next one begins. */
+static size_t marked_line(const char *text, size_t len, size_t *next) {
+    size_t n = 0;
+    while (n < len && n < LOG_MARKED_MAX && text[n] != '\n' && text[n] != '\0')
+        n++;
+    *next = n + (n < len && (text[n] == '\n' || text[n] == '\0'));
+    while (*next == n && n < len && n + 4 > LOG_MARKED_MAX && ((unsigned char)text[n] & 0xc0) == 0x80)
+        *next = --n; /* not within a character of UTF-8 */
+    return n;
+}
+
+static void put_marked(const char *mark, const char *text, size_t len) {
+    const size_t n = strlen(mark);
+    for (size_t next; len; text += next, len -= next) {
+        size_t of_line = marked_line(text, len, &next), room, to = begin(&room);
+        if (atomic_load(&ring.lost) || n + of_line + 1 > room)
+            atomic_fetch_add(&ring.lost, 1);
+        else
+            atomic_store(&ring.head, place(place(place(to, mark, n), text, of_line), "\n", 1));
+    }
+}
+
+/* Without the writer's thread: several lines at a time, so that those of other processes do not come in between. */
+static void write_marked(const char *mark, const char *text, size_t len) {
+    enum { LINES = 64 };
+    struct iovec iov[3 * LINES];
+    int n = 0;
+    for (size_t next; len; text += next, len -= next) {
+        iov[n++] = piece_of(mark, strlen(mark));
+        iov[n++] = piece_of(text, marked_line(text, len, &next));
+        iov[n++] = piece_of("\n", 1);
+        if (n < 3 * LINES && next < len)
+            continue;
+        if (has_reader((unsigned long)n / 3))
+            write_all(iov, n, false);
+        n = 0;
+    }
+}
+
+void log_writer_put_marked(const char *mark, const char *text, size_t len) {
+    if (!has_writer()) {
+        write_marked(mark, text, len);
         return;
     }
-    atomic_store(&ring.unread, false);
-    struct iovec iov[2] = {piece_of(text, len), piece_of("\n", 1)};
-    write_all(iov, feed ? 2 : 1, false);
+    pthread_mutex_lock(&ring.lock);
+    put_marked(mark, text, len);
+    pthread_mutex_unlock(&ring.lock);
+    wake_writer();
 }
 
 void log_writer_put_last(const char *line, size_t len) {

@@ -20,7 +20,8 @@
 
 enum {
     LOG_RING_SIZE = 1024 * 1024, /* bytes */
-    LOG_OWN_MAX = 1024           /* bytes of the line about lost lines, and of a last line */
+    LOG_OWN_MAX = 1024,          /* bytes of the line about lost lines, and of a last line */
+    LOG_MARKED_MAX = 32 * 1024 /* bytes of a marked line; the journal cuts those beyond LineMax= of journald.conf(5) */
 };
 
 /* Writes the line about `lost` lines, with its line feed, to `out`. `error`: the errno with which writing failed, or 0
@@ -33,6 +34,12 @@ int log_writer_start(log_writer_note_cb *note);
 /* Writes whole lines. `feed`: the last one lacks its line feed, which is to be added. Without the writer's thread it
  * waits at most a second for the reader. Any thread. */
 void log_writer_put(const char *text, size_t len, bool feed);
+
+/* The same for text of which each line is to begin with `mark`, at most LOG_MARK_MAX bytes. A zero byte ends a line as
+ * a line feed does, since the journal reads it so, and what is longer than LOG_MARKED_MAX goes on in a line of its own:
+ * no text can make a line without the mark. */
+enum { LOG_MARK_MAX = 8 };
+void log_writer_put_marked(const char *mark, const char *text, size_t len);
 
 /* Writes the last line, of at most LOG_OWN_MAX bytes, before the process ends. It is written after all lines before it,
  * by whichever thread writes, and lost if nobody reads. The writer's thread writes only the first such line of a

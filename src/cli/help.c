@@ -77,7 +77,7 @@ static void print_row(FILE *out, const struct option_row *row) {
 }
 
 void help_show_example(void) {
-    log_text(EXAMPLE, sizeof EXAMPLE - 1);
+    log_text(LOG_LEVEL_ERROR, EXAMPLE, sizeof EXAMPLE - 1);
 }
 
 void help_print(FILE *out, const struct option_row *rows, size_t count) {

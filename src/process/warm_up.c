@@ -192,7 +192,7 @@ static void begin_request(struct warm_up *w);
 static void over(struct warm_up *w) {
     disconnect(w);
     sched_pause(lane_sched(w->lane));
-    log_text(buf_head(&w->errors), buf_len(&w->errors));
+    log_text(LOG_LEVEL_WARNING, buf_head(&w->errors), buf_len(&w->errors));
     buf_reset(&w->errors, 0);
     if (lane_is_stopping(w->lane))
         return;

@@ -42,7 +42,7 @@ static void emit(const char *p, size_t n) {
     if (r && destinations & ERRORS_TO_PEER && !child_is())
         passed_on = !request_error(r, p, n);
     if (destinations & ERRORS_TO_LOG || !passed_on)
-        log_text(p, n);
+        log_text(LOG_LEVEL_WARNING, p, n);
 }
 
 static void line_write(struct buf *b) {

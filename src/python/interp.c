@@ -159,13 +159,13 @@ void interp_print_error(const char *what) {
         const char *text = PyBytes_AS_STRING(bytes);
         size_t len = (size_t)PyBytes_GET_SIZE(bytes);
         Py_BEGIN_ALLOW_THREADS
-        log_text(text, len);
+        log_text(LOG_LEVEL_ERROR, text, len);
         Py_END_ALLOW_THREADS
     } else {
         char line[256];
         int n = snprintf(line, sizeof line, "%.200s (its traceback could not be formatted)\n", Py_TYPE(exc)->tp_name);
         Py_BEGIN_ALLOW_THREADS
-        log_text(line, (size_t)n);
+        log_text(LOG_LEVEL_ERROR, line, (size_t)n);
         Py_END_ALLOW_THREADS
         compat_err_display(exc);
     }

@@ -66,6 +66,12 @@ def run(*args, env=None, cwd=APPS, timeout=2 * PATIENCE, **more):
     return done
 
 
+def journal_of(file):
+    """What JOURNAL_STREAM is when that file is the journal."""
+    status = os.fstat(file.fileno())
+    return "%d:%d" % (status.st_dev, status.st_ino)
+
+
 @contextlib.contextmanager
 def traced(server, trace, calls):
     """Meanwhile the system calls `calls` of the server go to the file `trace`."""
@@ -94,10 +100,11 @@ def until(condition, what, log=lambda: "", patience=PATIENCE):
 class Daemon:
     """A running server. `address` is where it is reached: sockets[0], as fcgi.connect takes it.
 
-    `protocol` is what connect() and ask() speak with it; `both` lets it speak HTTP on a TCP port besides FastCGI."""
+    `protocol` is what connect() and ask() speak with it; `both` lets it speak HTTP on a TCP port besides FastCGI.
+    `journal`: it takes its log for the journal of systemd."""
 
     def __init__(self, app="wsgiapp", *args, socket=None, address=None, env=None, cwd=APPS, stdin=None, command=None,
-                 wait=True, sockets=True, protocol="fastcgi", both=False, **more):
+                 wait=True, sockets=True, protocol="fastcgi", both=False, journal=False, **more):
         self.dir = tempfile.mkdtemp(prefix="wsgi-fcgi-test.")
         os.chmod(self.dir, 0o755)
         self.path = os.path.join(self.dir, "app.sock")
@@ -113,6 +120,8 @@ class Daemon:
             given += ["--http", "127.0.0.1:0", "--forwarded-allow", "127.0.0.1"]
         command = command or [binary(), *given, *map(str, args), *([app] if app else [])]
         with open(self.log_path, "wb") as log:
+            if journal:
+                env = {"JOURNAL_STREAM": journal_of(log), **(env or {})}
             self.process = subprocess.Popen(command, cwd=cwd, env=clean_environ(**(env or {})), stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL if stdin is None else stdin, **more)
         self.pid = self.process.pid

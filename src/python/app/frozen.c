@@ -65,7 +65,7 @@ static PyObject *lines(PyObject *self, PyObject *text) {
     PyObject *bytes = frozen_encode(text);
     if (!bytes)
         return NULL;
-    log_text(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    log_text(LOG_LEVEL_ERROR, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
     Py_DECREF(bytes);
     Py_RETURN_NONE;
 }

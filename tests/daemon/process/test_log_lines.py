@@ -63,18 +63,44 @@ def test_terminal():
         assert re.match(rb"wsgi-fcgi: error: .*\r\n$", terminal.read(4096))
 
 
-def journal_of(file):
-    status = os.fstat(file.fileno())
-    return "%d:%d" % (status.st_dev, status.st_ino)
-
-
 def test_journal(tmp_path):
     """It notes the time by itself."""
     with open(tmp_path / "journal", "w+b") as journal:
         status = subprocess.call([daemons.binary(), "--no-such-option"], stderr=journal,
-                                 env=daemons.clean_environ(JOURNAL_STREAM=journal_of(journal)))
+                                 env=daemons.clean_environ(JOURNAL_STREAM=daemons.journal_of(journal)))
         journal.seek(0)
         assert status == 64 and re.fullmatch(rb"<3>wsgi-fcgi\[\d+\] error: .*\n", journal.read())
+
+
+def priorities(text):
+    """What the journal takes of each line: its priority, and the rest."""
+    return [(int(number), rest) for number, rest in re.findall(r"^<(\d)>(.*)\n", text, re.M)]
+
+
+def test_journal_lines(start):
+    """Each line has its priority, and what a client sent has no say in that (an emergency goes to all terminals)."""
+    server = start("faultapp", journal=True)
+    good(server.ask("/says", query="text=" + urllib.parse.quote("<0>one\n<1>two\0<0>three\n")), b"said\n")
+    assert server.ask("/raise-before", query="<0>").status == 500
+    until(lambda: "Traceback" in server.log(), "the traceback", server.log)
+    lines = priorities(server.log())
+    assert len(lines) == server.log().count("\n"), server.log()
+    assert [line for line in lines if re.match("<.>", line[1])] == [(4, "<0>one"), (4, "<1>two"), (4, "<0>three")]
+    at = [number for number, line in enumerate(lines) if line[1].startswith("Traceback")][0]
+    assert len(lines) > at + 2 and all(number == 3 for number, _ in lines[at - 1:]), server.log()
+    assert (6, "listening on " + server.path) in [(number, line.partition("info: ")[2]) for number, line in lines]
+
+
+def test_journal_traceback(tmp_path):
+    """So do the lines about an application that cannot be loaded."""
+    with open(tmp_path / "journal", "w+b") as journal:
+        subprocess.call([daemons.binary(), "-s", str(tmp_path / "socket"), "startapp"], stderr=journal,
+                        cwd=daemons.APPS,
+                        env=daemons.clean_environ(DO="fail", JOURNAL_STREAM=daemons.journal_of(journal)))
+        journal.seek(0)
+        lines = journal.read().decode().splitlines()
+    assert "RuntimeError: failed on purpose" in lines[-1] and len(lines) > 3
+    assert all(line.startswith("<3>") for line in lines), lines
 
 
 SHOWN = {

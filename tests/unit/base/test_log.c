@@ -180,15 +180,15 @@ END_TEST
 START_TEST(text)
 {
     log_max_level = LOG_LEVEL_ERROR;
-    log_text("one\ntwo", 7);
+    log_text(LOG_LEVEL_WARNING, "one\ntwo", 7);
     ck_assert_str_eq(next_packet(), "one\ntwo\n");
-    log_text("one\ntwo\n", 8);
+    log_text(LOG_LEVEL_WARNING, "one\ntwo\n", 8);
     ck_assert_str_eq(next_packet(), "one\ntwo\n");
-    log_text("", 0);
+    log_text(LOG_LEVEL_WARNING, "", 0);
     ck_assert_str_eq(next_packet(), "");
     static char big[5000];
     memset(big, 'x', sizeof big);
-    log_text(big, sizeof big);
+    log_text(LOG_LEVEL_WARNING, big, sizeof big);
     ck_assert_uint_eq(strlen(next_packet()), sizeof big + 1);
     ck_assert_str_eq(next_packet(), "");
 }
@@ -216,14 +216,14 @@ START_TEST(errno_is_kept)
     errno = ENOTTY;
     log_error("x");
     ck_assert_int_eq(errno, ENOTTY);
-    log_text("x", 1);
+    log_text(LOG_LEVEL_WARNING, "x", 1);
     ck_assert_int_eq(errno, ENOTTY);
 
     close(STDERR_FILENO);
     errno = ENOTTY;
     log_error("lost");
     ck_assert_int_eq(errno, ENOTTY);
-    log_text("lost", 4);
+    log_text(LOG_LEVEL_WARNING, "lost", 4);
     ck_assert_int_eq(errno, ENOTTY);
 }
 END_TEST
@@ -275,7 +275,7 @@ START_TEST(short_and_interrupted_writes)
     struct itimerval every_ms = {{0, 1000}, {0, 1000}};
     setitimer(ITIMER_REAL, &every_ms, NULL);
     errno = ENOTTY;
-    log_text(big, sizeof big);
+    log_text(LOG_LEVEL_WARNING, big, sizeof big);
     ck_assert_int_eq(errno, ENOTTY);
     close(STDERR_FILENO);
     pthread_join(thread, NULL);
@@ -322,7 +322,7 @@ START_TEST(time_form)
     ck_assert_int_ge(ms, (long long)before.tv_sec * 1000 + before.tv_nsec / 1000000);
     ck_assert_int_le(ms, (long long)after.tv_sec * 1000 + after.tv_nsec / 1000000);
 
-    log_text("as it is\n", 9);
+    log_text(LOG_LEVEL_WARNING, "as it is\n", 9);
     ck_assert_str_eq(next_packet(), "as it is\n");
     log_error("%0*d", 5000, 0);
     ck_assert_uint_eq(strlen(next_packet()), 2001);
@@ -395,6 +395,84 @@ START_TEST(journal_form)
                  log_level_name((enum log_level)i));
         ck_assert_str_eq(next_packet(), expect);
     }
+}
+END_TEST
+
+static void use_journal(void) {
+    name_journal("", ":", "");
+    log_init();
+}
+
+/* As far as the journal is concerned: it takes one priority from the beginning of each line, and ends lines at a zero
+ * byte, too. */
+static const struct {
+    const char *text;
+    size_t len;
+    const char *lines;
+} marked[] = {
+    {"one", 3, "<4>one\n"},
+    {"one\n", 4, "<4>one\n"},
+    {"one\ntwo\n", 8, "<4>one\n<4>two\n"},
+    {"one\n\ntwo", 8, "<4>one\n<4>\n<4>two\n"},
+    {"<0>one\n<0>two", 13, "<4><0>one\n<4><0>two\n"},
+    {"one\0<0>two\n", 11, "<4>one\n<4><0>two\n"},
+    {"\n", 1, "<4>\n"},
+};
+
+START_TEST(journal_text)
+{
+    use_journal();
+    log_text(LOG_LEVEL_WARNING, marked[_i].text, marked[_i].len);
+    ck_assert_str_eq(next_packet(), marked[_i].lines);
+}
+END_TEST
+
+START_TEST(journal_block)
+{
+    char expect[100];
+    use_journal();
+    log_block(LOG_LEVEL_ERROR, "  one\n<0>two\n", "it is:");
+    snprintf(expect, sizeof expect, "<3>wsgi-fcgi[%ld] error: it is:\n<3>  one\n<3><0>two\n", (long)getpid());
+    ck_assert_str_eq(next_packet(), expect);
+}
+END_TEST
+
+/* What the journal would cut, and read as another line, is cut before, between two characters. */
+START_TEST(journal_long_line)
+{
+    static char line[LOG_MARKED_MAX + 10];
+    memset(line, 'x', sizeof line);
+    memcpy(line + LOG_MARKED_MAX - 1, "\xc3\xbc<0>", 5);
+    use_journal();
+    log_text(LOG_LEVEL_WARNING, line, sizeof line);
+    ck_assert_uint_eq(strlen(next_packet()), sizeof line + 8);
+    ck_assert_mem_eq(packet, "<4>", 3);
+    ck_assert_str_eq(packet + 3 + LOG_MARKED_MAX - 1, "\n<4>\xc3\xbc<0>xxxxxx\n");
+    memset(line, 0xa0, sizeof line); /* no characters at all */
+    log_text(LOG_LEVEL_WARNING, line, sizeof line);
+    ck_assert_uint_eq(strlen(next_packet()), sizeof line + 8);
+}
+END_TEST
+
+/* More lines than are written at a time, without a thread that writes; with one, all lines of a text together. */
+static void put_many(char expect[static 8000]) {
+    char lines[4000] = "";
+    *expect = '\0';
+    for (int i = 0; i < 200; i++) {
+        sprintf(lines + strlen(lines), "<0>%d\n", i);
+        sprintf(expect + strlen(expect), "<4><0>%d\n", i);
+    }
+    log_text(LOG_LEVEL_WARNING, lines, strlen(lines));
+}
+
+START_TEST(journal_many_lines)
+{
+    char expect[8000], got[8000] = "";
+    use_journal();
+    put_many(expect);
+    while (*next_packet())
+        strcat(got, packet);
+    ck_assert_str_eq(got, expect);
 }
 END_TEST
 
@@ -578,7 +656,7 @@ START_TEST(lost_lines_are_told)
     start_writer();
     while (put < 2000)
         log_line(put++);
-    log_text("two\nlines", 9);
+    log_text(LOG_LEVEL_WARNING, "two\nlines", 9);
     read_until(sizeof all, "in time\n");
     const char *note = check_lines(all, &seen);
     ck_assert(matches(note, "^wsgi-fcgi: warning: [0-9]+ lines were lost here, since nobody read the log in time\n$"));
@@ -631,7 +709,7 @@ START_TEST(no_room_at_all)
     static char long_text[2 * LOG_RING_SIZE];
     memset(long_text, 'x', sizeof long_text);
     start_writer();
-    log_text(long_text, sizeof long_text); /* one line */
+    log_text(LOG_LEVEL_WARNING, long_text, sizeof long_text); /* one line */
     read_until(sizeof all, "\n");
     ck_assert_uint_eq(strspn(all, "x"), LOG_RING_SIZE - strlen("... (the rest of this line is left out)\n"));
     ck_assert_str_eq(all + strspn(all, "x"), "... (the rest of this line is left out)\n");
@@ -647,7 +725,7 @@ START_TEST(text_without_room)
     for (size_t i = 99; i < sizeof long_text; i += 100)
         long_text[i] = '\n';
     start_writer();
-    log_text(long_text, sizeof long_text);
+    log_text(LOG_LEVEL_WARNING, long_text, sizeof long_text);
     read_until(sizeof all, "in time\n");
     const char *note = strstr(all, "wsgi-fcgi: ");
     ck_assert_uint_eq((size_t)(note - all), LOG_RING_SIZE / 100 * 100);
@@ -657,13 +735,25 @@ START_TEST(text_without_room)
 }
 END_TEST
 
+START_TEST(journal_by_the_writer)
+{
+    char expect[8000];
+    use_pipe(0);
+    use_journal();
+    ck_assert_int_eq(log_start_writer(), 0);
+    put_many(expect);
+    read_until(strlen(expect), NULL);
+    ck_assert_str_eq(all, expect);
+}
+END_TEST
+
 START_TEST(write_error)
 {
     start_writer();
     close(reader); /* EPIPE from now on, and SIGPIPE for who does not block it */
     log_error("lost");
     log_flush();
-    log_text("lost\nas well\n", 13);
+    log_text(LOG_LEVEL_WARNING, "lost\nas well\n", 13);
     log_flush();
     use_pipe(0);
     log_error("x");
@@ -748,7 +838,7 @@ START_TEST(forked)
     if (!pid) {
         use_stderr(fds[1]);
         log_error("child");
-        log_text("its text", 8);
+        log_text(LOG_LEVEL_WARNING, "its text", 8);
         log_flush();
         log_last(LOG_LEVEL_ERROR, "its last");
         _exit(7);
@@ -800,6 +890,10 @@ int main(void) {
     tcase_add_test(tc, time_ago);
     tcase_add_loop_test(tc, not_the_journal, 0, COUNT(no_journal));
     tcase_add_test(tc, journal_form);
+    tcase_add_loop_test(tc, journal_text, 0, COUNT(marked));
+    tcase_add_test(tc, journal_block);
+    tcase_add_test(tc, journal_long_line);
+    tcase_add_test(tc, journal_many_lines);
     suite_add_tcase(suite, tc);
     tc = tcase_create("writer");
     tcase_add_checked_fixture(tc, setup, teardown);
@@ -809,6 +903,7 @@ int main(void) {
     tcase_add_test(tc, threads_at_once);
     tcase_add_test(tc, no_room_at_all);
     tcase_add_test(tc, text_without_room);
+    tcase_add_test(tc, journal_by_the_writer);
     tcase_add_test(tc, write_error);
     tcase_add_test(tc, does_not_block);
     tcase_add_test(tc, flush_when_somebody_reads);
