@@ -383,6 +383,15 @@ static const struct option_row rows[] = {
          "replace a worker where a call beyond --request-timeout goes on and nobody gets the interpreter lock for so "
          "long; 0: never"},
 
+    {.name = "umask",
+     .arg = "MODE",
+     .group = OPTION_GROUP_USER,
+     .parse = value_parse_umask,
+     .max = 0777,
+     .offset = FIELD(umask),
+     .otherwise = "that of the start",
+     .help = "permissions that files made by the application do not get, octal"},
+
     {.name = "log-level",
      .arg = "LEVEL",
      .group = OPTION_GROUP_LOGGING,

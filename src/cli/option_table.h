@@ -23,6 +23,7 @@ enum option_group {
     OPTION_GROUP_HTTP,
     OPTION_GROUP_LIMITS,
     OPTION_GROUP_WORKERS, /* a mistake without --workers */
+    OPTION_GROUP_USER,
     OPTION_GROUP_LOGGING,
     OPTION_GROUP_INFORMATION,
     OPTION_GROUP_COUNT,

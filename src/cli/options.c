@@ -20,7 +20,7 @@ int options_init(struct options *o) {
     char reason[VALUE_REASON_SIZE];
     size_t count;
     const struct option_row *rows = option_table(&count);
-    *o = (struct options){0};
+    *o = (struct options){.umask = -1};
     for (const struct option_row *row = rows; row < rows + count; row++) {
         const char *text = row->env ? getenv(row->env) : NULL;
         if (!text || !*text)

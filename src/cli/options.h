@@ -82,6 +82,8 @@ struct options {
     double max_lifetime;  /* seconds; 0: any */
     double stuck_timeout; /* seconds; 0: any */
 
+    int umask; /* of the processes that run the application; -1: that of the start */
+
     enum log_level log_level;
     const char *log_file; /* NULL: standard error as it is */
     unsigned app_stderr;  /* a set of base/error_destinations.h */

@@ -25,9 +25,7 @@ static const struct other_servers_row rows[] = {
     {"--http-socket", "uWSGI's", LISTEN_AT("ADDR")},
     {"--fastcgi-socket", "uWSGI's", "--socket ADDR"},
     {"--chmod-socket -C --unix-socket-perms", "uWSGI's and waitress's", "--socket-mode MODE"},
-    {"--umask -m", "gunicorn's",
-     "permissions of sockets are --socket-mode MODE; for files set umask in the shell, or "
-     "UMask= of systemd"},
+    {"-m", "gunicorn's", "--umask MODE; permissions of sockets are --socket-mode MODE"},
     {"--chown-socket", "uWSGI's", "--socket-owner USER and --socket-group GROUP"},
     {"--reuse-port", "gunicorn's and uWSGI's", "servers share a socket that their parent has opened, --socket fd:N"},
     {"--certfile --keyfile --ssl-certfile --ssl-keyfile --ssl-certificate --https",

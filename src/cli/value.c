@@ -135,6 +135,15 @@ int value_parse_mode(const struct option_row *row, const char *text, void *field
     return 0;
 }
 
+int value_parse_umask(const struct option_row *row, const char *text, void *field,
+                      char reason[static VALUE_REASON_SIZE]) {
+    unsigned mode;
+    if (value_parse_mode(row, text, &mode, reason))
+        return refuse(text, reason, "is not an octal mask from 0 to %llo, such as 027", (unsigned long long)row->max);
+    *(int *)field = (int)mode;
+    return 0;
+}
+
 /* Whether `text` may follow the letter of a unit of 1024^n bytes, as in K, KB or KiB; in any letter case. */
 static bool is_unit_end(const char *text) {
     return !*text || ascii_str_equals_nocase(text, "B") || ascii_str_equals_nocase(text, "iB");

@@ -27,6 +27,7 @@ value_parse_fn value_parse_prefix;  /* const char *, "" or "/path" */
 value_parse_fn value_parse_number;  /* unsigned */
 value_parse_fn value_parse_workers; /* unsigned; "auto" is OPTIONS_WORKERS_AUTO */
 value_parse_fn value_parse_mode;    /* unsigned, octal */
+value_parse_fn value_parse_umask;   /* int, octal */
 value_parse_fn value_parse_size;    /* uint64_t, "10", "10K", "10MB", "10GiB": units of 1024, in any letter case */
 value_parse_fn value_parse_seconds; /* double, "30", "30s", "500ms", "5m", "2h", "1d" */
 value_parse_fn value_parse_level;   /* enum log_level, in any letter case */

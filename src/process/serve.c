@@ -38,6 +38,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 
 enum { REQUESTS_PER_CONNECTION = 128 };
@@ -69,14 +70,10 @@ static int open_own(struct server *server) {
     return 0;
 }
 
-/* Does everything that needs no Python, up to sockets that listen; in a worker, up to what the supervisor says first.
- * `cwd`: see directories_check. */
-static int prepare(struct server *server, char cwd[static PATH_MAX]) {
+/* Opens what may need more rights than the application is to have; a worker has all that of the supervisor. */
+static int open_all(struct server *server) {
     const struct options *o = server->o;
-    open_files_raise(o);
-    int status = directories_check(o, cwd);
-    if (!status)
-        status = sockets_read(&server->sockets, o);
+    int status = sockets_read(&server->sockets, o);
     if (!status && descriptors_init()) {
         log_error("out of memory");
         status = EX_OSERR;
@@ -87,9 +84,27 @@ static int prepare(struct server *server, char cwd[static PATH_MAX]) {
         return status;
     ends_install();
     descriptors_on_loss(sockets_unlink);
-    if (server->worker)
-        return worker_greet(server->worker, &server->sockets.opened, server->zygote);
-    return sockets_open(&server->sockets, o);
+    return server->worker ? 0 : sockets_open(&server->sockets, o);
+}
+
+/* Makes the process what the application is to run in. */
+static void become_user(const struct options *o) {
+    if (o->umask >= 0)
+        (void)umask((mode_t)o->umask);
+}
+
+/* Does everything that needs no Python, up to sockets that listen; in a worker, up to what the supervisor says first.
+ * `cwd`: see directories_check. */
+static int prepare(struct server *server, char cwd[static PATH_MAX]) {
+    const struct options *o = server->o;
+    open_files_raise(o);
+    int status = directories_check(o, cwd);
+    if (!status)
+        status = open_all(server);
+    if (status)
+        return status;
+    become_user(o);
+    return server->worker ? worker_greet(server->worker, &server->sockets.opened, server->zygote) : 0;
 }
 
 /* Ends Python. It joins the application's own threads and runs atexit, and may hang in either; the process ends with

@@ -90,6 +90,7 @@ START_TEST(test_defaults)
     ck_assert(!parsed.version);
     ck_assert_uint_eq(parsed.sockets.count, 0);
     ck_assert_uint_eq(parsed.socket_mode, 0660);
+    ck_assert_int_eq(parsed.umask, -1);
     ck_assert_ptr_null(parsed.socket_owner);
     ck_assert_ptr_null(parsed.socket_group);
     ck_assert_uint_eq(parsed.backlog, 511);
@@ -348,6 +349,8 @@ static const struct {
     {"-t \033[1m a", "\"\\x1b[1m\" is not a number"},
     {"--socket-mode 0888 a", "--socket-mode: \"0888\" is not an octal mode from 0 to 777, such as 0660"},
     {"--socket-mode 1777 a", "is not an octal mode"},
+    {"--umask 0o22 a", "--umask: \"0o22\" is not an octal mask from 0 to 777, such as 027"},
+    {"--umask 1000 a", "is not an octal mask"},
     {"--limit-params 1023 a", "--limit-params: \"1023\" is not a size from 1K to 16M"},
     {"--limit-params 17M a", "is not a size from 1K to 16M"},
     {"--limit-params 17MiB a", "is not a size from 1K to 16M"},
@@ -468,6 +471,7 @@ static const struct {
     {"--http-socket :8000 app:app", "--http-socket is uWSGI's: here --"},
     {"--daemonize=/var/log/app.log app:app", "it stays in the foreground"},
     {"--chmod-socket=666 app:app", "here --socket-mode MODE\n"},
+    {"-m 022 app:app", "-m is gunicorn's: here --umask MODE; permissions of sockets"},
     {"--timeout 30 app:app", "--timeout is gunicorn's: here --request-timeout SECONDS, which ends one request"},
     {"--harakiri=30 app:app", "--harakiri is uWSGI's: here --request-timeout SECONDS"},
     {"--deadlock-timeout 60 app:app", "--deadlock-timeout is mod_wsgi's: here --stuck-timeout SECONDS, with"},
