@@ -159,6 +159,7 @@ src_libcli_a_SOURCES = \
 	src/cli/help.c src/cli/help.h \
 	src/cli/option_table.c src/cli/option_table.h \
 	src/cli/options.c src/cli/options.h \
+	src/cli/settings.c src/cli/settings.h \
 	src/cli/value.c src/cli/value.h
 
 # The only files that can include Python.h.

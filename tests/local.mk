@@ -23,7 +23,7 @@ UNIT_SCHED = tests/unit/sched/test_backlog tests/unit/sched/test_backlog_sim tes
 	tests/unit/sched/test_refuse tests/unit/sched/test_retire tests/unit/sched/test_run_loop tests/unit/sched/test_sched \
 	tests/unit/sched/test_share tests/unit/sched/test_taskstat \
 	tests/unit/sched/test_threads tests/unit/sched/test_watch
-UNIT_CLI = tests/unit/cli/test_options
+UNIT_CLI = tests/unit/cli/test_options tests/unit/cli/test_settings
 UNIT_LISTEN = tests/unit/net/listen/test_address tests/unit/net/listen/test_address_set \
 	tests/unit/net/listen/test_allow \
 	tests/unit/net/listen/test_listener tests/unit/net/listen/test_socket_file
@@ -107,6 +107,7 @@ tests_unit_sched_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_threads_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_watch_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_cli_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
+tests_unit_cli_test_settings_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_allow_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_address_set_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_address_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)

@@ -57,7 +57,7 @@ static int apply(struct options *o, const struct option_row *row, const char *te
     if (!row->parse)
         return print_help();
     warn_twice(row, before, text);
-    int status = options_set(o, row, text, reason);
+    int status = options_set(o, &(struct setting){.row = row, .text = text, .source = SETTING_COMMAND_LINE}, reason);
     if (status)
         log_error("--%s: %s", row->name, reason);
     return status ? status : -1;
@@ -183,7 +183,7 @@ static int check_workers(const struct options *o) {
     size_t count;
     const struct option_row *rows = option_table(&count);
     for (size_t i = 0; i < count && !o->workers; i++) {
-        if (rows[i].group != OPTION_GROUP_WORKERS || !(o->given >> i & 1))
+        if (rows[i].group != OPTION_GROUP_WORKERS || !o->given[i])
             continue;
         log_error("--%s is for workers, and there are none: give --workers N as well", rows[i].name);
         return EX_USAGE;
@@ -202,7 +202,7 @@ static int check_request_timeout(const struct options *o) {
     for (size_t i = 0; i < count && o->request_timeout <= 0; i++) {
         bool depends = rows[i].offset == offsetof(struct options, request_timeout_interrupts) ||
                        rows[i].offset == offsetof(struct options, stuck_timeout);
-        if (!depends || !(o->given >> i & 1))
+        if (!depends || !o->given[i])
             continue;
         log_error("--%s is about calls beyond --request-timeout, and there is none: give --request-timeout SECONDS as "
                   "well",

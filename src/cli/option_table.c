@@ -4,6 +4,8 @@
 
 #include "cli/options.h"
 
+#include <string.h>
+
 #define FIELD(name) offsetof(struct options, name)
 #define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
@@ -424,7 +426,7 @@ static const struct option_row rows[] = {
     {.name = "help", .letter = 'h', .group = OPTION_GROUP_INFORMATION, .help = "print this text and exit"},
 };
 
-_Static_assert(sizeof rows / sizeof *rows <= OPTIONS_MAX, "one bit of options.given each");
+_Static_assert(sizeof rows / sizeof *rows <= OPTIONS_MAX, "an element of options.given each");
 
 const struct option_row *option_table(size_t *count) {
     *count = sizeof rows / sizeof *rows;
@@ -433,4 +435,12 @@ const struct option_row *option_table(size_t *count) {
 
 size_t option_index(const struct option_row *row) {
     return (size_t)(row - rows);
+}
+
+const struct option_row *option_find(const char *name, size_t len) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!strncmp(rows[i].name, name, len) && !rows[i].name[len])
+            return &rows[i];
+    }
+    return NULL;
 }

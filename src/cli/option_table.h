@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { OPTIONS_MAX = 64 };
+enum { OPTIONS_MAX = 96 };
 
 enum option_group {
     OPTION_GROUP_APPLICATION,
@@ -62,5 +62,8 @@ const struct option_row *option_table(size_t *count);
 
 /* The index of a row in the table. */
 size_t option_index(const struct option_row *row);
+
+/* The row of a name of `len` bytes, without dashes, or NULL. */
+const struct option_row *option_find(const char *name, size_t len);
 
 #endif

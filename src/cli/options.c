@@ -34,8 +34,36 @@ int options_init(struct options *o) {
     return 0;
 }
 
-int options_set(struct options *o, const struct option_row *row, const char *text,
-                char reason[static VALUE_REASON_SIZE]) {
+static int append(struct options_list *list, const char *text) {
+    const char **items = realloc(list->items, (list->count + 1) * sizeof *items);
+    if (!items)
+        return -1;
+    list->items = items;
+    items[list->count++] = text;
+    return 0;
+}
+
+/* Returns `text`, which is in new memory, as one of the strings of *o; NULL if it is NULL, or memory runs out. */
+static const char *keep(struct options *o, char *text) {
+    char **made = text ? realloc(o->made, (o->made_count + 1) * sizeof *made) : NULL;
+    if (!made) {
+        free(text);
+        return NULL;
+    }
+    o->made = made;
+    return made[o->made_count++] = text;
+}
+
+static int note_where(struct options *o, const struct setting *setting) {
+    struct options_list *where = &o->where[option_index(setting->row)];
+    const char *name = keep(o, setting_name(setting));
+    if (!value_is_list(setting->row->parse))
+        where->count = 0;
+    return name ? append(where, name) : -1;
+}
+
+int options_set(struct options *o, const struct setting *setting, char reason[static VALUE_REASON_SIZE]) {
+    const struct option_row *row = setting->row;
     if (row->http && !WSGI_FCGI_HTTP) {
         snprintf(
             reason, VALUE_REASON_SIZE,
@@ -43,20 +71,30 @@ int options_set(struct options *o, const struct option_row *row, const char *tex
             "configure and build it again");
         return EX_USAGE;
     }
-    int status = row->parse(row, text, field_of(o, row), reason);
-    if (!status && (!row->fallback || strcmp(text, row->fallback) != 0))
-        o->given |= UINT64_C(1) << option_index(row);
-    return status;
+    int status = row->parse(row, setting->text, field_of(o, row), reason);
+    if (status)
+        return status;
+    if (note_where(o, setting)) {
+        snprintf(reason, VALUE_REASON_SIZE, "out of memory");
+        return EX_OSERR;
+    }
+    o->given[option_index(row)] = !row->fallback || strcmp(setting->text, row->fallback) != 0;
+    return 0;
+}
+
+const char *const *options_where(const struct options *o, const char *option) {
+    const struct option_row *row = option_find(option + 2, strlen(option + 2));
+    return row ? o->where[option_index(row)].items : NULL;
+}
+
+const char *options_name(const struct options *o, const char *option) {
+    const char *const *where = options_where(o, option);
+    return where ? where[0] : option;
 }
 
 /* Returns `path` made absolute, in memory of *o; NULL if memory runs out. */
 static const char *from_start(struct options *o, const char *path) {
-    char **made = realloc(o->made, (o->made_count + 1) * sizeof *made);
-    if (!made)
-        return NULL;
-    o->made = made;
-    made[o->made_count] = path_absolute(o->start_directory, path);
-    return made[o->made_count] ? made[o->made_count++] : NULL;
+    return keep(o, path_absolute(o->start_directory, path));
 }
 
 static int resolve_path(struct options *o, const char **path) {
@@ -76,14 +114,10 @@ static int split_path(struct options *o, const char *text) {
         len = whole ? strlen(text) : strcspn(text, ":");
         if (!len)
             continue;
-        const char **items = realloc(list->items, (list->count + 1) * sizeof *items);
-        if (!items)
-            return -1;
-        list->items = items;
         char *part = strndup(text, len);
-        items[list->count] = part ? from_start(o, part) : NULL;
+        const char *absolute = part ? from_start(o, part) : NULL;
         free(part);
-        if (!items[list->count++])
+        if (!absolute || append(list, absolute))
             return -1;
     }
     return 0;
@@ -126,8 +160,8 @@ void options_warn(const struct options *o, unsigned have) {
     size_t count;
     const struct option_row *rows = option_table(&count);
     for (size_t i = 0; i < count; i++) {
-        if (o->given >> i & 1 && rows[i].need && !(have >> rows[i].need & 1))
-            log_warning("--%s has no effect: %s", rows[i].name, lacks[rows[i].need]);
+        if (o->given[i] && rows[i].need && !(have >> rows[i].need & 1))
+            log_warning("%s has no effect: %s", o->where[i].items[0], lacks[rows[i].need]);
     }
 }
 
@@ -140,6 +174,8 @@ void options_fini(struct options *o) {
     free(o->allow_gid.items);
     free(o->pythonpath.items);
     free(o->warm_up.items);
+    for (size_t i = 0; i < OPTIONS_MAX; i++)
+        free(o->where[i].items);
     for (size_t i = 0; i < o->made_count; i++)
         free(o->made[i]);
     free(o->made);

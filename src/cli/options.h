@@ -9,6 +9,8 @@
 #define WSGI_FCGI_CLI_OPTIONS_H
 
 #include "base/log.h"
+#include "cli/option_table.h"
+#include "cli/settings.h"
 #include "cli/value.h"
 #include "proto/forwarded.h"
 
@@ -88,10 +90,11 @@ struct options {
     const char *log_file; /* NULL: standard error as it is */
     unsigned app_stderr;  /* a set of base/error_destinations.h */
 
-    uint64_t given; /* rows that were set to something else than their default: bits 1 << option_index */
+    bool given[OPTIONS_MAX];                /* by option_index: set to something else than the default */
+    struct options_list where[OPTIONS_MAX]; /* likewise: setting_name of each value that was set */
 
     const char *start_directory; /* where the program was started; NULL: not known */
-    char **made;                 /* what options_resolve has allocated */
+    char **made;                 /* strings that were allocated */
     size_t made_count;
 
     bool version; /* the caller prints the version (it needs Python for that) and ends */
@@ -101,10 +104,16 @@ struct options {
  * caller calls options_fini in every case. */
 int options_init(struct options *o);
 
-/* Sets the option of a row to a value that somebody has given. `text` is in the form of the command line, and ignored
- * for a flag. Not for --help. Returns 0; or EX_USAGE or EX_OSERR, with what is wrong with the value in `reason`. */
-int options_set(struct options *o, const struct option_row *row, const char *text,
-                char reason[static VALUE_REASON_SIZE]);
+/* Sets an option to a value that somebody has given, or appends that to a list. Not for --help. Returns 0; or EX_USAGE or
+ * EX_OSERR, with what is wrong with the value in `reason`. */
+int options_set(struct options *o, const struct setting *setting, char reason[static VALUE_REASON_SIZE]);
+
+/* Where the values of `option` ("--allow") were given, for lines of the log about what shows later to be wrong with them:
+ * setting_name of each, in the order of the list. NULL if nobody has given any. Valid until options_fini. */
+const char *const *options_where(const struct options *o, const char *option);
+
+/* The same for an option that has one value; `option` itself if nobody has given it. */
+const char *options_name(const struct options *o, const char *option);
 
 /* Completes the options once all are set. Makes `spool_dir`, `venv`, `log_file` and `pythonpath` absolute, from the
  * directory in which the program was started, and splits the values of `pythonpath`. Leaves sockets alone, because only

@@ -35,7 +35,7 @@ int directories_check(const struct options *o, char cwd[static PATH_MAX]) {
     for (size_t i = 0; i < o->pythonpath.count; i++)
         warn_unreadable(o->pythonpath.items[i]);
     if (o->chdir && chdir(o->chdir)) {
-        log_error("--chdir: cannot change to %s: %s", o->chdir, strerror(errno));
+        log_error("%s: cannot change to %s: %s", options_name(o, "--chdir"), o->chdir, strerror(errno));
         return errno == EACCES ? EX_NOPERM : EX_NOINPUT;
     }
     if (!getcwd(cwd, PATH_MAX)) {

@@ -13,8 +13,9 @@ int log_output_open(const struct options *o) {
     char shown[PATH_MAX];
     if (!o->log_file || o->check || !log_file_open(o->log_file))
         return 0;
-    log_error("--log-file: cannot open %s: %s: its directory must be there, and the server be allowed to write it",
-              log_escape(shown, sizeof shown, o->log_file, strlen(o->log_file)), strerror(errno));
+    log_error("%s: cannot open %s: %s: its directory must be there, and the server be allowed to write it",
+              options_name(o, "--log-file"), log_escape(shown, sizeof shown, o->log_file, strlen(o->log_file)),
+              strerror(errno));
     return EX_CANTCREAT;
 }
 

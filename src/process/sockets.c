@@ -37,12 +37,13 @@ static char *absolute_address(const struct options *o, const char *address) {
 
 static int read_list(struct sockets *s, const struct options *o, const char *option,
                      const struct options_list *addresses, enum listener_protocol protocol) {
+    const char *const *where = options_where(o, option);
     int status = 0;
     for (size_t i = 0; i < addresses->count && !status; i++) {
         struct sockets_wanted *w = &s->wanted[s->wanted_count];
         *w = (struct sockets_wanted){.text = absolute_address(o, addresses->items[i]), .protocol = protocol};
         s->wanted_count++;
-        status = w->text ? address_read(option, w->text, &w->list, &w->count) : no_memory();
+        status = w->text ? address_read(where[i], w->text, &w->list, &w->count) : no_memory();
     }
     return status;
 }
@@ -58,11 +59,14 @@ static int read_addresses(struct sockets *s, const struct options *o) {
 static int read_allow(struct sockets *s, const struct options *o) {
     struct allow_settings settings = {
         .allow = o->allow.items,
+        .allow_sources = options_where(o, "--allow"),
         .nallow = o->allow.count,
         .web_server_addrs = getenv("FCGI_WEB_SERVER_ADDRS"),
         .users = o->allow_uid.items,
+        .user_sources = options_where(o, "--allow-uid"),
         .nusers = o->allow_uid.count,
         .groups = o->allow_gid.items,
+        .group_sources = options_where(o, "--allow-gid"),
         .ngroups = o->allow_gid.count,
     };
     return allow_init(&s->allow, &settings);
@@ -71,13 +75,14 @@ static int read_allow(struct sockets *s, const struct options *o) {
 int sockets_read(struct sockets *s, const struct options *o) {
     int status = read_addresses(s, o);
     if (!status && o->proxy_protocol && !o->forwarded_allow.count) {
-        log_error("--proxy-protocol: name the proxies that speak it with --forwarded-allow");
+        log_error("%s: name the proxies that speak it with --forwarded-allow", options_name(o, "--proxy-protocol"));
         status = EX_USAGE;
     }
     if (!status)
         status = read_allow(s, o);
     if (!status)
-        status = address_set_init(&s->proxies, "--forwarded-allow", o->forwarded_allow.items, o->forwarded_allow.count);
+        status = address_set_init(&s->proxies, options_where(o, "--forwarded-allow"), o->forwarded_allow.items,
+                                  o->forwarded_allow.count);
     return status;
 }
 
@@ -85,6 +90,8 @@ static int open_wanted(struct sockets *s, const struct options *o, const struct 
     struct listener_settings settings = {.mode = o->socket_mode,
                                          .owner = o->socket_owner,
                                          .group = o->socket_group,
+                                         .owner_source = options_name(o, "--socket-owner"),
+                                         .group_source = options_name(o, "--socket-group"),
                                          .backlog = o->backlog,
                                          .protocol = w->protocol,
                                          .asked = w->text};

@@ -271,11 +271,11 @@ int address_parse(const char *text, struct address **list, size_t *count, char r
     return status;
 }
 
-int address_read(const char *option, const char *text, struct address **list, size_t *count) {
+int address_read(const char *source, const char *text, struct address **list, size_t *count) {
     char reason[ADDRESS_REASON_SIZE];
     int status = address_parse(text, list, count, reason);
     if (status)
-        log_error("%s %s: %s", option, text, reason);
+        log_error("%s %s: %s", source, text, reason);
     return status;
 }
 

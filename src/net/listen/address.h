@@ -38,8 +38,8 @@ struct address {
  * *list NULL, *count 0, and `reason` saying in one line what is wrong and what to write instead. */
 int address_parse(const char *text, struct address **list, size_t *count, char reason[static ADDRESS_REASON_SIZE]);
 
-/* The same for the value `text` of `option`; logs what is wrong. */
-int address_read(const char *option, const char *text, struct address **list, size_t *count);
+/* The same; logs what is wrong, with `source`, where the text was given, in front. */
+int address_read(const char *source, const char *text, struct address **list, size_t *count);
 
 /* The path in `text`, if address_parse reads `text` as a file; otherwise NULL. */
 const char *address_path(const char *text);

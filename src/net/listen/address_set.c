@@ -160,14 +160,14 @@ int address_set_add(struct address_set *set, const char *source, const char *tex
     return 0;
 }
 
-int address_set_init(struct address_set *set, const char *option, const char *const *texts, size_t count) {
+int address_set_init(struct address_set *set, const char *const *sources, const char *const *texts, size_t count) {
     int status = 0;
     *set = (struct address_set){0};
     for (size_t i = 0; i < count && !status; i++) {
         if (!strcmp(texts[i], "unix"))
             set->unix_peers = true;
         else
-            status = address_set_add(set, option, texts[i]);
+            status = address_set_add(set, sources[i], texts[i]);
     }
     return status;
 }

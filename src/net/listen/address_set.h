@@ -26,9 +26,9 @@ struct address_set {
     size_t nnets;
 };
 
-/* Fills *set from "ADDR", "ADDR/LEN", "any" or "unix" (peers of Unix sockets), the values of `option`. Returns 0; or,
- * after one log_error line, EX_USAGE or EX_OSERR. The caller calls address_set_fini in either case. */
-int address_set_init(struct address_set *set, const char *option, const char *const *texts, size_t count);
+/* Fills *set from "ADDR", "ADDR/LEN", "any" or "unix" (peers of Unix sockets). `sources`: where each comes from, for the
+ * log. Returns 0; or, after one log_error line, EX_USAGE or EX_OSERR. The caller calls address_set_fini in either case. */
+int address_set_init(struct address_set *set, const char *const *sources, const char *const *texts, size_t count);
 
 /* Adds one such text, but not "unix"; `source` names where it comes from. Returns and logs as address_set_init does. */
 int address_set_add(struct address_set *set, const char *source, const char *text);

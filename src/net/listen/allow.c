@@ -19,8 +19,7 @@
 enum { SHOWN_SIZE = 100, GROUPS_USUAL = 64 /* more supplementary groups than this need memory from the heap */ };
 
 static const char *const loopback[] = {"127.0.0.0/8", "::1"};
-static const char *const source_names[] = {
-    [ALLOW_DEFAULT] = "loopback", [ALLOW_OPTION] = "--allow", [ALLOW_ENVIRONMENT] = "FCGI_WEB_SERVER_ADDRS"};
+static const char *const loopback_sources[] = {"loopback", "loopback"};
 
 static int no_memory(void) {
     log_error("out of memory");
@@ -39,10 +38,10 @@ bool allow_permits_address(const struct allow_rules *a, enum listener_protocol p
     return serves_everybody(a, protocol) || address_set_has(&a->peers, sa, len);
 }
 
-static int add_nets(struct allow_rules *a, const char *const *texts, size_t count) {
+static int add_nets(struct allow_rules *a, const char *const *sources, const char *const *texts, size_t count) {
     int status = 0;
     for (size_t i = 0; i < count && !status; i++)
-        status = address_set_add(&a->peers, source_names[a->source], texts[i]);
+        status = address_set_add(&a->peers, sources[i], texts[i]);
     return status;
 }
 
@@ -55,7 +54,7 @@ static int add_web_servers(struct allow_rules *a, const char *text) {
     while (!status && (item = strsep(&rest, ","))) {
         item += strspn(item, " \t");
         item[strcspn(item, " \t")] = '\0';
-        status = address_set_add(&a->peers, source_names[a->source], item);
+        status = address_set_add(&a->peers, "FCGI_WEB_SERVER_ADDRS", item);
     }
     free(copy);
     return status;
@@ -64,21 +63,21 @@ static int add_web_servers(struct allow_rules *a, const char *text) {
 static int init_nets(struct allow_rules *a, const struct allow_settings *s) {
     if (s->nallow) {
         a->source = ALLOW_OPTION;
-        return add_nets(a, s->allow, s->nallow);
+        return add_nets(a, s->allow_sources, s->allow, s->nallow);
     }
     if (s->web_server_addrs && *s->web_server_addrs) {
         a->source = ALLOW_ENVIRONMENT;
         return add_web_servers(a, s->web_server_addrs);
     }
     a->source = ALLOW_DEFAULT;
-    return add_nets(a, loopback, sizeof loopback / sizeof *loopback);
+    return add_nets(a, loopback_sources, loopback, sizeof loopback / sizeof *loopback);
 }
 
 /* Users and groups. */
 
-static int refuse_name(const char *option, const char *kind, const char *text) {
+static int refuse_name(const char *source, const char *kind, const char *text) {
     char shown[SHOWN_SIZE];
-    log_error("%s: there is no %s \"%s\" on this machine", option, kind,
+    log_error("%s: there is no %s \"%s\" on this machine", source, kind,
               log_escape(shown, sizeof shown, text, strlen(text)));
     return EX_NOUSER;
 }
@@ -91,7 +90,7 @@ static int init_users(struct allow_rules *a, const struct allow_settings *s) {
         if (pw)
             a->uids[i] = pw->pw_uid;
         else if (!id_read(s->users[i], &a->uids[i]))
-            return refuse_name("--allow-uid", "user", s->users[i]);
+            return refuse_name(s->user_sources[i], "user", s->users[i]);
         a->nuids++;
     }
     return 0;
@@ -105,7 +104,7 @@ static int init_groups(struct allow_rules *a, const struct allow_settings *s) {
         if (gr)
             a->gids[i] = gr->gr_gid;
         else if (!id_read(s->groups[i], &a->gids[i]))
-            return refuse_name("--allow-gid", "group", s->groups[i]);
+            return refuse_name(s->group_sources[i], "group", s->groups[i]);
         a->ngids++;
     }
     return 0;

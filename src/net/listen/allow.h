@@ -20,14 +20,17 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-/* What to parse: the rules as they were given. Only read during allow_init. */
+/* What to parse: the rules as they were given, and where each was, for the log. Only read during allow_init. */
 struct allow_settings {
     const char *const *allow; /* --allow: "ADDR", "ADDR/LEN" or "any" */
+    const char *const *allow_sources;
     size_t nallow;
     const char *web_server_addrs; /* FCGI_WEB_SERVER_ADDRS or NULL: the same, between commas; unless --allow is given */
     const char *const *users;     /* --allow-uid: names or numbers */
+    const char *const *user_sources;
     size_t nusers;
     const char *const *groups; /* --allow-gid: names or numbers */
+    const char *const *group_sources;
     size_t ngroups;
 };
 

@@ -42,9 +42,10 @@ struct listener_set {
 };
 
 struct listener_settings {
-    unsigned mode;     /* permission bits of a socket file */
-    const char *owner; /* user name or number, or NULL: as the process makes it */
-    const char *group; /* group name or number, or NULL */
+    unsigned mode;                           /* permission bits of a socket file */
+    const char *owner;                       /* user name or number, or NULL: as the process makes it */
+    const char *group;                       /* group name or number, or NULL */
+    const char *owner_source, *group_source; /* where they were given, for the log */
     unsigned backlog;
     enum listener_protocol protocol;
     const char *asked; /* the address as it was given; for whoever looks for its sockets later */

@@ -53,12 +53,12 @@ static int find_owner(struct attempt *t) {
     t->uid = pw ? pw->pw_uid : (uid_t)-1;
     t->gid = gr ? gr->gr_gid : (gid_t)-1;
     if (user && !pw && !id_read(user, &t->uid)) {
-        log_error("--socket-owner: there is no user \"%s\" on this machine",
+        log_error("%s: there is no user \"%s\" on this machine", t->settings->owner_source,
                   log_escape(shown, sizeof(shown), user, strlen(user)));
         return EX_NOUSER;
     }
     if (group && !gr && !id_read(group, &t->gid)) {
-        log_error("--socket-group: there is no group \"%s\" on this machine",
+        log_error("%s: there is no group \"%s\" on this machine", t->settings->group_source,
                   log_escape(shown, sizeof(shown), group, strlen(group)));
         return EX_NOUSER;
     }

@@ -11,8 +11,8 @@ static struct address_set trusted;
 static struct lane_config config = {.forwarded = &trusted, .script_name = ""};
 
 static void setup(void) {
-    static const char *const texts[] = {"unix", "10.0.0.0/8"};
-    ck_assert_int_eq(address_set_init(&trusted, "--forwarded-allow", texts, COUNT(texts)), 0);
+    static const char *const texts[] = {"unix", "10.0.0.0/8"}, *const sources[] = {"first", "second"};
+    ck_assert_int_eq(address_set_init(&trusted, sources, texts, COUNT(texts)), 0);
 }
 
 static void teardown(void) {

@@ -35,10 +35,11 @@ static bool has(const struct address_set *set, sa_family_t family, const char *t
 START_TEST(test_trusted)
 {
     struct address_set set;
+    const char *const sources[] = {"1", "2", "3"};
     size_t count = 0;
     while (trusted[_i].texts[count])
         count++;
-    ck_assert_int_eq(address_set_init(&set, "--forwarded-allow", trusted[_i].texts, count), 0);
+    ck_assert_int_eq(address_set_init(&set, sources, trusted[_i].texts, count), 0);
     ck_assert_int_eq(has(&set, AF_INET, "192.0.2.7"), trusted[_i].v4);
     ck_assert_int_eq(has(&set, AF_INET6, "::ffff:192.0.2.7"), trusted[_i].mapped);
     ck_assert_int_eq(has(&set, AF_INET6, "2001:db8::7"), trusted[_i].v6);
@@ -50,12 +51,13 @@ END_TEST
 START_TEST(test_trusted_wrong)
 {
     struct address_set set;
-    const char *texts[] = {"192.0.2.1", "host"};
+    const char *const texts[] = {"192.0.2.1", "host"};
+    const char *const sources[] = {"--forwarded-allow", "/etc/shop.ini:7: forwarded-allow"};
     char output[1024];
     FILE *captured = tmpfile();
     int saved = dup(STDERR_FILENO);
     dup2(fileno(captured), STDERR_FILENO);
-    int status = address_set_init(&set, "--forwarded-allow", texts, 2);
+    int status = address_set_init(&set, sources, texts, 2);
     dup2(saved, STDERR_FILENO);
     close(saved);
     rewind(captured);
@@ -63,7 +65,7 @@ START_TEST(test_trusted_wrong)
     fclose(captured);
     address_set_fini(&set);
     ck_assert_int_eq(status, EX_USAGE);
-    ck_assert_ptr_nonnull(strstr(output, "--forwarded-allow: \"host\" is not an IP address"));
+    ck_assert_ptr_nonnull(strstr(output, "/etc/shop.ini:7: forwarded-allow: \"host\" is not an IP address"));
     ck_assert_ptr_eq(strchr(output, '\n'), output + strlen(output) - 1);
 }
 END_TEST

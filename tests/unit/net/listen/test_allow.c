@@ -54,17 +54,25 @@ static void split(struct words *w, const char *text) {
         w->items[w->count++] = word;
 }
 
+/* As many as a test has words; of --allow-uid the last is from a file. */
+static const char *const sources[] = {"--allow", "--allow", "--allow", "--allow"};
+static const char *const user_sources[] = {"--allow-uid", "/etc/shop.ini:3: allow-uid"};
+static const char *const group_sources[] = {"--allow-gid", "--allow-gid"};
+
 static int init(const char *allow, const char *env, const char *users, const char *groups) {
     static struct words a, u, g;
     split(&a, allow);
     split(&u, users);
     split(&g, groups);
     struct allow_settings settings = {.allow = a.items,
+                                      .allow_sources = sources,
                                       .nallow = a.count,
                                       .web_server_addrs = env,
                                       .users = u.items,
+                                      .user_sources = user_sources,
                                       .nusers = u.count,
                                       .groups = g.items,
+                                      .group_sources = group_sources,
                                       .ngroups = g.count};
     capture();
     int status = allow_init(&rules, &settings);

@@ -20,7 +20,8 @@
 
 enum { NOBODY = 65534 };
 
-static const struct listener_settings settings = {.mode = 0660, .backlog = 5};
+static const struct listener_settings settings = {
+    .mode = 0660, .backlog = 5, .owner_source = "WSGI_FCGI_SOCKET_OWNER", .group_source = "--socket-group"};
 static struct listener_set set;
 static char dir[] = "/tmp/wsgi-fcgi-unit.XXXXXX", path[64], output[4096];
 static int saved_stderr = -1;
@@ -203,7 +204,7 @@ START_TEST(test_owner)
     struct listener_settings wrong = settings;
     wrong.owner = "no-such\nuser";
     ck_assert_int_eq(open_text(&set, "./b", &wrong), EX_NOUSER);
-    check_logged("--socket-owner: there is no user \"no-such\\x0auser\"");
+    check_logged("WSGI_FCGI_SOCKET_OWNER: there is no user \"no-such\\x0auser\"");
     wrong.owner = NULL;
     wrong.group = "4294967295"; /* would mean "unchanged" to chown(2) */
     ck_assert_int_eq(open_text(&set, "./b", &wrong), EX_NOUSER);
