@@ -14,6 +14,7 @@
 
 enum {
     NOT_BEGUN_NS = 10000000, /* until a call that is to run on a thread that has yet to wake is looked at again */
+    LOOK_CALLS = 128,        /* looked at in LANE_LOOK_MS, so that looks cost a percent of a processor at most */
     LINE_SIZE = 1000
 };
 
@@ -174,27 +175,34 @@ void deadlines_settle(struct lane *lane) {
 
 /* Looks at calls that take long. */
 
-static void visit_old(const struct lane *lane, struct exchanges *list, lane_visit_fn *visit, void *arg) {
+static unsigned visit_old(const struct lane *lane, struct exchanges *list, lane_visit_fn *visit, void *arg) {
     const uint64_t before = clock_ns() - LANE_LOOK_MS * UINT64_C(1000000);
+    unsigned visited = 0;
     struct exchange *x;
     TAILQ_FOREACH(x, list, deadline_link) {
         struct sched_thread *thread = x->r.job.begun_at <= before ? sched_thread_of(lane->sched, &x->r.job) : NULL;
-        if (thread)
+        if (thread) {
             visit(thread, &x->processor_time, arg);
+            visited++;
+        }
     }
+    return visited;
 }
 
 void lane_visit_calls(struct lane *lane, lane_visit_fn *visit, void *arg) {
-    visit_old(lane, &lane->deadlines.late, visit, arg);
-    visit_old(lane, &lane->deadlines.timed, visit, arg);
+    struct deadlines *d = &lane->deadlines;
+    d->visited = visit_old(lane, &d->late, visit, arg) + visit_old(lane, &d->timed, visit, arg);
 }
 
 static void looks_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     struct lane *lane = w->data;
+    struct deadlines *d = &lane->deadlines;
     (void)revents;
-    if (TAILQ_EMPTY(&lane->deadlines.timed) && TAILQ_EMPTY(&lane->deadlines.late))
-        ev_timer_stop(loop, w);
-    lane->config.look(lane->config.overdue_arg);
+    bool wanted = lane->config.look(lane->config.overdue_arg);
+    w->repeat = LANE_LOOK_MS / 1e3 * (1 + d->visited / LOOK_CALLS);
+    if (!wanted && TAILQ_EMPTY(&d->timed) && TAILQ_EMPTY(&d->late))
+        w->repeat = 0.;
+    ev_timer_again(loop, w);
 }
 
 static void looks_start(struct lane *lane) {

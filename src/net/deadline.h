@@ -35,7 +35,8 @@ struct deadlines {
     bool used;                             /* there are deadlines */
     ev_timer timer;                        /* for the first of `timed`, or one that has ended */
     uint64_t timer_due;
-    ev_timer looks; /* struct lane_config.look; while there are calls */
+    ev_timer looks;   /* struct lane_config.look; while there are calls */
+    unsigned visited; /* calls, at the last look */
     atomic_bool noted;
     struct sched_note note; /* a call has changed its deadline */
 };

@@ -67,7 +67,7 @@ struct request *lane_find_lock_holder(const struct lane *lane, struct sched_thre
 
 /* Calls visit() for the thread of each call that has run for LANE_LOOK_MS, overdue or not. *processor_time is the
  * visitor's own, and 0 at first for each call. Owner only. */
-enum { LANE_LOOK_MS = 20 };
+enum { LANE_LOOK_MS = 5 };
 typedef void lane_visit_fn(struct sched_thread *thread, uint64_t *processor_time, void *arg);
 void lane_visit_calls(struct lane *lane, lane_visit_fn *visit, void *arg);
 

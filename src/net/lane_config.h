@@ -38,9 +38,9 @@ struct lane_config {
     void (*overdue)(struct request *r, struct sched_thread *thread, const char *line, void *arg);
     /* How many overdue calls go on has changed (sched_lost). Owner; must not wait. NULL: nobody is told. */
     void (*lost)(unsigned count, void *arg);
-    /* Called every LANE_LOOK_MS while calls run without the loop, and once when none does any more, for lane_visit_calls.
-     * Owner; must not wait. NULL: no need. */
-    void (*look)(void *arg);
+    /* Called every LANE_LOOK_MS while calls run without the loop, more seldom beside very many of them, for
+     * lane_visit_calls; and when none does any more, for as long as it returns true. Owner; must not wait. NULL: no need. */
+    bool (*look)(void *arg);
     void *overdue_arg;
 
     unsigned threads;

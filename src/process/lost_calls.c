@@ -28,8 +28,10 @@
  * end by the first interrupt. */
 static const double PATIENCE = 1, INTERRUPT_PATIENCE = 2;
 
-/* Of a processor between two looks (LANE_LOOK_MS): of others that compute as well, there may be some. */
-static const uint64_t COMPUTES_NS = 2000000;
+/* A call computes if it has had this part of a processor between two looks (LANE_LOOK_MS): others may compute as well. */
+enum { COMPUTES_PART = 10 };
+/* Turns stay short for so long behind the last call that computes: another one often follows. */
+static const uint64_t SHORT_NS = 100000000;
 
 enum { LINE_SIZE = 1000 };
 
@@ -202,21 +204,31 @@ static double look_interval(const struct lost_calls *l) {
 
 /* They compute, or others do for long. */
 
+struct pace {
+    uint64_t enough; /* nanoseconds of a processor */
+    bool computes;
+};
+
 static void look_whether_computes(struct sched_thread *thread, uint64_t *processor_time, void *arg) {
     uint64_t now, before = *processor_time;
-    bool *computes = arg;
+    struct pace *pace = arg;
     if (!stack_doing_time(sched_thread_tid(thread), &now))
         return;
     *processor_time = now;
-    *computes |= before && now - before >= COMPUTES_NS;
+    pace->computes |= before && now - before >= pace->enough;
 }
 
-/* struct lane_config.look */
-static void pace_cb(void *arg) {
-    const struct lost_calls *l = arg;
-    bool computes = false;
-    lane_visit_calls(l->lane, look_whether_computes, &computes);
-    interrupt_shorten_turns(computes);
+/* struct lane_config.look. A first look behind a long pause finds no call that was there at the one before it. */
+static bool pace_cb(void *arg) {
+    struct lost_calls *l = arg;
+    uint64_t now = clock_ns();
+    struct pace pace = {.enough = (now - l->looked_at) / COMPUTES_PART};
+    lane_visit_calls(l->lane, look_whether_computes, &pace);
+    l->looked_at = now;
+    if (pace.computes)
+        l->short_until = now + SHORT_NS;
+    interrupt_shorten_turns(now < l->short_until);
+    return now < l->short_until;
 }
 
 /* struct lane_config.lost */

@@ -36,8 +36,11 @@ struct lost_calls {
     struct lane *lane;
     unsigned count; /* that go on */
     bool full;      /* they are as many as --threads and have been for a while, or are still more than half of that */
-    ev_timer patience; /* until they count as full */
-    ev_timer look;     /* whether the lock can be got; while there are some */
+    ev_timer patience;  /* until they count as full */
+    ev_timer look;      /* whether the lock can be got; while there are some */
+    uint64_t looked_at; /* clock_ns: when it was last asked what calls compute */
+    uint64_t
+        short_until; /* clock_ns: until when the lock goes from one to the other sooner, unless calls go on computing */
     atomic_bool stuck; /* it cannot, for longer than --stuck-timeout */
     uint64_t stuck_at; /* clock_ns: since when nobody has got it */
 
