@@ -12,6 +12,7 @@ src_libbase_a_SOURCES = \
 	src/base/descriptors.c src/base/descriptors.h \
 	src/base/error_destinations.h \
 	src/base/fdtable.c src/base/fdtable.h \
+	src/base/glob.c src/base/glob.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/log.c src/base/log.h \
 	src/base/log_file.c src/base/log_file.h \

@@ -6,4 +6,8 @@
  * NULL with errno on failure. */
 char *path_absolute(const char *directory, const char *path);
 
+/* The same without parts that are empty or ".", with the part in front of each ".." taken off, and no slash at its end:
+ * "" is the root. Links are not followed. */
+char *path_clean(const char *directory, const char *path);
+
 #endif
