@@ -3,6 +3,7 @@
 #include "base/log.h"
 
 #include "base/ascii.h"
+#include "base/buf.h"
 #include "base/log_writer.h"
 
 #include <errno.h>
@@ -26,6 +27,13 @@ enum log_level log_max_level = LOG_LEVEL_INFO;
 /* How a line begins.
  * Mutable form: log_init, before there is a second thread. */
 static enum { LOG_FORM_SHORT, LOG_FORM_TIME, LOG_FORM_JOURNAL } form = LOG_FORM_SHORT;
+
+/* What is logged is copied here.
+ * Mutable copy: its thread. */
+static _Thread_local struct {
+    struct buf *to; /* NULL: nowhere */
+    size_t most;
+} copy;
 
 static const struct {
     const char *name;
@@ -168,6 +176,29 @@ __attribute__((format(printf, 3, 0))) static size_t format_line(char line[static
     return len + 1;
 }
 
+void log_copy_to(struct buf *to, size_t most) {
+    copy.to = to;
+    copy.most = most;
+}
+
+static void copy_text(const char *text, size_t len) {
+    const size_t room = copy.most - buf_len(copy.to);
+    if (len > room) {
+        const char *end = memrchr(text, '\n', room);
+        len = end ? (size_t)(end - text) + 1 : 0;
+    }
+    /* Without memory it is in the log in any case. */
+    if (!buf_append(copy.to, text, len) && len && text[len - 1] != '\n')
+        (void)buf_append(copy.to, "\n", 1);
+}
+
+/* Without what stands in front of the level. */
+static void copy_line(enum log_level level, const char *line, size_t len) {
+    const char *from = memmem(line, len, log_level_name(level), strlen(log_level_name(level)));
+    if (level <= LOG_LEVEL_WARNING && from)
+        copy_text(from, len - (size_t)(from - line));
+}
+
 void log_printf(enum log_level level, const char *format, ...) {
     if (level > log_max_level)
         return;
@@ -178,6 +209,8 @@ void log_printf(enum log_level level, const char *format, ...) {
     size_t len = format_line(line, put_prefix(line, level), format, args);
     va_end(args);
     log_writer_put(line, len, false);
+    if (copy.to)
+        copy_line(level, line, len);
     errno = error;
 }
 
@@ -215,6 +248,8 @@ void log_text(enum log_level level, const char *text, size_t len) {
         return;
     int error = errno;
     put_lines(level, text, len);
+    if (copy.to && level <= LOG_LEVEL_WARNING)
+        copy_text(text, len);
     errno = error;
 }
 

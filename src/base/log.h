@@ -8,7 +8,7 @@
  * Until log_start_writer, the thread that logs a line writes it, with one writev(2). From then on no thread waits for
  * the reader of the log (base/log_writer.h).
  *
- * Threads: any, with or without the GIL; nothing here calls Python or allocates. In signal handlers only log_last and
+ * Threads: any, with or without the GIL; nothing here calls Python, nor allocates but for log_copy_to. In signal handlers only log_last and
  * log_flush.
  *
  * Print bytes that came from a peer or an application only through log_escape. Limit what they can cause at will with
@@ -74,6 +74,11 @@ void log_block(enum log_level level, const char *text, const char *format, ...) 
  * within it. If the ring has no room for all of it, whole lines at its end are lost; of a single line that is too long,
  * its end. errno is preserved. */
 void log_text(enum log_level level, const char *text, size_t len);
+
+/* From now on what this thread logs is appended to `copy` as well, which allocates: errors and warnings, "error: text",
+ * and multi-line text, up to `most` bytes in it; of what does not fit, whole lines are left out. NULL: no longer. */
+struct buf;
+void log_copy_to(struct buf *copy, size_t most);
 
 /* Writes when something was, `ago` nanoseconds before now, as the time in front of lines is written; for lines that
  * tell since when. Returns `out`. */

@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/log_writer.h"
 
@@ -869,6 +870,26 @@ START_TEST(without_a_writer)
 }
 END_TEST
 
+/* What this thread logs, as people read it. */
+START_TEST(copies)
+{
+    struct buf copy = {0};
+    log_copy_to(&copy, 59);
+    log_error("one %d", 1);
+    log_info("two");
+    log_text(LOG_LEVEL_INFO, "two and a half", 14);
+    log_warning("three");
+    log_text(LOG_LEVEL_ERROR, "four\nfive", 9);
+    log_text(LOG_LEVEL_ERROR, "0123456789\n0123456789\n0123456789\n", 33);
+    log_copy_to(NULL, 0);
+    log_error("six");
+    ck_assert_uint_le(buf_len(&copy), 59);
+    ck_assert(buf_append(&copy, "", 1) == 0);
+    ck_assert_str_eq(buf_head(&copy), "error: one 1\nwarning: three\nfour\nfive\n0123456789\n");
+    buf_fini(&copy);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("log");
     TCase *tc = tcase_create("log");
@@ -882,6 +903,7 @@ int main(void) {
     tcase_add_test(tc, one_line_each);
     tcase_add_test(tc, text);
     tcase_add_test(tc, block);
+    tcase_add_test(tc, copies);
     tcase_add_test(tc, errno_is_kept);
     tcase_add_test(tc, short_and_interrupted_writes);
     tcase_add_test(tc, full_pipe);
