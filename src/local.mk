@@ -168,6 +168,7 @@ PYTHON_LAYER_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
 src_libpy_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpy_a_SOURCES = \
 	src/python/async_exc.c src/python/async_exc.h \
+	src/python/bytecode.c src/python/bytecode.h \
 	src/python/child.c src/python/child.h \
 	src/python/compat.h \
 	src/python/error_lines.c src/python/error_lines.h \
@@ -201,6 +202,7 @@ src_libpyapp_a_SOURCES = \
 	src/python/app/app.c src/python/app/app.h \
 	src/python/app/ask.c src/python/app/ask.h \
 	src/python/app/frozen.c src/python/app/frozen.h \
+	src/python/app/loaded_files.c src/python/app/loaded_files.h \
 	src/python/app/slow_load.c src/python/app/slow_load.h \
 	src/python/app/spec.c src/python/app/spec.h \
 	src/python/app/text.c src/python/app/text.h
@@ -218,6 +220,7 @@ src/python/app/frozen_text.c: $(FROZEN)
 
 src_libpywsgi_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpywsgi_a_SOURCES = \
+	src/python/wsgi/broken.c src/python/wsgi/broken.h \
 	src/python/wsgi/call.c src/python/wsgi/call.h \
 	src/python/wsgi/callables.c src/python/wsgi/callables.h \
 	src/python/wsgi/environ.c src/python/wsgi/environ.h \
@@ -236,6 +239,10 @@ src_libpywsgi_a_SOURCES = \
 src_libsupervisor_a_SOURCES = \
 	src/supervisor/calls.c src/supervisor/calls.h \
 	src/supervisor/cpus.c src/supervisor/cpus.h \
+	src/supervisor/file_globs.c src/supervisor/file_globs.h \
+	src/supervisor/file_set.c src/supervisor/file_set.h \
+	src/supervisor/file_watch.c src/supervisor/file_watch.h \
+	src/supervisor/files.c src/supervisor/files.h \
 	src/supervisor/look.c \
 	src/supervisor/memory.c src/supervisor/memory.h \
 	src/supervisor/reload.c src/supervisor/reload.h \
@@ -258,6 +265,7 @@ src_libprocess_a_SOURCES = \
 	src/process/main_thread.c src/process/main_thread.h \
 	src/process/open_files.c src/process/open_files.h \
 	src/process/orphans.c src/process/orphans.h \
+	src/process/development.c src/process/development.h \
 	src/process/run.c src/process/run.h \
 	src/process/serve.c src/process/serve.h \
 	src/process/show.c src/process/show.h \

@@ -2,6 +2,7 @@
 
 #include "cli/command_line.h"
 
+#include "base/glob.h"
 #include "base/log.h"
 #include "cli/other_servers.h"
 #include "cli/help.h"
@@ -178,6 +179,30 @@ static int take_application(struct options *o, char *const *operands) {
     return -1;
 }
 
+/* --reload needs a worker, which can be replaced, and none that is forked from what was loaded before. */
+static int check_reload(struct options *o) {
+    char shown[SHOWN_SIZE];
+    const char *const *where = options_where(o, "--reload-extra");
+    for (size_t i = 0; i < o->reload_extra.count; i++) {
+        const char *pattern = o->reload_extra.items[i], *wrong = glob_complain(pattern);
+        if (!wrong && o->reload)
+            continue;
+        if (wrong)
+            log_error("%s: \"%s\" %s", where[i], log_escape(shown, sizeof shown, pattern, strlen(pattern)), wrong);
+        else
+            log_error("%s is for --reload, which is not given: give --reload as well", where[i]);
+        return EX_USAGE;
+    }
+    if (o->reload && o->preload) {
+        log_error("%s loads the application anew for each worker, and %s once for all: leave one of them out",
+                  options_name(o, "--reload"), options_name(o, "--preload"));
+        return EX_USAGE;
+    }
+    if (o->reload && !o->workers)
+        o->workers = 1;
+    return -1;
+}
+
 /* Options about workers without any are a mistake: the server would not do what they ask for. */
 static int check_workers(const struct options *o) {
     size_t count;
@@ -256,7 +281,9 @@ int command_line_parse(struct options *o, int argc, char **argv) {
     }
     if (o->version)
         return -1;
-    status = check_workers(o);
+    status = check_reload(o);
+    if (status < 0)
+        status = check_workers(o);
     if (status < 0)
         status = check_request_timeout(o);
     return status < 0 ? take_application(o, argv + optind) : status;

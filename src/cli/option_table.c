@@ -394,6 +394,20 @@ static const struct option_row rows[] = {
      .otherwise = "that of the start",
      .help = "permissions that files made by the application do not get, octal"},
 
+    {.name = "reload",
+     .group = OPTION_GROUP_DEVELOPMENT,
+     .parse = value_parse_flag,
+     .offset = FIELD(reload),
+     .help = "load the application anew when a file of it changes; while it does not load, show every client its "
+             "traceback: not for production"},
+    {.name = "reload-extra",
+     .arg = "GLOB",
+     .group = OPTION_GROUP_DEVELOPMENT,
+     .parse = value_parse_list,
+     .offset = FIELD(reload_extra),
+     .otherwise = "none",
+     .help = "with --reload, files that count as well, such as 'templates/**/*.html'; may be repeated"},
+
     {.name = "log-level",
      .arg = "LEVEL",
      .group = OPTION_GROUP_LOGGING,

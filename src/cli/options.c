@@ -176,6 +176,7 @@ void options_fini(struct options *o) {
     free(o->warm_up.items);
     for (size_t i = 0; i < OPTIONS_MAX; i++)
         free(o->where[i].items);
+    free(o->reload_extra.items);
     for (size_t i = 0; i < o->made_count; i++)
         free(o->made[i]);
     free(o->made);

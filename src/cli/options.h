@@ -86,6 +86,9 @@ struct options {
 
     int umask; /* of the processes that run the application; -1: that of the start */
 
+    bool reload;                      /* load the application anew when its files change; then there are workers */
+    struct options_list reload_extra; /* patterns of base/glob.h, as they were given */
+
     enum log_level log_level;
     const char *log_file; /* NULL: standard error as it is */
     unsigned app_stderr;  /* a set of base/error_destinations.h */

@@ -5,6 +5,7 @@
  *
  *     supervisor                                        worker
  *       CONTROL_HELLO, CONTROL_PEER for each slot   ->    (waits for HELLO before anything else)
+ *                                                   <-  CONTROL_FILES (--reload: before, after, and when there are more)
  *                                                         loads the application
  *                                                   <-  CONTROL_LOADED
  *       CONTROL_LISTENER for each, CONTROL_SERVE    ->    hooks, lane, requests of --warm-up
@@ -58,8 +59,18 @@ enum control_type {
     CONTROL_WANTS_TO_RETIRE = 34, /* `a`: enum control_reason */
     CONTROL_ENDS = 35,   /* `a`: requests finished since it began to stop or to retire, `b`: requests cut off */
     CONTROL_FORKED = 36, /* `slot`; `a`: the process; or, when it could not be made, `a` 0 and `b` the errno */
-    CONTROL_DIED = 37    /* `a`: the process; `b`: its status, as wait(2) gives it */
+    CONTROL_DIED = 37,   /* `a`: the process; `b`: its status, as wait(2) gives it */
+    CONTROL_FILES = 38 /* with --reload, the files that were loaded, or are missing, for whose changes the worker is to
+                            be replaced. `a`: enum control_files. Descriptor: a sealed file in memory, with absolute
+                            paths, each with a zero byte behind it */
 };
+
+enum control_files {
+    CONTROL_FILES_FIRST, /* before the application is loaded: those of the command line, by all names they may have */
+    CONTROL_FILES_ALL    /* all that are known */
+};
+
+enum { CONTROL_FILES_SIZE = 4 << 20, CONTROL_FILES_MAX = 16384 }; /* bytes, and paths, of one message at most */
 
 enum { CONTROL_LISTENER_UNIX = 1, CONTROL_LISTENER_INHERITED = 2 };
 

@@ -39,7 +39,7 @@ static void begin_serving(struct run *run) {
 
 void run_warmed_up_cb(void *arg, bool ok) {
     struct run *run = arg;
-    if (ok) {
+    if (ok || run->serves_cold) {
         begin_serving(run);
         return;
     }

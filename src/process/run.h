@@ -26,6 +26,7 @@ struct run {
     void *serving_arg;
     double graceful_timeout; /* seconds */
     bool calls_on_main;      /* --threads 1 */
+    bool serves_cold;        /* even if it could not be warmed up: with --reload somebody is mending it */
     struct worker *worker;   /* NULL: this process is none */
     struct lost_calls lost_calls;
     /* The rest begins as zero. It is that of the watch while there is one, and then that of the main thread. */

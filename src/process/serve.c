@@ -11,6 +11,7 @@
 #include "net/http/protocol.h"
 #include "net/lane.h"
 #include "net/loop.h"
+#include "process/development.h"
 #include "process/directories.h"
 #include "process/ends.h"
 #include "process/exit_timer.h"
@@ -50,6 +51,7 @@ struct server {
     struct sockets sockets;
     struct ev_loop *loop;  /* until the lane has it */
     struct pylane *python; /* the application, once it is loaded */
+    struct development development;
     struct run run;
     char python_text[256], application_text[512]; /* for the log */
 };
@@ -116,6 +118,15 @@ static int end_python(int status) {
     return status ? status : ended;
 }
 
+/* In the place of the application, a page that shows what was printed about it. Returns 0, or a status after
+ * printing. */
+static int show_why(struct server *server) {
+    const struct buf *said = &server->development.said;
+    server->python =
+        wsgi_init_broken(buf_len(said) ? buf_head(said) : "", buf_len(said), server->o->threads > 1, server->worker);
+    return server->python ? 0 : EX_SOFTWARE;
+}
+
 static int load(struct server *server, char *const *argv, const char *cwd) {
     const struct options *o = server->o;
     struct interp_config config = {
@@ -129,10 +140,13 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
     int status = interp_start(&config);
     if (status)
         return status;
-    exit_calls_report(ends_exit);
+    exit_calls_report(o->reload ? development_exit : ends_exit);
     signals_load_begins();
     error_lines_set_destinations(o->app_stderr);
+    development_load_begins(&server->development);
     server->python = wsgi_init(o->application, o->start_directory, o->threads > 1, server->worker, &status);
+    if (development_load_ends(&server->development, status))
+        status = show_why(server);
     signals_load_ends(!status);
     descriptors_check();
     if (!status)
@@ -144,8 +158,13 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
 
 /* What the application wants to be done before its first request. */
 static int run_start_hooks(struct server *server) {
+    if (server->development.broken)
+        return 0;
     signals_load_resumes();
+    development_hooks_begin(&server->development);
     int status = module_run_start_hooks();
+    if (development_load_ends(&server->development, status))
+        status = show_why(server);
     signals_load_ends(!status);
     descriptors_check();
     if (status) {
@@ -210,6 +229,7 @@ static int make_lane(struct server *server) {
         return complain_loop();
     if (server->worker)
         worker_join(server->worker, loop, server->run.lane);
+    development_join(&server->development, loop, server->run.lane);
     if (server->worker && o->max_requests)
         worker_limit_requests(server->worker, o->max_requests, o->max_requests_jitter);
     return 0;
@@ -225,7 +245,7 @@ static int make_warm_up(struct server *server) {
         .done = run_warmed_up_cb,
         .arg = &server->run,
     };
-    if (!o->warm_up.count)
+    if (!o->warm_up.count || server->development.broken)
         return 0;
     server->run.warm_up = warm_up_new(server->run.lane, &config);
     return server->run.warm_up ? 0 : complain_loop();
@@ -342,7 +362,11 @@ static int serve_loaded(struct server *server, const char *cwd) {
         sockets_warn(&server->sockets, server->o);
     ends_bound();
     interp_describe(server->python_text, sizeof server->python_text);
-    wsgi_describe(server->python, server->application_text, sizeof server->application_text);
+    if (server->development.broken)
+        snprintf(server->application_text, sizeof server->application_text, "a page that shows why %s does not load",
+                 server->o->application);
+    else
+        wsgi_describe(server->python, server->application_text, sizeof server->application_text);
     return run_lane(&server->run);
 }
 
@@ -351,11 +375,13 @@ int serve(const struct options *o, struct worker *worker, char *const *argv) {
                             .run = {.serving = serving_cb,
                                     .serving_arg = &server,
                                     .graceful_timeout = o->graceful_timeout,
+                                    .serves_cold = o->reload,
                                     .calls_on_main = o->threads == 1}};
     if (worker_is(worker))
         server.worker = server.run.worker = worker;
     server.zygote = server.worker && o->preload;
     lost_calls_init(&server.run.lost_calls, o, server.worker);
+    development_init(&server.development, o, server.worker);
     char cwd[PATH_MAX];
     int status = prepare(&server, cwd);
     if (!status)
@@ -376,6 +402,7 @@ int serve(const struct options *o, struct worker *worker, char *const *argv) {
         lane_free(server.run.lane);
         loop_free(server.loop);
     }
+    development_fini(&server.development);
     sockets_fini(&server.sockets);
     return status;
 }

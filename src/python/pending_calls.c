@@ -60,3 +60,7 @@ __attribute__((visibility("default"))) int Py_AddPendingCall(int (*function)(voi
     pending_calls_wake();
     return 0;
 }
+
+int pending_calls_add(int (*function)(void *), void *arg) {
+    return Py_AddPendingCall(function, arg);
+}

@@ -14,6 +14,10 @@
  * application forks. Any thread. */
 void pending_calls_set_wakeup(int fd);
 
+/* The same as Py_AddPendingCall, for those that do not include Python.h: has the main thread call `function`, with the
+ * GIL. Returns 0, or -1 when there is no room. Any thread, with or without the GIL. */
+int pending_calls_add(int (*function)(void *), void *arg);
+
 enum { PENDING_CALLS_BYTE = 255 }; /* no number of a signal */
 
 /* Writes it, so that the main thread looks. Any thread, with or without the GIL; async-signal-safe. */

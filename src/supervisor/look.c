@@ -3,6 +3,7 @@
 #include "supervisor/supervisor.h"
 
 #include "base/clock.h"
+#include "supervisor/files.h"
 #include "supervisor/tell.h"
 #include "supervisor/workers.h"
 #include "supervisor/zygotes.h"
@@ -10,6 +11,8 @@
 #include <signal.h>
 
 #define KILL_NS UINT64_C(1000000000)
+
+enum { OUTDATED_MAX = 8 /* of one number, that end while files change again and again */ };
 
 /* The first worker shows whether the application can be loaded. */
 static void fill_places(struct supervisor *s, uint64_t now) {
@@ -33,7 +36,8 @@ static void retire_surplus(struct supervisor *s, uint64_t now) {
 }
 
 static bool is_replaced(const struct worker *w) {
-    return w->wish == WISH_REQUESTS || w->wish == WISH_MEMORY || w->wish == WISH_LIFETIME || workers_hangs(w);
+    return w->wish == WISH_REQUESTS || w->wish == WISH_MEMORY || w->wish == WISH_LIFETIME || w->wish == WISH_FILES ||
+           workers_hangs(w);
 }
 
 /* Lets a worker whose replacement serves retire. Returns whether this one is being replaced. */
@@ -52,7 +56,7 @@ static struct worker *find_oldest_wish(struct supervisor *s, uint64_t now) {
     struct worker *oldest = NULL;
     for (unsigned i = 0; i < s->slots_made; i++) {
         struct worker *w = &s->workers[i];
-        if (w->state != WORKER_SERVING || !is_replaced(w) || workers_hangs(w) ||
+        if (w->state != WORKER_SERVING || !is_replaced(w) || workers_hangs(w) || w->wish == WISH_FILES ||
             !supervisor_is_due(s, s->places[w->number].due_at, now))
             continue;
         if (!oldest || w->wished_at < oldest->wished_at)
@@ -61,14 +65,14 @@ static struct worker *find_oldest_wish(struct supervisor *s, uint64_t now) {
     return oldest;
 }
 
-/* Whether one of this number has been told to end, and has not. */
-static bool has_ending(const struct supervisor *s, unsigned number) {
+/* How many of this number have been told to end, and have not. */
+static unsigned count_ending(const struct supervisor *s, unsigned number) {
+    unsigned count = 0;
     for (unsigned i = 0; i < s->slots_made; i++) {
         const struct worker *w = &s->workers[i];
-        if ((w->state == WORKER_RETIRING || w->state == WORKER_STOPPING) && w->number == number)
-            return true;
+        count += (w->state == WORKER_RETIRING || w->state == WORKER_STOPPING) && w->number == number;
     }
-    return false;
+    return count;
 }
 
 /* Where calls hang, little or nothing is served: that does not wait until others were replaced. But where they hang again,
@@ -78,7 +82,18 @@ static void replace_hanging(struct supervisor *s, uint64_t now) {
     for (unsigned i = 0; i < s->slots_made; i++) {
         struct worker *w = &s->workers[i];
         if (w->state == WORKER_SERVING && workers_hangs(w) && !workers_find_live(s, w->number, w) &&
-            !has_ending(s, w->number) && supervisor_is_due(s, s->places[w->number].due_at, now))
+            !count_ending(s, w->number) && supervisor_is_due(s, s->places[w->number].due_at, now))
+            workers_start(s, w->number, now);
+    }
+}
+
+/* Somebody waits for what has been saved: neither for others, nor for requests that hang in predecessors, but that there
+ * are not ever more of these. */
+static void replace_outdated(struct supervisor *s, uint64_t now) {
+    for (unsigned i = 0; i < s->slots_made; i++) {
+        struct worker *w = &s->workers[i];
+        if (w->state == WORKER_SERVING && w->wish == WISH_FILES && !workers_find_live(s, w->number, w) &&
+            count_ending(s, w->number) < OUTDATED_MAX && supervisor_is_due(s, s->places[w->number].due_at, now))
             workers_start(s, w->number, now);
     }
 }
@@ -87,6 +102,7 @@ static void replace_hanging(struct supervisor *s, uint64_t now) {
 static void replace(struct supervisor *s, uint64_t now) {
     bool busy = false;
     replace_hanging(s, now);
+    replace_outdated(s, now);
     for (unsigned i = 0; i < s->slots_made; i++)
         busy |= go_on_replacing(s, &s->workers[i], now);
     struct worker *w = busy ? NULL : find_oldest_wish(s, now);
@@ -108,6 +124,7 @@ static void plan(struct supervisor *s, uint64_t now) {
     look_at_lifetimes(s, now);
     retire_surplus(s, now);
     if (!reload_is_starting(s)) {
+        files_look(s, now);
         fill_places(s, now);
         if (s->served)
             replace(s, now);

@@ -11,6 +11,7 @@
 #include "net/loop.h"
 #include "supervisor/calls.h"
 #include "supervisor/cpus.h"
+#include "supervisor/files.h"
 #include "supervisor/memory.h"
 #include "supervisor/slices.h"
 #include "supervisor/take_signals.h"
@@ -144,11 +145,19 @@ static void run(struct supervisor *s) {
 }
 
 static void close_all(struct supervisor *s) {
+    files_close(s);
     reload_fini(s);
     sockets_fini(&s->sockets);
     if (s->board)
         scoreboard_unmap(s->board);
     loop_free(s->loop);
+}
+
+static void warn(const struct supervisor *s) {
+    sockets_warn(&s->sockets, s->o);
+    if (s->o->reload)
+        log_warning("--reload is not for production: while the application does not load, every client is shown its "
+                    "traceback");
 }
 
 int supervise(const struct options *o, char *const *argv, const char *program) {
@@ -171,7 +180,10 @@ int supervise(const struct options *o, char *const *argv, const char *program) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         slices_shorten();
         if (role == RELOAD_FIRST)
-            sockets_warn(&s->sockets, o);
+            warn(s);
+        status = files_open(s);
+    }
+    if (!status) {
         run(s);
         status = s->status;
     }

@@ -76,6 +76,7 @@ enum worker_wish {
     WISH_RELOAD, /* a new generation serves */
     WISH_LOST,   /* calls hang in it (process/lost_calls.h), as many as it runs at a time; */
     WISH_STUCK,  /* or one of them keeps all others from going on */
+    WISH_FILES,  /* files that it has loaded are others now (--reload) */
     WISH_COUNT
 };
 
@@ -92,6 +93,7 @@ struct worker {
     uint64_t wished_at;
     bool memory_told; /* it needs more than --max-memory from its start: nothing can be done about that */
     bool replaces;    /* it was started while another one had its place */
+    bool files_told;  /* CONTROL_FILES has come */
     bool ends_told;   /* CONTROL_ENDS has come, with: */
     uint64_t finished, cut;
 
@@ -149,6 +151,7 @@ struct supervisor {
     unsigned revive; /* the generation of a zygote that has died and is to be started again; 0: none */
 
     struct reload reload;
+    struct files *files; /* --reload (supervisor/files.h); NULL: it is not given */
 
     bool had_terminal;
     bool stopping;

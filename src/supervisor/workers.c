@@ -9,6 +9,7 @@
 #include "ipc/control.h"
 #include "ipc/fd_socket.h"
 #include "supervisor/calls.h"
+#include "supervisor/files.h"
 #include "supervisor/memory.h"
 #include "supervisor/spawn.h"
 #include "supervisor/zygotes.h"
@@ -167,6 +168,9 @@ static void on_message(struct worker *w, const struct control_message *m, uint64
         w->finished = m->a;
         w->cut = m->b;
         break;
+    case CONTROL_FILES:
+        files_told(w, m, now);
+        break;
     default:
         log_debug(WORKER_LINE "says something unknown: %d", WORKER_WORDS(w), (int)m->type);
     }
@@ -185,8 +189,8 @@ static void read_control(struct worker *w, unsigned most, uint64_t now) {
     struct control_message m;
     int got = 0;
     for (unsigned i = 0; i < most && w->control >= 0 && (got = control_receive(w->control, &m)) > 0; i++) {
-        control_close_fds(&m);
         on_message(w, &m, now);
+        control_close_fds(&m);
     }
     if (w->control < 0 || got > 0 || (got < 0 && errno == EAGAIN))
         return;
@@ -398,6 +402,7 @@ static const char *const reasons[] = {
     [WISH_RELOAD] = "a new generation serves",
     [WISH_LOST] = "as many calls as --threads says go on beyond --request-timeout",
     [WISH_STUCK] = "a call keeps the interpreter lock for longer than --stuck-timeout",
+    [WISH_FILES] = "files have changed, and another one serves with them",
 };
 
 void workers_signal(const struct worker *w, int number) {
@@ -488,6 +493,11 @@ static const char *advise(const struct worker *w, int status) {
     return "";
 }
 
+/* Whether the server ends with it. */
+static bool is_fatal(const struct worker *w, int status) {
+    return !w->supervisor->served && !files_may_mend(w, status);
+}
+
 /* Nobody has told it to end. */
 static void log_unexpected(const struct worker *w, int status, uint64_t now) {
     char how[WORKERS_STATUS_SIZE], running[CALLS_TEXT_SIZE], when[32];
@@ -496,8 +506,8 @@ static void log_unexpected(const struct worker *w, int status, uint64_t now) {
     calls_describe(s->board, worker_slot(w), now, running);
     log_printf(LOG_LEVEL_ERROR, WORKER_LINE "%s%s%s%s%s%s", WORKER_WORDS(w), how,
                w->served_at ? "" : " before it served", *running ? "; it ran " : "", running, advise(w, status),
-               s->served ? "" : ": ending");
-    if (!s->served)
+               is_fatal(w, status) ? ": ending" : "");
+    if (is_fatal(w, status))
         return;
     if (reload_is_starting(s) && w->generation != s->generation)
         log_info("worker %u is not started again, as a new generation is starting", w->number);
@@ -545,9 +555,10 @@ static void on_unexpected_end(struct worker *w, int status, uint64_t now) {
         return;
     }
     /* When the application cannot be loaded, the worker has said why. */
-    if (s->served || WIFSIGNALED(status) || !status)
+    const bool fatal = is_fatal(w, status);
+    if (!fatal || WIFSIGNALED(status) || !status)
         log_unexpected(w, status, now);
-    if (!s->served)
+    if (fatal)
         fail(s, exit_status_of(status));
 }
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "python/app/ask.h"
 #include "python/app/frozen.h"
+#include "python/app/loaded_files.h"
 #include "python/app/slow_load.h"
 #include "python/app/spec.h"
 #include "python/app/text.h"
@@ -34,6 +35,7 @@ static PyObject *import(struct spec *s, int *status) {
     bool not_found = false;
     if (PyErr_ExceptionMatches(PyExc_ModuleNotFoundError)) {
         PyObject *exc = compat_err_take(), *traceback = compat_err_traceback(exc);
+        loaded_files_keep(exc);
         *status = ask_status(ask_python(s, FROZEN_DIAGNOSIS, "report_not_found", "(O)", exc));
         not_found = *status < 0 && !traceback;
         Py_XDECREF(traceback);
@@ -170,6 +172,7 @@ static PyObject *call_factory(struct spec *s, PyObject *found, int *status) {
     if (app)
         return app;
     PyObject *exc = compat_err_take(), *traceback = compat_err_traceback(exc);
+    loaded_files_keep(exc);
     /* A TypeError without any frame comes from the call, not from the factory. */
     if (!traceback && PyErr_GivenExceptionMatches(exc, PyExc_TypeError)) {
         PyObject *answer = ask_python(s, FROZEN_DIAGNOSIS, "report_arguments", "(OO)", found, exc);

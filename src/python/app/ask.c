@@ -6,6 +6,7 @@
 #include "python/app/ask.h"
 
 #include "base/log.h"
+#include "python/app/loaded_files.h"
 #include "python/compat.h"
 #include "python/interp.h"
 #include "python/load_interrupt.h"
@@ -63,6 +64,7 @@ int report_exception(struct spec *s, const char *doing) {
         return STATUS_INTERRUPTED;
     }
     PyObject *exc = compat_err_take();
+    loaded_files_keep(exc);
     interp_describe(python, sizeof python);
     PyObject *text =
         ask_python(s, FROZEN_DIAGNOSIS, "describe_raised", "(OO&O&)", exc, frozen_decode, doing, frozen_decode, python);

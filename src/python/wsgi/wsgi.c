@@ -12,6 +12,7 @@
 #include "python/running.h"
 #include "python/signal_handlers.h"
 #include "python/thread.h"
+#include "python/wsgi/broken.h"
 #include "python/wsgi/callables.h"
 #include "python/wsgi/environ.h"
 #include "python/wsgi/errors.h"
@@ -50,6 +51,17 @@ struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, 
         *status = EX_SOFTWARE;
         return NULL;
     }
+    return &lane;
+}
+
+struct pylane *wsgi_init_broken(const char *text, unsigned long len, bool multithread, bool multiprocess) {
+    PyObject *broken = broken_new(text, len);
+    if (!broken || (!app.name_close && prepare(multithread, multiprocess))) {
+        interp_print_error("cannot prepare the page that shows why the application does not load");
+        Py_XDECREF(broken);
+        return NULL;
+    }
+    Py_XSETREF(app.application, broken);
     return &lane;
 }
 

@@ -17,6 +17,11 @@ struct request;
  * wrong. */
 struct pylane *wsgi_init(const char *spec, const char *start, bool multithread, bool multiprocess, int *status);
 
+/* In the place of an application that could not be loaded, or whose hooks for the start have failed: one that answers
+ * every request with a page which shows `text` (python/wsgi/broken.h). Main thread, GIL held, before the first call.
+ * Returns what wsgi_init returns, or NULL after printing what is wrong. */
+struct pylane *wsgi_init_broken(const char *text, unsigned long len, bool multithread, bool multiprocess);
+
 /* From now on environ["wsgi_fcgi.worker"] is this number. Before the first call; main thread, GIL held. Returns 0, or
  * -1 with an exception. */
 int wsgi_set_worker(struct pylane *lane, unsigned number);
