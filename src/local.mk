@@ -19,7 +19,8 @@ src_libbase_a_SOURCES = \
 	src/base/log_limit.c src/base/log_limit.h \
 	src/base/log_writer.c src/base/log_writer.h \
 	src/base/path.c src/base/path.h \
-	src/base/thread_create.c src/base/thread_create.h src/base/thread_limit.c src/base/thread_limit.h
+	src/base/thread_create.c src/base/thread_create.h src/base/thread_limit.c src/base/thread_limit.h \
+	src/base/trusted_open.c src/base/trusted_open.h
 
 src_libipc_a_SOURCES = \
 	src/ipc/control.c src/ipc/control.h \
@@ -257,6 +258,7 @@ src_libsupervisor_a_SOURCES = \
 
 src_libprocess_a_CPPFLAGS = $(AM_CPPFLAGS) -DLIBEXECDIR='"$(libexecdir)"'
 src_libprocess_a_SOURCES = \
+	src/process/user.c src/process/user.h \
 	src/process/directories.c src/process/directories.h \
 	src/process/ends.c src/process/ends.h \
 	src/process/exit_timer.c src/process/exit_timer.h \

@@ -40,8 +40,16 @@ static int resolve_and_serve(struct options *o, struct worker *worker, char **wo
         log_error("out of memory");
         return EX_OSERR;
     }
-    int status = log_output_open(o);
-    return status ? status : serve(o, worker, words);
+    struct user user;
+    int status = user_read(&user, o);
+    if (worker_is(worker))
+        log_output_inherit(o);
+    else if (!status)
+        status = log_output_open(o, &user);
+    if (!status)
+        status = serve(o, &user, worker, words);
+    user_fini(&user);
+    return status;
 }
 
 /* With workers, all processes parse the same command line, and nobody else is told that this one is a worker. */

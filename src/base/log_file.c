@@ -3,6 +3,7 @@
 #include "base/log_file.h"
 
 #include "base/log.h"
+#include "base/trusted_open.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,8 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Mutable path: log_file_open, before there is a second thread. Empty: none. */
+/* Mutable path: log_file_open or log_file_inherit, before there is a second thread. Empty: none.
+ * Mutable owner: likewise. */
 static char path[PATH_MAX];
+static struct {
+    uid_t uid;
+    gid_t gid;
+} owner;
 
 /* Programs inherit the copy, unlike the original. */
 static int put_in_place(int fd) {
@@ -26,32 +32,54 @@ static int put_in_place(int fd) {
 
 /* A child that is forked meanwhile gets another descriptor of the file that its standard error is: nobody minds.
  * Opening does not wait for the reader of a pipe (mkfifo), which is an error instead; writing does. */
-static int use(const char *name) {
-    int fd = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+static int use(const char *name, uid_t uid, gid_t gid) {
+    bool made;
+    int fd = trusted_open(name, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640, &made);
     if (fd < 0)
         return -1;
-    int failed = fcntl(fd, F_SETFL, O_APPEND) || put_in_place(fd) ? -1 : 0, error = errno;
+    int failed = (made && fchown(fd, uid, gid)) || fcntl(fd, F_SETFL, O_APPEND) || put_in_place(fd) ? -1 : 0;
+    int error = errno;
     if (fd != STDERR_FILENO)
         close(fd);
     errno = error;
     return failed;
 }
 
-int log_file_open(const char *name) {
+static int note(const char *name, uid_t uid, gid_t gid) {
     size_t len = strlen(name);
     if (len >= sizeof path) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    if (use(name))
-        return -1;
     memcpy(path, name, len + 1);
+    owner.uid = uid;
+    owner.gid = gid;
+    return 0;
+}
+
+int log_file_open(const char *name, uid_t uid, gid_t gid) {
+    char before[PATH_MAX];
+    memcpy(before, path, sizeof before);
+    if (note(name, uid, gid))
+        return -1;
+    if (use(name, uid, gid)) {
+        memcpy(path, before, sizeof path);
+        return -1;
+    }
     log_init();
     return 0;
 }
 
+int log_file_inherit(const char *name) {
+    return note(name, (uid_t)-1, (gid_t)-1);
+}
+
+int log_file_take(int fd) {
+    return put_in_place(fd);
+}
+
 int log_file_reopen(void) {
-    return use(path);
+    return use(path, owner.uid, owner.gid);
 }
 
 const char *log_file_path(void) {

@@ -6,17 +6,26 @@
 #ifndef WSGI_FCGI_BASE_LOG_FILE_H
 #define WSGI_FCGI_BASE_LOG_FILE_H
 
-#include <stdbool.h>
+#include <sys/types.h>
 
 /* Opens the file for appending, makes it with mode 0640 if it is not there, and puts it in the place of standard error.
- * Chooses the form of lines anew (log_init). A relative `path` depends on the current directory, also later; it is
- * copied. Returns 0; or -1 with errno, and standard error stays. Main thread, while there is only one. */
-int log_file_open(const char *path);
+ * What is made belongs to `uid` and `gid`; -1: to this process. As root it follows links as trusted_open does. Chooses
+ * the form of lines anew (log_init). A relative `path` depends on the current directory, also later; it is copied.
+ * Returns 0; or -1 with errno, and standard error stays. Main thread, while there is only one. */
+int log_file_open(const char *path, uid_t uid, gid_t gid);
+
+/* Standard error is that file already: the process that has started this one has opened it. Returns 0, or -1 with errno
+ * ENAMETOOLONG. Main thread, while there is only one. */
+int log_file_inherit(const char *path);
 
 /* Opens the same path anew, since the file may have got another name (log rotation), and writes to that file from now
  * on. Returns 0; or -1 with errno, and the old one stays: ENOENT too if there never was one. Any thread, one at a
  * time; waits for the file system. */
 int log_file_reopen(void);
+
+/* Writes to the file `fd` from now on, which another process has opened; that descriptor stays the caller's. Returns as
+ * log_file_reopen. */
+int log_file_take(int fd);
 
 /* The path of log_file_open, or NULL if standard error is what it was at the start. Any thread. */
 const char *log_file_path(void);

@@ -174,6 +174,7 @@ void options_fini(struct options *o) {
     free(o->allow_gid.items);
     free(o->pythonpath.items);
     free(o->warm_up.items);
+    free(o->env.items);
     for (size_t i = 0; i < OPTIONS_MAX; i++)
         free(o->where[i].items);
     free(o->reload_extra.items);

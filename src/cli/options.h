@@ -84,7 +84,9 @@ struct options {
     double max_lifetime;  /* seconds; 0: any */
     double stuck_timeout; /* seconds; 0: any */
 
-    int umask; /* of the processes that run the application; -1: that of the start */
+    const char *user, *group; /* names or numbers, or NULL */
+    struct options_list env;  /* NAME=VALUE, in the order given */
+    int umask;                /* of the processes that run the application; -1: that of the start */
 
     bool reload;                      /* load the application anew when its files change; then there are workers */
     struct options_list reload_extra; /* patterns of base/glob.h, as they were given */

@@ -29,7 +29,7 @@ static int refuse(const char *text, char *reason, const char *format, ...) {
 }
 
 bool value_is_list(value_parse_fn *parse) {
-    return parse == value_parse_list || parse == value_parse_paths;
+    return parse == value_parse_list || parse == value_parse_paths || parse == value_parse_env;
 }
 
 int value_parse_flag(const struct option_row *row, const char *text, void *field,
@@ -86,6 +86,21 @@ int value_parse_paths(const struct option_row *row, const char *text, void *fiel
                       char reason[static VALUE_REASON_SIZE]) {
     const char *problem = path_problem(text);
     return problem ? refuse(text, reason, "%s", problem) : value_parse_list(row, text, field, reason);
+}
+
+/* By these the processes of a server find each other (ipc/control.h, supervisor/state.h, process/supervise.h). */
+#define OWN_VARIABLE "WSGI_FCGI_"
+
+int value_parse_env(const struct option_row *row, const char *text, void *field,
+                    char reason[static VALUE_REASON_SIZE]) {
+    const char *value = strchr(text, '=');
+    if (!value)
+        return refuse(text, reason, "has no \"=\": write NAME=VALUE, or NAME= for an empty value");
+    if (value == text)
+        return refuse(text, reason, "has no name in front of \"=\": write NAME=VALUE");
+    if (!strncmp(text, OWN_VARIABLE, sizeof OWN_VARIABLE - 1))
+        return refuse(text, reason, "is a variable of the server's own: those begin with " OWN_VARIABLE);
+    return value_parse_list(row, text, field, reason);
 }
 
 int value_parse_prefix(const struct option_row *row, const char *text, void *field,

@@ -49,7 +49,7 @@ enum control_type {
     CONTROL_SERVE = 4,
     CONTROL_RETIRE = 5,
     CONTROL_STOP = 6,            /* `a`: the number of the signal */
-    CONTROL_REOPEN_LOG = 7,      /* open the log file again */
+    CONTROL_REOPEN_LOG = 7,      /* the log file was opened again. Descriptor: that file; without it, open it */
     CONTROL_PREPARE_TO_FORK = 8, /* be the zygote */
     CONTROL_FORK = 9,            /* `slot`, for CONTROL_FORKED. Descriptor: the end of the new worker's pair */
 

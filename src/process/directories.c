@@ -5,6 +5,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -12,18 +13,18 @@
 /* Checks this because Python ignores what it cannot read, and a failing import does not tell why. */
 static void warn_unreadable(const char *path) {
     char shown[PATH_MAX];
-    if (access(path, R_OK))
+    if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS))
         log_warning("--pythonpath: nothing is imported from %s: %s%s",
                     log_escape(shown, sizeof shown, path, strlen(path)), strerror(errno),
                     strchr(path, ',') ? ": between directories stands a colon" : "");
 }
 
 static int check_spool_dir(const char *path) {
-    if (!access(path, W_OK | X_OK))
+    if (!faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS))
         return 0;
     /* A container with a read-only root has this one all the same. */
     int error = errno;
-    bool shm = !access("/dev/shm", W_OK | X_OK);
+    bool shm = !faccessat(AT_FDCWD, "/dev/shm", W_OK | X_OK, AT_EACCESS);
     log_error(
         "cannot write to the directory for request bodies, %s: %s: give another one with --spool-dir%s, or mount a "
         "tmpfs there",

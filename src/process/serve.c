@@ -20,6 +20,7 @@
 #include "process/show.h"
 #include "process/signals.h"
 #include "process/sockets.h"
+#include "process/user.h"
 #include "process/warm_up.h"
 #include "process/watch_thread.h"
 #include "process/worker.h"
@@ -46,6 +47,7 @@ enum { REQUESTS_PER_CONNECTION = 128 };
 
 struct server {
     const struct options *o;
+    const struct user *user;
     struct worker *worker; /* NULL: this process is none */
     bool zygote;           /* it is to be forked for workers */
     struct sockets sockets;
@@ -90,9 +92,21 @@ static int open_all(struct server *server) {
 }
 
 /* Makes the process what the application is to run in. */
-static void become_user(const struct options *o) {
+static int become_user(const struct server *server) {
+    const struct options *o = server->o;
     if (o->umask >= 0)
         (void)umask((mode_t)o->umask);
+    return user_become(server->user, o);
+}
+
+/* With the rights that the application is going to have. */
+static int check_directories(const struct server *server, char cwd[static PATH_MAX]) {
+    int status = user_act_as(server->user, true);
+    if (status)
+        return status;
+    status = directories_check(server->o, cwd);
+    int failed = user_act_as(server->user, false);
+    return status ? status : failed;
 }
 
 /* Does everything that needs no Python, up to sockets that listen; in a worker, up to what the supervisor says first.
@@ -100,12 +114,13 @@ static void become_user(const struct options *o) {
 static int prepare(struct server *server, char cwd[static PATH_MAX]) {
     const struct options *o = server->o;
     open_files_raise(o);
-    int status = directories_check(o, cwd);
+    int status = check_directories(server, cwd);
     if (!status)
         status = open_all(server);
+    if (!status)
+        status = become_user(server);
     if (status)
         return status;
-    become_user(o);
     return server->worker ? worker_greet(server->worker, &server->sockets.opened, server->zygote) : 0;
 }
 
@@ -358,8 +373,10 @@ static int serve_loaded(struct server *server, const char *cwd) {
         status = lost_calls_start(&server->run.lost_calls, server->run.lane);
     if (status)
         return status;
-    if (!server->worker)
+    if (!server->worker) {
         sockets_warn(&server->sockets, server->o);
+        user_warn_root(server->o);
+    }
     ends_bound();
     interp_describe(server->python_text, sizeof server->python_text);
     if (server->development.broken)
@@ -370,8 +387,10 @@ static int serve_loaded(struct server *server, const char *cwd) {
     return run_lane(&server->run);
 }
 
-int serve(const struct options *o, struct worker *worker, char *const *argv) {
+int serve(const struct options *o, const struct user *user, struct worker *worker, char *const *argv) {
     struct server server = {.o = o,
+                            .user = user,
+                            .sockets = {.user = user},
                             .run = {.serving = serving_cb,
                                     .serving_arg = &server,
                                     .graceful_timeout = o->graceful_timeout,

@@ -8,6 +8,7 @@
 #include "cli/option_table.h"
 #include "net/listen/address.h"
 #include "net/peer.h"
+#include "process/user.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -87,6 +88,7 @@ int sockets_read(struct sockets *s, const struct options *o) {
 }
 
 static int open_wanted(struct sockets *s, const struct options *o, const struct sockets_wanted *w) {
+    struct listener_user user = {s->user ? user_owner(s->user) : 0, s->user ? user_owning_group(s->user) : 0};
     struct listener_settings settings = {.mode = o->socket_mode,
                                          .owner = o->socket_owner,
                                          .group = o->socket_group,
@@ -94,7 +96,8 @@ static int open_wanted(struct sockets *s, const struct options *o, const struct 
                                          .group_source = options_name(o, "--socket-group"),
                                          .backlog = o->backlog,
                                          .protocol = w->protocol,
-                                         .asked = w->text};
+                                         .asked = w->text,
+                                         .user = s->user && s->user->changes ? &user : NULL};
     return listener_open(&s->opened, w->list, w->count, &settings);
 }
 

@@ -12,6 +12,8 @@
 
 #include <stddef.h>
 
+struct user;
+
 /* What one --socket or --http names. */
 struct sockets_wanted {
     char *text; /* as given, but a path is made absolute, unless it is too long for a socket then */
@@ -21,6 +23,7 @@ struct sockets_wanted {
 };
 
 struct sockets {
+    const struct user *user;       /* who is to have the files of sockets; NULL: who makes them */
     struct sockets_wanted *wanted; /* --socket, then --http, each in the order given */
     size_t wanted_count;
     struct allow_rules allow;
@@ -28,7 +31,7 @@ struct sockets {
     struct listener_set opened; /* stays where it is until sockets_fini */
 };
 
-/* Reads addresses and rules from the options; opens nothing. The caller has zeroed *s. Returns 0, or a sysexits status
+/* Reads addresses and rules from the options; opens nothing. The caller has zeroed *s, but for `user`. Returns 0, or a sysexits status
  * after printing. The caller calls sockets_fini in either case. */
 int sockets_read(struct sockets *s, const struct options *o);
 

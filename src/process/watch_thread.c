@@ -4,6 +4,7 @@
 
 #include "base/ascii.h"
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "base/thread_create.h"
 #include "base/thread_limit.h"
@@ -46,8 +47,11 @@ static enum worker_end supervisor_wants(const struct run *run) {
  * slow. */
 static void take_signals(struct run *run) {
     run->signals |= main_thread_drain(&run->main);
-    if (run->signals & SIGNALS_LOG_FILE || (run->worker && worker_is_to_reopen_log(run->worker)))
-        log_output_reopen();
+    int sent = -1;
+    if (run->signals & SIGNALS_LOG_FILE || (run->worker && worker_is_to_reopen_log(run->worker, &sent)))
+        log_output_reopen(sent);
+    if (sent >= 0)
+        descriptors_close(sent);
     run->signals &= ~(unsigned)SIGNALS_LOG_FILE;
 }
 

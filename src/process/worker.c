@@ -52,7 +52,7 @@ static pid_t find_supervisor(int socket) {
 }
 
 static void init(struct worker *w, int socket) {
-    *w = (struct worker){.socket = socket};
+    *w = (struct worker){.socket = socket, .log_sent = -1};
     for (size_t i = 0; i < SCOREBOARD_SLOTS; i++)
         w->peers[i] = -1;
 }
@@ -141,6 +141,15 @@ static int on_listener(struct worker *w, struct control_message *m) {
     return listener_add_sent(w->listeners, &sent);
 }
 
+/* The descriptor is there before anybody looks for it. One that nobody has looked for is out of date. */
+static void on_reopen_log(struct worker *w, struct control_message *m) {
+    int before = m->nfds ? atomic_exchange(&w->log_sent, take(m, 0)) : -1;
+    if (before >= 0)
+        descriptors_close(before);
+    atomic_store(&w->reopens_log, true);
+    signals_wake();
+}
+
 /* A stop stays one. */
 static void end(struct worker *w, enum worker_end how) {
     if (atomic_load(&w->end) < how)
@@ -167,8 +176,7 @@ static int act(struct worker *w, struct control_message *m) {
         end(w, WORKER_RETIRES);
         return 0;
     case CONTROL_REOPEN_LOG:
-        atomic_store(&w->reopens_log, true);
-        signals_wake();
+        on_reopen_log(w, m);
         return 0;
     case CONTROL_STOP:
         atomic_store(&w->told_to_stop, true);
@@ -332,8 +340,11 @@ void worker_serves(struct worker *w) {
     sched_post(lane_sched(w->lane), &w->serves_note);
 }
 
-bool worker_is_to_reopen_log(struct worker *w) {
-    return atomic_exchange(&w->reopens_log, false);
+bool worker_is_to_reopen_log(struct worker *w, int *sent) {
+    if (!atomic_exchange(&w->reopens_log, false))
+        return false;
+    *sent = atomic_exchange(&w->log_sent, -1);
+    return true;
 }
 
 /* In each turn of the loop, and only where it was asked for, so that requests themselves need not look. */

@@ -53,7 +53,8 @@ struct worker {
     ev_prepare count;
     unsigned most_requests; /* for `count` */
     struct sched_note serves_note;
-    atomic_bool reopens_log; /* the log file is to be opened anew */
+    atomic_bool reopens_log; /* the log file is to be opened anew: */
+    atomic_int log_sent;     /* it is this descriptor then; -1: none */
     _Atomic enum worker_end end;
     atomic_bool told_to_stop; /* by a message: the supervisor itself logs the stop */
 };
@@ -102,9 +103,9 @@ void worker_join(struct worker *w, struct ev_loop *loop, struct lane *lane);
  * thread. */
 void worker_serves(struct worker *w);
 
-/* Whether the supervisor has told it to open the log file anew since the last call. When that comes, the watch is
- * woken. Any thread. */
-bool worker_is_to_reopen_log(struct worker *w);
+/* Whether the supervisor has told it to open the log file anew since the last call. *sent is the descriptor that came
+ * with that, which is the caller's, or -1. When that comes, the watch is woken. Any thread. */
+bool worker_is_to_reopen_log(struct worker *w, int *sent);
 
 /* From now on, when `most` requests have ended, the supervisor is told that this worker should be replaced: once, and
  * the worker goes on until it is told to retire. A random number of up to `jitter` is added, so that workers which have

@@ -113,7 +113,7 @@ static bool act(struct zygote *z, struct control_message *m) {
         is_worker = fork_worker(z, m->slot, socket);
         break;
     case CONTROL_REOPEN_LOG:
-        log_output_reopen();
+        log_output_reopen(m->nfds ? m->fds[0] : -1);
         break;
     case CONTROL_STOP:
     case CONTROL_RETIRE:

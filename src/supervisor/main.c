@@ -30,6 +30,7 @@ static char *take_program(void) {
 
 static int parse_and_supervise(int argc, char **argv, char *const *words, const char *program) {
     struct options o;
+    struct user user = {.changes = false};
     int status = command_line_parse(&o, argc, argv);
     if (status < 0) {
         log_max_level = o.log_level;
@@ -37,10 +38,13 @@ static int parse_and_supervise(int argc, char **argv, char *const *words, const 
             log_error("out of memory");
             status = EX_OSERR;
         } else
-            status = log_output_open(&o);
+            status = user_read(&user, &o);
         if (!status)
-            status = supervise(&o, words, program);
+            status = log_output_open(&o, &user);
+        if (!status)
+            status = supervise(&o, &user, words, program);
     }
+    user_fini(&user);
     options_fini(&o);
     return status;
 }

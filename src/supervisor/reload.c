@@ -217,8 +217,8 @@ static int complain_board(void) {
     return errno == EPROTO ? EX_SOFTWARE : EX_OSERR;
 }
 
-static int try_sockets(const struct options *o, struct state *st) {
-    struct sockets sockets = {.wanted_count = 0};
+static int try_sockets(const struct options *o, const struct user *user, struct state *st) {
+    struct sockets sockets = {.user = user};
     struct listener_set left = {.count = 0};
     for (size_t i = 0; i < st->nlisteners; i++)
         st->listeners[i].owner = 0; /* this process leaves them as they are */
@@ -230,7 +230,7 @@ static int try_sockets(const struct options *o, struct state *st) {
     return status;
 }
 
-int reload_check(const struct options *o, int fd) {
+int reload_check(const struct options *o, const struct user *user, int fd) {
     char reason[STATE_REASON_SIZE];
     struct state *st = malloc(sizeof *st);
     if (!st || state_read(fd, st, reason)) {
@@ -239,7 +239,7 @@ int reload_check(const struct options *o, int fd) {
         return EX_SOFTWARE;
     }
     struct scoreboard *board = scoreboard_map(st->scoreboard);
-    int status = board ? try_sockets(o, st) : complain_board();
+    int status = board ? try_sockets(o, user, st) : complain_board();
     drop(st);
     return status;
 }

@@ -25,6 +25,7 @@
 #include <sys/types.h>
 
 struct supervisor;
+struct user;
 struct worker;
 
 enum reload_phase {
@@ -57,7 +58,7 @@ enum reload_role {
 enum reload_role reload_find(int *fd);
 
 /* RELOAD_CHECK. Returns the exit status; what is wrong is logged. */
-int reload_check(const struct options *o, int fd);
+int reload_check(const struct options *o, const struct user *user, int fd);
 
 /* RELOAD_RESUME: fills *s, whose loop, options, program and argv are there, from the state, and closes `fd`.
  * `readable`: what the options say about sockets could be read, by sockets_read. Returns 0; or a sysexits status after

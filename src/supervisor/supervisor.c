@@ -9,6 +9,7 @@
 #include "base/thread_limit.h"
 #include "ipc/fd_socket.h"
 #include "net/loop.h"
+#include "process/user.h"
 #include "supervisor/calls.h"
 #include "supervisor/cpus.h"
 #include "supervisor/files.h"
@@ -155,24 +156,31 @@ static void close_all(struct supervisor *s) {
 
 static void warn(const struct supervisor *s) {
     sockets_warn(&s->sockets, s->o);
+    user_warn_root(s->o);
+    user_warn_supervisor(s->sockets.user);
     if (s->o->reload)
         log_warning("--reload is not for production: while the application does not load, every client is shown its "
                     "traceback");
 }
 
-int supervise(const struct options *o, char *const *argv, const char *program) {
+int supervise(const struct options *o, const struct user *user, char *const *argv, const char *program) {
     int state = -1;
     const enum reload_role role = reload_find(&state);
     if (role == RELOAD_UNKNOWN)
         return EX_USAGE;
     if (role == RELOAD_CHECK)
-        return reload_check(o, state);
+        return reload_check(o, user, state);
     struct supervisor *s = calloc(1, sizeof *s);
     if (!s) {
         log_error("out of memory");
         return EX_OSERR;
     }
-    *s = (struct supervisor){.o = o, .argv = argv, .program = program, .generation = 1, .chosen = choose_count(o)};
+    *s = (struct supervisor){.o = o,
+                             .argv = argv,
+                             .program = program,
+                             .generation = 1,
+                             .chosen = choose_count(o),
+                             .sockets = {.user = user}};
     s->wanted = s->chosen;
     raise_limit();
     int status = prepare(s, role, state);

@@ -68,7 +68,7 @@ static void reopen_log(struct supervisor *s) {
                     "PATH, or have the file that it goes to rotated by copying and truncating");
         return;
     }
-    log_output_reopen();
+    log_output_reopen(-1);
     for (unsigned i = 0; i < s->slots_made; i++)
         s->workers[i].reopen_due = s->workers[i].state != WORKER_NONE;
     zygotes_reopen_log(s);

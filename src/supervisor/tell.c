@@ -8,11 +8,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define AGAIN_NS UINT64_C(50000000)    /* between attempts to send a message, */
 #define STUCK_NS UINT64_C(10000000000) /* of which one has to succeed within this time */
 
 _Static_assert((int)ADDRESS_TEXT_SIZE <= (int)CONTROL_TEXT_SIZE, "a listener's text fits a message");
+
+const struct control_message tell_reopen_log = {.type = CONTROL_REOPEN_LOG, .fds = {STDERR_FILENO}, .nfds = 1};
 
 static bool hello(struct worker *w) {
     struct supervisor *s = w->supervisor;
@@ -62,6 +65,13 @@ static bool tell_order(struct worker *w, bool *due, enum control_type type, uint
     return !*due;
 }
 
+/* The worker may not be allowed to open the file. */
+static bool tell_reopen(struct worker *w) {
+    if (w->reopen_due)
+        w->reopen_due = control_send(w->control, &tell_reopen_log) != 0;
+    return !w->reopen_due;
+}
+
 /* Returns false when a message could not be sent; errno says why. */
 static bool tell_all(struct worker *w) {
     const struct supervisor *s = w->supervisor;
@@ -73,7 +83,7 @@ static bool tell_all(struct worker *w) {
     }
     if (w->state == WORKER_LOADED && !tell_listeners(w))
         return false;
-    return tell_order(w, &w->reopen_due, CONTROL_REOPEN_LOG, 0) && tell_order(w, &w->retire_due, CONTROL_RETIRE, 0) &&
+    return tell_reopen(w) && tell_order(w, &w->retire_due, CONTROL_RETIRE, 0) &&
            tell_order(w, &w->stop_due, CONTROL_STOP, (uint64_t)(s->stop_signal ? s->stop_signal : SIGTERM));
 }
 

@@ -6,7 +6,11 @@
 #ifndef WSGI_FCGI_SUPERVISOR_TELL_H
 #define WSGI_FCGI_SUPERVISOR_TELL_H
 
+#include "ipc/control.h"
 #include "supervisor/supervisor.h"
+
+/* CONTROL_REOPEN_LOG with the log file that this process has open. */
+extern const struct control_message tell_reopen_log;
 
 /* Sends everything that the worker is to know by now and was not told yet. A worker that takes no message for ten
  * seconds is to be killed. */

@@ -9,6 +9,7 @@
 #include "ipc/control.h"
 #include "ipc/fd_socket.h"
 #include "supervisor/spawn.h"
+#include "supervisor/tell.h"
 #include "supervisor/workers.h"
 
 #include <errno.h>
@@ -309,7 +310,7 @@ void zygotes_reopen_log(struct supervisor *s) {
     for (unsigned i = 0; i < SUPERVISOR_ZYGOTES; i++) {
         struct zygote *z = &s->zygotes[i];
         if (z->state != ZYGOTE_NONE && z->control >= 0)
-            (void)tell(z, (struct control_message){.type = CONTROL_REOPEN_LOG});
+            (void)tell(z, tell_reopen_log);
     }
 }
 

@@ -41,10 +41,16 @@ struct listener_set {
     atomic_size_t count;
 };
 
+struct listener_user {
+    uid_t uid;
+    gid_t gid;
+};
+
 struct listener_settings {
     unsigned mode;                           /* permission bits of a socket file */
-    const char *owner;                       /* user name or number, or NULL: as the process makes it */
-    const char *group;                       /* group name or number, or NULL */
+    const char *owner;                       /* user name or number, or NULL: that of `user` */
+    const char *group;                       /* group name or number, or NULL: likewise */
+    const struct listener_user *user;        /* NULL: as the process makes it */
     const char *owner_source, *group_source; /* where they were given, for the log */
     unsigned backlog;
     enum listener_protocol protocol;

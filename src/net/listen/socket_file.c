@@ -50,8 +50,9 @@ static int find_owner(struct attempt *t) {
     const char *user = t->settings->owner, *group = t->settings->group;
     const struct passwd *pw = user ? getpwnam(user) : NULL;
     const struct group *gr = group ? getgrnam(group) : NULL;
-    t->uid = pw ? pw->pw_uid : (uid_t)-1;
-    t->gid = gr ? gr->gr_gid : (gid_t)-1;
+    const struct listener_user *otherwise = t->settings->user;
+    t->uid = pw ? pw->pw_uid : otherwise ? otherwise->uid : (uid_t)-1;
+    t->gid = gr ? gr->gr_gid : otherwise ? otherwise->gid : (gid_t)-1;
     if (user && !pw && !id_read(user, &t->uid)) {
         log_error("%s: there is no user \"%s\" on this machine", t->settings->owner_source,
                   log_escape(shown, sizeof(shown), user, strlen(user)));

@@ -1,6 +1,10 @@
-"""As whom it runs: every answer is JSON. /write?PATH makes a file there."""
+"""As whom it runs: every answer is JSON. /write?PATH makes a file there; /back tries to be root again; /sleep never ends;
+/read answers with the size of the body."""
+import contextlib
 import json
 import os
+import sys
+import time
 
 
 def status():
@@ -14,7 +18,8 @@ def describe():
     os.umask(mask)
     return {"uid": os.getresuid(), "gid": os.getresgid(), "groups": sorted(os.getgroups()), "umask": mask,
             "capabilities": [told[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")],
-            "environ": dict(os.environ), "pid": os.getpid(), "cwd": os.getcwd()}
+            "environ": dict(os.environ), "pid": os.getpid(), "cwd": os.getcwd(),
+            "writes_bytecode": not sys.flags.dont_write_bytecode}
 
 
 def write(path):
@@ -24,8 +29,32 @@ def write(path):
     return {}
 
 
-def application(environ, start_response):
+def go_back():
+    done = []
+    for change in (os.setuid, os.seteuid, os.setgid, os.setegid):
+        with contextlib.suppress(PermissionError):
+            change(0)
+            done.append(change.__name__)
+    with contextlib.suppress(PermissionError):
+        os.setgroups([0])
+        done.append("setgroups")
+    return done
+
+
+def answer(environ):
     path, query = environ["PATH_INFO"], environ["QUERY_STRING"]
-    body = json.dumps(write(query) if path == "/write" else describe()).encode()
+    if path == "/write":
+        return write(query)
+    if path == "/back":
+        return go_back()
+    if path == "/read":
+        return len(environ["wsgi.input"].read())
+    while path == "/sleep":
+        time.sleep(0.05)
+    return describe()
+
+
+def application(environ, start_response):
+    body = json.dumps(answer(environ)).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]

@@ -113,21 +113,30 @@ def test_warm_up_that_fails(supervise):
 
 
 @pytest.mark.parametrize("serves", [True, False])
-def test_order_to_open_the_log_anew(supervise, tmp_path, serves):
-    path, moved = tmp_path / "log", tmp_path / "log.1"
+@pytest.mark.parametrize("sent", [True, False])
+def test_order_to_open_the_log_anew(supervise, tmp_path, serves, sent):
+    """Its standard error is the file that the supervisor has opened. That sends the next one as well, if it is none of
+    an older version."""
+    path = tmp_path / "log"
     boss = supervise("wsgiapp", "--workers", 2, "--log-file", path)
     boss.greet()
     assert boss.hear().type == LOADED
     if serves:
         boss.order_to_serve()
         assert boss.hear().type == SERVING
-    path.rename(moved)
-    boss.say(REOPEN_LOG)
+    assert not path.exists()
+    if sent:
+        with open(tmp_path / "sent", "ab") as file:
+            boss.say(REOPEN_LOG, file)
+        path = tmp_path / "sent"
+    else:
+        boss.say(REOPEN_LOG)
     if not serves:
         boss.order_to_serve()
         assert boss.hear().type == SERVING
     daemon.until(lambda: path.exists() and "was opened anew" in path.read_text(), "the log to be opened anew",
-                 moved.read_text)
+                 boss.worker.log)
+    assert "was opened anew" not in boss.worker.log()
 
 
 def test_children_have_none_of_the_sockets(supervise):

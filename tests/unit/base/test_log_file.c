@@ -56,7 +56,7 @@ START_TEST(takes_the_place_of_standard_error)
     int before = count_open();
     umask(0);
     ck_assert_ptr_null(log_file_path());
-    ck_assert_int_eq(log_file_open(name), 0);
+    ck_assert_int_eq(log_file_open(name, (uid_t)-1, (gid_t)-1), 0);
     ck_assert_str_eq(log_file_path(), name);
     ck_assert_int_eq(count_open(), before);
     ck_assert_int_eq(stat(name, &st), 0);
@@ -76,7 +76,7 @@ START_TEST(appends)
     int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     ck_assert_int_eq(write(fd, "old\n", 4), 4);
     close(fd);
-    ck_assert_int_eq(log_file_open(name), 0);
+    ck_assert_int_eq(log_file_open(name, (uid_t)-1, (gid_t)-1), 0);
     dprintf(STDERR_FILENO, "new\n");
     ck_assert_str_eq(content(name), "old\nnew\n");
     ck_assert_int_eq(truncate(name, 0), 0);
@@ -87,7 +87,7 @@ END_TEST
 
 START_TEST(reopens)
 {
-    ck_assert_int_eq(log_file_open(name), 0);
+    ck_assert_int_eq(log_file_open(name, (uid_t)-1, (gid_t)-1), 0);
     dprintf(STDERR_FILENO, "first\n");
     int before = count_open();
     ck_assert_int_eq(rename(name, moved), 0);
@@ -103,7 +103,7 @@ END_TEST
 
 START_TEST(reopens_what_was_closed)
 {
-    ck_assert_int_eq(log_file_open(name), 0);
+    ck_assert_int_eq(log_file_open(name, (uid_t)-1, (gid_t)-1), 0);
     close(STDERR_FILENO);
     ck_assert_int_eq(log_file_reopen(), 0);
     ck_assert_int_eq(fcntl(STDERR_FILENO, F_GETFD), 0);
@@ -118,12 +118,12 @@ START_TEST(failure_leaves_everything)
     int open_before = count_open();
     ck_assert_int_eq(log_file_reopen(), -1);
     ck_assert_int_eq(errno, ENOENT);
-    ck_assert_int_eq(log_file_open("/tmp/no such directory/log"), -1);
+    ck_assert_int_eq(log_file_open("/tmp/no such directory/log", (uid_t)-1, (gid_t)-1), -1);
     ck_assert_int_eq(errno, ENOENT);
-    ck_assert_int_eq(log_file_open(directory), -1);
+    ck_assert_int_eq(log_file_open(directory, (uid_t)-1, (gid_t)-1), -1);
     ck_assert_int_eq(errno, EISDIR);
     ck_assert_int_eq(mkfifo(name, 0600), 0);
-    ck_assert_int_eq(log_file_open(name), -1);
+    ck_assert_int_eq(log_file_open(name, (uid_t)-1, (gid_t)-1), -1);
     ck_assert_int_eq(errno, ENXIO);
     ck_assert_ptr_null(log_file_path());
     ck_assert_uint_eq(inode_of_stderr(), before);
@@ -133,7 +133,7 @@ END_TEST
 
 START_TEST(failing_reopening_keeps_the_file)
 {
-    ck_assert_int_eq(log_file_open(name), 0);
+    ck_assert_int_eq(log_file_open(name, (uid_t)-1, (gid_t)-1), 0);
     ck_assert_int_eq(rename(name, moved), 0);
     ck_assert_int_eq(mkdir(name, 0700), 0);
     ck_assert_int_eq(log_file_reopen(), -1);
