@@ -258,6 +258,7 @@ src_libsupervisor_a_SOURCES = \
 
 src_libprocess_a_CPPFLAGS = $(AM_CPPFLAGS) -DLIBEXECDIR='"$(libexecdir)"'
 src_libprocess_a_SOURCES = \
+	src/process/title.c src/process/title.h \
 	src/process/user.c src/process/user.h \
 	src/process/directories.c src/process/directories.h \
 	src/process/ends.c src/process/ends.h \

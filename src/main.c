@@ -9,6 +9,7 @@
 #include "process/signals.h"
 #include "process/standard_files.h"
 #include "process/supervise.h"
+#include "process/title.h"
 #include "process/worker.h"
 
 #include <stdlib.h>
@@ -69,6 +70,7 @@ static int run(struct options *o, struct worker *worker, char **words) {
 int main(int argc, char **argv) {
     struct options o;
     struct worker worker;
+    title_init(argc, argv);
     log_init();
     int status = standard_files_open();
     if (!status)

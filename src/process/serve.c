@@ -20,6 +20,7 @@
 #include "process/show.h"
 #include "process/signals.h"
 #include "process/sockets.h"
+#include "process/title.h"
 #include "process/user.h"
 #include "process/warm_up.h"
 #include "process/watch_thread.h"
@@ -91,6 +92,18 @@ static int open_all(struct server *server) {
     return server->worker ? 0 : sockets_open(&server->sockets, o);
 }
 
+/* Learns which worker this process is, or that it is the zygote. */
+static int greet(struct server *server) {
+    int status = worker_greet(server->worker, &server->sockets.opened, server->zygote);
+    if (status)
+        return status;
+    if (server->zygote)
+        title_set("zygote", NULL);
+    else
+        title_set_worker(server->worker->number, NULL);
+    return 0;
+}
+
 /* Makes the process what the application is to run in. */
 static int become_user(const struct server *server) {
     const struct options *o = server->o;
@@ -121,7 +134,7 @@ static int prepare(struct server *server, char cwd[static PATH_MAX]) {
         status = become_user(server);
     if (status)
         return status;
-    return server->worker ? worker_greet(server->worker, &server->sockets.opened, server->zygote) : 0;
+    return server->worker ? greet(server) : 0;
 }
 
 /* Ends Python. It joins the application's own threads and runs atexit, and may hang in either; the process ends with
@@ -311,7 +324,7 @@ static int begin_forked(struct server *server) {
     open_files_raise(server->o); /* the copy of the table is small */
     int status = open_own(server);
     descriptors_on_loss(sockets_unlink);
-    return status ? status : worker_greet(server->worker, &server->sockets.opened, false);
+    return status ? status : greet(server);
 }
 
 /* What the supervisor wants first of a process that has loaded the application. Returns whether it is to serve;
@@ -333,6 +346,7 @@ static bool is_to_serve(struct server *server, int *status) {
     }
     if (*status)
         return false;
+    title_name_worker(worker->number);
     module_set_worker(worker->number);
     signal_handlers_set_wakeup(signals_wake_fd());
     return !wait_to_serve(server, status);

@@ -14,6 +14,7 @@
 #include "process/run.h"
 #include "process/signals.h"
 #include "process/sockets.h"
+#include "process/title.h"
 #include "process/worker.h"
 
 #include <pthread.h>
@@ -78,6 +79,7 @@ static bool on_wake_while_stopping(void *arg) {
     leave_handlers(run);
     if (run->retires && supervisor_wants(run) == WORKER_STOPS) {
         run->retires = false; /* so do all others, and nobody is left to take connections */
+        title_set_worker(run->worker->number, "stopping");
         lane_stop(run->lane);
     }
     return atomic_load(&run->failed) || is_waiting_in_vain(run);
@@ -110,8 +112,10 @@ static const char *stop_reason(const struct run *run) {
 static void begin(struct run *run) {
     struct worker *worker = run->worker;
     run->retires = worker && supervisor_wants(run) != WORKER_STOPS;
-    if (worker)
+    if (worker) {
+        title_set_worker(worker->number, run->retires ? "retiring" : "stopping");
         worker_tell_ending(worker);
+    }
     if (run->retires && supervisor_wants(run) == WORKER_GOES_ON && !atomic_load(&run->cold))
         worker_tell_wish(worker, CONTROL_REASON_SIGNAL);
     if (run->retires)

@@ -6,18 +6,30 @@
 #include "process/log_output.h"
 #include "process/standard_files.h"
 #include "process/supervise.h"
+#include "process/title.h"
 #include "supervisor/supervisor.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
-/* The words in their order: getopt_long(3) puts the operands behind the options. NULL if memory runs out. */
+/* The words in their order, which getopt_long(3) changes, and in memory of their own, since a title is written over
+ * that of the system (process/title.h); options refer to these. NULL if memory runs out. */
 static char **copy_words(int argc, char **argv) {
     char **words = calloc((size_t)argc + 1, sizeof *words);
-    if (words)
-        memcpy(words, argv, (size_t)argc * sizeof *words);
+    for (int i = 0; words && i < argc; i++) {
+        words[i] = strdup(argv[i]);
+        if (!words[i])
+            return NULL;
+        argv[i] = words[i];
+    }
     return words;
+}
+
+static void free_words(char **words) {
+    for (char **word = words; word && *word; word++)
+        free(*word);
+    free(words);
 }
 
 /* Nobody but the supervisor is to see the variable. NULL if it is not set, or memory runs out. */
@@ -50,6 +62,7 @@ static int parse_and_supervise(int argc, char **argv, char *const *words, const 
 }
 
 int main(int argc, char **argv) {
+    title_init(argc, argv);
     log_init();
     int status = standard_files_open();
     if (status)
@@ -63,6 +76,6 @@ int main(int argc, char **argv) {
         status = EX_USAGE;
     }
     free(program);
-    free(words);
+    free_words(words);
     return status;
 }

@@ -9,6 +9,7 @@
 #include "base/thread_limit.h"
 #include "ipc/fd_socket.h"
 #include "net/loop.h"
+#include "process/title.h"
 #include "process/user.h"
 #include "supervisor/calls.h"
 #include "supervisor/cpus.h"
@@ -183,6 +184,7 @@ int supervise(const struct options *o, const struct user *user, char *const *arg
                              .sockets = {.user = user}};
     s->wanted = s->chosen;
     raise_limit();
+    title_set("supervisor", NULL);
     int status = prepare(s, role, state);
     if (!status) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "process/log_output.h"
 #include "process/terminal.h"
+#include "process/title.h"
 #include "supervisor/workers.h"
 #include "supervisor/zygotes.h"
 
@@ -43,6 +44,7 @@ static void end(struct supervisor *s, int number) {
         return;
     s->stopping = true;
     s->stop_signal = number;
+    title_set("supervisor", "stopping");
     say_stopping(s, number);
     if (!s->served)
         s->status = 128 + number;
