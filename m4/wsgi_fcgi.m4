@@ -139,6 +139,13 @@ AC_DEFUN([WF_CHECK_LIBFCGI], [
     ])
 ])
 
+AC_DEFUN([WF_CHECK_INIH], [
+    PKG_CHECK_MODULES([INIH], [inih], [], [
+        WF_HEADER_AND_LIBRARY([INIH], [ini.h], [inih], [ini_parse_stream])
+        AS_IF([test $wf_found = no], [WF_MISSING([libinih (ini.h, -linih)], [libinih-dev])])
+    ])
+])
+
 # WF_DECIDE_HTTP: makes enable_http, which may be auto, yes or no. wf_http is what configure says of it at its end.
 AC_DEFUN([WF_DECIDE_HTTP], [
     AC_ARG_VAR([LLHTTP_SOURCES], [directory of llhttp.c, api.c and http.c, to be compiled in; default: libllhttp, else /usr/share/llhttp])
@@ -206,10 +213,12 @@ AC_DEFUN([WF_PRIVATE_LIBRARIES], [
     wf_load=no
     WF_PRIVATE_LIBRARY([ev], [EV], [$LIBEV_LIBS], [ev_run])
     WF_PRIVATE_LIBRARY([fcgi], [FCGI], [$FCGI_LIBS], [OS_IsFcgi])
+    WF_PRIVATE_LIBRARY([inih], [INIH], [$INIH_LIBS], [ini_parse_stream])
     AS_IF([test "$enable_http" = yes && test -z "$LLHTTP_SOURCES"],
         [WF_PRIVATE_LIBRARY([llhttp], [LLHTTP], [$LLHTTP_LIBS], [llhttp_execute])])
     AM_CONDITIONAL([LOAD_EV], [test -n "$EV_SONAME"])
     AM_CONDITIONAL([LOAD_FCGI], [test -n "$FCGI_SONAME"])
+    AM_CONDITIONAL([LOAD_INIH], [test -n "$INIH_SONAME"])
     AM_CONDITIONAL([LOAD_LLHTTP], [test -n "$LLHTTP_SONAME"])
     AM_CONDITIONAL([LOAD], [test $wf_load = yes])
     AS_IF([test $wf_load = yes], [AC_SEARCH_LIBS([dlopen], [dl])])

@@ -58,6 +58,7 @@ endif
 EV_LIBS = $(PRIVATE_EV_LIBS)
 FASTCGI_LIBS = $(PRIVATE_FCGI_LIBS)
 HTTP_LIBS = $(PRIVATE_LLHTTP_LIBS)
+INI_LIBS = $(PRIVATE_INIH_LIBS)
 if LOAD
 noinst_LIBRARIES += src/libdl.a
 src_libdl_a_SOURCES = src/dl/dl.c src/dl/dl.h
@@ -71,6 +72,11 @@ if LOAD_FCGI
 noinst_LIBRARIES += src/libloadfcgi.a
 src_libloadfcgi_a_SOURCES = src/dl/fcgi.c
 FASTCGI_LIBS += src/libloadfcgi.a src/libdl.a
+endif
+if LOAD_INIH
+noinst_LIBRARIES += src/libloadinih.a
+src_libloadinih_a_SOURCES = src/dl/inih.c
+INI_LIBS += src/libloadinih.a src/libdl.a
 endif
 if LOAD_LLHTTP
 noinst_LIBRARIES += src/libloadllhttp.a
@@ -157,6 +163,13 @@ endif
 
 src_libcli_a_SOURCES = \
 	src/cli/command_line.c src/cli/command_line.h \
+	src/cli/config_file.c src/cli/config_file.h \
+	src/cli/configuration.c src/cli/configuration.h \
+	src/cli/environment.c src/cli/environment.h \
+	src/cli/ini_file.c src/cli/ini_file.h \
+	src/cli/nearest.c src/cli/nearest.h \
+	src/cli/print_config.c src/cli/print_config.h \
+	src/cli/quote.c src/cli/quote.h \
 	src/cli/other_servers.c src/cli/other_servers.h \
 	src/cli/help.c src/cli/help.h \
 	src/cli/option_table.c src/cli/option_table.h \
@@ -288,10 +301,10 @@ IPC_LIBS = src/libipc.a $(BASE_LIBS)
 PROTO_LIBS = src/libproto.a $(HTTP_LIBS)
 REQUEST_LIBS = src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS)
 SCHED_LIBS = src/libsched.a $(BASE_LIBS) $(EV_LIBS)
-CLI_LIBS = src/libcli.a $(BASE_LIBS)
+CLI_LIBS = src/libcli.a $(BASE_LIBS) $(INI_LIBS)
 LISTEN_LIBS = src/liblisten.a $(BASE_LIBS) $(FASTCGI_LIBS)
 NET_LIBS = src/libnet.a src/liblisten.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(IPC_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
-SUPERVISOR_LIBS = src/libsupervisor.a src/libprocess.a src/libcli.a $(NET_LIBS)
+SUPERVISOR_LIBS = src/libsupervisor.a src/libprocess.a src/libcli.a $(NET_LIBS) $(INI_LIBS)
 FRONT_LIBS = src/libnetfcgi.a $(NET_HTTP_LIBS) $(NET_LIBS)
 
 PYAPP_LIBS = src/libpywsgi.a src/libpyapp.a src/libpy.a
@@ -316,7 +329,7 @@ endif
 bin_PROGRAMS += wsgi-fcgi
 wsgi_fcgi_SOURCES = src/main.c
 wsgi_fcgi_LDFLAGS = $(AM_LDFLAGS) $(PYTHON_WRAP) -Wl,--wrap=epoll_ctl
-wsgi_fcgi_LDADD = src/libprocess.a $(PYAPP_LIBS) src/libcli.a $(FRONT_LIBS) $(PYTHON_LIBS)
+wsgi_fcgi_LDADD = src/libprocess.a $(PYAPP_LIBS) src/libcli.a $(FRONT_LIBS) $(INI_LIBS) $(PYTHON_LIBS)
 EXTRA_wsgi_fcgi_DEPENDENCIES = $(PYTHON_COPY)
 
 # Of process/ it takes what needs no Python: a link without PYTHON_LIBS makes sure.

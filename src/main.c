@@ -1,7 +1,7 @@
 #include "config.h"
 
 #include "base/log.h"
-#include "cli/command_line.h"
+#include "cli/configuration.h"
 #include "process/log_output.h"
 #include "process/orphans.h"
 #include "process/serve.h"
@@ -58,11 +58,20 @@ static bool is_supervisor(const struct options *o, const struct worker *worker) 
     return o->workers && !o->check && !worker_is(worker);
 }
 
+/* What was a supervisor cannot become a process that serves: it has no Python, and its workers would have no parent. */
+static int complain_no_workers(void) {
+    log_error("a reload cannot turn a server with --workers into one without: say --workers 1, or restart the server");
+    return EX_CONFIG;
+}
+
 static int run(struct options *o, struct worker *worker, char **words) {
     if (o->version)
         return show_version();
     if (is_supervisor(o, worker))
-        return supervise_execute(words);
+        return supervise_execute(&o->config, words);
+    if (supervise_role() != SUPERVISE_FIRST)
+        return complain_no_workers();
+    config_file_fini(&o->config);
     signals_start(orphans_leave(), worker_is(worker) ? worker->supervisor : 0);
     return resolve_and_serve(o, worker, words);
 }
@@ -82,7 +91,7 @@ int main(int argc, char **argv) {
         log_error("out of memory");
         return EX_OSERR;
     }
-    status = command_line_parse(&o, argc, argv);
+    status = configuration_read(&o, argc, argv, !worker_is(&worker) && supervise_role() != SUPERVISE_GO_ON);
     if (status < 0) {
         log_max_level = o.log_level;
         status = run(&o, &worker, words);

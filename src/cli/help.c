@@ -17,6 +17,7 @@
 enum { HELP_WIDTH = 80, HELP_COLUMN = 29 };
 
 static const char *const group_titles[OPTION_GROUP_COUNT] = {
+    [OPTION_GROUP_CONFIGURATION] = "Configuration",
     [OPTION_GROUP_APPLICATION] = "Application",
     [OPTION_GROUP_SOCKETS] = "Sockets",
     [OPTION_GROUP_HTTP] = "HTTP",
@@ -78,6 +79,10 @@ static void print_row(FILE *out, const struct option_row *row) {
     fputc('\n', out);
 }
 
+const char *help_group_title(enum option_group group) {
+    return group_titles[group];
+}
+
 void help_show_example(void) {
     log_text(LOG_LEVEL_ERROR, EXAMPLE, sizeof EXAMPLE - 1);
 }
@@ -93,7 +98,7 @@ void help_print(FILE *out, const struct option_row *rows, size_t count) {
     for (int group = 0; group < OPTION_GROUP_COUNT; group++) {
         fprintf(out, "\n%s:\n", group_titles[group]);
         for (size_t i = 0; i < count; i++)
-            if ((int)rows[i].group == group && (WSGI_FCGI_HTTP || !rows[i].http))
+            if ((int)rows[i].group == group && !(rows[i].places & OPTION_OPERAND) && (WSGI_FCGI_HTTP || !rows[i].http))
                 print_row(out, &rows[i]);
         if (group == OPTION_GROUP_HTTP && !WSGI_FCGI_HTTP)
             fputs("  not in this build: install llhttp, and configure and build it again\n", out);

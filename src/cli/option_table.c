@@ -13,6 +13,30 @@
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
 static const struct option_row rows[] = {
+    {.name = "config",
+     .arg = "FILE",
+     .group = OPTION_GROUP_CONFIGURATION,
+     .parse = value_parse_string,
+     .offset = FIELD(config_path),
+     .places = OPTION_NOT_IN_FILE,
+     .otherwise = "none",
+     .help = "read options from this file: lines KEY = VALUE, whose keys are the long options and application; the "
+             "environment, WSGI_FCGI_KEY, comes before the file, and the command line before both"},
+    {.name = "print-config",
+     .group = OPTION_GROUP_CONFIGURATION,
+     .parse = value_parse_flag,
+     .offset = FIELD(print_config),
+     .places = OPTION_IS_COMMAND,
+     .help = "print all values and where they are from, as such a file, and exit"},
+    {.name = "application",
+     .arg = "MODULE:CALLABLE",
+     .group = OPTION_GROUP_APPLICATION,
+     .parse = value_parse_application,
+     .offset = FIELD(application),
+     .places = OPTION_OPERAND,
+     .otherwise = "none",
+     .help = "the application, where it is not on the command line"},
+
     {.name = "chdir",
      .arg = "DIR",
      .group = OPTION_GROUP_APPLICATION,
@@ -58,6 +82,7 @@ static const struct option_row rows[] = {
      .group = OPTION_GROUP_APPLICATION,
      .parse = value_parse_flag,
      .offset = FIELD(check),
+     .places = OPTION_IS_COMMAND,
      .help = "load everything, say what was found, and exit"},
 
     {.name = "socket",
@@ -405,6 +430,7 @@ static const struct option_row rows[] = {
      .group = OPTION_GROUP_USER,
      .parse = value_parse_env,
      .offset = FIELD(env),
+     .secret = true,
      .otherwise = "none",
      .help = "variable in the environment of the application, and of Python; may be repeated"},
     {.name = "umask",
@@ -458,8 +484,13 @@ static const struct option_row rows[] = {
      .group = OPTION_GROUP_INFORMATION,
      .parse = value_parse_flag,
      .offset = FIELD(version),
+     .places = OPTION_IS_COMMAND,
      .help = "print the versions of the program, Python and libev and the build options, and exit"},
-    {.name = "help", .letter = 'h', .group = OPTION_GROUP_INFORMATION, .help = "print this text and exit"},
+    {.name = "help",
+     .letter = 'h',
+     .group = OPTION_GROUP_INFORMATION,
+     .places = OPTION_IS_COMMAND,
+     .help = "print this text and exit"},
 };
 
 _Static_assert(sizeof rows / sizeof *rows <= OPTIONS_MAX, "an element of options.given each");

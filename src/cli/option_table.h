@@ -18,6 +18,7 @@
 enum { OPTIONS_MAX = 96 };
 
 enum option_group {
+    OPTION_GROUP_CONFIGURATION,
     OPTION_GROUP_APPLICATION,
     OPTION_GROUP_SOCKETS,
     OPTION_GROUP_HTTP,
@@ -42,6 +43,14 @@ enum option_need {
     OPTION_NEEDS_FORWARDED, /* proxies that are trusted */
 };
 
+/* Where an option cannot be given. */
+enum option_places {
+    OPTION_NOT_IN_FILE = 1,
+    OPTION_NOT_IN_ENVIRONMENT = 2,
+    OPTION_OPERAND = 4,                                                 /* on the command line it has no name */
+    OPTION_IS_COMMAND = OPTION_NOT_IN_FILE | OPTION_NOT_IN_ENVIRONMENT, /* what the program is to do this time */
+};
+
 struct option_row {
     const char *name;      /* without the dashes */
     const char *arg;       /* name of the argument; NULL: a flag */
@@ -53,8 +62,10 @@ struct option_row {
     uint64_t min, max;     /* of numbers; bytes for sizes, milliseconds for seconds */
     size_t offset;         /* of the field in struct options */
     enum option_group group;
-    char letter; /* 0: none */
-    bool http;   /* only where HTTP is built in */
+    char letter;     /* 0: none */
+    bool http;       /* only where HTTP is built in */
+    bool secret;     /* what is behind a "=" in its value is not shown */
+    unsigned places; /* a set of OPTION_NOT_IN_*, or OPTION_OPERAND */
     enum option_need need;
 };
 

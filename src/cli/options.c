@@ -62,8 +62,8 @@ static int note_where(struct options *o, const struct setting *setting) {
     return name ? append(where, name) : -1;
 }
 
-int options_set(struct options *o, const struct setting *setting, char reason[static VALUE_REASON_SIZE]) {
-    const struct option_row *row = setting->row;
+/* Returns 0 if this program has the option. */
+static int check_built(const struct option_row *row, char *reason) {
     if (row->http && !WSGI_FCGI_HTTP) {
         snprintf(
             reason, VALUE_REASON_SIZE,
@@ -71,14 +71,41 @@ int options_set(struct options *o, const struct setting *setting, char reason[st
             "configure and build it again");
         return EX_USAGE;
     }
-    int status = row->parse(row, setting->text, field_of(o, row), reason);
+    return 0;
+}
+
+int options_check(const struct setting *setting, char reason[static VALUE_REASON_SIZE]) {
+    const struct option_row *row = setting->row;
+    struct options scratch = {0};
+    int status = check_built(row, reason);
+    if (!status)
+        status = row->parse(row, setting->text, field_of(&scratch, row), reason);
+    if (value_is_list(row->parse))
+        free(((struct options_list *)(void *)field_of(&scratch, row))->items);
+    return status;
+}
+
+/* Whether the value that was set is another one than the default. */
+static bool differs(const struct options *o, const struct setting *setting) {
+    const struct option_row *row = setting->row;
+    if (!row->arg)
+        return *(const bool *)((const char *)o + row->offset);
+    return !row->fallback || strcmp(setting->text, row->fallback) != 0;
+}
+
+int options_set(struct options *o, const struct setting *setting, char reason[static VALUE_REASON_SIZE]) {
+    const struct option_row *row = setting->row;
+    int status = check_built(row, reason);
+    if (!status)
+        status = row->parse(row, setting->text, field_of(o, row), reason);
     if (status)
         return status;
     if (note_where(o, setting)) {
         snprintf(reason, VALUE_REASON_SIZE, "out of memory");
         return EX_OSERR;
     }
-    o->given[option_index(row)] = !row->fallback || strcmp(setting->text, row->fallback) != 0;
+    o->given[option_index(row)] = differs(o, setting);
+    o->source[option_index(row)] = setting->source;
     return 0;
 }
 
@@ -90,6 +117,12 @@ const char *const *options_where(const struct options *o, const char *option) {
 const char *options_name(const struct options *o, const char *option) {
     const char *const *where = options_where(o, option);
     return where ? where[0] : option;
+}
+
+int options_status(const struct options *o, const char *option, int status) {
+    const struct option_row *row = option_find(option + 2, strlen(option + 2));
+    const bool is_file = row && options_where(o, option) && o->source[option_index(row)] == SETTING_FILE;
+    return status == EX_USAGE && is_file ? EX_CONFIG : status;
 }
 
 /* Returns `path` made absolute, in memory of *o; NULL if memory runs out. */
@@ -181,5 +214,7 @@ void options_fini(struct options *o) {
     for (size_t i = 0; i < o->made_count; i++)
         free(o->made[i]);
     free(o->made);
+    settings_fini(&o->settings);
+    config_file_fini(&o->config);
     *o = (struct options){0};
 }

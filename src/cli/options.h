@@ -1,6 +1,5 @@
-/* The values of all options. They are set in three steps: options_init takes the environment and the defaults,
- * options_set (called by cli/command_line.h) takes what the user gives, and options_resolve completes them. After that
- * they are constant.
+/* The values of all options. They are set in three steps: options_init takes the defaults, options_set (called by
+ * cli/configuration.h) takes what the user gives, and options_resolve completes them. After that they are constant.
  *
  * Ownership: strings belong to the struct, or point into what has given them, which must stay unchanged. Threads: the
  * main thread until options_resolve, before Python is started; then any.
@@ -9,6 +8,7 @@
 #define WSGI_FCGI_CLI_OPTIONS_H
 
 #include "base/log.h"
+#include "cli/config_file.h"
 #include "cli/option_table.h"
 #include "cli/settings.h"
 #include "cli/value.h"
@@ -30,6 +30,9 @@ struct options_list {
 };
 
 struct options {
+    const char *config_path; /* --config, else WSGI_FCGI_CONFIG, else NULL */
+    bool print_config;
+
     /* MODULE:CALLABLE as given; NULL only together with `version`. */
     const char *application;
     const char *chdir;              /* NULL: stay in the current directory */
@@ -98,6 +101,10 @@ struct options {
     bool given[OPTIONS_MAX];                /* by option_index: set to something else than the default */
     struct options_list where[OPTIONS_MAX]; /* likewise: setting_name of each value that was set */
 
+    enum setting_source source[OPTIONS_MAX]; /* of those that have a `where` */
+    struct settings settings;                /* all that was given, also what does not count */
+    struct config_file config;               /* what was read from config_path */
+
     const char *start_directory; /* where the program was started; NULL: not known */
     char **made;                 /* strings that were allocated */
     size_t made_count;
@@ -105,7 +112,7 @@ struct options {
     bool version; /* the caller prints the version (it needs Python for that) and ends */
 };
 
-/* Fills *o from the environment and the defaults. Returns 0; or, after one log_error line, EX_USAGE or EX_OSERR. The
+/* Fills *o from the defaults, some of which variables of the system give. Returns 0; or, after one log_error line, EX_USAGE or EX_OSERR. The
  * caller calls options_fini in every case. */
 int options_init(struct options *o);
 
@@ -119,6 +126,13 @@ const char *const *options_where(const struct options *o, const char *option);
 
 /* The same for an option that has one value; `option` itself if nobody has given it. */
 const char *options_name(const struct options *o, const char *option);
+
+/* Finds out whether options_set would refuse the value, and why. */
+int options_check(const struct setting *setting, char reason[static VALUE_REASON_SIZE]);
+
+/* The exit status for a wrong value of `option`: `status`, but EX_CONFIG if it is EX_USAGE and the value is from a
+ * file. */
+int options_status(const struct options *o, const char *option, int status);
 
 /* Completes the options once all are set. Makes `spool_dir`, `venv`, `log_file` and `pythonpath` absolute, from the
  * directory in which the program was started, and splits the values of `pythonpath`. Leaves sockets alone, because only

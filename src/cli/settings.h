@@ -20,6 +20,23 @@ struct setting {
     unsigned line;
 };
 
+/* All that were given, in the order in which they were. Zeroed: none. */
+struct settings {
+    struct setting *items;
+    size_t count;
+    char **texts; /* to which items may point */
+    size_t text_count;
+};
+
+/* Appends a setting; its strings are not copied. Returns 0, or -1 if memory runs out. */
+int settings_add(struct settings *all, const struct setting *setting);
+
+/* Takes `text`, which is in new memory, for as long as the settings. Returns it; NULL if it is NULL or memory runs out,
+ * when it is freed. */
+char *settings_keep(struct settings *all, char *text);
+
+void settings_fini(struct settings *all);
+
 /* Where it was given, in the form that begins lines of the log about it: "--threads", "WSGI_FCGI_THREADS" or
  * "/etc/shop.ini:12: threads". New memory, for free(3); NULL if memory runs out. */
 char *setting_name(const struct setting *setting);

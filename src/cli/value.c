@@ -4,6 +4,7 @@
 
 #include "base/ascii.h"
 #include "base/error_destinations.h"
+#include "cli/nearest.h"
 #include "cli/option_table.h"
 #include "cli/options.h"
 
@@ -12,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 enum { SHOWN_SIZE = 100, SIZE_TEXT = 24, PATH_SIZE = 8000 };
 
@@ -28,14 +31,38 @@ static int refuse(const char *text, char *reason, const char *format, ...) {
     return EX_USAGE;
 }
 
+/* The same where only some words will do; names the nearest. */
+static int refuse_word(const char *text, char *reason, const char *complaint, const char *const *words, size_t count) {
+    const char *nearest = nearest_word(text, words, count);
+    return nearest ? refuse(text, reason, "%s: did you mean %s?", complaint, nearest)
+                   : refuse(text, reason, "%s", complaint);
+}
+
 bool value_is_list(value_parse_fn *parse) {
     return parse == value_parse_list || parse == value_parse_paths || parse == value_parse_env;
 }
 
 int value_parse_flag(const struct option_row *row, const char *text, void *field,
                      char reason[static VALUE_REASON_SIZE]) {
-    (void)row, (void)text, (void)reason;
-    *(bool *)field = true;
+    static const char *const names[] = {"yes", "no", "true", "false", "on", "off", "1", "0"};
+    (void)row;
+    for (size_t i = 0; i < COUNT(names); i++) {
+        if (!text || ascii_str_equals_nocase(text, names[i])) {
+            *(bool *)field = i % 2 == 0;
+            return 0;
+        }
+    }
+    return refuse_word(text, reason, "is not yes or no", names, COUNT(names));
+}
+
+int value_parse_application(const struct option_row *row, const char *text, void *field,
+                            char reason[static VALUE_REASON_SIZE]) {
+    size_t module_len = strcspn(text, ":");
+    (void)row;
+    if (!module_len || (text[module_len] && !text[module_len + 1]))
+        return refuse(text, reason, "has nothing %s the colon: write MODULE:CALLABLE, for example app:app",
+                      module_len ? "behind" : "in front of");
+    *(const char **)field = text;
     return 0;
 }
 
@@ -247,6 +274,7 @@ int value_parse_level(const struct option_row *row, const char *text, void *fiel
                       char reason[static VALUE_REASON_SIZE]) {
     /* What Python and other programs call them. There is nothing above an error here. */
     static const char *const others[][2] = {{"warn", "warning"}, {"err", "error"}, {"critical", "error"}};
+    static const char *const names[] = {"error", "warning", "info", "debug"};
     char name[16];
     size_t len = 0;
     (void)row;
@@ -259,7 +287,7 @@ int value_parse_level(const struct option_row *row, const char *text, void *fiel
             known = others[i][1];
     }
     if (text[len] || log_level_parse(known, field))
-        return refuse(text, reason, "is not error, warning, info or debug");
+        return refuse_word(text, reason, "is not error, warning, info or debug", names, COUNT(names));
     return 0;
 }
 
@@ -277,7 +305,7 @@ int value_parse_stderr(const struct option_row *row, const char *text, void *fie
             return 0;
         }
     }
-    return refuse(text, reason, "is not log, fastcgi or both");
+    return refuse_word(text, reason, "is not log, fastcgi or both", names + 1, COUNT(names) - 1);
 }
 
 int value_parse_field(const struct option_row *row, const char *text, void *field,
@@ -304,15 +332,16 @@ int value_parse_fields(const struct option_row *row, const char *text, void *fie
             return 0;
         }
     }
-    return refuse(text, reason, "is not x-forwarded, x-real-ip or forwarded");
+    return refuse_word(text, reason, "is not x-forwarded, x-real-ip or forwarded", names, COUNT(names));
 }
 
 int value_parse_action(const struct option_row *row, const char *text, void *field,
                        char reason[static VALUE_REASON_SIZE]) {
     (void)row;
+    static const char *const names[] = {"answer", "interrupt"};
     bool interrupts = !strcmp(text, "interrupt");
     if (!interrupts && strcmp(text, "answer") != 0)
-        return refuse(text, reason, "is not answer or interrupt");
+        return refuse_word(text, reason, "is not answer or interrupt", names, COUNT(names));
     *(bool *)field = interrupts;
     return 0;
 }

@@ -19,9 +19,10 @@ typedef int value_parse_fn(const struct option_row *row, const char *text, void 
 /* Whether it appends, so that the option may be given several times. */
 bool value_is_list(value_parse_fn *parse);
 
-value_parse_fn value_parse_flag;    /* bool; text is ignored */
-value_parse_fn value_parse_string;  /* const char *, not empty */
-value_parse_fn value_parse_list;    /* struct options_list, appends; not empty */
+value_parse_fn value_parse_flag;        /* bool; NULL is yes, and true, on and 1 are as well, in any letter case */
+value_parse_fn value_parse_application; /* const char *, MODULE, MODULE:CALLABLE or a file */
+value_parse_fn value_parse_string;      /* const char *, not empty */
+value_parse_fn value_parse_list;        /* struct options_list, appends; not empty */
 value_parse_fn value_parse_paths;   /* struct options_list, appends; of URLs, perhaps with a query, below 8,000 bytes */
 value_parse_fn value_parse_env;     /* struct options_list, appends; NAME=VALUE */
 value_parse_fn value_parse_prefix;  /* const char *, "" or "/path" */

@@ -36,7 +36,11 @@ int directories_check(const struct options *o, char cwd[static PATH_MAX]) {
     for (size_t i = 0; i < o->pythonpath.count; i++)
         warn_unreadable(o->pythonpath.items[i]);
     if (o->chdir && chdir(o->chdir)) {
-        log_error("%s: cannot change to %s: %s", options_name(o, "--chdir"), o->chdir, strerror(errno));
+        char shown[PATH_MAX];
+        const int error = errno;
+        log_error("%s: cannot change to %s: %s", options_name(o, "--chdir"),
+                  log_escape(shown, sizeof shown, o->chdir, strlen(o->chdir)), strerror(error));
+        errno = error;
         return errno == EACCES ? EX_NOPERM : EX_NOINPUT;
     }
     if (!getcwd(cwd, PATH_MAX)) {

@@ -45,6 +45,7 @@ static int read_list(struct sockets *s, const struct options *o, const char *opt
         *w = (struct sockets_wanted){.text = absolute_address(o, addresses->items[i]), .protocol = protocol};
         s->wanted_count++;
         status = w->text ? address_read(where[i], w->text, &w->list, &w->count) : no_memory();
+        status = options_status(o, option, status);
     }
     return status;
 }
@@ -70,21 +71,22 @@ static int read_allow(struct sockets *s, const struct options *o) {
         .group_sources = options_where(o, "--allow-gid"),
         .ngroups = o->allow_gid.count,
     };
-    return allow_init(&s->allow, &settings);
+    return options_status(o, "--allow", allow_init(&s->allow, &settings));
 }
 
 int sockets_read(struct sockets *s, const struct options *o) {
     int status = read_addresses(s, o);
     if (!status && o->proxy_protocol && !o->forwarded_allow.count) {
         log_error("%s: name the proxies that speak it with --forwarded-allow", options_name(o, "--proxy-protocol"));
-        status = EX_USAGE;
+        status = options_status(o, "--proxy-protocol", EX_USAGE);
     }
     if (!status)
         status = read_allow(s, o);
-    if (!status)
-        status = address_set_init(&s->proxies, options_where(o, "--forwarded-allow"), o->forwarded_allow.items,
-                                  o->forwarded_allow.count);
-    return status;
+    if (status)
+        return status;
+    status = address_set_init(&s->proxies, options_where(o, "--forwarded-allow"), o->forwarded_allow.items,
+                              o->forwarded_allow.count);
+    return options_status(o, "--forwarded-allow", status);
 }
 
 static int open_wanted(struct sockets *s, const struct options *o, const struct sockets_wanted *w) {

@@ -52,7 +52,24 @@ static void execute(const char *directory, size_t len, char *const *argv) {
         execv(path, argv);
 }
 
-int supervise_execute(char *const *argv) {
+enum supervise_role supervise_role(void) {
+    const char *state = getenv(SUPERVISE_STATE_ENV);
+    if (!state)
+        return SUPERVISE_FIRST;
+    return strncmp(state, SUPERVISE_STATE_CHECK, strlen(SUPERVISE_STATE_CHECK)) ? SUPERVISE_GO_ON : SUPERVISE_CHECK;
+}
+
+/* Returns -1 with errno. */
+static int leave_config(const struct config_file *config) {
+    char number[16];
+    int fd = config->bytes ? config_file_seal(config) : -1;
+    if (!config->bytes)
+        return 0;
+    snprintf(number, sizeof number, "%d", fd);
+    return fd < 0 || fcntl(fd, F_SETFD, 0) ? -1 : setenv(CONFIG_FILE_ENV, number, 1);
+}
+
+int supervise_execute(const struct config_file *config, char *const *argv) {
     char own[PATH_MAX];
     const char *slash = read_own_path(own) ? strrchr(own, '/') : NULL;
     char *program = slash ? find_program(own) : NULL;
@@ -62,6 +79,10 @@ int supervise_execute(char *const *argv) {
         return EX_OSERR;
     }
     free(program);
+    if (leave_config(config)) {
+        log_error("cannot keep the configuration file in memory (memfd_create): %s", strerror(errno));
+        return EX_OSERR;
+    }
     execute(own, (size_t)(slash - own), argv);
     if (errno == ENOENT)
         execute(LIBEXECDIR, strlen(LIBEXECDIR), argv);

@@ -6,12 +6,30 @@
 #ifndef WSGI_FCGI_PROCESS_SUPERVISE_H
 #define WSGI_FCGI_PROCESS_SUPERVISE_H
 
+#include "cli/config_file.h"
+
 /* The absolute path of the program that workers execute. Not for the application: the supervisor removes it. */
 #define SUPERVISE_PROGRAM_ENV "WSGI_FCGI_PROGRAM"
 
+/* What a supervisor leaves to the program that it executes at a reload: the number of a file (supervisor/state.h); behind
+ * SUPERVISE_STATE_CHECK if the program is only to tell, by its exit status and in the log, whether it could go on from
+ * there. Whoever reads the variable removes it. */
+#define SUPERVISE_STATE_ENV "WSGI_FCGI_STATE"
+#define SUPERVISE_STATE_CHECK "check:"
+
+/* What this process was executed for. */
+enum supervise_role {
+    SUPERVISE_FIRST, /* nothing of the kind */
+    SUPERVISE_CHECK, /* a reload, to tell whether it could go on */
+    SUPERVISE_GO_ON, /* a reload */
+};
+
+enum supervise_role supervise_role(void);
+
 /* Executes wsgi-fcgi-supervisor with the same command line in this process: the one beside the file of this program, or
  * else the one that was installed. Workers are to execute the path by which this program was executed, so that a reload
- * finds what has replaced it. Returns EX_OSERR after printing, if it cannot. */
-int supervise_execute(char *const *argv);
+ * finds what has replaced it. It gets the bytes of the configuration file as well. Returns EX_OSERR after printing, if it
+ * cannot. */
+int supervise_execute(const struct config_file *config, char *const *argv);
 
 #endif

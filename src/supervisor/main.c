@@ -2,7 +2,7 @@
 #include "config.h"
 
 #include "base/log.h"
-#include "cli/command_line.h"
+#include "cli/configuration.h"
 #include "process/log_output.h"
 #include "process/standard_files.h"
 #include "process/supervise.h"
@@ -43,7 +43,7 @@ static char *take_program(void) {
 static int parse_and_supervise(int argc, char **argv, char *const *words, const char *program) {
     struct options o;
     struct user user = {.changes = false};
-    int status = command_line_parse(&o, argc, argv);
+    int status = configuration_read(&o, argc, argv, false);
     if (status < 0) {
         log_max_level = o.log_level;
         if (options_resolve(&o)) {

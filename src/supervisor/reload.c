@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "cli/config_file.h"
 #include "supervisor/memory.h"
 #include "supervisor/spawn.h"
 #include "supervisor/state.h"
@@ -106,6 +107,12 @@ static void drop(struct state *st) {
 
 /* --- failures */
 
+static void close_config(struct supervisor *s) {
+    if (s->reload.config >= 0)
+        close(s->reload.config);
+    s->reload.config = -1;
+}
+
 /* What has failed ends here. */
 static void __attribute__((format(printf, 2, 3))) fail(struct supervisor *s, const char *format, ...) {
     char why[WHY_SIZE];
@@ -116,6 +123,7 @@ static void __attribute__((format(printf, 2, 3))) fail(struct supervisor *s, con
     if (s->reload.phase == RELOAD_STARTING)
         zygotes_retire(s, s->generation);
     s->reload.phase = RELOAD_NONE;
+    close_config(s);
     log_error("the reload has failed, the old application goes on: %s", why);
     memory_forget_start();
 }
@@ -142,6 +150,8 @@ static int spawn_check(struct supervisor *s, const struct state *st, int fd) {
     struct passing passing = {&actions, 0};
     state_visit(st, pass_cb, &passing);
     pass_cb(fd, &passing);
+    if (s->reload.config >= 0)
+        pass_cb(s->reload.config, &passing);
     error = passing.error;
     if (!error)
         error = spawn_program(&s->reload.check, s->program, s->argv, environ, &actions);
@@ -156,14 +166,48 @@ static int set_variable(const char *prefix, int fd) {
     return setenv(STATE_ENV, value, 1) ? errno : 0;
 }
 
+/* Reads the configuration file anew, for the check and the execution. Returns false after the reload has failed. */
+static bool read_config(struct supervisor *s) {
+    struct config_file config;
+    if (!s->o->config_path)
+        return true;
+    int status = config_file_read(&config, s->o->config_path);
+    if (status) {
+        fail(s, "the configuration file cannot be read");
+    } else if ((s->reload.config = config_file_seal(&config)) < 0) {
+        status = EX_OSERR;
+        fail(s, "cannot keep the configuration file in memory: %s", strerror(errno));
+    }
+    config_file_fini(&config);
+    return !status;
+}
+
+/* The same for CONFIG_FILE_ENV; s->reload.config -1: none. Returns an errno, or 0. */
+static int set_config_variable(const struct supervisor *s) {
+    char value[32];
+    snprintf(value, sizeof value, "%d", s->reload.config);
+    return s->reload.config >= 0 && setenv(CONFIG_FILE_ENV, value, 1) ? errno : 0;
+}
+
+static void unset_variables(void) {
+    unsetenv(STATE_ENV);
+    unsetenv(CONFIG_FILE_ENV);
+}
+
 static void begin_check(struct supervisor *s, uint64_t now) {
+    s->reload.again = false;
+    if (!read_config(s))
+        return;
     struct state *st = describe(s);
     int fd = st ? state_write(st) : -1;
     int error = fd < 0 ? errno : set_variable(STATE_CHECK, fd);
-    s->reload = (struct reload){.phase = RELOAD_CHECKING, .give_up_at = now + CHECK_NS, .left = s->reload.left};
+    s->reload = (struct reload){
+        .phase = RELOAD_CHECKING, .give_up_at = now + CHECK_NS, .left = s->reload.left, .config = s->reload.config};
+    if (!error)
+        error = set_config_variable(s);
     if (!error)
         error = spawn_check(s, st, fd);
-    unsetenv(STATE_ENV);
+    unset_variables();
     if (fd >= 0)
         descriptors_close(fd);
     drop(st);
@@ -250,16 +294,20 @@ static void execute(struct supervisor *s) {
     struct state *st = describe(s);
     int fd = st ? state_write(st) : -1;
     int error = fd < 0 ? errno : set_variable("", fd);
+    if (!error)
+        error = set_config_variable(s);
     if (!error) {
         log_debug("executing %s", s->program);
         log_flush();
         state_pass_on(st, true);
         fcntl(fd, F_SETFD, 0);
+        if (s->reload.config >= 0)
+            fcntl(s->reload.config, F_SETFD, 0);
         execve(s->program, s->argv, environ);
         error = errno;
         state_pass_on(st, false);
     }
-    unsetenv(STATE_ENV);
+    unset_variables();
     if (fd >= 0)
         descriptors_close(fd);
     drop(st);
@@ -378,7 +426,7 @@ static int resume(struct supervisor *s, struct state *st, bool readable) {
     s->generation = (unsigned)st->generation + 1;
     s->wanted = change_count(s->chosen, (int)st->count - (int)st->chosen);
     s->loaded = s->served = true;
-    s->reload = (struct reload){.phase = RELOAD_STARTING};
+    s->reload = (struct reload){.phase = RELOAD_STARTING, .config = -1};
     int status = resume_sockets(s, st, readable);
     resume_workers(s, st);
     resume_zygotes(s, st);

@@ -43,6 +43,7 @@ struct reload {
     bool proved;               /* some worker of step 3 has served */
     uint64_t first_started_at; /* clock_ns */
     bool again;                /* SIGHUP has come meanwhile */
+    int config;                /* the configuration file that is checked, in sealed memory; -1: none */
     struct listener_set left;  /* what older generations listen on, and this one does not */
 };
 

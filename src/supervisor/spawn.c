@@ -2,29 +2,45 @@
 
 #include "supervisor/spawn.h"
 
+#include "cli/config_file.h"
 #include "ipc/control.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* The environment with one more variable. Its memory is one block, besides `variable`. NULL: there is none. */
-static char **environment_with(char *variable) {
+enum { VARIABLE_SIZE = 64 };
+
+/* What the process of a worker finds open. */
+struct handed {
+    int control, config; /* config -1: none */
+    char control_variable[VARIABLE_SIZE], config_variable[VARIABLE_SIZE];
+};
+
+/* Whether the variable is the one that `with` sets. */
+static bool is_variable(const char *variable, const char *with) {
+    return !strncmp(variable, with, strcspn(with, "=") + 1);
+}
+
+/* The environment with the variables of *h. Its memory is one block, besides these. NULL: there is none. */
+static char **environment_with(struct handed *h) {
     size_t count = 0, n = 0;
     while (environ[count])
         count++;
-    char **all = calloc(count + 2, sizeof *all);
+    char **all = calloc(count + 3, sizeof *all);
     if (!all)
         return NULL;
-    const size_t name = strcspn(variable, "=") + 1;
     for (size_t i = 0; i < count; i++) {
-        if (strncmp(environ[i], variable, name) != 0)
+        if (!is_variable(environ[i], h->control_variable) && !is_variable(environ[i], h->config_variable))
             all[n++] = environ[i];
     }
-    all[n] = variable;
+    all[n++] = h->control_variable;
+    if (h->config >= 0)
+        all[n] = h->config_variable;
     return all;
 }
 
@@ -47,24 +63,27 @@ int spawn_pass(posix_spawn_file_actions_t *actions, int fd) {
 }
 
 /* Returns an errno, or 0. */
-static int spawn(pid_t *pid, const char *program, char *const *argv, char *const *environment, int control) {
+static int spawn(pid_t *pid, const char *program, char *const *argv, char *const *environment, const struct handed *h) {
     posix_spawn_file_actions_t actions;
     int error = posix_spawn_file_actions_init(&actions);
     if (error)
         return error;
-    error = spawn_pass(&actions, control);
+    error = spawn_pass(&actions, h->control);
+    if (!error && h->config >= 0)
+        error = spawn_pass(&actions, h->config);
     if (!error)
         error = spawn_program(pid, program, argv, environment, &actions);
     posix_spawn_file_actions_destroy(&actions);
     return error;
 }
 
-pid_t spawn_worker(const char *program, char *const *argv, int control) {
-    char variable[64];
+pid_t spawn_worker(const char *program, char *const *argv, int control, int config) {
+    struct handed h = {.control = control, .config = config};
     pid_t pid = -1;
-    snprintf(variable, sizeof variable, CONTROL_ENV "=%d", control);
-    char **environment = environment_with(variable);
-    int error = environment ? spawn(&pid, program, argv, environment, control) : ENOMEM;
+    snprintf(h.control_variable, sizeof h.control_variable, CONTROL_ENV "=%d", control);
+    snprintf(h.config_variable, sizeof h.config_variable, CONFIG_FILE_ENV "=%d", config);
+    char **environment = environment_with(&h);
+    int error = environment ? spawn(&pid, program, argv, environment, &h) : ENOMEM;
     free(environment);
     errno = error;
     return error ? -1 : pid;

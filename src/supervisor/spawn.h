@@ -16,7 +16,8 @@ int spawn_program(pid_t *pid, const char *program, char *const *argv, char *cons
 int spawn_pass(posix_spawn_file_actions_t *actions, int fd);
 
 /* Makes the process of a worker, or of a zygote: executes `program` with `argv`, which finds the descriptor `control`
- * open, by CONTROL_ENV (ipc/control.h). The caller closes `control`. Returns the process; or -1 with errno. */
-pid_t spawn_worker(const char *program, char *const *argv, int control);
+ * open, by CONTROL_ENV (ipc/control.h), and the configuration file `config` as CONFIG_FILE_ENV says (cli/config_file.h),
+ * unless that is -1. The caller closes `control`. Returns the process; or -1 with errno. */
+pid_t spawn_worker(const char *program, char *const *argv, int control, int config);
 
 #endif

@@ -15,16 +15,16 @@
 
 #include "ipc/scoreboard.h"
 #include "net/listen/listener.h"
+#include "process/supervise.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The number of the file; or STATE_CHECK and the number: then the program only tells by its exit status, and in the
- * log, whether it could go on from there. Whoever reads the variable removes it. */
-#define STATE_ENV "WSGI_FCGI_STATE"
-#define STATE_CHECK "check:"
+/* Which variable has the number of the file. */
+#define STATE_ENV SUPERVISE_STATE_ENV
+#define STATE_CHECK SUPERVISE_STATE_CHECK
 
 enum { STATE_VERSION = 1, STATE_REASON_SIZE = 128 };
 

@@ -88,6 +88,8 @@ static int prepare(struct supervisor *s, enum reload_role role, int state) {
     char limit[THREAD_LIMIT_SIZE];
     if (getpid() == 1)
         take_signals_block(); /* the kernel drops those that are neither blocked nor handled there */
+    if (s->o->config.bytes && (s->config_fd = config_file_seal(&s->o->config)) < 0)
+        return complain("a copy of the configuration file in memory (memfd_create)");
     int status = sockets_read(&s->sockets, s->o);
     take_signals_block(); /* names of hosts have been looked up, which may take long */
     if (role == RELOAD_RESUME) {
@@ -148,6 +150,8 @@ static void run(struct supervisor *s) {
 
 static void close_all(struct supervisor *s) {
     files_close(s);
+    if (s->config_fd >= 0)
+        close(s->config_fd);
     reload_fini(s);
     sockets_fini(&s->sockets);
     if (s->board)
@@ -181,7 +185,9 @@ int supervise(const struct options *o, const struct user *user, char *const *arg
                              .program = program,
                              .generation = 1,
                              .chosen = choose_count(o),
-                             .sockets = {.user = user}};
+                             .sockets = {.user = user},
+                             .config_fd = -1,
+                             .reload.config = -1};
     s->wanted = s->chosen;
     raise_limit();
     title_set("supervisor", NULL);

@@ -131,6 +131,7 @@ struct supervisor {
     const struct options *o;
     char *const *argv;   /* of the server; what workers are executed with */
     const char *program; /* the file that they execute; absolute */
+    int config_fd;       /* the configuration file in sealed memory, for them; -1: none */
     struct sockets sockets;
     struct ev_loop *loop;
 

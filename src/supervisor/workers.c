@@ -249,7 +249,7 @@ static void prepare_slot(const struct worker *w) {
 
 /* Returns 0, or -1 with errno. `end` of the pair is closed. */
 static int execute(struct supervisor *s, struct worker *w, int end) {
-    pid_t pid = spawn_worker(s->program, s->argv, end);
+    pid_t pid = spawn_worker(s->program, s->argv, end, s->config_fd);
     descriptors_close(end);
     if (pid < 0)
         return -1;

@@ -153,7 +153,7 @@ static int spawn(struct zygote *z) {
     int pair[2];
     if (fd_socket_pair(pair))
         return -1;
-    z->pid = spawn_worker(z->supervisor->program, z->supervisor->argv, pair[1]);
+    z->pid = spawn_worker(z->supervisor->program, z->supervisor->argv, pair[1], z->supervisor->config_fd);
     descriptors_close(pair[1]);
     z->control = pair[0];
     if (z->pid > 0)
@@ -253,9 +253,8 @@ static void look_at(struct zygote *z, uint64_t now) {
 }
 
 void zygotes_look(struct supervisor *s, uint64_t now) {
-    if (!s->o->preload)
-        return;
-    if (!s->stopping)
+    /* A reload without --preload may have found some of the generations before. */
+    if (s->o->preload && !s->stopping)
         start_wanted(s, now);
     for (struct zygote *z = s->zygotes; z < s->zygotes + SUPERVISOR_ZYGOTES; z++) {
         if (z->state != ZYGOTE_NONE)

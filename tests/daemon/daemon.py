@@ -50,7 +50,8 @@ def clean_environ(**more):
     """The environment without what would change how the server or Python starts."""
     drop = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "JOURNAL_STREAM", "NOTIFY_SOCKET",
             "FCGI_WEB_SERVER_ADDRS")
-    env = {name: value for name, value in os.environ.items() if name not in drop}
+    env = {name: value for name, value in os.environ.items()
+           if name not in drop and not name.startswith("WSGI_FCGI_")}
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     env.update(locales.of_all_servers())
     env.update({name: str(value) for name, value in more.items()})

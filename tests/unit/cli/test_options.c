@@ -2,7 +2,7 @@
 
 #include "cli/options.h"
 
-#include "cli/command_line.h"
+#include "cli/configuration.h"
 #include "cli/other_servers.h"
 #include "cli/option_table.h"
 
@@ -47,7 +47,7 @@ static int parse(int fd, const char *args) {
     fflush(stdout);
     int saved = dup(fd);
     ck_assert_int_eq(dup2(fileno(file), fd), fd);
-    int status = command_line_parse(&parsed, argc, argv);
+    int status = configuration_read(&parsed, argc, argv, true);
     fflush(stdout);
     ck_assert_int_eq(dup2(saved, fd), fd);
     close(saved);
@@ -398,7 +398,8 @@ static const struct {
 
     {"a --threads", "--threads: N is missing behind it"},
     {"a -s", "--socket: ADDR is missing behind it"},
-    {"--check=1 a", "--check: takes no value"},
+    {"--help=x a", "--help: takes no value"},
+    {"--check=x a", "--check: \"x\" is not yes or no"},
     {"--sockets /x a", "unknown option --sockets: did you mean --socket?"},
     {"--scoket=/x a", "unknown option --scoket: did you mean --socket?"},
     {"--trheads 1 a", "did you mean --threads?"},
