@@ -154,6 +154,7 @@ struct supervisor {
     struct reload reload;
     struct files *files; /* --reload (supervisor/files.h); NULL: it is not given */
 
+    bool whole_memory_told; /* what workers share cannot be told from what is their own */
     bool had_terminal;
     bool stopping;
     int stop_signal;        /* what workers are told about it */

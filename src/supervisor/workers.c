@@ -88,7 +88,18 @@ static uint64_t choose_lifetime(const struct supervisor *s) {
 
 /* In bytes, as --max-memory counts it; 0 when it cannot be found out. */
 static uint64_t measure(const struct worker *w) {
-    return w->supervisor->o->preload ? memory_proportional(w->pid) : memory_resident(w->pid);
+    struct supervisor *s = w->supervisor;
+    const uint64_t in_parts = s->o->preload ? memory_proportional(w->pid) : 0;
+    if (in_parts)
+        return in_parts;
+    const uint64_t whole = memory_resident(w->pid);
+    if (whole && s->o->preload && !s->whole_memory_told) {
+        s->whole_memory_told = true;
+        log_warning("--max-memory counts what workers share in full, as it cannot be read which part of it is theirs "
+                    "(/proc/%d/smaps_rollup): with --user the supervisor needs the capability CAP_SYS_PTRACE for that",
+                    (int)w->pid);
+    }
+    return whole;
 }
 
 static uint64_t in_mib(uint64_t size) {

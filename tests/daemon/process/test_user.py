@@ -275,6 +275,14 @@ def test_supervisor_that_cannot_kill(start):
     server.wait_log("warning: --user: the supervisor cannot kill a worker that hangs.*CAP_KILL")
 
 
+def test_memory_that_cannot_be_told_apart(start):
+    """It counts in full then: the limit is not lost. Without CAP_SYS_PTRACE, and what new kernels take for it."""
+    server = start(APP, "--user", "nobody", "--workers", 1, "--preload", "--max-memory", "1M",
+                   preexec_fn=lambda: [drop_capability(number) for number in (19, 21, 38)])
+    server.wait_log(r"warning: --max-memory counts what workers share in full.*CAP_SYS_PTRACE")
+    server.wait_log(r"warning: worker 0 \(process \d+\) has \d+ MiB before its first request, more than --max-memory")
+
+
 # --- what is said
 
 
