@@ -271,6 +271,8 @@ src_libsupervisor_a_SOURCES = \
 
 src_libprocess_a_CPPFLAGS = $(AM_CPPFLAGS) -DLIBEXECDIR='"$(libexecdir)"'
 src_libprocess_a_SOURCES = \
+	src/process/leave.c src/process/leave.h \
+	src/process/pid_file.c src/process/pid_file.h \
 	src/process/title.c src/process/title.h \
 	src/process/user.c src/process/user.h \
 	src/process/directories.c src/process/directories.h \

@@ -174,7 +174,7 @@ int options_resolve(struct options *o) {
     if (environment && *environment && !(environment = from_start(o, environment)))
         return -1;
     if (resolve_path(o, &o->spool_dir) || resolve_path(o, &o->venv) || resolve_path(o, &o->log_file) ||
-        resolve_pythonpath(o))
+        resolve_path(o, &o->pid_file) || resolve_pythonpath(o))
         return -1;
     o->venv_from_env = o->venv && environment && !strcmp(environment, o->venv);
     return 0;

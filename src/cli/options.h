@@ -87,6 +87,7 @@ struct options {
     double max_lifetime;  /* seconds; 0: any */
     double stuck_timeout; /* seconds; 0: any */
 
+    const char *pid_file;     /* NULL: none */
     const char *user, *group; /* names or numbers, or NULL */
     struct options_list env;  /* NAME=VALUE, in the order given */
     int umask;                /* of the processes that run the application; -1: that of the start */
@@ -134,11 +135,11 @@ int options_check(const struct setting *setting, char reason[static VALUE_REASON
  * file. */
 int options_status(const struct options *o, const char *option, int status);
 
-/* Completes the options once all are set. Makes `spool_dir`, `venv`, `log_file` and `pythonpath` absolute, from the
- * directory in which the program was started, and splits the values of `pythonpath`. Leaves sockets alone, because only
- * net/listen/address.h knows which of these are paths, and `chdir`, which is relative to that directory anyway. Copies
- * the strings of the environment. Call it before the process changes its directory. Returns 0, or -1 when memory runs
- * out. */
+/* Completes the options once all are set. Makes `spool_dir`, `venv`, `log_file`, `pid_file` and `pythonpath` absolute,
+ * from the directory in which the program was started, and splits the values of `pythonpath`. Leaves sockets alone,
+ * because only net/listen/address.h knows which of these are paths, and `chdir`, which is relative to that directory
+ * anyway. Copies the strings of the environment. Call it before the process changes its directory. Returns 0, or -1
+ * when memory runs out. */
 int options_resolve(struct options *o);
 
 /* Logs a warning about each option that was given and has no effect. `have` has the bit 1 << OPTION_NEEDS_* for

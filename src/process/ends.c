@@ -1,9 +1,9 @@
 #include "config.h"
 
 #include "process/ends.h"
+#include "process/leave.h"
 
 #include "base/log.h"
-#include "process/sockets.h"
 #include "python/child.h"
 #include "python/running.h"
 
@@ -83,7 +83,7 @@ void ends_bound(void) {
 void ends_exit(int status) {
     char text[REQUEST_SIZE];
     const char *request = running_text(text, sizeof text);
-    sockets_unlink(); /* first: logging may have to wait for the reader of the log */
+    leave_nothing(); /* first: logging may have to wait for the reader of the log */
     log_error("%s: the application ended the process by os._exit(%d), and all requests in work with it",
               request ? request : "outside of a request", status);
     log_flush();

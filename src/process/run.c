@@ -8,8 +8,8 @@
 #include "base/log.h"
 #include "net/lane.h"
 #include "process/exit_timer.h"
+#include "process/leave.h"
 #include "process/signals.h"
-#include "process/sockets.h"
 #include "process/warm_up.h"
 #include "process/watch_thread.h"
 #include "process/worker.h"
@@ -81,7 +81,7 @@ int run_lane(struct run *run) {
         exit_timer_set(EXIT_TIMER_PYTHON, run->exit_status);
         module_run_stop_hooks();
         interp_run_atexit();
-        sockets_unlink();
+        leave_nothing();
         run_log_stopped(run);
         log_flush();
         _exit(run->exit_status);

@@ -15,7 +15,9 @@
 #include "process/directories.h"
 #include "process/ends.h"
 #include "process/exit_timer.h"
+#include "process/leave.h"
 #include "process/open_files.h"
+#include "process/pid_file.h"
 #include "process/run.h"
 #include "process/show.h"
 #include "process/signals.h"
@@ -88,8 +90,12 @@ static int open_all(struct server *server) {
     if (status)
         return status;
     ends_install();
-    descriptors_on_loss(sockets_unlink);
-    return server->worker ? 0 : sockets_open(&server->sockets, o);
+    descriptors_on_loss(leave_nothing);
+    if (server->worker)
+        return 0;
+    if (o->pid_file && !o->check)
+        status = pid_file_open(o->pid_file);
+    return status ? status : sockets_open(&server->sockets, o);
 }
 
 /* Learns which worker this process is, or that it is the zygote. */
@@ -437,5 +443,6 @@ int serve(const struct options *o, const struct user *user, struct worker *worke
     }
     development_fini(&server.development);
     sockets_fini(&server.sockets);
+    pid_file_close();
     return status;
 }

@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "process/leave.h"
 #include "process/signals.h"
 
 #include "base/clock.h"
@@ -7,7 +8,6 @@
 #include "base/log.h"
 #include "base/log_file.h"
 #include "base/log_limit.h"
-#include "process/sockets.h"
 #include "process/terminal.h"
 #include "python/load_interrupt.h"
 
@@ -219,7 +219,7 @@ static bool is_job_control(const siginfo_t *info) {
 }
 
 static _Noreturn void end_now(const char *text, int number, const char *end, int status) {
-    sockets_unlink();
+    leave_nothing();
     say(text, number, end);
     _exit(status);
 }

@@ -10,10 +10,10 @@
 #include "base/thread_limit.h"
 #include "net/lane.h"
 #include "process/exit_timer.h"
+#include "process/leave.h"
 #include "process/log_output.h"
 #include "process/run.h"
 #include "process/signals.h"
-#include "process/sockets.h"
 #include "process/title.h"
 #include "process/worker.h"
 
@@ -190,7 +190,7 @@ static const char *python_is_stuck(const struct run *run) {
 
 static _Noreturn void end_without_python(const struct run *run, const char *why) {
     log_warning("%s: handlers of signals and functions of atexit do not run", why);
-    sockets_unlink();
+    leave_nothing();
     run_log_stopped(run);
     log_flush();
     _exit(run->exit_status);

@@ -7,6 +7,7 @@
 #include "base/descriptors.h"
 #include "base/log.h"
 #include "cli/config_file.h"
+#include "process/pid_file.h"
 #include "supervisor/memory.h"
 #include "supervisor/spawn.h"
 #include "supervisor/state.h"
@@ -80,6 +81,8 @@ static struct state *describe(const struct supervisor *s) {
     st->scoreboard = s->board_fd;
     st->queue[0] = s->queue[0];
     st->queue[1] = s->queue[1];
+    st->pid_file = pid_file_fd();
+    st->pid_file_path = st->pid_file >= 0 ? strdup(pid_file_path()) : NULL;
     st->nwake = s->slots_made;
     for (unsigned i = 0; i < s->slots_made; i++) {
         st->wake[i] = s->workers[i].wake;
@@ -91,7 +94,8 @@ static struct state *describe(const struct supervisor *s) {
             st->zygotes[st->nzygotes++] = (struct state_zygote){
                 .generation = z->generation, .pid = z->pid, .phase = z->state, .control = z->control};
     }
-    if (st->program && !put_listeners(st, &s->sockets.opened) && !put_listeners(st, &s->reload.left))
+    if (st->program && !st->pid_file_path == (st->pid_file < 0) && !put_listeners(st, &s->sockets.opened) &&
+        !put_listeners(st, &s->reload.left))
         return st;
     state_fini(st);
     free(st);
@@ -412,6 +416,19 @@ static int resume_sockets(struct supervisor *s, struct state *st, bool readable)
     return 0;
 }
 
+/* The old one is kept until another one is there. */
+static void resume_pid_file(struct supervisor *s, const struct state *st) {
+    char shown[WHY_SIZE];
+    const char *wanted = s->o->pid_file;
+    if (st->pid_file >= 0 && pid_file_resume(st->pid_file, st->pid_file_path))
+        log_error("the pid file %s is no longer this server's: %s",
+                  log_escape(shown, sizeof shown, st->pid_file_path, strlen(st->pid_file_path)), strerror(errno));
+    if (!wanted)
+        pid_file_close();
+    else if (pid_file_open(wanted))
+        fail(s, "the pid file cannot be had");
+}
+
 static int resume(struct supervisor *s, struct state *st, bool readable) {
     s->board = scoreboard_map(st->scoreboard);
     if (!s->board)
@@ -428,6 +445,7 @@ static int resume(struct supervisor *s, struct state *st, bool readable) {
     s->loaded = s->served = true;
     s->reload = (struct reload){.phase = RELOAD_STARTING, .config = -1};
     int status = resume_sockets(s, st, readable);
+    resume_pid_file(s, st);
     resume_workers(s, st);
     resume_zygotes(s, st);
     give_up_starting(s, clock_ns());

@@ -21,7 +21,15 @@ enum { FILE_MAX = 4 << 20, SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | 
 
 /* The numbers and the members are part of what versions have in common: none is ever used for something else, and new
  * members come at the end of a struct whose record has no text behind it, or in a new record. */
-enum record_type { RECORD_END = 0, RECORD_GENERAL = 1, RECORD_WAKE, RECORD_LISTENER, RECORD_WORKER, RECORD_ZYGOTE };
+enum record_type {
+    RECORD_END = 0,
+    RECORD_GENERAL = 1,
+    RECORD_WAKE,
+    RECORD_LISTENER,
+    RECORD_WORKER,
+    RECORD_ZYGOTE,
+    RECORD_PIDFILE
+};
 
 struct file_head {
     uint32_t magic, version;
@@ -67,9 +75,14 @@ struct forking {
     uint32_t unused;
 };
 
+struct pid_file {
+    int32_t fd;
+    uint32_t path_length; /* bytes behind this */
+};
+
 void state_init(struct state *s) {
     memset(s, 0, sizeof *s);
-    s->scoreboard = s->queue[0] = s->queue[1] = -1;
+    s->scoreboard = s->queue[0] = s->queue[1] = s->pid_file = -1;
 }
 
 /* The strings of *l belong to the state from now on, also when it fails. */
@@ -103,6 +116,7 @@ void state_fini(struct state *s) {
     }
     free(s->listeners);
     free(s->program);
+    free(s->pid_file_path);
     state_init(s);
 }
 
@@ -190,9 +204,15 @@ static int put_zygote(struct buf *b, const struct state_zygote *z) {
     return put(b, RECORD_ZYGOTE, &fixed, sizeof fixed, NULL, 0);
 }
 
+static int put_pid_file(struct buf *b, const struct state *s) {
+    struct text path = text_of(s->pid_file_path);
+    struct pid_file fixed = {.fd = s->pid_file, .path_length = (uint32_t)path.n};
+    return s->pid_file < 0 ? 0 : put(b, RECORD_PIDFILE, &fixed, sizeof fixed, &path, 1);
+}
+
 static int encode(struct buf *b, const struct state *s) {
     struct file_head head = {.magic = STATE_MAGIC, .version = STATE_VERSION};
-    int failed = buf_append(b, &head, sizeof head) || put_general(b, s) || put_wakes(b, s);
+    int failed = buf_append(b, &head, sizeof head) || put_general(b, s) || put_wakes(b, s) || put_pid_file(b, s);
     for (size_t i = 0; i < s->nlisteners && !failed; i++)
         failed = put_listener(b, &s->listeners[i]);
     for (size_t i = 0; i < s->nworkers && !failed; i++)
@@ -367,6 +387,17 @@ static int get_zygote(struct input *in, struct state *s, char *reason) {
     return 0;
 }
 
+static int get_pid_file(struct input *in, struct state *s, char *reason) {
+    struct pid_file fixed;
+    if (s->pid_file_path || !take(in, &fixed, sizeof fixed) || fixed.fd < 0)
+        return refuse(reason, strange);
+    s->pid_file_path = take_text(in, fixed.path_length);
+    if (!s->pid_file_path)
+        return refuse(reason, why_no_text());
+    s->pid_file = fixed.fd;
+    return s->pid_file_path[0] == '/' ? 0 : refuse(reason, strange);
+}
+
 static int get_record(enum record_type type, struct input *in, struct state *s, char *reason) {
     switch (type) {
     case RECORD_GENERAL:
@@ -379,6 +410,8 @@ static int get_record(enum record_type type, struct input *in, struct state *s, 
         return get_worker(in, s, reason);
     case RECORD_ZYGOTE:
         return get_zygote(in, s, reason);
+    case RECORD_PIDFILE:
+        return get_pid_file(in, s, reason);
     case RECORD_END:
         break;
     }
@@ -415,12 +448,14 @@ int state_decode(const char *bytes, size_t n, struct state *s, char reason[stati
 
 /* --- descriptors */
 
-enum role { ROLE_SCOREBOARD, ROLE_PAIR, ROLE_WAKE, ROLE_LISTENER };
+enum role { ROLE_SCOREBOARD, ROLE_PAIR, ROLE_WAKE, ROLE_LISTENER, ROLE_PIDFILE };
 
 static void visit_roles(const struct state *s, void (*visit)(int fd, enum role role, void *arg), void *arg) {
     visit(s->scoreboard, ROLE_SCOREBOARD, arg);
     visit(s->queue[0], ROLE_PAIR, arg);
     visit(s->queue[1], ROLE_PAIR, arg);
+    if (s->pid_file >= 0)
+        visit(s->pid_file, ROLE_PIDFILE, arg);
     for (uint32_t i = 0; i < s->nwake; i++)
         visit(s->wake[i], ROLE_WAKE, arg);
     for (size_t i = 0; i < s->nlisteners; i++)
@@ -474,6 +509,7 @@ static bool has_role(int fd, enum role role) {
     struct stat st;
     switch (role) {
     case ROLE_SCOREBOARD:
+    case ROLE_PIDFILE:
         return !fstat(fd, &st) && S_ISREG(st.st_mode);
     case ROLE_PAIR:
         return is_socket(fd, SOCK_SEQPACKET, 0);

@@ -70,6 +70,8 @@ struct state {
     int queue[2];               /* the end to send, the end to receive */
     int wake[SCOREBOARD_SLOTS]; /* the eventfd of each slot that was ever used: */
     uint32_t nwake;             /* of slots 0 to N-1 */
+    int pid_file;               /* which is open and locked; -1: none */
+    char *pid_file_path;        /* absolute; NULL: none */
     struct listener *listeners; /* `owner`: the process that reads the state, or 0 */
     size_t nlisteners;
     struct state_worker workers[SCOREBOARD_SLOTS];

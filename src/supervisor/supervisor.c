@@ -9,6 +9,7 @@
 #include "base/thread_limit.h"
 #include "ipc/fd_socket.h"
 #include "net/loop.h"
+#include "process/pid_file.h"
 #include "process/title.h"
 #include "process/user.h"
 #include "supervisor/calls.h"
@@ -74,7 +75,8 @@ static int open_all(struct supervisor *s) {
         return complain("shared memory (memfd_create)");
     if (fd_socket_pair(s->queue))
         return complain("the queue for connections");
-    return sockets_open(&s->sockets, s->o);
+    int status = s->o->pid_file ? pid_file_open(s->o->pid_file) : 0;
+    return status ? status : sockets_open(&s->sockets, s->o);
 }
 
 static int open_loop(struct supervisor *s) {
@@ -154,6 +156,7 @@ static void close_all(struct supervisor *s) {
         close(s->config_fd);
     reload_fini(s);
     sockets_fini(&s->sockets);
+    pid_file_close();
     if (s->board)
         scoreboard_unmap(s->board);
     loop_free(s->loop);

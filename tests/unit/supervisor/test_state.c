@@ -64,6 +64,8 @@ static void setup(void) {
     full.wake[0] = eventfd(0, EFD_CLOEXEC);
     full.wake[1] = eventfd(0, EFD_CLOEXEC);
     full.nwake = 2;
+    full.pid_file = memfd_create("pid", MFD_CLOEXEC);
+    full.pid_file_path = strdup("/run/app.pid");
     add_listeners();
     full.workers[0] = (struct state_worker){.slot = 0,
                                             .number = 1,
@@ -117,6 +119,8 @@ static void check_same(const struct state *s) {
     ck_assert_mem_eq(s->queue, full.queue, sizeof s->queue);
     ck_assert_uint_eq(s->nwake, full.nwake);
     ck_assert_mem_eq(s->wake, full.wake, sizeof s->wake);
+    ck_assert_int_eq(s->pid_file, full.pid_file);
+    ck_assert_pstr_eq(s->pid_file_path, full.pid_file_path);
     check_listeners(s);
     ck_assert_uint_eq(s->nworkers, full.nworkers);
     ck_assert_mem_eq(s->workers, full.workers, sizeof s->workers);
@@ -247,6 +251,9 @@ START_TEST(values_have_bounds)
     REFUSED(workers[0].pid, 1)
     REFUSED(workers[0].pid, -1)
     REFUSED(zygotes[0].pid, 0)
+    full.pid_file_path[0] = 'x';
+    check_not_written_like_this();
+    full.pid_file_path[0] = '/';
     full.program[0] = 'x';
     check_not_written_like_this();
     full.program[0] = '\0';
@@ -278,8 +285,8 @@ static void check_descriptor_refused(int *place, int fd) {
 
 START_TEST(descriptors_are_looked_at)
 {
-    int *places[] = {&full.scoreboard,      &full.queue[0],           &full.queue[1],          &full.wake[1],
-                     &full.listeners[1].fd, &full.workers[0].control, &full.zygotes[0].control};
+    int *places[] = {&full.scoreboard,      &full.queue[0],           &full.queue[1],           &full.wake[1],
+                     &full.listeners[1].fd, &full.workers[0].control, &full.zygotes[0].control, &full.pid_file};
     int file = open("/dev/null", O_RDONLY | O_CLOEXEC), talks = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int closed = dup(file);
     close(closed);
@@ -287,7 +294,8 @@ START_TEST(descriptors_are_looked_at)
         check_descriptor_refused(places[i], file);
         check_descriptor_refused(places[i], talks);
         check_descriptor_refused(places[i], closed + 1000);
-        if (places[i] != &full.workers[0].control && places[i] != &full.zygotes[0].control)
+        if (places[i] != &full.workers[0].control && places[i] != &full.zygotes[0].control &&
+            places[i] != &full.pid_file)
             check_descriptor_refused(places[i], -1);
     }
     check_descriptor_refused(&full.workers[0].control, full.queue[0]); /* of this kind, but somebody else's */
