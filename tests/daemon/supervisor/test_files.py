@@ -2,6 +2,7 @@
 import os
 import re
 import shutil
+import signal
 import time
 
 import pytest
@@ -339,6 +340,15 @@ def test_crash_keeps_the_old_one(develop, tmp_path):
     write(tmp_path, "helper.py", "import os\nos._exit(3)")
     server.wait_log("goes on in its old process")
     assert text(server) == "one"
+    write(tmp_path, "helper.py", helper("two"))
+    until_says(server, "two")
+
+
+def test_after_a_reload(develop, tmp_path):
+    """The supervisor that SIGHUP has executed watches as well."""
+    server = develop()
+    server.signal(signal.SIGHUP)
+    server.wait_log("the reload is complete")
     write(tmp_path, "helper.py", helper("two"))
     until_says(server, "two")
 
