@@ -248,12 +248,19 @@ def test_spool_dir_is_used_as_the_user(start, outside, kind):
     assert json.loads(server.ask("/read", "POST", body=body).body) == len(body)
 
 
+def server_processes(server):
+    """Workers and the zygote."""
+    return [int(pid) for pid in re.findall(r"(?:zygote|worker \d+) \(process (\d+)\) is (?:started|forked)", server.log())]
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_stack_of_a_hanging_call(start, name):
-    """Which is read from the memory of the process, as only the same user may."""
+    """Its process has files in /proc that tell what it does; for root alone after the change, unless that is undone."""
     server = start(APP, "--user", "nobody", "--request-timeout", "0.5", "--graceful-timeout", 0, *KINDS[name])
+    for pid in [server.pid] if name == "single" else server_processes(server):
+        assert os.stat("/proc/%d/syscall" % pid).st_uid == NOBODY.pw_uid
     assert server.ask("/sleep").status == 504
-    server.wait_log(r'(?s)GET /sleep; .*:\n.*File "\S*/userapp\.py", line \d+, in answer')
+    server.wait_log(r'(?s)GET /sleep; wsgi-fcgi-\d+ sleeps:\n.*File "\S*/userapp\.py", line \d+, in answer')
 
 
 def test_workers_are_replaced(supervise):
