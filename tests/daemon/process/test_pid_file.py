@@ -9,6 +9,7 @@ import pytest
 
 from daemon import run, until
 from test_cli import refused
+from test_ends import asks
 
 EX_UNAVAILABLE, EX_CANTCREAT = 69, 73
 KINDS = {"single": [], "workers": ["--workers", 1], "preload": ["--workers", 1, "--preload"]}
@@ -122,6 +123,13 @@ def test_check_leaves_it_alone(path):
 def test_children_of_the_application_do_not_have_it(start, path):
     server = start("environapp", "--pidfile", path)
     assert sorted(server.ask("/fds").body.decode().split()) == ["forked=0,1,2", "spawned=0,1,2"]
+
+
+def test_application_that_ends_the_process(start, path):
+    """By os._exit, behind which nothing of the server comes."""
+    server = start("endsapp", "--pidfile", path)
+    asks(server, "/ends", "exit")
+    assert server.expect_status == 5 and not path.exists()
 
 
 # --- reloads
