@@ -18,6 +18,7 @@ src_libbase_a_SOURCES = \
 	src/base/log_file.c src/base/log_file.h \
 	src/base/log_limit.c src/base/log_limit.h \
 	src/base/log_writer.c src/base/log_writer.h \
+	src/base/notify.c src/base/notify.h \
 	src/base/path.c src/base/path.h \
 	src/base/thread_create.c src/base/thread_create.h src/base/thread_limit.c src/base/thread_limit.h \
 	src/base/trusted_open.c src/base/trusted_open.h
@@ -264,6 +265,7 @@ src_libsupervisor_a_SOURCES = \
 	src/supervisor/spawn.c src/supervisor/spawn.h \
 	src/supervisor/state.c src/supervisor/state.h \
 	src/supervisor/supervisor.c src/supervisor/supervisor.h \
+	src/supervisor/status.c src/supervisor/status.h \
 	src/supervisor/take_signals.c src/supervisor/take_signals.h \
 	src/supervisor/tell.c src/supervisor/tell.h \
 	src/supervisor/workers.c src/supervisor/workers.h \
@@ -271,6 +273,7 @@ src_libsupervisor_a_SOURCES = \
 
 src_libprocess_a_CPPFLAGS = $(AM_CPPFLAGS) -DLIBEXECDIR='"$(libexecdir)"'
 src_libprocess_a_SOURCES = \
+	src/process/activation.c src/process/activation.h \
 	src/process/leave.c src/process/leave.h \
 	src/process/pid_file.c src/process/pid_file.h \
 	src/process/title.c src/process/title.h \
@@ -293,6 +296,7 @@ src_libprocess_a_SOURCES = \
 	src/process/supervise.c src/process/supervise.h \
 	src/process/terminal.c src/process/terminal.h \
 	src/process/warm_up.c src/process/warm_up.h \
+	src/process/watchdog.c src/process/watchdog.h \
 	src/process/watch_thread.c src/process/watch_thread.h \
 	src/process/worker.c src/process/worker.h \
 	src/process/zygote.c src/process/zygote.h

@@ -1,7 +1,9 @@
 #include "config.h"
 
 #include "base/log.h"
+#include "base/notify.h"
 #include "cli/configuration.h"
+#include "process/activation.h"
 #include "process/log_output.h"
 #include "process/orphans.h"
 #include "process/serve.h"
@@ -72,6 +74,10 @@ static int run(struct options *o, struct worker *worker, char **words) {
     if (supervise_role() != SUPERVISE_FIRST)
         return complain_no_workers();
     config_file_fini(&o->config);
+    notify_take();
+    int status = activation_take();
+    if (status)
+        return status;
     signals_start(orphans_leave(), worker_is(worker) ? worker->supervisor : 0);
     return resolve_and_serve(o, worker, words);
 }

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,9 @@ static _Thread_local struct {
     struct buf *to; /* NULL: nowhere */
     size_t most;
 } copy;
+
+/* Mutable error_told: log_on_error; read by any thread. */
+static void (*_Atomic error_told)(const char *text);
 
 static const struct {
     const char *name;
@@ -206,12 +210,21 @@ void log_printf(enum log_level level, const char *format, ...) {
     char line[LOG_LINE_MAX + 2]; /* and a line feed, and the byte that vsnprintf ends with */
     va_list args;
     va_start(args, format);
-    size_t len = format_line(line, put_prefix(line, level), format, args);
+    const size_t prefix = put_prefix(line, level), len = format_line(line, prefix, format, args);
     va_end(args);
     log_writer_put(line, len, false);
     if (copy.to)
         copy_line(level, line, len);
+    void (*told)(const char *) = level == LOG_LEVEL_ERROR ? atomic_load(&error_told) : NULL;
+    if (told) {
+        line[len - 1] = '\0';
+        told(line + prefix);
+    }
     errno = error;
+}
+
+void log_on_error(void (*told)(const char *text)) {
+    atomic_store(&error_told, told);
 }
 
 /* Several lines. */

@@ -80,6 +80,10 @@ void log_text(enum log_level level, const char *text, size_t len);
 struct buf;
 void log_copy_to(struct buf *copy, size_t most);
 
+/* Calls `told` with each error line of log_printf from now on, without what stands in front of it, on the thread that
+ * logs it, which has written the line. NULL: nobody is told any more. Any thread. */
+void log_on_error(void (*told)(const char *text));
+
 /* Writes when something was, `ago` nanoseconds before now, as the time in front of lines is written; for lines that
  * tell since when. Returns `out`. */
 enum { LOG_TIME_SIZE = 40 };

@@ -6,6 +6,7 @@
 #include "base/descriptors.h"
 #include "base/error_destinations.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/thread_limit.h"
 #include "net/fcgi/protocol.h"
 #include "net/http/protocol.h"
@@ -25,6 +26,7 @@
 #include "process/title.h"
 #include "process/user.h"
 #include "process/warm_up.h"
+#include "process/watchdog.h"
 #include "process/watch_thread.h"
 #include "process/worker.h"
 #include "process/zygote.h"
@@ -41,6 +43,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -58,6 +61,8 @@ struct server {
     struct pylane *python; /* the application, once it is loaded */
     struct development development;
     struct run run;
+    struct sched_note ready;
+    struct watchdog watchdog;
     char python_text[256], application_text[512]; /* for the log */
 };
 
@@ -133,6 +138,10 @@ static int check_directories(const struct server *server, char cwd[static PATH_M
 static int prepare(struct server *server, char cwd[static PATH_MAX]) {
     const struct options *o = server->o;
     open_files_raise(o);
+    if (!server->worker && !o->check) {
+        notify_begin();
+        notify_tell(NOTIFY_STARTING, "loads the application");
+    }
     int status = check_directories(server, cwd);
     if (!status)
         status = open_all(server);
@@ -208,6 +217,12 @@ static int run_start_hooks(struct server *server) {
     return status;
 }
 
+/* For the watchdog of the service manager. */
+static bool is_well(const void *arg) {
+    const struct server *server = arg;
+    return !lost_calls_are_stuck(&server->run.lost_calls);
+}
+
 static int make_lane(struct server *server) {
     const struct options *o = server->o;
     sigset_t others;
@@ -261,6 +276,7 @@ static int make_lane(struct server *server) {
     server->run.lane = lane_new(&config, &server->sockets.opened);
     if (!server->run.lane)
         return complain_loop();
+    watchdog_start(&server->watchdog, loop, is_well, server);
     if (server->worker)
         worker_join(server->worker, loop, server->run.lane);
     development_join(&server->development, loop, server->run.lane);
@@ -297,12 +313,25 @@ static void log_ready(const struct server *server) {
         log_info("listening on %s%s", set->items[i].text, allow_describe(&server->sockets.allow, &set->items[i], whom));
 }
 
+/* The loop runs, and looks at the listeners: the service manager hears nothing before. */
+static void ready_cb(struct sched_note *note) {
+    const struct server *server = (const void *)((const char *)note - offsetof(struct server, ready));
+    char text[sizeof server->application_text + 16];
+    snprintf(text, sizeof text, "serves %s", server->application_text);
+    if (!lane_is_stopping(server->run.lane))
+        notify_tell(NOTIFY_READY, text);
+}
+
 /* struct run.serving */
 static void serving_cb(void *arg) {
-    const struct server *server = arg;
+    struct server *server = arg;
     log_ready(server);
-    if (server->worker)
+    if (server->worker) {
         worker_serves(server->worker);
+        return;
+    }
+    server->ready.call = ready_cb;
+    sched_post(lane_sched(server->run.lane), &server->ready);
 }
 
 /* Returns whether the worker ends instead, with *status. */

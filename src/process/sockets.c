@@ -8,6 +8,7 @@
 #include "cli/option_table.h"
 #include "net/listen/address.h"
 #include "net/peer.h"
+#include "process/activation.h"
 #include "process/user.h"
 
 #include <stdatomic.h>
@@ -120,13 +121,25 @@ static int complain_none(void) {
     return EX_USAGE;
 }
 
+static bool is_named(const void *arg, int fd) {
+    const struct sockets *s = arg;
+    for (size_t i = 0; i < s->wanted_count; i++) {
+        if (s->wanted[i].list[0].kind == ADDRESS_FD && s->wanted[i].list[0].fd == fd)
+            return true;
+    }
+    return false;
+}
+
 int sockets_open(struct sockets *s, const struct options *o) {
     removed = &s->opened; /* from before there is a file that would be left behind */
+    int status = activation_open(&s->opened, is_named, s);
+    if (status)
+        return status;
     if (!s->wanted_count && listener_stdin_is_socket())
         return listener_open_stdin(&s->opened);
-    if (!s->wanted_count && !o->check)
+    if (!s->wanted_count && !s->opened.count && !o->check)
         return complain_none();
-    int status = open_some(s, o, true);
+    status = open_some(s, o, true);
     return status || o->check ? status : open_some(s, o, false);
 }
 
@@ -143,9 +156,22 @@ static int take_asked(struct sockets *s, const char *asked, enum listener_protoc
     int status = 0;
     for (size_t i = 0; i < nold && !status; i++) {
         struct listener *l = &old[i];
-        if (l->fd >= 0 && l->protocol == protocol && !l->asked == !asked && (!asked || !strcmp(l->asked, asked))) {
+        if (l->fd >= 0 && l->protocol == protocol && !l->activated && !l->asked == !asked &&
+            (!asked || !strcmp(l->asked, asked))) {
             *found = true;
             status = take(&s->opened, l);
+        }
+    }
+    return status;
+}
+
+/* Those of systemd, which passes nothing to a program that this process executes. */
+static int take_activated(struct sockets *s, struct listener *old, size_t nold, bool *found) {
+    int status = 0;
+    for (size_t i = 0; i < nold && !status; i++) {
+        if (old[i].fd >= 0 && old[i].activated) {
+            *found = true;
+            status = take(&s->opened, &old[i]);
         }
     }
     return status;
@@ -183,8 +209,10 @@ int sockets_resume(struct sockets *s, const struct options *o, struct listener *
                    struct listener_set *left) {
     bool found = false;
     removed = &s->opened;
-    int status =
-        s->wanted_count ? take_or_open(s, o, old, nold) : take_asked(s, NULL, LISTENER_FASTCGI, old, nold, &found);
+    int status = take_activated(s, old, nold, &found);
+    if (!status)
+        status =
+            s->wanted_count ? take_or_open(s, o, old, nold) : take_asked(s, NULL, LISTENER_FASTCGI, old, nold, &found);
     if (!status && !s->wanted_count && !found)
         status = complain_none();
     int failed = take_rest(left, old, nold);

@@ -35,7 +35,7 @@ struct sockets {
  * after printing. The caller calls sockets_fini in either case. */
 int sockets_read(struct sockets *s, const struct options *o);
 
-/* Opens all sockets, which then listen. With --check it opens only those of the parent process, because nobody notices
+/* Opens all sockets, which then listen, besides those that systemd has passed (process/activation.h). With --check it opens only those of the parent process, because nobody notices
  * that.
  *
  * Call it before Python runs. The sockets are close-on-exec and above the application's numbers, so that programs and
@@ -44,7 +44,7 @@ int sockets_read(struct sockets *s, const struct options *o);
 int sockets_open(struct sockets *s, const struct options *o);
 
 /* As sockets_open, in a program that this process has executed: `old` are the listeners that it had before. Takes those
- * that were opened for the same words of the command line and the same protocol, then opens what is missing. Those that
+ * that systemd has passed, and those that were opened for the same words of the command line and the same protocol, then opens what is missing. Those that
  * nobody names any more go to *left, also after a failure, so that none is lost. */
 int sockets_resume(struct sockets *s, const struct options *o, struct listener *old, size_t nold,
                    struct listener_set *left);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/thread_create.h"
 #include "base/thread_limit.h"
 #include "net/lane.h"
@@ -148,6 +149,14 @@ static void log_left(const struct run *run, unsigned requests, unsigned connecti
             requests, ascii_plural(requests), calls ? ", " : "", lost, connections, ascii_plural(connections));
 }
 
+/* Why a warm-up has failed is the status already. */
+static void notify_stopping(const struct run *run, unsigned requests) {
+    char text[80];
+    notify_extend(run->graceful_timeout + 2 * EXIT_TIMER_PYTHON);
+    snprintf(text, sizeof text, "%u request%s to finish", requests, ascii_plural(requests));
+    notify_tell(NOTIFY_STOPPING, atomic_load(&run->cold) ? NULL : text);
+}
+
 /* Returns whether something of the application is still running and has to be left behind. */
 static bool stop(struct run *run) {
     double seconds = run->graceful_timeout;
@@ -167,6 +176,7 @@ static bool stop(struct run *run) {
     log_printf(run_stop_level(run), "%s (%s): %u request%s in work%s, up to %s s to finish%s",
                run->retires ? "retiring" : "stopping", stop_reason(run), requests, ascii_plural(requests), lost, shown,
                (requests || *lost) && !supervisor_wants(run) ? "; a second signal ends it at once" : "");
+    notify_stopping(run, requests);
     leave_handlers(run);
     bool left = wait_stopped(run, deadline);
     run->finished = lane_ended(run->lane) - before;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "cli/config_file.h"
 #include "process/pid_file.h"
 #include "supervisor/memory.h"
@@ -129,6 +130,7 @@ static void __attribute__((format(printf, 2, 3))) fail(struct supervisor *s, con
     s->reload.phase = RELOAD_NONE;
     close_config(s);
     log_error("the reload has failed, the old application goes on: %s", why);
+    snprintf(s->service.reload_error, sizeof s->service.reload_error, "%s", why);
     memory_forget_start();
 }
 
@@ -297,7 +299,7 @@ int reload_check(const struct options *o, const struct user *user, int fd) {
 static void execute(struct supervisor *s) {
     struct state *st = describe(s);
     int fd = st ? state_write(st) : -1;
-    int error = fd < 0 ? errno : set_variable("", fd);
+    int error = fd < 0 || notify_put_back() ? errno : set_variable("", fd);
     if (!error)
         error = set_config_variable(s);
     if (!error) {
@@ -312,6 +314,7 @@ static void execute(struct supervisor *s) {
         state_pass_on(st, false);
     }
     unset_variables();
+    notify_take();
     if (fd >= 0)
         descriptors_close(fd);
     drop(st);
@@ -444,6 +447,7 @@ static int resume(struct supervisor *s, struct state *st, bool readable) {
     s->wanted = change_count(s->chosen, (int)st->count - (int)st->chosen);
     s->loaded = s->served = true;
     s->reload = (struct reload){.phase = RELOAD_STARTING, .config = -1};
+    s->service.told = NOTIFY_RELOADING; /* by the program before this one */
     int status = resume_sockets(s, st, readable);
     resume_pid_file(s, st);
     resume_workers(s, st);

@@ -52,7 +52,7 @@ struct wake {
     int32_t fd;
 };
 
-enum { IS_UNIX = 1, IS_INHERITED = 2, IS_OWN = 4, HAS_ASKED = 8, HAS_PATH = 16 };
+enum { IS_UNIX = 1, IS_INHERITED = 2, IS_OWN = 4, HAS_ASKED = 8, HAS_PATH = 16, IS_ACTIVATED = 32 };
 
 struct listening {
     uint64_t dev, ino;
@@ -171,7 +171,7 @@ static int put_listener(struct buf *b, const struct listener *l) {
         .ino = l->ino,
         .protocol = l->protocol,
         .flags = (l->is_unix ? IS_UNIX : 0u) | (l->inherited ? IS_INHERITED : 0u) | (listener_is_own(l) ? IS_OWN : 0u) |
-                 (l->asked ? HAS_ASKED : 0u) | (l->path ? HAS_PATH : 0u),
+                 (l->asked ? HAS_ASKED : 0u) | (l->path ? HAS_PATH : 0u) | (l->activated ? IS_ACTIVATED : 0u),
         .fd = l->fd,
         .given = l->given,
         .text_length = (uint32_t)texts[0].n,
@@ -336,6 +336,7 @@ static int get_listener(struct input *in, struct state *s, char *reason) {
                          .is_unix = fixed.flags & IS_UNIX,
                          .inherited = fixed.flags & IS_INHERITED,
                          .given = fixed.given,
+                         .activated = fixed.flags & IS_ACTIVATED,
                          .protocol = (enum listener_protocol)fixed.protocol,
                          .dev = fixed.dev,
                          .ino = fixed.ino,

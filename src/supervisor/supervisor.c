@@ -6,9 +6,11 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/thread_limit.h"
 #include "ipc/fd_socket.h"
 #include "net/loop.h"
+#include "process/activation.h"
 #include "process/pid_file.h"
 #include "process/title.h"
 #include "process/user.h"
@@ -127,6 +129,7 @@ static void start_watchers(struct supervisor *s) {
     s->memory_timer.data = s;
     if (s->o->max_memory)
         ev_timer_start(s->loop, &s->memory_timer);
+    watchdog_start(&s->watchdog, s->loop, NULL, NULL);
 }
 
 static unsigned choose_count(const struct options *o) {
@@ -174,10 +177,14 @@ static void warn(const struct supervisor *s) {
 int supervise(const struct options *o, const struct user *user, char *const *argv, const char *program) {
     int state = -1;
     const enum reload_role role = reload_find(&state);
+    notify_take();
+    int status = activation_take();
     if (role == RELOAD_UNKNOWN)
         return EX_USAGE;
     if (role == RELOAD_CHECK)
         return reload_check(o, user, state);
+    if (status)
+        return status;
     struct supervisor *s = calloc(1, sizeof *s);
     if (!s) {
         log_error("out of memory");
@@ -194,7 +201,8 @@ int supervise(const struct options *o, const struct user *user, char *const *arg
     s->wanted = s->chosen;
     raise_limit();
     title_set("supervisor", NULL);
-    int status = prepare(s, role, state);
+    notify_begin();
+    status = prepare(s, role, state);
     if (!status) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         slices_shorten();

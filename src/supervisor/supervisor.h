@@ -15,7 +15,9 @@
 #include "cli/options.h"
 #include "ipc/scoreboard.h"
 #include "process/sockets.h"
+#include "process/watchdog.h"
 #include "supervisor/reload.h"
+#include "supervisor/status.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -153,6 +155,8 @@ struct supervisor {
 
     struct reload reload;
     struct files *files; /* --reload (supervisor/files.h); NULL: it is not given */
+    struct status service;
+    struct watchdog watchdog;
 
     bool whole_memory_told; /* what workers share cannot be told from what is their own */
     bool had_terminal;

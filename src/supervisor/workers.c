@@ -12,6 +12,7 @@
 #include "supervisor/files.h"
 #include "supervisor/memory.h"
 #include "supervisor/spawn.h"
+#include "supervisor/status.h"
 #include "supervisor/zygotes.h"
 
 #include <errno.h>
@@ -569,6 +570,8 @@ static void on_unexpected_end(struct worker *w, int status, uint64_t now) {
     const bool fatal = is_fatal(w, status);
     if (!fatal || WIFSIGNALED(status) || !status)
         log_unexpected(w, status, now);
+    else
+        status_not_loaded(status);
     if (fatal)
         fail(s, exit_status_of(status));
 }

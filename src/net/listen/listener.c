@@ -254,16 +254,22 @@ static const char *leave_standard_file(struct listener *l) {
     return moved ? NULL : "cannot be replaced by /dev/null";
 }
 
-static int open_fd(struct listener_set *set, int fd) {
-    struct listener l;
+/* Returns NULL, or what is wrong with the descriptor. */
+static const char *take_over(const struct listener_set *set, int fd, struct listener *l) {
     const char *problem = NULL;
     for (size_t i = 0; i < set->count; i++)
         if (set->items[i].inherited && set->items[i].given == fd)
             problem = "was given twice";
     if (!problem)
-        problem = adopt(&l, fd);
+        problem = adopt(l, fd);
     if (!problem)
-        problem = fd <= STDERR_FILENO ? leave_standard_file(&l) : keep(&l);
+        problem = fd <= STDERR_FILENO ? leave_standard_file(l) : keep(l);
+    return problem;
+}
+
+static int open_fd(struct listener_set *set, int fd) {
+    struct listener l;
+    const char *problem = take_over(set, fd, &l);
     if (!problem)
         return append(set, &l);
     log_error("descriptor %d %s: it has to be a listening stream socket, opened by the parent process", fd, problem);
@@ -320,6 +326,21 @@ int listener_open(struct listener_set *set, const struct address *list, size_t c
     if (status)
         close_from(set, first);
     return status;
+}
+
+int listener_open_activated(struct listener_set *set, int fd, const char *name, enum listener_protocol protocol) {
+    struct listener l;
+    const char *problem = take_over(set, fd, &l);
+    if (!problem) {
+        l.protocol = protocol;
+        l.activated = true;
+        return append(set, &l);
+    }
+    log_error(
+        "the socket \"%s\" of systemd (descriptor %d) %s: it has to be a listening stream socket: ListenStream= and "
+        "Accept=no in its unit",
+        name, fd, problem);
+    return EX_CONFIG;
 }
 
 int listener_resume(struct listener_set *set, struct listener *l) {

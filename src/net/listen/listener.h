@@ -23,8 +23,9 @@ struct listener {
     bool is_unix;   /* AF_UNIX, abstract ones too: TCP options do not apply */
     bool inherited; /* handed over by a parent process (fd:N, descriptor 0)... */
     int given;      /* ...under this number */
+    bool activated; /* so by systemd: it is served whatever the options say */
     enum listener_protocol protocol;
-    char *asked; /* what listener_settings says; NULL: descriptor 0 */
+    char *asked; /* what listener_settings says; NULL: descriptor 0, or activated */
     char *path;  /* absolute path of the socket file that this listener made and must remove, or NULL */
     dev_t dev;   /* the file made at `path`; any other file there is not removed */
     ino_t ino;
@@ -77,6 +78,10 @@ int listener_open(struct listener_set *set, const struct address *list, size_t c
  * descriptor and /dev/null takes its place, so that nothing in the application reads from it. Returns and logs as
  * listener_open does; EX_USAGE means that descriptor 0 is no listening socket. */
 int listener_open_stdin(struct listener_set *set);
+
+/* Takes over descriptor `fd`, which systemd has passed under this name, shown as it is. Returns and logs as listener_open
+ * does. */
+int listener_open_activated(struct listener_set *set, int fd, const char *name, enum listener_protocol protocol);
 
 /* Appends a listener that this process had open already when it executed this program. *l is the set's from then on, in
  * case of an error too. Returns 0, or EX_OSERR after one log_error line. */

@@ -44,7 +44,7 @@ static void add_listeners(void) {
                          .owner = getpid(),
                          .text = "/run/a\\x0ab.sock"};
     ck_assert_int_eq(state_add_listener(&full, &l), 0);
-    l = (struct listener){.fd = make_listening(), .inherited = true, .given = 5, .text = "*:80"};
+    l = (struct listener){.fd = make_listening(), .inherited = true, .given = 5, .activated = true, .text = "*:80"};
     ck_assert_int_eq(state_add_listener(&full, &l), 0);
 }
 
@@ -99,6 +99,7 @@ static void check_listeners(const struct state *s) {
         ck_assert_int_eq(l->fd, was->fd);
         ck_assert_int_eq(l->is_unix, was->is_unix);
         ck_assert_int_eq(l->inherited, was->inherited);
+        ck_assert_int_eq(l->activated, was->activated);
         ck_assert_int_eq(l->given, was->given);
         ck_assert_int_eq(l->protocol, was->protocol);
         ck_assert_pstr_eq(l->path, was->path);
