@@ -47,7 +47,7 @@ static const struct other_servers_row rows[] = {
     {"-e", "gunicorn's", "--env NAME=VALUE"},
     {"--env-file", "uvicorn's", "variables are --env NAME=VALUE, or EnvironmentFile= of systemd"},
     {"-c --ini --yaml --xml --json -y --fpm-config", "gunicorn's, uWSGI's and php-fpm's",
-     "--config FILE, with lines KEY = VALUE whose keys are options of this program: see wsgi-fcgi(8)"},
+     "--config FILE, with lines KEY = VALUE whose keys are options of this program: see wsgi-fcgi-migrate(7)"},
     {"--check-config --test", "gunicorn's and php-fpm's", "--check, and --print-config for what the options say"},
     {"--static-map --static-path-mount --url-alias --document-root", "uWSGI's, granian's and mod_wsgi's",
      "the web server in front sends files, or the application does (WhiteNoise)"},
