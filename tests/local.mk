@@ -23,7 +23,7 @@ UNIT_SCHED = tests/unit/sched/test_backlog tests/unit/sched/test_backlog_sim tes
 	tests/unit/sched/test_refuse tests/unit/sched/test_retire tests/unit/sched/test_run_loop tests/unit/sched/test_sched \
 	tests/unit/sched/test_share tests/unit/sched/test_taskstat \
 	tests/unit/sched/test_threads tests/unit/sched/test_watch
-UNIT_CLI = tests/unit/cli/test_options tests/unit/cli/test_settings
+UNIT_CLI = tests/unit/cli/test_environment tests/unit/cli/test_options tests/unit/cli/test_settings
 UNIT_LISTEN = tests/unit/net/listen/test_address tests/unit/net/listen/test_address_set \
 	tests/unit/net/listen/test_allow \
 	tests/unit/net/listen/test_listener tests/unit/net/listen/test_socket_file
@@ -109,6 +109,7 @@ tests_unit_sched_test_share_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime
 tests_unit_sched_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_threads_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_watch_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_cli_test_environment_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_cli_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_cli_test_settings_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_allow_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
@@ -169,10 +170,12 @@ tests_unit_bench_test_histogram_LDADD = $(CHECK_LIBS)
 # Fuzz targets: replay_NAME feeds the stored corpus to the target of fuzz_NAME, without libFuzzer.
 
 REPLAY_BINARIES = \
-	tests/fuzz/replay_cgi tests/fuzz/replay_conn tests/fuzz/replay_control tests/fuzz/replay_fcgi_decode \
+	tests/fuzz/replay_cgi tests/fuzz/replay_config tests/fuzz/replay_conn tests/fuzz/replay_control tests/fuzz/replay_fcgi_decode \
 	tests/fuzz/replay_handover tests/fuzz/replay_params tests/fuzz/replay_state
 tests_fuzz_replay_cgi_SOURCES = tests/fuzz/fuzz_cgi.c tests/fuzz/replay.c
 tests_fuzz_replay_cgi_LDADD = $(PROTO_LIBS)
+tests_fuzz_replay_config_SOURCES = tests/fuzz/fuzz_config.c tests/fuzz/replay.c
+tests_fuzz_replay_config_LDADD = $(CLI_LIBS)
 tests_fuzz_replay_control_SOURCES = tests/fuzz/fuzz_control.c tests/fuzz/replay.c
 tests_fuzz_replay_control_LDADD = $(IPC_LIBS)
 tests_fuzz_replay_fcgi_decode_SOURCES = tests/fuzz/fuzz_fcgi_decode.c tests/fuzz/replay.c
@@ -212,7 +215,7 @@ if HTTP
 noinst_PROGRAMS += \
 	tests/fuzz/fuzz_http tests/fuzz/fuzz_http_chunks tests/fuzz/fuzz_http_conn tests/fuzz/fuzz_http_peer
 endif
-noinst_PROGRAMS += tests/fuzz/fuzz_cgi tests/fuzz/fuzz_conn tests/fuzz/fuzz_control tests/fuzz/fuzz_fcgi_decode \
+noinst_PROGRAMS += tests/fuzz/fuzz_cgi tests/fuzz/fuzz_config tests/fuzz/fuzz_conn tests/fuzz/fuzz_control tests/fuzz/fuzz_fcgi_decode \
 	tests/fuzz/fuzz_handover tests/fuzz/fuzz_params tests/fuzz/fuzz_state
 endif
 tests_fuzz_fuzz_conn_SOURCES = $(FUZZ_CONN)
@@ -229,6 +232,8 @@ tests_fuzz_fuzz_http_peer_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_http_peer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_cgi_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_cgi_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_config_LDADD = $(CLI_LIBS)
+tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_control_LDADD = $(IPC_LIBS)
 tests_fuzz_fuzz_control_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_fcgi_decode_LDADD = $(PROTO_LIBS)
