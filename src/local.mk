@@ -261,6 +261,7 @@ src_libsupervisor_a_SOURCES = \
 	src/supervisor/look.c \
 	src/supervisor/memory.c src/supervisor/memory.h \
 	src/supervisor/reload.c src/supervisor/reload.h \
+	src/supervisor/reload_config.c src/supervisor/reload_config.h \
 	src/supervisor/slices.c src/supervisor/slices.h \
 	src/supervisor/spawn.c src/supervisor/spawn.h \
 	src/supervisor/state.c src/supervisor/state.h \

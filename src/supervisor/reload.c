@@ -7,9 +7,9 @@
 #include "base/descriptors.h"
 #include "base/log.h"
 #include "base/notify.h"
-#include "cli/config_file.h"
 #include "process/pid_file.h"
 #include "supervisor/memory.h"
+#include "supervisor/reload_config.h"
 #include "supervisor/spawn.h"
 #include "supervisor/state.h"
 #include "supervisor/supervisor.h"
@@ -112,12 +112,6 @@ static void drop(struct state *st) {
 
 /* --- failures */
 
-static void close_config(struct supervisor *s) {
-    if (s->reload.config >= 0)
-        close(s->reload.config);
-    s->reload.config = -1;
-}
-
 /* What has failed ends here. */
 static void __attribute__((format(printf, 2, 3))) fail(struct supervisor *s, const char *format, ...) {
     char why[WHY_SIZE];
@@ -128,7 +122,7 @@ static void __attribute__((format(printf, 2, 3))) fail(struct supervisor *s, con
     if (s->reload.phase == RELOAD_STARTING)
         zygotes_retire(s, s->generation);
     s->reload.phase = RELOAD_NONE;
-    close_config(s);
+    reload_config_close(&s->reload.config);
     log_error("the reload has failed, the old application goes on: %s", why);
     snprintf(s->service.reload_error, sizeof s->service.reload_error, "%s", why);
     memory_forget_start();
@@ -165,39 +159,26 @@ static int spawn_check(struct supervisor *s, const struct state *st, int fd) {
     return error;
 }
 
-/* The environment has STATE_ENV for as long as it takes to execute the program. Returns an errno, or 0. */
-static int set_variable(const char *prefix, int fd) {
+/* The environment has these variables for as long as it takes to execute the program. Returns an errno, or 0. */
+static int set_variables(const struct supervisor *s, const char *prefix, int fd) {
     char value[32];
     snprintf(value, sizeof value, "%s%d", prefix, fd);
-    return setenv(STATE_ENV, value, 1) ? errno : 0;
+    return setenv(STATE_ENV, value, 1) ? errno : reload_config_announce(s->reload.config);
 }
 
-/* Reads the configuration file anew, for the check and the execution. Returns false after the reload has failed. */
+/* Returns false after the reload has failed. */
 static bool read_config(struct supervisor *s) {
-    struct config_file config;
-    if (!s->o->config_path)
-        return true;
-    int status = config_file_read(&config, s->o->config_path);
-    if (status) {
-        fail(s, "the configuration file cannot be read");
-    } else if ((s->reload.config = config_file_seal(&config)) < 0) {
-        status = EX_OSERR;
-        fail(s, "cannot keep the configuration file in memory: %s", strerror(errno));
+    char why[RELOAD_CONFIG_WHY_SIZE];
+    if (s->o->config_path && (s->reload.config = reload_config_read(s->o->config_path, why)) < 0) {
+        fail(s, "%s", why);
+        return false;
     }
-    config_file_fini(&config);
-    return !status;
-}
-
-/* The same for CONFIG_FILE_ENV; s->reload.config -1: none. Returns an errno, or 0. */
-static int set_config_variable(const struct supervisor *s) {
-    char value[32];
-    snprintf(value, sizeof value, "%d", s->reload.config);
-    return s->reload.config >= 0 && setenv(CONFIG_FILE_ENV, value, 1) ? errno : 0;
+    return true;
 }
 
 static void unset_variables(void) {
     unsetenv(STATE_ENV);
-    unsetenv(CONFIG_FILE_ENV);
+    reload_config_withdraw();
 }
 
 static void begin_check(struct supervisor *s, uint64_t now) {
@@ -206,11 +187,11 @@ static void begin_check(struct supervisor *s, uint64_t now) {
         return;
     struct state *st = describe(s);
     int fd = st ? state_write(st) : -1;
-    int error = fd < 0 ? errno : set_variable(STATE_CHECK, fd);
+    int error = fd < 0 ? errno : 0;
     s->reload = (struct reload){
         .phase = RELOAD_CHECKING, .give_up_at = now + CHECK_NS, .left = s->reload.left, .config = s->reload.config};
     if (!error)
-        error = set_config_variable(s);
+        error = set_variables(s, STATE_CHECK, fd);
     if (!error)
         error = spawn_check(s, st, fd);
     unset_variables();
@@ -299,16 +280,13 @@ int reload_check(const struct options *o, const struct user *user, int fd) {
 static void execute(struct supervisor *s) {
     struct state *st = describe(s);
     int fd = st ? state_write(st) : -1;
-    int error = fd < 0 || notify_put_back() ? errno : set_variable("", fd);
-    if (!error)
-        error = set_config_variable(s);
+    int error = fd < 0 || notify_put_back() ? errno : set_variables(s, "", fd);
     if (!error) {
         log_debug("executing %s", s->program);
         log_flush();
         state_pass_on(st, true);
         fcntl(fd, F_SETFD, 0);
-        if (s->reload.config >= 0)
-            fcntl(s->reload.config, F_SETFD, 0);
+        reload_config_keep(s->reload.config);
         execve(s->program, s->argv, environ);
         error = errno;
         state_pass_on(st, false);
