@@ -46,3 +46,20 @@ CLEANFILES += $(BENCH_BINARIES:=$(EXEEXT)) contrib/bench/malloc-count.so
 .PHONY: check-bench
 check-bench: bench-programs
 	FCGI_LOAD='$(abs_top_builddir)/contrib/bench/fcgi-load$(EXEEXT)' $(RUN_PYTEST) '$(top_srcdir)/tests/bench'
+
+# The units of systemd. make knows the directories in them, configure does not yet.
+
+SYSTEMD_UNIT_FILES = contrib/systemd/wsgi-fcgi@.service contrib/systemd/wsgi-fcgi@.socket
+if SYSTEMD_UNITS
+systemdsystemunit_DATA = $(SYSTEMD_UNIT_FILES)
+endif
+dist_doc_DATA = contrib/systemd/example.conf
+
+$(SYSTEMD_UNIT_FILES): contrib/local.mk Makefile
+	@$(MKDIR_P) contrib/systemd
+	$(AM_V_GEN)sed -e 's,[@]bindir[@],$(bindir),g' -e 's,[@]sysconfdir[@],$(sysconfdir),g' '$(srcdir)/$@.in' >$@.new && \
+		mv -f $@.new $@
+contrib/systemd/wsgi-fcgi@.service: contrib/systemd/wsgi-fcgi@.service.in
+contrib/systemd/wsgi-fcgi@.socket: contrib/systemd/wsgi-fcgi@.socket.in
+
+CLEANFILES += $(SYSTEMD_UNIT_FILES)

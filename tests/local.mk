@@ -300,7 +300,8 @@ TEST_ENVIRONMENT = \
 	$(DAEMON_TEST_ENVIRONMENT) PYTHONDONTWRITEBYTECODE=1 \
 	WSGI_FCGI='$(abs_top_builddir)/wsgi-fcgi$(EXEEXT)' \
 	WSGI_FCGI_REFERENCE='$(abs_top_builddir)/tests/daemon/reference$(EXEEXT)' \
-	WSGI_FCGI_TAMPER='$(abs_top_builddir)/tests/daemon/tamper.so'
+	WSGI_FCGI_TAMPER='$(abs_top_builddir)/tests/daemon/tamper.so' \
+	WSGI_FCGI_UNITS='$(abs_top_builddir)/contrib/systemd'
 # contrib/test has a cache, to run again what has failed.
 PYTEST_CACHE = -p no:cacheprovider
 RUN_PYTEST = $(TEST_ENVIRONMENT) $(TEST_PYTHON) -m pytest $(PYTEST_CACHE) $(PYTEST_FLAGS)
@@ -310,7 +311,7 @@ PYTEST_PARALLEL = `$(TEST_PYTHON) -c 'import xdist' 2>/dev/null && printf %s '-n
 RUN_PYTEST_PARALLEL = $(TEST_ENVIRONMENT) $(TEST_PYTHON) -m pytest $(PYTEST_CACHE) $(PYTEST_PARALLEL) $(PYTEST_FLAGS)
 
 .PHONY: check-daemon check-proxies check-apps apps-venv
-check-daemon: $(SERVER) tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
+check-daemon: $(SERVER) $(SYSTEMD_UNIT_FILES) tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
 	$(RUN_PYTEST_PARALLEL) '$(top_srcdir)/tests/daemon'
 
 # The suite behind the six front proxies, with the configurations of contrib/proxies.
