@@ -21,13 +21,19 @@
 #define QUIET_NS UINT64_C(15000000)     /* without a further event, a change is over; */
 #define LONGEST_NS UINT64_C(500000000)  /* or so long after its first one */
 #define PATIENT_NS UINT64_C(2000000000) /* a worker that loads for longer does not hold up the next one */
+#define LATEST_NS UINT64_C(100000000)   /* what a worker has told waits no longer for it to serve */
 
 enum { SHOWN_SIZE = 300 };
 
 /* What the workers of one number have loaded. */
 struct told {
-    struct file_set set;
-    uint64_t started_at; /* of the worker that has told it; 0: none has */
+    struct file_set set;  /* what is watched */
+    struct file_set next; /* what is to be watched instead, if `waits`; what was, while that one is taken */
+    uint64_t started_at;  /* of the worker that has told it; 0: none has */
+    uint64_t start;       /* the same as file systems tell the time */
+    uint64_t told_at;
+    pid_t pid;
+    bool waits, taken;
 };
 
 struct files {
@@ -178,33 +184,41 @@ static uint64_t start_of(const struct worker *w, uint64_t now) {
 }
 
 /* Looks at files for the first time. One that was not watched while the worker has loaded it, and has changed since its
- * start, may be another one now than it has seen. */
-static void look_first(struct files *f, struct file_set *set, const struct file_set *before, uint64_t start) {
-    for (size_t i = 0; i < set->count; i++) {
+ * start, may be another one now than it has seen. It may still be written, as others of the same change. */
+static void look_first(struct files *f, struct told *told) {
+    for (size_t i = 0; i < told->set.count; i++) {
         uint64_t changed_at;
-        struct file_entry *entry = &set->items[i];
-        const struct file_entry *known = file_set_find(before, entry->path);
+        struct file_entry *entry = &told->set.items[i];
+        const struct file_entry *known = file_set_find(&told->next, entry->path);
         if (known) {
             entry->stamp = known->stamp;
             entry->touched = known->touched;
             continue;
         }
         file_entry_look(entry, &changed_at);
-        if (changed_at > start)
-            count(f, entry->path);
+        if (changed_at > told->start) {
+            entry->stamp.modified = 0; /* another one than it can be, whether it is still there or not */
+            entry->touched = true;
+            note(f);
+        }
     }
 }
 
-static void take(struct files *f, const struct worker *w, struct file_set *set, uint64_t now) {
-    struct told *told = &f->told[w->number];
-    struct file_set before = told->set;
-    told->set = *set;
-    told->started_at = w->started_at;
-    watch_anew(f);
-    look_first(f, &told->set, &before, start_of(w, now));
-    file_set_fini(&before);
-    end_change(f, clock_ns());
-    log_debug(WORKER_LINE "has %zu files, in %zu directories", WORKER_WORDS(w), told->set.count, f->watch.dirs.count);
+static void exchange(struct told *told) {
+    const struct file_set set = told->set;
+    told->set = told->next;
+    told->next = set;
+    told->taken = true;
+    told->waits = false;
+}
+
+static void end_exchange(struct files *f, unsigned number) {
+    struct told *told = &f->told[number];
+    look_first(f, told);
+    file_set_fini(&told->next);
+    told->taken = false;
+    log_debug("worker %u (process %d) has %zu files, in %zu directories", number, (int)told->pid, told->set.count,
+              f->watch.dirs.count);
 }
 
 void files_told(struct worker *w, const struct control_message *m, uint64_t now) {
@@ -213,7 +227,7 @@ void files_told(struct worker *w, const struct control_message *m, uint64_t now)
     struct file_set set;
     if (!f)
         return;
-    const struct told *told = &f->told[w->number];
+    struct told *told = &f->told[w->number];
     w->files_told = true;
     /* What the command line names is little beside what an earlier one has loaded; and that one does not know better
      * than its successor. */
@@ -224,7 +238,13 @@ void files_told(struct worker *w, const struct control_message *m, uint64_t now)
                     WORKER_WORDS(w), m->nfds != 1 ? "without them" : reason);
         return;
     }
-    take(f, w, &set, now);
+    file_set_fini(&told->next);
+    told->next = set;
+    told->started_at = w->started_at;
+    told->start = start_of(w, now);
+    told->told_at = now;
+    told->pid = w->pid;
+    told->waits = true;
 }
 
 bool files_may_mend(const struct worker *w, int status) {
@@ -302,6 +322,35 @@ void files_look(struct supervisor *s, uint64_t now) {
     }
 }
 
+/* The messages of a worker that loads are more urgent. */
+static bool is_awaited(struct supervisor *s, unsigned number) {
+    const struct worker *w = find_newest(s, number);
+    return w && w->state != WORKER_SERVING;
+}
+
+void files_take(struct supervisor *s, uint64_t now) {
+    struct files *f = s->files;
+    bool any = false;
+    for (unsigned n = 0; f && n < SUPERVISOR_WORKERS_MAX; n++) {
+        struct told *told = &f->told[n];
+        if (!told->waits || (is_awaited(s, n) && !supervisor_is_due(s, told->told_at + LATEST_NS, now)))
+            continue;
+        exchange(told);
+        any = true;
+    }
+    if (!any)
+        return;
+    watch_anew(f);
+    for (unsigned n = 0; n < SUPERVISOR_WORKERS_MAX; n++) {
+        if (f->told[n].taken)
+            end_exchange(f, n);
+    }
+    if (f->counted)
+        note(f);
+    if (f->first_at)
+        (void)supervisor_is_due(s, f->last_at + QUIET_NS, now); /* files_look goes on then */
+}
+
 int files_open(struct supervisor *s) {
     const struct options *o = s->o;
     struct files *f = o->reload ? calloc(1, sizeof *f) : NULL;
@@ -326,8 +375,10 @@ void files_close(struct supervisor *s) {
     struct files *f = s->files;
     if (!f)
         return;
-    for (unsigned n = 0; n < SUPERVISOR_WORKERS_MAX; n++)
+    for (unsigned n = 0; n < SUPERVISOR_WORKERS_MAX; n++) {
         file_set_fini(&f->told[n].set);
+        file_set_fini(&f->told[n].next);
+    }
     file_set_fini(&f->extra);
     file_globs_fini(&f->globs);
     file_watch_close(&f->watch);

@@ -19,12 +19,17 @@
 /* Begins to watch, with --reload; else does nothing. Returns 0, or a sysexits status after a log line. */
 int files_open(struct supervisor *s);
 
-/* A worker has sent CONTROL_FILES. */
+/* A worker has sent CONTROL_FILES. They are kept for files_take. */
 void files_told(struct worker *w, const struct control_message *m, uint64_t now);
 
 /* What is to be done now: wishes that outdated workers be replaced, and lets those start at once that were to wait
  * because they have failed. */
 void files_look(struct supervisor *s, uint64_t now);
+
+/* Watches what workers have told: not while one is on its way to serve, since somebody waits for that, but within a
+ * tenth of a second. What changes until then is found by its time. To be called when workers were told what they are
+ * to do. */
+void files_take(struct supervisor *s, uint64_t now);
 
 /* Whether a worker that has ended with `status` of wait(2) does not end the server, although none has served yet: it
  * came as far as the application, and a change may mend that. */

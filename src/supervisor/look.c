@@ -168,6 +168,8 @@ void supervisor_look(struct supervisor *s) {
         if (s->workers[i].state != WORKER_NONE)
             look_at_worker(&s->workers[i], now);
     }
+    if (!s->stopping)
+        files_take(s, now);
     status_look(s);
     if (s->stopping && is_over(s, now))
         ev_break(s->loop, EVBREAK_ALL);
