@@ -156,13 +156,20 @@ static int split_path(struct options *o, const char *text) {
     return 0;
 }
 
+/* What was given once, and is several directories, is where each of them was given. */
 static int resolve_pythonpath(struct options *o) {
-    struct options_list given = o->pythonpath;
+    struct options_list *where = &o->where[option_index(option_find("pythonpath", strlen("pythonpath")))];
+    struct options_list given = o->pythonpath, sources = {0};
     int failed = 0;
     o->pythonpath = (struct options_list){0};
-    for (size_t i = 0; i < given.count && !failed; i++)
+    for (size_t i = 0; i < given.count && !failed; i++) {
         failed = split_path(o, given.items[i]);
+        while (!failed && sources.count < o->pythonpath.count)
+            failed = append(&sources, where->items[i]);
+    }
     free(given.items);
+    free(where->items);
+    *where = sources;
     return failed;
 }
 

@@ -26,6 +26,7 @@ static struct held {
     dev_t dev;
     ino_t ino;
     char path[PATH_MAX];
+    const char *source;   /* what has named it, while it is opened */
     volatile pid_t owner; /* 0: there is none */
 } held = {.fd = -1};
 
@@ -59,27 +60,27 @@ static int write_pid(int fd) {
     return written == n ? 0 : -1;
 }
 
-static int complain(const char *path, const char *what) {
+static int complain(const struct held *h, const char *what) {
     char shown[PATH_MAX];
-    log_error("--pidfile: %s %s", log_escape(shown, sizeof shown, path, strlen(path)), what);
+    log_error("%s: %s %s", h->source, log_escape(shown, sizeof shown, h->path, strlen(h->path)), what);
     return EX_CANTCREAT;
 }
 
-static int complain_errno(const char *path, int error) {
+static int complain_errno(const struct held *h, int error) {
     char what[300];
     const char *advice = trusted_open_advice(error);
     snprintf(what, sizeof what, "cannot be written: %s%s", strerror(error),
              *advice ? advice : ": its directory must be there, and the server be allowed to write it");
-    return complain(path, what);
+    return complain(h, what);
 }
 
-static int complain_locked(const char *path, int fd) {
+static int complain_locked(const struct held *h) {
     char what[100] = "belongs to another server that runs: stop that one, or choose another path";
-    pid_t pid = read_pid(fd);
+    pid_t pid = read_pid(h->fd);
     if (pid > 0)
         snprintf(what, sizeof what,
                  "belongs to another server that runs (pid %d): stop that one, or choose another path", (int)pid);
-    (void)complain(path, what);
+    (void)complain(h, what);
     return EX_UNAVAILABLE;
 }
 
@@ -88,20 +89,19 @@ static int complain_locked(const char *path, int fd) {
 static int lock(struct held *h, bool made) {
     struct stat st;
     if (fstat(h->fd, &st))
-        return complain_errno(h->path, errno);
+        return complain_errno(h, errno);
     if (!S_ISREG(st.st_mode))
-        return complain(h->path, "is no file: choose another path");
+        return complain(h, "is no file: choose another path");
     h->dev = st.st_dev;
     h->ino = st.st_ino;
     if (flock(h->fd, LOCK_EX | LOCK_NB))
-        return errno == EWOULDBLOCK ? complain_locked(h->path, h->fd) : complain_errno(h->path, errno);
+        return errno == EWOULDBLOCK ? complain_locked(h) : complain_errno(h, errno);
     if (!is_at_path(h))
         return -1;
     /* Somebody may have taken one option for another one. */
     if (!made && read_pid(h->fd) < 0)
-        return complain(h->path,
-                        "has something else in it than the number of a process, and was left alone: remove it, "
-                        "or choose another path");
+        return complain(h, "has something else in it than the number of a process, and was left alone: remove it, "
+                           "or choose another path");
     return 0;
 }
 
@@ -112,10 +112,10 @@ static int try_open(struct held *h) {
     h->fd = descriptors_adopt(trusted_open(h->path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644, &made));
     descriptors_unlock();
     if (h->fd < 0)
-        return complain_errno(h->path, errno);
+        return complain_errno(h, errno);
     int status = lock(h, made);
     if (!status && write_pid(h->fd))
-        status = complain_errno(h->path, errno);
+        status = complain_errno(h, errno);
     if (status)
         descriptors_close(h->fd);
     return status;
@@ -127,18 +127,17 @@ static void keep(const struct held *h) {
     held.owner = getpid();
 }
 
-int pid_file_open(const char *path) {
-    struct held h = {.fd = -1};
+int pid_file_open(const char *path, const char *source) {
+    struct held h = {.fd = -1, .source = source};
     int status = -1;
     if (held.owner && !strcmp(held.path, path))
         return 0;
-    if (strlen(path) >= sizeof h.path)
-        return complain_errno(path, ENAMETOOLONG);
-    strcpy(h.path, path);
+    if (snprintf(h.path, sizeof h.path, "%s", path) >= (int)sizeof h.path)
+        return complain_errno(&h, ENAMETOOLONG);
     for (int i = 0; i < TRIES && status < 0; i++)
         status = try_open(&h);
     if (status)
-        return status < 0 ? complain(path, "is removed again and again while it is opened") : status;
+        return status < 0 ? complain(&h, "is removed again and again while it is opened") : status;
     pid_file_close();
     keep(&h);
     return 0;

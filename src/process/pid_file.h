@@ -9,11 +9,12 @@
 #ifndef WSGI_FCGI_PROCESS_PID_FILE_H
 #define WSGI_FCGI_PROCESS_PID_FILE_H
 
-/* Opens the file, locks it and writes the number of this process to it. `path` is absolute, and copied. As root it
- * follows links as trusted_open does (base/trusted_open.h). One that the process has already is removed when the new
- * one is there; the same path stays as it is. Returns 0; or a sysexits status after printing, and the old one stays:
- * EX_UNAVAILABLE when another process has the lock, EX_CANTCREAT when the file cannot be had. */
-int pid_file_open(const char *path);
+/* Opens the file, locks it and writes the number of this process to it. `path` is absolute, and copied; `source` begins
+ * lines about it, for example "--pidfile". As root it follows links as trusted_open does (base/trusted_open.h). One that
+ * the process has already is removed when the new one is there; the same path stays as it is. Returns 0; or a sysexits
+ * status after printing, and the old one stays: EX_UNAVAILABLE when another process has the lock, EX_CANTCREAT when the
+ * file cannot be had. */
+int pid_file_open(const char *path, const char *source);
 
 /* Removes it (pid_file_remove) and gives up the lock. */
 void pid_file_close(void);

@@ -99,7 +99,7 @@ static int open_all(struct server *server) {
     if (server->worker)
         return 0;
     if (o->pid_file && !o->check)
-        status = pid_file_open(o->pid_file);
+        status = pid_file_open(o->pid_file, options_name(o, "--pidfile"));
     return status ? status : sockets_open(&server->sockets, o);
 }
 
@@ -175,7 +175,7 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
     struct interp_config config = {
         .argv = argv,
         .venv = o->venv,
-        .venv_from_env = o->venv_from_env,
+        .venv_source = o->venv_from_env ? NULL : options_name(o, "--venv"),
         .chdir = cwd,
         .pythonpath = o->pythonpath.items,
         .npythonpath = o->pythonpath.count,
@@ -289,6 +289,7 @@ static int make_warm_up(struct server *server) {
     const struct options *o = server->o;
     struct warm_up_config config = {
         .paths = o->warm_up.items,
+        .sources = options_where(o, "--warm-up"),
         .count = o->warm_up.count,
         .script_name = o->script_name,
         .log_errors = !(o->app_stderr & ERRORS_TO_LOG),

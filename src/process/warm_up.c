@@ -146,6 +146,10 @@ static int send_request(const struct warm_up *w) {
 
 /* The answer. */
 
+static const char *source(const struct warm_up *w) {
+    return w->config.sources[w->at];
+}
+
 static const char *shown(const struct warm_up *w, char out[static SHOWN_SIZE]) {
     const char *path = w->config.paths[w->at];
     return log_escape(out, SHOWN_SIZE, path, strlen(path));
@@ -162,16 +166,16 @@ static bool judge(const struct warm_up *w) {
     char path[SHOWN_SIZE];
     unsigned status = w->answer.ended ? w->answer.status : 0;
     if (!status)
-        log_error("--warm-up %s: the application gave no complete answer, so this process does not serve: correct it "
+        log_error("%s %s: the application gave no complete answer, so this process does not serve: correct it "
                   "(its errors are in the log), or leave this path out",
-                  shown(w, path));
+                  source(w), shown(w, path));
     else if (status >= 500)
-        log_error("--warm-up %s: answered with status %u, so this process does not serve: correct the application (its "
+        log_error("%s %s: answered with status %u, so this process does not serve: correct the application (its "
                   "errors are in the log), or leave this path out",
-                  shown(w, path), status);
+                  source(w), shown(w, path), status);
     else if (status >= 400)
-        log_warning("--warm-up %s: answered with status %u: is it there, without a login, and for the host localhost?",
-                    shown(w, path), status);
+        log_warning("%s %s: answered with status %u: is it there, without a login, and for the host localhost?",
+                    source(w), shown(w, path), status);
     return status && status < 500;
 }
 
@@ -228,7 +232,7 @@ static void slow_cb(struct ev_loop *loop, ev_timer *timer, int revents) {
     (void)loop;
     (void)revents;
     sched_pause(lane_sched(w->lane));
-    log_info("--warm-up %s: no answer after %d s; this process serves when it is there", shown(w, path), (int)SLOW);
+    log_info("%s %s: no answer after %d s; this process serves when it is there", source(w), shown(w, path), (int)SLOW);
 }
 
 /* The order. */
@@ -243,7 +247,7 @@ static void begin_request(struct warm_up *w) {
     w->answer = (struct fcgi_answer){0};
     w->fd = lane_connect(w->lane, LISTENER_FASTCGI);
     if (w->fd < 0 || send_request(w)) {
-        log_error("--warm-up %s: cannot make the request: %s", shown(w, path), strerror(errno));
+        log_error("%s %s: cannot make the request: %s", source(w), shown(w, path), strerror(errno));
         disconnect(w);
         w->config.done(w->config.arg, false);
         return;

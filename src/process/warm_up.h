@@ -18,6 +18,7 @@ struct warm_up;
 
 struct warm_up_config {
     const char *const *paths; /* each with its query, within the application, as value_parse_paths allows; outlive it */
+    const char *const *sources; /* what has named each, which begins lines about it; outlive it */
     size_t count;
     const char *script_name; /* mount point, "" or "/x"; outlives it */
     bool log_errors;         /* what the application has written to wsgi.errors goes to the web server alone, so that

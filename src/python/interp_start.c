@@ -131,7 +131,7 @@ int interp_start(const struct interp_config *c) {
         return EX_CONFIG;
     }
     if (c->venv) {
-        int failed = venv_find_python(c->venv, c->venv_from_env, python, program, sizeof program);
+        int failed = venv_find_python(c->venv, c->venv_source, python, program, sizeof program);
         if (failed)
             return failed;
         /* getpath and site look for pyvenv.cfg beside and above the program's name. */

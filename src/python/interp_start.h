@@ -14,7 +14,7 @@
 struct interp_config {
     char *const *argv;             /* the command line of the server, at least one word, with a NULL behind */
     const char *venv;              /* the virtual environment, or what is in it (python/venv.h); NULL: none */
-    bool venv_from_env;            /* `venv` came from VIRTUAL_ENV, not from --venv: errors name the right one */
+    const char *venv_source;       /* what has named it, for errors; NULL: VIRTUAL_ENV */
     const char *chdir;             /* absolute directory to put on sys.path; NULL: none. Not changed to. */
     const char *const *pythonpath; /* directories to put in front of it, in this order */
     size_t npythonpath;

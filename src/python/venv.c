@@ -209,10 +209,10 @@ static int venv_check(struct venv *v) {
     return 0;
 }
 
-int venv_find_python(const char *given, bool from_env, const char *python, char *out, size_t size) {
+int venv_find_python(const char *given, const char *source, const char *python, char *out, size_t size) {
     struct venv v = {
-        .source = from_env ? "VIRTUAL_ENV" : "--venv",
-        .or_else = from_env ? ", name another with --venv, or unset VIRTUAL_ENV" : "",
+        .source = source ? source : "VIRTUAL_ENV",
+        .or_else = source ? "" : ", name another with --venv, or unset VIRTUAL_ENV",
         .python = python,
     };
     int status = 0;

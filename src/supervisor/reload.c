@@ -406,7 +406,7 @@ static void resume_pid_file(struct supervisor *s, const struct state *st) {
                   log_escape(shown, sizeof shown, st->pid_file_path, strlen(st->pid_file_path)), strerror(errno));
     if (!wanted)
         pid_file_close();
-    else if (pid_file_open(wanted))
+    else if (pid_file_open(wanted, options_name(s->o, "--pidfile")))
         fail(s, "the pid file cannot be had");
 }
 

@@ -77,7 +77,7 @@ static int open_all(struct supervisor *s) {
         return complain("shared memory (memfd_create)");
     if (fd_socket_pair(s->queue))
         return complain("the queue for connections");
-    int status = s->o->pid_file ? pid_file_open(s->o->pid_file) : 0;
+    int status = s->o->pid_file ? pid_file_open(s->o->pid_file, options_name(s->o, "--pidfile")) : 0;
     return status ? status : sockets_open(&s->sockets, s->o);
 }
 

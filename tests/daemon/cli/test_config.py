@@ -1,6 +1,8 @@
 """--config, options in the environment, and --print-config."""
 import contextlib
+import json
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -352,10 +354,17 @@ def test_mistakes_on_the_command_line(words, said):
     ("max-requests = 5", EX_CONFIG, ": max-requests is for workers, and there are none"),
     ("request-timeout-action = interrupt", EX_CONFIG, ": request-timeout-action is about calls beyond"),
     ("proxy-protocol = yes", EX_CONFIG, ": proxy-protocol: name the proxies"),
+    ("venv = /nowhere", 66, ": venv: there is no file or directory /nowhere"),
+    ("venv = /etc", EX_CONFIG, ": venv: /etc is not a virtual environment"),
+    ("spool-dir = /nowhere", 73, ": spool-dir: cannot write to the directory for request bodies, /nowhere"),
+    ("pidfile = /nowhere/x", 73, ": pidfile: /nowhere/x cannot be written"),
+    ("pythonpath = /usr:/nowhere\nvenv = /nowhere", 66, ": pythonpath: nothing is imported from /nowhere"),
+    ("warm-up = /raises", 70, ": warm-up /raises: answered with status 500"),
+    ("warm-up = /401\nwarm-up = /cut", 70, ": warm-up /401: answered with status 401"),
 ])
 def test_mistakes_that_show_later(line, status, said, tmp_path):
     path = write(tmp_path / "a.ini", "# a\nsocket = %s/s\n%s\n" % (tmp_path, line))
-    done = daemon.run("--config", path, "wsgiapp")
+    done = daemon.run("--config", path, "warmapp" if line.startswith("warm-up") else "wsgiapp")
     assert done.returncode == status, done.stderr
     assert path + ":3" + said in done.stderr
 
@@ -547,3 +556,44 @@ def test_the_application_does_not_see_the_descriptor(tmp_path):
     path = write(tmp_path / "a.ini", "workers = 1\napplication = app\nchdir = %s\n" % tmp_path)
     with running(Shop(None, "--config", path, env={"WSGI_FCGI_THREADS": "4"})) as server:
         assert server.ask("/").body == b"(['WSGI_FCGI_THREADS'], [])"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="root alone can become another user; CI is root")
+def test_a_file_that_root_alone_may_read(tmp_path):
+    """With --user, whose workers could not open it: neither the first one, nor a replacement, nor one after a reload."""
+    path = tmp_path / "shop.ini"
+    write(path, "workers = 1\nuser = nobody\nscript-name = /old\n")
+    path.chmod(0o600)
+    with running(Shop("userapp", "--config", path)) as server:
+        for prefix in ("/old", "/new"):
+            wait_for(server, prefix + "/")
+            server.replace_worker()
+            wait_for(server, prefix + "/")
+            uid = json.loads(server.ask(prefix + "/").body)["uid"]
+            assert set(uid) == {pwd.getpwnam("nobody").pw_uid}
+            if prefix == "/old":
+                path.write_text("workers = 1\nuser = nobody\nscript-name = /new\n")
+                reload(server, r"the reload is complete")
+                daemon.until(lambda: server.ask("/old/").status == 404, "the old one to be gone", server.log)
+
+
+def test_a_file_for_development(tmp_path):
+    """--reload from the file: workers that changes of the application bring about use the file of the start, until
+    SIGHUP reads it anew."""
+    def say(text):
+        write(tmp_path / "app.py", "def application(environ, start_response):\n    start_response('200 OK', [])\n"
+              "    return [environ['SCRIPT_NAME'].encode() + b%r]\n" % text)
+    say(" one")
+    settings = "application = app\nchdir = %s\nreload = yes\nreload-extra = *.html\nscript-name = " % tmp_path
+    path = write(tmp_path / "shop.ini", settings + "/old\n")
+    with running(Shop(None, "--config", path, env={"PYTHONDONTWRITEBYTECODE": ""})) as server:
+        assert server.ask("/old/").body == b"/old one"
+        write(tmp_path / "shop.ini", "nonsense\n")
+        say(" two!")
+        daemon.until(lambda: server.ask("/old/").body == b"/old two!", "the change", server.log)
+        write(tmp_path / "a.html", "x")
+        server.wait_log(r"a.html has changed")
+        reload(server, r"the reload has failed.*")
+        write(tmp_path / "shop.ini", settings + "/new\n")
+        reload(server, r"the reload is complete")
+        daemon.until(lambda: server.ask("/new/").body == b"/new two!", "the new file", server.log)
