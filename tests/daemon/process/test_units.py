@@ -144,6 +144,12 @@ def test_mistakes_are_not_tried_again(units, tmp_path, values, status):
     assert str(status) in units.value(units.service, "RestartPreventExitStatus").split()
 
 
+def test_other_failures_are_tried_again_for_ever(units):
+    """StartLimitBurst=5 in StartLimitIntervalSec=10, which are the defaults, are never reached."""
+    assert units.value(units.service, "Restart") == "on-failure"
+    assert 5 * seconds(units.value(units.service, "RestartSec")) > 10
+
+
 def test_stop_is_no_failure(units):
     assert str(daemons.STATUS_CUT) in units.value(units.service, "SuccessExitStatus").split()
 
