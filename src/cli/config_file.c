@@ -69,6 +69,8 @@ static int read_file(struct config_file *f) {
         status = refuse(f->path, "is no file, so it cannot be the configuration");
     } else {
         f->writable = st.st_mode & (S_IWGRP | S_IWOTH);
+        f->owner = st.st_uid;
+        f->foreign = st.st_uid && st.st_uid != geteuid();
         status = read_bytes(f, fd);
     }
     close(fd);

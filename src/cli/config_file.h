@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_FILE_MISTAKES = 20 };
 
@@ -25,6 +26,8 @@ struct config_file {
     char *bytes;      /* NULL: none were read */
     size_t len;
     bool writable; /* by others than its owner */
+    bool foreign;  /* the owner is neither root nor this process's user */
+    uid_t owner;
 };
 
 /* Reads the file into *f, or what CONFIG_FILE_ENV names in its place. Returns 0; or EX_CONFIG or EX_OSERR after one

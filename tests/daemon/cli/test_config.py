@@ -2,10 +2,12 @@
 import contextlib
 import json
 import os
+import pathlib
 import pwd
 import re
 import signal
 import subprocess
+import tempfile
 
 import pytest
 
@@ -397,6 +399,23 @@ def test_a_file_that_others_may_write(mode, warned, tmp_path):
     done = daemon.run("--config", path, "--print-config", "a")
     assert done.returncode == 0
     said = "%s: others than its owner may write it, and so decide what this server runs: chmod go-w" % path
+    assert lines_of(done.stderr, "warning") == ([said] if warned else [])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="root alone can give files away; CI is root")
+@pytest.mark.parametrize("owner, as_root, warned", [("nobody", True, True), ("nobody", False, False),
+                                                    ("root", True, False), ("www-data", False, True)])
+def test_a_file_of_somebody_else(owner, as_root, warned):
+    """Its owner decides what the server runs, so it is to be root's or that of whoever starts the server."""
+    with tempfile.TemporaryDirectory(prefix="wsgi-fcgi-test.") as name:
+        os.chmod(name, 0o755)
+        path = pathlib.Path(name) / "a.ini"
+        write(path, "threads = 4\n")
+        os.chown(path, pwd.getpwnam(owner).pw_uid, -1)
+        done = daemon.run("--config", path, "--print-config", "a", **({} if as_root else {"user": "nobody"}))
+    assert done.returncode == 0, done.stderr
+    said = ("%s: belongs to user %d, who decides what this server runs: make it root's, or that of whom the server is "
+            "started as" % (path, pwd.getpwnam(owner).pw_uid))
     assert lines_of(done.stderr, "warning") == ([said] if warned else [])
 
 
