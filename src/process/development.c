@@ -128,10 +128,11 @@ void development_fini(struct development *d) {
 
 /* While it serves. */
 
-/* A pending call of Python: on the main thread, with the GIL. */
+/* A pending call of Python: on the main thread, with the GIL. The page may import some, but what was told of the load that
+ * has failed is known no more: the files that can mend it. */
 static int look_for_modules(void *arg) {
     struct development *d = arg;
-    if (d->modules_told != loaded_files_modules())
+    if (!d->broken && d->modules_told != loaded_files_modules())
         tell_all(d);
     return 0;
 }

@@ -294,6 +294,28 @@ def test_missing_module_comes(develop, tmp_path, name):
     until_says(server, "one")
 
 
+def test_imported_beside_a_page(develop, tmp_path):
+    """What is imported while the page is shown does not make the files forgotten that can mend it."""
+    app = """
+import os, threading, time
+def later():
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    import late
+    os.rename("go", "gone")
+threading.Thread(target=later, daemon=True).start()
+""" + APP
+    server = develop("--log-level", "debug", files={"app.py": app, "helper.py": "(", "late.py": ""})
+    until_says(server, "SyntaxError")
+    write(tmp_path, "go", "")
+    until(lambda: os.path.exists(tmp_path / "gone"), "the import", server.log)
+    end = time.monotonic() + 0.5  # nothing is to happen, so there is no event; where this is too short, the test passes
+    while time.monotonic() < end:
+        text(server)
+    write(tmp_path, "helper.py", helper("two"))
+    until_says(server, "two")
+
+
 def test_missing_application_comes(develop, tmp_path):
     server = develop(app="later.py", files={})
     until_says(server, "later.py")
