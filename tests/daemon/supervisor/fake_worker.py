@@ -6,10 +6,12 @@ FAKE_WORKER names the steps that it takes, with commas between them; behind them
 (wants to retire because of a signal), requests (wants to retire because of --max-requests), lost and stuck (because
 calls hang in it), call=TEXT (is in a call), cut (one request when it ends), crash, lie (the scoreboard says that a
 worker serves which does not exist, and something is in the queue), zygote (which says of a process that has ended that
-it has forked that). Those in FAKE_WORKER_N count for the worker of number N instead, and those in FAKE_WORKER_AGAIN for
+it has forked that), files=PATH (tells that it has loaded that file), write=PATH (writes to it), bare, unsealed, large
+and garbage (tells of files in a wrong way). Those in FAKE_WORKER_N count for the worker of number N instead, and those in FAKE_WORKER_AGAIN for
 each that is not the first of its number. FAKE_DIR: each leaves a file pid.NUMBER there.
 """
 import array
+import fcntl
 import mmap
 import os
 import signal
@@ -19,7 +21,8 @@ import sys
 import time
 
 HELLO, PEER, LISTENER, SERVE, RETIRE, STOP, REOPEN_LOG, PREPARE_TO_FORK, FORK = range(1, 10)
-LOADED, SERVING, WANTS_TO_RETIRE, ENDS, FORKED = range(32, 37)
+LOADED, SERVING, WANTS_TO_RETIRE, ENDS, FORKED, DIED, FILES = range(32, 39)
+FILES_SIZE = 4 << 20
 WIRE = struct.Struct("=IIIIQQ")
 MAGIC = 0x77666331
 BOARD_SLOTS, SLOTS, CALLS, CALL_SIZE = 128, 256, 64, 128
@@ -47,6 +50,14 @@ class Worker:
 
     def send(self, kind, a=0, b=0, slot=0):
         self.socket.sendall(WIRE.pack(MAGIC, kind, slot, 0, a, b))
+
+    def tell_files(self, content, seals=fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW):
+        file = os.memfd_create("fake", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        with open(file, "wb") as out:
+            out.write(content)
+            out.flush()
+            fcntl.fcntl(file, fcntl.F_ADD_SEALS, seals)
+            socket.send_fds(self.socket, [WIRE.pack(MAGIC, FILES, 0, 0, 1, 0)], [file])
 
     def state(self, value, slot=None):
         """In the scoreboard."""
@@ -99,6 +110,19 @@ class Worker:
             elif name == "lie":
                 self.state(2, SLOTS - 2)
                 os.write(self.queue, b"what no worker understands")
+            elif name == "files":
+                self.tell_files(os.fsencode(value) + b"\0")
+            elif name == "write":
+                with open(value, "a") as file:
+                    file.write("more")
+            elif name == "bare":
+                self.send(FILES, 1)
+            elif name == "unsealed":
+                self.tell_files(b"/file\0", 0)
+            elif name == "large":
+                self.tell_files(b"/" * (FILES_SIZE + 1))
+            elif name == "garbage":
+                self.tell_files(b"\xff\0\0no path")
             elif name == "zygote":
                 self.send(LOADED)
             elif name == "cut":

@@ -168,3 +168,37 @@ def test_calls_hang_again(fake):
     until(lambda: len(server.started(0)) > 2, "the next one", server.log)
     log = server.log()
     assert log.index("(process %d) was killed" % first) < log.index("(process %d) is started" % server.started(0)[2])
+
+
+@pytest.mark.parametrize("step, reason", [
+    ("bare", "without them"),
+    ("unsealed", "what it has sent is no sealed file of that size"),
+    ("large", "what it has sent is no sealed file of that size"),
+    ("garbage", "a name in it is no absolute path"),
+])
+def test_files(fake, tmp_path, step, reason):
+    """What cannot be read is told of, and nothing of it is taken: what the worker has said before still counts."""
+    path = tmp_path / "module.py"
+    path.write_text("")
+    server = fake(1, "--reload", steps="files=%s,%s,load" % (path, step))
+    server.wait_log(r"warning: worker 0 \(process \d+\) tells which files it has loaded, but %s: changes of new ones are "
+                    "not noticed" % reason)
+    until(lambda: server.serving(), "it to serve", server.log)
+    path.write_text("other")
+    server.wait_log(r"module\.py has changed: replacing worker 0")
+    until(lambda: len(server.started(0)) == 2, "another one", server.log)
+
+
+def test_files_of_one_that_never_serves(fake, tmp_path):
+    """They are watched in the end."""
+    server = fake(1, "--reload", "--log-level", "debug", steps="files=%s" % (tmp_path / "module.py"), wait=False)
+    server.expect_status = 128 + signal.SIGTERM
+    server.wait_log(r"debug: worker 0 \(process \d+\) has 1 files, in 1 directories")
+
+
+def test_file_changes_before_it_is_watched(fake, tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text("")
+    server = fake(1, "--reload", steps="files=%s,write=%s,load" % (path, path), env={"FAKE_WORKER_AGAIN": "load"})
+    server.wait_log(r"module\.py has changed: replacing worker 0")
+    until(lambda: len(server.started(0)) == 2, "another one", server.log)
