@@ -21,7 +21,7 @@ struct file_globs {
     bool too_many;    /* that was told */
 };
 
-/* Returns 0, or -1 when memory runs out. *o outlives it. */
+/* *g is zeroed. Returns 0, or -1 when memory runs out. *o outlives it. */
 int file_globs_init(struct file_globs *g, const struct options *o);
 
 /* Whether a file of this absolute path counts. */
