@@ -230,9 +230,11 @@ static uint64_t take_a_turn(void) {
     atomic_store(&raiser.waits_since, clock_ns());
     PyGILState_STATE gil = PyGILState_Ensure();
     atomic_store(&raiser.waits_since, 0);
-    switch_interval_set_short(atomic_load(&raiser.short_turns));
+    bool is_short = atomic_load(&raiser.short_turns), changed = switch_interval_set_short(is_short);
     uint64_t next = interrupt_is_on ? look_at_all(&line) : 0;
     PyGILState_Release(gil);
+    if (changed)
+        log_debug("the switch interval is %s", is_short ? "short, as a call computes" : "as it was before");
     if (*line.request)
         log_warning("%s: goes on in spite of --request-timeout-action interrupt: %s", line.request, line.why);
     return next;

@@ -32,9 +32,9 @@ static bool is_above_short(double seconds) {
     return seconds > SWITCH_INTERVAL_SHORT * 1.02;
 }
 
-void switch_interval_set_short(bool wanted) {
+bool switch_interval_set_short(bool wanted) {
     if (interval.is_short == wanted)
-        return;
+        return false;
     interval.is_short = wanted;
     double now = get();
     if (wanted) {
@@ -44,4 +44,5 @@ void switch_interval_set_short(bool wanted) {
     } else if (interval.before > 0 && now > SWITCH_INTERVAL_SHORT * 0.98 && !is_above_short(now)) {
         set(interval.before);
     }
+    return true;
 }

@@ -16,7 +16,7 @@
 #define SWITCH_INTERVAL_SHORT 0.00005
 
 /* Makes it short, or as it was before. What the application sets meanwhile stays; so does one that is shorter. The same as
- * the time before: no effect. */
-void switch_interval_set_short(bool wanted);
+ * the time before: no effect, and returns false. */
+bool switch_interval_set_short(bool wanted);
 
 #endif
