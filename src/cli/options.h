@@ -113,8 +113,8 @@ struct options {
     bool version; /* the caller prints the version (it needs Python for that) and ends */
 };
 
-/* Fills *o from the defaults, some of which variables of the system give. Returns 0; or, after one log_error line, EX_USAGE or EX_OSERR. The
- * caller calls options_fini in every case. */
+/* Fills *o from the defaults, some of which variables of the system give. Returns 0; or, after one log_error line,
+ * EX_USAGE or EX_OSERR. The caller calls options_fini in every case. */
 int options_init(struct options *o);
 
 /* Sets an option to a value that somebody has given, or appends that to a list. Not for --help. Returns 0; or EX_USAGE or

@@ -596,6 +596,25 @@ def test_a_file_that_root_alone_may_read(tmp_path):
                 daemon.until(lambda: server.ask("/old/").status == 404, "the old one to be gone", server.log)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="root alone can become another user; CI is root")
+def test_a_reload_changes_what_is_around_the_application(tmp_path):
+    """As whom it runs, with which mask and variables; and the pid file."""
+    path = tmp_path / "shop.ini"
+    text = "workers = 1\nscript-name = /%s\nuser = %s\numask = %s\nenv = A=%s\npidfile = %s/%s.pid\n"
+    write(path, text % ("old", "nobody", "022", "1", tmp_path, "old"))
+    with running(Shop("userapp", "--config", path)) as server:
+        wait_for(server, "/old/")
+        write(path, text % ("new", "www-data", "077", "2", tmp_path, "new"))
+        reload(server, r"the reload is complete")
+        wait_for(server, "/new/")
+        daemon.until(lambda: server.ask("/old/").status == 404, "the old one to be gone", server.log)
+        found = json.loads(server.ask("/new/").body)
+        assert set(found["uid"]) == {pwd.getpwnam("www-data").pw_uid}
+        assert (found["umask"], found["environ"]["A"]) == (0o077, "2")
+        assert (tmp_path / "new.pid").read_text() == "%d\n" % server.pid
+        assert not (tmp_path / "old.pid").exists()
+
+
 def test_a_file_for_development(tmp_path):
     """--reload from the file: workers that changes of the application bring about use the file of the start, until
     SIGHUP reads it anew."""
