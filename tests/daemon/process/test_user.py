@@ -334,3 +334,24 @@ def test_check_is_done_as_the_user(outside):
     (outside / "whoapp.py").write_text("import os\nprint(os.getuid())\napplication = print\n")
     done = run("--check", "--user", "nobody", "--chdir", outside, "whoapp")
     assert done.returncode == 0 and "%d\n" % NOBODY.pw_uid in done.stdout + done.stderr
+
+
+def test_reload(outside, supervise):
+    """The supervisor, which is root, watches what the worker of the user tells, and the page is the user's as well."""
+    page = outside / "page.py"
+    (outside / "app.py").write_text("import os, page\n"
+                                    "def app(environ, start_response):\n"
+                                    "    start_response('200 OK', [])\n"
+                                    "    return [('%s %d' % (page.TEXT, os.getuid())).encode()]\n")
+    page.write_text("TEXT = 'one'\n")
+    server = supervise("app:app", 1, "--reload", "--user", "nobody", cwd=str(outside))
+
+    def until_says(wanted):
+        until(lambda: wanted in server.ask("/").body.decode(), "the answer %r" % wanted, server.log)
+
+    page.write_text("TEXT = 'other'\n")
+    until_says("other %d" % NOBODY.pw_uid)
+    page.write_text("(")
+    until_says("SyntaxError")
+    page.write_text("TEXT = 'mended'\n")
+    until_says("mended %d" % NOBODY.pw_uid)
