@@ -178,7 +178,8 @@ static void complain_key(struct parsing *p, const char *name) {
 }
 
 /* Returns the value, which belongs to the settings; NULL after it was refused, or when memory has run out (*status). */
-static const char *take_value(struct parsing *p, const struct ini_line *line, int *status) {
+static const char *take_value(struct parsing *p, const struct option_row *row, const struct ini_line *line,
+                              int *status) {
     const char *problem = NULL;
     char shown[SHOWN_SIZE], *text;
     if (!line->len || *line->value != '"') {
@@ -189,7 +190,8 @@ static const char *take_value(struct parsing *p, const struct ini_line *line, in
             problem = "goes on behind the quote that ends it: write \\\" for a quote within quotes";
     }
     if (problem) {
-        complain(p, "%s: %s %s", line->name, log_escape(shown, sizeof shown, line->value, line->len), problem);
+        log_escape(shown, sizeof shown, line->value, line->len);
+        complain(p, "%s: %s %s", row->name, row->secret ? "a value" : shown, problem);
         free(text);
         return NULL;
     }
@@ -207,7 +209,7 @@ static int take_key(struct parsing *p, const struct option_row *row, const struc
         return 0;
     }
     *first = *first ? *first : line->number;
-    const char *text = take_value(p, line, &status);
+    const char *text = take_value(p, row, line, &status);
     if (!text)
         return status;
     const struct setting setting = {row, text, SETTING_FILE, p->f->path, line->number};

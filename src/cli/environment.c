@@ -62,8 +62,8 @@ static int take_list(struct settings *all, const struct option_row *row, const c
         size_t used;
         char *word = take_word(text, &used, &problem);
         if (problem) {
-            log_error("%s: %s %s", setting_variable(row, variable), log_escape(shown, sizeof shown, text, strlen(text)),
-                      problem);
+            log_escape(shown, sizeof shown, text, strlen(text));
+            log_error("%s: %s %s", setting_variable(row, variable), row->secret ? "a value" : shown, problem);
             return EX_USAGE;
         }
         status = take_value(all, row, word);

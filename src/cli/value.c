@@ -118,15 +118,22 @@ int value_parse_paths(const struct option_row *row, const char *text, void *fiel
 /* By these the processes of a server find each other (ipc/control.h, supervisor/state.h, process/supervise.h). */
 #define OWN_VARIABLE "WSGI_FCGI_"
 
+/* The value may be a password, and is not shown. */
+static int refuse_secret(char *reason, const char *problem) {
+    snprintf(reason, VALUE_REASON_SIZE, "%s", problem);
+    return EX_USAGE;
+}
+
 int value_parse_env(const struct option_row *row, const char *text, void *field,
                     char reason[static VALUE_REASON_SIZE]) {
     const char *value = strchr(text, '=');
     if (!value)
-        return refuse(text, reason, "has no \"=\": write NAME=VALUE, or NAME= for an empty value");
+        return refuse_secret(reason, "a value has no \"=\": write NAME=VALUE, or NAME= for an empty value");
     if (value == text)
-        return refuse(text, reason, "has no name in front of \"=\": write NAME=VALUE");
+        return refuse_secret(reason, "a value has no name in front of \"=\": write NAME=VALUE");
     if (!strncmp(text, OWN_VARIABLE, sizeof OWN_VARIABLE - 1))
-        return refuse(text, reason, "is a variable of the server's own: those begin with " OWN_VARIABLE);
+        return refuse_secret(reason,
+                             "variables that begin with " OWN_VARIABLE " are the server's own: choose another name");
     return value_parse_list(row, text, field, reason);
 }
 

@@ -306,6 +306,19 @@ def test_all_mistakes_at_once(tmp_path):
     assert [error.split(":")[1] for error in errors(done)] == ["1", "2", "3", "4"]
 
 
+@pytest.mark.parametrize("line", [
+    "hunter2", "=hunter2", "WSGI_FCGI_STATE=hunter2", '"A=hunter2', '"A=hunter2" x', '"A=hunter2\\q"',
+])
+def test_no_mistake_shows_a_secret(line, tmp_path):
+    """What is wrong with a value of --env is said without the value, which may be a password."""
+    path = write(tmp_path / "a.ini", "env = %s\n" % line)
+    done = daemon.run("--config", path, "a")
+    (error,) = errors(done)
+    assert error.startswith("%s:1: env: " % path) and "hunter2" not in error
+    (error,) = errors(daemon.run("a", env={"WSGI_FCGI_ENV": line}))
+    assert error.startswith("WSGI_FCGI_ENV: ") and "hunter2" not in error
+
+
 def test_twenty_of_many_mistakes(tmp_path):
     path = write(tmp_path / "a.ini", "foo = 1\n" * 33)
     lines = errors(daemon.run("--config", path, "a"))

@@ -107,9 +107,9 @@ def test_supervisor_stays_root(supervise):
     (["--group", "no-such"], EX_NOUSER, '--group: there is no group "no-such" on this machine'),
     (["--user", "nobody", "--group", "4294967295"], EX_NOUSER, '--group: there is no group "4294967295"'),
     (["--user", "54321"], EX_NOUSER, "--user: user 54321 has no entry in .*: give --group as well"),
-    (["--env", "=x"], EX_USAGE, '--env: "=x" has no name in front of "="'),
-    (["--env", "NAME"], EX_USAGE, '--env: "NAME" has no "=": write NAME=VALUE'),
-    (["--env", "WSGI_FCGI_STATE=3"], EX_USAGE, "is a variable of the server's own"),
+    (["--env", "=x"], EX_USAGE, '--env: a value has no name in front of "="'),
+    (["--env", "NAME"], EX_USAGE, '--env: a value has no "=": write NAME=VALUE'),
+    (["--env", "WSGI_FCGI_STATE=3"], EX_USAGE, "variables that begin with WSGI_FCGI_ are the server's own"),
 ])
 @pytest.mark.parametrize("workers", [[], ["--workers", 1]], ids=["single", "workers"])
 def test_mistakes(tmp_path, args, status, said, workers):
