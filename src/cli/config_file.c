@@ -97,6 +97,17 @@ int config_file_read(struct config_file *f, const char *path) {
     return sealed ? read_sealed(f, sealed) : read_file(f);
 }
 
+void config_file_warn(const struct config_file *f) {
+    char shown[PATH_SHOWN_SIZE];
+    log_escape(shown, sizeof shown, f->path, strlen(f->path));
+    if (f->foreign)
+        log_warning("%s: belongs to user %u, who decides what this server runs: make it root's, or that of whom the "
+                    "server is started as",
+                    shown, (unsigned)f->owner);
+    if (f->writable)
+        log_warning("%s: others than its owner may write it, and so decide what this server runs: chmod go-w", shown);
+}
+
 static bool write_all(int fd, const char *bytes, size_t len) {
     while (len) {
         ssize_t n = write(fd, bytes, len);

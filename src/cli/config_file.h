@@ -34,6 +34,9 @@ struct config_file {
  * log_error line. The caller calls config_file_fini in either case. */
 int config_file_read(struct config_file *f, const char *path);
 
+/* Logs a warning if somebody may write the file who is not to decide what the server runs. */
+void config_file_warn(const struct config_file *f);
+
 /* Appends what is in it to the settings. Logs what is wrong, each mistake in a line, up to CONFIG_FILE_MISTAKES. Returns
  * 0, EX_CONFIG, or EX_OSERR. */
 int config_file_parse(const struct config_file *f, struct settings *all);

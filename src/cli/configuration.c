@@ -29,24 +29,13 @@ static bool is_set(const struct settings *all, const char *name) {
     return last_of(all, option_find(name, strlen(name))) != NULL;
 }
 
-static void warn_file(const struct config_file *f) {
-    char shown[SHOWN_SIZE];
-    log_escape(shown, sizeof shown, f->path, strlen(f->path));
-    if (f->foreign)
-        log_warning("%s: belongs to user %u, who decides what this server runs: make it root's, or that of whom the "
-                    "server is started as",
-                    shown, (unsigned)f->owner);
-    if (f->writable)
-        log_warning("%s: others than its owner may write it, and so decide what this server runs: chmod go-w", shown);
-}
-
 static int read_file(struct options *o, bool warns) {
     const struct setting *path = last_of(&o->settings, option_find("config", strlen("config")));
     if (!path)
         return 0;
     int status = config_file_read(&o->config, path->text);
     if (!status && warns)
-        warn_file(&o->config);
+        config_file_warn(&o->config);
     return status ? status : config_file_parse(&o->config, &o->settings);
 }
 

@@ -19,6 +19,8 @@ int reload_config_read(const char *path, char why[static RELOAD_CONFIG_WHY_SIZE]
     else if ((fd = config_file_seal(&config)) < 0)
         snprintf(why, RELOAD_CONFIG_WHY_SIZE, "cannot keep the configuration file in memory (memfd_create): %s",
                  strerror(errno));
+    else
+        config_file_warn(&config);
     config_file_fini(&config);
     return fd;
 }

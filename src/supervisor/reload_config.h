@@ -9,7 +9,7 @@
 enum { RELOAD_CONFIG_WHY_SIZE = 128 };
 
 /* Reads the file into sealed memory. Returns a descriptor of that, close-on-exec; or -1 with the reason in `why`, what
- * is wrong with the file itself being logged. */
+ * is wrong with the file itself being logged, as are warnings about it (config_file_warn). */
 int reload_config_read(const char *path, char why[static RELOAD_CONFIG_WHY_SIZE]);
 
 /* Puts CONFIG_FILE_ENV into the environment, for a program that is executed next and gets the descriptor; fd -1: there

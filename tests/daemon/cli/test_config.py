@@ -544,6 +544,13 @@ def test_a_reload_reads_the_file_anew(shop):
     daemon.until(lambda: server.ask("/old/hello").status == 404, "the old one to be gone", server.log)
 
 
+def test_a_reload_warns_of_others_too(shop):
+    server, path = shop
+    path.chmod(0o664)
+    reload(server, r"warning: %s: others than its owner may write it" % re.escape(str(path)))
+    server.wait_log("the reload is complete")
+
+
 @pytest.mark.parametrize("text, said", [
     ("workers = 1\nscript-name = new\n", r':2: script-name: "new" does not start with "/"'),
     ("workers = x\n", r':1: workers: "x" is neither auto nor a number'),
