@@ -9,10 +9,12 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -260,6 +262,24 @@ int user_become(const struct user *u, const struct options *o) {
     if (!status && set_all(u, o))
         status = no_memory();
     return status;
+}
+
+/* In a child, as the rights of another thread would be within reach of that user. */
+int user_kill(const struct user *u, pid_t pid, int number) {
+    int status;
+    if (!u->changes)
+        return kill(pid, number);
+    const pid_t child = fork();
+    if (!child)
+        _exit(setresuid(u->uid, u->uid, u->uid) || kill(pid, number) ? errno : 0);
+    if (child < 0)
+        return -1;
+    while (waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR)
+            return -1;
+    }
+    errno = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+    return errno ? -1 : 0;
 }
 
 void user_warn_supervisor(const struct user *u) {

@@ -38,6 +38,10 @@ int user_act_as(const struct user *u, bool as);
  * LOGNAME if --user was given, then what --env says. Returns 0, or EX_OSERR after printing. */
 int user_become(const struct user *u, const struct options *o);
 
+/* As kill(2), with no more rights than that user has: to a process whose number somebody has told who runs as the user.
+ * The main thread, also beside others. */
+int user_kill(const struct user *u, pid_t pid, int number);
+
 /* Warns when this process, which stays as it is, will not be allowed to kill those that become the user. */
 void user_warn_supervisor(const struct user *u);
 

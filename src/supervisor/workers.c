@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "ipc/control.h"
 #include "ipc/fd_socket.h"
+#include "process/user.h"
 #include "supervisor/calls.h"
 #include "supervisor/files.h"
 #include "supervisor/memory.h"
@@ -417,9 +418,22 @@ static const char *const reasons[] = {
     [WISH_FILES] = "files have changed, and another one serves with them",
 };
 
+/* Nobody else has the number of a child before it is waited for. That of a worker that was forked is what its zygote
+ * says, and so is its end; and the zygote is a process of the application, which must not have root kill others. Returns
+ * 0; or -1 with errno, ESRCH also where it can be none of the workers. */
+static int send_signal(const struct worker *w, int number) {
+    siginfo_t info;
+    if (!waitid(P_PID, (id_t)w->pid, &info, WEXITED | WNOHANG | WNOWAIT))
+        return kill(w->pid, number);
+    const int sent = user_kill(w->supervisor->sockets.user, w->pid, number);
+    if (sent && errno == EPERM)
+        errno = ESRCH;
+    return sent;
+}
+
 void workers_signal(const struct worker *w, int number) {
     if (w->pid > 0)
-        kill(w->pid, number);
+        (void)send_signal(w, number);
 }
 
 static bool is_urgent(enum worker_wish wish) {
@@ -480,9 +494,9 @@ void workers_kill(struct worker *w, uint64_t now) {
     log_error(WORKER_LINE "%s: it is killed%s%s", WORKER_WORDS(w), w->kill_text, *running ? "; it runs " : "", running);
     w->killed = true;
     w->kill_at = 0;
-    if (w->pid <= 0 || !kill(w->pid, SIGKILL) || errno != ESRCH)
+    if (w->pid <= 0 || !send_signal(w, SIGKILL) || errno != ESRCH)
         return;
-    /* A zygote has waited for it, and was killed before it could tell. Nobody else will. */
+    /* A zygote has waited for it, and was killed before it could tell; or it has told something else. Nobody else will. */
     w->supervisor->look_at = now;
     workers_ended(w->supervisor, w->pid, W_EXITCODE(0, SIGKILL));
 }

@@ -6,7 +6,7 @@ FAKE_WORKER names the steps that it takes, with commas between them; behind them
 (wants to retire because of a signal), requests (wants to retire because of --max-requests), lost and stuck (because
 calls hang in it), call=TEXT (is in a call), cut (one request when it ends), crash, lie (the scoreboard says that a
 worker serves which does not exist, and something is in the queue), zygote (which says of a process that has ended that
-it has forked that), files=PATH (tells that it has loaded that file), write=PATH (writes to it), bare, unsealed, large
+it has forked that, or process FAKE_FORKED), files=PATH (tells that it has loaded that file), write=PATH (writes to it), bare, unsealed, large
 and garbage (tells of files in a wrong way). Those in FAKE_WORKER_N count for the worker of number N instead, and those in FAKE_WORKER_AGAIN for
 each that is not the first of its number. FAKE_DIR: each leaves a file pid.NUMBER there.
 """
@@ -142,8 +142,10 @@ class Worker:
             self.send(SERVING)
             return True
         elif kind == FORK:
-            pid = os.spawnlp(os.P_NOWAIT, "true", "true")
-            os.waitpid(pid, 0)
+            pid = int(os.environ.get("FAKE_FORKED", 0))
+            if not pid:
+                pid = os.spawnlp(os.P_NOWAIT, "true", "true")
+                os.waitpid(pid, 0)
             self.send(FORKED, pid, slot=slot)
             os.close(fds[0])
         elif kind in (RETIRE, STOP) and not ignore:

@@ -3,6 +3,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -134,6 +135,21 @@ def test_end_that_nobody_tells(fake):
     server.expect_status = 128 + signal.SIGKILL
     assert server.wait_exit() == server.expect_status, server.log()
     assert "has closed its control socket, and has not ended: it is killed" in server.log()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="root alone can become another user; CI is root")
+def test_process_of_somebody_else(fake):
+    """The zygote, in which the application runs, says that it has forked it: the supervisor, which is root, does not kill
+    it for that."""
+    with subprocess.Popen(["sleep", "1000"]) as other:
+        server = fake(1, "--preload", "--user", "nobody", steps="zygote", wait=False,
+                      env={"FAKE_FORKED": str(other.pid)})
+        server.expect_status = 128 + signal.SIGKILL
+        assert server.wait_exit() == server.expect_status, server.log()
+        assert "worker 0 (process %d) has closed its control socket, and has not ended: it is killed" % other.pid in server.log()
+        is_alive = other.poll() is None
+        other.kill()
+    assert is_alive, server.log()
 
 
 @pytest.mark.parametrize("step, reason", [
