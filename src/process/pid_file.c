@@ -105,17 +105,41 @@ static int lock(struct held *h, bool made) {
     return 0;
 }
 
-/* Returns as lock. */
+/* Returns the descriptor, or -1 with errno. */
+static int open_for(const char *path, int access, bool *made) {
+    descriptors_lock();
+    int fd = descriptors_adopt(trusted_open(path, access | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644, made));
+    descriptors_unlock();
+    return fd;
+}
+
+/* By a descriptor of its own. Returns as lock. */
+static int write_number(const struct held *h) {
+    struct stat st;
+    bool made;
+    int status = 0;
+    const int fd = open_for(h->path, O_RDWR, &made);
+    if (fd < 0 || fstat(fd, &st))
+        status = complain_errno(h, errno);
+    else if (st.st_dev != h->dev || st.st_ino != h->ino)
+        status = -1;
+    else if (write_pid(fd))
+        status = complain_errno(h, errno);
+    if (fd >= 0)
+        descriptors_close(fd);
+    return status;
+}
+
+/* Root keeps a descriptor that can only be read: with --user the application has it as well, and must not have whoever
+ * signals the process in the file signal another one. Returns as lock. */
 static int try_open(struct held *h) {
     bool made;
-    descriptors_lock();
-    h->fd = descriptors_adopt(trusted_open(h->path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644, &made));
-    descriptors_unlock();
+    h->fd = open_for(h->path, geteuid() == 0 ? O_RDONLY : O_RDWR, &made);
     if (h->fd < 0)
         return complain_errno(h, errno);
     int status = lock(h, made);
-    if (!status && write_pid(h->fd))
-        status = complain_errno(h, errno);
+    if (!status)
+        status = write_number(h);
     if (status)
         descriptors_close(h->fd);
     return status;
@@ -178,10 +202,10 @@ const char *pid_file_path(void) {
 void pid_file_remove(void) {
     if (!held.owner || held.owner != getpid())
         return;
-    /* In front, since a process that has become another user may not remove it. */
-    int failed = ftruncate(held.fd, 0);
-    (void)failed;
-    if (is_at_path(&held))
-        unlink(held.path);
+    /* Where it may be written, but not be removed. */
+    if (is_at_path(&held) && unlink(held.path)) {
+        int failed = ftruncate(held.fd, 0);
+        (void)failed;
+    }
     held.owner = 0;
 }

@@ -27,8 +27,9 @@ int pid_file_resume(int fd, const char *path);
 int pid_file_fd(void);
 const char *pid_file_path(void);
 
-/* Removes the file, if this process has made it, and gives up the lock when it ends. Where it may not remove it any
- * more, it leaves it empty. Any thread, and in signal handlers. */
+/* Removes the file, if this process has made it, and gives up the lock when it ends. Where it may not remove it, it leaves
+ * it empty; and as it is, if root has opened it and the process is another user now. Any thread, and in signal
+ * handlers. */
 void pid_file_remove(void);
 
 #endif

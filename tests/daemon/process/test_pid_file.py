@@ -105,7 +105,7 @@ def test_mistakes(path):
     def fails(where, said):
         refused(run("-s", path.parent / "x.sock", "--pidfile", where, "hello"), EX_CANTCREAT, "--pidfile: %s %s" % (re.escape(str(where)), said))
     fails(path / "none", "cannot be written: No such file or directory: its directory must be there")
-    fails(path.parent, "cannot be written: Is a directory")
+    fails(path.parent, "is no file: choose another path" if os.getuid() == 0 else "cannot be written: Is a directory")
     fails("/dev/null", "is no file: choose another path")
     refused(run("--pidfile", "", "hello"), os.EX_USAGE, "--pidfile: \"\" is empty")
 
@@ -187,16 +187,28 @@ def test_file_that_was_removed_meanwhile(begin, path, kind):
 # --- users
 
 
+def access_modes(pid, path):
+    """Of each descriptor of the file that the process has."""
+    fds = [fd for fd in os.listdir("/proc/%d/fd" % pid) if os.readlink("/proc/%d/fd/%s" % (pid, fd)) == str(path)]
+    found = []
+    for fd in fds:
+        with open("/proc/%d/fdinfo/%s" % (pid, fd)) as info:
+            found.append(int(re.search(r"flags:\s+(\d+)", info.read())[1], 8) & os.O_ACCMODE)
+    return found
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="root alone can become another user; CI is root")
 @pytest.mark.parametrize("name", KINDS)
 def test_with_another_user(begin, path, name):
-    """The file is root's; a single process cannot remove it any more."""
+    """The file is root's. A single process, in which the application runs, can neither write nor remove it any more."""
     server = begin("--pidfile", path, "--user", "nobody", *KINDS[name])
     os.chown(server.dir, 65534, -1)
     assert is_held(path, server) and os.stat(path).st_uid == 0
+    if name == "single":
+        assert access_modes(server.pid, path) == [os.O_RDONLY]
     server.stop()
     if name == "single":
-        assert path.read_text() == "" and not is_locked(path)
+        assert path.read_text() == "%d\n" % server.pid and not is_locked(path)
     else:
         assert not path.exists()
 
