@@ -63,9 +63,20 @@ static int follow(struct walk *w, const char *name, const char *after) {
     return *w->rest == '/' ? enter(w, open("/", DIRECTORY)) : 0;
 }
 
+/* Whether an open file that is not the caller's own has, or has had when it was opened, a further name that others than
+ * root can have given it. Only what is found by the name tells, at one moment: that of a file whose other name was there
+ * a moment ago may be gone. */
+static bool may_be_anothers(const struct walk *w, const char *name, const struct stat *file) {
+    struct stat now, dir;
+    if (!S_ISREG(file->st_mode) || is_trusted(w, file, &dir))
+        return false;
+    return fstatat(w->dir, name, &now, AT_SYMLINK_NOFOLLOW) || now.st_dev != file->st_dev ||
+           now.st_ino != file->st_ino || now.st_nlink > 1;
+}
+
 /* The last component. Retries when it comes or goes in between. */
 static int open_last(const struct walk *w, const char *name, int flags, mode_t mode, bool *made) {
-    struct stat st, dir;
+    struct stat st;
     int fd = -1;
     for (int i = 0; i < TRIES && fd < 0; i++) {
         fd = openat(w->dir, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
@@ -75,7 +86,7 @@ static int open_last(const struct walk *w, const char *name, int flags, mode_t m
         if (fd < 0 && errno != ENOENT)
             return -1;
     }
-    if (fd < 0 || *made || fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink <= 1 || is_trusted(w, &st, &dir))
+    if (fd < 0 || *made || fstat(fd, &st) || !may_be_anothers(w, name, &st))
         return fd;
     close(fd);
     errno = EMLINK;

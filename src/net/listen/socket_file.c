@@ -219,7 +219,11 @@ static int bind_socket(struct attempt *t) {
                            : bind(t->fd, (const struct sockaddr *)&t->address->sa, t->address->len)))
         return -1;
     t->bound = true;
-    return fstatat(t->dir, t->base, &t->st, AT_SYMLINK_NOFOLLOW);
+    if (fstatat(t->dir, t->base, &t->st, AT_SYMLINK_NOFOLLOW))
+        return -1;
+    /* Who may write to the directory can have put another one's socket in its place, but not its only name. */
+    errno = EADDRINUSE;
+    return S_ISSOCK(t->st.st_mode) && t->st.st_nlink == 1 ? 0 : -1;
 }
 
 static bool is_at_path(const struct attempt *t, const struct stat *file) {
@@ -243,10 +247,29 @@ static int set_mode(const struct attempt *t) {
     return -1;
 }
 
+/* By a descriptor, so that it is the file that this process has made, whatever is at its path by now. Returns 0, or -1
+ * with errno (EADDRINUSE: something else is there). */
+static int set_owner(const struct attempt *t) {
+    struct stat st;
+    descriptors_lock();
+    int fd = descriptors_adopt(openat(t->dir, t->base, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    descriptors_unlock();
+    if (fd < 0)
+        return -1;
+    errno = EADDRINUSE;
+    int failed = fstat(fd, &st) || st.st_dev != t->st.st_dev || st.st_ino != t->st.st_ino ||
+                         fchownat(fd, "", t->uid, t->gid, AT_EMPTY_PATH)
+                     ? -1
+                     : 0;
+    const int error = errno;
+    descriptors_close(fd);
+    errno = error;
+    return failed;
+}
+
 /* Gives the file its owner and mode, then lets the socket accept. Returns as put does. */
 static int finish(struct attempt *t) {
-    if ((t->uid != (uid_t)-1 || t->gid != (gid_t)-1) &&
-        fchownat(t->dir, t->base, t->uid, t->gid, AT_SYMLINK_NOFOLLOW)) {
+    if ((t->uid != (uid_t)-1 || t->gid != (gid_t)-1) && set_owner(t)) {
         if (errno != EPERM)
             return -1;
         if (t->uid != (uid_t)-1)
