@@ -132,6 +132,16 @@ static void complain(struct file_watch *w, const char *what) {
     w->full = true;
 }
 
+static void complain_denied(struct file_watch *w, const char *path) {
+    char shown[PATH_MAX];
+    if (!w->denied)
+        log_warning(
+            "--reload cannot watch %s: %s; changes in it are not noticed, until the user of the application may "
+            "read that directory",
+            log_escape(shown, sizeof shown, path, strlen(path)), strerror(EACCES));
+    w->denied = true;
+}
+
 /* Takes `path`, of `len` bytes and in memory of its own. */
 static void keep(struct file_watch *w, int wd, char *path, size_t len) {
     struct file_watch_dirs *dirs = &w->next;
@@ -205,6 +215,8 @@ void file_watch_add(struct file_watch *w, const char *directory, size_t len) {
         complain(w, "out of memory");
     else if (errno == ENOSPC)
         complain(w, "raise fs.inotify.max_user_watches (sysctl)");
+    else if (errno == EACCES)
+        complain_denied(w, path);
     free(path);
 }
 

@@ -36,7 +36,7 @@ struct file_watch {
     struct ev_loop *loop;
     ev_io io;
     struct file_watch_dirs dirs, next; /* by wd; several paths may lead to one directory */
-    bool full;                         /* a limit was told of */
+    bool full, denied;                 /* a limit was told of; a directory that may not be read */
 };
 
 /* Begins with no directory. Returns 0, or -1 after a log line. *w has the callbacks, and is zeroed otherwise. */

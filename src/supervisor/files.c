@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "process/user.h"
 #include "supervisor/file_globs.h"
 #include "supervisor/file_set.h"
 #include "supervisor/file_watch.h"
@@ -97,6 +98,12 @@ static void count(struct files *f, const char *path) {
         log_escape(f->name, sizeof f->name, path, strlen(path));
 }
 
+/* Paths are what workers say: with --user their application learns nothing from the log of the supervisor, which is
+ * root, that it could not find out itself. A failure was logged, and ends nothing. */
+static void look_as_user(const struct files *f, bool as) {
+    (void)user_act_as(f->supervisor->sockets.user, as);
+}
+
 /* Of one set. A file that is also in one of those that were looked at before, was counted there. */
 static void compare(struct files *f, struct file_set *set, bool all) {
     for (size_t i = 0; i < set->count; i++) {
@@ -164,12 +171,14 @@ static void settle(struct files *f, uint64_t now) {
     const bool all = f->uncertain;
     f->first_at = f->last_at = 0;
     f->uncertain = false;
+    look_as_user(f, true);
     if (all)
         watch_anew(f);
     else
         compare(f, &f->extra, false);
     for (unsigned n = 0; n < SUPERVISOR_WORKERS_MAX; n++)
         compare(f, &f->told[n].set, all);
+    look_as_user(f, false);
     end_change(f, now);
 }
 
@@ -340,11 +349,13 @@ void files_take(struct supervisor *s, uint64_t now) {
     }
     if (!any)
         return;
+    look_as_user(f, true);
     watch_anew(f);
     for (unsigned n = 0; n < SUPERVISOR_WORKERS_MAX; n++) {
         if (f->told[n].taken)
             end_exchange(f, n);
     }
+    look_as_user(f, false);
     if (f->counted)
         note(f);
     if (f->first_at)
@@ -367,7 +378,9 @@ int files_open(struct supervisor *s) {
     s->files = f;
     if (file_watch_open(&f->watch, s->loop))
         return EX_OSERR;
+    look_as_user(f, true);
     watch_anew(f);
+    look_as_user(f, false);
     return 0;
 }
 

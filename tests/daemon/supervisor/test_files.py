@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import signal
+import tempfile
 import time
 
 import pytest
@@ -423,3 +424,27 @@ def test_change_while_one_hangs(develop, tmp_path, gate):
     write(tmp_path, "helper.py", helper("three"))
     until_says(server, "three")
     assert "begins anew" in server.log()
+
+
+# --- users
+
+@pytest.mark.skipif(os.getuid() != 0, reason="root alone can become another user; CI is root")
+def test_files_that_the_user_may_not_see(protocol):
+    """What an application says is loaded is looked at with its own rights, though the supervisor is root: else the log would
+    tell it when files of others change."""
+    with tempfile.TemporaryDirectory(prefix="wsgi-fcgi-test.") as name:
+        os.chmod(name, 0o755)
+        write(name, "secret/key.py", "")
+        os.chmod(os.path.join(name, "secret"), 0o700)
+        write(name, "helper.py", helper("one"))
+        write(name, "app.py", APP + "helper.__dict__['__file__'] = %r\n" % os.path.join(name, "secret/key.py"))
+        server = Supervised("app:app", 1, "--reload", "--user", "nobody", protocol=protocol, cwd=name)
+        try:
+            server.wait_log("worker 0 .* serves")
+            server.wait_log("warning: --reload cannot watch %s/secret: Permission denied" % re.escape(name))
+            write(name, "secret/key.py", "# another one\n")
+            write(name, "app.py", APP.replace("import helper", "import helper  # saved"))
+            until(lambda: replacements(server), "the change", server.log)
+            assert replacements(server) == ["app.py"]
+        finally:
+            server.stop()
