@@ -192,10 +192,11 @@ static void complain_key(struct parsing *p, const char *name) {
 static const char *take_value(struct parsing *p, const struct option_row *row, const struct ini_line *line,
                               int *status) {
     const char *problem = NULL;
-    char shown[SHOWN_SIZE], *text;
-    if (!line->len || *line->value != '"') {
-        text = strndup(line->value, line->len);
-    } else if ((text = malloc(line->len))) {
+    char shown[SHOWN_SIZE], *text = malloc(line->len + 1);
+    if (text && (!line->len || *line->value != '"')) {
+        memcpy(text, line->value, line->len);
+        text[line->len] = '\0';
+    } else if (text) {
         size_t n = quote_read(line->value, line->len, text, &problem);
         if (n && n < line->len)
             problem = "goes on behind the quote that ends it: write \\\" for a quote within quotes";
