@@ -112,7 +112,7 @@ static bool is_already(const struct user *u) {
 }
 
 int user_read(struct user *u, const struct options *o) {
-    bool has_group;
+    bool has_group = false;
     *u = (struct user){.changes = false};
     if (!o->user && !o->group)
         return 0;
