@@ -301,6 +301,8 @@ def test_imported_beside_a_page(develop, tmp_path):
 import os, threading, time
 def later():
     while not os.path.exists("go"):
+        if os.path.exists("gone"):
+            return
         time.sleep(0.01)
     import late
     os.rename("go", "gone")
