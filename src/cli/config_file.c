@@ -4,6 +4,7 @@
 
 #include "base/ascii.h"
 #include "base/log.h"
+#include "base/sealed_file.h"
 #include "cli/ini_file.h"
 #include "cli/nearest.h"
 #include "cli/options.h"
@@ -17,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -108,27 +108,8 @@ void config_file_warn(const struct config_file *f) {
         log_warning("%s: others than its owner may write it, and so decide what this server runs: chmod go-w", shown);
 }
 
-static bool write_all(int fd, const char *bytes, size_t len) {
-    while (len) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno != EINTR)
-            return false;
-        bytes += n > 0 ? n : 0;
-        len -= n > 0 ? (size_t)n : 0;
-    }
-    return true;
-}
-
 int config_file_seal(const struct config_file *f) {
-    int fd = memfd_create("wsgi-fcgi-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd >= 0 && write_all(fd, f->bytes, f->len) &&
-        !fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
-        return fd;
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    errno = error;
-    return -1;
+    return sealed_file_make("wsgi-fcgi-config", f->bytes, f->len);
 }
 
 void config_file_fini(struct config_file *f) {

@@ -4,6 +4,7 @@
 
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "base/sealed_file.h"
 #include "cli/options.h"
 #include "ipc/control.h"
 #include "net/lane.h"
@@ -15,16 +16,12 @@
 #include "python/pending_calls.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 enum { SAID_MAX = 1 << 20 };
 
-static const int SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 static const double LOOK_S = 0.2; /* after a request has ended */
 
 /* Static, as os._exit tells nothing else.
@@ -36,24 +33,9 @@ static struct development *loading;
 /* Returns a descriptor, or -1 with errno. */
 static int make_file(const struct buf *files) {
     descriptors_lock();
-    int fd = descriptors_adopt(memfd_create("wsgi-fcgi files", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    int fd = descriptors_adopt(sealed_file_make("wsgi-fcgi files", buf_head(files), buf_len(files)));
     descriptors_unlock();
-    const char *at = buf_head(files);
-    for (size_t left = buf_len(files); fd >= 0 && left;) {
-        const ssize_t n = write(fd, at, left);
-        if (n <= 0)
-            goto failed;
-        at += n;
-        left -= (size_t)n;
-    }
-    if (fd >= 0 && fcntl(fd, F_ADD_SEALS, SEALS))
-        goto failed;
     return fd;
-failed:;
-    const int error = errno;
-    descriptors_close(fd);
-    errno = error;
-    return -1;
 }
 
 static void tell(const struct development *d, enum control_files which) {

@@ -4,20 +4,20 @@
 
 #include "base/buf.h"
 #include "base/descriptors.h"
+#include "base/sealed_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static const uint32_t STATE_MAGIC = 0x77667373; /* "wfss" */
 
-enum { FILE_MAX = 4 << 20, SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
+enum { FILE_MAX = 4 << 20 };
 
 /* The numbers and the members are part of what versions have in common: none is ever used for something else, and new
  * members come at the end of a struct whose record has no text behind it, or in a new record. */
@@ -222,19 +222,6 @@ static int encode(struct buf *b, const struct state *s) {
     return failed || put(b, RECORD_END, NULL, 0, NULL, 0) ? -1 : 0;
 }
 
-static int write_all(int fd, const char *p, size_t n) {
-    while (n) {
-        ssize_t written = write(fd, p, n);
-        if (written < 0 && errno != EINTR)
-            return -1;
-        if (written > 0) {
-            p += written;
-            n -= (size_t)written;
-        }
-    }
-    return 0;
-}
-
 int state_write(const struct state *s) {
     struct buf b = {0};
     if (encode(&b, s)) {
@@ -242,12 +229,8 @@ int state_write(const struct state *s) {
         return -1;
     }
     descriptors_lock();
-    int fd = descriptors_adopt(memfd_create("wsgi-fcgi state", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    int fd = descriptors_adopt(sealed_file_make("wsgi-fcgi state", buf_head(&b), buf_len(&b)));
     descriptors_unlock();
-    if (fd >= 0 && (write_all(fd, buf_head(&b), buf_len(&b)) || fcntl(fd, F_ADD_SEALS, SEALS))) {
-        descriptors_close(fd);
-        fd = -1;
-    }
     int error = errno;
     buf_fini(&b);
     errno = error;
