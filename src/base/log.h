@@ -8,8 +8,8 @@
  * Until log_start_writer, the thread that logs a line writes it, with one writev(2). From then on no thread waits for
  * the reader of the log (base/log_writer.h).
  *
- * Threads: any, with or without the GIL; nothing here calls Python, nor allocates but for log_copy_to. In signal handlers only log_last and
- * log_flush.
+ * Threads: any, with or without the GIL; nothing here calls Python, nor allocates but for log_copy_to. In signal
+ * handlers only log_last and log_flush.
  *
  * Print bytes that came from a peer or an application only through log_escape. Limit what they can cause at will with
  * base/log_limit.h.
@@ -70,9 +70,9 @@ enum { LOG_BLOCK_MAX = 20000 };
 void log_block(enum log_level level, const char *text, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Writes `len` bytes of multi-line text (a traceback, output of the application) to the log as they are, and adds a
- * line feed if the last byte is none. Not filtered by level, which is for the journal. Other lines come before or after the whole text, never
- * within it. If the ring has no room for all of it, whole lines at its end are lost; of a single line that is too long,
- * its end. errno is preserved. */
+ * line feed if the last byte is none. Not filtered by level, which is for the journal. Other lines come before or after
+ * the whole text, never within it. If the ring has no room for all of it, whole lines at its end are lost; of a single
+ * line that is too long, its end. errno is preserved. */
 void log_text(enum log_level level, const char *text, size_t len);
 
 /* From now on what this thread logs is appended to `copy` as well, which allocates: errors and warnings, "error: text",

@@ -31,12 +31,12 @@ struct sockets {
     struct listener_set opened; /* stays where it is until sockets_fini */
 };
 
-/* Reads addresses and rules from the options; opens nothing. The caller has zeroed *s, but for `user`. Returns 0, or a sysexits status
- * after printing. The caller calls sockets_fini in either case. */
+/* Reads addresses and rules from the options; opens nothing. The caller has zeroed *s, but for `user`.
+ * Returns 0, or a sysexits status after printing. The caller calls sockets_fini in either case. */
 int sockets_read(struct sockets *s, const struct options *o);
 
-/* Opens all sockets, which then listen, besides those that systemd has passed (process/activation.h). With --check it opens only those of the parent process, because nobody notices
- * that.
+/* Opens all sockets, which then listen, besides those that systemd has passed (process/activation.h). With --check it
+ * opens only those of the parent process, because nobody notices that.
  *
  * Call it before Python runs. The sockets are close-on-exec and above the application's numbers, so that programs and
  * children of the application get none of them. Returns 0; or a sysexits status after printing, with those opened by
@@ -44,8 +44,9 @@ int sockets_read(struct sockets *s, const struct options *o);
 int sockets_open(struct sockets *s, const struct options *o);
 
 /* As sockets_open, in a program that this process has executed: `old` are the listeners that it had before. Takes those
- * that systemd has passed, and those that were opened for the same words of the command line and the same protocol, then opens what is missing. Those that
- * nobody names any more go to *left, also after a failure, so that none is lost. */
+ * that systemd has passed, and those that were opened for the same words of the command line and the same protocol,
+ * then opens what is missing. Those that nobody names any more go to *left, also after a failure, so that none is lost.
+ * */
 int sockets_resume(struct sockets *s, const struct options *o, struct listener *old, size_t nold,
                    struct listener_set *left);
 

@@ -12,9 +12,9 @@
 
 /* Writes the path of the environment's program, DIR/bin/python, to `out` of `size` bytes. `given` is the environment's
  * directory, or what is named in its place: its bin, a file in that (python, activate), or its pyvenv.cfg. `source`:
- * what has named it, which begins each line about it, for example "--venv"; NULL: VIRTUAL_ENV. `python` is the program to name in advice.
- * Returns 0, or after printing EX_NOINPUT (nothing there, or nothing of a virtual environment) or EX_CONFIG (it is no
- * virtual environment, or was made by another version of Python). */
+ * what has named it, which begins each line about it, for example "--venv"; NULL: VIRTUAL_ENV. `python` is the program
+ * to name in advice. Returns 0, or after printing EX_NOINPUT (nothing there, or nothing of a virtual environment) or
+ * EX_CONFIG (it is no virtual environment, or was made by another version of Python). */
 int venv_find_python(const char *given, const char *source, const char *python, char *out, size_t size);
 
 #endif

@@ -175,9 +175,10 @@ struct supervisor {
 };
 
 /* Supervises workers until a signal ends the server, or its application cannot be loaded. *o has gone through
- * options_resolve, and o->workers is not 0. `user`: whom it names (user_read). `argv`: the command line of the server, and `program` the file to execute
- * with it. Returns the exit status: a sysexits code after a failure, which was printed; the status of the first worker
- * when that could not load the application; 79 when requests were cut off; 128 + N after a second signal N. */
+ * options_resolve, and o->workers is not 0. `user`: whom it names (user_read). `argv`: the command line of the server,
+ * and `program` the file to execute with it. Returns the exit status: a sysexits code after a failure, which was
+ * printed; the status of the first worker when that could not load the application; 79 when requests were cut off; 128
+ * + N after a second signal N. */
 int supervise(const struct options *o, const struct user *user, char *const *argv, const char *program);
 
 /* Does what is to be done now. Called before the loop waits. */
