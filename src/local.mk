@@ -9,11 +9,13 @@ src_libbase_a_SOURCES = \
 	src/base/buf.c src/base/buf.h \
 	src/base/cgroup.c src/base/cgroup.h \
 	src/base/clock.h src/base/pread.h \
+	src/base/decimal_text.h \
 	src/base/descriptors.c src/base/descriptors.h \
 	src/base/error_destinations.h \
 	src/base/fdtable.c src/base/fdtable.h \
 	src/base/glob.c src/base/glob.h \
 	src/base/hash.c src/base/hash.h \
+	src/base/json.c src/base/json.h \
 	src/base/log.c src/base/log.h \
 	src/base/log_file.c src/base/log_file.h \
 	src/base/log_limit.c src/base/log_limit.h \
@@ -22,7 +24,8 @@ src_libbase_a_SOURCES = \
 	src/base/path.c src/base/path.h \
 	src/base/sealed_file.c src/base/sealed_file.h \
 	src/base/thread_create.c src/base/thread_create.h src/base/thread_limit.c src/base/thread_limit.h \
-	src/base/trusted_open.c src/base/trusted_open.h
+	src/base/trusted_open.c src/base/trusted_open.h \
+	src/base/utf8.h
 
 src_libipc_a_SOURCES = \
 	src/ipc/control.c src/ipc/control.h \

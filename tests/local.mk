@@ -1,7 +1,7 @@
 # Unit tests: each program links the layer of its module and nothing above.
 
 UNIT_BASE = tests/unit/base/test_ascii tests/unit/base/test_buf tests/unit/base/test_descriptors tests/unit/base/test_glob \
-	tests/unit/base/test_hash tests/unit/base/test_log tests/unit/base/test_log_file tests/unit/base/test_log_limit \
+	tests/unit/base/test_hash tests/unit/base/test_json tests/unit/base/test_log tests/unit/base/test_log_file tests/unit/base/test_log_limit \
 	tests/unit/base/test_path tests/unit/base/test_thread_limit tests/unit/base/test_trusted_open
 UNIT_IPC = tests/unit/ipc/test_control tests/unit/ipc/test_fd_socket tests/unit/ipc/test_scoreboard
 UNIT_PROTO = tests/unit/proto/test_cgi tests/unit/proto/test_fcgi_answer tests/unit/proto/test_fcgi_decode \
@@ -50,6 +50,7 @@ tests_unit_base_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_descriptors_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_glob_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_hash_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_base_test_json_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_path_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_thread_limit_LDADD = $(BASE_LIBS) $(CHECK_LIBS)

@@ -5,6 +5,7 @@
 #include "base/ascii.h"
 #include "base/buf.h"
 #include "base/log_writer.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -304,31 +305,6 @@ bool log_flush(void) {
     return all;
 }
 
-/* How many bytes the UTF-8 character at the beginning of `in` has; 0: it is no character (RFC 3629, 4). */
-static size_t character(const unsigned char *in, size_t len, uint32_t *code) {
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = in[0] < 0x80 ? 1 : in[0] < 0xc0 ? 0 : in[0] < 0xe0 ? 2 : in[0] < 0xf0 ? 3 : in[0] < 0xf8 ? 4 : 0;
-    if (!n || n > len)
-        return 0;
-    *code = n == 1 ? in[0] : in[0] & (0x7fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        if ((in[i] & 0xc0) != 0x80)
-            return 0;
-        *code = *code << 6 | (in[i] & 0x3fu);
-    }
-    return *code < least[n] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : n;
-}
-
-/* Whether it shows as one character and does not affect others. That excludes controls (C0, DEL, C1), line ends
- * (U+2028, U+2029), and characters that turn the direction of the text around them, which can make a line show
- * something that is not there. */
-static bool is_plain(uint32_t code) {
-    if (code < 0xa0)
-        return code >= 0x20 && code < 0x7f && code != '\\';
-    return !(code >= 0x2028 && code <= 0x202e) && !(code >= 0x2066 && code <= 0x2069) && code != 0x061c &&
-           code != 0x200e && code != 0x200f;
-}
-
 char *log_escape(char *out, size_t size, const char *in, size_t len) {
     static const char hex[] = "0123456789abcdef";
     size_t n = 0, cut = 0; /* cut: where "..." and the terminating byte still fit */
@@ -336,9 +312,9 @@ char *log_escape(char *out, size_t size, const char *in, size_t len) {
         return out;
     for (size_t i = 0, width; i < len; i += width) {
         uint32_t code = 0;
-        const unsigned char *c = (const unsigned char *)in + i;
-        width = character(c, len - i, &code);
-        bool plain = width && is_plain(code);
+        const char *c = in + i;
+        width = utf8_read(c, len - i, &code);
+        bool plain = width && utf8_is_plain(code) && code != '\\';
         width = plain ? width : 1;
         size_t takes = plain ? width : 4;
         if (n + 3 < size)
@@ -353,7 +329,7 @@ char *log_escape(char *out, size_t size, const char *in, size_t len) {
             memcpy(out + n, c, width);
         } else {
             memcpy(out + n, "\\x", 2);
-            out[n + 2] = hex[*c >> 4];
+            out[n + 2] = hex[(unsigned char)*c >> 4];
             out[n + 3] = hex[*c & 15];
         }
         n += takes;
