@@ -30,7 +30,9 @@ src_libbase_a_SOURCES = \
 src_libipc_a_SOURCES = \
 	src/ipc/control.c src/ipc/control.h \
 	src/ipc/fd_socket.c src/ipc/fd_socket.h \
-	src/ipc/scoreboard.c src/ipc/scoreboard.h
+	src/ipc/inspect.c src/ipc/inspect.h \
+	src/ipc/scoreboard.c src/ipc/scoreboard.h \
+	src/ipc/shared_memory.c src/ipc/shared_memory.h
 
 # Needs nothing but libc, and llhttp. Of base/ it uses what is inline and pure, in ascii.h and hash.h.
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
