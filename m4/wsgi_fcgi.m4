@@ -191,6 +191,21 @@ AC_DEFUN([WF_CHECK_LLHTTP], [
     LLHTTP_CFLAGS=`echo "$LLHTTP_CFLAGS" | sed 's/-I */-isystem /g'`
 ])
 
+# WF_DECIDE_PROBES: makes with_probes, which may be auto, yes or no. wf_probes is what configure says of it at its end.
+AC_DEFUN([WF_DECIDE_PROBES], [
+    AS_CASE([$with_probes], [auto|yes|no], [], [AC_MSG_ERROR([--with-probes=$with_probes: write auto, yes or no])])
+    AS_IF([test $with_probes = no], [wf_probes="no (--without-probes)"], [
+        AC_CHECK_HEADER([sys/sdt.h], [wf_found=yes], [wf_found=no])
+        AS_IF([test $wf_found = yes],
+            [with_probes=yes
+             wf_probes=yes],
+        [test $with_probes = yes],
+            [WF_MISSING([sys/sdt.h for --with-probes], [systemtap-sdt-dev])],
+            [with_probes=no
+             wf_probes="no, for sys/sdt.h is missing. Debian has it: apt-get install systemtap-sdt-dev, then configure again"])
+    ])
+])
+
 # Check is needed by `make check` only, which says so when it is not there.
 AC_DEFUN([WF_CHECK_CHECK], [
     PKG_CHECK_MODULES([CHECK], [check >= 0.15], [have_check=yes], [

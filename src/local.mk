@@ -22,6 +22,7 @@ src_libbase_a_SOURCES = \
 	src/base/log_writer.c src/base/log_writer.h \
 	src/base/notify.c src/base/notify.h \
 	src/base/path.c src/base/path.h \
+	src/base/probes.h \
 	src/base/sealed_file.c src/base/sealed_file.h \
 	src/base/thread_create.c src/base/thread_create.h src/base/thread_limit.c src/base/thread_limit.h \
 	src/base/trusted_open.c src/base/trusted_open.h \

@@ -249,8 +249,8 @@ tests_fuzz_fuzz_params_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_state_LDADD = $(SUPERVISOR_LIBS)
 tests_fuzz_fuzz_state_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
-SCRIPT_TESTS = tests/check-corpus tests/check-globals tests/check-locale tests/check-man tests/check-symbols \
-	tests/check-variables
+SCRIPT_TESTS = tests/check-corpus tests/check-globals tests/check-locale tests/check-man tests/check-probes \
+	tests/check-symbols tests/check-variables
 
 if HAVE_CHECK
 check_PROGRAMS += $(UNIT_TESTS) $(REPLAY_BINARIES)

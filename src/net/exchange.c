@@ -2,6 +2,7 @@
 
 #include "net/exchange.h"
 
+#include "base/probes.h"
 #include "net/calls.h"
 #include "net/deadline.h"
 #include "net/lane_impl.h"
@@ -40,6 +41,7 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
     x->r.begun_at = (uint64_t)(int64_t)(lane_now(c->lane) * 1e9);
     conn_ref(c);
     lane_count_add(&c->lane->nrequests, 1);
+    PROBE4(request__begin, &x->r, c->number, x->id, x->r.begun_at);
 }
 
 void exchange_end(struct exchange *x) {
@@ -50,6 +52,8 @@ void exchange_end(struct exchange *x) {
     if (c->lost && !x->handed_over &&
         (x->r.end == REQUEST_ANSWERED || x->r.end == REQUEST_OVERDUE || x->r.end == REQUEST_CUT))
         x->r.end = REQUEST_ABORTED;
+    PROBE6(answer__sent, &x->r, (const char *)x->r.status, x->r.vars.path_info[0].p, x->r.vars.path_info[0].n,
+           x->r.begun_at, x->r.end);
     request_log_end(c, x->id, &x->r);
     lane_request_ends(lane);
     lane_body_ends(lane, &x->r.body);
@@ -99,7 +103,11 @@ void exchange_run(struct sched_job *job, struct sched_thread *thread) {
     const struct lane_config *config = &lane->config;
     atomic_store_explicit(&x->r.deadline, deadline_from(&lane->deadlines, job->begun_at), memory_order_relaxed);
     x->r.thread = thread;
+    PROBE6(call__begin, &x->r, x->r.vars.method.p, x->r.vars.method.n, x->r.vars.path_info[0].p,
+           x->r.vars.path_info[0].n, job->queued_at);
     config->run(&x->r, config->user);
+    PROBE5(call__end, &x->r, (const char *)x->r.status, x->r.vars.path_info[0].p, x->r.vars.path_info[0].n,
+           job->begun_at);
 }
 
 void exchange_detached(struct sched_job *job) {

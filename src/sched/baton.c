@@ -1,6 +1,7 @@
 /* The baton: one word that says which thread owns the loop, and whether it runs a job. */
 #include "config.h"
 
+#include "base/probes.h"
 #include "sched/sched_impl.h"
 
 void baton_give(struct sched *s, struct sched_thread *to) {
@@ -43,6 +44,7 @@ bool baton_take_over(struct sched *s, struct sched_thread *from, uint64_t word, 
         if (reason == SCHED_FREE)
             follow_begin(from, true);
         count_taken(s, reason);
+        PROBE3(baton__taken, job, atomic_load_explicit(&from->tid, memory_order_relaxed), reason);
         threads_wake(to, SCHED_MAIL_BATON, job, reason);
     }
     pthread_mutex_unlock(&s->pool.lock);
