@@ -32,6 +32,7 @@ src_libipc_a_SOURCES = \
 	src/ipc/control.c src/ipc/control.h \
 	src/ipc/fd_socket.c src/ipc/fd_socket.h \
 	src/ipc/inspect.c src/ipc/inspect.h \
+	src/ipc/log_ring.c src/ipc/log_ring.h \
 	src/ipc/scoreboard.c src/ipc/scoreboard.h \
 	src/ipc/shared_memory.c src/ipc/shared_memory.h
 

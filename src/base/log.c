@@ -40,6 +40,9 @@ static _Thread_local struct {
 /* Mutable error_told: log_on_error; read by any thread. */
 static void (*_Atomic error_told)(const char *text);
 
+/* Mutable keep: log_keep_lines; read by any thread. */
+static log_keep_cb *_Atomic keep;
+
 static const struct {
     const char *name;
     int priority; /* of syslog(3), as sd-daemon(3) prints it */
@@ -164,6 +167,16 @@ static size_t cut_at(const char *text, size_t len) {
     return len;
 }
 
+void log_keep_lines(log_keep_cb *wanted) {
+    atomic_store(&keep, wanted);
+}
+
+static void keep_lines(enum log_level level, const char *text, size_t len) {
+    log_keep_cb *kept = atomic_load(&keep);
+    if (kept)
+        kept(level, text, len);
+}
+
 /* Behind `prefix` bytes that are there. Returns the length of the whole. */
 __attribute__((format(printf, 3, 0))) static size_t format_line(char line[static LOG_LINE_MAX + 2], size_t prefix,
                                                                 const char *format, va_list args) {
@@ -214,6 +227,7 @@ void log_printf(enum log_level level, const char *format, ...) {
     const size_t prefix = put_prefix(line, level), len = format_line(line, prefix, format, args);
     va_end(args);
     log_writer_put(line, len, false);
+    keep_lines(level, line + prefix, len - prefix - 1);
     if (copy.to)
         copy_line(level, line, len);
     void (*told)(const char *) = level == LOG_LEVEL_ERROR ? atomic_load(&error_told) : NULL;
@@ -245,8 +259,8 @@ void log_block(enum log_level level, const char *text, const char *format, ...) 
     char block[LOG_BLOCK_MAX];
     va_list args;
     va_start(args, format);
-    size_t n = format_line(block, (size_t)(put_origin(block, level) - block), format, args), len = strlen(text),
-           room = sizeof block - n;
+    const size_t prefix = (size_t)(put_origin(block, level) - block);
+    size_t n = format_line(block, prefix, format, args), len = strlen(text), room = sizeof block - n;
     va_end(args);
     if (len > room) {
         const char *end = memrchr(text, '\n', room);
@@ -254,6 +268,7 @@ void log_block(enum log_level level, const char *text, const char *format, ...) 
     }
     memcpy(block + n, text, len);
     put_lines(level, block, n + len);
+    keep_lines(level, block + prefix, n + len - prefix);
     errno = error;
 }
 
@@ -262,6 +277,7 @@ void log_text(enum log_level level, const char *text, size_t len) {
         return;
     int error = errno;
     put_lines(level, text, len);
+    keep_lines(level, text, len);
     if (copy.to && level <= LOG_LEVEL_WARNING)
         copy_text(text, len);
     errno = error;
@@ -294,6 +310,7 @@ void log_last(enum log_level level, const char *text) {
     size_t len = put_prefix(line, level), n = strnlen(text, LOG_LAST_MAX);
     memcpy(line + len, text, n);
     line[len + n] = '\n';
+    keep_lines(level, text, n); /* first: the process may be killed while it waits */
     log_writer_put_last(line, len + n + 1);
     errno = error;
 }
@@ -303,6 +320,17 @@ bool log_flush(void) {
     bool all = log_writer_flush();
     errno = error;
     return all;
+}
+
+void log_make_plain(char *text, size_t len) {
+    for (size_t i = 0, width; i < len; i += width) {
+        uint32_t code = 0;
+        width = utf8_read(text + i, len - i, &code);
+        bool plain = width && utf8_is_plain(code);
+        width = width ? width : 1;
+        if (!plain)
+            memset(text + i, '?', width);
+    }
 }
 
 char *log_escape(char *out, size_t size, const char *in, size_t len) {

@@ -5,7 +5,8 @@
  *
  *     supervisor                                        worker
  *       CONTROL_HELLO, CONTROL_PEER for each slot   ->    (waits for HELLO before anything else)
- *                                                   <-  CONTROL_FILES (--reload: before, after, and when there are more)
+ *       CONTROL_MEMORY for each kind                ->    (before the PEER of its own slot, or CONTROL_PREPARE_TO_FORK)
+                                                   <-  CONTROL_FILES (--reload: before, after, and when there are more)
  *                                                         loads the application
  *                                                   <-  CONTROL_LOADED
  *       CONTROL_LISTENER for each, CONTROL_SERVE    ->    hooks, lane, requests of --warm-up
@@ -52,6 +53,7 @@ enum control_type {
     CONTROL_REOPEN_LOG = 7,      /* the log file was opened again. Descriptor: that file; without it, open it */
     CONTROL_PREPARE_TO_FORK = 8, /* be the zygote */
     CONTROL_FORK = 9,            /* `slot`, for CONTROL_FORKED. Descriptor: the end of the new worker's pair */
+    CONTROL_MEMORY = 10,         /* `a`: enum control_memory. Descriptor: that memory (ipc/shared_memory.h) */
 
     /* To the supervisor. */
     CONTROL_LOADED = 32,          /* the application is loaded */
@@ -64,6 +66,10 @@ enum control_type {
                             be replaced. `a`: enum control_files. Descriptor: a sealed file in memory, with absolute
                             paths, each with a zero byte behind it */
 };
+
+/* What processes share beside the scoreboard. A process can do without each of them: the supervisor may be of a version
+ * that has none. New numbers come at the end, before the count. */
+enum control_memory { CONTROL_MEMORY_LOG = 0 /* ipc/log_ring.h */, CONTROL_MEMORY_COUNT };
 
 enum control_files {
     CONTROL_FILES_FIRST, /* before the application is loaded: those of the command line, by all names they may have */

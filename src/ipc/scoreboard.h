@@ -1,4 +1,4 @@
-/* Memory that the supervisor and all workers share (memfd_create(2)): what each worker is doing. It outlives a worker
+/* Memory that the supervisor and all workers share (ipc/shared_memory.h): what each worker is doing. It outlives a worker
  * that dies, so it answers what that was doing.
  *
  * Each worker writes its own slot, except where a member says otherwise; everybody reads all. Nothing in it is trusted
@@ -8,6 +8,8 @@
  */
 #ifndef WSGI_FCGI_IPC_SCOREBOARD_H
 #define WSGI_FCGI_IPC_SCOREBOARD_H
+
+#include "ipc/shared_memory.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -47,20 +49,16 @@ struct scoreboard_slot {
 };
 
 struct scoreboard {
-    uint32_t magic, version, size, slot_count;
+    struct shared_memory_head head;
     /* A hint that the queue for connections may have some: who takes clears it first (net/handover.h). Any process. */
     _Alignas(64) _Atomic uint32_t queued;
     struct scoreboard_slot slots[SCOREBOARD_SLOTS];
     struct scoreboard_call calls[SCOREBOARD_SLOTS][SCOREBOARD_CALLS];
 };
 
-/* Makes one. Returns it, and its descriptor, which is close-on-exec and the server's (base/descriptors.h), in *fd; or
- * NULL with errno. It is sparse: only what is used takes memory. */
+/* As the functions of those names in ipc/shared_memory.h. */
 struct scoreboard *scoreboard_new(int *fd);
-
-/* Maps one that another process has made. Returns NULL with errno; EPROTO if it is none, or of another version. */
 struct scoreboard *scoreboard_map(int fd);
-
 void scoreboard_unmap(struct scoreboard *board);
 
 /* Finds a worker other than that of `slot` which serves, in which no call computes, and which is not full: one that is

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/thread_limit.h"
+#include "ipc/log_ring.h"
 #include "net/fcgi/protocol.h"
 #include "net/http/protocol.h"
 #include "net/lane.h"
@@ -54,8 +55,9 @@ enum { REQUESTS_PER_CONNECTION = 128 };
 struct server {
     const struct options *o;
     const struct user *user;
-    struct worker *worker; /* NULL: this process is none */
-    bool zygote;           /* it is to be forked for workers */
+    struct worker *worker;     /* NULL: this process is none */
+    bool zygote;               /* it is to be forked for workers */
+    struct log_ring *log_ring; /* the last lines of the log; in a worker, its supervisor's */
     struct sockets sockets;
     struct ev_loop *loop;  /* until the lane has it */
     struct pylane *python; /* the application, once it is loaded */
@@ -82,6 +84,19 @@ static int open_own(struct server *server) {
     return 0;
 }
 
+/* A worker gets it from its supervisor. Returns 0, or a sysexits status after printing. */
+static int open_log_ring(struct server *server) {
+    int fd;
+    server->log_ring = log_ring_new(&fd);
+    if (!server->log_ring) {
+        log_error("cannot make shared memory (memfd_create): %s", strerror(errno));
+        return EX_OSERR;
+    }
+    descriptors_close(fd);
+    log_ring_keep(server->log_ring, 0);
+    return 0;
+}
+
 /* Opens what may need more rights than the application is to have; a worker has all that of the supervisor. */
 static int open_all(struct server *server) {
     const struct options *o = server->o;
@@ -98,7 +113,8 @@ static int open_all(struct server *server) {
     descriptors_on_loss(leave_nothing);
     if (server->worker)
         return 0;
-    if (o->pid_file && !o->check)
+    status = open_log_ring(server);
+    if (!status && o->pid_file && !o->check)
         status = pid_file_open(o->pid_file, options_name(o, "--pidfile"));
     return status ? status : sockets_open(&server->sockets, o);
 }
@@ -108,6 +124,7 @@ static int greet(struct server *server) {
     int status = worker_greet(server->worker, &server->sockets.opened, server->zygote);
     if (status)
         return status;
+    server->log_ring = server->worker->log_ring;
     if (server->zygote)
         title_set("zygote", NULL);
     else

@@ -7,6 +7,7 @@
 #include "base/descriptors.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "ipc/log_ring.h"
 #include "net/lane.h"
 #include "net/listen/listener.h"
 #include "process/signals.h"
@@ -77,8 +78,10 @@ int worker_find(struct worker *w) {
 }
 
 void worker_begin_forked(struct worker *w, int socket) {
+    struct log_ring *ring = w->log_ring; /* what is logged goes there until its own slot is known */
     scoreboard_unmap(w->handover.board);
     init(w, socket);
+    w->log_ring = ring;
     w->supervisor = find_supervisor(socket);
 }
 
@@ -112,6 +115,32 @@ static int on_hello(struct worker *w, struct control_message *m) {
         .slot = m->slot,
     };
     return 0;
+}
+
+/* Nobody needs the log ring to serve: one that cannot be mapped is a line of the log. */
+static void keep_log(struct worker *w, int fd) {
+    struct log_ring *before = w->log_ring, *ring = log_ring_map(fd);
+    if (!ring) {
+        log_warning("cannot share the last lines of the log with the status page: %s",
+                    errno == EPROTO ? "it was made by another version" : strerror(errno));
+        return;
+    }
+    log_ring_keep(ring, w->is_zygote ? LOG_RING_ZYGOTES : w->handover.slot);
+    w->log_ring = ring;
+    if (before)
+        log_ring_unmap(before);
+}
+
+static int on_memory(struct worker *w, struct control_message *m) {
+    if (m->nfds != 1 || w->lane)
+        return makes_no_sense();
+    switch (m->a) {
+    case CONTROL_MEMORY_LOG:
+        keep_log(w, m->fds[0]);
+        return 0;
+    default:
+        return 0;
+    }
 }
 
 static int on_peer(struct worker *w, struct control_message *m) {
@@ -165,6 +194,8 @@ static int act(struct worker *w, struct control_message *m) {
     case CONTROL_PREPARE_TO_FORK:
         w->prepares_to_fork = true;
         return 0;
+    case CONTROL_MEMORY:
+        return on_memory(w, m);
     case CONTROL_PEER:
         return on_peer(w, m);
     case CONTROL_LISTENER:
@@ -247,6 +278,11 @@ static int wait_for_greeting(const struct worker *w, uint64_t deadline) {
     return EX_UNAVAILABLE;
 }
 
+/* Whether everything has come that is sent behind CONTROL_HELLO at once. */
+static bool has_all(const struct worker *w) {
+    return w->greeted && (w->is_zygote ? w->prepares_to_fork : w->peers[w->handover.slot] >= 0);
+}
+
 int worker_greet(struct worker *w, struct listener_set *listeners, bool zygote) {
     uint64_t deadline = clock_ns() + (uint64_t)GREET_MS * 1000000;
     int status = 0;
@@ -259,7 +295,8 @@ int worker_greet(struct worker *w, struct listener_set *listeners, bool zygote) 
     }
     descriptors_guard(w->socket, "by which the supervisor is heard");
     w->listeners = listeners;
-    while (!status && (!w->greeted || (zygote && !w->prepares_to_fork))) {
+    w->is_zygote = zygote;
+    while (!status && !has_all(w)) {
         status = wait_for_greeting(w, deadline);
         if (!status)
             status = act_on_all(w);

@@ -24,6 +24,7 @@
 
 struct lane;
 struct listener_set;
+struct log_ring;
 
 /* What the supervisor wants; what comes later here replaces what comes earlier. */
 enum worker_end {
@@ -43,7 +44,10 @@ struct worker {
     uint64_t generation;   /* from 1 */
     struct handover_config handover;
 
+    struct log_ring *log_ring; /* from CONTROL_MEMORY; NULL: none was sent */
+
     /* The rest is that of worker.c. */
+    bool is_zygote;
     int peers[SCOREBOARD_SLOTS]; /* what wakes the workers of each slot, until there is a lane; -1: not known yet */
     struct listener_set *listeners;
     bool told_to_serve;
@@ -67,7 +71,7 @@ static inline bool worker_is(const struct worker *w) {
     return w->socket >= 0;
 }
 
-/* Makes the socket one of the server's descriptors, and waits until the supervisor has said what this worker is: up to
+/* Makes the socket one of the server's descriptors, and waits until the supervisor has said what this worker is, and sent what it shares with others: up to
  * 10 seconds, since it does so at once. `listeners`: where sockets are appended that come from now on; it outlives *w.
  * `zygote`: it is to be one, and the supervisor has to say so as well (process/zygote.h). Returns 0; or a sysexits
  * status after printing, EX_UNAVAILABLE when the supervisor is gone. */

@@ -80,6 +80,7 @@ static struct state *describe(const struct supervisor *s) {
     st->count = s->wanted;
     st->chosen = s->chosen;
     st->scoreboard = s->board_fd;
+    memcpy(st->shared, s->shared, sizeof st->shared);
     st->queue[0] = s->queue[0];
     st->queue[1] = s->queue[1];
     st->pid_file = pid_file_fd();
@@ -315,6 +316,7 @@ static void resume_worker(struct supervisor *s, const struct state_worker *was) 
     w->control = was->control;
     w->peers_told = was->peers_told < s->slots_made ? was->peers_told : s->slots_made;
     w->greeted = was->flags & STATE_GREETED;
+    w->shared_told = CONTROL_MEMORY_COUNT; /* what it was not told by the program before this one it does not know */
     w->retire_due = was->flags & STATE_RETIRE_DUE;
     w->stop_due = was->flags & STATE_STOP_DUE;
     w->reopen_due = was->flags & STATE_REOPEN_DUE;
@@ -341,6 +343,7 @@ static void resume_zygotes(struct supervisor *s, const struct state *st) {
                              .started_at = clock_ns(),
                              .control = was->control,
                              .greeted = true,
+                             .shared_told = CONTROL_MEMORY_COUNT,
                              .prepare_told = true,
                              .end_due = was->phase == ZYGOTE_ENDING};
         if (z->control >= 0)
@@ -419,6 +422,7 @@ static int resume(struct supervisor *s, struct state *st, bool readable) {
         return EX_OSERR;
     }
     s->board_fd = st->scoreboard;
+    memcpy(s->shared, st->shared, sizeof s->shared);
     s->queue[0] = st->queue[0];
     s->queue[1] = st->queue[1];
     s->generation = (unsigned)st->generation + 1;

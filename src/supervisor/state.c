@@ -28,7 +28,8 @@ enum record_type {
     RECORD_LISTENER,
     RECORD_WORKER,
     RECORD_ZYGOTE,
-    RECORD_PIDFILE
+    RECORD_PIDFILE,
+    RECORD_SHARED
 };
 
 struct file_head {
@@ -75,6 +76,11 @@ struct forking {
     uint32_t unused;
 };
 
+struct shared {
+    uint32_t kind; /* enum control_memory */
+    int32_t fd;
+};
+
 struct pid_file {
     int32_t fd;
     uint32_t path_length; /* bytes behind this */
@@ -83,6 +89,8 @@ struct pid_file {
 void state_init(struct state *s) {
     memset(s, 0, sizeof *s);
     s->scoreboard = s->queue[0] = s->queue[1] = s->pid_file = -1;
+    for (unsigned i = 0; i < CONTROL_MEMORY_COUNT; i++)
+        s->shared[i] = -1;
 }
 
 /* The strings of *l belong to the state from now on, also when it fails. */
@@ -204,6 +212,15 @@ static int put_zygote(struct buf *b, const struct state_zygote *z) {
     return put(b, RECORD_ZYGOTE, &fixed, sizeof fixed, NULL, 0);
 }
 
+static int put_shared(struct buf *b, const struct state *s) {
+    int failed = 0;
+    for (uint32_t i = 0; i < CONTROL_MEMORY_COUNT && !failed; i++) {
+        struct shared fixed = {.kind = i, .fd = s->shared[i]};
+        failed = s->shared[i] < 0 ? 0 : put(b, RECORD_SHARED, &fixed, sizeof fixed, NULL, 0);
+    }
+    return failed;
+}
+
 static int put_pid_file(struct buf *b, const struct state *s) {
     struct text path = text_of(s->pid_file_path);
     struct pid_file fixed = {.fd = s->pid_file, .path_length = (uint32_t)path.n};
@@ -212,7 +229,8 @@ static int put_pid_file(struct buf *b, const struct state *s) {
 
 static int encode(struct buf *b, const struct state *s) {
     struct file_head head = {.magic = STATE_MAGIC, .version = STATE_VERSION};
-    int failed = buf_append(b, &head, sizeof head) || put_general(b, s) || put_wakes(b, s) || put_pid_file(b, s);
+    int failed = buf_append(b, &head, sizeof head) || put_general(b, s) || put_wakes(b, s) || put_pid_file(b, s) ||
+                 put_shared(b, s);
     for (size_t i = 0; i < s->nlisteners && !failed; i++)
         failed = put_listener(b, &s->listeners[i]);
     for (size_t i = 0; i < s->nworkers && !failed; i++)
@@ -371,6 +389,16 @@ static int get_zygote(struct input *in, struct state *s, char *reason) {
     return 0;
 }
 
+/* A kind that is not known belongs to a later version: its workers do without it, when it has reloaded to this one. */
+static int get_shared(struct input *in, struct state *s, char *reason) {
+    struct shared fixed;
+    if (!take(in, &fixed, sizeof fixed) || fixed.fd < 0)
+        return refuse(reason, strange);
+    if (fixed.kind < CONTROL_MEMORY_COUNT)
+        s->shared[fixed.kind] = fixed.fd;
+    return 0;
+}
+
 static int get_pid_file(struct input *in, struct state *s, char *reason) {
     struct pid_file fixed;
     if (s->pid_file_path || !take(in, &fixed, sizeof fixed) || fixed.fd < 0)
@@ -396,6 +424,8 @@ static int get_record(enum record_type type, struct input *in, struct state *s, 
         return get_zygote(in, s, reason);
     case RECORD_PIDFILE:
         return get_pid_file(in, s, reason);
+    case RECORD_SHARED:
+        return get_shared(in, s, reason);
     case RECORD_END:
         break;
     }
@@ -432,7 +462,7 @@ int state_decode(const char *bytes, size_t n, struct state *s, char reason[stati
 
 /* --- descriptors */
 
-enum role { ROLE_SCOREBOARD, ROLE_PAIR, ROLE_WAKE, ROLE_LISTENER, ROLE_PIDFILE };
+enum role { ROLE_SCOREBOARD, ROLE_SHARED, ROLE_PAIR, ROLE_WAKE, ROLE_LISTENER, ROLE_PIDFILE };
 
 static void visit_roles(const struct state *s, void (*visit)(int fd, enum role role, void *arg), void *arg) {
     visit(s->scoreboard, ROLE_SCOREBOARD, arg);
@@ -440,6 +470,10 @@ static void visit_roles(const struct state *s, void (*visit)(int fd, enum role r
     visit(s->queue[1], ROLE_PAIR, arg);
     if (s->pid_file >= 0)
         visit(s->pid_file, ROLE_PIDFILE, arg);
+    for (uint32_t i = 0; i < CONTROL_MEMORY_COUNT; i++) {
+        if (s->shared[i] >= 0)
+            visit(s->shared[i], ROLE_SHARED, arg);
+    }
     for (uint32_t i = 0; i < s->nwake; i++)
         visit(s->wake[i], ROLE_WAKE, arg);
     for (size_t i = 0; i < s->nlisteners; i++)
@@ -493,6 +527,7 @@ static bool has_role(int fd, enum role role) {
     struct stat st;
     switch (role) {
     case ROLE_SCOREBOARD:
+    case ROLE_SHARED:
     case ROLE_PIDFILE:
         return !fstat(fd, &st) && S_ISREG(st.st_mode);
     case ROLE_PAIR:

@@ -13,6 +13,7 @@
 #ifndef WSGI_FCGI_SUPERVISOR_STATE_H
 #define WSGI_FCGI_SUPERVISOR_STATE_H
 
+#include "ipc/control.h"
 #include "ipc/scoreboard.h"
 #include "net/listen/listener.h"
 #include "process/supervise.h"
@@ -67,12 +68,13 @@ struct state {
     uint32_t chosen;     /* how many workers there were to be as the options said, */
     uint32_t count;      /* and as signals have changed that */
     int scoreboard;
-    int queue[2];               /* the end to send, the end to receive */
-    int wake[SCOREBOARD_SLOTS]; /* the eventfd of each slot that was ever used: */
-    uint32_t nwake;             /* of slots 0 to N-1 */
-    int pid_file;               /* which is open and locked; -1: none */
-    char *pid_file_path;        /* absolute; NULL: none */
-    struct listener *listeners; /* `owner`: the process that reads the state, or 0 */
+    int shared[CONTROL_MEMORY_COUNT]; /* by enum control_memory; -1: none */
+    int queue[2];                     /* the end to send, the end to receive */
+    int wake[SCOREBOARD_SLOTS];       /* the eventfd of each slot that was ever used: */
+    uint32_t nwake;                   /* of slots 0 to N-1 */
+    int pid_file;                     /* which is open and locked; -1: none */
+    char *pid_file_path;              /* absolute; NULL: none */
+    struct listener *listeners;       /* `owner`: the process that reads the state, or 0 */
     size_t nlisteners;
     struct state_worker workers[SCOREBOARD_SLOTS];
     size_t nworkers;

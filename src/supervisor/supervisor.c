@@ -71,13 +71,28 @@ static int complain(const char *what) {
     return EX_OSERR;
 }
 
+/* What is shared beside the scoreboard, as far as it did not come from the program before this one. From now on what this
+ * process logs is kept there. Returns 0, or a sysexits status after printing. */
+static int open_shared(struct supervisor *s) {
+    int *fd = &s->shared[CONTROL_MEMORY_LOG];
+    s->log_ring = *fd >= 0 ? log_ring_map(*fd) : NULL;
+    if (!s->log_ring && *fd >= 0)
+        descriptors_close(*fd); /* of another version: workers of that one go on with it, and nobody reads it */
+    if (!s->log_ring && !(s->log_ring = log_ring_new(fd)))
+        return complain("shared memory (memfd_create)");
+    log_ring_keep(s->log_ring, LOG_RING_SUPERVISOR);
+    return 0;
+}
+
 /* Returns 0, or a sysexits status after printing. */
 static int open_all(struct supervisor *s) {
     if (!(s->board = scoreboard_new(&s->board_fd)))
         return complain("shared memory (memfd_create)");
     if (fd_socket_pair(s->queue))
         return complain("the queue for connections");
-    int status = s->o->pid_file ? pid_file_open(s->o->pid_file, options_name(s->o, "--pidfile")) : 0;
+    int status = open_shared(s);
+    if (!status && s->o->pid_file)
+        status = pid_file_open(s->o->pid_file, options_name(s->o, "--pidfile"));
     return status ? status : sockets_open(&s->sockets, s->o);
 }
 
@@ -99,6 +114,7 @@ static int prepare(struct supervisor *s, enum reload_role role, int state) {
     if (role == RELOAD_RESUME) {
         int opened = open_loop(s);
         status = opened ? opened : reload_resume(s, state, !status);
+        status = status ? status : open_shared(s);
     } else {
         status = status ? status : open_loop(s);
         status = status ? status : open_all(s);
@@ -197,6 +213,7 @@ int supervise(const struct options *o, const struct user *user, char *const *arg
                              .chosen = choose_count(o),
                              .sockets = {.user = user},
                              .config_fd = -1,
+                             .shared = {[CONTROL_MEMORY_LOG] = -1},
                              .reload.config = -1};
     s->wanted = s->chosen;
     raise_limit();

@@ -13,6 +13,8 @@
 #define WSGI_FCGI_SUPERVISOR_SUPERVISOR_H
 
 #include "cli/options.h"
+#include "ipc/control.h"
+#include "ipc/log_ring.h"
 #include "ipc/scoreboard.h"
 #include "process/sockets.h"
 #include "process/watchdog.h"
@@ -48,6 +50,7 @@ struct zygote {
 
     int control; /* the supervisor's end of its pair; -1: none, or closed */
     bool greeted, prepare_told, end_due;
+    unsigned shared_told;
 
     uint64_t kill_at; /* unless it has ended by then */
     const char *kill_text;
@@ -106,6 +109,7 @@ struct worker {
     /* What it was told so far (supervisor/tell.h). What the socket does not take at once is told later. */
     int control; /* the supervisor's end of its pair; -1: none, or closed */
     bool greeted;
+    unsigned shared_told;
     unsigned peers_told; /* of slots 0 to N-1 */
     size_t listeners_told;
     bool serve_told;
@@ -139,6 +143,8 @@ struct supervisor {
 
     struct scoreboard *board;
     int board_fd;
+    struct log_ring *log_ring;
+    int shared[CONTROL_MEMORY_COUNT]; /* the descriptor of each enum control_memory */
     int queue[2]; /* to send and to receive: both ends, so that what is in it does not go with the workers */
 
     unsigned generation; /* from 1; of the workers that are started next */

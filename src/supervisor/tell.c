@@ -28,6 +28,19 @@ static bool hello(struct worker *w) {
     return !control_send(w->control, &m);
 }
 
+struct control_message tell_memory(const struct supervisor *s, unsigned kind) {
+    return (struct control_message){.type = CONTROL_MEMORY, .a = kind, .fds = {s->shared[kind]}, .nfds = 1};
+}
+
+static bool memories(struct worker *w) {
+    for (; w->shared_told < CONTROL_MEMORY_COUNT; w->shared_told++) {
+        struct control_message m = tell_memory(w->supervisor, w->shared_told);
+        if (control_send(w->control, &m))
+            return false;
+    }
+    return true;
+}
+
 static bool peer(struct worker *w, unsigned slot) {
     struct control_message m = {
         .type = CONTROL_PEER, .slot = slot, .fds = {w->supervisor->workers[slot].wake}, .nfds = 1};
@@ -76,6 +89,8 @@ static bool tell_reopen(struct worker *w) {
 static bool tell_all(struct worker *w) {
     const struct supervisor *s = w->supervisor;
     if (!w->greeted && !(w->greeted = hello(w)))
+        return false;
+    if (!memories(w))
         return false;
     for (; w->peers_told < s->slots_made; w->peers_told++) {
         if (!peer(w, w->peers_told))

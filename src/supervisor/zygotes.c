@@ -122,6 +122,10 @@ static bool greet(struct zygote *z) {
 static bool tell_all(struct zygote *z) {
     if (!z->greeted && !(z->greeted = greet(z)))
         return false;
+    for (; z->shared_told < CONTROL_MEMORY_COUNT; z->shared_told++) {
+        if (!tell(z, tell_memory(z->supervisor, z->shared_told)))
+            return false;
+    }
     if (!z->prepare_told && !(z->prepare_told = tell(z, (struct control_message){.type = CONTROL_PREPARE_TO_FORK})))
         return false;
     if (z->end_due)

@@ -78,15 +78,15 @@ START_TEST(others_are_not_mapped)
     check_foreign(other);
     ck_assert_ptr_null(scoreboard_map(-1));
     ck_assert_int_eq(errno, EBADF);
-    board->version++;
+    board->head.version++;
     check_foreign(fd);
-    board->version--;
-    board->size--;
+    board->head.version--;
+    board->head.size--;
     check_foreign(fd);
-    board->size++;
-    board->slot_count++;
+    board->head.size++;
+    board->head.count++;
     check_foreign(fd);
-    board->slot_count--;
+    board->head.count--;
     ck_assert_ptr_nonnull(scoreboard_map(fd));
 }
 END_TEST

@@ -64,6 +64,7 @@ static void setup(void) {
     full.wake[0] = eventfd(0, EFD_CLOEXEC);
     full.wake[1] = eventfd(0, EFD_CLOEXEC);
     full.nwake = 2;
+    full.shared[CONTROL_MEMORY_LOG] = memfd_create("log", MFD_CLOEXEC);
     full.pid_file = memfd_create("pid", MFD_CLOEXEC);
     full.pid_file_path = strdup("/run/app.pid");
     add_listeners();
@@ -117,6 +118,7 @@ static void check_same(const struct state *s) {
     ck_assert_uint_eq(s->chosen, full.chosen);
     ck_assert_uint_eq(s->count, full.count);
     ck_assert_int_eq(s->scoreboard, full.scoreboard);
+    ck_assert_mem_eq(s->shared, full.shared, sizeof s->shared);
     ck_assert_mem_eq(s->queue, full.queue, sizeof s->queue);
     ck_assert_uint_eq(s->nwake, full.nwake);
     ck_assert_mem_eq(s->wake, full.wake, sizeof s->wake);
