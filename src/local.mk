@@ -33,6 +33,8 @@ src_libipc_a_SOURCES = \
 	src/ipc/fd_socket.c src/ipc/fd_socket.h \
 	src/ipc/inspect.c src/ipc/inspect.h \
 	src/ipc/log_ring.c src/ipc/log_ring.h \
+	src/ipc/metrics.c src/ipc/metrics.h \
+	src/ipc/metrics_read.c src/ipc/metrics_read.h \
 	src/ipc/scoreboard.c src/ipc/scoreboard.h \
 	src/ipc/shared_memory.c src/ipc/shared_memory.h
 

@@ -4,7 +4,7 @@ UNIT_BASE = tests/unit/base/test_ascii tests/unit/base/test_buf tests/unit/base/
 	tests/unit/base/test_hash tests/unit/base/test_json tests/unit/base/test_log tests/unit/base/test_log_file tests/unit/base/test_log_limit \
 	tests/unit/base/test_path tests/unit/base/test_thread_limit tests/unit/base/test_trusted_open
 UNIT_IPC = tests/unit/ipc/test_control tests/unit/ipc/test_fd_socket tests/unit/ipc/test_inspect tests/unit/ipc/test_log_ring \
-	tests/unit/ipc/test_scoreboard
+	tests/unit/ipc/test_metrics tests/unit/ipc/test_scoreboard
 UNIT_PROTO = tests/unit/proto/test_cgi tests/unit/proto/test_fcgi_answer tests/unit/proto/test_fcgi_decode \
 	tests/unit/proto/test_fcgi_encode tests/unit/proto/test_fcgi_values tests/unit/proto/test_forwarded \
 	tests/unit/proto/test_handover tests/unit/proto/test_http_target \
@@ -63,6 +63,7 @@ tests_unit_ipc_test_control_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
 tests_unit_ipc_test_fd_socket_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
 tests_unit_ipc_test_inspect_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
 tests_unit_ipc_test_log_ring_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
+tests_unit_ipc_test_metrics_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
 tests_unit_ipc_test_scoreboard_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
