@@ -1,7 +1,7 @@
 # One library per folder. A folder is a layer: dependencies point downward only, and the link lines below say which.
 
 noinst_LIBRARIES += \
-	src/libbase.a src/libipc.a src/libproto.a src/librequest.a src/libsched.a src/liblisten.a src/libnet.a src/libnetfcgi.a \
+	src/libbase.a src/libipc.a src/libstatus.a src/libproto.a src/librequest.a src/libsched.a src/liblisten.a src/libnet.a src/libnetfcgi.a \
 	src/libcli.a src/libpy.a src/libpyapp.a src/libpywsgi.a src/libprocess.a src/libsupervisor.a
 
 src_libbase_a_SOURCES = \
@@ -23,6 +23,7 @@ src_libbase_a_SOURCES = \
 	src/base/notify.c src/base/notify.h \
 	src/base/path.c src/base/path.h \
 	src/base/probes.h \
+	src/base/process_memory.c src/base/process_memory.h \
 	src/base/sealed_file.c src/base/sealed_file.h \
 	src/base/thread_create.c src/base/thread_create.h src/base/thread_limit.c src/base/thread_limit.h \
 	src/base/trusted_open.c src/base/trusted_open.h \
@@ -37,6 +38,13 @@ src_libipc_a_SOURCES = \
 	src/ipc/metrics_read.c src/ipc/metrics_read.h \
 	src/ipc/scoreboard.c src/ipc/scoreboard.h \
 	src/ipc/shared_memory.c src/ipc/shared_memory.h
+
+# What is shown of it all: neither Python nor a loop.
+src_libstatus_a_SOURCES = \
+	src/status/choose.c \
+	src/status/form_json.c src/status/form_text.c src/status/forms.h \
+	src/status/snapshot.c src/status/snapshot.h \
+	src/status/status.c src/status/status.h
 
 # Needs nothing but libc, and llhttp. Of base/ it uses what is inline and pure, in ascii.h and hash.h.
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
@@ -315,12 +323,13 @@ src_libprocess_a_SOURCES = \
 # What a program of each layer links, from the top down.
 BASE_LIBS = src/libbase.a
 IPC_LIBS = src/libipc.a $(BASE_LIBS)
+STATUS_LIBS = src/libstatus.a $(IPC_LIBS)
 PROTO_LIBS = src/libproto.a $(HTTP_LIBS)
 REQUEST_LIBS = src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS)
 SCHED_LIBS = src/libsched.a $(BASE_LIBS) $(EV_LIBS)
 CLI_LIBS = src/libcli.a $(BASE_LIBS) $(INI_LIBS)
 LISTEN_LIBS = src/liblisten.a $(BASE_LIBS) $(FASTCGI_LIBS)
-NET_LIBS = src/libnet.a src/liblisten.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(IPC_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+NET_LIBS = src/libnet.a src/liblisten.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(STATUS_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
 SUPERVISOR_LIBS = src/libsupervisor.a src/libprocess.a src/libcli.a $(NET_LIBS) $(INI_LIBS)
 FRONT_LIBS = src/libnetfcgi.a $(NET_HTTP_LIBS) $(NET_LIBS)
 

@@ -5,6 +5,7 @@ UNIT_BASE = tests/unit/base/test_ascii tests/unit/base/test_buf tests/unit/base/
 	tests/unit/base/test_path tests/unit/base/test_thread_limit tests/unit/base/test_trusted_open
 UNIT_IPC = tests/unit/ipc/test_control tests/unit/ipc/test_fd_socket tests/unit/ipc/test_inspect tests/unit/ipc/test_log_ring \
 	tests/unit/ipc/test_metrics tests/unit/ipc/test_scoreboard
+UNIT_STATUS = tests/unit/status/test_choose tests/unit/status/test_forms tests/unit/status/test_snapshot
 UNIT_PROTO = tests/unit/proto/test_cgi tests/unit/proto/test_fcgi_answer tests/unit/proto/test_fcgi_decode \
 	tests/unit/proto/test_fcgi_encode tests/unit/proto/test_fcgi_values tests/unit/proto/test_forwarded \
 	tests/unit/proto/test_handover tests/unit/proto/test_http_target \
@@ -41,7 +42,7 @@ UNIT_PROCESS = tests/unit/process/test_title
 UNIT_SUPERVISOR = tests/unit/supervisor/test_cpus tests/unit/supervisor/test_file_globs \
 	tests/unit/supervisor/test_file_set tests/unit/supervisor/test_state
 UNIT_BENCH = tests/unit/bench/test_histogram
-UNIT_TESTS = $(UNIT_BASE) $(UNIT_IPC) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_LISTEN) $(UNIT_NET) \
+UNIT_TESTS = $(UNIT_BASE) $(UNIT_IPC) $(UNIT_STATUS) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_LISTEN) $(UNIT_NET) \
 	$(UNIT_PY) $(UNIT_PROCESS) $(UNIT_SUPERVISOR) $(UNIT_BENCH)
 
 FILE_RIG_WRAP = -Wl,--wrap=descriptors_close,--wrap=pwrite,--wrap=sched_pause
@@ -65,6 +66,9 @@ tests_unit_ipc_test_inspect_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
 tests_unit_ipc_test_log_ring_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
 tests_unit_ipc_test_metrics_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
 tests_unit_ipc_test_scoreboard_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
+tests_unit_status_test_choose_LDADD = $(STATUS_LIBS) $(CHECK_LIBS)
+tests_unit_status_test_forms_LDADD = $(STATUS_LIBS) $(CHECK_LIBS)
+tests_unit_status_test_snapshot_LDADD = $(STATUS_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_fcgi_answer_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)

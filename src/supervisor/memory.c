@@ -11,16 +11,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* /proc/PID/statm is "SIZE RESIDENT ...", in pages. */
-uint64_t memory_resident(pid_t pid) {
-    char name[32], text[128];
-    uint64_t pages;
-    snprintf(name, sizeof name, "/proc/%d/statm", (int)pid);
-    cgroup_read_text("", name, text, sizeof text);
-    const char *blank = strchr(text, ' ');
-    return blank && ascii_read_number(blank + 1, 10, &pages) ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
 /* /proc/PID/smaps_rollup has lines such as "Pss:   1234 kB". */
 uint64_t memory_proportional(pid_t pid) {
     char name[40], text[2048];

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "base/process_memory.h"
 #include "ipc/control.h"
 #include "ipc/fd_socket.h"
 #include "process/user.h"
@@ -94,7 +95,7 @@ static uint64_t measure(const struct worker *w) {
     const uint64_t in_parts = s->o->preload ? memory_proportional(w->pid) : 0;
     if (in_parts)
         return in_parts;
-    const uint64_t whole = memory_resident(w->pid);
+    const uint64_t whole = process_memory_resident(w->pid);
     if (whole && s->o->preload && !s->whole_memory_told) {
         s->whole_memory_told = true;
         log_warning("--max-memory counts what workers share in full, as it cannot be read which part of it is theirs "

@@ -1,0 +1,185 @@
+#include "config.h"
+
+#include "status/snapshot.h"
+
+#include "base/clock.h"
+#include "base/process_memory.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+static uint64_t unix_time(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t since(uint64_t then, uint64_t now) {
+    return now > then ? now - then : 0;
+}
+
+/* Returns the place where a call stands that began then, or NULL if others have run for longer. */
+static struct snapshot_call *add_call(struct snapshot *s, uint64_t elapsed) {
+    unsigned i = s->call_count;
+    if (i == SNAPSHOT_CALLS) {
+        s->calls_more++;
+        if (s->calls[--i].elapsed >= elapsed)
+            return NULL;
+    } else {
+        s->call_count++;
+    }
+    for (; i > 0 && s->calls[i - 1].elapsed < elapsed; i--)
+        s->calls[i] = s->calls[i - 1];
+    return &s->calls[i];
+}
+
+/* Copies the stack of call `i` of the answer. What is equal is there once. `copied`: where those of the calls before it
+ * went. */
+static void copy_stack(struct snapshot *s, struct inspect_call *call, unsigned i,
+                       uint32_t copied[static INSPECT_CALLS]) {
+    const struct inspect_answer *a = &s->answer;
+    const char *text = inspect_stack(a, &a->calls[i]);
+    const size_t n = strlen(text);
+    copied[i] = SNAPSHOT_STACKS_SIZE;
+    call->stack_len = 0;
+    if (!n || !s->source.stacks)
+        return;
+    for (unsigned other = 0; other < i && copied[i] == SNAPSHOT_STACKS_SIZE; other++) {
+        if (a->calls[other].stack == a->calls[i].stack)
+            copied[i] = copied[other];
+    }
+    if (copied[i] == SNAPSHOT_STACKS_SIZE) {
+        if (n >= SNAPSHOT_STACKS_SIZE - s->stacks_len)
+            return;
+        memcpy(s->stacks + s->stacks_len, text, n + 1);
+        copied[i] = (uint32_t)s->stacks_len;
+        s->stacks_len += n + 1;
+    }
+    call->stack = copied[i];
+    call->stack_len = (uint32_t)n;
+}
+
+/* What the process itself has told. Returns false when it has not, for long. */
+static bool add_answer(struct snapshot *s, struct snapshot_worker *w, uint64_t now) {
+    const struct inspect *inspect = s->source.inspect;
+    struct inspect_answer *a = &s->answer;
+    uint32_t copied[INSPECT_CALLS];
+    if (!inspect || !inspect_peek(inspect, w->slot, a) || a->pid != w->pid || since(a->at, now) > SNAPSHOT_ANSWER_NS ||
+        !inspect_read(inspect, w->slot, a))
+        return false;
+    s->calls_more += a->more;
+    w->calls = a->more;
+    for (unsigned i = 0; i < a->count; i++) {
+        const uint64_t elapsed = since(a->calls[i].begun_at, now), waited = a->calls[i].waited;
+        w->calls++;
+        w->stuck += elapsed >= SNAPSHOT_STUCK_NS;
+        if (waited != INSPECT_NOT_KNOWN && waited > w->lock_waited)
+            w->lock_waited = waited;
+        struct snapshot_call *c = add_call(s, elapsed);
+        copied[i] = SNAPSHOT_STACKS_SIZE;
+        if (!c)
+            continue;
+        *c = (struct snapshot_call){.worker = w->number, .pid = w->pid, .elapsed = elapsed, .call = a->calls[i]};
+        copy_stack(s, &c->call, i, copied);
+    }
+    return true;
+}
+
+/* "GET /path", as net/calls.h has put it there. */
+static void split_text(struct inspect_call *call, const char text[static SCOREBOARD_TEXT_SIZE]) {
+    const size_t n = strnlen(text, SCOREBOARD_TEXT_SIZE - 1);
+    const char *blank = memchr(text, ' ', n);
+    const size_t method = blank ? (size_t)(blank - text) : n, path = blank ? n - method - 1 : 0;
+    memcpy(call->method, text, method < INSPECT_METHOD_SIZE ? method : INSPECT_METHOD_SIZE - 1);
+    memcpy(call->path, text + method + 1, path < INSPECT_PATH_SIZE ? path : INSPECT_PATH_SIZE - 1);
+}
+
+/* What the scoreboard tells of calls, which is always true, and less. */
+static void add_told(struct snapshot *s, struct snapshot_worker *w, uint64_t now) {
+    for (unsigned i = 0; i < SCOREBOARD_CALLS; i++) {
+        const struct scoreboard_call *told = &s->source.board->calls[w->slot][i];
+        const uint64_t begun_at = atomic_load_explicit(&told->begun_at, memory_order_acquire);
+        char text[SCOREBOARD_TEXT_SIZE];
+        memcpy(text, told->text, sizeof text);
+        if (!begun_at || atomic_load_explicit(&told->begun_at, memory_order_acquire) != begun_at)
+            continue;
+        const uint64_t elapsed = since(begun_at, now);
+        w->calls++;
+        w->stuck += elapsed >= SNAPSHOT_STUCK_NS;
+        struct snapshot_call *c = add_call(s, elapsed);
+        if (!c)
+            continue;
+        *c = (struct snapshot_call){.worker = w->number, .pid = w->pid, .elapsed = elapsed};
+        c->call.begun_at = begun_at;
+        c->call.queued = c->call.processor = c->call.waited = INSPECT_NOT_KNOWN;
+        split_text(&c->call, text);
+    }
+}
+
+static void add_worker(struct snapshot *s, unsigned slot, uint64_t now) {
+    const struct scoreboard_slot *told = &s->source.board->slots[slot];
+    const uint32_t state = atomic_load_explicit(&told->state, memory_order_relaxed);
+    if (state != SCOREBOARD_STARTING && state != SCOREBOARD_SERVING && state != SCOREBOARD_ENDING)
+        return;
+    struct snapshot_worker *w = &s->workers[s->worker_count++];
+    *w = (struct snapshot_worker){
+        .slot = slot,
+        .number = atomic_load_explicit(&told->number, memory_order_relaxed),
+        .generation = atomic_load_explicit(&told->generation, memory_order_relaxed),
+        .pid = atomic_load_explicit(&told->pid, memory_order_relaxed),
+        .state = (enum scoreboard_state)state,
+        .caught = atomic_load_explicit(&told->computing, memory_order_relaxed),
+        .full = atomic_load_explicit(&told->full, memory_order_relaxed),
+    };
+    if (w->pid > 0)
+        w->memory = process_memory_resident(w->pid);
+    if (!add_answer(s, w, now))
+        add_told(s, w, now);
+}
+
+static void sort_workers(struct snapshot *s) {
+    for (unsigned i = 1; i < s->worker_count; i++) {
+        const struct snapshot_worker w = s->workers[i];
+        unsigned at = i;
+        for (; at > 0 && s->workers[at - 1].number > w.number; at--)
+            s->workers[at] = s->workers[at - 1];
+        s->workers[at] = w;
+    }
+}
+
+struct snapshot *snapshot_take(const struct status_source *source) {
+    struct snapshot *s =
+        mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (s == MAP_FAILED)
+        return NULL;
+    const uint64_t now = clock_ns();
+    s->source = *source;
+    s->now = unix_time();
+    for (unsigned slot = 0; source->board && slot < SCOREBOARD_SLOTS; slot++)
+        add_worker(s, slot, now);
+    sort_workers(s);
+    return s;
+}
+
+void snapshot_free(struct snapshot *s) {
+    munmap(s, sizeof *s);
+}
+
+const char *snapshot_state_text(enum scoreboard_state state) {
+    switch (state) {
+    case SCOREBOARD_FREE:
+        break;
+    case SCOREBOARD_STARTING:
+        return "starting";
+    case SCOREBOARD_SERVING:
+        return "serving";
+    case SCOREBOARD_ENDING:
+        return "ending";
+    }
+    return "unknown";
+}
+
+const char *snapshot_stack(const struct snapshot *s, const struct snapshot_call *c) {
+    return c->call.stack_len ? s->stacks + c->call.stack : "";
+}

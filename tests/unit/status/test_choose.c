@@ -1,0 +1,109 @@
+#include "config.h"
+
+#include "status/status.h"
+
+#include "unit/unit.h"
+
+static enum status_form choose(const char *accept, const char *query) {
+    return status_choose(accept, accept ? strlen(accept) : 0, query, query ? strlen(query) : 0);
+}
+
+static const struct {
+    const char *accept;
+    enum status_form form;
+} by_accept[] = {
+    {NULL, STATUS_TEXT},
+    {"", STATUS_TEXT},
+    {"*/*", STATUS_TEXT}, /* curl, wget */
+    {"text/plain", STATUS_TEXT},
+    {"application/json", STATUS_JSON},
+    {"APPLICATION/JSON", STATUS_JSON},
+    {"application/json, text/plain, */*", STATUS_JSON},
+    {"text/plain, application/json", STATUS_TEXT},
+    {"text/plain;q=0.5, application/json;q=0.6", STATUS_JSON},
+    {"application/json;q=0, */*", STATUS_TEXT},
+    {"text/plain;q=0, */*;q=0.1", STATUS_JSON},
+    {"application/*", STATUS_JSON},
+    {"application/*, text/plain;q=0.9", STATUS_JSON},
+    {"*/*, application/json;q=0.2", STATUS_TEXT},
+    /* What makes no sense. */
+    {"image/png", STATUS_TEXT},
+    {",,;;=,", STATUS_TEXT},
+    {"application/json;q=banana", STATUS_JSON},
+    {"application/json;q", STATUS_JSON},
+    {"application/jsonx", STATUS_TEXT},
+    {"application/", STATUS_TEXT},
+    {"text/*x, application/json;q=0.1", STATUS_JSON},
+};
+
+START_TEST(accept)
+{ ck_assert_int_eq(choose(by_accept[_i].accept, NULL), by_accept[_i].form); }
+END_TEST
+
+static const struct {
+    const char *query;
+    enum status_form form;
+} by_query[] = {
+    {"", STATUS_JSON},
+    {"format=text", STATUS_TEXT},
+    {"a=b&format=text&stacks=0", STATUS_TEXT},
+    {"format=TEXT", STATUS_TEXT},
+    {"format=json&format=text", STATUS_TEXT},
+    {"xformat=text", STATUS_JSON},
+    {"format", STATUS_UNKNOWN},
+    {"format=", STATUS_UNKNOWN},
+    {"format=xml", STATUS_UNKNOWN},
+};
+
+START_TEST(query_counts_first)
+{ ck_assert_int_eq(choose("application/json", by_query[_i].query), by_query[_i].form); }
+END_TEST
+
+/* Nothing is read beyond its end. */
+START_TEST(ends)
+{
+    struct guard guard;
+    guard_init(&guard, 64);
+    static const char accept_field[] = "text/plain;version=0.0.4;q=0.3, application/json", query[] = "format=text";
+    for (size_t n = 0; n < sizeof accept_field; n++)
+        status_choose(guard_put(&guard, accept_field, n), n, NULL, 0);
+    for (size_t n = 0; n < sizeof query; n++)
+        status_choose(NULL, 0, guard_put(&guard, query, n), n);
+    guard_fini(&guard);
+}
+END_TEST
+
+START_TEST(stacks)
+{
+    ck_assert(status_wants_stacks(STATUS_JSON, NULL, 0));
+    ck_assert(status_wants_stacks(STATUS_TEXT, "stacks=1", 8));
+    ck_assert(!status_wants_stacks(STATUS_JSON, "stacks=0", 8));
+    ck_assert(!status_wants_stacks(STATUS_UNKNOWN, NULL, 0));
+}
+END_TEST
+
+/* Each line of the header ends, so that what follows is a line of its own. */
+START_TEST(headers)
+{
+    for (enum status_form form = STATUS_TEXT; form <= STATUS_UNKNOWN; form++) {
+        const char *text = status_headers(form);
+        ck_assert_ptr_nonnull(strstr(text, "Cache-Control: no-store\r\n"));
+        ck_assert_ptr_nonnull(strstr(text, "default-src 'none'"));
+        ck_assert_str_eq(text + strlen(text) - 2, "\r\n");
+        ck_assert_ptr_null(strstr(text, "\r\n\r\n"));
+        ck_assert_ptr_nonnull(strchr(status_content_type(form), '/'));
+    }
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("choose");
+    TCase *tc = tcase_create("choose");
+    tcase_add_loop_test(tc, accept, 0, COUNT(by_accept));
+    tcase_add_loop_test(tc, query_counts_first, 0, COUNT(by_query));
+    tcase_add_test(tc, ends);
+    tcase_add_test(tc, stacks);
+    tcase_add_test(tc, headers);
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}
