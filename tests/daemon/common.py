@@ -8,12 +8,17 @@ import daemon as daemons
 import gate as gates
 
 
+# So many processes run tests at least.
+WAITING_MIN = 8
+
+
 def pytest_configure(config):
     # A shell starts its background jobs with both ignored, and the servers of the tests would inherit that.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     config.addinivalue_line("markers", "fastcgi: about FastCGI itself, where a module runs over HTTP as well")
+    config.addinivalue_line("markers", "once: not run again under a sanitizer by contrib/test: of what it executes the rest is enough")
     try:
         daemons.binary()
     except AssertionError as error:
@@ -22,8 +27,9 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """How many processes share the modules, with pytest-xdist: for each processor one that works and one that waits."""
-    return 2 * len(os.sched_getaffinity(0))
+    """How many processes share the modules, with pytest-xdist. A test waits three quarters of its time: where there are
+    few processors, each of them is shared by more."""
+    return max(WAITING_MIN, 2 * len(os.sched_getaffinity(0)))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -12,6 +12,8 @@ EX_USAGE, EX_NOINPUT, EX_SOFTWARE, EX_CANTCREAT, EX_CONFIG = 64, 66, 70, 73, 78
 # Of this process: others that run tests have sockets of the same name space.
 UNUSED = "@wsgi-fcgi-test-unused-%d" % os.getpid()
 
+pytestmark = pytest.mark.once
+
 
 def refused(done, status, *patterns):
     """It has ended with this status, and said on standard error what each of the patterns matches."""

@@ -30,6 +30,8 @@ WITH = {"max-requests-jitter": {"workers": "2", "max-requests": "9"}, "stuck-tim
 SECRETS = {"env"}
 COMMANDS = ("config", "print-config", "check", "version", "help")
 
+pytestmark = pytest.mark.once
+
 
 def table():
     """{name: argument or None} of all options that a file can have."""

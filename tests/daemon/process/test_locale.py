@@ -14,6 +14,8 @@ OVER_HTTP = True
 APP = "localeapp"
 LOCALES = locales.NAMES + ["de_DE.ISO-8859-1"]
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module", params=LOCALES)
 def server(request, protocol):

@@ -22,6 +22,8 @@ EXAMPLE = os.path.join(daemons.HERE, "..", "..", "contrib", "systemd", "example.
 EXPOSURE = 1.5  # of 10; Debian 12 says 1.4
 EX_NOINPUT, EX_CONFIG = 66, 78
 
+pytestmark = pytest.mark.once
+
 
 def analyze(*args):
     """Its output and messages."""

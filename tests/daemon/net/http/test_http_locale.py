@@ -11,6 +11,8 @@ from test_locale import LOCALES
 APP = "localeapp"
 INNER = b"GET /inner HTTP/1.1\r\nHost: a\r\n\r\n"
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module", params=LOCALES)
 def server(request):
