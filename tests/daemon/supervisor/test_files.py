@@ -136,9 +136,11 @@ def test_many_at_once(develop, tmp_path):
     """git checkout: one replacement."""
     names = ["part%d" % number for number in range(30)]
     server = develop(files={"app.py": "import %s\n" % ", ".join(names) + APP, **{name + ".py": "" for name in names}})
+    server.signal(signal.SIGSTOP)  # however long it takes to write them
     for name in names:
         write(tmp_path, name + ".py", "# other")
     write(tmp_path, "helper.py", helper("two"))
+    server.signal(signal.SIGCONT)
     until_says(server, "two")
     said, = replacements(server)
     assert re.fullmatch(r"\S+ and 30 other files", said) and processes(server) == 2
