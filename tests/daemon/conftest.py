@@ -28,6 +28,14 @@ if daemons.SANITIZED:  # a sanitizer takes more address space than these leave
     collect_ignore_glob.append("net/test_no_more_threads.py")
 
 
+# A process of pytest-xdist runs all of a module: those that take minutes begin first, so that none of them is left at the end.
+LONGEST = {"test_leaks", "test_forks", "test_reload", "test_supervisor", "test_python", "test_stop_signals", "test_lost_calls"}
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 def pytest_generate_tests(metafunc):
     """The tests of a module that says OVER_HTTP = True run over FastCGI, and over HTTP when the program speaks it."""
     if ("protocol" in metafunc.fixturenames and "client" not in metafunc.fixturenames
