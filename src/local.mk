@@ -42,9 +42,19 @@ src_libipc_a_SOURCES = \
 # What is shown of it all: neither Python nor a loop.
 src_libstatus_a_SOURCES = \
 	src/status/choose.c \
-	src/status/form_json.c src/status/form_text.c src/status/forms.h \
+	src/status/families.c src/status/families.h \
+	src/status/form_html.c src/status/form_json.c src/status/form_openmetrics.c src/status/form_text.c src/status/forms.h \
+	src/status/notes.c \
+	src/status/page.h \
 	src/status/snapshot.c src/status/snapshot.h \
-	src/status/status.c src/status/status.h
+	src/status/status.c src/status/status.h \
+	src/status/words.c src/status/words.h
+nodist_src_libstatus_a_SOURCES = src/status/page_text.c
+EXTRA_DIST += src/status/page.html src/status/embed.py
+CLEANFILES += src/status/page_text.c
+src/status/page_text.c: src/status/page.html src/status/embed.py
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(PYTHON_EXECUTABLE) -B '$(srcdir)/src/status/embed.py' '$(srcdir)/src/status/page.html' \
+		>$@.new && mv $@.new $@
 
 # Needs nothing but libc, and llhttp. Of base/ it uses what is inline and pure, in ascii.h and hash.h.
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion

@@ -354,5 +354,5 @@ distclean-local:
 
 CLEANFILES += tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
 
-noinst_HEADERS = tests/cgi_vars.h tests/unit/fake_root.h tests/unit/net/bare_conn.h tests/unit/net/file_rig.h tests/unit/net/lane_rig.h tests/unit/net/outcome_rig.h tests/unit/no_threads.h tests/unit/python/python_rig.h tests/unit/sched/fake_clock.h tests/unit/sched/queue_rig.h tests/unit/sched/sched_rig.h tests/unit/unit.h
+noinst_HEADERS = tests/cgi_vars.h tests/unit/fake_root.h tests/unit/net/bare_conn.h tests/unit/net/file_rig.h tests/unit/net/lane_rig.h tests/unit/net/outcome_rig.h tests/unit/no_threads.h tests/unit/python/python_rig.h tests/unit/status/scene.h tests/unit/sched/fake_clock.h tests/unit/sched/queue_rig.h tests/unit/sched/sched_rig.h tests/unit/unit.h
 EXTRA_DIST += $(SCRIPT_TESTS) tests/unit/python/torture.py tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/fuzz/corpus tests/daemon tests/proxies

@@ -15,11 +15,14 @@ struct text {
 /* The names of ?format=, and what each form is for Accept. Where a client likes several equally, the earlier one. */
 static const struct {
     const char *name, *type;
-    const char *version; /* a parameter of the type that a client must name */
+    const char *version; /* a parameter of the type that a client must name; "": may, and must not if it is NULL */
     enum status_form form;
 } kinds[] = {
     {"text", "text/plain", NULL, STATUS_TEXT},
     {"json", "application/json", NULL, STATUS_JSON},
+    {"html", "text/html", NULL, STATUS_HTML},
+    {"openmetrics", "application/openmetrics-text", "", STATUS_OPENMETRICS},
+    {"prometheus", "text/plain", "0.0.4", STATUS_PROMETHEUS},
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -81,7 +84,8 @@ static unsigned closeness(const struct range *r, unsigned kind) {
     const size_t major = (size_t)(slash - type) + 1;
     if (equals(r->type, type)) {
         const char *version = kinds[kind].version;
-        return version ? 3 * equals(r->version, version) : 3 * !r->version.len;
+        const bool is_it = version ? !*version || equals(r->version, version) : !r->version.len;
+        return is_it ? 3 : 0;
     }
     if (r->type.len == major + 1 && ascii_equals_nocase(r->type.at, type, major) && r->type.at[major] == '*')
         return 2;
@@ -130,19 +134,21 @@ static bool find_parameter(struct text query, const char *name, struct text *val
 }
 
 enum status_form status_choose(const char *accept, size_t accept_len, const char *query, size_t query_len) {
+    const enum status_form by_accept = choose_by_accept((struct text){accept, accept_len});
     struct text format;
     if (!find_parameter((struct text){query, query_len}, "format", &format))
-        return choose_by_accept((struct text){accept, accept_len});
+        return by_accept;
     for (unsigned k = 0; k < KINDS; k++) {
+        /* Prometheus, asking for its own, still says by Accept which of the two it reads. */
         if (equals(format, kinds[k].name))
-            return kinds[k].form;
+            return kinds[k].form == STATUS_PROMETHEUS && by_accept == STATUS_OPENMETRICS ? by_accept : kinds[k].form;
     }
     return STATUS_UNKNOWN;
 }
 
 bool status_wants_stacks(enum status_form form, const char *query, size_t query_len) {
     struct text value;
-    return form != STATUS_UNKNOWN &&
+    return (form == STATUS_TEXT || form == STATUS_JSON || form == STATUS_HTML) &&
            !(find_parameter((struct text){query, query_len}, "stacks", &value) && equals(value, "0"));
 }
 

@@ -5,10 +5,12 @@
 #include "status/forms.h"
 
 #include "base/log.h"
+#include "status/words.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 struct text_form {
     struct buf *out;
@@ -33,31 +35,30 @@ static const char *shown(char out[static SHOWN_SIZE], const char *text) {
     return log_escape(out, SHOWN_SIZE, text, strlen(text));
 }
 
-/* "12.3 s", "4 min 05 s", "3 h 07 min", "12 d 3 h". */
-enum { SPAN_SIZE = 48 };
-
-static const char *span(char out[static SPAN_SIZE], uint64_t ns) {
-    const uint64_t tenths = ns / 100000000, seconds = tenths / 10, minutes = seconds / 60, hours = minutes / 60;
-    if (seconds < 60)
-        snprintf(out, SPAN_SIZE, "%" PRIu64 ".%" PRIu64 " s", seconds, tenths % 10);
-    else if (minutes < 60)
-        snprintf(out, SPAN_SIZE, "%" PRIu64 " min %02" PRIu64 " s", minutes, seconds % 60);
-    else if (hours < 48)
-        snprintf(out, SPAN_SIZE, "%" PRIu64 " h %02" PRIu64 " min", hours, minutes % 60);
-    else
-        snprintf(out, SPAN_SIZE, "%" PRIu64 " d %" PRIu64 " h", hours / 24, hours % 24);
+/* The same for text that was made safe once, so that its backslashes mean something. */
+static const char *plain(char out[static SHOWN_SIZE], const char *text) {
+    size_t n = 0;
+    while (*text && n + 5 < SHOWN_SIZE) {
+        const size_t len = strcspn(text, "\\");
+        log_escape(out + n, SHOWN_SIZE - n, text, len);
+        n += strlen(out + n);
+        text += len;
+        if (*text && n + 1 < SHOWN_SIZE)
+            out[n++] = *text++;
+    }
+    out[n] = '\0';
     return out;
 }
 
 static void put_head(struct text_form *t, const struct snapshot *s) {
     const struct status_source *source = &s->source;
-    char application[SHOWN_SIZE], up[SPAN_SIZE];
+    char application[SHOWN_SIZE], up[WORDS_SIZE];
     put(t, "wsgi-fcgi " PACKAGE_VERSION "  %s  pid %d",
         shown(application, source->application ? source->application : "-"), source->pid);
     if (source->python)
         put(t, "  Python %s", source->python);
     if (source->started_at)
-        put(t, "  up %s", span(up, s->now > source->started_at ? s->now - source->started_at : 0));
+        put(t, "  up %s", words_age(up, s->now, source->started_at));
     put(t, "\n");
 }
 
@@ -75,8 +76,8 @@ static void put_stack(struct text_form *t, const char *text) {
 
 static void put_call(struct text_form *t, const struct snapshot *s, const struct snapshot_call *c) {
     const struct inspect_call *call = &c->call;
-    char method[SHOWN_SIZE], path[SHOWN_SIZE], id[SHOWN_SIZE], file[SHOWN_SIZE], function[SHOWN_SIZE], time[SPAN_SIZE];
-    put(t, "%10s  %s %s\n", span(time, c->elapsed), shown(method, call->method), shown(path, call->path));
+    char method[SHOWN_SIZE], path[SHOWN_SIZE], id[SHOWN_SIZE], file[SHOWN_SIZE], function[SHOWN_SIZE], time[WORDS_SIZE];
+    put(t, "%10s  %s %s\n", words_span(time, c->elapsed), shown(method, call->method), shown(path, call->path));
     put(t, "            worker %u, pid %d", c->worker, c->pid);
     if (call->tid > 0)
         put(t, ", thread %d", call->tid);
@@ -84,7 +85,7 @@ static void put_call(struct text_form *t, const struct snapshot *s, const struct
     if (call->phase != INSPECT_RUNNING)
         put(t, ", %s", inspect_phase_text(call->phase));
     if (call->processor != INSPECT_NOT_KNOWN)
-        put(t, ", cpu %s", span(time, call->processor));
+        put(t, ", cpu %s", words_span(time, call->processor));
     if (*call->request_id)
         put(t, ", request %s", shown(id, call->request_id));
     put(t, "\n");
@@ -106,21 +107,112 @@ static void put_calls(struct text_form *t, const struct snapshot *s) {
 }
 
 static void put_workers(struct text_form *t, const struct snapshot *s) {
-    put(t, "\nWORKERS\n  %6s %8s %-8s %10s %8s %6s\n", "number", "pid", "state", "memory", "running", "stuck");
+    char age[WORDS_SIZE];
+    put(t, "\nWORKERS\n  %3s %8s %-8s %-13s %9s %5s %5s %7s %5s %5s\n", "no", "pid", "state", "age", "memory", "conns",
+        "queue", "running", "stuck", "lost");
     for (unsigned i = 0; i < s->worker_count; i++) {
         const struct snapshot_worker *w = &s->workers[i];
-        put(t, "  %6u %8d %-8s %6" PRIu64 " MiB %8u %6u%s%s\n", w->number, w->pid, snapshot_state_text(w->state),
-            w->memory >> 20, w->calls, w->stuck, w->caught ? "  no thread free, or the lock is held" : "",
-            w->full ? "  --max-connections reached" : "");
+        put(t, "  %3u %8d %-8s %-13s %5" PRIu64 " MiB %5" PRIu64 " %5" PRIu64 " %7u %5u %5" PRIu64 "%s%s\n", w->number,
+            w->pid, snapshot_state_text(w->state), words_age(age, s->now, w->started_at), w->memory >> 20,
+            w->connections, w->queued, w->calls, w->stuck, w->lost, w->caught ? " caught" : "", w->full ? " full" : "");
     }
     if (!s->worker_count)
         put(t, "  none\n");
 }
 
+static void put_distribution(struct text_form *t, const struct snapshot *s, const char *name,
+                             enum metrics_duration which) {
+    char p50[WORDS_SIZE], p90[WORDS_SIZE], p99[WORDS_SIZE], most[WORDS_SIZE];
+    const struct metrics_distribution *d = &s->sums.durations[which];
+    put(t, "  %-24s %10" PRIu64 " %9s %9s %9s %9s\n", name, d->count, words_duration(p50, metrics_quantile(d, 0.5)),
+        words_duration(p90, metrics_quantile(d, 0.9)), words_duration(p99, metrics_quantile(d, 0.99)),
+        words_duration(most, metrics_quantile(d, 1)));
+}
+
+static void put_times(struct text_form *t, const struct snapshot *s) {
+    put(t, "\nTIMES SINCE THE START         count       p50       p90       p99       max\n");
+    put_distribution(t, s, "request", METRICS_REQUEST);
+    put_distribution(t, s, "waiting for a thread", METRICS_QUEUE);
+    put_distribution(t, s, "to the first byte", METRICS_FIRST_BYTE);
+    put_distribution(t, s, "application", METRICS_APPLICATION);
+    put_distribution(t, s, "its processor time", METRICS_CPU);
+    put_distribution(t, s, "waiting for the lock", METRICS_LOCK_WAIT);
+}
+
+/* The last minutes, half a minute a line: what a plot shows elsewhere. */
+enum { STEPS_A_LINE = 6, HISTORY_LINES = 10 };
+
+static void put_history(struct text_form *t, const struct snapshot *s) {
+    char at[WORDS_SIZE], rate[WORDS_SIZE], p50[WORDS_SIZE], p99[WORDS_SIZE];
+    put(t, "\nLAST MINUTES (UTC)  requests/s   errors  worst p50  worst p99\n");
+    unsigned first = s->step_count % STEPS_A_LINE;
+    if (s->step_count - first > HISTORY_LINES * STEPS_A_LINE)
+        first = s->step_count - HISTORY_LINES * STEPS_A_LINE;
+    for (unsigned i = first; i < s->step_count; i += STEPS_A_LINE) {
+        uint64_t requests = 0, errors = 0, median = 0, slow = 0;
+        for (unsigned step = i; step < i + STEPS_A_LINE; step++) {
+            const struct metrics_moment *m = &s->steps[step];
+            requests += m->requests;
+            errors += m->errors;
+            median = m->p50 > median ? m->p50 : median;
+            slow = m->p99 > slow ? m->p99 : slow;
+        }
+        const uint64_t tenths = requests * 10 / (STEPS_A_LINE * METRICS_STEP_NS / 1000000000u);
+        words_tenths(rate, tenths);
+        put(t, "  %s          %10s %8" PRIu64 "  %9s  %9s\n", words_moment(at, s->steps_at + i * METRICS_STEP_NS), rate,
+            errors, words_duration(p50, median), words_duration(p99, slow));
+    }
+}
+
+static void put_paths(struct text_form *t, const char *title, const struct metrics_path_sum *const *paths,
+                      unsigned count) {
+    char mean[WORDS_SIZE], most[WORDS_SIZE], text[SHOWN_SIZE];
+    if (!count)
+        return;
+    put(t, "\n%-22s count      mean       max\n", title);
+    for (unsigned i = 0; i < count; i++) {
+        const struct metrics_path_sum *p = paths[i];
+        put(t, "  %25" PRIu64 " %9s %9s  %s\n", p->count, words_duration(mean, p->count ? p->sum / p->count : 0),
+            words_duration(most, p->max), plain(text, p->text));
+    }
+}
+
+static void put_ends(struct text_form *t, const struct snapshot *s) {
+    char at[WORDS_SIZE], text[SHOWN_SIZE];
+    if (!s->end_count)
+        return;
+    put(t, "\nWORKERS THAT HAVE ENDED (UTC)\n");
+    for (unsigned i = 0; i < s->end_count; i++) {
+        const struct metrics_end_told *e = &s->ends[i];
+        put(t, "  %s worker %u, pid %d: %s (%s)\n", words_moment(at, e->at), e->number, e->pid, plain(text, e->text),
+            metrics_reason_names[e->reason]);
+    }
+}
+
+static void put_lines(struct text_form *t, const struct snapshot *s) {
+    char at[WORDS_SIZE], text[SHOWN_SIZE];
+    if (!s->line_count)
+        return;
+    put(t, "\nLOG (UTC)\n");
+    for (size_t i = 0; i < s->line_count; i++)
+        put(t, "  %s [%d] %s: %s\n", words_moment(at, s->lines[i].at), (int)s->lines[i].pid,
+            log_level_name(s->lines[i].level), plain(text, s->lines[i].text));
+}
+
 int form_text(const struct snapshot *s, struct buf *out) {
     struct text_form t = {.out = out};
     put_head(&t, s);
+    for (unsigned i = 0; i < s->note_count; i++)
+        put(&t, "%s! %s\n", i ? "" : "\n", s->notes[i]);
     put_calls(&t, s);
     put_workers(&t, s);
+    if (s->has_metrics) {
+        put_history(&t, s);
+        put_times(&t, s);
+    }
+    put_paths(&t, "SLOWEST PATHS", s->slowest, s->slowest_count);
+    put_paths(&t, "MOST FREQUENT PATHS", s->frequent, s->frequent_count);
+    put_ends(&t, s);
+    put_lines(&t, s);
     return t.failed ? -1 : 0;
 }

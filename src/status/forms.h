@@ -11,6 +11,8 @@
 #include "status/snapshot.h"
 
 int form_json(const struct snapshot *s, struct buf *out);
+int form_html(const struct snapshot *s, struct buf *out);
+int form_openmetrics(const struct snapshot *s, bool open, struct buf *out); /* open: else the older format, 0.0.4 */
 int form_text(const struct snapshot *s, struct buf *out);
 
 /* Which forms there are, for somebody who has asked for another. */

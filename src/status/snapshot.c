@@ -117,6 +117,17 @@ static void add_told(struct snapshot *s, struct snapshot_worker *w, uint64_t now
     }
 }
 
+static void add_gauges(struct snapshot_worker *w, const struct metrics *m) {
+    w->started_at = metrics_gauge(m, w->slot, METRICS_STARTED_AT);
+    w->connections = metrics_gauge(m, w->slot, METRICS_CONNECTIONS);
+    w->requests = metrics_gauge(m, w->slot, METRICS_REQUESTS_ACTIVE);
+    w->queued = metrics_gauge(m, w->slot, METRICS_REQUESTS_QUEUED);
+    w->threads = metrics_gauge(m, w->slot, METRICS_THREADS);
+    w->running = metrics_gauge(m, w->slot, METRICS_THREADS_RUNNING);
+    w->lost = metrics_gauge(m, w->slot, METRICS_THREADS_LOST);
+    w->threads_max = metrics_gauge(m, w->slot, METRICS_THREADS_MAX);
+}
+
 static void add_worker(struct snapshot *s, unsigned slot, uint64_t now) {
     const struct scoreboard_slot *told = &s->source.board->slots[slot];
     const uint32_t state = atomic_load_explicit(&told->state, memory_order_relaxed);
@@ -134,6 +145,8 @@ static void add_worker(struct snapshot *s, unsigned slot, uint64_t now) {
     };
     if (w->pid > 0)
         w->memory = process_memory_resident(w->pid);
+    if (s->has_metrics)
+        add_gauges(w, s->source.metrics);
     if (!add_answer(s, w, now))
         add_told(s, w, now);
 }
@@ -148,6 +161,29 @@ static void sort_workers(struct snapshot *s) {
     }
 }
 
+static uint64_t counted(const _Atomic uint64_t *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void add_metrics(struct snapshot *s, uint64_t now) {
+    const struct metrics *m = s->source.metrics;
+    metrics_sum(m, &s->sums);
+    s->workers_started = counted(&m->supervisor.workers_started);
+    for (unsigned i = 0; i < METRICS_REASON_COUNT; i++)
+        s->workers_ended[i] = counted(&m->supervisor.workers_ended[i]);
+    s->reloads = counted(&m->supervisor.reloads);
+    s->reloads_failed = counted(&m->supervisor.reloads_failed);
+    if (!s->source.started_at)
+        s->source.started_at = counted(&m->supervisor.started_at);
+    s->step_count = SNAPSHOT_STEPS;
+    metrics_read_history(m, now, s->steps, SNAPSHOT_STEPS);
+    s->steps_at = s->now - since(s->steps[0].step * METRICS_STEP_NS, now);
+    metrics_read_paths(m, now, &s->paths);
+    s->slowest_count = metrics_top_paths(&s->paths, METRICS_BY_MAX, s->slowest, SNAPSHOT_PATHS);
+    s->frequent_count = metrics_top_paths(&s->paths, METRICS_BY_COUNT, s->frequent, SNAPSHOT_PATHS);
+    s->end_count = metrics_read_ends(m, s->ends, METRICS_ENDS);
+}
+
 struct snapshot *snapshot_take(const struct status_source *source) {
     struct snapshot *s =
         mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -156,9 +192,15 @@ struct snapshot *snapshot_take(const struct status_source *source) {
     const uint64_t now = clock_ns();
     s->source = *source;
     s->now = unix_time();
+    s->has_metrics = source->metrics != NULL;
+    if (s->has_metrics)
+        add_metrics(s, now);
+    if (source->log)
+        s->line_count = log_ring_read(source->log, s->lines, SNAPSHOT_LINES);
     for (unsigned slot = 0; source->board && slot < SCOREBOARD_SLOTS; slot++)
         add_worker(s, slot, now);
     sort_workers(s);
+    snapshot_note(s);
     return s;
 }
 
@@ -182,4 +224,15 @@ const char *snapshot_state_text(enum scoreboard_state state) {
 
 const char *snapshot_stack(const struct snapshot *s, const struct snapshot_call *c) {
     return c->call.stack_len ? s->stacks + c->call.stack : "";
+}
+
+const char *const snapshot_thread_names[SNAPSHOT_THREADS] = {"running", "idle", "stuck", "lost"};
+
+void snapshot_threads(const struct snapshot_worker *w, uint64_t counts[static SNAPSHOT_THREADS]) {
+    /* A call that is overdue has its place among those that have run for long, and its thread is lost. */
+    const uint64_t stuck = since(w->lost, w->stuck);
+    counts[SNAPSHOT_LOST] = w->lost;
+    counts[SNAPSHOT_STUCK] = stuck < w->running ? stuck : w->running;
+    counts[SNAPSHOT_RUNNING] = w->running - counts[SNAPSHOT_STUCK];
+    counts[SNAPSHOT_IDLE] = since(w->running + w->lost, w->threads);
 }

@@ -3,11 +3,18 @@
 #include "status/status.h"
 
 #include "status/forms.h"
+#include "status/page.h"
 
 const char *status_content_type(enum status_form form) {
     switch (form) {
     case STATUS_JSON:
         return "application/json";
+    case STATUS_HTML:
+        return "text/html; charset=utf-8";
+    case STATUS_OPENMETRICS:
+        return "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    case STATUS_PROMETHEUS:
+        return "text/plain; version=0.0.4; charset=utf-8";
     case STATUS_TEXT:
     case STATUS_UNKNOWN:
         break;
@@ -15,18 +22,9 @@ const char *status_content_type(enum status_form form) {
     return "text/plain; charset=utf-8";
 }
 
-/* What a page of another site must not do with this one: show it in a frame, read it, or take it for a script. */
-#define FIELDS                                                                                                         \
-    "Cache-Control: no-store\r\n"                                                                                      \
-    "Vary: Accept\r\n"                                                                                                 \
-    "X-Content-Type-Options: nosniff\r\n"                                                                              \
-    "Cross-Origin-Resource-Policy: same-origin\r\n"                                                                    \
-    "Referrer-Policy: no-referrer\r\n"
-
 const char *status_headers(enum status_form form) {
-    (void)form;
-    return FIELDS
-        "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'\r\n";
+    return form == STATUS_HTML ? page_headers
+                               : PAGE_FIELDS "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n";
 }
 
 static int render(enum status_form form, const struct snapshot *s, struct buf *out) {
@@ -35,6 +33,12 @@ static int render(enum status_form form, const struct snapshot *s, struct buf *o
         return form_text(s, out);
     case STATUS_JSON:
         return form_json(s, out);
+    case STATUS_HTML:
+        return form_html(s, out);
+    case STATUS_OPENMETRICS:
+        return form_openmetrics(s, true, out);
+    case STATUS_PROMETHEUS:
+        return form_openmetrics(s, false, out);
     case STATUS_UNKNOWN:
         break;
     }

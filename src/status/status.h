@@ -18,24 +18,31 @@
 #include <stdint.h>
 
 struct inspect;
+struct log_ring;
+struct metrics;
 struct scoreboard;
 
 enum status_form {
     STATUS_TEXT,
     STATUS_JSON,
-    STATUS_UNKNOWN /* ?format= names none of them: the answer is 400, and its text says which there are */
+    STATUS_HTML,
+    STATUS_OPENMETRICS, /* for Prometheus: the format of its own name, */
+    STATUS_PROMETHEUS,  /* and the one before it, which more programs read */
+    STATUS_UNKNOWN      /* ?format= names none of them: the answer is 400, and its text says which there are */
 };
 
 /* Where it all comes from. What is NULL is not shown, or as unknown. */
 struct status_source {
     const struct scoreboard *board;
+    const struct metrics *metrics;
     const struct inspect *inspect;
+    const struct log_ring *log;
     const char *application; /* as it was named: "module:callable" */
     const char *python;      /* version: "3.11.2" */
     int pid;                 /* of the server: the supervisor, or the only process */
     unsigned workers;        /* --workers; 0: this is the only process */
     unsigned threads_max;    /* --threads */
-    uint64_t started_at;     /* the server; Unix time, nanoseconds */
+    uint64_t started_at;     /* the server; Unix time, nanoseconds. 0: what metrics say */
     bool stacks;             /* they are wanted (status_wants_stacks) */
 };
 

@@ -26,6 +26,21 @@ static const struct {
     {"application/*", STATUS_JSON},
     {"application/*, text/plain;q=0.9", STATUS_JSON},
     {"*/*, application/json;q=0.2", STATUS_TEXT},
+    /* Chromium and Firefox. */
+    {"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8", STATUS_HTML},
+    /* Prometheus 3, 2.42 and before 2; what collects by OpenTelemetry; vmagent. */
+    {"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+     "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+     STATUS_OPENMETRICS},
+    {"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+     STATUS_OPENMETRICS},
+    {"text/plain;version=0.0.4;q=1,*/*;q=0.1", STATUS_PROMETHEUS},
+    {"text/plain; version=0.0.4", STATUS_PROMETHEUS},
+    {"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,"
+     "text/plain;version=0.0.4;q=0.3",
+     STATUS_PROMETHEUS},
     /* What makes no sense. */
     {"image/png", STATUS_TEXT},
     {",,;;=,", STATUS_TEXT},
@@ -50,6 +65,9 @@ static const struct {
     {"format=TEXT", STATUS_TEXT},
     {"format=json&format=text", STATUS_TEXT},
     {"xformat=text", STATUS_JSON},
+    {"format=html", STATUS_HTML},
+    {"format=prometheus", STATUS_PROMETHEUS},
+    {"format=openmetrics", STATUS_OPENMETRICS},
     {"format", STATUS_UNKNOWN},
     {"format=", STATUS_UNKNOWN},
     {"format=xml", STATUS_UNKNOWN},
@@ -57,6 +75,16 @@ static const struct {
 
 START_TEST(query_counts_first)
 { ck_assert_int_eq(choose("application/json", by_query[_i].query), by_query[_i].form); }
+END_TEST
+
+/* ?format=prometheus stands in configurations: which of the two it is, the scraper says. */
+START_TEST(prometheus)
+{
+    ck_assert_int_eq(choose("application/openmetrics-text;q=0.5,text/plain;version=0.0.4;q=0.4", "format=prometheus"),
+                     STATUS_OPENMETRICS);
+    ck_assert_int_eq(choose("*/*", "format=prometheus"), STATUS_PROMETHEUS);
+    ck_assert_int_eq(choose("application/openmetrics-text", "format=json"), STATUS_JSON);
+}
 END_TEST
 
 /* Nothing is read beyond its end. */
@@ -78,6 +106,9 @@ START_TEST(stacks)
     ck_assert(status_wants_stacks(STATUS_JSON, NULL, 0));
     ck_assert(status_wants_stacks(STATUS_TEXT, "stacks=1", 8));
     ck_assert(!status_wants_stacks(STATUS_JSON, "stacks=0", 8));
+    ck_assert(status_wants_stacks(STATUS_HTML, NULL, 0));
+    ck_assert(!status_wants_stacks(STATUS_PROMETHEUS, "stacks=1", 8));
+    ck_assert(!status_wants_stacks(STATUS_OPENMETRICS, "stacks=1", 8));
     ck_assert(!status_wants_stacks(STATUS_UNKNOWN, NULL, 0));
 }
 END_TEST
@@ -101,6 +132,7 @@ int main(void) {
     TCase *tc = tcase_create("choose");
     tcase_add_loop_test(tc, accept, 0, COUNT(by_accept));
     tcase_add_loop_test(tc, query_counts_first, 0, COUNT(by_query));
+    tcase_add_test(tc, prometheus);
     tcase_add_test(tc, ends);
     tcase_add_test(tc, stacks);
     tcase_add_test(tc, headers);

@@ -29,6 +29,11 @@ static const char *text_of_out(void) {
     return buf_head(&out);
 }
 
+static void contains(const char *shown, const char *part) {
+    if (!strstr(shown, part))
+        ck_abort_msg("missing: %.300s in %.3000s", part, shown);
+}
+
 static struct snapshot_call *add_call(const char *path) {
     struct snapshot_call *c = &s->calls[s->call_count++];
     *c = (struct snapshot_call){.worker = 3, .pid = 77, .elapsed = 1500000000};
@@ -67,22 +72,26 @@ START_TEST(json)
     *c->call.request_id = '\0';
     s->calls_more = 9;
     ck_assert_int_eq(form_json(s, &out), 0);
-    ck_assert_str_eq(
-        text_of_out(),
-        "{\"version\":1,\"server\":{\"version\":\"" PACKAGE_VERSION "\",\"python\":\"3.11.2\",\"pid\":7,"
-        "\"application\":\"app:app\",\"started_at\":1796040000.49999991,\"now\":1796040000.5,\"workers\":1,"
-        "\"threads_max\":8},\"workers\":[{\"number\":3,\"pid\":77,\"generation\":2,\"state\":\"serving\","
-        "\"memory_bytes\":4096,\"caught\":false,\"full\":true,\"lock_waited_seconds\":0}],\"running\":["
-        "{\"worker\":3,\"pid\":77,\"thread\":78,\"request_id\":\"id-1\",\"trace_id\":null,\"method\":\"GET\","
-        "\"path\":\"/x\\\"\\u003c\",\"seconds\":1.5,\"cpu_seconds\":0.25,\"queue_seconds\":null,"
-        "\"lock_waited_seconds\":null,\"has_lock\":false,\"state\":\"blocked\",\"phase\":\"running\","
-        "\"line\":{\"file\":\"/srv/app.py\",\"line\":12,\"function\":\"view\"},"
-        "\"stack\":[\"File \\\"/srv/main.py\\\", line 1, in \\u003cmodule\\u003e\","
-        "\"File \\\"/srv/app.py\\\", line 12, in view\"],\"no_stack\":null},"
-        "{\"worker\":3,\"pid\":77,\"thread\":null,\"request_id\":null,\"trace_id\":null,\"method\":\"GET\","
-        "\"path\":\"/y\",\"seconds\":1.5,\"cpu_seconds\":0.25,\"queue_seconds\":null,\"lock_waited_seconds\":null,"
-        "\"has_lock\":false,\"state\":\"blocked\",\"phase\":\"running\",\"line\":null,\"stack\":null,"
-        "\"no_stack\":\"its stack cannot be told: why\"}],\"running_more\":9}\n");
+    const char *shown = text_of_out();
+    contains(shown, "{\"version\":1,\"server\":{\"version\":\"" PACKAGE_VERSION "\",\"python\":\"3.11.2\",\"pid\":7,"
+                    "\"application\":\"app:app\",\"started_at\":1796040000.49999991,\"now\":1796040000.5,"
+                    "\"workers\":1,\"threads_max\":8},\"notes\":[],");
+    contains(shown, "\"workers\":[{\"number\":3,\"pid\":77,\"generation\":2,\"state\":\"serving\","
+                    "\"memory_bytes\":4096,\"started_at\":null,\"connections\":0,\"requests\":0,\"queued\":0,"
+                    "\"threads\":{\"running\":0,\"idle\":0,\"stuck\":0,\"lost\":0},"
+                    "\"caught\":false,\"full\":true,\"lock_waited_seconds\":0}],");
+    contains(shown, "\"running\":[{\"worker\":3,\"pid\":77,\"thread\":78,\"request_id\":\"id-1\",\"trace_id\":null,"
+                    "\"method\":\"GET\",\"path\":\"/x\\\"\\u003c\",\"seconds\":1.5,\"cpu_seconds\":0.25,"
+                    "\"queue_seconds\":null,\"lock_waited_seconds\":null,\"has_lock\":false,\"state\":\"blocked\","
+                    "\"phase\":\"running\",\"line\":{\"file\":\"/srv/app.py\",\"line\":12,\"function\":\"view\"},"
+                    "\"stack\":[\"File \\\"/srv/main.py\\\", line 1, in \\u003cmodule\\u003e\","
+                    "\"File \\\"/srv/app.py\\\", line 12, in view\"],\"no_stack\":null},");
+    contains(shown, "{\"worker\":3,\"pid\":77,\"thread\":null,\"request_id\":null,");
+    contains(shown,
+             "\"line\":null,\"stack\":null,\"no_stack\":\"its stack cannot be told: why\"}],\"running_more\":9,");
+    contains(shown, "\"totals\":{\"start_time_seconds\":1796040000.49999991},\"histograms\":{},"
+                    "\"history\":{\"seconds\":5,\"buckets\":[]},\"paths\":{\"slowest\":[],\"frequent\":[]},"
+                    "\"ends\":[],\"log\":[]}\n");
 }
 END_TEST
 
@@ -95,24 +104,27 @@ START_TEST(text)
     c->elapsed = UINT64_C(400000000000);
     c->call.has_lock = 1;
     c->call.phase = INSPECT_OVERDUE;
+    strcpy(s->notes[s->note_count++], "look here");
     s->calls_more = 9;
     ck_assert_int_eq(form_text(s, &out), 0);
-    ck_assert_str_eq(
-        text_of_out(),
-        "wsgi-fcgi " PACKAGE_VERSION "  app:app  pid 7  Python 3.11.2  up 0.0 s\n"
-        "\n"
-        "RUNNING\n"
-        "     1.5 s  GET /x\\x1b[31m\n"
-        "            worker 3, pid 77, thread 78: blocked, cpu 0.2 s, request id-1\n"
-        "      File \"/srv/app.py\", line 12, in view\n"
-        "6 min 40 s  GET /y\n"
-        "            worker 3, pid 77, thread 78: blocked, has the interpreter lock, overdue, cpu 0.2 s, request id-1\n"
-        "      at /srv/app.py:12 in view\n"
-        "            and 9 more\n"
-        "\n"
-        "WORKERS\n"
-        "  number      pid state        memory  running  stuck\n"
-        "       3       77 serving      40 MiB        1      1  --max-connections reached\n");
+    ck_assert_str_eq(text_of_out(),
+                     "wsgi-fcgi " PACKAGE_VERSION "  app:app  pid 7  Python 3.11.2  up 0.0 s\n"
+                     "\n"
+                     "! look here\n"
+                     "\n"
+                     "RUNNING\n"
+                     "     1.5 s  GET /x\\x1b[31m\n"
+                     "            worker 3, pid 77, thread 78: blocked, cpu 0.2 s, request id-1\n"
+                     "      File \"/srv/app.py\", line 12, in view\n"
+                     "6 min 40 s  GET /y\n"
+                     "            worker 3, pid 77, thread 78: blocked, has the interpreter lock, overdue, "
+                     "cpu 0.2 s, request id-1\n"
+                     "      at /srv/app.py:12 in view\n"
+                     "            and 9 more\n"
+                     "\n"
+                     "WORKERS\n"
+                     "   no      pid state    age              memory conns queue running stuck  lost\n"
+                     "    3       77 serving  -                40 MiB     0     0       1     1     0 full\n");
 }
 END_TEST
 
@@ -140,6 +152,56 @@ START_TEST(hostile_text)
 }
 END_TEST
 
+/* Nothing of others is markup: all that begins with "<" stands in the page itself, or is one of the few that the tables
+ * are made of. */
+START_TEST(hostile_html)
+{
+    struct snapshot_call *c = add_call("/\"><img src=x onerror=alert(1)>'&\xe2\x80\xae\xff");
+    strcpy(c->call.method, "<b>");
+    strcpy(c->call.request_id, "\"'<script>");
+    strcpy(c->call.file, "</table>");
+    strcpy(c->call.function, "<lambda>");
+    add_stack(c, 1, "      File \"</pre><script>alert(1)</script>\", line 1, in <module>\n");
+    s->source.application = "</title><script>";
+    s->lines[s->line_count++] = (struct log_ring_line){.len = 8, .text = "<script>"};
+    s->ends[s->end_count++] = (struct metrics_end_told){.at = 1, .text = "<script>"};
+    static const struct metrics_path_sum path = {.count = 1, .text = "GET <script>"};
+    s->slowest[s->slowest_count++] = &path;
+    ck_assert_int_eq(form_html(s, &out), 0);
+    const char *shown = text_of_out();
+    ck_assert_ptr_null(strstr(shown, "<img"));
+    ck_assert_ptr_null(strstr(shown, "<lambda>"));
+    ck_assert_ptr_null(strstr(shown, "\xe2\x80\xae"));
+    contains(shown,
+             "<b>&lt;b&gt;</b> /&quot;&gt;&lt;img src=x onerror=alert(1)&gt;&#39;&amp;\\u202e\xef\xbf\xbd<small>");
+    contains(shown, "<code>&lt;/table&gt;:12</code> in <code>&lt;lambda&gt;</code>");
+    contains(
+        shown,
+        "<pre>File &quot;&lt;/pre&gt;&lt;script&gt;alert(1)&lt;/script&gt;&quot;, line 1, in &lt;module&gt;\n</pre>");
+    contains(shown, "<title>&lt;/title&gt;&lt;script&gt; - wsgi-fcgi</title>");
+    unsigned scripts = 0;
+    for (const char *p = shown; (p = strstr(p, "<script")); p++)
+        scripts++;
+    ck_assert_uint_eq(scripts, 1);
+}
+END_TEST
+
+/* A page of nothing but what the server has of its own is small; the most that there can be has bounds. */
+START_TEST(sizes)
+{
+    ck_assert_int_eq(form_html(s, &out), 0);
+    ck_assert_uint_lt(buf_len(&out), 24 << 10);
+    while (s->call_count < SNAPSHOT_CALLS)
+        add_call("/");
+    for (unsigned i = 0; i < SNAPSHOT_CALLS; i++)
+        memset(s->calls[i].call.path, '"', INSPECT_PATH_SIZE - 1);
+    s->line_count = SNAPSHOT_LINES;
+    buf_reset(&out, 0);
+    ck_assert_int_eq(form_html(s, &out), 0);
+    ck_assert_uint_lt(buf_len(&out), 300 << 10);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("forms");
     TCase *tc = tcase_create("forms");
@@ -147,6 +209,8 @@ int main(void) {
     tcase_add_test(tc, json);
     tcase_add_test(tc, text);
     tcase_add_test(tc, hostile_text);
+    tcase_add_test(tc, hostile_html);
+    tcase_add_test(tc, sizes);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }
