@@ -12,6 +12,10 @@
 
 #if WSGI_FCGI_PROBES
 #include <sys/sdt.h>
+/* clang tells of macros of that header where they are used, which is no system header. */
+#if defined __clang__
+#pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
+#endif
 #define PROBE3(name, ...) DTRACE_PROBE3(wsgi_fcgi, name, __VA_ARGS__)
 #define PROBE4(name, ...) DTRACE_PROBE4(wsgi_fcgi, name, __VA_ARGS__)
 #define PROBE5(name, ...) DTRACE_PROBE5(wsgi_fcgi, name, __VA_ARGS__)
