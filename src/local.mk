@@ -72,7 +72,9 @@ src_libproto_a_SOURCES = \
 	src/proto/forwarded.c src/proto/forwarded.h \
 	src/proto/handover.c src/proto/handover.h \
 	src/proto/http_target.c src/proto/http_target.h \
-	src/proto/params.c src/proto/params.h
+	src/proto/params.c src/proto/params.h \
+	src/proto/request_id.c src/proto/request_id.h \
+	src/proto/trace_context.c src/proto/trace_context.h
 if HTTP
 src_libproto_a_SOURCES += \
 	src/proto/http_body.c src/proto/http_body.h \

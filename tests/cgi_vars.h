@@ -31,7 +31,7 @@ static inline bool is_likeness_true(const struct cgi_memo *memo, const char *pos
         bool changed = cgi_pairs_has(&like->changed, i);
         if (!changed && (!same || (pair.value.n && (cgi_is_personal(pair.name) || cgi_has_query(pair.value)))))
             return false;
-        read_changed |= changed && cgi_find_var(pair.name) > CGI_VAR_FIELD;
+        read_changed |= changed && cgi_var_counts(cgi_find_var(pair.name));
     }
     return sample->number == like->sample && pos == end && old == old_end && i == sample->npairs &&
            like->read_changed == read_changed && cgi_pairs_next(&like->changed, i) == CGI_MEMO_PAIRS;

@@ -25,6 +25,7 @@ static const char *const group_titles[OPTION_GROUP_COUNT] = {
     [OPTION_GROUP_WORKERS] = "Workers",
     [OPTION_GROUP_USER] = "User and process",
     [OPTION_GROUP_DEVELOPMENT] = "Development",
+    [OPTION_GROUP_OBSERVING] = "Observing",
     [OPTION_GROUP_LOGGING] = "Logging",
     [OPTION_GROUP_INFORMATION] = "Information",
 };

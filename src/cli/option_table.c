@@ -463,6 +463,15 @@ static const struct option_row rows[] = {
      .otherwise = "none",
      .help = "with --reload, files that count as well, such as 'templates/**/*.html'; may be repeated"},
 
+    {.name = "request-id",
+     .arg = "MODE",
+     .group = OPTION_GROUP_OBSERVING,
+     .parse = value_parse_request_id,
+     .offset = FIELD(request_id),
+     .fallback = "on",
+     .help = "the label of each request, its X-Request-ID or one that is made, which the application and the log have: "
+             "on, off, or echo, which puts it into the answer as well"},
+
     {.name = "log-level",
      .arg = "LEVEL",
      .group = OPTION_GROUP_LOGGING,

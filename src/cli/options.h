@@ -13,6 +13,7 @@
 #include "cli/settings.h"
 #include "cli/value.h"
 #include "proto/forwarded.h"
+#include "proto/request_id.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -94,6 +95,8 @@ struct options {
 
     bool reload;                      /* load the application anew when its files change; then there are workers */
     struct options_list reload_extra; /* patterns of base/glob.h, as they were given */
+
+    enum request_id_mode request_id;
 
     enum log_level log_level;
     const char *log_file; /* NULL: standard error as it is */

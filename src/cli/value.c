@@ -342,6 +342,19 @@ int value_parse_fields(const struct option_row *row, const char *text, void *fie
     return refuse_word(text, reason, "is not x-forwarded, x-real-ip or forwarded", names, COUNT(names));
 }
 
+int value_parse_request_id(const struct option_row *row, const char *text, void *field,
+                           char reason[static VALUE_REASON_SIZE]) {
+    static const char *const names[] = {[REQUEST_ID_OFF] = "off", [REQUEST_ID_ON] = "on", [REQUEST_ID_ECHO] = "echo"};
+    (void)row;
+    for (unsigned i = 0; i < COUNT(names); i++) {
+        if (!strcmp(text, names[i])) {
+            *(enum request_id_mode *)field = (enum request_id_mode)i;
+            return 0;
+        }
+    }
+    return refuse_word(text, reason, "is not on, off or echo", names, COUNT(names));
+}
+
 int value_parse_action(const struct option_row *row, const char *text, void *field,
                        char reason[static VALUE_REASON_SIZE]) {
     (void)row;

@@ -30,7 +30,7 @@ void abandon_tell(const struct conn *c, struct request *r) {
 }
 
 void abandon_log(const struct conn *c, enum drop why, unsigned id, const struct request *r) {
-    char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE], text[600];
+    char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE], text[REQUEST_TEXT_SIZE];
     struct who who = who_find(c, r);
     if (c->lane->aborting || !who_log_due(&who, &drops[why], more))
         return;

@@ -15,7 +15,7 @@
 enum {
     NOT_BEGUN_NS = 10000000, /* until a call that is to run on a thread that has yet to wake is looked at again */
     LOOK_CALLS = 128,        /* looked at in LANE_LOOK_MS, so that looks cost a percent of a processor at most */
-    LINE_SIZE = 1000
+    LINE_SIZE = 1200
 };
 
 /* The list. */
@@ -86,7 +86,7 @@ static unsigned long long milliseconds(const struct exchange *x) {
 static void put_line(const struct exchange *x, enum conn_overdue how, char line[static LINE_SIZE]) {
     static const char *const hows[] = {[CONN_OVERDUE_CUT] = "cut off", [CONN_OVERDUE_GONE] = "nobody waits for it"};
     const struct request *r = &x->r;
-    char whom[WHO_TEXT_SIZE], text[600];
+    char whom[WHO_TEXT_SIZE], text[REQUEST_TEXT_SIZE];
     struct who who = who_find(x->conn, r);
     unsigned long long ms = milliseconds(x);
     const char *what = how == CONN_OVERDUE_ANSWERED ? refusal_status(REFUSED_OVERDUE) : hows[how];
@@ -248,7 +248,7 @@ void deadline_late_begins(struct exchange *x) {
 void deadline_late_ends(struct exchange *x) {
     const struct request *r = &x->r;
     struct deadlines *d = &lane_of(x)->deadlines;
-    char whom[WHO_TEXT_SIZE], text[600];
+    char whom[WHO_TEXT_SIZE], text[REQUEST_TEXT_SIZE];
     struct who who = who_find(x->conn, r);
     unsigned long long ms = milliseconds(x);
     sched_pause(lane_of(x)->sched);

@@ -32,6 +32,15 @@ void exchange_fini(struct exchange *x) {
     request_fini(&x->r);
 }
 
+/* Before its parameters have come, so that each has one, however it ends. */
+static void begin_id(struct request *r, struct lane *lane) {
+    if (lane->config.request_id == REQUEST_ID_OFF)
+        return;
+    request_ids_make(&lane->request_ids, r->made_id);
+    r->id = (struct slice){r->made_id, sizeof r->made_id};
+    r->echoes_id = lane->config.request_id == REQUEST_ID_ECHO;
+}
+
 void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
     x->conn = c;
     x->id = id;
@@ -39,9 +48,18 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
     x->dropped = 0;
     x->body_held = x->handed_over = false;
     x->r.begun_at = (uint64_t)(int64_t)(lane_now(c->lane) * 1e9);
+    begin_id(&x->r, c->lane);
     conn_ref(c);
     lane_count_add(&c->lane->nrequests, 1);
     PROBE4(request__begin, &x->r, c->number, x->id, x->r.begun_at);
+}
+
+void exchange_identify(struct exchange *x) {
+    struct request *r = &x->r;
+    if (r->vars.request_id.n)
+        request_take_id(r);
+    if (r->vars.traceparent.n)
+        request_take_trace(r);
 }
 
 void exchange_end(struct exchange *x) {

@@ -3,6 +3,7 @@
  *
  * Life of a request:
  *     exchange_begin           BEGIN_REQUEST has come; over HTTP, all of its header, or what is refused as one
+ *     exchange_identify        its parameters have come: what do they say of its label and its trace?
  *     exchange_take_body       bytes of its body came, before or after it is submitted
  *     exchange_check_client    is anybody still there for its answer?
  *     exchange_submit          it waits for a thread, and then runs...
@@ -58,6 +59,9 @@ void exchange_fini(struct exchange *x);
 
 /* A request begins on the connection. */
 void exchange_begin(struct exchange *x, struct conn *c, unsigned id);
+
+/* Its r.vars are set; all zeros where the parameters were not to be read. */
+void exchange_identify(struct exchange *x);
 
 /* Ends a request, however that came about (r.end tells). Every request ends here, so whatever counts, logs or times
  * requests belongs here. The front end has already taken the request off its connection, which may be gone

@@ -138,6 +138,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     lane->memo.seed = hash_seed();
     lane->log_table.seed = hash_seed();
     lane->chance = hash_seed();
+    request_ids_init(&lane->request_ids, hash_seed(), hash_seed());
     lane->listeners = listeners;
     lists_init(lane);
     lane->loop = config->loop ? config->loop : loop_new();

@@ -61,7 +61,8 @@ struct lane_config {
     bool stream_body;          /* call the application as soon as the header of a request has come */
     const char *script_name;   /* mount point, "" or "/x"; outlives the lane */
     struct allow_rules *allow; /* who may connect; outlives the lane; NULL: everybody */
-    bool drop_abandoned;       /* do not call the application for a waiting request whose client has left */
+    enum request_id_mode request_id;
+    bool drop_abandoned; /* do not call the application for a waiting request whose client has left */
 
     const struct address_set *forwarded; /* peers whose word about the client counts; outlives the lane; NULL: none */
     enum forwarded_kind forwarded_kind;  /* in which fields they say it */

@@ -64,6 +64,7 @@ struct lane {
     struct calls calls;
     struct level level;
     struct deadlines deadlines;
+    struct request_ids request_ids;
 
     /* Connections. */
     TAILQ_HEAD(conn_list, conn) conns;       /* least recently active first */

@@ -50,7 +50,7 @@ static void put_detail(char *out, size_t size, enum refusal why, struct request 
 
 /* The peer's bytes come last, so that neither people nor programs can mistake the text before them. */
 static void log_refused(struct conn *c, const struct refused *what, unsigned id, struct request *r) {
-    char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE], text[600], detail[160];
+    char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE], text[REQUEST_TEXT_SIZE], detail[160];
     struct who who = who_find(c, r);
     if (!who_log_due(&who, &refusals[what->why], more))
         return;
@@ -74,7 +74,7 @@ void refusal_log_as(struct conn *c, const char *status, const char *why, unsigne
 
 void refusal_log_held(struct conn *c, unsigned id, struct request *r) {
     static const char topic;
-    char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE], text[600];
+    char more[LOG_TABLE_MORE_SIZE], whom[WHO_TEXT_SIZE], text[REQUEST_TEXT_SIZE];
     struct who who = who_find(c, r);
     if (!who_log_due(&who, &topic, more))
         return;

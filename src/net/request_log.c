@@ -17,7 +17,7 @@
 enum { RUNNING_SHOWN = 3, RUNNING_TEXT = 256 };
 
 void request_log_write(const struct conn *c, unsigned id, const struct request *r) {
-    char whom[WHO_TEXT_SIZE], text[600];
+    char whom[WHO_TEXT_SIZE], text[REQUEST_TEXT_SIZE];
     struct who who = who_find(c, r);
     uint64_t now = clock_ns(), us = now > r->begun_at ? (now - r->begun_at) / 1000 : 0;
     bool named = r->vars.method.n > 0;

@@ -145,7 +145,7 @@ static void look_whether_full(struct lost_calls *l) {
 
 static void get_stuck(struct lost_calls *l, uint64_t waited, const struct request *holder,
                       struct sched_thread *thread) {
-    char line[LINE_SIZE], text[600], shown[ASCII_SECONDS_SIZE];
+    char line[LINE_SIZE], text[REQUEST_TEXT_SIZE], shown[ASCII_SECONDS_SIZE];
     l->stuck_at = clock_ns() - waited;
     atomic_store(&l->stuck, true);
     ascii_put_seconds(shown, (double)(waited / 100000000) / 10);

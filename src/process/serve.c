@@ -265,6 +265,7 @@ static int make_lane(struct server *server) {
         .stream_body = o->stream_body,
         .script_name = o->script_name,
         .allow = &server->sockets.allow,
+        .request_id = o->request_id,
         .drop_abandoned = o->drop_abandoned,
         .forwarded = o->forwarded_allow.count ? &server->sockets.proxies : NULL,
         .forwarded_kind = o->forwarded_fields,
@@ -412,6 +413,13 @@ static void take_signals(const struct server *server) {
     signals_install(chain_term, chain_int);
 }
 
+static int label_requests(const struct server *server) {
+    if (server->o->request_id == REQUEST_ID_OFF || !wsgi_label_requests(server->python))
+        return 0;
+    interp_print_error("cannot prepare the environ");
+    return EX_SOFTWARE;
+}
+
 static int serve_loaded(struct server *server, const char *cwd) {
     char limit[THREAD_LIMIT_SIZE];
     int status;
@@ -433,7 +441,9 @@ static int serve_loaded(struct server *server, const char *cwd) {
     }
     if (!server->worker)
         signal_handlers_set_wakeup(signals_wake_fd());
-    status = make_lane(server);
+    status = label_requests(server);
+    if (!status)
+        status = make_lane(server);
     if (!status)
         status = make_warm_up(server);
     if (!status)

@@ -20,6 +20,9 @@ static const char none[] = "";
 static bool is_good(enum cgi_var var, struct slice value) {
     switch (var) {
     case CGI_VAR_FIELD:
+    case CGI_VAR_HTTP_TRACEPARENT:
+    case CGI_VAR_HTTP_TRACESTATE:
+    case CGI_VAR_HTTP_X_REQUEST_ID:
         return cgi_is_field_value(value);
     case CGI_VAR_HTTP_HOST:
         return http_is_authority(value);
@@ -39,6 +42,10 @@ static bool is_good(enum cgi_var var, struct slice value) {
 
 static inline struct slice or_else(struct slice s, struct slice otherwise) {
     return s.n ? s : otherwise;
+}
+
+static inline struct slice if_sent(struct slice s) {
+    return s.p == none ? (struct slice){NULL, 0} : s;
 }
 
 static int64_t parse_length(struct slice s) {
@@ -275,6 +282,9 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
     vars->request_uri = raw[CGI_VAR_REQUEST_URI];
     vars->remote_addr = raw[CGI_VAR_REMOTE_ADDR];
     vars->protocol = or_else(raw[CGI_VAR_SERVER_PROTOCOL], LITERAL("HTTP/1.0"));
+    vars->request_id = if_sent(raw[CGI_VAR_HTTP_X_REQUEST_ID]);
+    vars->traceparent = raw[CGI_VAR_HTTP_TRACEPARENT];
+    vars->tracestate = if_sent(raw[CGI_VAR_HTTP_TRACESTATE]);
     vars->content_length = parse_length(raw[CGI_VAR_CONTENT_LENGTH]);
     vars->https = is_https(raw);
     vars->npairs = s.npairs;

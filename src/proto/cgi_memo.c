@@ -53,7 +53,7 @@ static void fill(struct cgi_sample *sample, uint64_t shape) {
             .var = (uint16_t)cgi_find_var(pair.name),
             .shape = shape,
         };
-        if (sample->pairs[n].var > CGI_VAR_FIELD)
+        if (cgi_var_counts(sample->pairs[n].var))
             cgi_pairs_add(&sample->read, n);
         if (pair.value.n && (cgi_is_personal(pair.name) || cgi_has_query(pair.value))) {
             memset(sample->params + sample->pairs[n].value, BLANK, pair.value.n);

@@ -56,7 +56,13 @@ static enum cgi_var find_known(struct slice name) {
         }
         return CGI_VAR_OTHER;
     case sizeof "SERVER_PROTOCOL" - 1:
-        return IS(p, "SERVER_PROTOCOL") ? CGI_VAR_SERVER_PROTOCOL : CGI_VAR_OTHER;
+        if (p[0] == 'S')
+            return IS(p, "SERVER_PROTOCOL") ? CGI_VAR_SERVER_PROTOCOL : CGI_VAR_OTHER;
+        return IS(p, "HTTP_TRACESTATE") ? CGI_VAR_HTTP_TRACESTATE : CGI_VAR_OTHER;
+    case sizeof "HTTP_TRACEPARENT" - 1:
+        return IS(p, "HTTP_TRACEPARENT") ? CGI_VAR_HTTP_TRACEPARENT : CGI_VAR_OTHER;
+    case sizeof "HTTP_X_REQUEST_ID" - 1:
+        return IS(p, "HTTP_X_REQUEST_ID") ? CGI_VAR_HTTP_X_REQUEST_ID : CGI_VAR_OTHER;
     }
     return CGI_VAR_OTHER;
 }
@@ -90,6 +96,8 @@ enum cgi_class cgi_classify(struct slice name) {
     case CGI_VAR_SERVER_NAME:
     case CGI_VAR_SERVER_PORT:
     case CGI_VAR_SERVER_PROTOCOL:
+    case CGI_VAR_HTTP_TRACEPARENT:
+    case CGI_VAR_HTTP_X_REQUEST_ID:
         return CGI_OWN;
     default:
         break;

@@ -15,6 +15,11 @@
 enum cgi_var {
     CGI_VAR_OTHER,
     CGI_VAR_FIELD, /* a header field */
+    /* Fields that the server reads for itself; what the application is told of the request does not depend on them. */
+    CGI_VAR_HTTP_TRACEPARENT,
+    CGI_VAR_HTTP_TRACESTATE,
+    CGI_VAR_HTTP_X_REQUEST_ID,
+    CGI_VAR_LAST_LABEL = CGI_VAR_HTTP_X_REQUEST_ID,
     CGI_VAR_CONTENT_LENGTH,
     CGI_VAR_DOCUMENT_URI,
     CGI_VAR_HTTPS,
@@ -36,6 +41,11 @@ enum cgi_var {
 /* Finds the variable of a name. Any other name is CGI_VAR_FIELD or CGI_VAR_OTHER. */
 enum cgi_var cgi_find_var(struct slice name);
 
+/* Whether other values in struct cgi_vars, or what the application is told, are made of this variable. */
+static inline bool cgi_var_counts(enum cgi_var var) {
+    return var > CGI_VAR_LAST_LABEL;
+}
+
 /* What happens to a parameter in the WSGI environ. */
 enum cgi_class {
     CGI_PASS,   /* set as it is; if repeated, the last one wins; HTTP_HOST too */
@@ -44,7 +54,8 @@ enum cgi_class {
     CGI_DROP,   /* never shown: HTTP_PROXY, HTTP_CONTENT_LENGTH, HTTP_CONTENT_TYPE, HTTP_TRANSFER_ENCODING,
                    FCGI_ROLE, the empty name, and all that begins with "wsgi." or "wsgi_fcgi." */
     CGI_OWN,    /* set from struct cgi_vars instead: SCRIPT_NAME, PATH_INFO, QUERY_STRING, CONTENT_LENGTH,
-                   REQUEST_METHOD, SERVER_NAME, SERVER_PORT, SERVER_PROTOCOL */
+                   REQUEST_METHOD, SERVER_NAME, SERVER_PORT, SERVER_PROTOCOL; or from struct request:
+                   HTTP_X_REQUEST_ID, HTTP_TRACEPARENT */
 };
 
 /* Depends on the name only, so the answer can be cached with it. */

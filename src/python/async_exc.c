@@ -16,7 +16,7 @@ void async_exc_drop(const struct request *r, bool its_own) {
     PyObject *exc = Py_NewRef(compat_async_exc(state));
     compat_async_exc_drop(state);
     const char *type = PyType_Check(exc) ? ((PyTypeObject *)exc)->tp_name : Py_TYPE(exc)->tp_name;
-    char text[600] = "", name[100], more[LOG_MORE_SIZE];
+    char text[REQUEST_TEXT_SIZE] = "", name[100], more[LOG_MORE_SIZE];
     log_escape(name, sizeof name, type, strlen(type));
     PyObject *raised = compat_err_take();
     Py_DECREF(exc);

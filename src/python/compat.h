@@ -48,6 +48,22 @@
 #define COMPAT_INTERNED_STAY 1
 #endif
 
+/* Writes `n` bytes of ASCII over a string of so many, if nobody has it but the caller, who has `refs` references to it.
+ * Returns whether it did. A string that was interned belongs to all, and where references are counted for each thread it is
+ * not known who has it. */
+static inline bool compat_rewrite(PyObject *string, Py_ssize_t refs, const char *ascii, size_t n) {
+#ifdef Py_GIL_DISABLED
+    (void)string, (void)refs, (void)ascii, (void)n;
+    return false;
+#else
+    if (Py_REFCNT(string) != refs || PyUnicode_CHECK_INTERNED(string))
+        return false;
+    memcpy(PyUnicode_1BYTE_DATA(string), ascii, n);
+    ((PyASCIIObject *)(void *)string)->hash = -1; /* of what it was */
+    return true;
+#endif
+}
+
 /* Switches the GIL on where a build can do without; PYTHON_GIL=0 in the environment would override it. Before Python
  * starts. */
 static inline void compat_config_gil(PyConfig *config) {

@@ -184,7 +184,7 @@ static void look_at(struct running *c, uint64_t now) {
 }
 
 struct line {
-    char request[600], why[200];
+    char request[REQUEST_TEXT_SIZE], why[200];
 };
 
 static void describe(const struct running *c, struct line *out) {

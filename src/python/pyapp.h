@@ -30,6 +30,9 @@ struct pylane {
     struct pyapp *app;
     PyObject *prototype; /* what the environs of all requests have in common; copied for each that no plan fits */
     struct plan *plans;  /* of environs (python/wsgi/plan.h) */
+    PyObject *label; /* the value of HTTP_X_REQUEST_ID in the prototype and in all plans, written anew for each request
+                            while nobody else has it (environ.c); NULL: requests have no labels */
+    Py_ssize_t label_refs; /* references to it of this struct, the prototype and the plans */
     struct spare calls, callables, inputs;
 };
 

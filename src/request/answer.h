@@ -1,6 +1,8 @@
 /* What the status of an answer means for its content: one rule for every front end, which neither the application nor
  * the server can change (RFC 9110, 8.6, 15.3.5, 15.3.6 and 15.4.5).
  *
+ * Also where every front end puts the label of the request into its answer (--request-id echo).
+ *
  * 1xx statuses are not answers; start_response refuses them.
  *
  * Threads: the running thread, or the owner for an answer of the server's own; answer_content any.
@@ -31,9 +33,14 @@ static inline enum answer_content answer_content(const char *status) {
 /* The part of answer_settle_head for 204 and 205. */
 int answer_set_length(struct request *r, enum answer_content content);
 
+/* The part of answer_settle_head for the label of the request, unless the application has set one. */
+int answer_add_id(struct request *r);
+
 /* Makes the lines of r->head agree with r->status. A front end calls this when it stores the head. Returns 0, or -1
  * with errno ENOMEM. */
 static inline int answer_settle_head(struct request *r) {
+    if (r->echoes_id && answer_add_id(r))
+        return -1;
     enum answer_content content = answer_content(r->status);
     return content == ANSWER_NONE || content == ANSWER_EMPTY ? answer_set_length(r, content) : 0;
 }

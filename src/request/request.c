@@ -26,6 +26,8 @@ void request_reset(struct request *r, struct body_spares *spares) {
     r->sent = 0;
     r->job.queued_at = r->job.begun_at = r->job.waited = 0;
     r->end = REQUEST_ANSWERED;
+    r->id.n = 0;
+    r->traced = false;
     r->head_stored = r->broken_off = false;
     r->located = false;
     atomic_store_explicit(&r->answer, ANSWER_UNSENT, memory_order_relaxed);
@@ -48,15 +50,26 @@ void request_stand_in(struct request *to, const struct request *from) {
     to->job.begun_at = from->job.begun_at;
     body_begin(&to->body, 0);
     to->vars = from->vars;
+    to->id = from->id;
+    to->echoes_id = from->echoes_id;
+    to->traced = from->traced;
+    to->trace = from->trace;
+    if (from->id.p == from->made_id) {
+        memcpy(to->made_id, from->made_id, sizeof to->made_id);
+        to->id.p = to->made_id;
+    }
     if (buf_len(&from->params) && buf_append(&to->params, buf_head(&from->params), buf_len(&from->params))) {
         bool head = from->vars.method.n == 4 && !memcmp(from->vars.method.p, "HEAD", 4);
         to->vars = (struct cgi_vars){.method = head ? (struct slice){"HEAD", 4} : (struct slice){NULL, 0}};
+        if (to->id.p != to->made_id)
+            to->id.n = 0;
         return;
     }
     struct slice *slices[] = {&to->vars.method,       &to->vars.script_name, &to->vars.path_info[0],
                               &to->vars.path_info[1], &to->vars.query,       &to->vars.request_uri,
                               &to->vars.server_name,  &to->vars.server_port, &to->vars.remote_addr,
-                              &to->vars.protocol,     &to->vars.bad};
+                              &to->vars.protocol,     &to->vars.bad,         &to->vars.request_id,
+                              &to->vars.traceparent,  &to->vars.tracestate,  &to->id};
     for (size_t i = 0; i < sizeof slices / sizeof *slices; i++)
         rebase(slices[i], &from->params, &to->params);
 }
@@ -163,6 +176,24 @@ ssize_t request_read(struct request *r, void *out, size_t len) {
     return n;
 }
 
+void request_take_id(struct request *r) {
+    if (r->id.n && request_id_is_good(r->vars.request_id))
+        r->id = r->vars.request_id;
+}
+
+void request_take_trace(struct request *r) {
+    r->traced = r->vars.traceparent.n && trace_context_read(r->vars.traceparent, &r->trace);
+}
+
+/* Adds " [ID]" behind the `n` bytes that are there. */
+static void add_id(char *out, size_t n, size_t size, struct slice id) {
+    if (!id.n || n + id.n + 4 > size)
+        return;
+    memcpy(out + n, " [", 2);
+    memcpy(out + n + 2, id.p, id.n);
+    memcpy(out + n + 2 + id.n, "]", 2);
+}
+
 char *request_text(const struct request *r, char *out, size_t size) {
     struct slice target = r->vars.request_uri.n ? r->vars.request_uri : r->vars.path_info[0];
     log_escape(out, size < TEXT_METHOD ? size : TEXT_METHOD, r->vars.method.p, r->vars.method.n);
@@ -172,5 +203,6 @@ char *request_text(const struct request *r, char *out, size_t size) {
     out[n++] = ' ';
     size -= n;
     log_escape(out + n, size < TEXT_TARGET ? size : TEXT_TARGET, target.p, target.n);
+    add_id(out, n + strlen(out + n), n + size, r->id);
     return out;
 }

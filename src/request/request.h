@@ -17,6 +17,8 @@
 
 #include "base/buf.h"
 #include "proto/cgi.h"
+#include "proto/request_id.h"
+#include "proto/trace_context.h"
 #include "request/body.h"
 #include "sched/sched.h"
 
@@ -99,6 +101,17 @@ struct request {
     struct body body;
     enum request_role role;
 
+    /* Its label, in log lines as "[ID]" and for the application as HTTP_X_REQUEST_ID; set when it begins, and again when its
+     * parameters have come. Empty with --request-id off. Points into `params`, or to `made_id`. */
+    struct slice id;
+    char made_id[REQUEST_ID_MADE];
+    bool echoes_id; /* the answer has it as well */
+
+    /* The trace that it belongs to: as its client told it, or as the server has made it for its own span (net/traces.h),
+     * which is the parent then. Valid only if `traced`. */
+    bool traced;
+    struct trace_context trace;
+
     /* Times are nanoseconds of clock_ns, without extra looks at the clock. `job` has when the request began to wait for
      * a thread, and when its call began (queued_at, begun_at; 0: it did not). The bytes of the request are
      * body.received and `sent`. */
@@ -128,6 +141,7 @@ struct request {
 #define REQUEST_NOT_BEGUN UINT64_MAX
 
 enum {
+    REQUEST_TEXT_SIZE = 700,    /* has room for request_text, whatever the peer has sent: longer targets are cut */
     REQUEST_KEEP_BYTES = 16384, /* memory that a pooled request keeps in each buffer (body: BODY_KEEP_BYTES) */
     REQUEST_STATUS_MAX = 127,   /* bytes of a status line that are taken */
     REQUEST_FILE_BLOCK = 61440, /* bytes of a file that are sent at a time: 16 pages at most wherever they begin, which
@@ -224,7 +238,14 @@ void request_give_up(struct request *r);
  * application started), without the GIL. */
 ssize_t request_read(struct request *r, void *out, size_t len);
 
-/* Writes a text such as "GET /path" for the log, escaped. Returns `out`. Async-signal-safe. */
+/* Gives the request its label, of struct cgi_vars if there is a good one. Call it when these are set. Owner only. */
+void request_take_id(struct request *r);
+
+/* Reads the trace of the request, of struct cgi_vars. Owner only. */
+void request_take_trace(struct request *r);
+
+/* Writes a text such as "GET /path [ID]" for the log, escaped; what has no room is left out, the label as a whole. Returns
+ * `out`. Async-signal-safe. */
 char *request_text(const struct request *r, char *out, size_t size);
 
 #endif

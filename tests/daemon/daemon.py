@@ -20,6 +20,7 @@ BAD_LOG = re.compile(r"ERROR: \w+Sanitizer|runtime error:|ERROR: LeakSanitizer|W
                      r"|Fatal Python error|Segmentation fault|stack smashing")
 
 
+LABEL = r" \[[0-9a-f]{32}\]"  # of a request that brought none, behind its path in the log
 STATUS_CUT = 79  # requests were cut off after --graceful-timeout
 
 

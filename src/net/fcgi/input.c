@@ -126,6 +126,7 @@ static void on_params_end(struct fcgi_request *q) {
         q->x.r.vars = (struct cgi_vars){0};
     else
         q->x.refusal = params_scan(q);
+    exchange_identify(&q->x);
     if (q->x.r.role == REQUEST_AUTHORIZER)
         q->stdin_ended = true;
     body_begin(&q->x.r.body, q->x.r.role == REQUEST_AUTHORIZER ? 0 : q->x.r.vars.content_length);

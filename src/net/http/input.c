@@ -156,6 +156,7 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
         http_request_refuse(q, REFUSED_MALFORMED);
         return false;
     }
+    exchange_identify(&q->x);
     if (c->peer.trusted)
         peer_set_prefix(&said, params, &q->x.r.vars.script_name);
     bool last = config->keepalive_requests && c->nbegun >= config->keepalive_requests;

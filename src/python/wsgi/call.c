@@ -141,7 +141,7 @@ enum call_sent call_put(struct wsgi_call *call, const char *data, size_t len) {
 static void tell_beyond(struct wsgi_call *call) {
     /* Mutable limit: any thread; it is atomic. */
     static struct log_limit limit;
-    char text[600], more[LOG_MORE_SIZE];
+    char text[REQUEST_TEXT_SIZE], more[LOG_MORE_SIZE];
     unsigned long long length = call->length;
     if (!log_limit_due(&limit, more))
         return;
@@ -174,7 +174,7 @@ enum call_sent call_finish(struct wsgi_call *call) {
     if (call->beyond)
         tell_beyond(call);
     if (call->length_set && call->sent < call->length && !call->no_body) {
-        char text[600];
+        char text[REQUEST_TEXT_SIZE];
         unsigned long long sent = call->sent, length = call->length;
         request_text(call->r, text, sizeof text);
         call->r->broken_off = true;

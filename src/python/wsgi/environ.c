@@ -13,10 +13,11 @@
 static const char *const own_names[OWN_COUNT] = {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO",       "QUERY_STRING",
                                                  "SERVER_NAME",    "SERVER_PORT", "SERVER_PROTOCOL", "CONTENT_LENGTH"};
 
-/* Mutable own, key_input, key_connected, key_scheme, key_role, scheme_https, role_authorizer: environ_init, before the
- * first request. */
+/* Mutable own, key_input, key_connected, key_scheme, key_role, scheme_https, role_authorizer, key_id, key_parent, key_state:
+ * environ_init, before the first request. */
 static struct name *own[OWN_COUNT];
 static PyObject *key_input, *key_connected, *key_scheme, *key_role, *scheme_https, *role_authorizer;
+static PyObject *key_id, *key_parent, *key_state;
 
 /* Sets a new reference, which is consumed; NULL passes its exception on. */
 static int set_new(PyObject *dict, PyObject *key, PyObject *value) {
@@ -137,12 +138,45 @@ static int add_length(PyObject *env, int64_t length) {
                    name_cache_value(own[OWN_CONTENT_LENGTH], decimal(digits, (uint64_t)length)));
 }
 
+/* New reference, or NULL with an exception. */
+static PyObject *ascii_new(const char *text, size_t n) {
+    PyObject *string = PyUnicode_New((Py_ssize_t)n, 0x7f);
+    if (string)
+        memcpy(PyUnicode_1BYTE_DATA(string), text, n);
+    return string;
+}
+
+/* The label, which has been checked; or what was sent, where labels are none of the server's business.
+ *
+ * A string of its own for each request would cost 3 % of a hello. But most have given it back when the next one comes, and
+ * then this environ has the only reference beside those of the lane: nobody sees that it is written. */
+static int add_id(PyObject *env, const struct wsgi_call *call) {
+    const struct request *r = call->r;
+    const struct pylane *lane = call->lane;
+    if (r->id.n == REQUEST_ID_MADE && lane->label &&
+        compat_rewrite(lane->label, lane->label_refs + 1, r->id.p, r->id.n))
+        return 0;
+    if (r->id.n)
+        return set_new(env, key_id, ascii_new(r->id.p, r->id.n));
+    return r->vars.request_id.p ? set_new(env, key_id, native_string_new(r->vars.request_id)) : 0;
+}
+
+/* Whether it has a place in its trace, and only a valid one. */
+static int add_trace(PyObject *env, const struct request *r) {
+    char parent[TRACE_PARENT_LEN];
+    if (!r->traced)
+        return PyDict_Contains(env, key_state) > 0 ? PyDict_DelItem(env, key_state) : 0;
+    trace_context_put(&r->trace, parent);
+    return set_new(env, key_parent, ascii_new(parent, sizeof parent));
+}
+
 /* What no plan can hold. */
 static int add_rest(PyObject *env, struct wsgi_call *call) {
     if ((call->r->vars.https && PyDict_SetItem(env, key_scheme, scheme_https)) ||
         (call->r->role == REQUEST_NO_ROLE && PyDict_DelItem(env, key_role)) ||
         (call->r->role == REQUEST_AUTHORIZER && PyDict_SetItem(env, key_role, role_authorizer)) ||
-        add_length(env, call->r->vars.content_length))
+        add_length(env, call->r->vars.content_length) || add_id(env, call) ||
+        ((call->r->traced || call->r->vars.tracestate.p) && add_trace(env, call->r)))
         return -1;
     return set_new(env, key_input, input_new(call)) || set_new(env, key_connected, connected_new(call)) ? -1 : 0;
 }
@@ -223,6 +257,11 @@ int environ_init(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, 
     key_role = PyUnicode_InternFromString("FCGI_ROLE");
     scheme_https = PyUnicode_InternFromString("https");
     role_authorizer = PyUnicode_InternFromString("AUTHORIZER");
+    key_id = PyUnicode_InternFromString("HTTP_X_REQUEST_ID");
+    key_parent = PyUnicode_InternFromString("HTTP_TRACEPARENT");
+    key_state = PyUnicode_InternFromString("HTTP_TRACESTATE");
+    if (!key_id || !key_parent || !key_state)
+        return -1;
     if (!key_input || !key_connected || !key_scheme || !key_role || !scheme_https || !role_authorizer)
         return -1;
     return plan_init(lane) ? -1 : init_prototype(lane, errors, file_wrapper, multithread, multiprocess);
@@ -232,7 +271,17 @@ int environ_set_worker(struct pylane *lane, unsigned number) {
     return set_named(lane->prototype, "wsgi_fcgi.worker", PyLong_FromUnsignedLong(number));
 }
 
+int environ_label_requests(struct pylane *lane) {
+    lane->label = PyUnicode_New(REQUEST_ID_MADE, 0x7f);
+    if (!lane->label)
+        return -1;
+    memset(PyUnicode_1BYTE_DATA(lane->label), '0', REQUEST_ID_MADE);
+    lane->label_refs = 2;
+    return PyDict_SetItem(lane->prototype, key_id, lane->label);
+}
+
 void environ_fini(struct pylane *lane) {
     plan_fini(lane);
     Py_CLEAR(lane->prototype);
+    Py_CLEAR(lane->label);
 }

@@ -29,7 +29,7 @@ static bool is_of_body(struct request *r) {
 
 /* The log has the stack already. */
 static void log_interrupt(const struct request *r) {
-    char text[600], shown[ASCII_SECONDS_SIZE];
+    char text[REQUEST_TEXT_SIZE], shown[ASCII_SECONDS_SIZE];
     PyErr_Clear();
     request_text(r, text, sizeof text);
     ascii_put_seconds(shown, (double)((clock_ns() - r->job.begun_at) / 100000000) / 10);
@@ -46,7 +46,7 @@ void failure_log(struct wsgi_call *call, const char *what) {
     } went_away = {.text = "the client went away"}, too_late = {.text = "its answer came when its time was over"},
       unreadable = {.text = "the application could not read the body"};
     struct fault *fault = NULL;
-    char text[600], line[700], more[LOG_MORE_SIZE];
+    char text[REQUEST_TEXT_SIZE], line[REQUEST_TEXT_SIZE + 100], more[LOG_MORE_SIZE];
     if (interrupt_is_pending()) {
         log_interrupt(call->r);
         return;

@@ -111,15 +111,22 @@ static int fill_own(struct plan *plan, struct name *const own[static OWN_COUNT],
     return 0;
 }
 
-static void plan_clear(struct plan *plan) {
+/* Its copy of the prototype's label goes with it. */
+static void drop_env(struct pylane *lane, struct plan *plan) {
+    if (plan->env)
+        lane->label_refs--;
     Py_CLEAR(plan->env);
+}
+
+static void plan_clear(struct pylane *lane, struct plan *plan) {
+    drop_env(lane, plan);
     for (unsigned i = 0; plan->names && i < plan->npairs; i++)
         name_cache_put(plan->names[i]);
     free(plan->names);
     *plan = (struct plan){0};
 }
 
-void plan_remember(const struct pylane *lane, const struct buf *params, const struct cgi_vars *vars, PyObject *env,
+void plan_remember(struct pylane *lane, const struct buf *params, const struct cgi_vars *vars, PyObject *env,
                    struct name *const own[static OWN_COUNT], PyObject *const values[static OWN_COUNT]) {
     const struct cgi_likeness *like = &vars->like;
     struct plan *place = &lane->plans[like->place];
@@ -133,21 +140,23 @@ void plan_remember(const struct pylane *lane, const struct buf *params, const st
         .npairs = vars->npairs,
         .names = calloc(vars->npairs, sizeof *plan.names),
     };
+    if (plan.env)
+        lane->label_refs++;
     if (!plan.env || !plan.names || !fill_names(&plan, params) || fill_own(&plan, own, values))
-        Py_CLEAR(plan.env);
+        drop_env(lane, &plan);
     /* The copy may have let another thread make the same plan (plan_environ). */
     if (plan.names && !PyErr_Occurred() && place->sample < like->sample) {
         struct plan old = *place;
         *place = plan;
         plan = old;
     }
-    plan_clear(&plan);
+    plan_clear(lane, &plan);
     PyErr_Clear();
 }
 
 void plan_fini(struct pylane *lane) {
     for (unsigned i = 0; lane->plans && i < CGI_MEMO_SAMPLES; i++)
-        plan_clear(&lane->plans[i]);
+        plan_clear(lane, &lane->plans[i]);
     free(lane->plans);
     lane->plans = NULL;
 }

@@ -48,7 +48,7 @@ PyObject *plan_environ(const struct pylane *lane, const struct buf *params, cons
 
 /* Remembers the environ that was made of these parameters; what differs for each request is not set yet. `values` are its
  * values for the keys above, whose names are `own` (borrowed; NULL: none). */
-void plan_remember(const struct pylane *lane, const struct buf *params, const struct cgi_vars *vars, PyObject *env,
+void plan_remember(struct pylane *lane, const struct buf *params, const struct cgi_vars *vars, PyObject *env,
                    struct name *const own[static OWN_COUNT], PyObject *const values[static OWN_COUNT]);
 
 /* Forgets all plans of the lane. */

@@ -154,7 +154,7 @@ static unsigned find_foreign(struct slice name) {
 /* One line about each of them as long as the process lives: a view that sets one does so each time. */
 static void tell_left_out(struct wsgi_call *call, unsigned names) {
     unsigned *told = &call->lane->app->told_foreign;
-    char text[600];
+    char text[REQUEST_TEXT_SIZE];
     names &= ~*told;
     if (!names)
         return;

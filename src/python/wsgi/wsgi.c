@@ -69,6 +69,10 @@ int wsgi_set_worker(struct pylane *of, unsigned number) {
     return environ_set_worker(of, number);
 }
 
+int wsgi_label_requests(struct pylane *of) {
+    return environ_label_requests(of);
+}
+
 void wsgi_describe(const struct pylane *of, char *out, unsigned long size) {
     app_describe(of->app->application, out, size);
 }

@@ -169,7 +169,7 @@ def test_crash(dying):
     server.wait_exit()
     log = server.log()
     assert re.search(in_log("crash"), log), log
-    assert re.search(r"GET /thumbnail: the process crashed \(SIGSEGV\)", log), log
+    assert re.search(r"GET /thumbnail \[\w+\]: the process crashed \(SIGSEGV\)", log), log
 
 
 def test_recursion(serve):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import fcgi
-from daemon import HERE, until
+from daemon import HERE, LABEL, until
 from fcgi import begin, pairs, params, record, request, stream
 from ports import free_port
 from test_sched import finish, hold
@@ -67,15 +67,15 @@ def test_status_by_status(fast):
                   "--header-timeout", 1)
     given = from_client(CLIENT, *POST)
     asked(server, request(from_client(CLIENT, *POST, body=b"x" * 2000), b"x" * 2000), status=413)
-    line(server, 413, WHO, "--limit-request-body: POST /echo\n")
+    line(server, 413, WHO, "--limit-request-body: POST /echo" + LABEL + "\n")
     asked(server, request(from_client(CLIENT, *POST, headers={"X-Large": "x" * 5000})), status=431)
     line(server, 431, WHO, "--limit-params\n")
     asked(server, request(from_client(CLIENT, *POST, headers={"X-%d" % n: "x" for n in range(60)})), status=431)
-    line(server, 431, WHO, "--limit-param-count: POST /echo\n")
+    line(server, 431, WHO, "--limit-param-count: POST /echo" + LABEL + "\n")
     asked(server, request(from_client(CLIENT, "/apple")), status=404)
-    line(server, 404, WHO, "--script-name: GET /apple\n")
+    line(server, 404, WHO, "--script-name: GET /apple" + LABEL + "\n")
     asked(server, request(from_client(CLIENT, *POST, CONTENT_LENGTH="10"), b"short"), status=400)
-    line(server, 400, WHO, "CONTENT_LENGTH: POST /echo\n")
+    line(server, 400, WHO, "CONTENT_LENGTH: POST /echo" + LABEL + "\n")
     asked(server, begin() + stream(fcgi.PARAMS, 1, pairs(given) + b"\x04\x7fNAME"), status=400)
     line(server, 400, WHO, "malformed\n")
     asked(server, begin() + stream(fcgi.PARAMS, 1, pairs(given), end=False), status=408)
@@ -92,7 +92,7 @@ def test_overload(fast, gate, options):
     waiting[0].get_values()
     waiting[1].send(request(from_client(CLIENT, "/hello")))
     assert waiting[1].read_response(1).status == 503
-    line(server, 503, WHO, "--queue-[^\n]*: GET /hello\n")
+    line(server, 503, WHO, "--queue-[^\n]*: GET /hello" + LABEL + "\n")
     finish(*held)
     for connection in waiting:
         connection.close()
@@ -163,7 +163,7 @@ def test_a_noisy_peer_hides_nobody(fast):
             count += 1
         asked(server, request(from_client(address, "/hello")), status=404)
     for address in others:
-        server.wait_log(r"404 Not Found \(client %s, [^\n]*: GET /hello\n" % address)
+        server.wait_log(r"404 Not Found \(client %s, [^\n]*: GET /hello" % address + LABEL + "\n")
 
     def told():
         nonlocal count
@@ -178,7 +178,7 @@ def test_many_peers_do_not_fill_the_log(fast):
     server, began, sent = fast("--script-name", "/app"), time.monotonic(), 0
 
     def lines():
-        return re.findall(r"404 Not Found \(client [\da-f:.]+, [^\n]*?( \(and [^\n]*\))?: GET /x\n", server.log())
+        return re.findall(r"404 Not Found \(client [\da-f:.]+, [^\n]*?( \(and [^\n]*\))?: GET /x" + LABEL + "\n", server.log())
 
     def left_out():
         return sum(int(n) for more in lines() for n in re.findall(r"and (\d+) (?:more|of others)", more))

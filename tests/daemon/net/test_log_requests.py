@@ -5,14 +5,14 @@ import re
 import pytest
 
 import fcgi
-from daemon import until
+from daemon import LABEL, until
 from fcgi import begin, pairs, params, record, request, stream
 from test_fcgi import good
 from test_sched import finish, hold
 
 OVER_HTTP = True
 CLIENT = "203.0.113.9"
-END = r"debug: connection (\d+): request (\d+) ended \(([^\n]*?)\): %s(\d+\.\d{6}) s: %s\n"
+END = r"debug: connection (\d+): request (\d+) ended \(([^\n]*?)\): %s(\d+\.\d{6}) s: %s" + LABEL + r"\n"
 
 
 def ended(server, answer, text):
@@ -85,7 +85,7 @@ def test_nothing_is_told_by_default(start):
 # --- those that run
 
 BUSY = r"warning: overload since [^\n]*; those that have run for longest: ([^\n]*)\n"
-ONE = r"(\d+)\.\d{3} s \(connection (\d+): request 1\): GET (/gate\?gate=[^ ,]*)"
+ONE = r"(\d+)\.\d{3} s \(connection (\d+): request 1\): GET (/gate\?gate=[^ ,]*)" + LABEL
 
 
 def overload(server, path="/hello"):

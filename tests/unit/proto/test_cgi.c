@@ -543,9 +543,11 @@ END_TEST
 START_TEST(similar_names)
 {
     static const char *const names[] = {
-        "CONTENT_LENGTH", "DOCUMENT_URI", "HTTPS",          "HTTP_HOST",      "PATH_INFO",
-        "QUERY_STRING",   "REMOTE_ADDR",  "REQUEST_METHOD", "REQUEST_SCHEME", "REQUEST_URI",
-        "SCRIPT_NAME",    "SERVER_ADDR",  "SERVER_NAME",    "SERVER_PORT",    "SERVER_PROTOCOL",
+        "CONTENT_LENGTH",  "DOCUMENT_URI",      "HTTPS",           "HTTP_HOST",
+        "PATH_INFO",       "QUERY_STRING",      "REMOTE_ADDR",     "REQUEST_METHOD",
+        "REQUEST_SCHEME",  "REQUEST_URI",       "SCRIPT_NAME",     "SERVER_ADDR",
+        "SERVER_NAME",     "SERVER_PORT",       "SERVER_PROTOCOL", "HTTP_TRACEPARENT",
+        "HTTP_TRACESTATE", "HTTP_X_REQUEST_ID",
     };
     struct cgi_vars none = scan((const char *[PAIRS_MAX]){"X=1"}, "");
     for (int i = 0; i < COUNT(names); i++) {
@@ -563,7 +565,8 @@ START_TEST(similar_names)
             check(pair, vars.method, "GET");
             check(pair, vars.protocol, "HTTP/1.0");
             ck_assert_uint_eq(vars.query.n + vars.remote_addr.n + vars.request_uri.n + vars.script_name.n +
-                                  vars.path_info[0].n + vars.path_info[1].n,
+                                  vars.path_info[0].n + vars.path_info[1].n + vars.request_id.n + vars.traceparent.n +
+                                  vars.tracestate.n,
                               0);
             ck_assert_uint_eq(vars.key, none.key);
             ck_assert_int_ne(cgi_classify((struct slice){pair, strlen(pair) - 2}), CGI_OWN);
@@ -919,6 +922,27 @@ START_TEST(memo_follows)
 }
 END_TEST
 
+/* Each request has others: they must not cost a scan of what they say nothing about. */
+START_TEST(memo_and_labels)
+{
+    static struct cgi_memo memo;
+    struct cgi_vars vars = {0};
+    memo = (struct cgi_memo){.seed = 1};
+    for (int i = 0; i < 4; i++) {
+        char id[] = "HTTP_X_REQUEST_ID=a0", parent[] = "HTTP_TRACEPARENT=b0", state[] = "HTTP_TRACESTATE=c0";
+        id[sizeof id - 2] = parent[sizeof parent - 2] = state[sizeof state - 2] = (char)('0' + i);
+        size_t n = build((const char *[PAIRS_MAX]){"PATH_INFO=/x", id, parent, state});
+        const char *params = guard_put(&guard, bytes, n);
+        ck_assert_int_eq(cgi_scan(params, n, SLICE(""), &memo, &vars), CGI_OK);
+        ck_assert(is_likeness_true(&memo, params, n, &vars.like));
+        check("request_id", vars.request_id, strchr(id, '=') + 1);
+        check("traceparent", vars.traceparent, strchr(parent, '=') + 1);
+        check("tracestate", vars.tracestate, strchr(state, '=') + 1);
+    }
+    ck_assert(vars.like.sample && !vars.like.read_changed);
+}
+END_TEST
+
 static struct cgi_vars scan_name(struct cgi_memo *memo, int number) {
     char name[16];
     struct cgi_vars vars;
@@ -1098,6 +1122,9 @@ static const struct {
     {"SERVER_NAME", CGI_OWN},
     {"SERVER_PORT", CGI_OWN},
     {"SERVER_PROTOCOL", CGI_OWN},
+    {"HTTP_X_REQUEST_ID", CGI_OWN},
+    {"HTTP_TRACEPARENT", CGI_OWN},
+    {"HTTP_TRACESTATE", CGI_HEADER},
     {"CONTENT_TYPE", CGI_PASS},
     {"GATEWAY_INTERFACE", CGI_PASS},
     {"REQUEST_URI", CGI_PASS},
@@ -1169,6 +1196,7 @@ int main(void) {
     tcase_add_test(tc, truncations_after_the_whole);
     tcase_add_loop_test(tc, personal_names, 0, COUNT(names));
     tcase_add_loop_test(tc, memo_without_secrets, 0, COUNT(secrets));
+    tcase_add_test(tc, memo_and_labels);
     tcase_add_test(tc, memo_follows);
     tcase_add_test(tc, memo_of_what_comes_again);
     tcase_add_test(tc, memo_with_a_collision);

@@ -447,6 +447,75 @@ START_TEST(test_owner_of_the_answer)
 }
 END_TEST
 
+/* The label stands behind the target, or not at all. */
+START_TEST(test_text_has_the_label)
+{
+    char text[REQUEST_TEXT_SIZE];
+    request.vars.method = slice_of("GET");
+    request.vars.path_info[0] = slice_of("/x");
+    request.id = slice_of("abc");
+    ck_assert_str_eq(request_text(&request, text, sizeof text), "GET /x [abc]");
+    ck_assert_str_eq(request_text(&request, text, 13), "GET /x [abc]");
+    ck_assert_str_eq(request_text(&request, text, 12), "GET /x");
+}
+END_TEST
+
+/* With all that a peer can send. */
+START_TEST(test_text_has_room)
+{
+    static char target[2000], id[REQUEST_ID_MAX];
+    char text[REQUEST_TEXT_SIZE];
+    memset(target, '\n', sizeof target);
+    memset(id, 'x', sizeof id);
+    request.vars.method = (struct slice){target, 100};
+    request.vars.path_info[0] = (struct slice){target, sizeof target};
+    request.id = (struct slice){id, sizeof id};
+    request_text(&request, text, sizeof text);
+    ck_assert(strlen(text) > sizeof id && text[strlen(text) - 1] == ']');
+}
+END_TEST
+
+START_TEST(test_label_of_the_client)
+{
+    memcpy(request.made_id, "0123456789abcdef0123456789abcdef", REQUEST_ID_MADE);
+    request.id = (struct slice){request.made_id, REQUEST_ID_MADE};
+    request.vars.request_id = slice_of("not good");
+    request_take_id(&request);
+    ck_assert_ptr_eq(request.id.p, request.made_id);
+    request.vars.request_id = slice_of("good");
+    request_take_id(&request);
+    ck_assert_uint_eq(request.id.n, 4);
+    request_reset(&request, NULL);
+    ck_assert_uint_eq(request.id.n, 0);
+    request_take_id(&request);
+    ck_assert_uint_eq(request.id.n, 0); /* --request-id off */
+}
+END_TEST
+
+/* One that stands in for another has its label, wherever that is kept. */
+START_TEST(test_label_of_a_stand_in)
+{
+    static struct request stand_in;
+    char text[REQUEST_TEXT_SIZE];
+    request_init(&stand_in);
+    request.vars.method = slice_of("GET");
+    request.vars.path_info[0] = slice_of("/x");
+    if (_i) {
+        memset(request.made_id, 'm', REQUEST_ID_MADE);
+        request.id = (struct slice){request.made_id, REQUEST_ID_MADE};
+    } else {
+        ck_assert_int_eq(buf_append(&request.params, "abcd", 4), 0);
+        request.id = (struct slice){buf_head(&request.params) + 1, 3};
+    }
+    request_stand_in(&stand_in, &request);
+    memset(request.made_id, 0, REQUEST_ID_MADE);
+    request_reset(&request, NULL);
+    ck_assert_str_eq(request_text(&stand_in, text, sizeof text),
+                     _i ? "GET /x [mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm]" : "GET /x [bcd]");
+    request_fini(&stand_in);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("request");
     TCase *c = tcase_create("request");
@@ -466,6 +535,10 @@ int main(void) {
     tcase_add_test(c, test_text_is_escaped);
     tcase_add_test(c, test_text_is_cut);
     tcase_add_test(c, test_text_of_nothing);
+    tcase_add_test(c, test_text_has_the_label);
+    tcase_add_test(c, test_text_has_room);
+    tcase_add_test(c, test_label_of_the_client);
+    tcase_add_loop_test(c, test_label_of_a_stand_in, 0, 2);
     tcase_add_test(c, test_read_without_waiting);
     tcase_add_loop_test(c, test_read_waits, 0, WAIT_CASES);
     tcase_add_test(c, test_read_alone_without_another_thread);

@@ -5,6 +5,7 @@ A model of protocol and PEP in a few lines says what each environ has to be.
 import json
 import os
 import random
+import re
 from urllib.parse import unquote
 
 import pytest
@@ -15,6 +16,8 @@ import rawhttp
 from test_paths import own_name
 
 OWN_NAME = own_name() if "WSGI_FCGI" in os.environ else None
+MADE = "a label that was made"
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 DROPPED = ("HTTP_PROXY", "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE", "HTTP_TRANSFER_ENCODING")
 
 
@@ -34,6 +37,14 @@ def expected(given):
             environ[name] += ("; " if name == "HTTP_COOKIE" else ", ") + value
         else:
             environ[name] = value
+    for label in ("HTTP_X_REQUEST_ID", "HTTP_TRACEPARENT"):
+        environ.update((name, value) for name, value in given if name == label)  # of several the last one
+    if not re.fullmatch(r"[-._~+/=:@0-9A-Za-z]{1,128}", environ.get("HTTP_X_REQUEST_ID", "")):
+        environ["HTTP_X_REQUEST_ID"] = MADE
+    if "HTTP_TRACEPARENT" in environ and environ["HTTP_TRACEPARENT"] != PARENT:
+        del environ["HTTP_TRACEPARENT"]
+    if "HTTP_TRACEPARENT" not in environ:
+        environ.pop("HTTP_TRACESTATE", None)
     script, path = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
     uri = environ.get("REQUEST_URI", "").partition("?")[0]
     if path:
@@ -62,7 +73,10 @@ def ask(connection, given):
     assert response.status == 200, response
     environ = {key: value for key, (kind, value) in json.loads(response.body).items()}
     assert environ["wsgi.input"].startswith("<") and environ["wsgi.version"] == [1, 0]
-    return {key: value for key, value in environ.items() if "." not in key or key == "wsgi.url_scheme"}
+    shown = {key: value for key, value in environ.items() if "." not in key or key == "wsgi.url_scheme"}
+    if re.fullmatch("[0-9a-f]{32}", shown["HTTP_X_REQUEST_ID"]):
+        shown["HTTP_X_REQUEST_ID"] = MADE
+    return shown
 
 
 # What each parameter may be; a request has most of them, in this order or another.
@@ -88,6 +102,9 @@ CHOICES = {
     "HTTP_ACCEPT": ["*/*", "text/html"],
     "HTTP_PROXY": ["http://evil"],
     "HTTP_X_SAME": ["1", "12", "123"],
+    "HTTP_X_REQUEST_ID": ["good", "better", "x" * 128, "bad one", "x" * 129, ""],
+    "HTTP_TRACEPARENT": [PARENT, PARENT, PARENT[:-1], "bad"],
+    "HTTP_TRACESTATE": ["a=1", "b=2", ""],
     "LATIN": ["\xe9", "e"],
     "FCGI_ROLE": ["RESPONDER", "AUTHORIZER", "NONE"],
 }
@@ -104,7 +121,7 @@ def a_request(chance):
     if chance.random() < 0.2:
         given.insert(chance.randrange(len(given) + 1), chance.choice(given))
     if chance.random() < 0.1:
-        name = chance.choice(["HTTP_X_SAME", "HTTP_COOKIE", "SCRIPT_NAME", "wsgi.input", "LATIN", "EXTRA1", "EXTRA2"])
+        name = chance.choice(["HTTP_X_SAME", "HTTP_COOKIE", "HTTP_X_REQUEST_ID", "SCRIPT_NAME", "wsgi.input", "LATIN", "EXTRA1", "EXTRA2"])
         given.append((name, chance.choice(["/other", "", "/third"])))
     return given
 
@@ -270,6 +287,8 @@ def shown(connection, request):
     response = connection.read_response(1)
     assert response.status == 200, response
     environ = {key: value for key, (kind, value) in json.loads(response.body).items()}
+    if re.fullmatch("[0-9a-f]{32}", environ["HTTP_X_REQUEST_ID"]):
+        environ["HTTP_X_REQUEST_ID"] = MADE
     return {key: value for key, value in environ.items()
             if not key.startswith(("HTTP_X_MANY_", "wsgi.input", "wsgi.errors", "wsgi.file_wrapper", "wsgi_fcgi."))}
 
