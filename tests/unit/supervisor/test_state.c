@@ -12,11 +12,29 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 static struct state full;
 static char reason[STATE_REASON_SIZE];
+
+/* But for their control sockets. Static, and copied as bytes: their padding is zero then, as that of what is read. */
+static const struct state_worker first = {.slot = 0,
+                                          .number = 1,
+                                          .generation = 3,
+                                          .pid = 4711,
+                                          .phase = 2,
+                                          .wish = 4,
+                                          .started_at = UINT64_MAX,
+                                          .served_at = 1,
+                                          .retire_at = 2,
+                                          .wished_at = 3,
+                                          .kill_at = 4,
+                                          .peers_told = 2,
+                                          .flags = STATE_GREETED | STATE_MEMORY_TOLD};
+static const struct state_worker second = {.slot = 1, .number = 0, .generation = 2, .pid = 4712};
+static const struct state_zygote zygote = {.generation = 3, .pid = 4713, .phase = 1};
 
 /* A socket that listens at an abstract address which the system chooses. */
 static int make_listening(void) {
@@ -68,24 +86,13 @@ static void setup(void) {
     full.pid_file = memfd_create("pid", MFD_CLOEXEC);
     full.pid_file_path = strdup("/run/app.pid");
     add_listeners();
-    full.workers[0] = (struct state_worker){.slot = 0,
-                                            .number = 1,
-                                            .generation = 3,
-                                            .pid = 4711,
-                                            .phase = 2,
-                                            .wish = 4,
-                                            .started_at = UINT64_MAX,
-                                            .served_at = 1,
-                                            .retire_at = 2,
-                                            .wished_at = 3,
-                                            .kill_at = 4,
-                                            .peers_told = 2,
-                                            .flags = STATE_GREETED | STATE_MEMORY_TOLD,
-                                            .control = make_pair_end()};
-    full.workers[1] =
-        (struct state_worker){.slot = 1, .number = 0, .generation = 2, .pid = 4712, .control = make_pair_end()};
+    memcpy(&full.workers[0], &first, sizeof first);
+    full.workers[0].control = make_pair_end();
+    memcpy(&full.workers[1], &second, sizeof second);
+    full.workers[1].control = make_pair_end();
     full.nworkers = 2;
-    full.zygotes[0] = (struct state_zygote){.generation = 3, .pid = 4713, .phase = 1, .control = make_pair_end()};
+    memcpy(&full.zygotes[0], &zygote, sizeof zygote);
+    full.zygotes[0].control = make_pair_end();
     full.nzygotes = 1;
 }
 
