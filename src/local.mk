@@ -74,6 +74,7 @@ src_libproto_a_SOURCES = \
 	src/proto/http_target.c src/proto/http_target.h \
 	src/proto/params.c src/proto/params.h \
 	src/proto/request_id.c src/proto/request_id.h \
+	src/proto/status_head.c src/proto/status_head.h \
 	src/proto/trace_context.c src/proto/trace_context.h
 if HTTP
 src_libproto_a_SOURCES += \

@@ -9,7 +9,8 @@ UNIT_STATUS = tests/unit/status/test_choose tests/unit/status/test_forms tests/u
 UNIT_PROTO = tests/unit/proto/test_cgi tests/unit/proto/test_fcgi_answer tests/unit/proto/test_fcgi_decode \
 	tests/unit/proto/test_fcgi_encode tests/unit/proto/test_fcgi_values tests/unit/proto/test_forwarded \
 	tests/unit/proto/test_handover tests/unit/proto/test_http_target \
-	tests/unit/proto/test_params tests/unit/proto/test_request_id tests/unit/proto/test_trace_context
+	tests/unit/proto/test_params tests/unit/proto/test_request_id tests/unit/proto/test_status_head \
+	tests/unit/proto/test_trace_context
 if HTTP
 UNIT_PROTO += tests/unit/proto/test_http_body tests/unit/proto/test_http_encode tests/unit/proto/test_http_head \
 	tests/unit/proto/test_http_framing tests/unit/proto/test_http_lines tests/unit/proto/test_proxy_header
@@ -86,6 +87,7 @@ tests_unit_proto_test_http_framing_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_http_framing_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=llhttp_init
 tests_unit_proto_test_http_lines_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_http_target_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_status_head_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_proxy_header_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_request_test_answer_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
 tests_unit_request_test_body_LDADD = $(REQUEST_LIBS) $(CHECK_LIBS)
@@ -184,7 +186,8 @@ tests_unit_bench_test_histogram_LDADD = $(CHECK_LIBS)
 
 REPLAY_BINARIES = \
 	tests/fuzz/replay_cgi tests/fuzz/replay_config tests/fuzz/replay_conn tests/fuzz/replay_control tests/fuzz/replay_fcgi_decode \
-	tests/fuzz/replay_handover tests/fuzz/replay_params tests/fuzz/replay_state tests/fuzz/replay_trace_context
+	tests/fuzz/replay_handover tests/fuzz/replay_params tests/fuzz/replay_state tests/fuzz/replay_trace_context \
+	tests/fuzz/replay_status_head
 tests_fuzz_replay_cgi_SOURCES = tests/fuzz/fuzz_cgi.c tests/fuzz/replay.c
 tests_fuzz_replay_cgi_LDADD = $(PROTO_LIBS)
 tests_fuzz_replay_config_SOURCES = tests/fuzz/fuzz_config.c tests/fuzz/replay.c
@@ -201,6 +204,8 @@ tests_fuzz_replay_state_SOURCES = tests/fuzz/fuzz_state.c tests/fuzz/replay.c
 tests_fuzz_replay_state_LDADD = $(SUPERVISOR_LIBS)
 tests_fuzz_replay_trace_context_SOURCES = tests/fuzz/fuzz_trace_context.c tests/fuzz/replay.c
 tests_fuzz_replay_trace_context_LDADD = $(PROTO_LIBS)
+tests_fuzz_replay_status_head_SOURCES = tests/fuzz/fuzz_status_head.c tests/fuzz/replay.c
+tests_fuzz_replay_status_head_LDADD = $(PROTO_LIBS)
 
 # A whole connection: fake_sched.c stands in for libsched.a, and log lines are put together but not written.
 CONN_RIG = tests/fuzz/conn_rig.c tests/fuzz/conn_rig.h tests/fuzz/fake_sched.c tests/fuzz/fake_sched.h
@@ -231,7 +236,8 @@ noinst_PROGRAMS += \
 	tests/fuzz/fuzz_http tests/fuzz/fuzz_http_chunks tests/fuzz/fuzz_http_conn tests/fuzz/fuzz_http_peer
 endif
 noinst_PROGRAMS += tests/fuzz/fuzz_cgi tests/fuzz/fuzz_config tests/fuzz/fuzz_conn tests/fuzz/fuzz_control tests/fuzz/fuzz_fcgi_decode \
-	tests/fuzz/fuzz_handover tests/fuzz/fuzz_params tests/fuzz/fuzz_state tests/fuzz/fuzz_trace_context
+	tests/fuzz/fuzz_handover tests/fuzz/fuzz_params tests/fuzz/fuzz_state tests/fuzz/fuzz_trace_context \
+	tests/fuzz/fuzz_status_head
 endif
 tests_fuzz_fuzz_conn_SOURCES = $(FUZZ_CONN)
 tests_fuzz_fuzz_conn_LDADD = $(FUZZ_CONN_LIBS)
@@ -261,6 +267,8 @@ tests_fuzz_fuzz_trace_context_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_trace_context_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_state_LDADD = $(SUPERVISOR_LIBS)
 tests_fuzz_fuzz_state_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_status_head_LDADD = $(PROTO_LIBS)
+tests_fuzz_fuzz_status_head_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 SCRIPT_TESTS = tests/check-corpus tests/check-globals tests/check-locale tests/check-man tests/check-probes \
 	tests/check-symbols tests/check-variables
