@@ -71,6 +71,7 @@ src_libproto_a_SOURCES = \
 	src/proto/fcgi_values.c src/proto/fcgi_values.h \
 	src/proto/forwarded.c src/proto/forwarded.h \
 	src/proto/handover.c src/proto/handover.h \
+	src/proto/http_encode.c src/proto/http_encode.h \
 	src/proto/http_target.c src/proto/http_target.h \
 	src/proto/params.c src/proto/params.h \
 	src/proto/request_id.c src/proto/request_id.h \
@@ -79,7 +80,6 @@ src_libproto_a_SOURCES = \
 if HTTP
 src_libproto_a_SOURCES += \
 	src/proto/http_body.c src/proto/http_body.h \
-	src/proto/http_encode.c src/proto/http_encode.h \
 	src/proto/http_head.c src/proto/http_head.h \
 	src/proto/http_lines.c src/proto/http_lines.h \
 	src/proto/http_token.c src/proto/http_token.h \
@@ -167,6 +167,9 @@ src_libnet_a_SOURCES = \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/request_log.c src/net/request_log.h \
 	src/net/retire.c \
+	src/net/status_page.c src/net/status_page.h \
+	src/net/status_path.c src/net/status_path.h \
+	src/net/status_server.c src/net/status_server.h \
 	src/net/stop.c \
 	src/net/timeout_list.c src/net/timeout_list.h \
 	src/net/who.c src/net/who.h
@@ -291,6 +294,7 @@ src_libsupervisor_a_SOURCES = \
 	src/supervisor/files.c src/supervisor/files.h \
 	src/supervisor/look.c \
 	src/supervisor/memory.c src/supervisor/memory.h \
+	src/supervisor/page.c src/supervisor/page.h \
 	src/supervisor/reload.c src/supervisor/reload.h \
 	src/supervisor/reload_config.c src/supervisor/reload_config.h \
 	src/supervisor/slices.c src/supervisor/slices.h \
@@ -325,6 +329,7 @@ src_libprocess_a_SOURCES = \
 	src/process/signals.c src/process/signals.h \
 	src/process/sockets.c src/process/sockets.h \
 	src/process/standard_files.c src/process/standard_files.h \
+	src/process/status.c src/process/status.h \
 	src/process/supervise.c src/process/supervise.h \
 	src/process/terminal.c src/process/terminal.h \
 	src/process/warm_up.c src/process/warm_up.h \

@@ -42,6 +42,7 @@ enum option_need {
     OPTION_NEEDS_HTTP,
     OPTION_NEEDS_FASTCGI,
     OPTION_NEEDS_FORWARDED, /* proxies that are trusted */
+    OPTION_NEEDS_STATUS,    /* a status page */
 };
 
 /* Where an option cannot be given. */

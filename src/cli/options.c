@@ -196,6 +196,7 @@ void options_warn(const struct options *o, unsigned have) {
         [OPTION_NEEDS_HTTP] = "no socket speaks HTTP: see --http",
         [OPTION_NEEDS_FASTCGI] = "no socket speaks FastCGI: see --socket",
         [OPTION_NEEDS_FORWARDED] = "no proxy is named with --forwarded-allow",
+        [OPTION_NEEDS_STATUS] = "there is no status page: see --status and --status-path",
     };
     size_t count;
     const struct option_row *rows = option_table(&count);
@@ -208,6 +209,8 @@ void options_warn(const struct options *o, unsigned have) {
 void options_fini(struct options *o) {
     free(o->sockets.items);
     free(o->http.items);
+    free(o->status.items);
+    free(o->status_allow.items);
     free(o->forwarded_allow.items);
     free(o->allow.items);
     free(o->allow_uid.items);

@@ -96,6 +96,9 @@ struct options {
     bool reload;                      /* load the application anew when its files change; then there are workers */
     struct options_list reload_extra; /* patterns of base/glob.h, as they were given */
 
+    struct options_list status;       /* addresses */
+    struct options_list status_allow; /* likewise; empty: the default */
+    const char *status_path;          /* begins with a slash; NULL: none */
     enum request_id_mode request_id;
 
     enum log_level log_level;

@@ -115,6 +115,20 @@ int value_parse_paths(const struct option_row *row, const char *text, void *fiel
     return problem ? refuse(text, reason, "%s", problem) : value_parse_list(row, text, field, reason);
 }
 
+int value_parse_path(const struct option_row *row, const char *text, void *field,
+                     char reason[static VALUE_REASON_SIZE]) {
+    (void)row;
+    const char *problem = path_problem(text);
+    if (!problem && strchr(text, '?'))
+        problem = "has a query: write the path alone";
+    if (!problem && strchr(text, '%'))
+        problem = "is encoded: write the path with plain characters";
+    if (problem)
+        return refuse(text, reason, "%s", problem);
+    *(const char **)field = text;
+    return 0;
+}
+
 /* By these the processes of a server find each other (ipc/control.h, supervisor/state.h, process/supervise.h). */
 #define OWN_VARIABLE "WSGI_FCGI_"
 

@@ -25,6 +25,7 @@ value_parse_fn value_parse_string;      /* const char *, not empty */
 value_parse_fn value_parse_list;        /* struct options_list, appends; not empty */
 value_parse_fn value_parse_paths;   /* struct options_list, appends; of URLs, perhaps with a query, below 8,000 bytes */
 value_parse_fn value_parse_env;     /* struct options_list, appends; NAME=VALUE */
+value_parse_fn value_parse_path;    /* const char *, "/path" of a URL, decoded and without a query */
 value_parse_fn value_parse_prefix;  /* const char *, "" or "/path" */
 value_parse_fn value_parse_number;  /* unsigned */
 value_parse_fn value_parse_workers; /* unsigned; "auto" is OPTIONS_WORKERS_AUTO */

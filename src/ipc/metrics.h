@@ -34,7 +34,10 @@
 #define METRICS_REFUSALS(X)                                                                                            \
     X(MALFORMED, "malformed")                                                                                          \
     X(BODY_SHORT, "body_short")                                                                                        \
+    X(STATUS_CLIENT, "status_client")                                                                                  \
+    X(STATUS_PROXY, "status_proxy")                                                                                    \
     X(OUTSIDE, "outside")                                                                                              \
+    X(STATUS_METHOD, "status_method")                                                                                  \
     X(PARAMS_LATE, "params_late")                                                                                      \
     X(HEAD_STALLED, "head_stalled")                                                                                    \
     X(BODY_LATE, "body_late")                                                                                          \

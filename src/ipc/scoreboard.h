@@ -19,7 +19,8 @@
 enum {
     SCOREBOARD_SLOTS = 256, /* processes at a time: while a reload lasts, both generations have theirs */
     SCOREBOARD_CALLS = 64,  /* per worker that are told of; there may be more */
-    SCOREBOARD_TEXT_SIZE = 120
+    SCOREBOARD_TEXT_SIZE = 120,
+    SCOREBOARD_PYTHON_SIZE = 32
 };
 
 /* The numbers are part of what versions have in common. */
@@ -52,6 +53,8 @@ struct scoreboard {
     struct shared_memory_head head;
     /* A hint that the queue for connections may have some: who takes clears it first (net/handover.h). Any process. */
     _Alignas(64) _Atomic uint32_t queued;
+    _Atomic uint32_t wanted; /* how many workers there are to be; by the supervisor. 0: it has not said so */
+    char python[SCOREBOARD_PYTHON_SIZE]; /* the version of the workers, "3.11.2"; by each that begins to serve */
     struct scoreboard_slot slots[SCOREBOARD_SLOTS];
     struct scoreboard_call calls[SCOREBOARD_SLOTS][SCOREBOARD_CALLS];
 };

@@ -28,7 +28,7 @@ void lane_accept_again(struct lane *lane) {
     ev_timer_stop(lane->loop, &lane->accept_pause);
     if (lane->level.leaves)
         return;
-    for (size_t i = 0; i < lane->listeners->count; i++)
+    for (size_t i = 0; i < lane->naccepting; i++)
         ev_io_start(lane->loop, &lane->accepting[i].io);
 }
 
@@ -41,7 +41,7 @@ void lane_start_accepting(struct lane *lane) {
 }
 
 static void stop_polling(struct lane *lane) {
-    for (size_t i = 0; i < lane->listeners->count; i++)
+    for (size_t i = 0; i < lane->naccepting; i++)
         ev_io_stop(lane->loop, &lane->accepting[i].io);
 }
 
@@ -308,7 +308,7 @@ static void accept_backlog(struct lane_listener *l) {
 
 void lane_accept_end(struct lane *lane) {
     lane_accept_stop(lane);
-    for (size_t i = 0; i < lane->listeners->count; i++) {
+    for (size_t i = 0; i < lane->naccepting; i++) {
         struct lane_listener *l = &lane->accepting[i];
         listener_refuse(l->listener);
         if (lane->accepts)
@@ -325,8 +325,10 @@ int lane_accept_init(struct lane *lane) {
     if (!lane->accepting)
         return -1;
     for (size_t i = 0; i < count; i++) {
-        struct lane_listener *l = &lane->accepting[i];
         struct listener *listener = &lane->listeners->items[i];
+        if (listener->protocol == LISTENER_STATUS)
+            continue;
+        struct lane_listener *l = &lane->accepting[lane->naccepting++];
         *l = (struct lane_listener){.lane = lane,
                                     .listener = listener,
                                     .protocol = lane->config.protocols[listener->protocol],

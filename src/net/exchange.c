@@ -46,7 +46,7 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
     x->id = id;
     x->refusal = NOT_REFUSED;
     x->dropped = 0;
-    x->body_held = x->handed_over = false;
+    x->body_held = x->handed_over = x->status = false;
     x->r.begun_at = (uint64_t)(int64_t)(lane_now(c->lane) * 1e9);
     begin_id(&x->r, c->lane);
     conn_ref(c);
@@ -87,7 +87,7 @@ enum answer_state exchange_stand_in(struct exchange *x, struct exchange *instead
     instead->id = x->id;
     instead->refusal = NOT_REFUSED;
     instead->dropped = x->dropped;
-    instead->body_held = instead->handed_over = false;
+    instead->body_held = instead->handed_over = instead->status = false;
     conn_ref(c);
     request_stand_in(&instead->r, &x->r);
     instead->r.end = REQUEST_OVERDUE;

@@ -21,6 +21,7 @@
 #include "net/abandon.h"
 #include "net/conn.h"
 #include "net/refusal.h"
+#include "net/status_page.h"
 #include "request/request.h"
 
 #include <sys/uio.h>
@@ -32,15 +33,17 @@ struct exchange {
     enum refusal refusal; /* why it is not given to the application; or, if it runs, why its body takes no more */
     uint64_t dropped;     /* bytes of its body that came after it was answered */
     bool body_held; /* no file takes what comes of its body: the connection is paused until the application reads */
-    uint64_t body_taken;     /* bytes that the application had read when last looked */
-    bool handed_over;        /* the connection took all of the answer: a peer that leaves now has not aborted it */
-    unsigned told_at;        /* where its call is told of, which runs without the loop (net/calls.h); 0: nowhere */
-    bool late;               /* another one stands in for it: it is off its connection, and ends with its call */
-    bool detached;           /* net/deadline.c: its call runs without the loop... */
-    bool timed;              /* ...and stands in the list of those that are timed */
-    bool lost;               /* the scheduler was told that nobody waits for its call */
-    uint64_t due;            /* while it is timed: by when (clock_ns) it is to be looked at; UINT64_MAX: never */
-    uint64_t processor_time; /* for struct lane_config.look */
+    uint64_t body_taken;         /* bytes that the application had read when last looked */
+    bool handed_over;            /* the connection took all of the answer: a peer that leaves now has not aborted it */
+    unsigned told_at;            /* where its call is told of, which runs without the loop (net/calls.h); 0: nowhere */
+    bool late;                   /* another one stands in for it: it is off its connection, and ends with its call */
+    bool status;                 /* it is for the status page (net/status_path.h)... */
+    struct status_waiter waiter; /* ...for which it waits */
+    bool detached;               /* net/deadline.c: its call runs without the loop... */
+    bool timed;                  /* ...and stands in the list of those that are timed */
+    bool lost;                   /* the scheduler was told that nobody waits for its call */
+    uint64_t due;                /* while it is timed: by when (clock_ns) it is to be looked at; UINT64_MAX: never */
+    uint64_t processor_time;     /* for struct lane_config.look */
     TAILQ_ENTRY(exchange) deadline_link; /* `timed`, or `late` */
 };
 

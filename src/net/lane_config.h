@@ -19,6 +19,7 @@
 struct ev_loop;
 struct handover_config;
 struct protocol;
+struct status_page;
 
 struct lane_config {
     /* What connections may speak. NULL: nobody can: no listener names it, and no connection of it is taken. */
@@ -64,6 +65,9 @@ struct lane_config {
     enum request_id_mode request_id;
     bool drop_abandoned; /* do not call the application for a waiting request whose client has left */
 
+    const char *status_path; /* where the status page is, below the mount point; outlives the lane; NULL: nowhere */
+    struct status_page *status_page; /* if there is a status_path; on the loop of the lane, which it outlives */
+
     const struct address_set *forwarded; /* peers whose word about the client counts; outlives the lane; NULL: none */
     enum forwarded_kind forwarded_kind;  /* in which fields they say it */
 
@@ -73,6 +77,11 @@ struct lane_config {
     double min_body_rate;      /* bytes per second that a body must come at (http/pace.h); 0: any */
 
     const struct handover_config *handover; /* what a worker has in common with others; copied; NULL: there is none */
+
+    /* A stop has begun, and nobody is to connect to this process any more: before the listeners of the lane are closed.
+     * Owner; must not wait. NULL: nobody is told. */
+    void (*stops)(void *arg);
+    void *stops_arg;
 
     void (*check)(void *arg); /* a check on the process, as the guard of struct sched_config is; or NULL */
     void *check_arg;

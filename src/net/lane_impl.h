@@ -80,7 +80,8 @@ struct lane {
 
     /* accept.c */
     struct listener_set *listeners;
-    struct lane_listener *accepting; /* one per listener */
+    struct lane_listener *accepting; /* one for each listener whose protocol the lane has... */
+    size_t naccepting;               /* ...so many */
     bool accepts;                    /* lane_start_accepting was called */
     ev_timer accept_pause;
     bool accept_paused;

@@ -230,6 +230,8 @@ void peer_set_prefix(const struct peer_said *said, struct buf *params, struct sl
 void peer_warn(const struct address_set *forwarded, const struct listener *list, size_t count) {
     bool has_unix = false, has_tcp = false, has_http = false, addresses = forwarded->any || forwarded->nnets;
     for (size_t i = 0; i < count; i++) {
+        if (list[i].protocol == LISTENER_STATUS)
+            continue;
         has_unix |= list[i].is_unix;
         has_tcp |= !list[i].is_unix;
         has_http |= list[i].protocol == LISTENER_HTTP;

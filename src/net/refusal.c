@@ -94,6 +94,8 @@ int refusal_answer(struct lane *lane, struct request *r, enum refusal why) {
     const char *status = refusals[why].status;
     char text[REQUEST_STATUS_MAX + 2], again[32] = "";
     snprintf(text, sizeof text, "%s\n", status);
+    if (why == REFUSED_STATUS_METHOD) /* RFC 9110, 15.5.6 */
+        return request_answer(r, status, "Allow: GET, HEAD\r\n", text);
     if (why == REFUSED_QUEUE_FULL || why == REFUSED_QUEUE_LATE)
         snprintf(again, sizeof again, "Retry-After: %u\r\n", retry_after(lane));
     return request_answer(r, status, again, text);

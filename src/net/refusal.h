@@ -18,8 +18,15 @@ struct lane;
 #define REFUSALS(X)                                                                                                    \
     X(REFUSED_MALFORMED, "400 Bad Request", WARNING, "its parameters are malformed")                                   \
     X(REFUSED_BODY_SHORT, "400 Bad Request", INFO, "its body ended before its CONTENT_LENGTH")                         \
+    X(REFUSED_STATUS_CLIENT, "403 Forbidden", INFO,                                                                    \
+      "its client may not see the status page: name it with --status-allow to let it in")                              \
+    X(REFUSED_STATUS_PROXY, "403 Forbidden", INFO,                                                                     \
+      "who asks for the status page is not known: a proxy has passed it on whose word does not count: see "            \
+      "--forwarded-allow")                                                                                             \
     X(REFUSED_OUTSIDE, "404 Not Found", INFO,                                                                          \
       "its path is outside the mount point of the application: see --script-name")                                     \
+    X(REFUSED_STATUS_METHOD, "405 Method Not Allowed", INFO,                                                           \
+      "its method is neither GET nor HEAD, and the status page has no other")                                          \
     X(REFUSED_PARAMS_LATE, "408 Request Timeout", WARNING, "its parameters did not come within --header-timeout")      \
     X(REFUSED_HEAD_STALLED, "408 Request Timeout", INFO, "nothing more of its header came within --idle-timeout")      \
     X(REFUSED_BODY_LATE, "408 Request Timeout", INFO, "nothing of its body came within --header-timeout")              \
@@ -58,7 +65,7 @@ void refusal_log_as(struct conn *c, const char *status, const char *why, unsigne
  * most one line a second for each client. */
 void refusal_log_held(struct conn *c, unsigned id, struct request *r);
 
-/* Stores the answer. If no thread was free in time, it says when to try again (Retry-After): in the time that the
+/* Stores the answer, which says what else is to be said of the status. If no thread was free in time, it says when to try again (Retry-After): in the time that the
  * queue takes, and up to half of it more, by chance, so that not all come back at once. Returns 0, or -1 with errno
  * ENOMEM. */
 int refusal_answer(struct lane *lane, struct request *r, enum refusal why);

@@ -61,6 +61,8 @@ void lane_stop_begins(struct lane *lane) {
     lane->retiring = false;
     lane->stopping = true;
     handover_ends(lane);
+    if (lane->config.stops)
+        lane->config.stops(lane->config.stops_arg);
     lane_accept_end(lane);
     if (lane->handover && handover_is_alone(lane))
         handover_drain(lane);

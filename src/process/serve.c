@@ -24,6 +24,7 @@
 #include "process/show.h"
 #include "process/signals.h"
 #include "process/sockets.h"
+#include "process/status.h"
 #include "process/title.h"
 #include "process/user.h"
 #include "process/warm_up.h"
@@ -65,6 +66,7 @@ struct server {
     struct run run;
     struct sched_note ready;
     struct watchdog watchdog;
+    struct process_status status;
     char python_text[256], application_text[512]; /* for the log */
 };
 
@@ -290,6 +292,7 @@ static int make_lane(struct server *server) {
     };
     lost_calls_configure(&server->run.lost_calls, &config);
     struct ev_loop *loop = server->loop;
+    process_status_init(&server->status, o, server->worker, loop, &config);
     server->loop = NULL;
     server->run.lane = lane_new(&config, &server->sockets.opened);
     if (!server->run.lane)
@@ -298,6 +301,9 @@ static int make_lane(struct server *server) {
     if (server->worker)
         worker_join(server->worker, loop, server->run.lane);
     development_join(&server->development, loop, server->run.lane);
+    int status = server->worker ? 0 : process_status_open(&server->status, loop, &server->sockets);
+    if (status)
+        return status;
     if (server->worker && o->max_requests)
         worker_limit_requests(server->worker, o->max_requests, o->max_requests_jitter);
     return 0;
@@ -330,6 +336,8 @@ static void log_ready(const struct server *server) {
              server->application_text, server->o->threads, ascii_plural(server->o->threads), worker);
     for (size_t i = 0; i < set->count && !server->worker; i++)
         log_info("listening on %s%s", set->items[i].text, allow_describe(&server->sockets.allow, &set->items[i], whom));
+    if (server->o->status_path && !server->worker)
+        log_info("the status page is at %s of what the application serves", server->o->status_path);
 }
 
 /* The loop runs, and looks at the listeners: the service manager hears nothing before. */
@@ -495,6 +503,7 @@ int serve(const struct options *o, const struct user *user, struct worker *worke
         if (server.run.stop_at)
             run_log_stopped(&server.run);
         warm_up_free(server.run.warm_up);
+        process_status_fini(&server.status);
         lane_free(server.run.lane);
         loop_free(server.loop);
     }

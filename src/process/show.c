@@ -33,9 +33,10 @@ int show_check(const struct sockets *sockets, const struct pylane *python, const
     interp_describe(version, sizeof version);
     wsgi_describe(python, application, sizeof application);
     printf("%s\napplication: %s\ndirectory: %s\n", version, application, cwd);
+    static const char *const protocols[] = {
+        [LISTENER_FASTCGI] = "", [LISTENER_HTTP] = "HTTP, ", [LISTENER_STATUS] = "status page, "};
     for (size_t i = 0; i < sockets->wanted_count; i++)
-        printf("socket: %s (%snot opened)\n", sockets->wanted[i].text,
-               sockets->wanted[i].protocol == LISTENER_HTTP ? "HTTP, " : "");
+        printf("socket: %s (%snot opened)\n", sockets->wanted[i].text, protocols[sockets->wanted[i].protocol]);
     printf("ok\n");
     return flush_output();
 }

@@ -52,11 +52,14 @@ static int read_list(struct sockets *s, const struct options *o, const char *opt
 }
 
 static int read_addresses(struct sockets *s, const struct options *o) {
-    s->wanted = calloc(o->sockets.count + o->http.count + 1, sizeof *s->wanted);
+    s->wanted = calloc(o->sockets.count + o->http.count + o->status.count + 1, sizeof *s->wanted);
     if (!s->wanted)
         return no_memory();
     int status = read_list(s, o, "--socket", &o->sockets, LISTENER_FASTCGI);
-    return status ? status : read_list(s, o, "--http", &o->http, LISTENER_HTTP);
+    if (!status)
+        status = read_list(s, o, "--http", &o->http, LISTENER_HTTP);
+    s->wanted_serving = s->wanted_count;
+    return status ? status : read_list(s, o, "--status", &o->status, LISTENER_STATUS);
 }
 
 static int read_allow(struct sockets *s, const struct options *o) {
@@ -71,6 +74,9 @@ static int read_allow(struct sockets *s, const struct options *o) {
         .groups = o->allow_gid.items,
         .group_sources = options_where(o, "--allow-gid"),
         .ngroups = o->allow_gid.count,
+        .status = o->status_allow.items,
+        .status_sources = options_where(o, "--status-allow"),
+        .nstatus = o->status_allow.count,
     };
     return options_status(o, "--allow", allow_init(&s->allow, &settings));
 }
@@ -135,11 +141,12 @@ int sockets_open(struct sockets *s, const struct options *o) {
     int status = activation_open(&s->opened, is_named, s);
     if (status)
         return status;
-    if (!s->wanted_count && listener_stdin_is_socket())
-        return listener_open_stdin(&s->opened);
-    if (!s->wanted_count && !s->opened.count && !o->check)
-        return complain_none();
-    status = open_some(s, o, true);
+    if (!s->wanted_serving && listener_stdin_is_socket())
+        status = listener_open_stdin(&s->opened);
+    else if (!s->wanted_serving && !s->opened.count && !o->check)
+        status = complain_none();
+    if (!status)
+        status = open_some(s, o, true);
     return status || o->check ? status : open_some(s, o, false);
 }
 
@@ -210,11 +217,12 @@ int sockets_resume(struct sockets *s, const struct options *o, struct listener *
     bool found = false;
     removed = &s->opened;
     int status = take_activated(s, old, nold, &found);
-    if (!status)
-        status =
-            s->wanted_count ? take_or_open(s, o, old, nold) : take_asked(s, NULL, LISTENER_FASTCGI, old, nold, &found);
-    if (!status && !s->wanted_count && !found)
+    if (!status && !s->wanted_serving)
+        status = take_asked(s, NULL, LISTENER_FASTCGI, old, nold, &found);
+    if (!status && !s->wanted_serving && !found)
         status = complain_none();
+    if (!status)
+        status = take_or_open(s, o, old, nold);
     int failed = take_rest(left, old, nold);
     return status ? status : failed;
 }
@@ -222,13 +230,18 @@ int sockets_resume(struct sockets *s, const struct options *o, struct listener *
 void sockets_warn(const struct sockets *s, const struct options *o) {
     const struct listener_set *set = &s->opened;
     unsigned have = o->forwarded_allow.count ? 1u << OPTION_NEEDS_FORWARDED : 0;
+    have |= o->status_path ? 1u << OPTION_NEEDS_STATUS : 0;
     for (size_t i = 0; i < set->count; i++) {
         const struct listener *l = &set->items[i];
+        have |= l->path ? 1u << OPTION_NEEDS_FILE : 0;
+        have |= l->inherited ? 0 : 1u << OPTION_NEEDS_OWN_SOCKET;
+        if (l->protocol == LISTENER_STATUS) {
+            have |= 1u << OPTION_NEEDS_STATUS;
+            continue;
+        }
         listener_warn_web_user(l);
         have |= 1u << (l->is_unix ? OPTION_NEEDS_UNIX : OPTION_NEEDS_TCP);
         have |= 1u << (l->protocol == LISTENER_HTTP ? OPTION_NEEDS_HTTP : OPTION_NEEDS_FASTCGI);
-        have |= l->path ? 1u << OPTION_NEEDS_FILE : 0;
-        have |= l->inherited ? 0 : 1u << OPTION_NEEDS_OWN_SOCKET;
     }
     options_warn(o, have);
     allow_warn(&s->allow, set->items, set->count);

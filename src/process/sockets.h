@@ -14,7 +14,7 @@
 
 struct user;
 
-/* What one --socket or --http names. */
+/* What one --socket, --http or --status names. */
 struct sockets_wanted {
     char *text; /* as given, but a path is made absolute, unless it is too long for a socket then */
     enum listener_protocol protocol;
@@ -24,8 +24,9 @@ struct sockets_wanted {
 
 struct sockets {
     const struct user *user;       /* who is to have the files of sockets; NULL: who makes them */
-    struct sockets_wanted *wanted; /* --socket, then --http, each in the order given */
+    struct sockets_wanted *wanted; /* --socket, --http, then --status, each in the order given */
     size_t wanted_count;
+    size_t wanted_serving; /* of these, not of --status */
     struct allow_rules allow;
     struct address_set proxies; /* of --forwarded-allow */
     struct listener_set opened; /* stays where it is until sockets_fini */

@@ -158,7 +158,7 @@ static int on_peer(struct worker *w, struct control_message *m) {
 }
 
 static int on_listener(struct worker *w, struct control_message *m) {
-    if (m->nfds != 1 || m->a >= LISTENER_PROTOCOL_COUNT || w->told_to_serve)
+    if (m->nfds != 1 || m->a >= LISTENER_STATUS || w->told_to_serve)
         return makes_no_sense();
     struct listener_sent sent = {
         .fd = take(m, 0),

@@ -157,6 +157,7 @@ static bool is_over(struct supervisor *s, uint64_t now) {
 }
 
 void supervisor_look(struct supervisor *s) {
+    atomic_store_explicit(&s->board->wanted, s->wanted, memory_order_relaxed);
     const uint64_t now = clock_ns();
     s->look_at = UINT64_MAX;
     if (s->stopping)

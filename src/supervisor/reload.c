@@ -9,6 +9,7 @@
 #include "base/notify.h"
 #include "process/pid_file.h"
 #include "supervisor/memory.h"
+#include "supervisor/page.h"
 #include "supervisor/reload_config.h"
 #include "supervisor/spawn.h"
 #include "supervisor/state.h"
@@ -581,7 +582,7 @@ void reload_look(struct supervisor *s, uint64_t now) {
         r->give_up_at = UINT64_MAX;
         kill(r->check, SIGKILL);
     }
-    if (r->phase == RELOAD_EXECUTING && is_settled(s, now))
+    if (r->phase == RELOAD_EXECUTING && is_settled(s, now) && !page_delays(s, now))
         execute(s);
     if (r->phase == RELOAD_STARTING && !r->proved)
         start_first(s, now);

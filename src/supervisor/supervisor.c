@@ -18,6 +18,7 @@
 #include "supervisor/cpus.h"
 #include "supervisor/files.h"
 #include "supervisor/memory.h"
+#include "supervisor/page.h"
 #include "supervisor/slices.h"
 #include "supervisor/take_signals.h"
 #include "supervisor/workers.h"
@@ -171,6 +172,7 @@ static void run(struct supervisor *s) {
 
 static void close_all(struct supervisor *s) {
     files_close(s);
+    page_close(s);
     if (s->config_fd >= 0)
         close(s->config_fd);
     reload_fini(s);
@@ -220,6 +222,8 @@ int supervise(const struct options *o, const struct user *user, char *const *arg
     title_set("supervisor", NULL);
     notify_begin();
     status = prepare(s, role, state);
+    if (!status)
+        status = page_open(s);
     if (!status) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         slices_shorten();
@@ -238,6 +242,7 @@ int supervise(const struct options *o, const struct user *user, char *const *arg
 }
 
 void supervisor_leave_sockets(struct supervisor *s) {
+    page_stop(s);
     for (size_t i = 0; i < s->sockets.opened.count; i++)
         listener_refuse(&s->sockets.opened.items[i]);
     sockets_unlink();

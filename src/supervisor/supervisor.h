@@ -16,6 +16,8 @@
 #include "ipc/control.h"
 #include "ipc/log_ring.h"
 #include "ipc/scoreboard.h"
+#include "net/status_page.h"
+#include "net/status_server.h"
 #include "process/sockets.h"
 #include "process/watchdog.h"
 #include "supervisor/reload.h"
@@ -160,6 +162,11 @@ struct supervisor {
     unsigned revive; /* the generation of a zygote that has died and is to be started again; 0: none */
 
     struct reload reload;
+    struct {
+        struct status_page content;
+        struct status_server *server; /* NULL: there is no socket for it */
+        uint64_t delays_since;
+    } page;              /* supervisor/page.h */
     struct files *files; /* --reload (supervisor/files.h); NULL: it is not given */
     struct status service;
     struct watchdog watchdog;

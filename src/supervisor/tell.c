@@ -66,7 +66,8 @@ static bool order(struct worker *w, enum control_type type, uint64_t a) {
 static bool tell_listeners(struct worker *w) {
     const struct listener_set *set = &w->supervisor->sockets.opened;
     for (; w->listeners_told < set->count; w->listeners_told++) {
-        if (!listener(w, &set->items[w->listeners_told]))
+        const struct listener *l = &set->items[w->listeners_told];
+        if (l->protocol != LISTENER_STATUS && !listener(w, l)) /* the supervisor itself shows the status page */
             return false;
     }
     return w->serve_told || (w->serve_told = order(w, CONTROL_SERVE, 0));

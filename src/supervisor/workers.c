@@ -13,6 +13,7 @@
 #include "supervisor/calls.h"
 #include "supervisor/files.h"
 #include "supervisor/memory.h"
+#include "supervisor/page.h"
 #include "supervisor/spawn.h"
 #include "supervisor/status.h"
 #include "supervisor/zygotes.h"
@@ -127,6 +128,8 @@ static void log_listening(const struct supervisor *s) {
              s->o->application, s->wanted, ascii_plural(s->wanted), s->o->threads, ascii_plural(s->o->threads));
     for (size_t i = 0; i < set->count; i++)
         log_info("listening on %s%s", set->items[i].text, allow_describe(&s->sockets.allow, &set->items[i], whom));
+    if (s->o->status_path)
+        log_info("the status page is at %s of what the application serves", s->o->status_path);
 }
 
 static void on_serving(struct worker *w, uint64_t now) {
@@ -314,6 +317,7 @@ static bool has_serving(const struct supervisor *s) {
 static void fail(struct supervisor *s, int status) {
     s->stopping = true;
     s->status = status;
+    page_stop(s);
     sockets_stop(&s->sockets); /* so that those who wait to be accepted learn it */
 }
 

@@ -8,6 +8,7 @@
 #include "net/fcgi/stall.h"
 #include "net/lane_impl.h"
 #include "net/peer.h"
+#include "net/status_path.h"
 #include "net/who.h"
 #include "proto/fcgi_encode.h"
 
@@ -76,7 +77,8 @@ static void on_params(struct fcgi_request *q, const struct fcgi_event *e) {
 
 /* Scans the parameters of a web server that is trusted about the client. Refuses the request if there is no memory.
  * Separate, so that it costs other web servers nothing. */
-static __attribute__((noinline)) enum cgi_result scan_forwarded(struct fcgi_request *q, struct slice prefix) {
+static __attribute__((noinline)) enum cgi_result scan_forwarded(struct fcgi_request *q, struct slice prefix,
+                                                                bool *believed) {
     const struct lane_config *config = &q->c->conn.lane->config;
     struct buf *params = &q->x.r.params;
     struct peer_said said;
@@ -88,7 +90,17 @@ static __attribute__((noinline)) enum cgi_result scan_forwarded(struct fcgi_requ
     enum cgi_result result = cgi_scan(pairs, buf_len(params), prefix, &q->c->conn.lane->memo, &q->x.r.vars);
     if (result != CGI_MALFORMED)
         peer_set_prefix(&said, params, &q->x.r.vars.script_name);
+    *believed = said.known;
     return result;
+}
+
+/* An authorizer is asked about other paths, too. */
+static __attribute__((noinline)) enum refusal look_for_status(struct fcgi_request *q, bool believed) {
+    if (q->x.r.role == REQUEST_AUTHORIZER)
+        return NOT_REFUSED;
+    return status_path_look(&q->x, believed                    ? STATUS_CLIENT_BELIEVED
+                                   : q->x.r.vars.remote_addr.n ? STATUS_CLIENT_NAMED
+                                                               : STATUS_CLIENT_UNKNOWN);
 }
 
 static enum refusal params_scan(struct fcgi_request *q) {
@@ -97,8 +109,9 @@ static enum refusal params_scan(struct fcgi_request *q) {
     struct cgi_vars *vars = &q->x.r.vars;
     const char *params = buf_len(&q->x.r.params) ? buf_head(&q->x.r.params) : "";
     enum cgi_result result;
+    bool believed = false;
     if (q->c->trusted)
-        result = scan_forwarded(q, prefix);
+        result = scan_forwarded(q, prefix, &believed);
     else
         result = cgi_scan(params, buf_len(&q->x.r.params), prefix, &q->c->conn.lane->memo, vars);
     if (result == CGI_MALFORMED) {
@@ -107,6 +120,11 @@ static enum refusal params_scan(struct fcgi_request *q) {
     }
     if (vars->npairs > config->limit_param_count)
         return REFUSED_PARAMS_MANY;
+    if (config->status_path) {
+        enum refusal why = look_for_status(q, believed);
+        if (why || q->x.status)
+            return why;
+    }
     /* An authorizer gets no STDIN and is told no length (FastCGI 1.0, 6.3). It is asked about other paths, too. */
     if (q->x.r.role == REQUEST_AUTHORIZER)
         vars->content_length = -1;

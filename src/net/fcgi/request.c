@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "net/fcgi/answer.h"
 #include "net/lane_impl.h"
+#include "net/status_path.h"
 
 #include <errno.h>
 #include <fastcgi.h>
@@ -118,7 +119,9 @@ static void job_submit(struct fcgi_request *q) {
         return;
     }
     fcgi_request_set_state(q, FCGI_JOB_STATE);
-    if (!exchange_submit(&q->x, q->c))
+    if (q->x.status)
+        status_path_answer(&q->x);
+    else if (!exchange_submit(&q->x, q->c))
         turn_away(q, REFUSED_QUEUE_FULL);
 }
 

@@ -6,6 +6,7 @@
 #include "net/http/pace.h"
 #include "net/http/request.h"
 #include "net/lane_impl.h"
+#include "net/status_path.h"
 #include "proto/http_token.h"
 
 #include <errno.h>
@@ -123,6 +124,14 @@ static enum refusal check_limits(const struct lane_config *config, const struct 
     return NOT_REFUSED;
 }
 
+static __attribute__((noinline)) enum refusal look_for_status(struct http_request *q, bool believed) {
+    const struct http_peer *peer = &q->c->peer;
+    return status_path_look(&q->x, peer->unknown                        ? STATUS_CLIENT_UNKNOWN
+                                   : believed                           ? STATUS_CLIENT_BELIEVED
+                                   : peer->address.ss_family == AF_UNIX ? STATUS_CLIENT_LOCAL
+                                                                        : STATUS_CLIENT_NAMED);
+}
+
 /* Fills the request from a complete header section. Returns false if it was refused, or the connection closed. */
 static bool take_head(struct http_request *q, const char *data, size_t len) {
     struct http_conn *c = q->c;
@@ -162,7 +171,10 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
     bool last = config->keepalive_requests && c->nbegun >= config->keepalive_requests;
     atomic_store_explicit(&q->keep, head.keep_alive && !last && !c->closing, memory_order_relaxed);
     body_begin(&q->x.r.body, head.content_length);
-    q->x.refusal = result == CGI_OUTSIDE ? REFUSED_OUTSIDE : check_limits(config, &head);
+    if (config->status_path)
+        q->x.refusal = look_for_status(q, c->peer.trusted && said.known);
+    if (!q->x.refusal && !q->x.status)
+        q->x.refusal = result == CGI_OUTSIDE ? REFUSED_OUTSIDE : check_limits(config, &head);
     atomic_store_explicit(&q->owes_continue, head.expects_continue, memory_order_relaxed);
     return true;
 }

@@ -5,6 +5,7 @@
 #include "net/http/answer.h"
 #include "net/http/pace.h"
 #include "net/lane_impl.h"
+#include "net/status_path.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -83,7 +84,9 @@ static void job_submit(struct http_request *q) {
         return;
     }
     q->c->state = HTTP_JOB_STATE;
-    if (!exchange_submit(&q->x, NULL))
+    if (q->x.status)
+        status_path_answer(&q->x);
+    else if (!exchange_submit(&q->x, NULL))
         turn_away(q, REFUSED_QUEUE_FULL);
 }
 

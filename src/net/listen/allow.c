@@ -149,11 +149,16 @@ int allow_init(struct allow_rules *a, const struct allow_settings *settings) {
     int status = init_nets(a, settings);
     if (!status)
         status = init_users(a, settings);
-    return status ? status : init_groups(a, settings);
+    if (!status)
+        status = init_groups(a, settings);
+    a->status_given = settings->nstatus > 0;
+    return status ? status
+                  : address_set_init(&a->status, settings->status_sources, settings->status, settings->nstatus);
 }
 
 void allow_fini(struct allow_rules *a) {
     address_set_fini(&a->peers);
+    address_set_fini(&a->status);
     free(a->uids);
     free(a->gids);
     *a = (struct allow_rules){0};
@@ -169,7 +174,7 @@ void allow_warn(const struct allow_rules *a, const struct listener *list, size_t
     for (size_t i = 0; i < count; i++) {
         const struct listener *l = &list[i];
         bool http = l->protocol == LISTENER_HTTP;
-        if (l->is_unix || is_loopback(l))
+        if (l->is_unix || l->protocol == LISTENER_STATUS || is_loopback(l))
             continue;
         if (a->source == ALLOW_DEFAULT && !http)
             log_warning("%s: only peers from 127.0.0.0/8 and ::1 may connect over FastCGI: name the web server with "
@@ -186,8 +191,12 @@ const char *allow_describe(const struct allow_rules *a, const struct listener *l
     static const char *const named[] = {[ALLOW_DEFAULT] = "only loopback peers",
                                         [ALLOW_OPTION] = "only those in --allow",
                                         [ALLOW_ENVIRONMENT] = "only those in FCGI_WEB_SERVER_ADDRS"};
-    const char *protocol = l->protocol == LISTENER_HTTP ? "HTTP" : "";
+    static const char *const protocols[] = {
+        [LISTENER_FASTCGI] = "", [LISTENER_HTTP] = "HTTP", [LISTENER_STATUS] = "status page"};
+    const char *protocol = protocols[l->protocol];
     const char *whom = serves_everybody(a, l->protocol) ? "everybody" : named[a->source];
+    if (l->protocol == LISTENER_STATUS)
+        whom = a->status.any ? "everybody" : a->status_given ? "only those in --status-allow" : "only loopback peers";
     if (l->is_unix || is_loopback(l))
         whom = "";
     out[0] = '\0';
@@ -238,6 +247,32 @@ static bool check_address(struct allow_rules *a, const struct listener *l, const
     return false;
 }
 
+/* The status page. */
+
+bool allow_permits_status(const struct allow_rules *a, const struct sockaddr *client, socklen_t len) {
+    if (a->status.any)
+        return true;
+    if (a->status_given)
+        return address_set_has(&a->status, client, len);
+    return client->sa_family == AF_UNIX || address_is_loopback(client, len);
+}
+
+static bool check_status(struct allow_rules *a, const struct listener *l, const struct sockaddr *sa, socklen_t len) {
+    static const struct sockaddr local = {.sa_family = AF_UNIX};
+    char peer[ADDRESS_TEXT_SIZE];
+    uint8_t who[ADDRESS_IDENTITY_SIZE];
+    if (l->is_unix) /* whose peer has no name, as a rule, and perhaps not even a family */
+        sa = &local, len = sizeof local;
+    if (allow_permits_status(a, sa, len))
+        return true;
+    size_t n = address_identity(sa, len, who);
+    report(a, l, l->is_unix ? "a process of this machine" : address_format(sa, len, peer), who, n,
+           "it may not see the status page: name its address with --status-allow to let it in");
+    return false;
+}
+
 bool allow_check(struct allow_rules *a, const struct listener *l, int fd, const struct sockaddr *sa, socklen_t len) {
+    if (l->protocol == LISTENER_STATUS)
+        return check_status(a, l, sa, len);
     return l->is_unix ? check_user(a, l, fd) : check_address(a, l, sa, len);
 }

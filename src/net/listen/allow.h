@@ -1,5 +1,6 @@
 /* Decides who may connect: TCP peers by address (--allow), peers of Unix sockets by user and group (--allow-uid,
- * --allow-gid).
+ * --allow-gid); and who may see the status page (--status-allow), by connecting to a socket of its own or by asking for its
+ * path.
  *
  * --allow is for both protocols. Without it, HTTP serves everybody who can reach the address, which was given for that
  * purpose. FastCGI does not, because its peer is trusted with the environ. There the peers that FCGI_WEB_SERVER_ADDRS
@@ -32,6 +33,9 @@ struct allow_settings {
     const char *const *groups; /* --allow-gid: names or numbers */
     const char *const *group_sources;
     size_t ngroups;
+    const char *const *status; /* --status-allow: as --allow, or "unix" */
+    const char *const *status_sources;
+    size_t nstatus;
 };
 
 enum { ALLOW_TEXT_SIZE = 64 };
@@ -46,7 +50,9 @@ struct allow_rules {
     size_t nuids;
     gid_t *gids;
     size_t ngids;
-    uid_t own; /* the server's user */
+    uid_t own;                 /* the server's user */
+    bool status_given;         /* else those of this machine */
+    struct address_set status; /* who may see the status page */
     struct log_table log_table;
     struct log_topic refusals; /* lines about refused peers */
 };
@@ -75,6 +81,9 @@ bool allow_check(struct allow_rules *a, const struct listener *l, int fd, const 
  * sockets have it, counts as IPv4. */
 bool allow_permits_address(const struct allow_rules *a, enum listener_protocol protocol, const struct sockaddr *sa,
                            socklen_t len);
+
+/* Whether a client may see the status page. AF_UNIX: a process of this machine; AF_UNSPEC: nobody knows who it is. */
+bool allow_permits_status(const struct allow_rules *a, const struct sockaddr *client, socklen_t len);
 
 /* Checks a user against the rules. root and the server's own user always may: both can do anything to the process
  * anyhow. */

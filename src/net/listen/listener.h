@@ -15,8 +15,13 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* What the peers of a socket speak. */
-enum listener_protocol { LISTENER_FASTCGI, LISTENER_HTTP, LISTENER_PROTOCOL_COUNT };
+/* What the peers of a socket speak. The numbers are left to other versions (supervisor/state.h). */
+enum listener_protocol {
+    LISTENER_FASTCGI,
+    LISTENER_HTTP,
+    LISTENER_STATUS, /* HTTP, for the status page alone (net/status_server.h): no lane accepts there */
+    LISTENER_PROTOCOL_COUNT
+};
 
 struct listener {
     int fd;         /* non-blocking, close-on-exec; -1 once closed */

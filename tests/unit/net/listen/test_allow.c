@@ -137,6 +137,42 @@ static const struct {
     {"10.0.0.2", "nonsense", "10.0.0.2", "10.0.0.1"},
 };
 
+/* The status page. "unix" and "unknown" are clients as well. */
+static const struct {
+    const char *status, *in, *out;
+} viewers[] = {
+    {NULL, "127.0.0.1 127.9.9.9 ::1 ::ffff:127.0.0.1 unix", "10.0.0.1 ::2 unknown"},
+    {"10.0.0.0/8", "10.0.0.1 ::ffff:10.0.0.1", "127.0.0.1 ::1 unix unknown"},
+    {"unix ::1", "unix ::1", "127.0.0.1 unknown"},
+    {"any", "127.0.0.1 2001:db8::1 unix unknown", NULL},
+};
+
+static bool shows(const char *client) {
+    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof sa;
+    if (!strcmp(client, "unix"))
+        sa.ss_family = AF_UNIX;
+    else if (strcmp(client, "unknown") != 0)
+        len = address(client, &sa);
+    return allow_permits_status(&rules, (const struct sockaddr *)&sa, len);
+}
+
+START_TEST(test_viewers)
+{
+    static struct words given, in, out;
+    split(&given, viewers[_i].status);
+    split(&in, viewers[_i].in);
+    split(&out, viewers[_i].out);
+    struct allow_settings settings = {.status = given.items, .status_sources = sources, .nstatus = given.count};
+    ck_assert_int_eq(allow_init(&rules, &settings), 0);
+    for (size_t i = 0; i < in.count; i++)
+        ck_assert_msg(shows(in.items[i]), "%s is in", in.items[i]);
+    for (size_t i = 0; i < out.count; i++)
+        ck_assert_msg(!shows(out.items[i]), "%s is out", out.items[i]);
+    allow_fini(&rules);
+}
+END_TEST
+
 START_TEST(test_addresses)
 {
     struct words in, out;
@@ -458,6 +494,7 @@ int main(void) {
     Suite *suite = suite_create("allow");
     TCase *tc = tcase_create("allow");
     tcase_add_loop_test(tc, test_addresses, 0, COUNT(matches));
+    tcase_add_loop_test(tc, test_viewers, 0, COUNT(viewers));
     tcase_add_loop_test(tc, test_every_length, 0, 33 + 129);
     tcase_add_test(tc, test_odd_peers);
     tcase_add_loop_test(tc, test_refused, 0, COUNT(refused));
