@@ -206,6 +206,23 @@ AC_DEFUN([WF_DECIDE_PROBES], [
     ])
 ])
 
+# WF_DECIDE_TOP: makes with_top, which may be auto, yes or no. wf_top is what configure says of it at its end.
+AC_DEFUN([WF_DECIDE_TOP], [
+    AS_CASE([$with_top], [auto|yes|no], [], [AC_MSG_ERROR([--with-top=$with_top: write auto, yes or no])])
+    AS_IF([test $with_top = no], [wf_top="no (--without-top)"], [
+        wf_found=yes
+        PKG_CHECK_MODULES([CURSES], [ncursesw], [], [wf_found=no])
+        PKG_CHECK_MODULES([JANSSON], [jansson >= 2.9], [], [wf_found=no])
+        AS_IF([test $wf_found = yes],
+            [with_top=yes
+             wf_top=yes],
+        [test $with_top = yes],
+            [WF_MISSING([ncursesw or jansson for --with-top], [libncurses-dev libjansson-dev])],
+            [with_top=no
+             wf_top="no, for ncursesw or jansson is missing. Debian has them: apt-get install libncurses-dev libjansson-dev, then configure again"])
+    ])
+])
+
 # Check is needed by `make check` only, which says so when it is not there.
 AC_DEFUN([WF_CHECK_CHECK], [
     PKG_CHECK_MODULES([CHECK], [check >= 0.15], [have_check=yes], [

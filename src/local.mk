@@ -381,5 +381,28 @@ libexec_PROGRAMS += wsgi-fcgi-supervisor
 wsgi_fcgi_supervisor_SOURCES = src/supervisor/main.c
 wsgi_fcgi_supervisor_LDADD = $(SUPERVISOR_LIBS)
 
+# What an operator looks with: a program of its own, which links nothing of the server but codecs.
+if TOP
+bin_PROGRAMS += wsgi-fcgi-top
+noinst_LIBRARIES += src/libtop.a
+src_libtop_a_CFLAGS = $(AM_CFLAGS) $(CURSES_CFLAGS) $(JANSSON_CFLAGS)
+src_libtop_a_SOURCES = \
+	src/top/doc.c src/top/doc.h \
+	src/top/fetch.c src/top/fetch.h \
+	src/top/live.c src/top/live.h \
+	src/top/number.c src/top/number.h \
+	src/top/options.c src/top/options.h \
+	src/top/page.c src/top/page.h \
+	src/top/reply.c src/top/reply.h \
+	src/top/target.c src/top/target.h \
+	src/top/view.c src/top/view.h
+wsgi_fcgi_top_CFLAGS = $(src_libtop_a_CFLAGS)
+wsgi_fcgi_top_SOURCES = src/top/main.c
+TOP_LIBS = src/libtop.a $(PROTO_LIBS) $(BASE_LIBS) $(JANSSON_LIBS) $(CURSES_LIBS)
+wsgi_fcgi_top_LDADD = $(TOP_LIBS)
+man_MANS += man/wsgi-fcgi-top.1
+endif
+EXTRA_DIST += man/wsgi-fcgi-top.1
+
 # Both, for what starts servers.
 SERVER = wsgi-fcgi$(EXEEXT) wsgi-fcgi-supervisor$(EXEEXT)
