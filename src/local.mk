@@ -167,6 +167,7 @@ src_libnet_a_SOURCES = \
 	src/net/refusal.c src/net/refusal.h \
 	src/net/request_log.c src/net/request_log.h \
 	src/net/retire.c \
+	src/net/running.c src/net/running.h \
 	src/net/status_page.c src/net/status_page.h \
 	src/net/status_path.c src/net/status_path.h \
 	src/net/status_server.c src/net/status_server.h \
@@ -310,6 +311,7 @@ src_libsupervisor_a_SOURCES = \
 src_libprocess_a_CPPFLAGS = $(AM_CPPFLAGS) -DLIBEXECDIR='"$(libexecdir)"'
 src_libprocess_a_SOURCES = \
 	src/process/activation.c src/process/activation.h \
+	src/process/inspector.c src/process/inspector.h \
 	src/process/leave.c src/process/leave.h \
 	src/process/pid_file.c src/process/pid_file.h \
 	src/process/title.c src/process/title.h \
@@ -324,6 +326,7 @@ src_libprocess_a_SOURCES = \
 	src/process/orphans.c src/process/orphans.h \
 	src/process/development.c src/process/development.h \
 	src/process/run.c src/process/run.h \
+	src/process/running_log.c src/process/running_log.h \
 	src/process/serve.c src/process/serve.h \
 	src/process/show.c src/process/show.h \
 	src/process/signals.c src/process/signals.h \

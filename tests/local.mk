@@ -135,7 +135,7 @@ tests_unit_net_test_conn_rate_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_transmit_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_transmit_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile
 tests_unit_net_test_deadline_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
-tests_unit_net_test_deadline_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=malloc,--wrap=sched_looping \
+tests_unit_net_test_deadline_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=malloc,--wrap=sched_looping,--wrap=sched_thread_time \
 	-Wl,--wrap=sched_thread_of,--wrap=sched_lose,--wrap=sched_lost
 tests_unit_net_test_level_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_handover_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)

@@ -54,6 +54,7 @@ enum control_type {
     CONTROL_PREPARE_TO_FORK = 8, /* be the zygote */
     CONTROL_FORK = 9,            /* `slot`, for CONTROL_FORKED. Descriptor: the end of the new worker's pair */
     CONTROL_MEMORY = 10,         /* `a`: enum control_memory. Descriptor: that memory (ipc/shared_memory.h) */
+    CONTROL_LOG_STACKS = 11,     /* log what runs, with the stacks of all calls */
 
     /* To the supervisor. */
     CONTROL_LOADED = 32,          /* the application is loaded */
@@ -69,7 +70,11 @@ enum control_type {
 
 /* What processes share beside the scoreboard. A process can do without each of them: the supervisor may be of a version
  * that has none. New numbers come at the end, before the count. */
-enum control_memory { CONTROL_MEMORY_LOG = 0 /* ipc/log_ring.h */, CONTROL_MEMORY_COUNT };
+enum control_memory {
+    CONTROL_MEMORY_LOG = 0,     /* ipc/log_ring.h */
+    CONTROL_MEMORY_INSPECT = 1, /* ipc/inspect.h */
+    CONTROL_MEMORY_COUNT
+};
 
 enum control_files {
     CONTROL_FILES_FIRST, /* before the application is loaded: those of the command line, by all names they may have */

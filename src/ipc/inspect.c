@@ -43,8 +43,12 @@ static void copy(void *to, const void *from, size_t bytes) {
         __atomic_store_n(&t[i], __atomic_load_n(&f[i], __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 }
 
-static void copy_head(struct inspect_answer *to, const struct inspect_answer *from) {
-    copy(to, from, offsetof(struct inspect_answer, calls));
+static_assert(sizeof(struct inspect_head) == offsetof(struct inspect_answer, calls) &&
+                  offsetof(struct inspect_head, stacks_len) == offsetof(struct inspect_answer, stacks_len),
+              "an answer begins with its head");
+
+static void copy_head(void *to, const struct inspect_answer *from) {
+    copy(to, from, sizeof(struct inspect_head));
 }
 
 /* What is used of the rest, as the head in *to says it. */
@@ -97,35 +101,46 @@ static void make_safe(struct inspect_answer *a) {
     }
 }
 
-static bool read_once(const struct inspect_slot *slot, struct inspect_answer *out, bool all) {
-    uint32_t before = atomic_load_explicit(&slot->sequence, memory_order_acquire);
-    if (before % 2)
-        return false;
-    copy_head(out, &slot->answer);
-    bound(out);
-    if (all)
-        copy_rest(out, &slot->answer, out);
-    atomic_thread_fence(memory_order_acquire);
-    return atomic_load_explicit(&slot->sequence, memory_order_relaxed) == before;
+/* Returns false while it is written. */
+static bool read_begin(const struct inspect_slot *slot, uint32_t *sequence) {
+    *sequence = atomic_load_explicit(&slot->sequence, memory_order_acquire);
+    return *sequence % 2 == 0;
 }
 
-static bool read_slot(const struct inspect *inspect, unsigned slot, struct inspect_answer *out, bool all) {
+/* Returns false when it was written meanwhile. */
+static bool read_end(const struct inspect_slot *slot, uint32_t sequence) {
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&slot->sequence, memory_order_relaxed) == sequence;
+}
+
+bool inspect_read(const struct inspect *inspect, unsigned slot, struct inspect_answer *out) {
+    const struct inspect_slot *s = &inspect->slots[slot];
+    uint32_t sequence;
     for (int i = 0; i < TRIES; i++) {
-        if (read_once(&inspect->slots[slot], out, all))
-            return out->at != 0;
+        if (!read_begin(s, &sequence))
+            continue;
+        copy_head(out, &s->answer);
+        bound(out);
+        copy_rest(out, &s->answer, out);
+        if (!read_end(s, sequence))
+            continue;
+        make_safe(out);
+        return out->at != 0;
     }
     return false;
 }
 
-bool inspect_read(const struct inspect *inspect, unsigned slot, struct inspect_answer *out) {
-    if (!read_slot(inspect, slot, out, true))
-        return false;
-    make_safe(out);
-    return true;
-}
-
-bool inspect_peek(const struct inspect *inspect, unsigned slot, struct inspect_answer *out) {
-    return read_slot(inspect, slot, out, false);
+bool inspect_peek(const struct inspect *inspect, unsigned slot, struct inspect_head *out) {
+    const struct inspect_slot *s = &inspect->slots[slot];
+    uint32_t sequence;
+    for (int i = 0; i < TRIES; i++) {
+        if (!read_begin(s, &sequence))
+            continue;
+        copy_head(out, &s->answer);
+        if (read_end(s, sequence))
+            return out->at != 0;
+    }
+    return false;
 }
 
 const char *inspect_stack(const struct inspect_answer *answer, const struct inspect_call *call) {

@@ -103,6 +103,13 @@ struct inspect_answer {
     char stacks[INSPECT_STACKS_SIZE]; /* each with a zero byte behind it */
 };
 
+/* What it begins with, without the rest, which is large. */
+struct inspect_head {
+    uint64_t at;
+    int32_t pid;
+    uint32_t number, complete, count, more, lock, stacks_len, unused;
+};
+
 struct inspect_slot {
     _Alignas(64) _Atomic uint32_t asked;    /* how many questions there were, modulo 2^32; a futex(2) */
     _Alignas(64) _Atomic uint32_t sequence; /* odd while the answer is written */
@@ -136,8 +143,8 @@ static inline bool inspect_is_answered(uint32_t number, uint32_t question) {
  * just another one comes again and again. */
 bool inspect_read(const struct inspect *inspect, unsigned slot, struct inspect_answer *out);
 
-/* The same without calls and stacks: `at`, `pid`, `number`, `complete`. */
-bool inspect_peek(const struct inspect *inspect, unsigned slot, struct inspect_answer *out);
+/* The same without calls and stacks. */
+bool inspect_peek(const struct inspect *inspect, unsigned slot, struct inspect_head *out);
 
 /* The text of the stack of a call, or why there is none, in an answer that was read; or "" when it has yet to be read. */
 const char *inspect_stack(const struct inspect_answer *answer, const struct inspect_call *call);

@@ -347,7 +347,7 @@ void conn_output_late(struct conn *c, bool excused);
 int conn_transmit(struct conn *c, struct request *r, const struct iovec *pieces, unsigned count);
 
 /* The same for what is no part of the answer and comes before it ("100 Continue"). */
-int conn_transmit_interim(struct conn *c, const struct request *r, const struct iovec *pieces, unsigned count);
+int conn_transmit_interim(struct conn *c, struct request *r, const struct iovec *pieces, unsigned count);
 
 /* The same for `head` (NULL: none) and `len` bytes of a regular file. sendfile(2) sends as much as the peer takes at
  * once. The rest is read and kept like any output, so that the connection ends and times out in the same way. The file

@@ -25,7 +25,7 @@ void conn_turns_wake(struct conn *c) {
 }
 
 /* Waits until it is this thread's turn and there is room, or until nothing can or should be sent any more. */
-static void turn_wait(struct conn *c, const struct request *r, size_t low) {
+static void turn_wait(struct conn *c, struct request *r, size_t low) {
     struct conn_turn turn = {.come = PTHREAD_COND_INITIALIZER, .low = low};
     TAILQ_INSERT_TAIL(&c->out_turns, &turn, link);
     sched_peer_wait_begins(r->thread);
@@ -88,11 +88,15 @@ static bool room_made(struct conn *c, const struct request *r, size_t low) {
 
 /* A thread begins to transmit. If there is no room for what it has (`full`), or others wait already, it waits until at
  * most `low` bytes are left. */
-static void transmit_begin(struct conn *c, const struct request *r, bool full, size_t low) {
+static void transmit_begin(struct conn *c, struct request *r, bool full, size_t low) {
+    if (!full && TAILQ_EMPTY(&c->out_turns))
+        return;
+    atomic_store_explicit(&r->waits, REQUEST_SENDS, memory_order_relaxed);
     if (full && TAILQ_EMPTY(&c->out_turns))
         full = !room_made(c, r, low);
     if ((full || !TAILQ_EMPTY(&c->out_turns)) && !c->out_error && !request_is_gone(r) && sched_will_block(r->thread))
         turn_wait(c, r, low);
+    atomic_store_explicit(&r->waits, REQUEST_WAITS_NOT, memory_order_relaxed);
 }
 
 /* A thread has transmitted, unless that was not `wanted`. The loop sends what was kept, or ends the connection. */
@@ -109,7 +113,7 @@ static int transmit_end(struct conn *c, bool wanted) {
 }
 
 /* Locks the connection, and waits for room. */
-static void wait_for_room(struct conn *c, const struct request *r, const struct iovec *pieces, unsigned count) {
+static void wait_for_room(struct conn *c, struct request *r, const struct iovec *pieces, unsigned count) {
     size_t total = 0;
     for (unsigned i = 0; i < count; i++)
         total += pieces[i].iov_len;
@@ -126,7 +130,7 @@ int conn_transmit(struct conn *c, struct request *r, const struct iovec *pieces,
     return transmit_end(c, wanted);
 }
 
-int conn_transmit_interim(struct conn *c, const struct request *r, const struct iovec *pieces, unsigned count) {
+int conn_transmit_interim(struct conn *c, struct request *r, const struct iovec *pieces, unsigned count) {
     wait_for_room(c, r, pieces, count);
     bool wanted = !request_is_gone(r);
     if (wanted)

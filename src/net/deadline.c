@@ -215,10 +215,18 @@ static void looks_start(struct lane *lane) {
 
 /* Calls. */
 
+/* A call that was handed over in advance has not had much by now; one that has lost the loop, some milliseconds. */
+static void note_processor(struct exchange *x) {
+    struct sched_thread *thread = sched_thread_of(lane_of(x)->sched, &x->r.job);
+    if (!thread || !sched_thread_time(thread, &x->processor_from))
+        x->processor_from = 0;
+}
+
 void deadline_begins(struct exchange *x) {
     struct deadlines *d = &lane_of(x)->deadlines;
     x->detached = true;
     x->processor_time = 0;
+    note_processor(x);
     looks_start(lane_of(x));
     if (atomic_load_explicit(&x->r.overdue, memory_order_relaxed)) {
         lose(x);

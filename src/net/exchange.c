@@ -47,6 +47,7 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
     x->refusal = NOT_REFUSED;
     x->dropped = 0;
     x->body_held = x->handed_over = x->status = false;
+    x->processor_from = 0;
     x->r.begun_at = (uint64_t)(int64_t)(lane_now(c->lane) * 1e9);
     begin_id(&x->r, c->lane);
     conn_ref(c);

@@ -76,6 +76,9 @@ struct lane_config {
     bool proxy_protocol;       /* connections of trusted peers (`forwarded`) begin with a PROXY protocol header */
     double min_body_rate;      /* bytes per second that a body must come at (http/pace.h); 0: any */
 
+    const struct inspect_config
+        *inspect; /* asking what runs in the processes of the server; copied; NULL: nobody can */
+
     const struct handover_config *handover; /* what a worker has in common with others; copied; NULL: there is none */
 
     /* A stop has begun, and nobody is to connect to this process any more: before the listeners of the lane are closed.

@@ -6,13 +6,12 @@
 #include "base/clock.h"
 #include "net/exchange.h"
 #include "net/lane_impl.h"
+#include "net/running.h"
 #include "net/who.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 enum { RUNNING_SHOWN = 3, RUNNING_TEXT = 256 };
 
@@ -102,22 +101,16 @@ struct description {
     unsigned count;
 };
 
-/* Copies bytes that may not be mapped any more. */
-static bool copy(void *to, const void *from, size_t n) {
-    struct iovec local = {to, n}, remote = {(void *)(uintptr_t)from, n};
-    return !n || process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)n;
-}
-
 static size_t copy_slice(char *to, size_t most, struct slice from) {
     size_t n = from.n < most ? from.n : most;
-    return copy(to, from.p, n) ? n : 0;
+    return running_copy(to, from.p, n) ? n : 0;
 }
 
 /* Not every job is one. */
 static bool is_request(const struct sched_job *job) {
     const struct sched_job_ops *at;
     struct sched_job_ops ops;
-    return copy(&at, &job->ops, sizeof at) && copy(&ops, at, sizeof ops) && ops.run == exchange_run;
+    return running_copy(&at, &job->ops, sizeof at) && running_copy(&ops, at, sizeof ops) && ops.run == exchange_run;
 }
 
 static void describe(struct sched_job *job, struct sched_job *_Atomic *at, void *arg) {
@@ -125,7 +118,7 @@ static void describe(struct sched_job *job, struct sched_job *_Atomic *at, void 
     char method[METHOD_SHOWN], target[TARGET_SHOWN], shown[2][4 * TARGET_SHOWN];
     struct cgi_vars vars;
     if (d->count == DESCRIBED || !is_request(job) ||
-        !copy(&vars, (const char *)job + offsetof(struct request, vars), sizeof vars))
+        !running_copy(&vars, (const char *)job + offsetof(struct request, vars), sizeof vars))
         return;
     size_t nmethod = copy_slice(method, sizeof method, vars.method);
     size_t ntarget = copy_slice(target, sizeof target, vars.request_uri.n ? vars.request_uri : vars.path_info[0]);

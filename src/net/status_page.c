@@ -27,9 +27,9 @@ static void ask_all(struct status_page *page) {
 }
 
 static bool has_answered(const struct status_page *page, unsigned slot) {
-    struct inspect_answer answer;
-    return inspect_peek(page->inspect, slot, &answer) && answer.complete &&
-           inspect_is_answered(answer.number, page->questions[slot]);
+    struct inspect_head head;
+    return inspect_peek(page->inspect, slot, &head) && head.complete &&
+           inspect_is_answered(head.number, page->questions[slot]);
 }
 
 /* Whether all have answered, or have had their time. */

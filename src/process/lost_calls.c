@@ -13,7 +13,6 @@
 #include "process/worker.h"
 #include "python/interrupt.h"
 #include "python/report.h"
-#include "python/stack.h"
 #include "python/stack_doing.h"
 #include "request/request.h"
 #include "sched/sched.h"
@@ -269,18 +268,11 @@ void lost_calls_configure(struct lost_calls *l, struct lane_config *config) {
     config->overdue_arg = l;
 }
 
-void lost_calls_check(const struct lost_calls *l) {
-    char why[STACK_REASON_SIZE];
-    if (l->is_on && stack_init(why))
-        log_warning("--request-timeout: the log will not have the stack of each call: %s", why);
-}
-
 int lost_calls_start(struct lost_calls *l, struct lane *lane) {
     char limit[THREAD_LIMIT_SIZE];
     if (!l->is_on)
         return 0;
     l->lane = lane;
-    lost_calls_check(l);
     if (report_start() || interrupt_start(l->o->request_timeout_interrupts)) {
         log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
         return EX_OSERR;

@@ -57,10 +57,7 @@ void lost_calls_init(struct lost_calls *l, const struct options *o, const struct
 /* Says in *config what is to be told of such calls. */
 void lost_calls_configure(struct lost_calls *l, struct lane_config *config);
 
-/* Finds out what can be told of a call; if that is not everything, a warning says why. GIL held. */
-void lost_calls_check(const struct lost_calls *l);
-
-/* Does the same, and starts the threads. Only in a process that serves, since the application may fork before. `lane` was
+/* Starts the threads. Only in a process that serves, since the application may fork before. `lane` was
  * made of what lost_calls_configure has filled in, and is not started yet. GIL held. Returns 0, or EX_OSERR after a log
  * line. */
 int lost_calls_start(struct lost_calls *l, struct lane *lane);

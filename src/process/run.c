@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "net/lane.h"
 #include "process/exit_timer.h"
+#include "process/inspector.h"
 #include "process/leave.h"
 #include "process/signals.h"
 #include "process/warm_up.h"
@@ -67,8 +68,10 @@ static int serve(struct run *run) {
 int run_lane(struct run *run) {
     thread_release_main();
     int failed = serve(run);
-    if (!run->left) /* else the loop may still run, and the process ends without it */
+    if (!run->left) { /* else the loop may still run, and the process ends without it */
         lost_calls_stop(&run->lost_calls);
+        inspector_stop();
+    }
     if (failed) {
         thread_attach_main();
         return EX_OSERR;

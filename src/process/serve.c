@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/thread_limit.h"
+#include "ipc/inspect.h"
 #include "ipc/log_ring.h"
 #include "net/fcgi/protocol.h"
 #include "net/http/protocol.h"
@@ -17,6 +18,7 @@
 #include "process/directories.h"
 #include "process/ends.h"
 #include "process/exit_timer.h"
+#include "process/inspector.h"
 #include "process/leave.h"
 #include "process/open_files.h"
 #include "process/pid_file.h"
@@ -67,6 +69,8 @@ struct server {
     struct sched_note ready;
     struct watchdog watchdog;
     struct process_status status;
+    struct inspect *inspect; /* where it is told what runs here; NULL: it cannot be */
+    unsigned inspect_slot;
     char python_text[256], application_text[512]; /* for the log */
 };
 
@@ -242,6 +246,28 @@ static bool is_well(const void *arg) {
     return !lost_calls_are_stuck(&server->run.lost_calls);
 }
 
+/* In the place that the supervisor has given to this worker. Without it the process tells only itself. */
+static void find_inspect(struct server *server) {
+    const struct worker *worker = server->worker;
+    int fd;
+    if (worker && worker->inspect) {
+        server->inspect = worker->inspect;
+        server->inspect_slot = worker->handover.slot;
+    } else if ((server->inspect = inspect_new(&fd)))
+        descriptors_close(fd);
+    else
+        log_warning("cannot tell what runs in this process: shared memory (memfd_create): %s", strerror(errno));
+}
+
+static int start_inspector(struct server *server) {
+    char limit[THREAD_LIMIT_SIZE];
+    inspector_prepare(server->o);
+    if (!server->inspect || !inspector_start(server->inspect, server->inspect_slot, server->run.lane))
+        return 0;
+    log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
+    return EX_OSERR;
+}
+
 static int make_lane(struct server *server) {
     const struct options *o = server->o;
     sigset_t others;
@@ -292,7 +318,7 @@ static int make_lane(struct server *server) {
     };
     lost_calls_configure(&server->run.lost_calls, &config);
     struct ev_loop *loop = server->loop;
-    process_status_init(&server->status, o, server->worker, loop, &config);
+    process_status_init(&server->status, o, server->worker, server->inspect, loop, &config);
     server->loop = NULL;
     server->run.lane = lane_new(&config, &server->sockets.opened);
     if (!server->run.lane)
@@ -432,7 +458,7 @@ static int serve_loaded(struct server *server, const char *cwd) {
     char limit[THREAD_LIMIT_SIZE];
     int status;
     if (server->o->check) {
-        lost_calls_check(&server->run.lost_calls);
+        inspector_prepare(server->o);
         return show_check(&server->sockets, server->python, cwd);
     }
     take_signals(server);
@@ -449,11 +475,14 @@ static int serve_loaded(struct server *server, const char *cwd) {
     }
     if (!server->worker)
         signal_handlers_set_wakeup(signals_wake_fd());
+    find_inspect(server);
     status = label_requests(server);
     if (!status)
         status = make_lane(server);
     if (!status)
         status = make_warm_up(server);
+    if (!status)
+        status = start_inspector(server);
     if (!status)
         status = lost_calls_start(&server->run.lost_calls, server->run.lane);
     if (status)

@@ -71,7 +71,8 @@ static struct taken {
     {.number = SIGUSR1, /* unless there is a log file */
      .advice = "the log is standard error, which needs no reopening: give --log-file PATH, or have the file that it "
                "goes to rotated by copying and truncating"},
-    {.number = SIGUSR2, .advice = "restart the server to load new code, or another version of it"},
+    {.number = SIGUSR2, /* unless calls may run */
+     .advice = ""},
     /* In workers only, where they are meant for the supervisor. Others leave them to job control. */
     {.number = SIGTTIN, .advice = ""},
     {.number = SIGTTOU, .advice = ""},
@@ -114,17 +115,23 @@ int signals_stop(void) {
     return state.stop;
 }
 
-/* Logs what to do instead, for the signals without a meaning that have come. Returns whether the log file is to be
- * opened anew. */
-static bool tell(void) {
+/* What the signal asks for: of SIGNALS_*; 0: nothing. */
+static unsigned meaning_of(const struct taken *t) {
+    if (t->number == SIGUSR1 && log_file_path() && !state.supervisor)
+        return SIGNALS_LOG_FILE;
+    return t->number == SIGUSR2 && state.phase != FORKING ? SIGNALS_STACKS : 0;
+}
+
+/* Logs what to do instead, for the signals without a meaning that have come. Returns what the others ask for. */
+static unsigned tell(void) {
     char more[LOG_MORE_SIZE];
-    bool reopens = false;
+    unsigned wanted = 0;
     for (size_t i = 0; i < taken_count(); i++) {
         struct taken *t = &table[i];
-        bool has_meaning = t->number == SIGUSR1 && log_file_path() && !state.supervisor;
+        unsigned meaning = meaning_of(t);
         for (; t->told < t->came; t->told++) {
-            reopens |= has_meaning;
-            if (has_meaning || !log_limit_due(&t->limit, more))
+            wanted |= meaning;
+            if (meaning || !log_limit_due(&t->limit, more))
                 continue;
             if (!t->advice)
                 log_info("SIG%s does not end the zygote, which ends with the supervisor, process %d%s",
@@ -136,7 +143,7 @@ static bool tell(void) {
                 log_warning("SIG%s does nothing here: %s%s", sigabbrev_np(t->number), t->advice, more);
         }
     }
-    return reopens;
+    return wanted;
 }
 
 unsigned signals_drain(void) {
@@ -153,9 +160,7 @@ unsigned signals_drain(void) {
                 seen |= SIGNALS_PYTHON_INT;
         }
     }
-    if (tell())
-        seen |= SIGNALS_LOG_FILE;
-    return seen;
+    return seen | tell();
 }
 
 /* For signal handlers. `number`: the signal whose name comes in between, or 0. */

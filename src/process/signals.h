@@ -25,8 +25,8 @@ void signals_wake(void);
 /* Takes the signals. Call it as soon as it is known that the program is to serve.
  *
  * Takes SIGTERM, SIGINT and SIGQUIT, which end the server; SIGUSR1, for which the log file is opened anew if there is
- * one (base/log_file.h); and SIGHUP and SIGUSR2, which mean nothing, as SIGUSR1 does without such a file: signals_drain
- * logs what to do instead. But the SIGHUP of a terminal that is gone ends the server as well. For now the signals that
+ * one (base/log_file.h); SIGUSR2, for which the stacks of all calls are logged; and SIGHUP, which means nothing, as
+ * SIGUSR1 does without such a file, and SIGUSR2 in the zygote: signals_drain logs what to do instead. But the SIGHUP of a terminal that is gone ends the server as well. For now the signals that
  * end it do so at once. In children that the application forks, the signals do what they did before.
  *
  * No signal that the parent process has blocked stays blocked. SIGPIPE is ignored and SIGCHLD is not, whatever they
@@ -98,7 +98,8 @@ enum {
     SIGNALS_PYTHON_TERM = 2, /* the same for SIGTERM... */
     SIGNALS_PYTHON_INT = 4,  /* ...and SIGINT: as neither reaches Python by itself, something has called
                                 PyErr_SetInterruptEx (_thread.interrupt_main) */
-    SIGNALS_LOG_FILE = 8     /* the log file is to be opened anew */
+    SIGNALS_LOG_FILE = 8,    /* the log file is to be opened anew */
+    SIGNALS_STACKS = 16      /* the stacks of all calls are to be logged */
 };
 
 /* Empties the pipe, and logs which signals have come that mean nothing. Returns what these and the bytes in it ask for,

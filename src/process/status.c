@@ -27,7 +27,7 @@ static uint64_t wall_time(void) {
 }
 
 void process_status_init(struct process_status *s, const struct options *o, const struct worker *worker,
-                         struct ev_loop *loop, struct lane_config *config) {
+                         struct inspect *inspect, struct ev_loop *loop, struct lane_config *config) {
     char described[256];
     interp_describe(described, sizeof described);
     const char *version = strchr(described, ' ');
@@ -35,6 +35,7 @@ void process_status_init(struct process_status *s, const struct options *o, cons
         snprintf(s->python, sizeof s->python, "%.*s", (int)strcspn(version + 1, " "), version + 1);
     const struct status_source source = {
         .board = worker ? worker->handover.board : NULL,
+        .inspect = inspect,
         .application = o->application,
         .python = s->python[0] ? s->python : NULL,
         .pid = worker ? worker->supervisor : getpid(),
@@ -44,7 +45,7 @@ void process_status_init(struct process_status *s, const struct options *o, cons
     };
     if (worker) /* for the supervisor, which has none */
         memcpy(worker->handover.board->python, s->python, sizeof s->python);
-    status_page_init(&s->page, loop, &source, NULL);
+    status_page_init(&s->page, loop, &source, inspect);
     config->status_path = o->status_path;
     config->status_page = &s->page;
     config->stops = stops_cb;

@@ -11,6 +11,7 @@
 #include "base/thread_limit.h"
 #include "net/lane.h"
 #include "process/exit_timer.h"
+#include "process/inspector.h"
 #include "process/leave.h"
 #include "process/log_output.h"
 #include "process/run.h"
@@ -54,7 +55,9 @@ static void take_signals(struct run *run) {
         log_output_reopen(sent);
     if (sent >= 0)
         descriptors_close(sent);
-    run->signals &= ~(unsigned)SIGNALS_LOG_FILE;
+    if (run->signals & SIGNALS_STACKS)
+        inspector_log(INSPECTOR_SIGNAL, "SIGUSR2");
+    run->signals &= ~(unsigned)(SIGNALS_LOG_FILE | SIGNALS_STACKS);
 }
 
 static bool on_wake(void *arg) {

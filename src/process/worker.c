@@ -7,9 +7,11 @@
 #include "base/descriptors.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "ipc/inspect.h"
 #include "ipc/log_ring.h"
 #include "net/lane.h"
 #include "net/listen/listener.h"
+#include "process/inspector.h"
 #include "process/signals.h"
 
 #include <errno.h>
@@ -131,12 +133,27 @@ static void keep_log(struct worker *w, int fd) {
         log_ring_unmap(before);
 }
 
+/* Nor does anybody need this: a process that has none tells only its log what runs. */
+static void keep_inspect(struct worker *w, int fd) {
+    if (w->is_zygote)
+        return;
+    if (w->inspect)
+        inspect_unmap(w->inspect);
+    w->inspect = inspect_map(fd);
+    if (!w->inspect)
+        log_warning("cannot share with others what runs here: %s",
+                    errno == EPROTO ? "the memory for that was made by another version" : strerror(errno));
+}
+
 static int on_memory(struct worker *w, struct control_message *m) {
     if (m->nfds != 1 || w->lane)
         return makes_no_sense();
     switch (m->a) {
     case CONTROL_MEMORY_LOG:
         keep_log(w, m->fds[0]);
+        return 0;
+    case CONTROL_MEMORY_INSPECT:
+        keep_inspect(w, m->fds[0]);
         return 0;
     default:
         return 0;
@@ -208,6 +225,10 @@ static int act(struct worker *w, struct control_message *m) {
         return 0;
     case CONTROL_REOPEN_LOG:
         on_reopen_log(w, m);
+        return 0;
+    case CONTROL_LOG_STACKS:
+        if (w->lane)
+            inspector_log(INSPECTOR_SIGNAL, "SIGUSR2 to the supervisor");
         return 0;
     case CONTROL_STOP:
         atomic_store(&w->told_to_stop, true);

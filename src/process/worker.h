@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct inspect;
 struct lane;
 struct listener_set;
 struct log_ring;
@@ -44,7 +45,8 @@ struct worker {
     uint64_t generation;   /* from 1 */
     struct handover_config handover;
 
-    struct log_ring *log_ring; /* from CONTROL_MEMORY; NULL: none was sent */
+    struct log_ring *log_ring; /* from CONTROL_MEMORY; NULL: none was sent, as the next one */
+    struct inspect *inspect;
 
     /* The rest is that of worker.c. */
     bool is_zygote;

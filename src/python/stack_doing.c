@@ -138,13 +138,7 @@ bool stack_doing_knows_lock(void) {
 }
 
 bool stack_doing_time(int tid, uint64_t *ns) {
-    /* CPUCLOCK_PERTHREAD and CPUCLOCK_SCHED of the kernel, as pthread_getcpuclockid(3) makes it; that takes no id. */
-    clockid_t clock = (clockid_t)(~(unsigned)tid << 3 | 6);
-    struct timespec t;
-    if (clock_gettime(clock, &t))
-        return false;
-    *ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-    return true;
+    return taskstat_time_of(tid, ns);
 }
 
 bool stack_doing_blocks(int tid, int number) {

@@ -161,18 +161,21 @@ static void want_body(struct request *r) {
 ssize_t request_read(struct request *r, void *out, size_t len) {
     ssize_t n;
     while ((n = body_read(&r->body, out, len)) < 0 && errno == EAGAIN) {
+        atomic_store_explicit(&r->waits, REQUEST_READS, memory_order_relaxed);
         if (r->answer_ops->body_wanted)
             want_body(r);
         if (r->thread && sched_run_loop(r->thread))
             continue;
         if (r->thread && !sched_will_block(r->thread)) {
             errno = EAGAIN;
-            return -1;
+            n = -1;
+            break;
         }
         sched_peer_wait_begins(r->thread);
         body_wait(&r->body);
         sched_peer_wait_ends(r->thread);
     }
+    atomic_store_explicit(&r->waits, REQUEST_WAITS_NOT, memory_order_relaxed);
     return n;
 }
 

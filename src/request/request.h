@@ -91,6 +91,9 @@ enum answer_state {
     ANSWER_SENT_CLOSED /* ...or some was: the two bits together */
 };
 
+/* What a call waits for its client for. */
+enum request_wait { REQUEST_WAITS_NOT, REQUEST_READS, REQUEST_SENDS };
+
 struct request {
     struct sched_job job;
     const struct answer_ops *answer_ops;
@@ -135,6 +138,7 @@ struct request {
     /* When the time of the call is over (clock_ns): set before it runs, and by the call itself, which then tells so by
      * answer_ops->deadline_set. 0: never. REQUEST_NOT_BEGUN: the call does not run yet. */
     _Atomic uint64_t deadline;
+    atomic_uint waits;   /* enum request_wait, for others who want to know; by whoever reads or sends for the call */
     atomic_bool overdue; /* it was over before the call ended: nobody waits for that any more. Set by the owner */
 };
 

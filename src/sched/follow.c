@@ -37,6 +37,10 @@ bool sched_has_lock(struct sched_thread *t) {
     return has;
 }
 
+bool sched_waits_for_lock(const struct sched_thread *t) {
+    return atomic_load_explicit(&t->lock_wait, memory_order_relaxed);
+}
+
 /* A thread that sleeps because it waits for the jobs' lock has not let go of anything. */
 enum follow_sight follow_look(struct sched_thread *t) {
     if (atomic_load_explicit(&t->lock_wait, memory_order_relaxed))

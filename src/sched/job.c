@@ -66,6 +66,10 @@ enum sched_next job_run_inline(struct sched_thread *t, struct sched_job *job, bo
     return SCHED_NEXT_OWN;
 }
 
+struct sched_thread *sched_thread_running(struct sched_job *_Atomic *at) {
+    return (struct sched_thread *)((uintptr_t)at - offsetof(struct sched_thread, runs));
+}
+
 void sched_visit_jobs(struct sched *s, sched_visit *visit, void *arg) {
     unsigned count = atomic_load_explicit(&s->pool.started, memory_order_acquire);
     for (unsigned i = 0; i < count; i++) {

@@ -10,6 +10,7 @@
 #include "config.h"
 
 #include "sched/sched_impl.h"
+#include "sched/taskstat.h"
 
 /* The calling thread. */
 static struct sched_thread *owner(const struct sched *s) {
@@ -35,6 +36,11 @@ struct sched_thread *sched_thread_of(const struct sched *s, const struct sched_j
 
 int sched_thread_tid(const struct sched_thread *t) {
     return atomic_load(&t->tid);
+}
+
+bool sched_thread_time(const struct sched_thread *t, uint64_t *ns) {
+    int tid = sched_thread_tid(t);
+    return tid && taskstat_time_of(tid, ns);
 }
 
 unsigned sched_lost(const struct sched *s) {

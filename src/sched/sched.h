@@ -310,6 +310,10 @@ void sched_pause(struct sched *s);
 typedef void sched_visit(struct sched_job *job, struct sched_job *_Atomic *at, void *arg);
 void sched_visit_jobs(struct sched *s, sched_visit *visit, void *arg);
 
+/* The thread of such an `at`. Threads of the pool are not freed before their scheduler; the same one may run another job, or
+ * have ended. Any thread. */
+struct sched_thread *sched_thread_running(struct sched_job *_Atomic *at);
+
 /* Call these around a job's wait for the jobs' lock. Such a wait does not mean that the job blocks, but that others
  * compute. It does not count as blocking; if it lasts, the loop is taken over, but no further job begins for a while.
  * On the job's thread. */
@@ -355,11 +359,20 @@ unsigned sched_lost(const struct sched *s);
 struct sched_thread *sched_thread_of(const struct sched *s, const struct sched_job *job);
 
 /* Whether the job that the thread runs has the jobs' lock at this moment, as far as thread_released tells; one that waits
- * for it has not. Waits for a look of the watch at most. Owner only, with a thread of sched_thread_of. */
+ * for it has not. Waits for a look of the watch at most. Owner, with a thread of sched_thread_of; or any thread, with one of
+ * sched_thread_running. */
 bool sched_has_lock(struct sched_thread *thread);
+
+/* Whether the thread waits for the jobs' lock, as sched_lock_wait has said: a wait of which that was not said does not
+ * show. Any thread. */
+bool sched_waits_for_lock(const struct sched_thread *thread);
 
 /* The number of the thread in the system, gettid(2); 0: not known yet. Any thread. */
 int sched_thread_tid(const struct sched_thread *thread);
+
+/* How long the thread has been on a processor, in nanoseconds. Returns false when it has ended, or its number is not known
+ * yet. Any thread. */
+bool sched_thread_time(const struct sched_thread *thread, uint64_t *ns);
 
 /* The watch. */
 

@@ -64,9 +64,10 @@ static void copy_stack(struct snapshot *s, struct inspect_call *call, unsigned i
 static bool add_answer(struct snapshot *s, struct snapshot_worker *w, uint64_t now) {
     const struct inspect *inspect = s->source.inspect;
     struct inspect_answer *a = &s->answer;
+    struct inspect_head head;
     uint32_t copied[INSPECT_CALLS];
-    if (!inspect || !inspect_peek(inspect, w->slot, a) || a->pid != w->pid || since(a->at, now) > SNAPSHOT_ANSWER_NS ||
-        !inspect_read(inspect, w->slot, a))
+    if (!inspect || !inspect_peek(inspect, w->slot, &head) || head.pid != w->pid ||
+        since(head.at, now) > SNAPSHOT_ANSWER_NS || !inspect_read(inspect, w->slot, a))
         return false;
     s->calls_more += a->more;
     w->calls = a->more;

@@ -31,13 +31,14 @@ int page_open(struct supervisor *s) {
         return 0;
     const struct status_source source = {
         .board = s->board,
+        .inspect = s->inspect,
         .application = s->o->application,
         .pid = getpid(),
         .workers = s->wanted,
         .threads_max = s->o->threads,
         .started_at = wall_time(),
     };
-    status_page_init(&s->page.content, s->loop, &source, NULL);
+    status_page_init(&s->page.content, s->loop, &source, s->inspect);
     s->page.server = status_server_new(s->loop, &s->sockets.opened, &s->sockets.allow, &s->page.content);
     if (s->page.server)
         return 0;

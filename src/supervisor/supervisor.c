@@ -72,17 +72,33 @@ static int complain(const char *what) {
     return EX_OSERR;
 }
 
-/* What is shared beside the scoreboard, as far as it did not come from the program before this one. From now on what this
- * process logs is kept there. Returns 0, or a sysexits status after printing. */
-static int open_shared(struct supervisor *s) {
+/* Memory of another version is left to the workers of that one, which go on with it; nobody else reads it. */
+static int open_log_ring(struct supervisor *s) {
     int *fd = &s->shared[CONTROL_MEMORY_LOG];
     s->log_ring = *fd >= 0 ? log_ring_map(*fd) : NULL;
     if (!s->log_ring && *fd >= 0)
-        descriptors_close(*fd); /* of another version: workers of that one go on with it, and nobody reads it */
+        descriptors_close(*fd);
     if (!s->log_ring && !(s->log_ring = log_ring_new(fd)))
         return complain("shared memory (memfd_create)");
     log_ring_keep(s->log_ring, LOG_RING_SUPERVISOR);
     return 0;
+}
+
+static int open_inspect(struct supervisor *s) {
+    int *fd = &s->shared[CONTROL_MEMORY_INSPECT];
+    s->inspect = *fd >= 0 ? inspect_map(*fd) : NULL;
+    if (!s->inspect && *fd >= 0)
+        descriptors_close(*fd);
+    if (!s->inspect && !(s->inspect = inspect_new(fd)))
+        return complain("shared memory (memfd_create)");
+    return 0;
+}
+
+/* What is shared beside the scoreboard, as far as it did not come from the program before this one. From now on what this
+ * process logs is kept there. Returns 0, or a sysexits status after printing. */
+static int open_shared(struct supervisor *s) {
+    int status = open_log_ring(s);
+    return status ? status : open_inspect(s);
 }
 
 /* Returns 0, or a sysexits status after printing. */
@@ -178,6 +194,8 @@ static void close_all(struct supervisor *s) {
     reload_fini(s);
     sockets_fini(&s->sockets);
     pid_file_close();
+    if (s->inspect)
+        inspect_unmap(s->inspect);
     if (s->board)
         scoreboard_unmap(s->board);
     loop_free(s->loop);
@@ -215,7 +233,7 @@ int supervise(const struct options *o, const struct user *user, char *const *arg
                              .chosen = choose_count(o),
                              .sockets = {.user = user},
                              .config_fd = -1,
-                             .shared = {[CONTROL_MEMORY_LOG] = -1},
+                             .shared = {[CONTROL_MEMORY_LOG] = -1, [CONTROL_MEMORY_INSPECT] = -1},
                              .reload.config = -1};
     s->wanted = s->chosen;
     raise_limit();

@@ -14,6 +14,7 @@
 
 #include "cli/options.h"
 #include "ipc/control.h"
+#include "ipc/inspect.h"
 #include "ipc/log_ring.h"
 #include "ipc/scoreboard.h"
 #include "net/status_page.h"
@@ -115,7 +116,7 @@ struct worker {
     unsigned peers_told; /* of slots 0 to N-1 */
     size_t listeners_told;
     bool serve_told;
-    bool retire_due, stop_due, reopen_due;
+    bool retire_due, stop_due, reopen_due, stacks_due;
     uint64_t stuck_since; /* it takes no message */
 
     /* With --preload, until it is forked. */
@@ -146,6 +147,7 @@ struct supervisor {
     struct scoreboard *board;
     int board_fd;
     struct log_ring *log_ring;
+    struct inspect *inspect;
     int shared[CONTROL_MEMORY_COUNT]; /* the descriptor of each enum control_memory */
     int queue[2]; /* to send and to receive: both ends, so that what is in it does not go with the workers */
 

@@ -76,6 +76,16 @@ static void reopen_log(struct supervisor *s) {
     zygotes_reopen_log(s);
 }
 
+static void log_stacks(struct supervisor *s) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < s->slots_made; i++) {
+        struct worker *w = &s->workers[i];
+        w->stacks_due = w->state >= WORKER_SERVING;
+        count += w->stacks_due;
+    }
+    log_info("SIGUSR2: %u worker%s told to log what runs", count, count == 1 ? " is" : "s are");
+}
+
 /* The kernel sends some of them to what runs on a terminal. */
 static bool is_from_kernel(const struct signalfd_siginfo *info) {
     return info->ssi_code == SI_KERNEL;
@@ -98,7 +108,7 @@ static void take(struct supervisor *s, const struct signalfd_siginfo *info) {
         reopen_log(s);
         break;
     case SIGUSR2:
-        log_warning("SIGUSR2 does nothing here: send SIGHUP to load new code, or another version of the server");
+        log_stacks(s);
         break;
     case SIGTTIN:
     case SIGTTOU:

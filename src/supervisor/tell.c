@@ -99,7 +99,8 @@ static bool tell_all(struct worker *w) {
     }
     if (w->state == WORKER_LOADED && !tell_listeners(w))
         return false;
-    return tell_reopen(w) && tell_order(w, &w->retire_due, CONTROL_RETIRE, 0) &&
+    return tell_reopen(w) && tell_order(w, &w->stacks_due, CONTROL_LOG_STACKS, 0) &&
+           tell_order(w, &w->retire_due, CONTROL_RETIRE, 0) &&
            tell_order(w, &w->stop_due, CONTROL_STOP, (uint64_t)(s->stop_signal ? s->stop_signal : SIGTERM));
 }
 

@@ -193,6 +193,17 @@ struct sched_thread *sched_thread_of(const struct sched *s, const struct sched_j
     return job->thread;
 }
 
+bool sched_thread_time(const struct sched_thread *thread, uint64_t *ns) {
+    (void)thread;
+    (void)ns;
+    return false;
+}
+
+struct sched_thread *sched_thread_running(struct sched_job *_Atomic *at) {
+    (void)at;
+    return NULL;
+}
+
 bool sched_has_lock(struct sched_thread *thread) {
     (void)thread;
     return false;

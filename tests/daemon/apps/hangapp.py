@@ -39,6 +39,11 @@ def keep_lock_within_time(gate):
     keep_lock(gate)
 
 
+def nap(gate):
+    knock(gate, "nap")
+    return [b"%d" % ctypes.CDLL(None).usleep(500000)]  # without the lock; -1 when a signal ends it
+
+
 def deadlock(gate):
     knock(gate, "deadlock")
     held.acquire()  # hangs

@@ -16,8 +16,7 @@ from daemon import until
 from test_signals import hold, refuses, started
 
 OVER_HTTP = True
-NOTHING = {"SIGHUP": "restart the server", "SIGUSR1": "standard error, which needs no reopening",
-           "SIGUSR2": "restart the server"}
+NOTHING = {"SIGHUP": "restart the server", "SIGUSR1": "standard error, which needs no reopening"}
 
 
 # --- that mean nothing

@@ -12,6 +12,7 @@ import tempfile
 import pytest
 
 from daemon import run, until
+from fcgi import params, request
 from test_cli import refused
 
 EX_UNAVAILABLE, EX_NOUSER, EX_CANTCREAT, EX_NOPERM, EX_USAGE = 69, 67, 73, 77, 64
@@ -264,6 +265,17 @@ def test_stack_of_a_hanging_call(start, name):
         until(lambda pid=pid: os.stat("/proc/%d/syscall" % pid).st_uid == NOBODY.pw_uid, "files of the user", server.log)
     assert server.ask("/sleep").status == 504
     server.wait_log(r'(?s)GET /sleep; wsgi-fcgi-\d+ sleeps:\n.*File "\S*/userapp\.py", line \d+, in answer')
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_stacks_at_a_signal(start, name):
+    server = start(APP, "--user", "nobody", "--graceful-timeout", 0, *KINDS[name])
+    server.expect_status = 79
+    with server.connect() as connection:
+        connection.send(request(params("/sleep")))
+        until(lambda: server.signal(signal.SIGUSR2) or re.search(
+            r'(?s)SIGUSR2.*wsgi-fcgi-\d+ sleeps: \S+ s GET /sleep \[\w+\]\n.*File "\S*/userapp\.py", line \d+, in answer', server.log()),
+            "the stack", server.log)
 
 
 def test_workers_are_replaced(supervise):

@@ -534,7 +534,7 @@ def test_interrupt_from_a_terminal(supervise, gate):
     assert not re.search("warning|error", boss.worker.log())
 
 
-@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU"])
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGTTIN", "SIGTTOU"])
 def test_signal_for_the_supervisor(supervise, name):
     boss = supervise().serve()
     boss.worker.signal(signal.Signals[name])

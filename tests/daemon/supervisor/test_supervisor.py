@@ -147,12 +147,6 @@ def test_hard_limit_of_open_files(supervise):
                      r"files: ulimit -n, LimitNOFILE of systemd\)\n", server.log()), server.log()
 
 
-def test_signal_that_does_nothing(supervise):
-    server = supervise(APP, 1)
-    server.signal(signal.SIGUSR2)
-    server.wait_log("SIGUSR2 does nothing here: send SIGHUP to load new code")
-
-
 def test_signalled_worker_is_replaced(supervise):
     server = supervise(APP, 2)
     before = server.serving()

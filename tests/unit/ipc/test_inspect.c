@@ -17,6 +17,7 @@ enum { SLOT = 3 };
 static struct inspect *inspect;
 static int fd;
 static struct inspect_answer answer, read_answer; /* too large for a stack */
+static struct inspect_head head;
 
 static void setup(void) {
     inspect = inspect_new(&fd);
@@ -62,7 +63,7 @@ static void check(unsigned count, uint32_t number) {
 START_TEST(nobody_has_answered_at_first)
 {
     ck_assert(!inspect_read(inspect, SLOT, &read_answer));
-    ck_assert(!inspect_peek(inspect, SLOT, &read_answer));
+    ck_assert(!inspect_peek(inspect, SLOT, &head));
 }
 END_TEST
 
@@ -71,6 +72,8 @@ START_TEST(what_is_answered_is_read)
     fill(INSPECT_CALLS, 5);
     inspect_answer(inspect, SLOT, &answer);
     check(INSPECT_CALLS, 5);
+    ck_assert(inspect_peek(inspect, SLOT, &head));
+    ck_assert(head.at == 17 && head.number == 5 && head.complete == 1 && head.pid == 42);
     fill(2, 6);
     inspect_answer(inspect, SLOT, &answer);
     check(2, 6);
@@ -112,7 +115,7 @@ START_TEST(half_an_answer_is_none)
     inspect_answer(inspect, SLOT, &answer);
     inspect->slots[SLOT].sequence++;
     ck_assert(!inspect_read(inspect, SLOT, &read_answer));
-    ck_assert(!inspect_peek(inspect, SLOT, &read_answer));
+    ck_assert(!inspect_peek(inspect, SLOT, &head));
     (void)inspect_begin(inspect, SLOT);
     inspect_answer(inspect, SLOT, &answer);
     check(3, 1);

@@ -41,6 +41,7 @@ void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
 struct sched_job *__wrap_sched_looping(const struct sched *s);
 struct sched_thread *__wrap_sched_thread_of(const struct sched *s, const struct sched_job *job);
+bool __wrap_sched_thread_time(const struct sched_thread *thread, uint64_t *ns);
 void __wrap_sched_lose(struct sched *s, struct sched_job *job);
 unsigned __wrap_sched_lost(const struct sched *s);
 
@@ -68,6 +69,12 @@ struct sched_thread *__wrap_sched_thread_of(const struct sched *s, const struct 
             return (struct sched_thread *)(void *)&requests[i];
     }
     return NULL;
+}
+
+bool __wrap_sched_thread_time(const struct sched_thread *thread, uint64_t *ns) {
+    (void)thread;
+    (void)ns;
+    return false;
 }
 
 void __wrap_sched_lose(struct sched *s, struct sched_job *job) {
