@@ -59,7 +59,7 @@ install_packages() {
 
 # Packages that bring a service with them, and the service's name.
 declare -A SERVICES=([nginx-common]=nginx [apache2]=apache2 [caddy]=caddy [h2o]=h2o [haproxy]=haproxy
-    [lighttpd]=lighttpd [postgresql-common]=postgresql)
+    [lighttpd]=lighttpd [postgresql-common]=postgresql [prometheus]=prometheus)
 
 # No service of the system starts or is enabled by an installation of ours: not now and not at the next boot.
 apt_install() (

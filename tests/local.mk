@@ -270,8 +270,8 @@ tests_fuzz_fuzz_state_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_status_head_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_status_head_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
-SCRIPT_TESTS = tests/check-corpus tests/check-globals tests/check-locale tests/check-man tests/check-probes \
-	tests/check-symbols tests/check-variables
+SCRIPT_TESTS = tests/check-corpus tests/check-globals tests/check-locale tests/check-man tests/check-observability \
+	tests/check-probes tests/check-symbols tests/check-variables
 
 if HAVE_CHECK
 check_PROGRAMS += $(UNIT_TESTS) $(REPLAY_BINARIES)
