@@ -16,6 +16,7 @@ src_libbase_a_SOURCES = \
 	src/base/glob.c src/base/glob.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/json.c src/base/json.h \
+	src/base/line_writer.c src/base/line_writer.h \
 	src/base/log.c src/base/log.h \
 	src/base/log_file.c src/base/log_file.h \
 	src/base/log_limit.c src/base/log_limit.h \
@@ -59,6 +60,7 @@ src/status/page_text.c: src/status/page.html src/status/embed.py
 # Needs nothing but libc, and llhttp. Of base/ it uses what is inline and pure, in ascii.h and hash.h.
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
 src_libproto_a_SOURCES = \
+	src/proto/access_format.c src/proto/access_format.h \
 	src/proto/cgi.c src/proto/cgi.h \
 	src/proto/cgi_memo.c src/proto/cgi_memo.h \
 	src/proto/cgi_names.c src/proto/cgi_names.h \
@@ -150,6 +152,7 @@ src_liblisten_a_SOURCES = \
 src_libnet_a_SOURCES = \
 	src/net/abandon.c src/net/abandon.h \
 	src/net/accept.c \
+	src/net/access_log.c src/net/access_log.h \
 	src/net/calls.c src/net/calls.h \
 	src/net/conn.c src/net/conn.h src/net/conn_impl.h \
 	src/net/conn_linger.c src/net/conn_out.c src/net/conn_rate.c src/net/conn_transmit.c \
@@ -310,6 +313,7 @@ src_libsupervisor_a_SOURCES = \
 
 src_libprocess_a_CPPFLAGS = $(AM_CPPFLAGS) -DLIBEXECDIR='"$(libexecdir)"'
 src_libprocess_a_SOURCES = \
+	src/process/access_output.c src/process/access_output.h \
 	src/process/activation.c src/process/activation.h \
 	src/process/inspector.c src/process/inspector.h \
 	src/process/leave.c src/process/leave.h \

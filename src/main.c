@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "cli/configuration.h"
+#include "process/access_output.h"
 #include "process/activation.h"
 #include "process/log_output.h"
 #include "process/orphans.h"
@@ -47,8 +48,10 @@ static int resolve_and_serve(struct options *o, struct worker *worker, char **wo
     int status = user_read(&user, o);
     if (worker_is(worker))
         log_output_inherit(o);
-    else if (!status)
+    else if (!status) {
         status = log_output_open(o, &user);
+        status = status ? status : access_output_open(o, &user);
+    }
     if (!status)
         status = serve(o, &user, worker, words);
     user_fini(&user);

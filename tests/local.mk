@@ -1,12 +1,13 @@
 # Unit tests: each program links the layer of its module and nothing above.
 
 UNIT_BASE = tests/unit/base/test_ascii tests/unit/base/test_buf tests/unit/base/test_descriptors tests/unit/base/test_glob \
-	tests/unit/base/test_hash tests/unit/base/test_json tests/unit/base/test_log tests/unit/base/test_log_file tests/unit/base/test_log_limit \
+	tests/unit/base/test_hash tests/unit/base/test_json tests/unit/base/test_line_writer tests/unit/base/test_log tests/unit/base/test_log_file tests/unit/base/test_log_limit \
 	tests/unit/base/test_path tests/unit/base/test_thread_limit tests/unit/base/test_trusted_open
 UNIT_IPC = tests/unit/ipc/test_control tests/unit/ipc/test_fd_socket tests/unit/ipc/test_inspect tests/unit/ipc/test_log_ring \
 	tests/unit/ipc/test_metrics tests/unit/ipc/test_scoreboard
 UNIT_STATUS = tests/unit/status/test_choose tests/unit/status/test_forms tests/unit/status/test_snapshot
-UNIT_PROTO = tests/unit/proto/test_cgi tests/unit/proto/test_fcgi_answer tests/unit/proto/test_fcgi_decode \
+UNIT_PROTO = tests/unit/proto/test_access_format \
+	tests/unit/proto/test_cgi tests/unit/proto/test_fcgi_answer tests/unit/proto/test_fcgi_decode \
 	tests/unit/proto/test_fcgi_encode tests/unit/proto/test_fcgi_values tests/unit/proto/test_forwarded \
 	tests/unit/proto/test_handover tests/unit/proto/test_http_target \
 	tests/unit/proto/test_params tests/unit/proto/test_request_id tests/unit/proto/test_status_head \
@@ -54,6 +55,7 @@ tests_unit_base_test_descriptors_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_glob_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_hash_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_json_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_base_test_line_writer_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_path_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_thread_limit_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
@@ -70,6 +72,7 @@ tests_unit_ipc_test_scoreboard_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
 tests_unit_status_test_choose_LDADD = $(STATUS_LIBS) $(CHECK_LIBS)
 tests_unit_status_test_forms_LDADD = $(STATUS_LIBS) $(CHECK_LIBS)
 tests_unit_status_test_snapshot_LDADD = $(STATUS_LIBS) $(CHECK_LIBS)
+tests_unit_proto_test_access_format_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_fcgi_decode_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_fcgi_answer_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
@@ -185,9 +188,11 @@ tests_unit_bench_test_histogram_LDADD = $(CHECK_LIBS)
 # Fuzz targets: replay_NAME feeds the stored corpus to the target of fuzz_NAME, without libFuzzer.
 
 REPLAY_BINARIES = \
-	tests/fuzz/replay_cgi tests/fuzz/replay_config tests/fuzz/replay_conn tests/fuzz/replay_control tests/fuzz/replay_fcgi_decode \
+	tests/fuzz/replay_access_format tests/fuzz/replay_cgi tests/fuzz/replay_config tests/fuzz/replay_conn tests/fuzz/replay_control tests/fuzz/replay_fcgi_decode \
 	tests/fuzz/replay_handover tests/fuzz/replay_params tests/fuzz/replay_state tests/fuzz/replay_trace_context \
 	tests/fuzz/replay_status_head
+tests_fuzz_replay_access_format_SOURCES = tests/fuzz/fuzz_access_format.c tests/fuzz/replay.c
+tests_fuzz_replay_access_format_LDADD = $(PROTO_LIBS)
 tests_fuzz_replay_cgi_SOURCES = tests/fuzz/fuzz_cgi.c tests/fuzz/replay.c
 tests_fuzz_replay_cgi_LDADD = $(PROTO_LIBS)
 tests_fuzz_replay_config_SOURCES = tests/fuzz/fuzz_config.c tests/fuzz/replay.c
@@ -235,7 +240,7 @@ if HTTP
 noinst_PROGRAMS += \
 	tests/fuzz/fuzz_http tests/fuzz/fuzz_http_chunks tests/fuzz/fuzz_http_conn tests/fuzz/fuzz_http_peer
 endif
-noinst_PROGRAMS += tests/fuzz/fuzz_cgi tests/fuzz/fuzz_config tests/fuzz/fuzz_conn tests/fuzz/fuzz_control tests/fuzz/fuzz_fcgi_decode \
+noinst_PROGRAMS += tests/fuzz/fuzz_access_format tests/fuzz/fuzz_cgi tests/fuzz/fuzz_config tests/fuzz/fuzz_conn tests/fuzz/fuzz_control tests/fuzz/fuzz_fcgi_decode \
 	tests/fuzz/fuzz_handover tests/fuzz/fuzz_params tests/fuzz/fuzz_state tests/fuzz/fuzz_trace_context \
 	tests/fuzz/fuzz_status_head
 endif
@@ -251,6 +256,8 @@ tests_fuzz_fuzz_http_chunks_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_http_chunks_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_http_peer_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_http_peer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_access_format_LDADD = $(PROTO_LIBS)
+tests_fuzz_fuzz_access_format_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_cgi_LDADD = $(PROTO_LIBS)
 tests_fuzz_fuzz_cgi_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_config_LDADD = $(CLI_LIBS)

@@ -30,15 +30,23 @@ static int put_in_place(int fd) {
     return to < 0 ? -1 : 0;
 }
 
-/* A child that is forked meanwhile gets another descriptor of the file that its standard error is: nobody minds.
- * Opening does not wait for the reader of a pipe (mkfifo), which is an error instead; writing does. */
-static int use(const char *name, uid_t uid, gid_t gid) {
+int log_file_make(const char *name, uid_t uid, gid_t gid) {
     bool made;
     int fd = trusted_open(name, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640, &made);
+    if (fd < 0 || !((made && fchown(fd, uid, gid)) || fcntl(fd, F_SETFL, O_APPEND)))
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+/* A child that is forked meanwhile gets another descriptor of the file that its standard error is: nobody minds. */
+static int use(const char *name, uid_t uid, gid_t gid) {
+    int fd = log_file_make(name, uid, gid);
     if (fd < 0)
         return -1;
-    int failed = (made && fchown(fd, uid, gid)) || fcntl(fd, F_SETFL, O_APPEND) || put_in_place(fd) ? -1 : 0;
-    int error = errno;
+    int failed = put_in_place(fd), error = errno;
     if (fd != STDERR_FILENO)
         close(fd);
     errno = error;

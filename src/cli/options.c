@@ -130,6 +130,13 @@ static const char *from_start(struct options *o, const char *path) {
     return keep(o, path_absolute(o->start_directory, path));
 }
 
+enum options_access options_access_log(const struct options *o) {
+    if (!strcmp(o->access_log, "-"))
+        return OPTIONS_ACCESS_STDOUT;
+    const bool is_syslog = !strncmp(o->access_log, "syslog", 6) && (!o->access_log[6] || o->access_log[6] == ':');
+    return is_syslog ? OPTIONS_ACCESS_SYSLOG : OPTIONS_ACCESS_FILE;
+}
+
 static int resolve_path(struct options *o, const char **path) {
     const char *absolute = *path ? from_start(o, *path) : NULL;
     if (*path && !absolute)
@@ -179,6 +186,8 @@ int options_resolve(struct options *o) {
     if (getcwd(start, sizeof start) && !(o->start_directory = from_start(o, start)))
         return -1;
     if (environment && *environment && !(environment = from_start(o, environment)))
+        return -1;
+    if (o->access_log && options_access_log(o) == OPTIONS_ACCESS_FILE && resolve_path(o, &o->access_log))
         return -1;
     if (resolve_path(o, &o->spool_dir) || resolve_path(o, &o->venv) || resolve_path(o, &o->log_file) ||
         resolve_path(o, &o->pid_file) || resolve_pythonpath(o))

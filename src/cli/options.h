@@ -102,6 +102,8 @@ struct options {
     enum request_id_mode request_id;
 
     enum log_level log_level;
+    const char *access_log; /* NULL: none; options_access_log says where */
+    const char *access_log_format;
     const char *log_file; /* NULL: standard error as it is */
     unsigned app_stderr;  /* a set of base/error_destinations.h */
 
@@ -141,7 +143,11 @@ int options_check(const struct setting *setting, char reason[static VALUE_REASON
  * file. */
 int options_status(const struct options *o, const char *option, int status);
 
-/* Completes the options once all are set. Makes `spool_dir`, `venv`, `log_file`, `pid_file` and `pythonpath` absolute,
+/* Where --access-log goes: "-", "syslog" or "syslog:PATH", or else a file. It is given. */
+enum options_access { OPTIONS_ACCESS_STDOUT, OPTIONS_ACCESS_SYSLOG, OPTIONS_ACCESS_FILE };
+enum options_access options_access_log(const struct options *o);
+
+/* Completes the options once all are set. Makes `spool_dir`, `venv`, `log_file`, the file of `access_log`, `pid_file` and `pythonpath` absolute,
  * from the directory in which the program was started, and splits the values of `pythonpath`. Leaves sockets alone,
  * because only net/listen/address.h knows which of these are paths, and `chdir`, which is relative to that directory
  * anyway. Copies the strings of the environment. Call it before the process changes its directory. Returns 0, or -1

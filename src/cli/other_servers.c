@@ -111,9 +111,11 @@ static const struct other_servers_row rows[] = {
     {"--header", "uvicorn's", "headers are set by the application, or by the web server in front"},
 
     /* what it writes */
-    {"--access-logfile --access-logformat --access-log --no-access-log --log-format --disable-logging",
+    {"--access-logfile --access-logformat --no-access-log --log-format --disable-logging",
      "gunicorn's, uvicorn's, granian's and uWSGI's",
-     "the web server in front writes the access log; --log-level debug has a line for each request, too"},
+     "--access-log FILE, - or syslog writes a line for each request, in the form of --access-log-format; without it "
+     "there is "
+     "none, and the web server in front may write one"},
     {"--error-logfile --log-config --logto --capture-output --log-to-terminal",
      "gunicorn's, uvicorn's, uWSGI's and mod_wsgi's",
      "the log goes to standard error, which systemd or the container keeps, or to --log-file PATH"},

@@ -5,7 +5,7 @@
  *
  *     supervisor                                        worker
  *       CONTROL_HELLO, CONTROL_PEER for each slot   ->    (waits for HELLO before anything else)
- *       CONTROL_MEMORY for each kind                ->    (before the PEER of its own slot, or CONTROL_PREPARE_TO_FORK)
+ *       CONTROL_MEMORY for each kind, ACCESS_LOG    ->    (before the PEER of its own slot, or CONTROL_PREPARE_TO_FORK)
                                                    <-  CONTROL_FILES (--reload: before, after, and when there are more)
  *                                                         loads the application
  *                                                   <-  CONTROL_LOADED
@@ -55,6 +55,7 @@ enum control_type {
     CONTROL_FORK = 9,            /* `slot`, for CONTROL_FORKED. Descriptor: the end of the new worker's pair */
     CONTROL_MEMORY = 10,         /* `a`: enum control_memory. Descriptor: that memory (ipc/shared_memory.h) */
     CONTROL_LOG_STACKS = 11,     /* log what runs, with the stacks of all calls */
+    CONTROL_ACCESS_LOG = 12, /* the file of --access-log, at first and when it was opened anew. Descriptor: that file */
 
     /* To the supervisor. */
     CONTROL_LOADED = 32,          /* the application is loaded */

@@ -3,6 +3,7 @@
 #include "net/exchange.h"
 
 #include "base/probes.h"
+#include "base/clock.h"
 #include "net/calls.h"
 #include "net/deadline.h"
 #include "net/lane_impl.h"
@@ -48,6 +49,8 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
     x->dropped = 0;
     x->body_held = x->handed_over = x->status = false;
     x->processor_from = 0;
+    if (c->lane->config.access_log)
+        access_times_reset(&x->times);
     x->r.begun_at = (uint64_t)(int64_t)(lane_now(c->lane) * 1e9);
     begin_id(&x->r, c->lane);
     conn_ref(c);
@@ -74,6 +77,8 @@ void exchange_end(struct exchange *x) {
     PROBE6(answer__sent, &x->r, (const char *)x->r.status, x->r.vars.path_info[0].p, x->r.vars.path_info[0].n,
            x->r.begun_at, x->r.end);
     request_log_end(c, x->id, &x->r);
+    if (lane->config.access_log && lane->accepts) /* before it does, requests are those of --warm-up */
+        access_log_write(lane->config.access_log, x);
     lane_request_ends(lane);
     lane_body_ends(lane, &x->r.body);
     request_reset(&x->r, &lane->body_spares);
@@ -88,6 +93,7 @@ enum answer_state exchange_stand_in(struct exchange *x, struct exchange *instead
     instead->id = x->id;
     instead->refusal = NOT_REFUSED;
     instead->dropped = x->dropped;
+    access_times_reset(&instead->times);
     instead->body_held = instead->handed_over = instead->status = false;
     conn_ref(c);
     request_stand_in(&instead->r, &x->r);
@@ -124,7 +130,11 @@ void exchange_run(struct sched_job *job, struct sched_thread *thread) {
     x->r.thread = thread;
     PROBE6(call__begin, &x->r, x->r.vars.method.p, x->r.vars.method.n, x->r.vars.path_info[0].p,
            x->r.vars.path_info[0].n, job->queued_at);
+    if (config->access_log)
+        access_log_call_begins(config->access_log, &x->times);
     config->run(&x->r, config->user);
+    if (config->access_log)
+        access_log_call_ends(config->access_log, &x->times);
     PROBE5(call__end, &x->r, (const char *)x->r.status, x->r.vars.path_info[0].p, x->r.vars.path_info[0].n,
            job->begun_at);
 }
@@ -253,11 +263,18 @@ void exchange_give_up_body(struct exchange *x) {
 
 /* Answers. */
 
+static void note_first_byte(struct exchange *x) {
+    if (x->conn->lane->config.access_log && !x->times.first_byte_at)
+        x->times.first_byte_at = clock_ns();
+}
+
 int exchange_transmit(struct exchange *x, const struct iovec *pieces, unsigned count) {
+    note_first_byte(x);
     return conn_transmit(x->conn, &x->r, pieces, count);
 }
 
 ssize_t exchange_transmit_file(struct exchange *x, const struct iovec *head, int fd, off_t offset) {
+    note_first_byte(x);
     return conn_transmit_file(x->conn, &x->r, head, fd, offset, REQUEST_FILE_BLOCK);
 }
 

@@ -19,6 +19,7 @@
 #define WSGI_FCGI_NET_EXCHANGE_H
 
 #include "net/abandon.h"
+#include "net/access_log.h"
 #include "net/conn.h"
 #include "net/refusal.h"
 #include "net/status_page.h"
@@ -43,6 +44,7 @@ struct exchange {
     bool timed;                  /* ...and stands in the list of those that are timed */
     bool lost;                   /* the scheduler was told that nobody waits for its call */
     uint64_t due;                /* while it is timed: by when (clock_ns) it is to be looked at; UINT64_MAX: never */
+    struct access_times times;   /* with --access-log alone */
     uint64_t processor_time;     /* for struct lane_config.look */
     uint64_t processor_from;     /* sched_thread_time when the call had lost the loop; 0: it has not */
     TAILQ_ENTRY(exchange) deadline_link; /* `timed`, or `late` */

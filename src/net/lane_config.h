@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct access_log;
 struct ev_loop;
 struct handover_config;
 struct protocol;
@@ -76,6 +77,7 @@ struct lane_config {
     bool proxy_protocol;       /* connections of trusted peers (`forwarded`) begin with a PROXY protocol header */
     double min_body_rate;      /* bytes per second that a body must come at (http/pace.h); 0: any */
 
+    struct access_log *access_log; /* outlives the lane; NULL: there is none */
     const struct inspect_config
         *inspect; /* asking what runs in the processes of the server; copied; NULL: nobody can */
 

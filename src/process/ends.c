@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "process/ends.h"
+#include "process/access_output.h"
 #include "process/leave.h"
 
 #include "base/log.h"
@@ -41,6 +42,7 @@ static void say_crash(int number) {
     p = stpcpy(p, sigabbrev_np(number));
     stpcpy(p, "), and all requests in work with it");
     log_last(LOG_LEVEL_ERROR, line);
+    access_output_flush();
 }
 
 /* The signal is raised again for its previous handler, a sanitizer's or the system's, which may write a core file. It
@@ -86,5 +88,6 @@ void ends_exit(int status) {
     leave_nothing(); /* first: logging may have to wait for the reader of the log */
     log_error("%s: the application ended the process by os._exit(%d), and all requests in work with it",
               request ? request : "outside of a request", status);
+    access_output_flush();
     log_flush();
 }

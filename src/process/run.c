@@ -7,6 +7,7 @@
 #include "base/descriptors.h"
 #include "base/log.h"
 #include "net/lane.h"
+#include "process/access_output.h"
 #include "process/exit_timer.h"
 #include "process/inspector.h"
 #include "process/leave.h"
@@ -86,6 +87,7 @@ int run_lane(struct run *run) {
         interp_run_atexit();
         leave_nothing();
         run_log_stopped(run);
+        access_output_flush();
         log_flush();
         _exit(run->exit_status);
     }

@@ -14,6 +14,7 @@
 #include "net/http/protocol.h"
 #include "net/lane.h"
 #include "net/loop.h"
+#include "process/access_output.h"
 #include "process/development.h"
 #include "process/directories.h"
 #include "process/ends.h"
@@ -58,9 +59,10 @@ enum { REQUESTS_PER_CONNECTION = 128 };
 struct server {
     const struct options *o;
     const struct user *user;
-    struct worker *worker;     /* NULL: this process is none */
-    bool zygote;               /* it is to be forked for workers */
-    struct log_ring *log_ring; /* the last lines of the log; in a worker, its supervisor's */
+    struct worker *worker;         /* NULL: this process is none */
+    bool zygote;                   /* it is to be forked for workers */
+    struct access_log *access_log; /* NULL: none */
+    struct log_ring *log_ring;     /* the last lines of the log; in a worker, its supervisor's */
     struct sockets sockets;
     struct ev_loop *loop;  /* until the lane has it */
     struct pylane *python; /* the application, once it is loaded */
@@ -300,6 +302,7 @@ static int make_lane(struct server *server) {
         .server_header = o->server_header,
         .proxy_protocol = o->proxy_protocol,
         .min_body_rate = (double)o->min_body_rate,
+        .access_log = server->access_log,
         .handover = server->worker ? &server->worker->handover : NULL,
         .check = server->run.calls_on_main ? watch_thread_check_cb : NULL,
         .check_arg = &server->run,
@@ -477,6 +480,8 @@ static int serve_loaded(struct server *server, const char *cwd) {
         signal_handlers_set_wakeup(signals_wake_fd());
     find_inspect(server);
     status = label_requests(server);
+    if (!status)
+        status = access_output_start(server->o, server->worker ? (int)server->worker->number : -1, &server->access_log);
     if (!status)
         status = make_lane(server);
     if (!status)

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/log_file.h"
 #include "base/log_limit.h"
+#include "process/access_output.h"
 #include "process/terminal.h"
 #include "python/load_interrupt.h"
 
@@ -117,7 +118,7 @@ int signals_stop(void) {
 
 /* What the signal asks for: of SIGNALS_*; 0: nothing. */
 static unsigned meaning_of(const struct taken *t) {
-    if (t->number == SIGUSR1 && log_file_path() && !state.supervisor)
+    if (t->number == SIGUSR1 && (log_file_path() || access_output_fd() >= 0) && !state.supervisor)
         return SIGNALS_LOG_FILE;
     return t->number == SIGUSR2 && state.phase != FORKING ? SIGNALS_STACKS : 0;
 }

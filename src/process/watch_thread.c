@@ -13,6 +13,7 @@
 #include "process/exit_timer.h"
 #include "process/inspector.h"
 #include "process/leave.h"
+#include "process/access_output.h"
 #include "process/log_output.h"
 #include "process/run.h"
 #include "process/signals.h"
@@ -53,6 +54,8 @@ static void take_signals(struct run *run) {
     int sent = -1;
     if (run->signals & SIGNALS_LOG_FILE || (run->worker && worker_is_to_reopen_log(run->worker, &sent)))
         log_output_reopen(sent);
+    if (run->signals & SIGNALS_LOG_FILE)
+        access_output_reopen();
     if (sent >= 0)
         descriptors_close(sent);
     if (run->signals & SIGNALS_STACKS)
@@ -205,6 +208,7 @@ static _Noreturn void end_without_python(const struct run *run, const char *why)
     log_warning("%s: handlers of signals and functions of atexit do not run", why);
     leave_nothing();
     run_log_stopped(run);
+    access_output_flush();
     log_flush();
     _exit(run->exit_status);
 }

@@ -11,6 +11,7 @@
 #include "ipc/log_ring.h"
 #include "net/lane.h"
 #include "net/listen/listener.h"
+#include "process/access_output.h"
 #include "process/inspector.h"
 #include "process/signals.h"
 
@@ -160,6 +161,15 @@ static int on_memory(struct worker *w, struct control_message *m) {
     }
 }
 
+/* Where it cannot be had any more, the log goes on in the file before. */
+static int on_access_log(struct control_message *m) {
+    if (m->nfds != 1)
+        return makes_no_sense();
+    if (access_output_take(m->fds[0]))
+        log_error("cannot take the access log of the supervisor: %s", strerror(errno));
+    return 0;
+}
+
 static int on_peer(struct worker *w, struct control_message *m) {
     if (m->nfds != 1 || m->slot >= SCOREBOARD_SLOTS)
         return makes_no_sense();
@@ -213,6 +223,8 @@ static int act(struct worker *w, struct control_message *m) {
         return 0;
     case CONTROL_MEMORY:
         return on_memory(w, m);
+    case CONTROL_ACCESS_LOG:
+        return on_access_log(m);
     case CONTROL_PEER:
         return on_peer(w, m);
     case CONTROL_LISTENER:

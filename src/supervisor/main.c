@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "cli/configuration.h"
+#include "process/access_output.h"
 #include "process/log_output.h"
 #include "process/standard_files.h"
 #include "process/supervise.h"
@@ -53,6 +54,8 @@ static int parse_and_supervise(int argc, char **argv, char *const *words, const 
             status = user_read(&user, &o);
         if (!status)
             status = log_output_open(&o, &user);
+        if (!status)
+            status = access_output_open(&o, &user);
         if (!status)
             status = supervise(&o, &user, words, program);
     }

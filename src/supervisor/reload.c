@@ -317,6 +317,7 @@ static void resume_worker(struct supervisor *s, const struct state_worker *was) 
     w->control = was->control;
     w->peers_told = was->peers_told < s->slots_made ? was->peers_told : s->slots_made;
     w->greeted = was->flags & STATE_GREETED;
+    w->access_log_told = true;
     w->shared_told = CONTROL_MEMORY_COUNT; /* what it was not told by the program before this one it does not know */
     w->retire_due = was->flags & STATE_RETIRE_DUE;
     w->stop_due = was->flags & STATE_STOP_DUE;

@@ -113,7 +113,8 @@ struct worker {
     int control; /* the supervisor's end of its pair; -1: none, or closed */
     bool greeted;
     unsigned shared_told;
-    unsigned peers_told; /* of slots 0 to N-1 */
+    bool access_log_told; /* which file it is, or that it was opened anew */
+    unsigned peers_told;  /* of slots 0 to N-1 */
     size_t listeners_told;
     bool serve_told;
     bool retire_due, stop_due, reopen_due, stacks_due;

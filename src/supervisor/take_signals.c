@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "process/access_output.h"
 #include "process/log_output.h"
 #include "process/terminal.h"
 #include "process/title.h"
@@ -65,15 +66,19 @@ static void change_count(struct supervisor *s, int by) {
 }
 
 static void reopen_log(struct supervisor *s) {
-    if (!s->o->log_file) {
+    if (!s->o->log_file && access_output_fd() < 0) {
         log_warning("SIGUSR1 does nothing here: the log is standard error, which needs no reopening: give --log-file "
                     "PATH, or have the file that it goes to rotated by copying and truncating");
         return;
     }
     log_output_reopen(-1);
-    for (unsigned i = 0; i < s->slots_made; i++)
-        s->workers[i].reopen_due = s->workers[i].state != WORKER_NONE;
-    zygotes_reopen_log(s);
+    access_output_reopen();
+    for (unsigned i = 0; i < s->slots_made; i++) {
+        s->workers[i].reopen_due = s->o->log_file && s->workers[i].state != WORKER_NONE;
+        s->workers[i].access_log_told = false;
+    }
+    if (s->o->log_file)
+        zygotes_reopen_log(s);
 }
 
 static void log_stacks(struct supervisor *s) {

@@ -3,6 +3,7 @@
 #include "supervisor/tell.h"
 
 #include "ipc/control.h"
+#include "process/access_output.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -39,6 +40,13 @@ static bool memories(struct worker *w) {
             return false;
     }
     return true;
+}
+
+static bool access_log(struct worker *w) {
+    struct control_message m = {.type = CONTROL_ACCESS_LOG, .fds = {access_output_fd()}, .nfds = 1};
+    if (!w->access_log_told)
+        w->access_log_told = m.fds[0] < 0 || !control_send(w->control, &m);
+    return w->access_log_told;
 }
 
 static bool peer(struct worker *w, unsigned slot) {
@@ -91,7 +99,7 @@ static bool tell_all(struct worker *w) {
     const struct supervisor *s = w->supervisor;
     if (!w->greeted && !(w->greeted = hello(w)))
         return false;
-    if (!memories(w))
+    if (!memories(w) || !access_log(w))
         return false;
     for (; w->peers_told < s->slots_made; w->peers_told++) {
         if (!peer(w, w->peers_told))

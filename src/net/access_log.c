@@ -1,0 +1,494 @@
+#include "config.h"
+
+#include "net/access_log.h"
+
+#include "base/ascii.h"
+#include "base/clock.h"
+#include "base/decimal_text.h"
+#include "base/json.h"
+#include "base/line_writer.h"
+#include "net/exchange.h"
+#include "net/lane_impl.h"
+#include "net/peer.h"
+#include "net/who.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How many bytes of a value are shown at most, escaped. If the line is too long all the same it is made again with less,
+ * down to what always fits: as many as there may be steps, beside the text between them. */
+static const size_t LIMITS[] = {2048, 512, 128, 24};
+
+enum { LIMIT_COUNT = sizeof LIMITS / sizeof *LIMITS, ANSWER_MAX = 256 };
+
+_Static_assert(ACCESS_STEPS *(3 * 24 + 2) + ACCESS_TEXT_SIZE < LINE_WRITER_LINE_MAX, "the last limit always fits");
+
+static const char *const ends[] = {
+    [REQUEST_ANSWERED] = "answered", [REQUEST_OVERDUE] = "overdue", [REQUEST_REFUSED] = "refused",
+    [REQUEST_DROPPED] = "dropped",   [REQUEST_CUT] = "cut",         [REQUEST_ABORTED] = "aborted",
+};
+
+/* --- what is measured */
+
+static uint64_t cpu_time(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+void access_log_call_begins(const struct access_log *log, struct access_times *times) {
+    static _Thread_local pid_t thread; /* Mutable thread: its own */
+    if (!thread)
+        thread = gettid();
+    times->thread = thread;
+    if (log->format->uses[ACCESS_CPU])
+        times->cpu = cpu_time();
+}
+
+void access_log_call_ends(const struct access_log *log, struct access_times *times) {
+    if (log->format->uses[ACCESS_CPU])
+        times->cpu = cpu_time() - times->cpu;
+    times->ended_at = clock_ns();
+}
+
+/* --- values */
+
+/* A value as it goes to either form. */
+struct value {
+    enum { VALUE_NONE, VALUE_TEXT, VALUE_NUMBER, VALUE_SECONDS } kind;
+    struct slice text;
+    uint64_t number; /* nanoseconds of VALUE_SECONDS */
+};
+
+static struct value none(void) {
+    return (struct value){.kind = VALUE_NONE};
+}
+
+static struct value text_of(struct slice text) {
+    return text.n ? (struct value){.kind = VALUE_TEXT, .text = text} : none();
+}
+
+static struct value string(const char *text) {
+    return text_of((struct slice){text, strlen(text)});
+}
+
+static struct value number(uint64_t n) {
+    return (struct value){.kind = VALUE_NUMBER, .number = n};
+}
+
+/* Between two moments; none if one of them never was. */
+static struct value seconds(uint64_t from, uint64_t to) {
+    return from && to ? (struct value){.kind = VALUE_SECONDS, .number = to > from ? to - from : 0} : none();
+}
+
+/* One request, and what was found out about it. */
+struct subject {
+    struct access_log *log;
+    const struct exchange *x;
+    const struct request *r;
+    bool named; /* its parameters were read */
+    uint64_t now, wall;
+    struct slice params[ACCESS_PARAMS];
+    char scratch[ANSWER_MAX]; /* of the value that is being made */
+};
+
+/* Parameters that cannot be read any more are those behind the bad one: what was there is shown. */
+static void find_params(struct subject *s) {
+    const struct access_format *f = s->log->format;
+    const struct buf *params = &s->r->params;
+    const char *pos = buf_head(params), *end = buf_tail(params);
+    struct params_pair pair;
+    for (unsigned i = 0; i < f->nparams; i++)
+        s->params[i].n = 0;
+    while (f->nparams && pos && params_next(&pos, end, &pair) == PARAMS_PAIR) {
+        if (pair.name.n > ACCESS_NAME_MAX || !(f->lengths >> pair.name.n & 1))
+            continue;
+        for (unsigned i = 0; i < f->nparams; i++) { /* of several the last one counts (cgi_scan) */
+            if (f->params[i].n == pair.name.n && !memcmp(f->params[i].p, pair.name.p, pair.name.n))
+                s->params[i] = pair.value;
+        }
+    }
+}
+
+/* Days since 1970 as a date. */
+static void civil(uint64_t days, unsigned *year, unsigned *month, unsigned *day) {
+    const uint64_t z = days + 719468, era = z / 146097, doe = z - era * 146097,
+                   yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365,
+                   doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+    *day = (unsigned)(doy - (153 * mp + 2) / 5 + 1);
+    *month = (unsigned)(mp < 10 ? mp + 3 : mp - 9);
+    *year = (unsigned)(yoe + era * 400 + (*month <= 2));
+}
+
+static char *put_digits(char *out, unsigned n, unsigned width) {
+    for (unsigned i = width; i; n /= 10)
+        out[--i] = (char)('0' + n % 10);
+    return out + width;
+}
+
+static char *put_clock(char *out, uint64_t second) {
+    out = put_digits(out, (unsigned)(second / 3600 % 24), 2);
+    *out++ = ':';
+    out = put_digits(out, (unsigned)(second / 60 % 60), 2);
+    *out++ = ':';
+    return put_digits(out, (unsigned)(second % 60), 2);
+}
+
+/* Both texts of a second, which most requests have in common with the one before. */
+static void show_second(struct access_log *log, uint64_t second) {
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    unsigned year, month, day;
+    if (second == log->second)
+        return;
+    log->second = second;
+    civil(second / 86400, &year, &month, &day);
+    char *out = put_digits(log->time, day, 2);
+    *out++ = '/';
+    out = mempcpy(out, months + (month - 1) * 3, 3);
+    *out++ = '/';
+    out = put_digits(out, year, 4);
+    *out++ = ':';
+    strcpy(put_clock(out, second), " +0000");
+    out = put_digits(log->time_iso, year, 4);
+    *out++ = '-';
+    out = put_digits(out, month, 2);
+    *out++ = '-';
+    out = put_digits(out, day, 2);
+    *out++ = 'T';
+    *put_clock(out, second) = '\0';
+}
+
+static struct value time_of(struct subject *s, enum access_field field) {
+    struct access_log *log = s->log;
+    const uint64_t second = s->wall / 1000000000;
+    const unsigned ms = (unsigned)(s->wall / 1000000 % 1000);
+    show_second(log, second);
+    if (field == ACCESS_TIME)
+        return string(log->time);
+    char *out = s->scratch;
+    if (field == ACCESS_TIME_ISO)
+        out = stpcpy(out, log->time_iso);
+    else
+        out += decimal_text(out, second);
+    *out++ = '.';
+    out = put_digits(out, ms, 3);
+    if (field == ACCESS_TIME_ISO)
+        *out++ = 'Z';
+    return text_of((struct slice){s->scratch, (size_t)(out - s->scratch)});
+}
+
+/* Without parameters it is whom the connection is known to be from (net/who.h). */
+static struct value client_of(struct subject *s) {
+    if (s->named)
+        return text_of(s->r->vars.remote_addr);
+    struct who who = who_find(s->x->conn, s->r);
+    return text_of(peer_address_text(&who.client.sa, s->scratch));
+}
+
+static struct value peer_of(struct subject *s) {
+    const struct conn *c = s->x->conn;
+    return c->is_unix ? string("unix") : text_of(peer_address_text(&c->peer.sa, s->scratch));
+}
+
+static struct slice target_of(const struct request *r) {
+    return r->vars.request_uri.n ? r->vars.request_uri : r->vars.path_info[0];
+}
+
+/* One that was not answered has none: 499 as nginx has it where the client has left, else what it would have been. */
+static unsigned status_of(const struct request *r) {
+    unsigned status = 0;
+    for (int i = 0; i < 3 && ascii_is_digit(r->status[i]); i++)
+        status = status * 10 + (unsigned)(r->status[i] - '0');
+    if (status >= 100)
+        return status;
+    switch (r->end) {
+    case REQUEST_OVERDUE:
+        return 504;
+    case REQUEST_ABORTED:
+    case REQUEST_DROPPED:
+        return 499;
+    default:
+        return 500;
+    }
+}
+
+static struct value first_byte_of(const struct subject *s) {
+    const struct request *r = s->r;
+    const uint64_t at = s->x->times.first_byte_at;
+    if (r->end == REQUEST_DROPPED || (r->end == REQUEST_ABORTED && !at))
+        return none();
+    return seconds(r->begun_at, at ? at : s->now);
+}
+
+/* The last one of that name in the head of the answer. Those of one name are not joined. */
+static struct value answer_of(const struct subject *s, struct slice name) {
+    const char *line = buf_head(&s->r->head), *end = buf_tail(&s->r->head);
+    struct value found = none();
+    for (const char *next; line && line < end; line = next) {
+        const char *feed = memmem(line, (size_t)(end - line), "\r\n", 2), *stop = feed ? feed : end;
+        next = stop + 2;
+        if ((size_t)(stop - line) <= name.n || line[name.n] != ':' || !ascii_equals_nocase(line, name.p, name.n))
+            continue;
+        const char *from = line + name.n + 1;
+        while (from < stop && *from == ' ')
+            from++;
+        found = text_of((struct slice){from, (size_t)(stop - from)});
+    }
+    return found;
+}
+
+static struct value value_of_vars(struct subject *s, enum access_field field) {
+    const struct cgi_vars *v = &s->r->vars;
+    if (!s->named)
+        return none();
+    switch (field) {
+    case ACCESS_METHOD:
+        return text_of(v->method);
+    case ACCESS_TARGET:
+        return text_of(target_of(s->r));
+    case ACCESS_PATH: {
+        const struct slice target = target_of(s->r);
+        const char *query = target.n ? memchr(target.p, '?', target.n) : NULL;
+        return text_of((struct slice){target.p, query ? (size_t)(query - target.p) : target.n});
+    }
+    case ACCESS_QUERY:
+        return text_of(v->query);
+    case ACCESS_PROTOCOL:
+        return text_of(v->protocol);
+    default:
+        return string(v->https ? "https" : "http");
+    }
+}
+
+static struct value value_of_process(const struct subject *s, enum access_field field) {
+    switch (field) {
+    case ACCESS_WORKER:
+        return s->log->worker >= 0 ? number((unsigned)s->log->worker) : none();
+    case ACCESS_PID:
+        return number((uint64_t)getpid());
+    default:
+        return s->x->times.thread ? number((uint64_t)s->x->times.thread) : none();
+    }
+}
+
+static struct value value_of(struct subject *s, const struct access_step *step) {
+    const struct request *r = s->r;
+    const struct access_times *times = &s->x->times;
+    switch (step->field) {
+    case ACCESS_TIME:
+    case ACCESS_TIME_ISO:
+    case ACCESS_TIME_UNIX:
+        return time_of(s, step->field);
+    case ACCESS_CLIENT:
+        return client_of(s);
+    case ACCESS_PEER:
+        return peer_of(s);
+    case ACCESS_USER:
+    case ACCESS_HOST:
+    case ACCESS_REFERER:
+    case ACCESS_USER_AGENT:
+    case ACCESS_PARAM:
+        return text_of(s->params[step->param]);
+    case ACCESS_ANSWER:
+        return answer_of(s, step->name);
+    case ACCESS_STATUS:
+        return number(status_of(r));
+    case ACCESS_END:
+        return string(ends[r->end]);
+    case ACCESS_BYTES:
+        return number(r->sent);
+    case ACCESS_BYTES_CLF:
+        return r->sent ? number(r->sent) : none();
+    case ACCESS_BYTES_IN:
+        return number(r->body.received);
+    case ACCESS_DURATION:
+        return seconds(r->begun_at, s->now);
+    case ACCESS_QUEUE:
+        return seconds(r->job.queued_at ? r->job.queued_at : r->job.begun_at, r->job.begun_at);
+    case ACCESS_APPLICATION:
+        return seconds(r->job.begun_at, times->ended_at);
+    case ACCESS_FIRST_BYTE:
+        return first_byte_of(s);
+    case ACCESS_CPU:
+        return times->ended_at && times->cpu != ACCESS_NOT_MEASURED
+                   ? (struct value){.kind = VALUE_SECONDS, .number = times->cpu}
+                   : none();
+    case ACCESS_WORKER:
+    case ACCESS_PID:
+    case ACCESS_THREAD:
+        return value_of_process(s, step->field);
+    default:
+        return value_of_vars(s, step->field);
+    }
+}
+
+/* --- text */
+
+struct line {
+    char *p, *end; /* where the next byte goes, and where none goes any more: there is room for a line feed */
+    bool full;
+};
+
+static void put(struct line *l, const char *bytes, size_t n) {
+    if (n > (size_t)(l->end - l->p)) {
+        l->full = true;
+        return;
+    }
+    l->p = mempcpy(l->p, bytes, n);
+}
+
+static void put_byte(struct line *l, char byte) {
+    put(l, &byte, 1);
+}
+
+/* As Apache escapes them; and what would end the value. */
+static void put_escape(struct line *l, unsigned char byte) {
+    static const char hex[] = "0123456789abcdef";
+    static const char short_ones[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\v'] = 'v', ['\r'] = 'r'};
+    const bool quoted = byte == '"' || byte == '\\';
+    const char letter = quoted ? (char)byte : byte < sizeof short_ones ? short_ones[byte] : '\0';
+    const char text[] = {'\\', letter ? letter : 'x', hex[byte >> 4], hex[byte & 15]};
+    put(l, text, letter ? 2 : 4);
+}
+
+static bool is_as_it_is(unsigned char byte, unsigned char stop) {
+    return byte >= ' ' && byte < 0x7f && byte != '"' && byte != '\\' && byte != stop;
+}
+
+static size_t plain_run(const char *text, size_t n, unsigned char stop) {
+    size_t i = 0;
+    while (i < n && is_as_it_is((unsigned char)text[i], stop))
+        i++;
+    return i;
+}
+
+/* `stop` is escaped as well; `limit`: bytes that it may take. */
+static void put_escaped(struct line *l, struct slice text, unsigned char stop, size_t limit) {
+    size_t room = limit - 3; /* for what tells that it was cut */
+    for (size_t i = 0, n; i < text.n; i++, room -= 4) {
+        n = plain_run(text.p + i, text.n - i < room ? text.n - i : room, stop);
+        put(l, text.p + i, n);
+        i += n;
+        room -= n;
+        if (i == text.n)
+            return;
+        if (room < 4) {
+            put(l, "...", 3);
+            return;
+        }
+        put_escape(l, (unsigned char)text.p[i]);
+    }
+}
+
+/* Seconds with six digits behind the point, as nothing in front tells how precise they are. */
+static void put_seconds(struct line *l, uint64_t ns) {
+    char text[DECIMAL_TEXT_SIZE + 8], *out = text + decimal_text(text, ns / 1000000000);
+    *out++ = '.';
+    out = put_digits(out, (unsigned)(ns / 1000 % 1000000), 6);
+    put(l, text, (size_t)(out - text));
+}
+
+static void put_number(struct line *l, uint64_t n) {
+    char text[DECIMAL_TEXT_SIZE];
+    put(l, text, decimal_text(text, n));
+}
+
+static void put_value(struct line *l, struct value v, unsigned char stop, size_t limit) {
+    switch (v.kind) {
+    case VALUE_NONE:
+        put_byte(l, '-');
+        break;
+    case VALUE_TEXT:
+        put_escaped(l, v.text, stop, limit);
+        break;
+    case VALUE_NUMBER:
+        put_number(l, v.number);
+        break;
+    case VALUE_SECONDS:
+        put_seconds(l, v.number);
+    }
+}
+
+/* Three values with a blank between them, which none of them contains; "-" when there was no such line. */
+static void put_request(struct line *l, struct subject *s, unsigned char stop, size_t limit) {
+    const struct cgi_vars *v = &s->r->vars;
+    if (!s->named) {
+        put_byte(l, '-');
+        return;
+    }
+    const struct slice parts[] = {v->method, target_of(s->r), v->protocol};
+    for (unsigned i = 0; i < 3; i++) {
+        if (i)
+            put_byte(l, ' ');
+        put_value(l, text_of(parts[i]), i < 2 || stop == 0 ? ' ' : stop, limit);
+    }
+}
+
+/* Returns its length, or 0 if it is too long. */
+static size_t make_text(struct subject *s, char out[static LINE_WRITER_LINE_MAX], size_t limit) {
+    const struct access_format *f = s->log->format;
+    struct line l = {.p = out, .end = out + LINE_WRITER_LINE_MAX - 1};
+    for (const struct access_step *step = f->steps; step < f->steps + f->count; step++) {
+        put(&l, step->before.p, step->before.n);
+        if (step->field == ACCESS_REQUEST)
+            put_request(&l, s, step->stop, limit);
+        else
+            put_value(&l, value_of(s, step), step->stop, limit);
+    }
+    put(&l, f->after.p, f->after.n);
+    *l.p++ = '\n';
+    return l.full ? 0 : (size_t)(l.p - out);
+}
+
+/* --- JSON */
+
+static void put_member(struct json *j, const char *key, struct value v, size_t limit) {
+    json_key(j, key);
+    switch (v.kind) {
+    case VALUE_NONE:
+        json_null(j);
+        break;
+    case VALUE_TEXT:
+        json_string(j, v.text.p, v.text.n < limit ? v.text.n : limit);
+        break;
+    case VALUE_NUMBER:
+        json_uint(j, v.number);
+        break;
+    case VALUE_SECONDS:
+        json_seconds(j, v.number / 1000 * 1000);
+    }
+}
+
+/* Returns 0 if it is too long. */
+static size_t make_json(struct subject *s, char out[static LINE_WRITER_LINE_MAX], size_t limit) {
+    const struct access_format *f = s->log->format;
+    struct buf *buf = &s->log->json;
+    struct json j = json_begin(buf);
+    buf_consume(buf, buf_len(buf));
+    json_object_begin(&j);
+    for (const struct access_step *step = f->steps; step < f->steps + f->count; step++)
+        put_member(&j, step->field == ACCESS_TIME_ISO ? "time" : access_field_name(step->field), value_of(s, step),
+                   limit);
+    json_object_end(&j);
+    const size_t n = buf_len(buf);
+    if (json_end(&j) || n >= LINE_WRITER_LINE_MAX)
+        return 0;
+    *(char *)mempcpy(out, buf_head(buf), n) = '\n';
+    return n + 1;
+}
+
+/* --- the line */
+
+void access_log_write(struct access_log *log, const struct exchange *x) {
+    const struct lane *lane = x->conn->lane;
+    struct subject s = {.log = log, .x = x, .r = &x->r, .named = x->r.vars.method.n > 0, .now = clock_ns()};
+    char line[LINE_WRITER_LINE_MAX];
+    size_t n = 0;
+    s.wall = (uint64_t)(ev_now(lane->loop) * 1e9) - (s.now > x->r.begun_at ? s.now - x->r.begun_at : 0);
+    find_params(&s);
+    for (unsigned i = 0; i < LIMIT_COUNT && !n; i++)
+        n = log->format->json ? make_json(&s, line, LIMITS[i]) : make_text(&s, line, LIMITS[i]);
+    if (n) /* else there is no memory */
+        line_writer_put(log->writer, line, n);
+}
