@@ -187,6 +187,7 @@ void fetch_fini(struct fetch *f) {
 
 enum fetch_state fetch_begin(struct fetch *f) {
     f->at = f->resolved;
+    f->root_tried = false;
     f->other_tried = f->target.protocol != TARGET_UNKNOWN;
     f->speaks = f->target.protocol ? f->target.protocol : f->target.socket[0] ? TARGET_FASTCGI : TARGET_HTTP;
     f->until = clock_ns() + FETCH_SECONDS * UINT64_C(1000000000);
@@ -202,7 +203,30 @@ static enum fetch_state try_other(struct fetch *f) {
     return start(f);
 }
 
+/* A socket of --status has the page at /, and nothing else. What another server has there is no page. */
+static enum fetch_state try_root(struct fetch *f) {
+    f->root_tried = true;
+    strcpy(f->target.path, "/");
+    return start(f);
+}
+
+/* Whether / had no page either; then the guess is what is told. */
+static bool root_was_none(struct fetch *f) {
+    static const char json[] = "application/json";
+    struct slice type = f->reply.type;
+    if (!f->root_tried || (f->reply.status == 200 && type.n >= strlen(json) && !memcmp(type.p, json, strlen(json))))
+        return false;
+    f->root_tried = false;
+    f->reply.status = 404;
+    strcpy(f->target.path, TARGET_DEFAULT_PATH);
+    return true;
+}
+
 static enum fetch_state judge_status(struct fetch *f) {
+    if (f->reply.status == 404 && f->target.guessed && !f->root_tried && f->speaks == TARGET_HTTP)
+        return try_root(f);
+    if (!root_was_none(f) && f->reply.status == 200)
+        f->target.guessed = false;
     switch (f->reply.status) {
     case 200:
         return FETCH_DONE;

@@ -36,6 +36,7 @@ struct fetch {
     const struct addrinfo *at; /* the one that is tried */
     enum target_protocol speaks;
     bool other_tried;
+    bool root_tried; /* the page was not where it was guessed: it is asked for at /, where --status has it */
     int fd;
     bool connecting;
     uint64_t until; /* clock_ns */

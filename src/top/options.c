@@ -11,7 +11,6 @@
 #include <sysexits.h>
 
 #define VARIABLE "WSGI_FCGI_TOP"
-#define DEFAULT_PATH "/status"
 
 enum { INTERVAL_MS = 2000, INTERVAL_LEAST_MS = 100, INTERVAL_MOST_S = 3600 };
 
@@ -25,7 +24,7 @@ static const char help[] = "Usage: wsgi-fcgi-top [OPTIONS] [ADDRESS]\n"
                            "  fcgi:///run/app.sock?path=/status\n"
                            "\n"
                            "Options:\n"
-                           "  --path PATH         the server's --status-path (default: " DEFAULT_PATH ")\n"
+                           "  --path PATH         the server's --status-path (default: " TARGET_DEFAULT_PATH ")\n"
                            "  --interval SECONDS  between two looks (default: 2)\n"
                            "  --once              one look as text; no terminal is needed\n"
                            "  --stacks            with --once: the whole stack of each request\n"
@@ -70,7 +69,7 @@ static bool read_target(struct options *o, int argc, char **argv, const char *pa
     if (!given || !*given)
         return wrong(
             status, "no address: name a socket of the server, as in \"wsgi-fcgi-top /run/app.sock\", or set " VARIABLE);
-    problem = target_check_path(path);
+    problem = path ? target_check_path(path) : NULL;
     if (problem)
         return wrong(status, "--path %s: %s", path, problem);
     problem = target_parse(&o->target, given, path);
@@ -88,7 +87,7 @@ bool options_read(struct options *o, int argc, char **argv, int *status) {
         {"json", no_argument, NULL, JSON},       {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},     {NULL, 0, NULL, 0},
     };
-    const char *path = DEFAULT_PATH;
+    const char *path = NULL;
     *o = (struct options){.interval_ms = INTERVAL_MS};
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, ":hV", options, NULL)) != -1;) {

@@ -36,6 +36,7 @@ static const char *set_path(struct target *t, const char *path) {
     const char *problem = target_check_path(path);
     if (!problem)
         (void)copy(t->path, sizeof t->path, path, strlen(path));
+    t->guessed = false;
     return problem;
 }
 
@@ -90,9 +91,10 @@ static const char *set_url(struct target *t, const char *rest) {
 
 const char *target_parse(struct target *t, const char *text, const char *path) {
     *t = (struct target){.protocol = TARGET_UNKNOWN};
-    const char *problem = set_path(t, path);
+    const char *problem = set_path(t, path ? path : TARGET_DEFAULT_PATH);
     if (problem)
         return problem;
+    t->guessed = !path;
     if (begins(&text, "https://"))
         return "https is not spoken here: name the server's own socket, not a proxy in front of it";
     if (begins(&text, "http://")) {

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define TARGET_DEFAULT_PATH "/status"
+
 enum target_protocol {
     TARGET_UNKNOWN, /* to be found by trying */
     TARGET_FASTCGI,
@@ -30,9 +32,10 @@ struct target {
     char socket[TARGET_SOCKET]; /* path of a Unix socket; "": TCP */
     char host[TARGET_HOST], port[6];
     char path[TARGET_PATH]; /* of the page: "/status" */
+    bool guessed;           /* nobody has said so: a socket of --status has it at / */
 };
 
-/* Reads `text`. `path`: that of the page where the text has none. Returns NULL, or what is wrong with which of them, as
+/* Reads `text`. `path`: that of the page where the text has none; NULL: TARGET_DEFAULT_PATH, which is a guess. Returns NULL, or what is wrong with which of them, as
  * the end of a line that begins with it. */
 const char *target_parse(struct target *t, const char *text, const char *path);
 

@@ -229,6 +229,22 @@ static void put_bars(struct page *p, const struct view *v, const char *name, con
     page_end_line(p);
 }
 
+/* What the server itself thinks that somebody should know first. */
+static void put_notes(struct page *p, const struct view *v) {
+    const json_t *notes = doc_at(v->doc, "notes"), *note;
+    size_t index;
+    json_array_foreach(notes, index, note) {
+        const char *text = json_string_value(note);
+        if (v->rows && index >= v->rows / 6 + 1)
+            break;
+        page_style(p, PAGE_BAD);
+        page_print(p, "! ");
+        page_put(p, text ? text : "");
+        page_style(p, PAGE_PLAIN);
+        page_end_line(p);
+    }
+}
+
 /* What runs. */
 
 static enum page_style style_of_state(const char *state) {
@@ -379,7 +395,7 @@ static void put_flags(struct page *p, const json_t *worker) {
         page_print(p, "the interpreter lock is held for %s%s", number_seconds(text, waited),
                    full || caught ? ", " : "");
     if (full || caught)
-        page_print(p, full ? "no thread is free" : "a call computes");
+        page_print(p, full ? "--max-connections is reached" : "a call computes, or no thread is free");
     page_style(p, PAGE_PLAIN);
     page_end_line(p);
 }
@@ -513,6 +529,7 @@ static void put_rest(struct page *p, const struct view *v) {
 
 void view_put(struct page *p, const struct view *v) {
     put_head(p, v);
+    put_notes(p, v);
     put_rates(p, v);
     put_bars(p, v, "requests/s", "requests");
     put_bars(p, v, "p99", "p99");

@@ -29,6 +29,7 @@ DOCUMENT = {
     "version": 1,
     "server": {"version": "0.1.0", "python": "3.11.2", "pid": 4242, "application": "site:app", "started_at": NOW - 7500,
                "now": NOW, "workers": 2, "threads_max": 8},
+    "notes": ["worker 1: 7 calls have run for more than 10 s: see where under \"Running\""],
     "workers": [
         {"number": 0, "pid": 4243, "generation": 1, "state": "serving", "started_at": NOW - 90000,
          "memory_bytes": 52 << 20, "connections": 3, "requests": 1200, "queued": 0,

@@ -45,6 +45,11 @@ def test_running_requests_are_shown_with_their_lines_the_longest_first(page):
     assert text.index("/slow") < text.index("/numbers") < text.index("/cart")
 
 
+def test_what_the_server_notes_comes_first(page):
+    assert re.search(r'^wsgi-fcgi 0\.1\.0 .*\n! worker 1: 7 calls have run for more than 10 s: see where under "Running"\n',
+                     once(page))
+
+
 def test_stacks_are_shown_whole_when_asked_for(page):
     text = once(page, "--stacks")
     assert re.search(r'^ +File "/srv/site/app\.py", line 10, in application\n +File "/srv/site/views\.py", line 12, in view$',
@@ -68,7 +73,7 @@ def test_workers_are_shown_with_age_memory_and_threads(page):
     text = once(page)
     assert re.search(r"^  0    4243 serving     1 d 1 h   52 MiB     3      0       2    1     0    0$", text, re.M)
     assert re.search(r"^  1    4244 ending      1 m 1 s  1\.5 GiB     1      5       8    0     7    2\n"
-                     r" +the interpreter lock is held for 3\.3 s, no thread is free$", text, re.M)
+                     r" +the interpreter lock is held for 3\.3 s, --max-connections is reached$", text, re.M)
 
 
 def test_paths_ends_of_workers_and_the_log_are_shown(page):
@@ -204,6 +209,41 @@ def test_a_chunked_answer_is_read(page):
                    + b"".join(b"%x;x=y\r\n%b\r\n" % (len(body[at:at + 100]), body[at:at + 100]) for at in range(0, len(body), 100))
                    + b"0\r\n\r\n")
     assert "RUNNING 3" in once(page)
+
+
+@pytest.fixture
+def root(page):
+    """A page at / alone, as a socket of --status has it."""
+    ask = page.bytes
+    page.bytes = lambda: (ask() if page.requests[-1].startswith(b"GET /?format=json HTTP/1.1\r\n")
+                          else b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+    return page
+
+
+def test_the_page_of_a_status_socket_is_found(root):
+    assert "RUNNING 3" in once(root)
+    assert [request.split()[1] for request in root.requests] == [b"/status?format=json", b"/?format=json"]
+    assert "RUNNING 3" in run("--once", "http://%s/" % root.address).stdout
+
+
+def test_a_path_that_was_said_is_the_only_one(root):
+    assert "there is no status page at /status (404)" in complaint("--once", "--path", "/status", root.address)
+    assert "there is no status page at /x (404)" in complaint("--once", "http://%s/x" % root.address)
+
+
+def test_what_an_application_has_at_its_root_is_no_page(page):
+    page.bytes = lambda: (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>" if b"GET /?" in page.requests[-1]
+                          else b"HTTP/1.1 404 Not Found\r\n\r\n")
+    assert "there is no status page at /status (404)" in complaint("--once", page.address)
+
+
+def test_a_real_server_is_shown(supervise):
+    server = supervise("wsgiapp", 2, "--status-path", "/look", "--status", "127.0.0.1:0", "--threads", "2")
+    port = server.wait_log(r"listening on 127\.0\.0\.1:(\d+) \(status page\)").group(1)
+    for args in ["--path", "/look", server.path], ["127.0.0.1:" + port], ["http://127.0.0.1:%s/" % port]:
+        text = run("--once", *args).stdout
+        assert re.match(r"wsgi-fcgi \d+\.\d+\.\d+  wsgiapp\S*  pid %d  up " % server.pid, text), text
+        assert re.search(r"^WORKERS 2, with 2 threads each at most\n.*\n  0 +\d+ serving .*\n  1 +\d+ serving ", text, re.M), text
 
 
 # What is said when it cannot be shown.
