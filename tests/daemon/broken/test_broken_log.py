@@ -12,7 +12,8 @@ from daemon import STATUS_CUT, until
 from fcgi import params, request
 
 OVER_HTTP = True
-SOON = ["--request-timeout", "1", "--graceful-timeout", "0.1"]
+SECONDS = r"\d+\.\d{3} s"
+SOON = ["--graceful-timeout", "0.1"]
 
 
 @pytest.fixture
@@ -35,15 +36,27 @@ def dying(protocol):
         server.kill()
 
 
-def late(path):
-    """A pattern: what the log says of a call beyond --request-timeout, and its stack up to what follows."""
-    return r"warning: .*504 Gateway Timeout .*GET %s\b.*:\n(  .*\n)*  " % path
+def wait_told(server, *patterns):
+    """Sends SIGUSR2 until a block of what runs has all of these: a call may still be on its way to where it hangs."""
+    def told():
+        before = len(server.log())
+        server.signal(signal.SIGUSR2)
+        until(lambda: "warning: SIGUSR2: " in server.log()[before:], "what runs in the log", server.log)
+        return all(re.search(pattern, server.log()[before:]) for pattern in patterns)
+    until(told, patterns, server.log)
 
 
-def gone(connection):
-    """Its answer has come, which is that it was not in time."""
-    assert connection.read_response(1).status == 504
-    connection.close()
+def block(path, name, mark="# at fault", threads=1):
+    """A pattern: what such a block says of calls of this path, and the lines of their stack up to the one at fault."""
+    requests = ", ".join([SECONDS + " GET " + path + r"\b"] * threads)
+    who = r"wsgi-fcgi-\d+ .*" if threads == 1 else r"%d threads .*" % threads
+    return who + ": " + requests + r".*\n(  .*\n)*  " + in_log(name, mark)
+
+
+def answered(*connections):
+    for connection in connections:
+        assert connection.read_response(1).status == 200
+        connection.close()
 
 
 def test_each_has_one_line_at_fault():
@@ -53,35 +66,34 @@ def test_each_has_one_line_at_fault():
 
 def test_deadlock(serve, gate):
     server = serve("deadlock", *SOON)
-    calls = [begin(server, path, "gate=" + gate.path) for path in ("/transfer", "/audit")]
-    for visitor in [gate.arrived() for _ in calls]:
+    server.expect_status = STATUS_CUT
+    for path in ("/transfer", "/audit"):
+        begin(server, path, "gate=" + gate.path)
+    for visitor in [gate.arrived() for _ in range(2)]:
         visitor.release()
-    for connection in calls:
-        gone(connection)
-    server.wait_log(late("/transfer") + in_log("deadlock"))
-    server.wait_log(late("/audit") + in_log("deadlock", "# at fault, too"))
+    wait_told(server, block("/transfer", "deadlock"), block("/audit", "deadlock", "# at fault, too"))
 
 
 def test_slow_query(serve, gate, tmp_path):
-    server = serve("slow_query", *SOON, env={"DATABASE": str(tmp_path / "database")})
+    server = serve("slow_query", env={"DATABASE": str(tmp_path / "database")})
     load = begin(server, "/load", "gate=" + gate.path)
     importing = gate.arrived()
     report = begin(server, "/report", "gate=" + gate.path)
     gate.arrived()
-    for connection in (load, report):
-        gone(connection)
-    server.wait_log(late("/report") + in_log("slow_query"))
+    wait_told(server, block("/report", "slow_query"))
     importing.release()
-    server.wait_log(r"has ended after [\d.]+ s: GET /report\b")
+    answered(load, report)
 
 
 def test_backtracking(dying, gate):
-    server = dying("backtracking", *SOON)
-    connection = begin(server, "/check", "gate=%s&text=%s" % (gate.path, "a" * 60))
+    """It has the interpreter lock, for which the others wait."""
+    server = dying("backtracking")
+    begin(server, "/check", "gate=%s&text=%s" % (gate.path, "a" * 60))
     gate.arrived()
-    gone(connection)
-    server.wait_log(late("/check") + in_log("backtracking"))
-    server.wait_log("the interpreter lock")
+    others = begin(server, "/")
+    wait_told(server, block("/check", "backtracking"), r"1 waits for the interpreter lock, which wsgi-fcgi-\d+ has: "
+              + SECONDS + r" GET /check at %s:%d\n" % fault("backtracking"))
+    others.close()
 
 
 def test_leak(supervise):
@@ -98,40 +110,35 @@ def test_leak(supervise):
 
 
 def test_exhaustion(serve, gate):
-    server = serve("exhaustion", "-t", "3", *SOON)
+    """Threads that stand at the same line are told of together."""
+    server = serve("exhaustion", "-t", "3")
     calls = [begin(server, "/rates", "gate=" + gate.path) for _ in range(3)]
     visitors = [gate.arrived() for _ in calls]
-    for connection in calls:
-        gone(connection)
-    until(lambda: len(re.findall(late("/rates") + in_log("exhaustion"), server.log())) == 3, "the stack of each", server.log)
+    wait_told(server, block("/rates", "exhaustion", threads=3))
     for visitor in visitors:
         visitor.release()
+    answered(*calls)
 
 
 def test_convoy(serve, gate):
-    """Many wait at the same line, and one that holds what they wait for does not."""
-    server = serve("convoy", *SOON, "-t", "8")
+    """Many wait at the same line, and the oldest, which holds what they wait for, stands at another one."""
+    server = serve("convoy")
     calls = [begin(server, "/refresh", "gate=" + gate.path)]
     refreshing = gate.arrived()
     calls += [begin(server, "/lookup", "gate=" + gate.path) for _ in range(3)]
     for _ in calls[1:]:
         gate.arrived()
-    for connection in calls:
-        gone(connection)
-    server.wait_log(late("/refresh") + in_log("convoy"))
-    until(lambda: len(re.findall(late("/lookup") + in_log("convoy", "# waits"), server.log())) == 3, "the others", server.log)
+    wait_told(server, block("/refresh", "convoy"), block("/lookup", "convoy", "# waits", 3))
     refreshing.release()
-    until(lambda: len(re.findall(r"has ended after [\d.]+ s: GET /(lookup|refresh)\b", server.log())) == 4, "their ends",
-          server.log)
+    answered(*calls)
 
 
 def test_slow_client(serve, gate):
-    """Whom it has waited for. The call ends with the answer that is cut off, so that there is no line of it."""
+    """It waits for its client, at the line that writes."""
     server = serve("slow_client", *SOON)
     with begin(server, "/export", "gate=" + gate.path):
         gate.arrived()
-        server.wait_log(r"warning: .*cut off .*peer process.*--request-timeout.*GET /export\b")
-    server.wait_log(r"has ended after [\d.]+ s: GET /export\b")
+        wait_told(server, block("/export", "slow_client"))
 
 
 @pytest.fixture
