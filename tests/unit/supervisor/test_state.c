@@ -10,9 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
