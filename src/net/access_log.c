@@ -238,6 +238,13 @@ static struct value answer_of(const struct subject *s, struct slice name) {
     return found;
 }
 
+static struct value trace_of(struct subject *s) {
+    if (!s->r->traced)
+        return none();
+    trace_context_put_hex(s->r->trace.trace, TRACE_ID_SIZE, s->scratch);
+    return text_of((struct slice){s->scratch, 2 * TRACE_ID_SIZE});
+}
+
 static struct value value_of_vars(struct subject *s, enum access_field field) {
     const struct cgi_vars *v = &s->r->vars;
     if (!s->named)
@@ -292,6 +299,10 @@ static struct value value_of(struct subject *s, const struct access_step *step) 
         return text_of(s->params[step->param]);
     case ACCESS_ANSWER:
         return answer_of(s, step->name);
+    case ACCESS_REQUEST_ID:
+        return text_of(r->id);
+    case ACCESS_TRACE_ID:
+        return trace_of(s);
     case ACCESS_STATUS:
         return number(status_of(r));
     case ACCESS_END:

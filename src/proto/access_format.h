@@ -42,7 +42,9 @@
     X(CPU, "cpu")                                                                                                      \
     X(WORKER, "worker")                                                                                                \
     X(PID, "pid")                                                                                                      \
-    X(THREAD, "thread")
+    X(THREAD, "thread")                                                                                                \
+    X(REQUEST_ID, "request_id") /* empty with --request-id off */                                                      \
+    X(TRACE_ID, "trace_id")
 #define ACCESS_FIELDS_TEXT(X)                                                                                          \
     X(TIME, "time")           /* 29/Nov/2026:08:15:00 +0000 */                                                         \
     X(TIME_UNIX, "time_unix") /* seconds, with milliseconds */                                                         \

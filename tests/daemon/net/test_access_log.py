@@ -20,7 +20,7 @@ from test_sched import finish, hold
 OVER_HTTP = True
 EX_USAGE, EX_CANTCREAT = 64, 73
 KEYS = ("time client peer user method host target protocol status end bytes bytes_in referer user_agent duration queue "
-        "application first_byte cpu worker pid thread").split()
+        "application first_byte cpu worker pid thread request_id trace_id").split()
 
 # What fail2ban and goaccess take for the combined form of Apache: quotes within values have a backslash in front.
 QUOTED = r'"((?:[^"\\]|\\.)*)"'
@@ -104,6 +104,18 @@ def test_json(logged, log):
     assert second["thread"] in map(int, os.listdir("/proc/%d/task" % server.pid))
     assert 0 <= first["application"] <= first["duration"] and 0 <= first["cpu"] and first["queue"] == 0
     assert 0 <= first["first_byte"] <= first["duration"]
+
+
+def test_label_and_trace(logged, log):
+    """Those of the client, also where the loop answers in place of the call; else a label that the server makes."""
+    server = logged("{request_id} {trace_id} {status}", "--limit-request-body", 10)
+    given = {"X-Request-ID": "abc-1", "Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    good(server.ask("/hello", headers=given))
+    server.ask("/echo", "POST", body=b"x" * 11, headers=given)
+    good(server.ask("/hello"))
+    lines = log.lines(3)
+    assert lines[:2] == ["abc-1 0af7651916cd43dd8448eb211c80319c 200", "abc-1 0af7651916cd43dd8448eb211c80319c 413"]
+    assert re.fullmatch(r"[!-~]{8,} - 200", lines[2]) and not lines[2].startswith("abc")
 
 
 def test_each_field(logged, log):
