@@ -13,6 +13,7 @@ from fcgi import params, request
 
 OVER_HTTP = True
 SECONDS = r"\d+\.\d{3} s"
+LABEL = r" \[[0-9a-f]{32}\]"
 SOON = ["--graceful-timeout", "0.1"]
 
 
@@ -48,7 +49,7 @@ def wait_told(server, *patterns):
 
 def block(path, name, mark="# at fault", threads=1):
     """A pattern: what such a block says of calls of this path, and the lines of their stack up to the one at fault."""
-    requests = ", ".join([SECONDS + " GET " + path + r"\b"] * threads)
+    requests = ", ".join([SECONDS + " GET " + path + LABEL] * threads)
     who = r"wsgi-fcgi-\d+ .*" if threads == 1 else r"%d threads .*" % threads
     return who + ": " + requests + r".*\n(  .*\n)*  " + in_log(name, mark)
 
@@ -92,7 +93,7 @@ def test_backtracking(dying, gate):
     gate.arrived()
     others = begin(server, "/")
     wait_told(server, block("/check", "backtracking"), r"1 waits for the interpreter lock, which wsgi-fcgi-\d+ has: "
-              + SECONDS + r" GET /check at %s:%d\n" % fault("backtracking"))
+              + SECONDS + " GET /check" + LABEL + r" at %s:%d\n" % fault("backtracking"))
     others.close()
 
 
