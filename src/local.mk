@@ -390,6 +390,7 @@ wsgi_fcgi_supervisor_LDADD = $(SUPERVISOR_LIBS)
 
 # What an operator looks with: a program of its own, which links nothing of the server but codecs.
 if TOP
+TOP_PROGRAM = wsgi-fcgi-top$(EXEEXT)
 bin_PROGRAMS += wsgi-fcgi-top
 noinst_LIBRARIES += src/libtop.a
 src_libtop_a_CFLAGS = $(AM_CFLAGS) $(CURSES_CFLAGS) $(JANSSON_CFLAGS)

@@ -44,11 +44,17 @@ UNIT_PROCESS = tests/unit/process/test_title
 UNIT_SUPERVISOR = tests/unit/supervisor/test_cpus tests/unit/supervisor/test_file_globs \
 	tests/unit/supervisor/test_file_set tests/unit/supervisor/test_state
 UNIT_BENCH = tests/unit/bench/test_histogram
+if TOP
+UNIT_TOP = tests/unit/top/test_reply
+else
+UNIT_TOP =
+endif
 UNIT_TESTS = $(UNIT_BASE) $(UNIT_IPC) $(UNIT_STATUS) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_LISTEN) $(UNIT_NET) \
-	$(UNIT_PY) $(UNIT_PROCESS) $(UNIT_SUPERVISOR) $(UNIT_BENCH)
+	$(UNIT_PY) $(UNIT_PROCESS) $(UNIT_SUPERVISOR) $(UNIT_BENCH) $(UNIT_TOP)
 
 FILE_RIG_WRAP = -Wl,--wrap=descriptors_close,--wrap=pwrite,--wrap=sched_pause
 
+tests_unit_top_test_reply_LDADD = $(TOP_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_ascii_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_descriptors_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
@@ -343,7 +349,7 @@ PYTEST_PARALLEL = `$(TEST_PYTHON) -c 'import xdist' 2>/dev/null && printf %s '-n
 RUN_PYTEST_PARALLEL = $(TEST_ENVIRONMENT) $(TEST_PYTHON) -m pytest $(PYTEST_CACHE) $(PYTEST_PARALLEL) $(PYTEST_FLAGS)
 
 .PHONY: check-daemon check-proxies check-apps apps-venv
-check-daemon: $(SERVER) $(SYSTEMD_UNIT_FILES) tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
+check-daemon: $(SERVER) $(TOP_PROGRAM) $(SYSTEMD_UNIT_FILES) tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
 	$(RUN_PYTEST_PARALLEL) '$(top_srcdir)/tests/daemon'
 
 # The suite behind the six front proxies, with the configurations of contrib/proxies.
