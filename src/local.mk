@@ -174,6 +174,7 @@ src_libnet_a_SOURCES = \
 	src/net/status_page.c src/net/status_page.h \
 	src/net/status_path.c src/net/status_path.h \
 	src/net/status_server.c src/net/status_server.h \
+	src/net/slow.c src/net/slow.h \
 	src/net/stop.c \
 	src/net/timeout_list.c src/net/timeout_list.h \
 	src/net/who.c src/net/who.h

@@ -488,6 +488,24 @@ static const struct option_row rows[] = {
      .help =
          "client that may see it: an address, a network, any, or unix for processes of this machine that use a Unix "
          "socket; may be repeated"},
+    {.name = "slow-request",
+     .arg = "SECONDS",
+     .group = OPTION_GROUP_OBSERVING,
+     .parse = value_parse_seconds,
+     .max = DAY_MS,
+     .offset = FIELD(slow_request),
+     .fallback = "0",
+     .help =
+         "log a request that takes so long, with its Python stack, again at twice, four times... as long; 0: never"},
+    {.name = "stuck-log",
+     .arg = "SECONDS",
+     .group = OPTION_GROUP_OBSERVING,
+     .parse = value_parse_seconds,
+     .max = DAY_MS,
+     .offset = FIELD(stuck_log),
+     .fallback = "10",
+     .help = "log all stacks when no call has ended for so long while requests wait for a thread, again at twice, four "
+             "times... as long; 0: never"},
     {.name = "request-id",
      .arg = "MODE",
      .group = OPTION_GROUP_OBSERVING,

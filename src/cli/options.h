@@ -88,6 +88,9 @@ struct options {
     double max_lifetime;  /* seconds; 0: any */
     double stuck_timeout; /* seconds; 0: any */
 
+    double slow_request; /* seconds; 0: never, as the next one */
+    double stuck_log;
+
     const char *pid_file;     /* NULL: none */
     const char *user, *group; /* names or numbers, or NULL */
     struct options_list env;  /* NAME=VALUE, in the order given */

@@ -9,6 +9,7 @@
 #include "net/lane_impl.h"
 #include "net/overload.h"
 #include "net/request_log.h"
+#include "net/slow.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ void exchange_init(struct exchange *x, const struct answer_ops *answers, const s
     x->r.job.ops = jobs;
     x->r.body.room = body_room;
     x->told_at = 0;
-    x->late = x->detached = x->timed = x->lost = false;
+    x->late = x->detached = x->timed = x->lost = x->slow_timed = false;
 }
 
 void exchange_fini(struct exchange *x) {
@@ -71,6 +72,8 @@ void exchange_end(struct exchange *x) {
     struct lane *lane = c->lane;
     if (x->timed)
         deadline_ends(x);
+    if (x->slow_timed)
+        slow_ends(x);
     if (c->lost && !x->handed_over &&
         (x->r.end == REQUEST_ANSWERED || x->r.end == REQUEST_OVERDUE || x->r.end == REQUEST_CUT))
         x->r.end = REQUEST_ABORTED;
@@ -114,6 +117,8 @@ void exchange_end_late(struct exchange *x) {
     struct conn *c = x->conn;
     if (x->timed)
         deadline_ends(x);
+    if (x->slow_timed)
+        slow_ends(x);
     deadline_late_ends(x);
     lane_body_ends(c->lane, &x->r.body);
     request_reset(&x->r, &c->lane->body_spares);
@@ -142,11 +147,13 @@ void exchange_run(struct sched_job *job, struct sched_thread *thread) {
 void exchange_detached(struct sched_job *job) {
     calls_add(exchange_of_job(job));
     deadline_begins(exchange_of_job(job));
+    slow_begins(exchange_of_job(job));
 }
 
 void exchange_rejoined(struct sched_job *job) {
     calls_remove(exchange_of_job(job));
     deadline_ends(exchange_of_job(job));
+    slow_ends(exchange_of_job(job));
 }
 
 bool exchange_check_client(struct exchange *x) {

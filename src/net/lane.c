@@ -43,6 +43,8 @@ static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
     timeouts_settle(lane);
     if (lane->deadlines.used)
         deadlines_settle(lane);
+    if (lane->slow.after)
+        slow_settle(lane);
 }
 
 static void turns_init(struct lane *lane) {
@@ -155,6 +157,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     overload_init(lane);
     calls_init(lane);
     deadlines_init(lane);
+    slow_init(lane);
     level_init(lane);
     turns_init(lane);
     return lane;

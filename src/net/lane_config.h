@@ -45,6 +45,14 @@ struct lane_config {
     bool (*look)(void *arg);
     void *overdue_arg;
 
+    /* Requests that take long (net/slow.h), as overdue: `line` is what the log is to say. NULL: it is logged. */
+    void (*slow)(struct request *r, struct sched_thread *thread, const char *line, void *arg);
+    /* No call ends while others wait: the same, of all calls. */
+    void (*stuck)(const char *line, void *arg);
+    void *slow_arg;
+    double slow_request; /* seconds until a line says so; 0: none does */
+    double stuck_log;    /* the same */
+
     unsigned threads;
     unsigned lost_max; /* overdue calls that have others in their places, see struct sched_config */
     unsigned queue_limit;

@@ -10,6 +10,7 @@
  *     level.c        what it leaves to other processes (level.h)
  *     calls.c        which calls run without the loop (calls.h)
  *     deadline.c     which of them take too long (deadline.h)
+ *     slow.c         which ones the log tells of while they run (slow.h)
  *     who.c          which log lines about peers are due (who.h)
  *     overload.c     what the log tells when threads are short (overload.h)
  *
@@ -29,6 +30,7 @@
 #include "net/lane.h"
 #include "net/level.h"
 #include "net/overload.h"
+#include "net/slow.h"
 
 #include <ev.h>
 #include <stdatomic.h>
@@ -64,6 +66,7 @@ struct lane {
     struct calls calls;
     struct level level;
     struct deadlines deadlines;
+    struct slow slow;
     struct request_ids request_ids;
 
     /* Connections. */

@@ -325,8 +325,9 @@ void inspector_prepare(const struct options *o) {
     char why[STACK_REASON_SIZE];
     if (!stack_init(why))
         return;
-    if (o->request_timeout > 0)
-        log_warning("--request-timeout: the log will not have the stack of each call: %s", why);
+    if (o->request_timeout > 0 || o->slow_request > 0)
+        log_warning("%s: the log will not have the stack of each call: %s",
+                    o->request_timeout > 0 ? "--request-timeout" : "--slow-request", why);
     else
         log_debug("the stacks of some calls cannot be told: %s", why);
 }

@@ -273,7 +273,7 @@ int lost_calls_start(struct lost_calls *l, struct lane *lane) {
     if (!l->is_on)
         return 0;
     l->lane = lane;
-    if (report_start() || interrupt_start(l->o->request_timeout_interrupts)) {
+    if (interrupt_start(l->o->request_timeout_interrupts)) {
         log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
         return EX_OSERR;
     }
@@ -286,6 +286,5 @@ void lost_calls_stop(struct lost_calls *l) {
         return;
     l->started = false;
     interrupt_stop();
-    report_stop();
     tell_rest(l);
 }

@@ -17,6 +17,7 @@
 #include "process/worker.h"
 #include "python/interp.h"
 #include "python/module.h"
+#include "python/report.h"
 #include "python/signal_handlers.h"
 #include "python/thread.h"
 
@@ -71,6 +72,7 @@ int run_lane(struct run *run) {
     int failed = serve(run);
     if (!run->left) { /* else the loop may still run, and the process ends without it */
         lost_calls_stop(&run->lost_calls);
+        report_stop();
         inspector_stop();
     }
     if (failed) {

@@ -41,6 +41,7 @@
 #include "python/interp.h"
 #include "python/interp_start.h"
 #include "python/module.h"
+#include "python/report.h"
 #include "python/signal_handlers.h"
 #include "python/thread.h"
 #include "python/wsgi/wsgi.h"
@@ -264,10 +265,23 @@ static void find_inspect(struct server *server) {
 static int start_inspector(struct server *server) {
     char limit[THREAD_LIMIT_SIZE];
     inspector_prepare(server->o);
-    if (!server->inspect || !inspector_start(server->inspect, server->inspect_slot, server->run.lane))
+    const bool reports = server->o->request_timeout > 0 || server->o->slow_request > 0;
+    if (!(reports && report_start()) &&
+        (!server->inspect || !inspector_start(server->inspect, server->inspect_slot, server->run.lane)))
         return 0;
     log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
     return EX_OSERR;
+}
+
+/* struct lane_config.slow, .stuck */
+static void slow_cb(struct request *r, struct sched_thread *thread, const char *line, void *arg) {
+    (void)arg;
+    report(r, thread, line);
+}
+
+static void stuck_cb(const char *line, void *arg) {
+    (void)arg;
+    inspector_log(INSPECTOR_STUCK, line);
 }
 
 static int make_lane(struct server *server) {
@@ -280,6 +294,10 @@ static int make_lane(struct server *server) {
         .thread_stop = thread_stop_cb,
         .thread_pause = thread_pause_cb,
         .thread_released = thread_released_cb,
+        .slow = slow_cb,
+        .stuck = stuck_cb,
+        .slow_request = o->slow_request,
+        .stuck_log = o->stuck_log,
         .threads = o->threads,
         .queue_limit = o->queue_limit,
         .queue_timeout = o->queue_timeout,
