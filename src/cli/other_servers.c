@@ -119,8 +119,10 @@ static const struct other_servers_row rows[] = {
     {"--error-logfile --log-config --logto --capture-output --log-to-terminal",
      "gunicorn's, uvicorn's, uWSGI's and mod_wsgi's",
      "the log goes to standard error, which systemd or the container keeps, or to --log-file PATH"},
-    {"--statsd-host --statsd-prefix --statsd --stats --metrics", "gunicorn's, uWSGI's and granian's",
-     "there are no figures but those in the log"},
+    {"--stats --metrics", "uWSGI's and granian's",
+     "--status ADDR, where Prometheus finds figures at /metrics"},
+    {"--statsd-host --statsd-prefix --statsd", "gunicorn's and uWSGI's",
+     "nothing is sent to StatsD: --status ADDR has figures for Prometheus"},
     {"-v", "gunicorn's", "-V or --version"},
 };
 

@@ -10,8 +10,10 @@
 static const ev_tstamp LOOK = 0.001; /* seconds between two looks whether stacks are there */
 
 /* Those that load the application, or are gone, have nobody who would answer. */
-static bool may_answer(const struct scoreboard_slot *slot) {
-    uint32_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
+static bool may_answer(const struct scoreboard *board, unsigned slot) {
+    if (!board)
+        return slot == 0; /* this process is the only one */
+    uint32_t state = atomic_load_explicit(&board->slots[slot].state, memory_order_relaxed);
     return state == SCOREBOARD_SERVING || state == SCOREBOARD_ENDING;
 }
 
@@ -20,7 +22,7 @@ static void ask_all(struct status_page *page) {
     page->asking = true;
     page->give_up_at = clock_ns() + (uint64_t)STATUS_PAGE_WAIT_MS * 1000000;
     for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
-        page->asked[i] = may_answer(&board->slots[i]);
+        page->asked[i] = may_answer(board, i);
         if (page->asked[i])
             page->questions[i] = inspect_question(page->inspect, i);
     }
@@ -86,7 +88,7 @@ void status_page_fini(struct status_page *page) {
 }
 
 void status_page_wait(struct status_page *page, struct status_waiter *waiter, bool stacks) {
-    waiter->stacks = stacks && page->inspect && page->source.board;
+    waiter->stacks = stacks && page->inspect;
     waiter->due = false;
     TAILQ_INSERT_TAIL(&page->waiters, waiter, link);
     if (waiter->stacks && !page->asking)

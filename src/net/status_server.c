@@ -150,12 +150,12 @@ static void client_send(struct status_client *c) {
 
 /* Puts the head in front of the content, and sends both. `fields`: lines that end in CR LF. */
 static void client_answer(struct status_client *c, const char *status, const char *fields, const struct buf *content) {
-    char head[1024], date[HTTP_DATE_LEN];
+    char head[256], date[HTTP_DATE_LEN];
     http_put_date(date, time(NULL));
-    int n =
-        snprintf(head, sizeof head, "HTTP/1.1 %s\r\nDate: %.*s\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n",
-                 status, HTTP_DATE_LEN, date, buf_len(content), fields);
-    if (n < 0 || (size_t)n >= sizeof head || buf_append(&c->out, head, (size_t)n) ||
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nDate: %.*s\r\nContent-Length: %zu\r\nConnection: close\r\n",
+                     status, HTTP_DATE_LEN, date, buf_len(content));
+    if (buf_append(&c->out, head, (size_t)n) || buf_append(&c->out, fields, strlen(fields)) ||
+        buf_append(&c->out, "\r\n", 2) ||
         (!c->head_only && buf_len(content) && buf_append(&c->out, buf_head(content), buf_len(content)))) {
         log_error("out of memory");
         client_close(c);
@@ -189,7 +189,7 @@ static void client_refuse(struct status_client *c, const char *status, const cha
 /* The page is there. */
 static void ready_cb(struct status_waiter *waiter) {
     struct status_client *c = (void *)((char *)waiter - offsetof(struct status_client, waiter));
-    char fields[768];
+    char fields[2048]; /* status_headers has a quarter of that at most */
     struct buf page = {0};
     c->state = CLIENT_TAKES; /* it does not wait any more */
     snprintf(fields, sizeof fields, "Content-Type: %s\r\n%s", status_content_type(c->form), status_headers(c->form));

@@ -339,7 +339,12 @@ static int make_lane(struct server *server) {
     };
     lost_calls_configure(&server->run.lost_calls, &config);
     struct ev_loop *loop = server->loop;
-    process_status_init(&server->status, o, server->worker, server->inspect, loop, &config);
+    const struct status_source memory = {
+        .board = server->worker ? server->worker->handover.board : NULL,
+        .inspect = server->inspect,
+        .log = server->log_ring,
+    };
+    process_status_init(&server->status, o, server->worker, &memory, server->inspect, loop, &config);
     server->loop = NULL;
     server->run.lane = lane_new(&config, &server->sockets.opened);
     if (!server->run.lane)

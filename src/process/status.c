@@ -27,15 +27,18 @@ static uint64_t wall_time(void) {
 }
 
 void process_status_init(struct process_status *s, const struct options *o, const struct worker *worker,
-                         struct inspect *inspect, struct ev_loop *loop, struct lane_config *config) {
+                         const struct status_source *memory, struct inspect *inspect, struct ev_loop *loop,
+                         struct lane_config *config) {
     char described[256];
     interp_describe(described, sizeof described);
     const char *version = strchr(described, ' ');
     if (version)
         snprintf(s->python, sizeof s->python, "%.*s", (int)strcspn(version + 1, " "), version + 1);
     const struct status_source source = {
-        .board = worker ? worker->handover.board : NULL,
-        .inspect = inspect,
+        .board = memory->board,
+        .metrics = memory->metrics,
+        .inspect = memory->inspect,
+        .log = memory->log,
         .application = o->application,
         .python = s->python[0] ? s->python : NULL,
         .pid = worker ? worker->supervisor : getpid(),

@@ -23,10 +23,11 @@ struct process_status {
     char python[SCOREBOARD_PYTHON_SIZE]; /* its version */
 };
 
-/* Makes it, and tells the lane of it in *config. `loop`: that of the lane. `worker`: NULL if this process is none; `inspect`: NULL if there is no memory for stacks. With the
- * GIL. */
+/* Makes it, and tells the lane of it in *config. `loop`: that of the lane. `worker`: NULL if this process is none.
+ * `memory`: of this source, what the processes share; `inspect`: as there. With the GIL. */
 void process_status_init(struct process_status *s, const struct options *o, const struct worker *worker,
-                         struct inspect *inspect, struct ev_loop *loop, struct lane_config *config);
+                         const struct status_source *memory, struct inspect *inspect, struct ev_loop *loop,
+                         struct lane_config *config);
 
 /* Accepts on the sockets of --status, when the lane runs. Returns 0, or a sysexits status after printing. */
 int process_status_open(struct process_status *s, struct ev_loop *loop, struct sockets *sockets);

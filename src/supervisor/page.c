@@ -32,6 +32,7 @@ int page_open(struct supervisor *s) {
     const struct status_source source = {
         .board = s->board,
         .inspect = s->inspect,
+        .log = s->log_ring,
         .application = s->o->application,
         .pid = getpid(),
         .workers = s->wanted,
