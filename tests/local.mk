@@ -32,7 +32,7 @@ UNIT_LISTEN = tests/unit/net/listen/test_address tests/unit/net/listen/test_addr
 	tests/unit/net/listen/test_allow \
 	tests/unit/net/listen/test_listener tests/unit/net/listen/test_socket_file
 UNIT_NET = tests/unit/net/test_calls tests/unit/net/test_conn_out tests/unit/net/test_conn_rate \
-	tests/unit/net/test_conn_transmit tests/unit/net/test_deadline tests/unit/net/test_handover tests/unit/net/test_handover_threads tests/unit/net/test_level \
+	tests/unit/net/test_conn_transmit tests/unit/net/test_deadline tests/unit/net/test_handover tests/unit/net/test_handover_threads tests/unit/net/test_level tests/unit/net/test_status_server \
 	tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files \
 	tests/unit/net/fcgi/test_outcome tests/unit/net/fcgi/test_peer
 if HTTP
@@ -146,6 +146,7 @@ tests_unit_net_test_conn_transmit_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_
 tests_unit_net_test_deadline_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_deadline_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=malloc,--wrap=sched_looping,--wrap=sched_thread_time \
 	-Wl,--wrap=sched_thread_of,--wrap=sched_lose,--wrap=sched_lost
+tests_unit_net_test_status_server_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_level_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_handover_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_handover_threads_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)

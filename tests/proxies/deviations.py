@@ -28,6 +28,10 @@ LIMIT = "its limit for header fields, by default"
 H2O_NAME = "sends the name that the host has in its configuration"
 
 DEVIATIONS = {
+    # --- the status page
+    ("status page", "caddy"): (403, "says by X-Forwarded-For who its client is, also over FastCGI, and nobody has said that it "
+                                    "is to be believed"),
+
     # --- paths
     ("path /a//b", "nginx"): ("/a/b", MERGED),
     ("path /a//b", "apache"): ("/a/b", MERGED),
