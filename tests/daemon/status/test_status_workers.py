@@ -138,6 +138,34 @@ def test_a_stop(supervise, gate):
         assert server.wait_exit() == 0
 
 
+@pytest.mark.parametrize("name", ["sleep", "keep_lock", "compute"])
+def test_it_says_which_line_of_python(supervise, gate, name):
+    """Of each call that runs: where it is, whoever is asked, and whatever it holds."""
+    server = supervise("hangapp", WORKERS, "--status", "127.0.0.1:0", "--status-path", "/status")
+    address = tcp_of(server)
+    hanging = hang(server, gate, name)
+    def shown():
+        return [call for call in page(address)["running"] if call["stack"]]
+    call, = until(shown, "the stack", server.log)
+    assert (call["method"], call["path"]) == ("GET", "/" + name) and call["pid"] in server.serving().values(), call
+    assert any("hangapp.py" in frame and name in frame for frame in call["stack"]), call
+    until(lambda: [call for call in page_of_worker(server)["running"] if call["stack"]], "the stack by a worker", server.log)
+    assert not [call for call in is_page(ask(address, "/?format=json&stacks=0")).json()["running"] if call["stack"]]
+    release(*hanging)
+
+
+def test_a_worker_that_is_stopped(supervise):
+    """It cannot answer, and keeps the page from telling about it for a moment only."""
+    server = supervise("hello", WORKERS, "--status", "127.0.0.1:0")
+    address = tcp_of(server)
+    stopped = server.serving()[0]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        assert stopped in serving(page(address))
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+
+
 def test_a_worker_that_retires(supervise, gate):
     """It answers who is connected to it until the end."""
     server = supervise("hangapp", WORKERS, "--status-path", "/status")
