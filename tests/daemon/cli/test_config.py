@@ -21,9 +21,10 @@ EX_USAGE, EX_CONFIG = 64, 78
 VALUES = {"DIR": "/srv/some where", "PREFIX": "/a;b", "PATH": "/p#q", "ADDR": "@some;thing", "MODE": "0604",
           "USER": "somebody", "GROUP": "some-group", "KIND": "x-real-ip", "TEXT": 'a "quoted" \\ text', "SIZE": "70K",
           "N": "7", "SECONDS": "0.25", "ACTION": "interrupt", "LEVEL": "debug", "WHERE": "both", "GLOB": "a/**/*.x",
-          "NAME=VALUE": "A=b c=d"}
+          "NAME=VALUE": "A=b c=d", "FORMAT": "json"}
 # Where these will not do.
-OF_OPTION = {"warm-up": "/p?q=%20", "allow": "10.0.0.0/8", "forwarded-allow": "unix", "umask": "027"}
+OF_OPTION = {"warm-up": "/p?q=%20", "allow": "10.0.0.0/8", "forwarded-allow": "unix", "umask": "027",
+             "status-path": "/p;q", "request-id": "echo"}
 # Options that are a mistake without others.
 WITH = {"max-requests-jitter": {"workers": "2", "max-requests": "9"}, "stuck-timeout": {"request-timeout": "5"},
         "request-timeout-action": {"request-timeout": "5"}, "reload-extra": {"reload": "yes"}}
@@ -151,7 +152,8 @@ def test_later_layers_win(name, tmp_path):
               "027": ("022", "077", "007"), "70K": ("71K", "72K", "73K"), "0.25": ("1", "2", "3"),
               "interrupt": ("answer", "interrupt", "answer"), "debug": ("error", "warning", "debug"),
               "both": ("fastcgi", "both", "fastcgi"), "x-real-ip": ("forwarded", "x-real-ip", "forwarded"),
-              "unix": ("any", "unix", "any"), "10.0.0.0/8": ("10.0.0.1", "10.0.0.2", "10.0.0.3")}
+              "unix": ("any", "unix", "any"), "10.0.0.0/8": ("10.0.0.1", "10.0.0.2", "10.0.0.3"),
+              "echo": ("off", "echo", "off"), "json": ("combined", "json", "combined")}
     first, second, third = others.get(value) or (value + "1", value + "2", value + "3")
     repeated = name in LISTS
     shared = {key: text for key, text in settings.items() if key != name}
