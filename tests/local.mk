@@ -353,6 +353,15 @@ RUN_PYTEST_PARALLEL = $(TEST_ENVIRONMENT) $(TEST_PYTHON) -m pytest $(PYTEST_CACH
 check-daemon: $(SERVER) $(TOP_PROGRAM) $(SYSTEMD_UNIT_FILES) tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
 	$(RUN_PYTEST_PARALLEL) '$(top_srcdir)/tests/daemon'
 
+# The forms of the status, of memory that is made up: by parsers, promtool, and a browser.
+
+EXTRA_PROGRAMS += tests/status/render
+tests_status_render_LDADD = $(STATUS_LIBS)
+.PHONY: check-status
+check-status: tests/status/render$(EXEEXT)
+	STATUS_RENDER='$(abs_top_builddir)/tests/status/render$(EXEEXT)' MAN_PAGE='$(abs_top_srcdir)/man/wsgi-fcgi.8' \
+		$(RUN_PYTEST_PARALLEL) '$(top_srcdir)/tests/status'
+
 # The suite behind the six front proxies, with the configurations of contrib/proxies.
 
 check-proxies: $(SERVER)
@@ -380,7 +389,7 @@ apps-venv:
 distclean-local:
 	rm -rf '$(abs_top_builddir)/apps-venv'
 
-CLEANFILES += tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
+CLEANFILES += tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so tests/status/render$(EXEEXT)
 
 noinst_HEADERS = tests/cgi_vars.h tests/unit/fake_root.h tests/unit/net/bare_conn.h tests/unit/net/file_rig.h tests/unit/net/lane_rig.h tests/unit/net/outcome_rig.h tests/unit/no_threads.h tests/unit/python/python_rig.h tests/unit/status/scene.h tests/unit/sched/fake_clock.h tests/unit/sched/queue_rig.h tests/unit/sched/sched_rig.h tests/unit/unit.h
-EXTRA_DIST += $(SCRIPT_TESTS) tests/unit/python/torture.py tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/fuzz/corpus tests/daemon tests/proxies
+EXTRA_DIST += $(SCRIPT_TESTS) tests/unit/python/torture.py tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/fuzz/corpus tests/daemon tests/proxies tests/status

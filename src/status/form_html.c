@@ -127,10 +127,17 @@ static void put_stack(struct html *h, const char *text) {
     put(h, "</pre>");
 }
 
+/* Begins what is folded; the script knows it again by its key. */
+static void put_fold(struct html *h, const struct snapshot_call *c) {
+    put(h, "<details data-key=\"%d-%d-", c->pid, c->call.tid);
+    put_text(h, c->call.request_id);
+    put(h, "\"><summary>");
+}
+
 static void put_where(struct html *h, const struct snapshot_call *c) {
     const char *stack = snapshot_stack(h->s, c);
     if (*stack)
-        put(h, "<details data-key=\"%d-%d-%" PRIu64 "\"><summary>", c->pid, c->call.tid, c->call.begun_at);
+        put_fold(h, c);
     if (*c->call.file) {
         put(h, "<code>");
         put_text(h, c->call.file);
@@ -175,7 +182,7 @@ static void put_call(struct html *h, const struct snapshot_call *c) {
 
 static void put_running(struct html *h) {
     for (unsigned i = 0; i < h->s->call_count; i++)
-        put_call(h, &h->s->calls[i]);
+        put_call(h, h->s->calls[i]);
     if (h->s->calls_more)
         put(h, "<tr><td colspan=4 class=none>and %u more</td></tr>", h->s->calls_more);
     if (!h->s->call_count)

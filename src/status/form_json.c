@@ -311,7 +311,7 @@ int form_json(const struct snapshot *s, struct buf *out) {
     json_key(&j, "running");
     json_array_begin(&j);
     for (unsigned i = 0; i < s->call_count; i++)
-        put_call(&j, s, &s->calls[i]);
+        put_call(&j, s, s->calls[i]);
     json_array_end(&j);
     json_member_uint(&j, "running_more", s->calls_more);
     put_totals(&j, s);

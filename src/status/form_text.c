@@ -86,9 +86,9 @@ static void put_call(struct text_form *t, const struct snapshot *s, const struct
         put(t, ", %s", inspect_phase_text(call->phase));
     if (call->processor != INSPECT_NOT_KNOWN)
         put(t, ", cpu %s", words_span(time, call->processor));
-    if (*call->request_id)
-        put(t, ", request %s", shown(id, call->request_id));
     put(t, "\n");
+    if (*call->request_id)
+        put(t, "            request %s\n", shown(id, call->request_id));
     const char *stack = snapshot_stack(s, c);
     if (*stack)
         put_stack(t, stack);
@@ -99,7 +99,7 @@ static void put_call(struct text_form *t, const struct snapshot *s, const struct
 static void put_calls(struct text_form *t, const struct snapshot *s) {
     put(t, "\nRUNNING\n");
     for (unsigned i = 0; i < s->call_count; i++)
-        put_call(t, s, &s->calls[i]);
+        put_call(t, s, s->calls[i]);
     if (s->calls_more)
         put(t, "            and %u more\n", s->calls_more);
     if (!s->call_count)
@@ -108,11 +108,11 @@ static void put_calls(struct text_form *t, const struct snapshot *s) {
 
 static void put_workers(struct text_form *t, const struct snapshot *s) {
     char age[WORDS_SIZE];
-    put(t, "\nWORKERS\n  %3s %8s %-8s %-13s %9s %5s %5s %7s %5s %5s\n", "no", "pid", "state", "age", "memory", "conns",
-        "queue", "running", "stuck", "lost");
+    put(t, "\nWORKERS\n  %3s %8s %-8s %-11s %9s %5s %5s %4s %5s %4s\n", "no", "pid", "state", "age", "memory", "conns",
+        "queue", "run", "stuck", "lost");
     for (unsigned i = 0; i < s->worker_count; i++) {
         const struct snapshot_worker *w = &s->workers[i];
-        put(t, "  %3u %8d %-8s %-13s %5" PRIu64 " MiB %5" PRIu64 " %5" PRIu64 " %7u %5u %5" PRIu64 "%s%s\n", w->number,
+        put(t, "  %3u %8d %-8s %-11s %5" PRIu64 " MiB %5" PRIu64 " %5" PRIu64 " %4u %5u %4" PRIu64 "%s%s\n", w->number,
             w->pid, snapshot_state_text(w->state), words_age(age, s->now, w->started_at), w->memory >> 20,
             w->connections, w->queued, w->calls, w->stuck, w->lost, w->caught ? " caught" : "", w->full ? " full" : "");
     }

@@ -22,8 +22,8 @@ __attribute__((format(printf, 2, 3))) static void note(struct snapshot *s, const
 
 static const struct snapshot_call *find_holder(const struct snapshot *s, const struct snapshot_worker *w) {
     for (unsigned i = 0; i < s->call_count; i++) {
-        if (s->calls[i].pid == w->pid && s->calls[i].call.has_lock)
-            return &s->calls[i];
+        if (s->calls[i]->pid == w->pid && s->calls[i]->call.has_lock)
+            return s->calls[i];
     }
     return NULL;
 }

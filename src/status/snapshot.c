@@ -19,19 +19,21 @@ static uint64_t since(uint64_t then, uint64_t now) {
     return now > then ? now - then : 0;
 }
 
-/* Returns the place where a call stands that began then, or NULL if others have run for longer. */
+/* Returns the place of a call that has run for so long, or NULL if all that are there have run for longer. */
 static struct snapshot_call *add_call(struct snapshot *s, uint64_t elapsed) {
     unsigned i = s->call_count;
+    struct snapshot_call *place;
     if (i == SNAPSHOT_CALLS) {
         s->calls_more++;
-        if (s->calls[--i].elapsed >= elapsed)
+        place = s->calls[--i];
+        if (place->elapsed >= elapsed)
             return NULL;
     } else {
-        s->call_count++;
+        place = &s->call_places[s->call_count++];
     }
-    for (; i > 0 && s->calls[i - 1].elapsed < elapsed; i--)
+    for (; i > 0 && s->calls[i - 1]->elapsed < elapsed; i--)
         s->calls[i] = s->calls[i - 1];
-    return &s->calls[i];
+    return s->calls[i] = place;
 }
 
 /* Copies the stack of call `i` of the answer. What is equal is there once. `copied`: where those of the calls before it

@@ -64,8 +64,9 @@ struct snapshot {
     uint64_t now;
     unsigned worker_count;
     struct snapshot_worker workers[SCOREBOARD_SLOTS];
-    unsigned call_count, calls_more;            /* those that have no place in `calls` */
-    struct snapshot_call calls[SNAPSHOT_CALLS]; /* the one first that has run for longest */
+    unsigned call_count, calls_more;             /* those that have no place in `calls` */
+    struct snapshot_call *calls[SNAPSHOT_CALLS]; /* the one first that has run for longest */
+    struct snapshot_call call_places[SNAPSHOT_CALLS];
     size_t stacks_len;
     char stacks[SNAPSHOT_STACKS_SIZE];
 

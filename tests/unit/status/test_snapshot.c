@@ -58,10 +58,10 @@ START_TEST(told)
     scene_add_told(&scene, 0, 10, 3 * SNAPSHOT_STUCK_NS, "OPTIONS");
     struct snapshot *s = snapshot_take(&scene.source);
     ck_assert_uint_eq(s->call_count, 3);
-    ck_assert_str_eq(s->calls[0].call.method, "OPTIONS");
-    ck_assert_str_eq(s->calls[0].call.path, "");
-    ck_assert_str_eq(s->calls[1].call.path, "/old");
-    ck_assert_str_eq(s->calls[2].call.path, "/new");
+    ck_assert_str_eq(s->calls[0]->call.method, "OPTIONS");
+    ck_assert_str_eq(s->calls[0]->call.path, "");
+    ck_assert_str_eq(s->calls[1]->call.path, "/old");
+    ck_assert_str_eq(s->calls[2]->call.path, "/new");
     ck_assert_uint_eq(s->workers[0].calls, 3);
     ck_assert_uint_eq(s->workers[0].stuck, 2);
     snapshot_free(s);
@@ -84,18 +84,18 @@ START_TEST(answered)
     struct snapshot *s = snapshot_take(&scene.source);
     ck_assert_uint_eq(s->call_count, 2);
     ck_assert_uint_eq(s->calls_more, 5);
-    ck_assert_str_eq(s->calls[0].call.path, "/first");
-    ck_assert_str_eq(snapshot_stack(s, &s->calls[1]), "      File \"/srv/app.py\", line 12, in view\n");
+    ck_assert_str_eq(s->calls[0]->call.path, "/first");
+    ck_assert_str_eq(snapshot_stack(s, s->calls[1]), "      File \"/srv/app.py\", line 12, in view\n");
     /* Once for both. */
-    ck_assert_ptr_eq(snapshot_stack(s, &s->calls[0]), snapshot_stack(s, &s->calls[1]));
+    ck_assert_ptr_eq(snapshot_stack(s, s->calls[0]), snapshot_stack(s, s->calls[1]));
     ck_assert_uint_eq(s->workers[0].calls, 7);
     ck_assert_uint_eq(s->workers[0].stuck, 1);
     ck_assert_uint_eq(s->workers[0].lock_waited, 77);
     snapshot_free(s);
     scene.source.stacks = false;
     s = snapshot_take(&scene.source);
-    ck_assert_str_eq(snapshot_stack(s, &s->calls[0]), "");
-    ck_assert_str_eq(s->calls[0].call.file, "/srv/app.py");
+    ck_assert_str_eq(snapshot_stack(s, s->calls[0]), "");
+    ck_assert_str_eq(s->calls[0]->call.file, "/srv/app.py");
     snapshot_free(s);
 }
 END_TEST
@@ -109,7 +109,7 @@ START_TEST(answer_does_not_count)
     scene_answer(&scene, 0, _i ? 12 : 11, _i ? 0 : SNAPSHOT_ANSWER_NS + 1);
     struct snapshot *s = snapshot_take(&scene.source);
     ck_assert_uint_eq(s->call_count, 1);
-    ck_assert_str_eq(s->calls[0].call.path, "/told");
+    ck_assert_str_eq(s->calls[0]->call.path, "/told");
     snapshot_free(s);
 }
 END_TEST
@@ -128,10 +128,10 @@ START_TEST(many)
     struct snapshot *s = snapshot_take(&scene.source);
     ck_assert_uint_eq(s->call_count, SNAPSHOT_CALLS);
     ck_assert_uint_eq(s->calls_more, 3 * SNAPSHOT_CALLS);
-    ck_assert_str_eq(s->calls[0].call.path, "/3/63");
+    ck_assert_str_eq(s->calls[0]->call.path, "/3/63");
     for (unsigned i = 1; i < SNAPSHOT_CALLS; i++)
-        ck_assert(s->calls[i - 1].elapsed >= s->calls[i].elapsed);
-    ck_assert_str_eq(s->calls[SNAPSHOT_CALLS - 1].call.path, "/0/48");
+        ck_assert(s->calls[i - 1]->elapsed >= s->calls[i]->elapsed);
+    ck_assert_str_eq(s->calls[SNAPSHOT_CALLS - 1]->call.path, "/0/48");
     snapshot_free(s);
 }
 END_TEST
