@@ -1,12 +1,14 @@
 """wsgi-fcgi-top as text: what is shown, how it finds the page, what it says when it cannot."""
 import json
 import re
+import signal
 import socket
 import subprocess
 
 import pytest
 
 import daemon as daemons
+import fcgi
 import ports
 from fcgi import PATIENCE
 from looking import DOCUMENT, PROGRAM, Page, document, environment, run
@@ -244,6 +246,27 @@ def test_a_real_server_is_shown(supervise):
         text = run("--once", *args).stdout
         assert re.match(r"wsgi-fcgi \d+\.\d+\.\d+  wsgiapp\S*  pid %d  up " % server.pid, text), text
         assert re.search(r"^WORKERS 2, with 2 threads each at most\n.*\n  0 +\d+ serving .*\n  1 +\d+ serving ", text, re.M), text
+
+
+def test_the_line_of_a_request_is_that_of_a_real_server(supervise, tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import os, time\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    time.sleep(3600)  # here it stands\n"
+        "    return [b'']\n")
+    server = supervise("slow:application", 1, "--status-path", "/look", "--status", "127.0.0.1:0", "--threads", "2",
+                       "--graceful-timeout", "0", cwd=tmp_path)
+    port = server.wait_log(r"listening on 127\.0\.0\.1:(\d+) \(status page\)").group(1)
+    with server.connect() as connection:
+        connection.send(fcgi.request(fcgi.params("/stands", query="token=secret")))
+        for args in ["--path", "/look", server.path], ["127.0.0.1:" + port], ["http://127.0.0.1:%s/" % port]:
+            text = daemons.until(lambda: (lambda text: "slow.py" in text and text)(run("--once", *args).stdout),
+                                 "the line of the request")
+            assert re.search(r"GET /stands.*\n +\S*slow\.py:4 application$", text, re.M), text
+            assert "slow:application" in text and "secret" not in text
+    server.signal(signal.SIGTERM)
+    server.wait_cut()
 
 
 # What is said when it cannot be shown.
