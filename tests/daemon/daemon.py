@@ -209,9 +209,10 @@ class Daemon:
         return self.status_kib("VmHWM") * 1024
 
     def threads(self):
-        """How many it has, but for the one that writes the log, the watch, and the one that ThreadSanitizer starts."""
+        """How many it has, but for those that write the log, watch, tell what runs, and the one that ThreadSanitizer
+        starts."""
         count = len(os.listdir("/proc/%d/task" % self.pid)) - sum(
-            bool(self.thread_state(name)) for name in ("wsgi-fcgi-log", "wsgi-fcgi-watch"))
+            bool(self.thread_state(name)) for name in ("wsgi-fcgi-log", "wsgi-fcgi-watch", "wsgi-fcgi-look"))
         return count - ("sanitizer=thread" in build_options())
 
     def log_writer_state(self):
