@@ -353,12 +353,12 @@ RUN_PYTEST_PARALLEL = $(TEST_ENVIRONMENT) $(TEST_PYTHON) -m pytest $(PYTEST_CACH
 check-daemon: $(SERVER) $(TOP_PROGRAM) $(SYSTEMD_UNIT_FILES) tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so
 	$(RUN_PYTEST_PARALLEL) '$(top_srcdir)/tests/daemon'
 
-# The forms of the status, of memory that is made up: by parsers, promtool, and a browser.
+# The forms of the status, of memory that is made up, and once of a server: by parsers, promtool, and a browser.
 
 EXTRA_PROGRAMS += tests/status/render
 tests_status_render_LDADD = $(STATUS_LIBS)
 .PHONY: check-status
-check-status: tests/status/render$(EXEEXT)
+check-status: $(SERVER) tests/status/render$(EXEEXT)
 	STATUS_RENDER='$(abs_top_builddir)/tests/status/render$(EXEEXT)' MAN_PAGE='$(abs_top_srcdir)/man/wsgi-fcgi.8' \
 		$(RUN_PYTEST_PARALLEL) '$(top_srcdir)/tests/status'
 
