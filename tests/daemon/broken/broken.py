@@ -2,10 +2,12 @@
 
 What the tests look at is what whoever is paged has: the log, the status page and wsgi-fcgi-top.
 """
+import json
 import os
 import re
 
 import daemon
+import status_client
 from fcgi import params, request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -38,3 +40,50 @@ def begin(server, path, query=""):
     connection = server.connect()
     connection.send(request(params(path, query=query)))
     return connection
+
+
+# --- the status page
+
+PAGE = ["--status-path", "/server/status"]
+
+
+def ask_page(server, form):
+    """The page in this form, by --status if the server has that. It is answered, whatever the application does."""
+    if hasattr(server, "page_address"):
+        response = status_client.ask(server.page_address, "/?format=" + form)
+        assert response.status == 200, response
+        return response.body.decode()
+    with server.connect() as connection:
+        connection.send(request(params("/server/status", query="format=" + form)))
+        response = connection.read_response(1)
+    assert response.complete and response.status == 200, response
+    return response.body.decode()
+
+
+def page(server):
+    return json.loads(ask_page(server, "json"))
+
+
+def calls(server, path):
+    """What the page tells of the calls of this path that run."""
+    return [call for call in page(server)["running"] if call["path"] == path]
+
+
+def is_at(call, name, mark="# at fault"):
+    """Whether it is at the line at fault: in its stack, which the application's own frames are at the end of."""
+    path, line = fault(name, mark)
+    return any(frame.startswith('File "%s", line %d, in ' % (path, line)) for frame in call["stack"] or [])
+
+
+def wait_found(server, name, path, state, count=1, mark="# at fault"):
+    """Waits until the page shows so many calls of this path at the line at fault, in this state, and the text form does. Each
+    look is at a moment, in which a thread that mostly sleeps may just be awake. Returns the calls."""
+    def found():
+        there = calls(server, path)
+        return (len(there) == count and all(is_at(call, name, mark) and call["state"] == state for call in there)
+                and there)
+    result = daemon.until(found, "%d calls of %s on the page, at line %d of %s" % (count, path, fault(name, mark)[1], name),
+                          lambda: ask_page(server, "text") + server.log())
+    text = ask_page(server, "text")
+    assert len(re.findall(in_log(name, mark), text)) >= 1 and "GET " + path in text, text
+    return result
