@@ -17,7 +17,7 @@
 #include <stddef.h>
 
 enum {
-    LINE_WRITER_RING_SIZE = 1024 * 1024, /* bytes */
+    LINE_WRITER_RING_SIZE = 4096 * 1024, /* bytes */
     LINE_WRITER_LINE_MAX = PIPE_BUF      /* bytes of a line, with its line feed */
 };
 

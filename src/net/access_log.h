@@ -24,6 +24,7 @@ struct access_log {
     const struct access_format *format;
     struct line_writer *writer;
     int worker; /* its number; -1: the process is none */
+    pid_t pid;
 
     /* Those of access_log.c: memory for a line, and the text of the second that was shown last. */
     struct buf json;

@@ -302,7 +302,7 @@ int access_output_start(const struct options *o, int worker, struct access_log *
     }
     atomic_store(&output.writer, writer);
     (void)atexit(exit_cb);
-    output.log = (struct access_log){.format = &output.format, .writer = writer, .worker = worker};
+    output.log = (struct access_log){.format = &output.format, .writer = writer, .worker = worker, .pid = output.pid};
     *log = &output.log;
     return 0;
 }
