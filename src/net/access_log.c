@@ -110,7 +110,8 @@ static void find_params(struct subject *s) {
         if (pair.name.n > ACCESS_NAME_MAX || !(f->lengths >> pair.name.n & 1))
             continue;
         for (unsigned i = 0; i < f->nparams; i++) { /* of several the last one counts (cgi_scan) */
-            if (f->params[i].n == pair.name.n && !memcmp(f->params[i].p, pair.name.p, pair.name.n))
+            if (f->params[i].n == pair.name.n && f->params[i].p[pair.name.n - 1] == pair.name.p[pair.name.n - 1] &&
+                !memcmp(f->params[i].p, pair.name.p, pair.name.n))
                 s->params[i] = pair.value;
         }
     }
@@ -369,7 +370,9 @@ static void put_escape(struct line *l, unsigned char byte) {
 }
 
 static bool is_as_it_is(unsigned char byte, unsigned char stop) {
-    return byte >= ' ' && byte < 0x7f && byte != '"' && byte != '\\' && byte != stop;
+    /* Bit n of word w: the byte 64 * w + n. What is printable in ASCII, but for quote and backslash. */
+    static const uint64_t plain[4] = {UINT64_C(0xfffffffb00000000), UINT64_C(0x7fffffffefffffff)};
+    return (plain[byte / 64] >> (byte % 64) & 1) && byte != stop;
 }
 
 static size_t plain_run(const char *text, size_t n, unsigned char stop) {
