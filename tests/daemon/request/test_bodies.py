@@ -14,7 +14,7 @@ import fcgi
 import nginx as nginxes
 import rawhttp
 from conftest import check_structure
-from daemon import until
+from daemon import LABEL, until
 from fcgi import begin, pairs, params, record, request, stream
 from test_faults import unread
 from test_fcgi import good
@@ -196,9 +196,9 @@ def test_bad_ends_do_not_fill_the_log(start):
             connection.send(request(params("/hash", "POST", CONTENT_LENGTH="200000"), BODY[:100000], end=False))
             until(lambda: unread(connection) == 0, "the bytes to be read", server.log)
         count += 1
-        return re.findall(r"POST /hash: the client went away \(and (\d+) more since the last line about this\)\n", server.log())
+        return re.findall(r"POST /hash" + LABEL + r": the client went away \(and (\d+) more since the last line about this\)\n", server.log())
     told = until(broken, "the number of those without a line", server.log)
-    lines = len(re.findall("POST /hash: the client went away", server.log()))
+    lines = len(re.findall("POST /hash" + LABEL + ": the client went away", server.log()))
     assert 2 <= lines <= 2 + time.monotonic() - began
     assert lines + sum(map(int, told)) <= count
 
