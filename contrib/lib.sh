@@ -4,7 +4,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 BUILD_PACKAGES=(gcc libc6-dev make autoconf automake pkg-config python3-dev libev-dev libfcgi-dev libinih-dev
-    systemtap-sdt-dev libncurses-dev libjansson-dev)
+    systemtap-sdt-dev libncurses-dev libjansson-dev libcurl4-openssl-dev)
 
 # The HTTP parser, which configure looks for: a library from Debian 13 on, sources in Debian 12.
 # shellcheck disable=SC1091

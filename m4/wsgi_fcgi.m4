@@ -223,6 +223,23 @@ AC_DEFUN([WF_DECIDE_TOP], [
     ])
 ])
 
+# WF_DECIDE_OTLP: makes with_otlp, which may be auto, yes or no. wf_otlp is what configure says of it at its end. The library
+# itself is loaded at run time.
+AC_DEFUN([WF_DECIDE_OTLP], [
+    AS_CASE([$with_otlp], [auto|yes|no], [], [AC_MSG_ERROR([--with-otlp=$with_otlp: write auto, yes or no])])
+    AS_IF([test $with_otlp = no], [wf_otlp="no (--without-otlp)"], [
+        AC_CHECK_HEADER([curl/curl.h], [wf_found=yes], [wf_found=no])
+        AS_IF([test $wf_found = yes],
+            [with_otlp=yes
+             wf_otlp=yes
+             AC_SEARCH_LIBS([dlopen], [dl])],
+        [test $with_otlp = yes],
+            [WF_MISSING([curl/curl.h for --with-otlp], [libcurl4-openssl-dev])],
+            [with_otlp=no
+             wf_otlp="no, for curl/curl.h is missing. Debian has it: apt-get install libcurl4-openssl-dev, then configure again"])
+    ])
+])
+
 # Check is needed by `make check` only, which says so when it is not there.
 AC_DEFUN([WF_CHECK_CHECK], [
     PKG_CHECK_MODULES([CHECK], [check >= 0.15], [have_check=yes], [

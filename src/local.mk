@@ -1,7 +1,7 @@
 # One library per folder. A folder is a layer: dependencies point downward only, and the link lines below say which.
 
 noinst_LIBRARIES += \
-	src/libbase.a src/libipc.a src/libstatus.a src/libproto.a src/librequest.a src/libsched.a src/liblisten.a src/libnet.a src/libnetfcgi.a \
+	src/libbase.a src/libipc.a src/libstatus.a src/libtraces.a src/libproto.a src/librequest.a src/libsched.a src/liblisten.a src/libnet.a src/libnetfcgi.a \
 	src/libcli.a src/libpy.a src/libpyapp.a src/libpywsgi.a src/libprocess.a src/libsupervisor.a
 
 src_libbase_a_SOURCES = \
@@ -56,6 +56,14 @@ CLEANFILES += src/status/page_text.c
 src/status/page_text.c: src/status/page.html src/status/embed.py
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(PYTHON_EXECUTABLE) -B '$(srcdir)/src/status/embed.py' '$(srcdir)/src/status/page.html' \
 		>$@.new && mv $@.new $@
+
+# Loads libcurl.
+src_libtraces_a_SOURCES = \
+	src/traces/curl.c src/traces/curl.h \
+	src/traces/otlp.c src/traces/otlp.h \
+	src/traces/sender.c src/traces/sender.h \
+	src/traces/settings.c src/traces/settings.h \
+	src/traces/spans.c src/traces/spans.h
 
 # Needs nothing but libc, and llhttp. Of base/ it uses what is inline and pure, in ascii.h and hash.h.
 src_libproto_a_CFLAGS = $(AM_CFLAGS) -Wconversion
@@ -177,6 +185,7 @@ src_libnet_a_SOURCES = \
 	src/net/slow.c src/net/slow.h \
 	src/net/stop.c \
 	src/net/timeout_list.c src/net/timeout_list.h \
+	src/net/traces.c src/net/traces.h \
 	src/net/who.c src/net/who.h
 
 src_libnetfcgi_a_SOURCES = \
@@ -344,6 +353,7 @@ src_libprocess_a_SOURCES = \
 	src/process/watchdog.c src/process/watchdog.h \
 	src/process/watch_thread.c src/process/watch_thread.h \
 	src/process/worker.c src/process/worker.h \
+	src/process/otlp.c src/process/otlp.h \
 	src/process/zygote.c src/process/zygote.h
 
 # What a program of each layer links, from the top down.
@@ -353,9 +363,10 @@ STATUS_LIBS = src/libstatus.a $(IPC_LIBS)
 PROTO_LIBS = src/libproto.a $(HTTP_LIBS)
 REQUEST_LIBS = src/librequest.a src/libsched.a $(PROTO_LIBS) $(BASE_LIBS) $(EV_LIBS)
 SCHED_LIBS = src/libsched.a $(BASE_LIBS) $(EV_LIBS)
-CLI_LIBS = src/libcli.a $(BASE_LIBS) $(INI_LIBS)
+TRACES_LIBS = src/libtraces.a $(PROTO_LIBS) $(BASE_LIBS)
+CLI_LIBS = src/libcli.a src/libtraces.a $(BASE_LIBS) $(INI_LIBS)
 LISTEN_LIBS = src/liblisten.a $(BASE_LIBS) $(FASTCGI_LIBS)
-NET_LIBS = src/libnet.a src/liblisten.a src/librequest.a src/libsched.a $(PROTO_LIBS) $(STATUS_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+NET_LIBS = src/libnet.a src/liblisten.a src/librequest.a src/libsched.a src/libtraces.a $(PROTO_LIBS) $(STATUS_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
 SUPERVISOR_LIBS = src/libsupervisor.a src/libprocess.a src/libcli.a $(NET_LIBS) $(INI_LIBS)
 FRONT_LIBS = src/libnetfcgi.a $(NET_HTTP_LIBS) $(NET_LIBS)
 

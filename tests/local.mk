@@ -27,6 +27,7 @@ UNIT_SCHED = tests/unit/sched/test_backlog tests/unit/sched/test_backlog_sim tes
 	tests/unit/sched/test_refuse tests/unit/sched/test_retire tests/unit/sched/test_run_loop tests/unit/sched/test_sched \
 	tests/unit/sched/test_share tests/unit/sched/test_taskstat \
 	tests/unit/sched/test_threads tests/unit/sched/test_watch
+UNIT_TRACES = tests/unit/traces/test_settings tests/unit/traces/test_spans
 UNIT_CLI = tests/unit/cli/test_environment tests/unit/cli/test_options tests/unit/cli/test_settings
 UNIT_LISTEN = tests/unit/net/listen/test_address tests/unit/net/listen/test_address_set \
 	tests/unit/net/listen/test_allow \
@@ -49,7 +50,7 @@ UNIT_TOP = tests/unit/top/test_reply
 else
 UNIT_TOP =
 endif
-UNIT_TESTS = $(UNIT_BASE) $(UNIT_IPC) $(UNIT_STATUS) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_CLI) $(UNIT_LISTEN) $(UNIT_NET) \
+UNIT_TESTS = $(UNIT_BASE) $(UNIT_IPC) $(UNIT_STATUS) $(UNIT_PROTO) $(UNIT_REQUEST) $(UNIT_SCHED) $(UNIT_TRACES) $(UNIT_CLI) $(UNIT_LISTEN) $(UNIT_NET) \
 	$(UNIT_PY) $(UNIT_PROCESS) $(UNIT_SUPERVISOR) $(UNIT_BENCH) $(UNIT_TOP)
 
 FILE_RIG_WRAP = -Wl,--wrap=descriptors_close,--wrap=pwrite,--wrap=sched_pause
@@ -132,6 +133,8 @@ tests_unit_sched_test_share_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime
 tests_unit_sched_test_taskstat_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_threads_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
 tests_unit_sched_test_watch_LDADD = $(SCHED_LIBS) $(CHECK_LIBS)
+tests_unit_traces_test_settings_LDADD = $(TRACES_LIBS) $(CHECK_LIBS)
+tests_unit_traces_test_spans_LDADD = $(TRACES_LIBS) $(CHECK_LIBS)
 tests_unit_cli_test_environment_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_cli_test_options_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_cli_test_settings_LDADD = $(CLI_LIBS) $(CHECK_LIBS)

@@ -528,6 +528,15 @@ static const struct option_row rows[] = {
      .offset = FIELD(access_log_format),
      .fallback = "combined",
      .help = "combined, json, or a text with fields such as '{client} {status} {duration}'"},
+    {.name = "otlp",
+     .arg = "URL",
+     .group = OPTION_GROUP_OBSERVING,
+     .parse = value_parse_otlp,
+     .offset = FIELD(otlp),
+     .otherwise = "none",
+     .help =
+         "send a span of each request to a collector of traces: its URL, such as http://localhost:4318, or env, which "
+         "takes it from the variables of OpenTelemetry"},
 
     {.name = "log-level",
      .arg = "LEVEL",

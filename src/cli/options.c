@@ -64,6 +64,13 @@ static int note_where(struct options *o, const struct setting *setting) {
 
 /* Returns 0 if this program has the option. */
 static int check_built(const struct option_row *row, char *reason) {
+    if (row->parse == value_parse_otlp && !WSGI_FCGI_OTLP) {
+        snprintf(reason, VALUE_REASON_SIZE,
+                 "this program was built without libcurl: install it (apt-get install libcurl4-openssl-dev), and "
+                 "configure and "
+                 "build it again");
+        return EX_USAGE;
+    }
     if (row->http && !WSGI_FCGI_HTTP) {
         snprintf(
             reason, VALUE_REASON_SIZE,

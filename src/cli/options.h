@@ -103,6 +103,7 @@ struct options {
     struct options_list status_allow; /* likewise; empty: the default */
     const char *status_path;          /* begins with a slash; NULL: none */
     enum request_id_mode request_id;
+    const char *otlp; /* a URL, or "env"; NULL: no spans are sent */
 
     enum log_level log_level;
     const char *access_log; /* NULL: none; options_access_log says where */

@@ -7,6 +7,7 @@
 #include "cli/nearest.h"
 #include "cli/option_table.h"
 #include "cli/options.h"
+#include "traces/settings.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -354,6 +355,16 @@ int value_parse_fields(const struct option_row *row, const char *text, void *fie
         }
     }
     return refuse_word(text, reason, "is not x-forwarded, x-real-ip or forwarded", names, COUNT(names));
+}
+
+int value_parse_otlp(const struct option_row *row, const char *text, void *field,
+                     char reason[static VALUE_REASON_SIZE]) {
+    const char *complaint = trace_settings_complaint(text);
+    (void)row;
+    if (complaint)
+        return refuse(text, reason, "%s", complaint);
+    *(const char **)field = text;
+    return 0;
 }
 
 int value_parse_request_id(const struct option_row *row, const char *text, void *field,

@@ -37,6 +37,7 @@ value_parse_fn value_parse_level;   /* enum log_level, in any letter case */
 value_parse_fn value_parse_stderr;  /* unsigned, a set of base/error_destinations.h */
 value_parse_fn value_parse_field;   /* const char *, the value of a header field; NULL for "none" */
 value_parse_fn value_parse_fields;  /* enum forwarded_kind */
+value_parse_fn value_parse_otlp;    /* const char *, a URL or "env" */
 value_parse_fn value_parse_request_id; /* enum request_id_mode */
 value_parse_fn value_parse_action;     /* bool: "interrupt", not "answer" */
 

@@ -10,6 +10,7 @@
 #include "net/overload.h"
 #include "net/request_log.h"
 #include "net/slow.h"
+#include "net/traces.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -65,6 +66,8 @@ void exchange_identify(struct exchange *x) {
         request_take_id(r);
     if (r->vars.traceparent.n)
         request_take_trace(r);
+    if (x->conn->lane->config.spans && r->vars.method.n)
+        traces_begin(x);
 }
 
 void exchange_end(struct exchange *x) {
@@ -82,6 +85,8 @@ void exchange_end(struct exchange *x) {
     request_log_end(c, x->id, &x->r);
     if (lane->config.access_log && lane->accepts) /* before it does, requests are those of --warm-up */
         access_log_write(lane->config.access_log, x);
+    if (x->r.recorded)
+        traces_end(x);
     lane_request_ends(lane);
     lane_body_ends(lane, &x->r.body);
     request_reset(&x->r, &lane->body_spares);

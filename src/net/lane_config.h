@@ -21,6 +21,8 @@ struct ev_loop;
 struct handover_config;
 struct protocol;
 struct status_page;
+struct spans;
+struct trace_settings;
 
 struct lane_config {
     /* What connections may speak. NULL: nobody can: no listener names it, and no connection of it is taken. */
@@ -72,6 +74,8 @@ struct lane_config {
     const char *script_name;   /* mount point, "" or "/x"; outlives the lane */
     struct allow_rules *allow; /* who may connect; outlives the lane; NULL: everybody */
     enum request_id_mode request_id;
+    struct spans *spans; /* where those of requests are put (net/traces.h); outlives the lane; NULL: nowhere */
+    const struct trace_settings *trace_settings; /* with `spans`: which of them; outlives the lane */
     bool drop_abandoned; /* do not call the application for a waiting request whose client has left */
 
     const char *status_path; /* where the status page is, below the mount point; outlives the lane; NULL: nowhere */

@@ -22,6 +22,7 @@
 #include "process/inspector.h"
 #include "process/leave.h"
 #include "process/open_files.h"
+#include "process/otlp.h"
 #include "process/pid_file.h"
 #include "process/run.h"
 #include "process/show.h"
@@ -68,6 +69,7 @@ struct server {
     struct ev_loop *loop;  /* until the lane has it */
     struct pylane *python; /* the application, once it is loaded */
     struct development development;
+    struct otlp otlp;
     struct run run;
     struct sched_note ready;
     struct watchdog watchdog;
@@ -338,6 +340,9 @@ static int make_lane(struct server *server) {
             },
     };
     lost_calls_configure(&server->run.lost_calls, &config);
+    int status = otlp_start(&server->otlp, &config);
+    if (status)
+        return status;
     struct ev_loop *loop = server->loop;
     const struct status_source memory = {
         .board = server->worker ? server->worker->handover.board : NULL,
@@ -353,7 +358,7 @@ static int make_lane(struct server *server) {
     if (server->worker)
         worker_join(server->worker, loop, server->run.lane);
     development_join(&server->development, loop, server->run.lane);
-    int status = server->worker ? 0 : process_status_open(&server->status, loop, &server->sockets);
+    status = server->worker ? 0 : process_status_open(&server->status, loop, &server->sockets);
     if (status)
         return status;
     if (server->worker && o->max_requests)
@@ -546,9 +551,12 @@ int serve(const struct options *o, const struct user *user, struct worker *worke
     char cwd[PATH_MAX];
     int status = prepare(&server, cwd);
     if (!status)
+        status = otlp_prepare(&server.otlp, o);
+    if (!status)
         status = load(&server, argv, cwd);
     if (!status) {
         status = serve_loaded(&server, cwd);
+        otlp_stop(&server.otlp);
         descriptors_on_loss(NULL); /* atexit functions may close what they like */
         exit_timer_set(EXIT_TIMER_PYTHON, status);
         module_run_stop_hooks();
@@ -562,6 +570,7 @@ int serve(const struct options *o, const struct user *user, struct worker *worke
         warm_up_free(server.run.warm_up);
         process_status_fini(&server.status);
         lane_free(server.run.lane);
+        otlp_fini(&server.otlp);
         loop_free(server.loop);
     }
     development_fini(&server.development);

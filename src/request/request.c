@@ -27,7 +27,7 @@ void request_reset(struct request *r, struct body_spares *spares) {
     r->job.queued_at = r->job.begun_at = r->job.waited = 0;
     r->end = REQUEST_ANSWERED;
     r->id.n = 0;
-    r->traced = false;
+    r->traced = r->recorded = false;
     r->head_stored = r->broken_off = false;
     r->located = false;
     atomic_store_explicit(&r->answer, ANSWER_UNSENT, memory_order_relaxed);
@@ -54,6 +54,9 @@ void request_stand_in(struct request *to, const struct request *from) {
     to->echoes_id = from->echoes_id;
     to->traced = from->traced;
     to->trace = from->trace;
+    to->recorded = from->recorded;
+    to->has_parent = from->has_parent;
+    memcpy(to->parent, from->parent, sizeof to->parent);
     if (from->id.p == from->made_id) {
         memcpy(to->made_id, from->made_id, sizeof to->made_id);
         to->id.p = to->made_id;

@@ -114,6 +114,9 @@ struct request {
      * which is the parent then. Valid only if `traced`. */
     bool traced;
     struct trace_context trace;
+    bool recorded;   /* a span is told at its end; what `trace` has is that of this span then... */
+    bool has_parent; /* ...and the caller's is here */
+    uint8_t parent[TRACE_SPAN_SIZE];
 
     /* Times are nanoseconds of clock_ns, without extra looks at the clock. `job` has when the request began to wait for
      * a thread, and when its call began (queued_at, begun_at; 0: it did not). The bytes of the request are

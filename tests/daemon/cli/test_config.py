@@ -21,7 +21,7 @@ EX_USAGE, EX_CONFIG = 64, 78
 VALUES = {"DIR": "/srv/some where", "PREFIX": "/a;b", "PATH": "/p#q", "ADDR": "@some;thing", "MODE": "0604",
           "USER": "somebody", "GROUP": "some-group", "KIND": "x-real-ip", "TEXT": 'a "quoted" \\ text', "SIZE": "70K",
           "N": "7", "SECONDS": "0.25", "ACTION": "interrupt", "LEVEL": "debug", "WHERE": "both", "GLOB": "a/**/*.x",
-          "NAME=VALUE": "A=b c=d", "FORMAT": "json"}
+          "NAME=VALUE": "A=b c=d", "FORMAT": "json", "URL": "http://host:1"}
 # Where these will not do.
 OF_OPTION = {"warm-up": "/p?q=%20", "allow": "10.0.0.0/8", "forwarded-allow": "unix", "umask": "027",
              "status-path": "/p;q", "request-id": "echo"}
