@@ -164,6 +164,7 @@ src_libnet_a_SOURCES = \
 	src/net/calls.c src/net/calls.h \
 	src/net/conn.c src/net/conn.h src/net/conn_impl.h \
 	src/net/conn_linger.c src/net/conn_out.c src/net/conn_rate.c src/net/conn_transmit.c \
+	src/net/count.c src/net/count.h \
 	src/net/deadline.c src/net/deadline.h \
 	src/net/exchange.c src/net/exchange.h \
 	src/net/handover.c src/net/handover.h src/net/handover_impl.h src/net/handover_take.c \
@@ -301,6 +302,7 @@ src_libpywsgi_a_SOURCES = \
 # No Python: the program that it is for keeps within 2 MiB.
 src_libsupervisor_a_SOURCES = \
 	src/supervisor/calls.c src/supervisor/calls.h \
+	src/supervisor/count.c src/supervisor/count.h \
 	src/supervisor/cpus.c src/supervisor/cpus.h \
 	src/supervisor/file_globs.c src/supervisor/file_globs.h \
 	src/supervisor/file_set.c src/supervisor/file_set.h \

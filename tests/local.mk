@@ -34,7 +34,7 @@ UNIT_LISTEN = tests/unit/net/listen/test_address tests/unit/net/listen/test_addr
 	tests/unit/net/listen/test_listener tests/unit/net/listen/test_socket_file
 UNIT_NET = tests/unit/net/test_calls tests/unit/net/test_conn_out tests/unit/net/test_conn_rate \
 	tests/unit/net/test_conn_transmit tests/unit/net/test_deadline tests/unit/net/test_handover tests/unit/net/test_handover_threads tests/unit/net/test_level tests/unit/net/test_status_server \
-	tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files \
+	tests/unit/net/fcgi/test_count tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files \
 	tests/unit/net/fcgi/test_outcome tests/unit/net/fcgi/test_peer
 if HTTP
 UNIT_NET += tests/unit/net/http/test_ends tests/unit/net/http/test_outcome
@@ -153,6 +153,7 @@ tests_unit_net_test_status_server_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_level_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_handover_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_handover_threads_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
+tests_unit_net_fcgi_test_count_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_fcgi_test_early_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_http_test_ends_LDADD = $(FRONT_LIBS) $(CHECK_LIBS)
 tests_unit_net_http_test_ends_LDFLAGS = $(AM_LDFLAGS) $(FILE_RIG_WRAP) -Wl,--wrap=malloc,--wrap=conn_output

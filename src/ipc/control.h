@@ -74,6 +74,7 @@ enum control_type {
 enum control_memory {
     CONTROL_MEMORY_LOG = 0,     /* ipc/log_ring.h */
     CONTROL_MEMORY_INSPECT = 1, /* ipc/inspect.h */
+    CONTROL_MEMORY_METRICS = 2, /* ipc/metrics.h */
     CONTROL_MEMORY_COUNT
 };
 

@@ -58,7 +58,8 @@
 enum metrics_refusal { METRICS_REFUSED_NONE, METRICS_REFUSALS(METRICS_REFUSAL_NAME) METRICS_REFUSAL_COUNT };
 #undef METRICS_REFUSAL_NAME
 
-/* In the order of enum listener_protocol (net/listen/listener.h), of enum request_end (request/request.h). */
+/* In the order of enum listener_protocol (net/listen/listener.h), without what serves no requests of the application; and
+ * of enum request_end (request/request.h). */
 enum metrics_protocol { METRICS_FASTCGI, METRICS_HTTP, METRICS_PROTOCOL_COUNT };
 enum metrics_end {
     METRICS_END_ANSWERED,
@@ -84,7 +85,7 @@ enum metrics_counter {
     METRICS_SPOOLED_BYTES,   /* of these */
     METRICS_SPOOL_FAILURES,  /* bodies that no file took: refused, or held back until the application read */
     METRICS_BATONS_GIVEN,    /* calls that began without the loop */
-    METRICS_BATONS_TAKEN,    /* calls that lost the loop since they slept, computed, or waited for their peers */
+    METRICS_BATONS_TAKEN,    /* calls that lost the loop, since they slept or computed */
     METRICS_HANDOVERS_GIVEN, /* connections, to other processes */
     METRICS_HANDOVERS_TAKEN,
     METRICS_LOG_LINES_LOST,

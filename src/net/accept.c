@@ -243,6 +243,7 @@ static bool accept_one(struct lane_listener *l) {
     }
     if (!l->listener->is_unix)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    count_one(l->lane, METRICS_ACCEPTED + (unsigned)l->listener->protocol);
     l->protocol->accept(l->protocol_state, fd, l->listener, (struct sockaddr *)&peer, len);
     return true;
 }

@@ -4,7 +4,6 @@
 
 #include "ipc/scoreboard.h"
 #include "net/exchange.h"
-#include "net/handover.h"
 #include "net/lane_impl.h"
 
 #include <assert.h>
@@ -27,8 +26,8 @@ static void empty(struct scoreboard_call *place) {
 
 void calls_init(struct lane *lane) {
     struct calls *calls = &lane->calls;
-    const struct handover_config *config = lane->config.handover;
-    if (!config)
+    const struct lane_config *config = &lane->config;
+    if (!config->board)
         return;
     calls->places = config->board->calls[config->slot];
     calls->vacant = UINT64_MAX;

@@ -14,7 +14,7 @@ struct lane;
 struct scoreboard_call;
 
 struct calls {
-    struct scoreboard_call *places; /* SCOREBOARD_CALLS, of this process; NULL: it is alone, and tells nobody */
+    struct scoreboard_call *places; /* SCOREBOARD_CALLS, of this process; NULL: it tells nobody */
     uint64_t vacant;                /* a bit for each */
 };
 

@@ -23,6 +23,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "net/free_list.h"
+#include "net/listen/listener.h"
 #include "net/timeout_list.h"
 #include "proto/forwarded.h"
 #include "sched/sched.h"
@@ -85,6 +86,7 @@ typedef void conn_visit(const struct conn *c, unsigned id, const struct request 
 
 /* What a connection asks of its protocol. */
 struct conn_ops {
+    enum listener_protocol protocol;
     /* Bytes came. Returns whether the connection is still open (CONN_OPEN). */
     bool (*input)(struct conn *c, const uint8_t *data, size_t len);
     /* Nothing can be sent any more. Input that the peer has already sent still comes; then the connection ends. */

@@ -87,6 +87,7 @@ void exchange_end(struct exchange *x) {
         access_log_write(lane->config.access_log, x);
     if (x->r.recorded)
         traces_end(x);
+    count_end(x);
     lane_request_ends(lane);
     lane_body_ends(lane, &x->r.body);
     request_reset(&x->r, &lane->body_spares);
@@ -114,6 +115,7 @@ enum answer_state exchange_stand_in(struct exchange *x, struct exchange *instead
 }
 
 void exchange_answer_overdue(struct exchange *instead) {
+    count_refusal(instead->conn->lane, REFUSED_OVERDUE);
     if (refusal_answer(instead->conn->lane, &instead->r, REFUSED_OVERDUE))
         conn_close(instead->conn, CONN_NO_MEMORY);
 }
@@ -125,6 +127,7 @@ void exchange_end_late(struct exchange *x) {
     if (x->slow_timed)
         slow_ends(x);
     deadline_late_ends(x);
+    count_end_late(x);
     lane_body_ends(c->lane, &x->r.body);
     request_reset(&x->r, &c->lane->body_spares);
     conn_unref(c);
@@ -195,6 +198,7 @@ bool exchange_cancel(struct exchange *x) {
 
 void exchange_refuse(struct exchange *x, enum refusal why) {
     x->r.end = REQUEST_REFUSED;
+    count_refusal(x->conn->lane, why);
     refusal_log(x->conn, why, x->id, &x->r, false);
     if (why == REFUSED_QUEUE_FULL || why == REFUSED_QUEUE_LATE)
         overload_note(x->conn->lane, false);
@@ -205,6 +209,7 @@ void exchange_refuse(struct exchange *x, enum refusal why) {
 void exchange_refuse_as(struct exchange *x, const char *status, const char *why) {
     char text[REQUEST_STATUS_MAX + 2];
     x->r.end = REQUEST_REFUSED;
+    count_refusal(x->conn->lane, REFUSED_MALFORMED);
     refusal_log_as(x->conn, status, why, x->id, &x->r);
     snprintf(text, sizeof text, "%s\n", status);
     if (request_answer(&x->r, status, NULL, text))
@@ -224,6 +229,7 @@ static void hold_body(struct exchange *x) {
     if (x->body_held)
         return;
     x->body_held = true;
+    count_one(x->conn->lane, METRICS_SPOOL_FAILURES);
     body_is_held(&x->r.body, &x->body_taken);
     conn_pause(x->conn);
     refusal_log_held(x->conn, x->id, &x->r);
@@ -244,6 +250,8 @@ enum refusal exchange_body_refusal(enum body_status status) {
 }
 
 void exchange_log_body(struct exchange *x, enum refusal why) {
+    if (why == REFUSED_NO_SPOOL)
+        count_one(x->conn->lane, METRICS_SPOOL_FAILURES);
     refusal_log(x->conn, why, x->id, &x->r, true);
 }
 

@@ -153,6 +153,7 @@ enum handover_outcome handover_try(struct conn *c) {
     if (send_away(h, c->fd, &m))
         return not_sent(h, errno);
     offer(h);
+    count_one(h->lane, METRICS_HANDOVERS_GIVEN);
     conn_close(c, CONN_HANDED_OVER);
     return HANDOVER_GIVEN;
 }

@@ -93,6 +93,7 @@ static void begin(struct handover *h, int fd, const struct handover_message *m) 
         descriptors_close(fd);
         return;
     }
+    count_one(lane, METRICS_HANDOVERS_TAKEN);
     protocol->take(lane->protocol_states[l->protocol], fd, l, (struct sockaddr *)&peer, len, m);
 }
 

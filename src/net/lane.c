@@ -45,6 +45,7 @@ static void prepare_cb(struct ev_loop *loop, ev_prepare *w, int revents) {
         deadlines_settle(lane);
     if (lane->slow.after)
         slow_settle(lane);
+    count_settle(lane);
 }
 
 static void turns_init(struct lane *lane) {
@@ -144,7 +145,7 @@ struct lane *lane_new(const struct lane_config *config, struct listener_set *lis
     lane->listeners = listeners;
     lists_init(lane);
     lane->loop = config->loop ? config->loop : loop_new();
-    if (!lane->loop || protocols_open(lane) || lane_accept_init(lane) || handover_init(lane) ||
+    if (!lane->loop || count_init(lane) || protocols_open(lane) || lane_accept_init(lane) || handover_init(lane) ||
         !(lane->sched = make_sched(lane))) {
         lane_free(lane);
         return NULL;
@@ -205,6 +206,7 @@ void lane_free(struct lane *lane) {
     protocols_close(lane);
     handover_fini(lane);
     body_spares_fini(&lane->body_spares);
+    count_fini(lane);
     free(lane->accepting);
     free(lane);
 }

@@ -19,7 +19,9 @@
 struct access_log;
 struct ev_loop;
 struct handover_config;
+struct metrics_slot;
 struct protocol;
+struct scoreboard;
 struct status_page;
 struct spans;
 struct trace_settings;
@@ -92,6 +94,10 @@ struct lane_config {
     struct access_log *access_log; /* outlives the lane; NULL: there is none */
     const struct inspect_config
         *inspect; /* asking what runs in the processes of the server; copied; NULL: nobody can */
+    /* Where others find what it does, and what it counts; all outlive the lane. The slot is this process's in either. */
+    struct scoreboard *board;     /* NULL: which calls run is told to nobody */
+    struct metrics_slot *metrics; /* NULL: nobody reads what it counts */
+    unsigned slot;
 
     const struct handover_config *handover; /* what a worker has in common with others; copied; NULL: there is none */
 

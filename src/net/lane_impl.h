@@ -9,6 +9,7 @@
  *     request_log.c  which requests run (request_log.h)
  *     level.c        what it leaves to other processes (level.h)
  *     calls.c        which calls run without the loop (calls.h)
+ *     count.c        what it counts (count.h)
  *     deadline.c     which of them take too long (deadline.h)
  *     slow.c         which ones the log tells of while they run (slow.h)
  *     who.c          which log lines about peers are due (who.h)
@@ -26,6 +27,7 @@
 #include "base/log_limit.h"
 #include "net/calls.h"
 #include "net/conn.h"
+#include "net/count.h"
 #include "net/deadline.h"
 #include "net/lane.h"
 #include "net/level.h"
@@ -64,6 +66,7 @@ struct lane {
     struct cgi_memo memo;
     struct body_spares body_spares;
     struct calls calls;
+    struct count count;
     struct level level;
     struct deadlines deadlines;
     struct slow slow;

@@ -2,6 +2,7 @@
 
 #include "net/lane_impl.h"
 
+#include "ipc/scoreboard.h"
 #include "net/handover.h"
 #include "net/request_log.h"
 
@@ -60,6 +61,8 @@ void lane_stop_begins(struct lane *lane) {
         return;
     lane->retiring = false;
     lane->stopping = true;
+    if (lane->config.board)
+        atomic_store(&lane->config.board->slots[lane->config.slot].state, SCOREBOARD_ENDING);
     handover_ends(lane);
     if (lane->config.stops)
         lane->config.stops(lane->config.stops_arg);

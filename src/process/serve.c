@@ -10,6 +10,8 @@
 #include "base/thread_limit.h"
 #include "ipc/inspect.h"
 #include "ipc/log_ring.h"
+#include "ipc/metrics.h"
+#include "ipc/scoreboard.h"
 #include "net/fcgi/protocol.h"
 #include "net/http/protocol.h"
 #include "net/lane.h"
@@ -55,6 +57,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { REQUESTS_PER_CONNECTION = 128 };
 
@@ -64,7 +68,12 @@ struct server {
     struct worker *worker;         /* NULL: this process is none */
     bool zygote;                   /* it is to be forked for workers */
     struct access_log *access_log; /* NULL: none */
-    struct log_ring *log_ring;     /* the last lines of the log; in a worker, its supervisor's */
+    /* What others read; in a worker, its supervisor's, which may have no metrics. The slot is this process's. */
+    struct log_ring *log_ring; /* the last lines of the log */
+    struct scoreboard *board;
+    struct metrics *metrics;
+    struct metrics_slot *counted;
+    unsigned slot;
     struct sockets sockets;
     struct ev_loop *loop;  /* until the lane has it */
     struct pylane *python; /* the application, once it is loaded */
@@ -95,17 +104,49 @@ static int open_own(struct server *server) {
     return 0;
 }
 
+static int complain_shared(void) {
+    log_error("cannot make shared memory (memfd_create): %s", strerror(errno));
+    return EX_OSERR;
+}
+
+/* The only process has the first slot of each. */
+static void take_slot(struct server *server) {
+    struct scoreboard_slot *slot = &server->board->slots[server->slot];
+    log_ring_keep(server->log_ring, server->slot);
+    metrics_use(server->metrics, server->slot);
+    server->counted = &server->metrics->slots[server->slot].slot;
+    atomic_store(&slot->pid, getpid());
+    atomic_store(&slot->generation, 1);
+    atomic_store(&slot->state, SCOREBOARD_STARTING);
+}
+
 /* A worker gets it from its supervisor. Returns 0, or a sysexits status after printing. */
-static int open_log_ring(struct server *server) {
+static int open_shared(struct server *server) {
     int fd;
-    server->log_ring = log_ring_new(&fd);
-    if (!server->log_ring) {
-        log_error("cannot make shared memory (memfd_create): %s", strerror(errno));
-        return EX_OSERR;
-    }
+    if (!(server->log_ring = log_ring_new(&fd)))
+        return complain_shared();
     descriptors_close(fd);
-    log_ring_keep(server->log_ring, 0);
+    if (!(server->board = scoreboard_new(&fd)))
+        return complain_shared();
+    descriptors_close(fd);
+    if (!(server->metrics = metrics_new(&fd)))
+        return complain_shared();
+    descriptors_close(fd);
+    take_slot(server);
     return 0;
+}
+
+/* The process serves from now on. On the loop. */
+static void tell_start(struct server *server) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    const uint64_t now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+    if (server->counted)
+        metrics_set(server->counted, METRICS_STARTED_AT, now);
+    if (server->worker)
+        return;
+    atomic_store(&server->metrics->supervisor.started_at, now);
+    atomic_store(&server->board->slots[server->slot].state, SCOREBOARD_SERVING);
 }
 
 /* Opens what may need more rights than the application is to have; a worker has all that of the supervisor. */
@@ -124,7 +165,7 @@ static int open_all(struct server *server) {
     descriptors_on_loss(leave_nothing);
     if (server->worker)
         return 0;
-    status = open_log_ring(server);
+    status = open_shared(server);
     if (!status && o->pid_file && !o->check)
         status = pid_file_open(o->pid_file, options_name(o, "--pidfile"));
     return status ? status : sockets_open(&server->sockets, o);
@@ -136,6 +177,10 @@ static int greet(struct server *server) {
     if (status)
         return status;
     server->log_ring = server->worker->log_ring;
+    server->board = server->worker->handover.board;
+    server->metrics = server->worker->metrics;
+    server->counted = server->worker->counted;
+    server->slot = server->worker->handover.slot;
     if (server->zygote)
         title_set("zygote", NULL);
     else
@@ -323,6 +368,9 @@ static int make_lane(struct server *server) {
         .proxy_protocol = o->proxy_protocol,
         .min_body_rate = (double)o->min_body_rate,
         .access_log = server->access_log,
+        .board = server->board,
+        .metrics = server->counted,
+        .slot = server->slot,
         .handover = server->worker ? &server->worker->handover : NULL,
         .check = server->run.calls_on_main ? watch_thread_check_cb : NULL,
         .check_arg = &server->run,
@@ -345,7 +393,8 @@ static int make_lane(struct server *server) {
         return status;
     struct ev_loop *loop = server->loop;
     const struct status_source memory = {
-        .board = server->worker ? server->worker->handover.board : NULL,
+        .board = server->board,
+        .metrics = server->metrics,
         .inspect = server->inspect,
         .log = server->log_ring,
     };
@@ -410,6 +459,7 @@ static void ready_cb(struct sched_note *note) {
 static void serving_cb(void *arg) {
     struct server *server = arg;
     log_ready(server);
+    tell_start(server);
     if (server->worker) {
         worker_serves(server->worker);
         return;

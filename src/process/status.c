@@ -44,7 +44,7 @@ void process_status_init(struct process_status *s, const struct options *o, cons
         .pid = worker ? worker->supervisor : getpid(),
         .workers = worker ? o->workers : 0,
         .threads_max = o->threads,
-        .started_at = wall_time(),
+        .started_at = memory->metrics ? 0 : wall_time(),
     };
     if (worker) /* for the supervisor, which has none */
         memcpy(worker->handover.board->python, s->python, sizeof s->python);

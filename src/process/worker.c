@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "ipc/inspect.h"
 #include "ipc/log_ring.h"
+#include "ipc/metrics.h"
 #include "net/lane.h"
 #include "net/listen/listener.h"
 #include "process/access_output.h"
@@ -80,7 +81,17 @@ int worker_find(struct worker *w) {
     return 0;
 }
 
+static void forget_metrics(struct worker *w) {
+    if (w->metrics)
+        metrics_unmap(w->metrics);
+    if (w->counted)
+        metrics_unmap_slot(w->counted);
+    w->metrics = NULL;
+    w->counted = NULL;
+}
+
 void worker_begin_forked(struct worker *w, int socket) {
+    forget_metrics(w);
     struct log_ring *ring = w->log_ring; /* what is logged goes there until its own slot is known */
     scoreboard_unmap(w->handover.board);
     init(w, socket);
@@ -146,6 +157,18 @@ static void keep_inspect(struct worker *w, int fd) {
                     errno == EPROTO ? "the memory for that was made by another version" : strerror(errno));
 }
 
+/* Nor to be counted. */
+static void keep_metrics(struct worker *w, int fd) {
+    forget_metrics(w);
+    w->metrics = metrics_map(fd, false);
+    w->counted = w->metrics ? metrics_map_slot(fd, w->handover.slot) : NULL;
+    if (w->counted)
+        return;
+    log_warning("what this worker does is not counted: %s",
+                errno == EPROTO ? "the memory for that was made by another version" : strerror(errno));
+    forget_metrics(w);
+}
+
 static int on_memory(struct worker *w, struct control_message *m) {
     if (m->nfds != 1 || w->lane)
         return makes_no_sense();
@@ -155,6 +178,9 @@ static int on_memory(struct worker *w, struct control_message *m) {
         return 0;
     case CONTROL_MEMORY_INSPECT:
         keep_inspect(w, m->fds[0]);
+        return 0;
+    case CONTROL_MEMORY_METRICS:
+        keep_metrics(w, m->fds[0]);
         return 0;
     default:
         return 0;

@@ -26,6 +26,8 @@ struct inspect;
 struct lane;
 struct listener_set;
 struct log_ring;
+struct metrics;
+struct metrics_slot;
 
 /* What the supervisor wants; what comes later here replaces what comes earlier. */
 enum worker_end {
@@ -45,8 +47,11 @@ struct worker {
     uint64_t generation;   /* from 1 */
     struct handover_config handover;
 
-    struct log_ring *log_ring; /* from CONTROL_MEMORY; NULL: none was sent, as the next one */
+    /* From CONTROL_MEMORY; NULL: none was sent. */
+    struct log_ring *log_ring;
     struct inspect *inspect;
+    struct metrics *metrics;      /* what all processes count, for reading; */
+    struct metrics_slot *counted; /* and the slot of this one */
 
     /* The rest is that of worker.c. */
     bool is_zygote;

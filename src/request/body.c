@@ -49,7 +49,7 @@ void body_fini(struct body *b) {
 
 void body_begin(struct body *b, int64_t expected) {
     b->expected = expected;
-    b->received = b->taken = 0;
+    b->received = b->taken = b->spooled = 0;
     b->error = b->held_error = 0;
     b->has_reader = b->unspooled = b->abandoned = false;
     b->complete = expected == 0;
@@ -85,7 +85,7 @@ void body_reset(struct body *b, struct body_spares *spares) {
     if (b->memory.size > BODY_KEEP_BYTES)
         spare_put(spares, &b->memory);
     b->memory.start = b->memory.end = 0;
-    b->received = 0;
+    b->received = b->spooled = 0;
     if (b->held.data)
         buf_fini(&b->held);
 }
@@ -130,6 +130,7 @@ static int spool_write(struct body *b, const char *dir, const char *data, size_t
         data += n;
         len -= (size_t)n;
         b->spool_end += n;
+        b->spooled += (uint64_t)n;
     }
     return 0;
 }

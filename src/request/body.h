@@ -51,6 +51,7 @@ struct body {
     int spool;         /* descriptor of the file, or -1 */
     off_t spool_start; /* unread bytes in the file: from here... */
     off_t spool_end;   /* ...to here */
+    uint64_t spooled;  /* bytes that were written to it; the writer's */
     struct buf held;   /* unread bytes that came after those in the file, for which it had no room */
     int held_error;    /* errno with which the file failed */
     bool unspooled;    /* `error` comes from the file, or from lack of memory */

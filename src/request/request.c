@@ -23,8 +23,8 @@ void request_reset(struct request *r, struct body_spares *spares) {
     body_reset(&r->body, spares);
     r->status[0] = '\0';
     r->thread = NULL;
-    r->sent = 0;
-    r->job.queued_at = r->job.begun_at = r->job.waited = 0;
+    r->sent = r->answered_at = 0;
+    r->job.queued_at = r->job.begun_at = r->job.ended_at = r->job.waited = 0;
     r->end = REQUEST_ANSWERED;
     r->id.n = 0;
     r->traced = r->recorded = false;
@@ -46,6 +46,7 @@ static void rebase(struct slice *s, const struct buf *from, const struct buf *to
 void request_stand_in(struct request *to, const struct request *from) {
     to->role = from->role;
     to->begun_at = from->begun_at;
+    to->job.key = from->job.key;
     to->job.queued_at = from->job.queued_at;
     to->job.begun_at = from->job.begun_at;
     body_begin(&to->body, 0);

@@ -16,6 +16,7 @@
 #define WSGI_FCGI_REQUEST_REQUEST_H
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "proto/cgi.h"
 #include "proto/request_id.h"
 #include "proto/trace_context.h"
@@ -122,6 +123,7 @@ struct request {
      * a thread, and when its call began (queued_at, begun_at; 0: it did not). The bytes of the request are
      * body.received and `sent`. */
     uint64_t begun_at;    /* when its first bytes came */
+    uint64_t answered_at; /* when the running thread began to send; 0: it has not, and the loop sends at the end */
     enum request_end end; /* valid only at its end */
 
     struct buf head;          /* header lines "Name: value\r\n", in the application's order */
@@ -208,8 +210,10 @@ static inline bool request_is_connected(const struct request *r) {
 static inline bool request_begin_answer(struct request *r) {
     unsigned unsent = ANSWER_UNSENT;
     if (atomic_load_explicit(&r->answer, memory_order_relaxed) == ANSWER_UNSENT &&
-        atomic_compare_exchange_strong(&r->answer, &unsent, ANSWER_SENT))
+        atomic_compare_exchange_strong(&r->answer, &unsent, ANSWER_SENT)) {
+        r->answered_at = clock_ns();
         return true;
+    }
     return !request_is_gone(r);
 }
 

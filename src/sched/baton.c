@@ -29,6 +29,7 @@ bool baton_take_over(struct sched *s, struct sched_thread *from, uint64_t word, 
     struct sched_thread *to = atomic_load(&s->word) == word ? threads_take_locked(s) : NULL;
     if (to) {
         atomic_store(&from->taken, reason);
+        measure_take_over(from);
         uint64_t expected = word, next = word_make(word_sequence(word) + 1, to->index, SCHED_LOOP);
         taken = atomic_compare_exchange_strong(&s->word, &expected, next);
         if (!taken)
@@ -44,6 +45,7 @@ bool baton_take_over(struct sched *s, struct sched_thread *from, uint64_t word, 
         if (reason == SCHED_FREE)
             follow_begin(from, true);
         count_taken(s, reason);
+        note_move(s);
         PROBE3(baton__taken, job, atomic_load_explicit(&from->tid, memory_order_relaxed), reason);
         threads_wake(to, SCHED_MAIL_BATON, job, reason);
     }

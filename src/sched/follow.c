@@ -43,8 +43,11 @@ bool sched_waits_for_lock(const struct sched_thread *t) {
 
 /* A thread that sleeps because it waits for the jobs' lock has not let go of anything. */
 enum follow_sight follow_look(struct sched_thread *t) {
-    if (atomic_load_explicit(&t->lock_wait, memory_order_relaxed))
+    if (atomic_load_explicit(&t->lock_wait, memory_order_relaxed)) {
+        if (!atomic_load_explicit(&t->lock_seen, memory_order_relaxed))
+            atomic_store_explicit(&t->lock_seen, clock_ns(), memory_order_relaxed);
         return FOLLOW_HOLDS;
+    }
     return threads_is_asleep(t) ? FOLLOW_ASLEEP : has_released(t) ? FOLLOW_FREE : FOLLOW_HOLDS;
 }
 

@@ -10,6 +10,12 @@ static inline void call_run(struct sched_thread *t, struct sched_job *job) {
     atomic_store_explicit(&t->runs, NULL, memory_order_release);
 }
 
+static inline void tell_times(const struct sched_thread *t, struct sched_job *job, uint64_t now, uint64_t used) {
+    job->ended_at = now;
+    job->processor_time = used;
+    job->lock_waited = t->measure.lock_waited;
+}
+
 void job_done(struct sched_note *note) {
     struct sched_job *job = (struct sched_job *)(void *)((char *)note - offsetof(struct sched_job, done));
     struct sched *s = job->sched;
@@ -40,7 +46,8 @@ enum sched_next job_run_detached(struct sched_thread *t, struct sched_job *job, 
     uint32_t key = job->key;
     measure_begin(t, true, clock_ns());
     call_run(t, job);
-    measure_end(t, key, clock_ns(), reason);
+    uint64_t now = clock_ns();
+    tell_times(t, job, now, measure_end(t, key, now, reason));
     return end_detached(t, job, key);
 }
 
@@ -56,12 +63,12 @@ enum sched_next job_run_inline(struct sched_thread *t, struct sched_job *job, bo
     uint64_t now = clock_ns();
     if (!baton_return(t)) {
         baton_pause(t);
-        measure_end(t, key, now, atomic_load(&t->taken));
+        tell_times(t, job, now, measure_end(t, key, now, atomic_load(&t->taken)));
         return end_detached(t, job, key);
     }
     s->owner.now = s->owner.last_end = now;
     s->owner.now_fresh = true;
-    measure_end(t, key, now, SCHED_NOT_TAKEN);
+    tell_times(t, job, now, measure_end(t, key, now, SCHED_NOT_TAKEN));
     owner_settle_later(s, job);
     return SCHED_NEXT_OWN;
 }

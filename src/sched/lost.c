@@ -62,6 +62,7 @@ static bool mark(struct sched *s, struct sched_thread *t, unsigned bits) {
         atomic_fetch_sub(&s->busy, 1);
     if (!runs && (bits & FATE_MADE_UP))
         atomic_fetch_sub(&s->lost.made_up, 1);
+    note_move(s);
     return runs;
 }
 
@@ -112,6 +113,7 @@ bool lost_note_end(struct sched *s, struct sched_job *job) {
     if (made_up_for) {
         atomic_fetch_sub(&s->lost.made_up, 1);
         make_up_for_next(s);
+        note_move(s);
     } else if (lost)
         TAILQ_REMOVE(&s->lost.rest, job, link);
     return made_up_for;

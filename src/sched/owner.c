@@ -152,6 +152,7 @@ static bool run_blocking(struct sched_thread *t, struct sched_job *job, enum sch
     struct sched_thread *runs = veteran ? veteran : t;
     fate_begin(s, runs, job);
     atomic_fetch_add_explicit(&s->handed_over, 1, memory_order_relaxed);
+    note_move(s);
     enum sched_reason reason = follow(s, runs, job);
     caught_begin_detached(runs, job);
     job_note_detached(job);

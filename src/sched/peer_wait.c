@@ -155,6 +155,7 @@ void sched_peer_wait_begins(struct sched_thread *t) {
     bool wakes = follow_end(t);
     if (fate_counts(before) && atomic_fetch_sub(&s->busy, 1) >= s->config.threads)
         wakes = true;
+    note_move(s);
     if (wakes)
         post_wake_owner(s);
 }
@@ -173,6 +174,7 @@ void sched_peer_wait_ends(struct sched_thread *t) {
         TAILQ_REMOVE(&s->peer_waits.all, t, wait_link);
     t->told = false;
     atomic_fetch_sub(&s->peer_waits.count, 1);
+    note_move(s);
     pthread_mutex_unlock(&s->peer_waits.lock);
 }
 

@@ -63,17 +63,32 @@ void sched_quit(struct sched *s) {
     watch_quit(s);
 }
 
-void sched_get_stats(struct sched *s, struct sched_stats *stats) {
-    pthread_mutex_lock(&s->pool.lock);
-    stats->threads = s->pool.alive;
-    stats->veterans = s->pool.veterans;
-    pthread_mutex_unlock(&s->pool.lock);
+uint64_t sched_moves(const struct sched *s) {
+    return (uint64_t)atomic_load_explicit(&s->moves, memory_order_relaxed) << 32 |
+           atomic_load_explicit(&s->queue.count, memory_order_relaxed);
+}
+
+void sched_look_stats(const struct sched *s, struct sched_stats *stats) {
+    stats->threads = atomic_load_explicit(&s->pool.alive, memory_order_relaxed);
+    stats->veterans = 0;
     stats->busy = atomic_load(&s->busy);
     stats->peer_waits = atomic_load(&s->peer_waits.count);
     stats->lost = sched_lost(s);
+    stats->made_up = atomic_load(&s->lost.made_up);
     stats->queued = atomic_load(&s->queue.count);
     stats->handed_over = atomic_load(&s->handed_over);
     stats->taken_asleep = atomic_load(&s->taken_asleep);
     stats->taken_computing = atomic_load(&s->taken_computing);
     stats->taken_free = atomic_load(&s->taken_free);
+}
+
+void sched_get_stats(struct sched *s, struct sched_stats *stats) {
+    sched_look_stats(s, stats);
+    pthread_mutex_lock(&s->pool.lock);
+    stats->veterans = s->pool.veterans;
+    pthread_mutex_unlock(&s->pool.lock);
+}
+
+uint64_t sched_moment(const struct sched *s) {
+    return owner_time(s);
 }

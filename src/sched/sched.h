@@ -112,10 +112,14 @@ struct sched_job {
     const void *group; /* what sched_settles_more compares; NULL: nothing */
     /* The scheduler's: */
     bool queued, left;
-    struct sched_line *line;     /* in which it is queued */
-    uint64_t queued_at;          /* when it was first seen in the queue; 0: not yet */
-    uint64_t begun_at;           /* when it was taken off the queue to be run; for the owner */
-    uint64_t waited;             /* since then, for its peer: nanoseconds */
+    struct sched_line *line; /* in which it is queued */
+    uint64_t queued_at;      /* when it was first seen in the queue; 0: not yet */
+    uint64_t begun_at;       /* when it was taken off the queue to be run; for the owner */
+    uint64_t waited;         /* since then, for its peer: nanoseconds */
+    /* What its thread tells at its end: the moment, the processor time of the call and how long it waited for the jobs'
+     * lock, in nanoseconds. Of a call that nobody had a reason to look at, the former is all of the time that it took,
+     * and the latter 0. */
+    uint64_t ended_at, processor_time, lock_waited;
     struct sched_thread *thread; /* on which it runs detached, or has ended so; NULL: it does not. The owner's */
     bool lost, made_up_for;      /* the owner's */
     TAILQ_ENTRY(sched_job) link, left_link;
@@ -286,6 +290,9 @@ bool sched_run_loop(struct sched_thread *thread);
 enum { SCHED_CHECK_PRIORITY = EV_MAXPRI };
 uint64_t sched_polled(const struct sched *s);
 
+/* The latest moment (clock_ns) that the owner knows of without a look at the clock. Owner only. */
+uint64_t sched_moment(const struct sched *s);
+
 /* The baton. */
 
 /* Gives the baton away now, instead of waiting to be found asleep. A job calls this when it is about to wait for
@@ -391,6 +398,7 @@ struct sched_stats {
     unsigned busy;            /* threads that run a job without the baton, are in no peer wait, and not made up for */
     unsigned peer_waits;      /* threads that are in one */
     unsigned lost;            /* lost jobs that run */
+    unsigned made_up;         /* those of them that are made up for */
     unsigned queued;          /* jobs in the ready queue */
     uint64_t handed_over;     /* jobs that ran detached from the start */
     uint64_t taken_asleep;    /* batons taken from a job that slept */
@@ -398,5 +406,10 @@ struct sched_stats {
     uint64_t taken_free;      /* batons taken from a job that computed without the jobs' lock */
 };
 void sched_get_stats(struct sched *s, struct sched_stats *stats);
+
+/* Those of them that change while it runs, without a lock: `veterans` is 0. Nothing of that has changed as long as
+ * sched_moves returns the same, to an owner that is about to wait. Owner only. */
+uint64_t sched_moves(const struct sched *s);
+void sched_look_stats(const struct sched *s, struct sched_stats *stats);
 
 #endif

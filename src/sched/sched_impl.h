@@ -80,10 +80,16 @@ enum sched_next {
     SCHED_NEXT_END
 };
 
+/* What a thread has used until a moment. */
+struct sched_usage {
+    long switches;           /* voluntary context switches */
+    uint64_t processor_time; /* nanoseconds */
+};
+
 /* A point in time of a job. */
 struct sched_moment {
-    uint64_t at;   /* clock_ns */
-    long switches; /* voluntary context switches of its thread until then; 0 when not counted */
+    uint64_t at;              /* clock_ns */
+    struct sched_usage usage; /* of its thread until then; 0 when not counted */
 };
 
 struct sched_measure {
@@ -91,6 +97,8 @@ struct sched_measure {
     struct sched_moment begun;   /* moved later by what does not count (measure_skip_begin) */
     struct sched_moment skipped; /* the beginning of what does not count */
     struct sched_moment given;   /* when it gave the baton away itself; at 0: it did not */
+    uint64_t lock_from;          /* when it began to wait for the jobs' lock; 0: nobody has looked at the clock */
+    uint64_t lock_waited;        /* nanoseconds, in all */
 };
 
 struct sched_thread {
@@ -129,6 +137,8 @@ struct sched_thread {
     uint64_t waits_since; /* clock_ns: when its peer wait began */
     TAILQ_ENTRY(sched_thread) wait_link; /* in peer_waits.all */
     atomic_bool lock_wait;               /* between sched_lock_wait and sched_lock_taken */
+    atomic_ullong lock_seen;             /* when the watch has first seen that it is; 0: it has not */
+    atomic_ullong taken_at, taken_used;  /* when it lost the baton, and its processor time until then */
     struct sched_measure measure;
 
     /* What the watch has seen of its job: follow.c. */
@@ -158,7 +168,8 @@ struct sched_pool {
     struct sched_thread **all;               /* `size` pointers; filled up to `started` */
     unsigned size;                           /* config.threads + peer_waits.max + lost.max + 1 */
     atomic_uint started;
-    unsigned alive, veterans;
+    atomic_uint alive; /* changed under `lock` */
+    unsigned veterans;
     unsigned ending;    /* of those alive: that were woken to end as nobody needs them */
     unsigned again;     /* threads that were started in the place of another */
     atomic_uint beyond; /* of those alive: beyond config.threads + 1 */
@@ -267,6 +278,7 @@ struct sched {
     struct sched_peer_waits peer_waits;
     struct sched_lost lost;
     struct sched_retire retire;
+    atomic_uint moves; /* grows behind each change of what sched_look_stats tells, but of the queue */
     atomic_ullong handed_over, taken_asleep, taken_computing, taken_free; /* of struct sched_stats */
     struct predict predict;
 };
@@ -286,6 +298,10 @@ static inline bool fate_counts(unsigned fate) {
     return (fate & (FATE_DETACHED | FATE_PEER_WAIT | FATE_MADE_UP)) == FATE_DETACHED;
 }
 
+static inline void note_move(struct sched *s) {
+    atomic_fetch_add(&s->moves, 1);
+}
+
 /* The job is about to run detached on the thread, or the baton was just taken from the thread: then with pool.lock
  * held. It may be in a peer wait already. */
 static inline void fate_begin(struct sched *s, struct sched_thread *t, struct sched_job *job) {
@@ -294,6 +310,7 @@ static inline void fate_begin(struct sched *s, struct sched_thread *t, struct sc
     unsigned before = atomic_fetch_or(&t->fate, FATE_DETACHED);
     if (fate_counts(before | FATE_DETACHED))
         atomic_fetch_add(&s->busy, 1);
+    note_move(s);
 }
 
 /* post.c */
@@ -509,16 +526,16 @@ void job_done(struct sched_note *note);
 
 /* measure.c. On the thread of the job. */
 
-/* The calling thread's voluntary context switches until now. About 0.3 us. */
-long measure_switches(void);
+/* What the calling thread has used until now. About 0.3 us. */
+struct sched_usage measure_usage(void);
 
 /* A job begins at `now`. `counts_switches`: count its thread's context switches, which takes about 0.3 us each time. */
 static inline void measure_begin(struct sched_thread *t, bool counts_switches, uint64_t now) {
     t->measure.counts_switches = counts_switches;
     t->measure.begun.at = now;
-    t->measure.given.at = 0;
+    t->measure.given.at = t->measure.lock_waited = 0;
     if (counts_switches)
-        t->measure.begun.switches = measure_switches();
+        t->measure.begun.usage = measure_usage();
 }
 
 /* The current moment of the thread's job. */
@@ -529,8 +546,12 @@ struct sched_moment measure_moment(const struct sched_thread *t);
 void measure_skip_begin(struct sched_thread *t);
 void measure_skip_end(struct sched_thread *t);
 
-/* A job of this key has ended at `now`; `taken` says how it lost the baton. SCHED_FREE: the thread was followed. */
-void measure_end(struct sched_thread *t, uint32_t key, uint64_t now, enum sched_reason taken);
+/* The baton is about to be taken from the thread, which runs a job inline. Any thread; another may be faster. */
+void measure_take_over(struct sched_thread *t);
+
+/* A job of this key has ended at `now`; `taken` says how it lost the baton. SCHED_FREE: the thread was followed. Returns
+ * the processor time of the job. */
+uint64_t measure_end(struct sched_thread *t, uint32_t key, uint64_t now, enum sched_reason taken);
 
 /* What is known of jobs of this kind. */
 static inline struct predict_kind *measure_kind(struct sched *s, const struct sched_job *job) {

@@ -137,6 +137,7 @@ void threads_run(struct sched_thread *t) {
     stat_close(t);
     pthread_mutex_lock(&s->pool.lock);
     s->pool.alive--;
+    note_move(s);
     if (t->index > s->config.threads)
         atomic_fetch_sub(&s->pool.beyond, 1);
     if (t->retires) {
@@ -236,6 +237,7 @@ static struct sched_thread *start_locked(struct sched *s) {
     if (t->index > s->config.threads)
         atomic_fetch_add(&s->pool.beyond, 1);
     s->pool.alive++;
+    note_move(s);
     return t;
 }
 
@@ -249,6 +251,7 @@ struct sched_thread *threads_lend(struct sched *s) {
         s->pool.veterans++;
         atomic_fetch_add_explicit(&s->pool.started, 1, memory_order_release);
         s->pool.alive++;
+        note_move(s);
     }
     pthread_mutex_unlock(&s->pool.lock);
     if (!t)
@@ -339,6 +342,8 @@ enum sched_next threads_put(struct sched_thread *t) {
         atomic_fetch_sub(&s->busy, 1);
     if (fate & FATE_LOST)
         atomic_fetch_sub(&s->lost.count, 1);
+    if (fate)
+        note_move(s);
     return quit ? SCHED_NEXT_END : SCHED_NEXT_IDLE;
 }
 

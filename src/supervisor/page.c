@@ -6,7 +6,6 @@
 #include "supervisor/supervisor.h"
 
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DELAY_MOST_NS UINT64_C(200000000)
@@ -20,12 +19,6 @@ static bool has_socket(const struct supervisor *s) {
     return false;
 }
 
-static uint64_t wall_time(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 int page_open(struct supervisor *s) {
     if (!has_socket(s))
         return 0;
@@ -33,11 +26,11 @@ int page_open(struct supervisor *s) {
         .board = s->board,
         .inspect = s->inspect,
         .log = s->log_ring,
+        .metrics = s->metrics,
         .application = s->o->application,
         .pid = getpid(),
         .workers = s->wanted,
         .threads_max = s->o->threads,
-        .started_at = wall_time(),
     };
     status_page_init(&s->page.content, s->loop, &source, s->inspect);
     s->page.server = status_server_new(s->loop, &s->sockets.opened, &s->sockets.allow, &s->page.content);

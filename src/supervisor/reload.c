@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "process/pid_file.h"
+#include "supervisor/count.h"
 #include "supervisor/memory.h"
 #include "supervisor/page.h"
 #include "supervisor/reload_config.h"
@@ -125,6 +126,7 @@ static void __attribute__((format(printf, 2, 3))) fail(struct supervisor *s, con
         zygotes_retire(s, s->generation);
     s->reload.phase = RELOAD_NONE;
     reload_config_close(&s->reload.config);
+    count_reload(s, true);
     log_error("the reload has failed, the old application goes on: %s", why);
     snprintf(s->service.reload_error, sizeof s->service.reload_error, "%s", why);
     memory_forget_start();
@@ -430,6 +432,8 @@ static int resume(struct supervisor *s, struct state *st, bool readable) {
     s->generation = (unsigned)st->generation + 1;
     s->wanted = change_count(s->chosen, (int)st->count - (int)st->chosen);
     s->loaded = s->served = true;
+    if (count_open(s)) /* before anybody's end is noticed */
+        return EX_OSERR;
     s->reload = (struct reload){.phase = RELOAD_STARTING, .config = -1};
     s->service.told = NOTIFY_RELOADING; /* by the program before this one */
     int status = resume_sockets(s, st, readable);
@@ -528,6 +532,7 @@ static void start_others(struct supervisor *s, uint64_t now) {
     log_info("the reload is complete: wsgi-fcgi %s serves with %u worker%s of generation %u", PACKAGE_VERSION,
              s->wanted, ascii_plural(s->wanted), s->generation);
     s->reload.phase = RELOAD_NONE;
+    count_reload(s, false);
     memory_forget_start();
     retire_old(s, now);
     zygotes_retire_others(s, s->generation);

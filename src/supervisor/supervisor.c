@@ -15,6 +15,7 @@
 #include "process/title.h"
 #include "process/user.h"
 #include "supervisor/calls.h"
+#include "supervisor/count.h"
 #include "supervisor/cpus.h"
 #include "supervisor/files.h"
 #include "supervisor/memory.h"
@@ -108,6 +109,7 @@ static int open_all(struct supervisor *s) {
     if (fd_socket_pair(s->queue))
         return complain("the queue for connections");
     int status = open_shared(s);
+    status = status ? status : count_open(s);
     if (!status && s->o->pid_file)
         status = pid_file_open(s->o->pid_file, options_name(s->o, "--pidfile"));
     return status ? status : sockets_open(&s->sockets, s->o);
@@ -196,6 +198,7 @@ static void close_all(struct supervisor *s) {
     pid_file_close();
     if (s->inspect)
         inspect_unmap(s->inspect);
+    count_close(s);
     if (s->board)
         scoreboard_unmap(s->board);
     loop_free(s->loop);
@@ -226,15 +229,16 @@ int supervise(const struct options *o, const struct user *user, char *const *arg
         log_error("out of memory");
         return EX_OSERR;
     }
-    *s = (struct supervisor){.o = o,
-                             .argv = argv,
-                             .program = program,
-                             .generation = 1,
-                             .chosen = choose_count(o),
-                             .sockets = {.user = user},
-                             .config_fd = -1,
-                             .shared = {[CONTROL_MEMORY_LOG] = -1, [CONTROL_MEMORY_INSPECT] = -1},
-                             .reload.config = -1};
+    *s = (struct supervisor){
+        .o = o,
+        .argv = argv,
+        .program = program,
+        .generation = 1,
+        .chosen = choose_count(o),
+        .sockets = {.user = user},
+        .config_fd = -1,
+        .shared = {[CONTROL_MEMORY_LOG] = -1, [CONTROL_MEMORY_INSPECT] = -1, [CONTROL_MEMORY_METRICS] = -1},
+        .reload.config = -1};
     s->wanted = s->chosen;
     raise_limit();
     title_set("supervisor", NULL);

@@ -16,6 +16,7 @@
 #include "ipc/control.h"
 #include "ipc/inspect.h"
 #include "ipc/log_ring.h"
+#include "ipc/metrics.h"
 #include "ipc/scoreboard.h"
 #include "net/status_page.h"
 #include "net/status_server.h"
@@ -149,6 +150,7 @@ struct supervisor {
     int board_fd;
     struct log_ring *log_ring;
     struct inspect *inspect;
+    struct metrics *metrics;          /* supervisor/count.h */
     int shared[CONTROL_MEMORY_COUNT]; /* the descriptor of each enum control_memory */
     int queue[2]; /* to send and to receive: both ends, so that what is in it does not go with the workers */
 

@@ -11,6 +11,7 @@
 #include "ipc/fd_socket.h"
 #include "process/user.h"
 #include "supervisor/calls.h"
+#include "supervisor/count.h"
 #include "supervisor/files.h"
 #include "supervisor/memory.h"
 #include "supervisor/page.h"
@@ -256,6 +257,7 @@ static struct worker *find_slot(struct supervisor *s) {
 static void prepare_slot(const struct worker *w) {
     struct scoreboard_slot *slot = slot_of(w);
     calls_clear(w->supervisor->board, worker_slot(w));
+    count_slot_begins(w);
     atomic_store(&slot->generation, w->generation);
     atomic_store(&slot->number, w->number);
     atomic_store(&slot->pid, 0);
@@ -272,6 +274,7 @@ static int execute(struct supervisor *s, struct worker *w, int end) {
         return -1;
     w->pid = pid;
     atomic_store(&slot_of(w)->pid, pid);
+    count_started(w);
     log_info(WORKER_LINE "is started", WORKER_WORDS(w));
     return 0;
 }
@@ -370,6 +373,7 @@ static void free_slot(struct worker *w) {
     atomic_store(&slot->full, 0);
     atomic_store(&slot->pid, 0);
     calls_clear(w->supervisor->board, worker_slot(w));
+    count_slot_ends(w);
     w->state = WORKER_NONE;
     w->pid = 0;
 }
@@ -404,6 +408,7 @@ void workers_forked(struct zygote *z, unsigned slot, pid_t pid, int error, uint6
     }
     w->pid = pid;
     atomic_store(&slot_of(w)->pid, pid);
+    count_started(w);
     log_info(WORKER_LINE "is forked", WORKER_WORDS(w));
     on_loaded(w);
 }
@@ -606,7 +611,9 @@ static void on_end(struct worker *w, int status) {
         s->finished += w->finished;
         s->cut += w->cut;
     }
-    if (w->state == WORKER_RETIRING || w->state == WORKER_STOPPING)
+    const bool expected = w->state == WORKER_RETIRING || w->state == WORKER_STOPPING;
+    count_ended(w, expected, status);
+    if (expected)
         log_expected(w, status, now);
     else
         on_unexpected_end(w, status, now);

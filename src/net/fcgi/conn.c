@@ -353,6 +353,7 @@ static void on_free(struct conn *conn) {
 }
 
 const struct conn_ops fcgi_conn_ops = {
+    .protocol = LISTENER_FASTCGI,
     .input = fcgi_take_input,
     .lost = on_lost,
     .gone = on_gone,

@@ -281,6 +281,7 @@ static void on_free(struct conn *conn) {
 }
 
 const struct conn_ops http_conn_ops = {
+    .protocol = LISTENER_HTTP,
     .input = http_take_input,
     .lost = on_lost,
     .gone = on_gone,

@@ -4,7 +4,6 @@
 
 #include "ipc/scoreboard.h"
 #include "net/exchange.h"
-#include "net/handover.h"
 #include "net/lane_impl.h"
 #include "unit/unit.h"
 
@@ -24,10 +23,8 @@ static char paths[SCOREBOARD_CALLS + MORE][300];
 
 static void make_lane(struct scoreboard *shared) {
     static struct listener_set none;
-    static struct handover_config handover;
-    handover = (struct handover_config){.send_fd = -1, .receive_fd = -1, .board = shared, .slot = SLOT};
     const struct lane_config config = {
-        .threads = 1, .queue_limit = 1, .max_connections = 10, .handover = shared ? &handover : NULL};
+        .threads = 1, .queue_limit = 1, .max_connections = 10, .board = shared, .slot = SLOT};
     lane = lane_new(&config, &none);
     ck_assert_ptr_nonnull(lane);
     conn.lane = lane;
