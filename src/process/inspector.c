@@ -104,10 +104,13 @@ static void describe(const struct running_call *call, struct inspect_call *out) 
         out->processor = now - call->processor_from;
     static_assert(sizeof out->thread >= SCHED_NAME_SIZE, "it has room for the name of a thread");
     sched_thread_name(call->thread, out->thread);
-    snprintf(out->request_id, sizeof out->request_id, "%s", call->id);
-    snprintf(out->trace_id, sizeof out->trace_id, "%s", call->trace);
-    snprintf(out->method, sizeof out->method, "%s", call->method);
-    snprintf(out->path, sizeof out->path, "%s", call->path);
+    static_assert(sizeof out->request_id >= sizeof call->id && sizeof out->trace_id >= sizeof call->trace &&
+                      sizeof out->method >= sizeof call->method && sizeof out->path >= sizeof call->path,
+                  "what is found of a call has room in the answer");
+    memcpy(out->request_id, call->id, sizeof call->id);
+    memcpy(out->trace_id, call->trace, sizeof call->trace);
+    memcpy(out->method, call->method, sizeof call->method);
+    memcpy(out->path, call->path, sizeof call->path);
 }
 
 static void publish(void) {
