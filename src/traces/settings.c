@@ -59,7 +59,7 @@ const char *trace_settings_complaint(const char *otlp) {
 /* `base`: the path of traces comes behind it (OTLP Exporter Configuration, "Endpoint URLs for OTLP/HTTP"). */
 static void set_url(struct trace_settings *out, const char *url, bool base) {
     size_t n = strlen(url);
-    const char *slash = n && url[n - 1] == '/' ? PATH + 1 : PATH;
+    const char *slash = n && url[n - 1] == '/' ? &PATH[1] : PATH;
     snprintf(out->url, sizeof out->url, "%s%s", url, base ? slash : "");
 }
 
