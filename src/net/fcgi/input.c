@@ -122,13 +122,13 @@ static enum refusal params_scan(struct fcgi_request *q) {
         return REFUSED_PARAMS_MANY;
     if (config->status_path) {
         enum refusal why = look_for_status(q, believed);
-        if (why || q->x.status)
+        if (why)
             return why;
     }
     /* An authorizer gets no STDIN and is told no length (FastCGI 1.0, 6.3). It is asked about other paths, too. */
     if (q->x.r.role == REQUEST_AUTHORIZER)
         vars->content_length = -1;
-    else if (result == CGI_OUTSIDE)
+    else if (result == CGI_OUTSIDE && !q->x.status)
         return REFUSED_OUTSIDE;
     if (config->body.total && vars->content_length > 0 && (uint64_t)vars->content_length > config->body.total)
         return REFUSED_BODY_LARGE;

@@ -173,8 +173,8 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
     body_begin(&q->x.r.body, head.content_length);
     if (config->status_path)
         q->x.refusal = look_for_status(q, c->peer.trusted && said.known);
-    if (!q->x.refusal && !q->x.status)
-        q->x.refusal = result == CGI_OUTSIDE ? REFUSED_OUTSIDE : check_limits(config, &head);
+    if (!q->x.refusal)
+        q->x.refusal = result == CGI_OUTSIDE && !q->x.status ? REFUSED_OUTSIDE : check_limits(config, &head);
     atomic_store_explicit(&q->owes_continue, head.expects_continue, memory_order_relaxed);
     return true;
 }

@@ -54,6 +54,12 @@ def test_the_forms(shown):
     assert header(text, "Content-Type") == ["text/plain; charset=utf-8"] and b"hangapp" in text.body
 
 
+def test_the_limits_are_those_of_other_requests(start):
+    server = start("hangapp", *PATH, "--limit-request-body", "1000")
+    assert page(ask(server, query="format=json", body=b"x" * 1000))
+    assert ask(server, query="format=json", body=b"x" * 1001).status == 413
+
+
 def test_a_form_that_there_is_not(shown):
     response = ask(shown, query="format=x")
     assert response.status == 400 and b"json" in response.body, response
