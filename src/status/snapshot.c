@@ -89,13 +89,27 @@ static bool add_answer(struct snapshot *s, struct snapshot_worker *w, uint64_t n
     return true;
 }
 
-/* "GET /path", as net/calls.h has put it there. */
+static void copy_text(char *out, size_t size, const char *from, size_t n) {
+    memcpy(out, from, n < size ? n : size - 1); /* behind which there are zero bytes */
+}
+
+/* "GET /path?query [ID]", as net/calls.h has put it there. A query may hold secrets. */
 static void split_text(struct inspect_call *call, const char text[static SCOREBOARD_TEXT_SIZE]) {
     const size_t n = strnlen(text, SCOREBOARD_TEXT_SIZE - 1);
-    const char *blank = memchr(text, ' ', n);
-    const size_t method = blank ? (size_t)(blank - text) : n, path = blank ? n - method - 1 : 0;
-    memcpy(call->method, text, method < INSPECT_METHOD_SIZE ? method : INSPECT_METHOD_SIZE - 1);
-    memcpy(call->path, text + method + 1, path < INSPECT_PATH_SIZE ? path : INSPECT_PATH_SIZE - 1);
+    const char *end = text + n, *blank = memchr(text, ' ', n);
+    copy_text(call->method, sizeof call->method, text, blank ? (size_t)(blank - text) : n);
+    if (!blank)
+        return;
+    const char *path = blank + 1, *id = end > path && end[-1] == ']' ? memrchr(path, '[', (size_t)(end - path)) : NULL;
+    if (id && id > path && id[-1] == ' ') {
+        copy_text(call->request_id, sizeof call->request_id, id + 1, (size_t)(end - id) - 2);
+        end = id - 1;
+    }
+    for (const char *at = path; at < end; at++) {
+        if (*at == '?' || *at == '#')
+            end = at;
+    }
+    copy_text(call->path, sizeof call->path, path, (size_t)(end - path));
 }
 
 /* What the scoreboard tells of calls, which is always true, and less. */
@@ -187,6 +201,33 @@ static void add_metrics(struct snapshot *s, uint64_t now) {
     s->end_count = metrics_read_ends(m, s->ends, METRICS_ENDS);
 }
 
+/* Of "GET /path?query: refused" the query, up to the next blank but for a mark of the line's own; whoever reads the log may
+ * see it, but not all who may see the page. */
+static void hide_queries(struct log_ring_line *line) {
+    static const char marks[] = ":,;.)]'\"";
+    bool in_path = false, in_query = false;
+    size_t to = 0;
+    for (size_t i = 0; i < line->len; i++) {
+        const char c = line->text[i];
+        const bool ends = i + 1 == line->len || line->text[i + 1] == ' ' || line->text[i + 1] == '\n';
+        if (c == ' ' || c == '\n')
+            in_path = in_query = false;
+        if (!in_query || (ends && memchr(marks, c, sizeof marks - 1)))
+            line->text[to++] = c;
+        in_path |= c == '/';
+        in_query |= in_path && c == '?';
+    }
+    line->len = to;
+    line->text[to] = '\0';
+}
+
+static void add_lines(struct snapshot *s) {
+    if (s->source.log)
+        s->line_count = log_ring_read(s->source.log, s->lines, SNAPSHOT_LINES);
+    for (size_t i = 0; i < s->line_count; i++)
+        hide_queries(&s->lines[i]);
+}
+
 struct snapshot *snapshot_take(const struct status_source *source) {
     struct snapshot *s =
         mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -198,8 +239,7 @@ struct snapshot *snapshot_take(const struct status_source *source) {
     s->has_metrics = source->metrics != NULL;
     if (s->has_metrics)
         add_metrics(s, now);
-    if (source->log)
-        s->line_count = log_ring_read(source->log, s->lines, SNAPSHOT_LINES);
+    add_lines(s);
     for (unsigned slot = 0; source->board && slot < SCOREBOARD_SLOTS; slot++)
         add_worker(s, slot, now);
     sort_workers(s);

@@ -197,6 +197,34 @@ START_TEST(counted)
 }
 END_TEST
 
+/* Queries may hold secrets, in whatever way the page comes to them. */
+START_TEST(queries)
+{
+    static const char line[] = "GET /x?secret=1&b=? [id-1]: 413 refused?";
+    scene_add_worker(&scene, 0, 0, 11, SCOREBOARD_SERVING);
+    scene_add_told(&scene, 0, 0, 3000, "GET /a/b?secret=[1] [id-1]");
+    scene_add_told(&scene, 0, 1, 2000, "GET /a?secret=1");
+    scene_add_told(&scene, 0, 2, 1000, "GET /a [id-2]");
+    scene_add_told(&scene, 0, 3, 1, "GET ?]");
+    log_ring_put(scene.log, 0, LOG_LEVEL_INFO, line, sizeof line - 1);
+    log_ring_put(scene.log, 0, LOG_LEVEL_INFO, "(GET http://h/x?secret): why? /a?", 33);
+    struct snapshot *s = snapshot_take(&scene.source);
+    ck_assert_uint_eq(s->call_count, 4);
+    ck_assert_str_eq(s->calls[0]->call.path, "/a/b");
+    ck_assert_str_eq(s->calls[0]->call.request_id, "id-1");
+    ck_assert_str_eq(s->calls[1]->call.path, "/a");
+    ck_assert_str_eq(s->calls[1]->call.request_id, "");
+    ck_assert_str_eq(s->calls[2]->call.path, "/a");
+    ck_assert_str_eq(s->calls[2]->call.request_id, "id-2");
+    ck_assert_str_eq(s->calls[3]->call.path, "");
+    ck_assert_uint_eq(s->line_count, 2);
+    ck_assert_str_eq(s->lines[0].text, "GET /x? [id-1]: 413 refused?");
+    ck_assert_uint_eq(s->lines[0].len, strlen(s->lines[0].text));
+    ck_assert_str_eq(s->lines[1].text, "(GET http://h/x?: why? /a?");
+    snapshot_free(s);
+}
+END_TEST
+
 /* A process has written over all of it: whatever is there, forms are made of it, and it ends. */
 START_TEST(garbage)
 {
@@ -232,6 +260,7 @@ int main(void) {
     tcase_add_test(tc, nothing);
     tcase_add_test(tc, workers);
     tcase_add_test(tc, told);
+    tcase_add_test(tc, queries);
     tcase_add_test(tc, answered);
     tcase_add_loop_test(tc, answer_does_not_count, 0, 2);
     tcase_add_test(tc, many);
