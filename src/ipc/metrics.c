@@ -278,18 +278,20 @@ static struct metrics_path *make_place(struct metrics_paths *past, const struct 
     return least;
 }
 
-static void fold_path(struct metrics_paths *past, struct metrics_path *from, bool slow) {
-    from->text[sizeof from->text - 1] = '\0';
-    struct metrics_path *to = find_path(past->frequent, METRICS_FREQUENT, from->text);
+static void fold_path(struct metrics_paths *past, const struct metrics_path *from, bool slow) {
+    char text[METRICS_PATH_SIZE]; /* a child of the process that has ended may write there still */
+    memcpy(text, from->text, sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    struct metrics_path *to = find_path(past->frequent, METRICS_FREQUENT, text);
     if (!to)
-        to = find_path(past->slow, METRICS_SLOW, from->text);
+        to = find_path(past->slow, METRICS_SLOW, text);
     bool is_new = !to;
     if (is_new && !(to = make_place(past, from, slow)))
         return;
     add_half(&to->halves[0], &from->halves[0]);
     add_half(&to->halves[1], &from->halves[1]);
     if (is_new)
-        end_naming(to, 0, from->text);
+        end_naming(to, 0, text);
 }
 
 static void fold_paths(struct metrics_paths *past, struct metrics_paths *s, uint64_t present) {
