@@ -39,6 +39,7 @@ struct status_client {
     struct status_waiter waiter;
     enum status_form form;
     bool head_only;
+    bool is_unix;
     size_t len, scanned; /* of `head` */
     size_t dropped;
     struct buf out;
@@ -214,8 +215,22 @@ static enum status_form choose(const struct status_head *head) {
     return status_choose(accept.p, accept.n, head->query.p, head->query.n);
 }
 
+/* Browsers of this machine come from loopback, too, whatever page they do it for. Whoever names clients means all that comes
+ * from these. */
+static bool is_lured(const struct status_client *c, const struct status_head *head) {
+    const struct allow_rules *allow = c->server->allow;
+    return !allow->status_given && !c->is_unix && !status_host_is_of_here(head->host);
+}
+
 static void client_ask(struct status_client *c, const struct status_head *head) {
     c->head_only = head->head_only;
+    if (is_lured(c, head)) {
+        client_refuse(
+            c, "403 Forbidden", "",
+            "its Host is a name in the DNS, as if a page of another site had asked: use localhost, or name who "
+            "may see the page with --status-allow");
+        return;
+    }
     if (!is_text(head->path, "/") && !is_text(head->path, "/metrics")) {
         client_refuse(c, "404 Not Found", "", "the page is at / and /metrics");
         return;
@@ -315,7 +330,7 @@ static void make_room(struct status_server *s) {
         client_close(first_to_go(s));
 }
 
-static void client_new(struct status_server *s, int fd) {
+static void client_new(struct status_server *s, int fd, bool is_unix) {
     struct status_client *c = malloc(sizeof *c);
     if (!c) {
         descriptors_close(fd);
@@ -326,6 +341,7 @@ static void client_new(struct status_server *s, int fd) {
     c->fd = fd;
     c->waiter = (struct status_waiter){.ready = ready_cb};
     c->head_only = false;
+    c->is_unix = is_unix;
     c->len = c->scanned = c->dropped = 0;
     c->out = (struct buf){0};
     ev_init(&c->io, client_cb);
@@ -358,7 +374,7 @@ static bool accept_one(struct status_listener *l) {
         descriptors_close(fd);
     else {
         make_room(s);
-        client_new(s, fd);
+        client_new(s, fd, l->listener->is_unix);
     }
     return true;
 }

@@ -116,6 +116,7 @@ static bool read_field(struct slice line, struct status_head *head, struct readi
     struct slice name = take_word(&line, ':'), value = trim(line);
     if (is_named(name, "Host")) {
         reading->hosts++;
+        head->host = value;
         return http_is_authority(value);
     }
     if (is_named(name, "Content-Length"))
@@ -133,7 +134,7 @@ enum status_head_result status_head_read(const char *data, size_t n, size_t *sca
         return len ? STATUS_HEAD_BAD : STATUS_HEAD_MORE;
     const char *pos = data, *end = data + len - 2;
     struct reading reading = {0};
-    *head = (struct status_head){.accept = LITERAL("")};
+    *head = (struct status_head){.accept = LITERAL(""), .host = LITERAL("")};
     enum status_head_result result = read_request_line(take_line(&pos, end), head, &reading);
     while (pos < end) {
         if (!read_field(take_line(&pos, end), head, &reading))
@@ -143,4 +144,23 @@ enum status_head_result status_head_read(const char *data, size_t n, size_t *sca
     if (reading.hosts > 1 || (reading.needs_host && !reading.hosts))
         return STATUS_HEAD_BAD;
     return result == STATUS_HEAD_OK && reading.has_content ? STATUS_HEAD_BAD : result;
+}
+
+static bool is_ipv4(struct slice name) {
+    for (size_t i = 0; i < name.n; i++) {
+        if (!ascii_is_digit(name.p[i]) && name.p[i] != '.')
+            return false;
+    }
+    return true;
+}
+
+bool status_host_is_of_here(struct slice host) {
+    static const char local[] = ".localhost";
+    const size_t n = sizeof local - 1;
+    struct slice name = take_word(&host, ':');
+    if (name.n && name.p[name.n - 1] == '.')
+        name.n--;
+    if (!name.n || name.p[0] == '[' || !memchr(name.p, '.', name.n) || is_ipv4(name))
+        return true;
+    return name.n > n && ascii_equals_nocase(name.p + name.n - n, local, n);
 }

@@ -27,11 +27,17 @@ struct status_head {
     struct slice path;   /* percent-encoded, begins with a slash */
     struct slice query;  /* without the question mark */
     struct slice accept; /* value of the first Accept field; empty: none */
+    struct slice host;   /* value of the Host field; empty: none */
 };
 
 /* Reads the `n` bytes that have come so far, of which the first *scanned (0 at first) were looked at before. Bytes that no
  * head has are noticed at once, everything else when the head is complete. What comes behind it is not looked at.
  * The caller gives up when STATUS_HEAD_MAX bytes are no complete head. */
 enum status_head_result status_head_read(const char *data, size_t n, size_t *scanned, struct status_head *head);
+
+/* Whether a Host that was read is an address, localhost, a name below that, or a name without a dot: none that somebody
+ * elsewhere could have in the DNS, and turn towards this machine so that a browser here shows his page what it gets from us
+ * (DNS rebinding). An empty one is none. */
+bool status_host_is_of_here(struct slice host);
 
 #endif

@@ -85,6 +85,23 @@ def test_what_is_odd(address, data):
     assert Answer(send(address, data)).status == 400
 
 
+def named(address, host):
+    return Answer(send(address, b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % host)).status
+
+
+def test_a_browser_that_is_lured(start, tmp_path):
+    """A page of another site gets at loopback by a name of its own, which a browser tells as Host (DNS rebinding)."""
+    path = str(tmp_path / "status.sock")
+    server = start("hello", "--status", "127.0.0.1:0", "--status", path)
+    for host in [b"localhost:80", b"127.0.0.1", b"[::1]:9000", b"web1"]:
+        assert named(tcp_of(server), host) == 200, host
+    assert named(tcp_of(server), b"evil.example:9000") == 403
+    server.wait_log("info: status page: 403 Forbidden .*: its Host is a name in the DNS")
+    assert named(path, b"evil.example") == 200
+    server = start("hello", "--status", "127.0.0.1:0", "--status-allow", "127.0.0.1")
+    assert named(tcp_of(server), b"evil.example") == 200
+
+
 def test_the_log_says_why(address, server):
     assert ask(address, "/nothing/here").status == 404
     server.wait_log(r"info: status page: 4\d\d .*\(peer 127\.0\.0\.1:\d+\): ")

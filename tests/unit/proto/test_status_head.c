@@ -129,6 +129,46 @@ START_TEST(refuse_zero)
 }
 END_TEST
 
+static const struct {
+    const char *host;
+    bool of_here;
+} hosts[] = {
+    {"", true},
+    {"localhost", true},
+    {"localhost:9000", true},
+    {"LocalHost.:9000", true},
+    {"app.LOCALHOST:9000", true},
+    {"127.0.0.1", true},
+    {"10.1.2.3:9000", true},
+    {"[::1]:9000", true},
+    {"[::ffff:1.2.3.4]", true},
+    {"web1:9000", true},
+    {"example.com", false},
+    {"example.com.:9000", false},
+    {"localhost.example.com", false},
+    {"notlocalhost.x", false},
+    {"127.0.0.1.example.com:9000", false},
+    {"1.2.3.a", false},
+};
+
+START_TEST(host_of_here)
+{
+    struct slice host = {hosts[_i].host, strlen(hosts[_i].host)};
+    ck_assert_int_eq(status_host_is_of_here(host), hosts[_i].of_here);
+}
+END_TEST
+
+START_TEST(host_is_told)
+{
+    static const char text[] = "GET / HTTP/1.1\r\nHost:  example.com:80 \r\n\r\n";
+    struct status_head head;
+    size_t scanned = 0;
+    ck_assert_int_eq(status_head_read(text, sizeof text - 1, &scanned, &head), STATUS_HEAD_OK);
+    ck_assert_uint_eq(head.host.n, 14);
+    ck_assert_mem_eq(head.host.p, "example.com:80", 14);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("status_head");
     TCase *tc = tcase_create("core");
@@ -137,6 +177,8 @@ int main(void) {
     tcase_add_test(tc, more_behind);
     tcase_add_loop_test(tc, refuse, 0, COUNT(refused));
     tcase_add_test(tc, refuse_zero);
+    tcase_add_loop_test(tc, host_of_here, 0, COUNT(hosts));
+    tcase_add_test(tc, host_is_told);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }
