@@ -163,7 +163,7 @@ static enum reply_result read_http(char *data, size_t len, struct reply *r) {
 
 /* The line "HTTP/1.1 200 ...", with the blank. */
 static bool looks_like_http(const char *data, size_t len) {
-    return len > 9 && !memcmp(data, "HTTP/1.", 7) && data[8] == ' ';
+    return len > 9 && !memcmp(data, "HTTP/1.", 7) && ascii_is_digit(data[7]) && data[8] == ' ';
 }
 
 /* Version 1, and a type. */

@@ -133,6 +133,8 @@ START_TEST(test_the_other_protocol_is_seen)
     ck_assert_int_eq(reply_read(TARGET_FASTCGI, data, sizeof http - 1, &r), REPLY_HTTP);
     memcpy(data, "SSH-2.0-x\r\n", 11);
     ck_assert_int_eq(reply_read(TARGET_FASTCGI, data, 11, &r), REPLY_NEITHER);
+    memcpy(data, "HTTP/1.\n \n\n", 11); /* whose first line ends in front of the blank */
+    ck_assert_int_eq(reply_read(TARGET_HTTP, data, 11, &r), REPLY_NEITHER);
     ck_assert_int_eq(reply_read(TARGET_HTTP, data, 0, &r), REPLY_NOTHING);
 }
 END_TEST
