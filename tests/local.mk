@@ -226,7 +226,7 @@ tests_fuzz_replay_status_head_LDADD = $(PROTO_LIBS)
 # A whole connection: fake_sched.c stands in for libsched.a, and log lines are put together but not written.
 CONN_RIG = tests/fuzz/conn_rig.c tests/fuzz/conn_rig.h tests/fuzz/fake_sched.c tests/fuzz/fake_sched.h
 FUZZ_CONN = tests/fuzz/fuzz_conn.c tests/fuzz/peer.c tests/fuzz/peer.h $(CONN_RIG)
-FUZZ_CONN_LIBS = src/libnetfcgi.a $(NET_HTTP_LIBS) src/libnet.a src/liblisten.a src/librequest.a $(PROTO_LIBS) $(STATUS_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
+FUZZ_CONN_LIBS = src/libnetfcgi.a $(NET_HTTP_LIBS) src/libnet.a src/liblisten.a src/librequest.a src/libtraces.a $(PROTO_LIBS) $(STATUS_LIBS) $(EV_LIBS) $(FASTCGI_LIBS)
 tests_fuzz_replay_conn_SOURCES = $(FUZZ_CONN) tests/fuzz/replay.c
 tests_fuzz_replay_conn_LDADD = $(FUZZ_CONN_LIBS)
 tests_fuzz_replay_conn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_printf
