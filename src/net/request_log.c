@@ -115,19 +115,23 @@ static bool is_request(const struct sched_job *job) {
 
 static void describe(struct sched_job *job, struct sched_job *_Atomic *at, void *arg) {
     struct description *d = arg;
-    char method[METHOD_SHOWN], target[TARGET_SHOWN], shown[2][4 * TARGET_SHOWN];
+    char method[METHOD_SHOWN], target[TARGET_SHOWN], label[REQUEST_ID_MAX], shown[3][4 * TARGET_SHOWN];
     struct cgi_vars vars;
+    struct slice id;
     if (d->count == DESCRIBED || !is_request(job) ||
-        !running_copy(&vars, (const char *)job + offsetof(struct request, vars), sizeof vars))
+        !running_copy(&vars, (const char *)job + offsetof(struct request, vars), sizeof vars) ||
+        !running_copy(&id, (const char *)job + offsetof(struct request, id), sizeof id))
         return;
     size_t nmethod = copy_slice(method, sizeof method, vars.method);
     size_t ntarget = copy_slice(target, sizeof target, vars.request_uri.n ? vars.request_uri : vars.path_info[0]);
+    size_t nlabel = copy_slice(label, sizeof label, id);
     if (atomic_load(at) != job) /* what was read may have been something else */
         return;
     d->count++;
-    int n = snprintf(d->out + d->len, d->size - d->len, "%s%s %s",
+    int n = snprintf(d->out + d->len, d->size - d->len, "%s%s %s%s%s%s",
                      d->len ? ", " : "; requests that run: ", log_escape(shown[0], sizeof shown[0], method, nmethod),
-                     log_escape(shown[1], sizeof shown[1], target, ntarget));
+                     log_escape(shown[1], sizeof shown[1], target, ntarget), nlabel ? " [" : "",
+                     log_escape(shown[2], sizeof shown[2], label, nlabel), nlabel ? "]" : "");
     d->len += (size_t)n;
     if (d->len >= d->size)
         d->len = d->size - 1;

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 import fcgi
-from daemon import until
+from daemon import LABEL, until
 from fcgi import params, request
 from test_descriptors import asks
 
@@ -134,15 +134,16 @@ def test_the_requests_that_run_are_named(start, gate):
     """One of them may be what did it; what their clients have sent is escaped, and comes last."""
     server = start(APP)
     waiting = []
-    for name in ("first", "\\second"):
+    for name, headers in (("first", {}), ("\\second", {"X-Request-ID": "number.2"})):
         waiting.append(server.connect())
-        waiting[-1].send(request(params("/hold", query="%s=%s" % (name, gate.path))))
+        waiting[-1].send(request(params("/hold", query="%s=%s" % (name, gate.path), headers=headers)))
         gate.arrived()
     own = [number for number in numbers(server, KINDS["listener"]) if number >= 1024]
     sends(server, "/close", ",".join(map(str, own)))
     ends(server)
     told = re.search(LOST + r"[^\n]*: ending, as nothing can be served; requests that run: ([^\n]*)\n", server.log()).group(1)
-    assert "GET /hold?first=%s" % gate.path in told and "GET /hold?\\x5csecond=%s" % gate.path in told
+    assert re.search(r"GET /hold\?first=%s%s(, |$)" % (re.escape(gate.path), LABEL), told), told
+    assert "GET /hold?\\x5csecond=%s [number.2]" % gate.path in told
     for connection in waiting:
         connection.close()
 
