@@ -2,8 +2,9 @@
  * the sums, also while the process that has counted is stuck, and when it has died.
  *
  * Each process writes its own slot, that of the scoreboard. Only the thread that has the baton does, by a relaxed load
- * and a store, so that nothing on the path of a request is locked or shared between processors. Others read at any
- * moment without a lock, and may find what belongs together apart by one (ipc/metrics_read.h).
+ * and a store, unless a counter says otherwise, so that nothing on the path of a request is locked or shared between
+ * processors. Others read at any moment without a lock, and may find what belongs together apart by one
+ * (ipc/metrics_read.h).
  *
  * Sums never go back. When a process has ended, the supervisor adds its slot to the past, and only then gives it to
  * another (metrics_fold). There are two pasts: a new one is made of the other one and the slot, and `state` says at one
@@ -90,7 +91,7 @@ enum metrics_counter {
     METRICS_HANDOVERS_TAKEN,
     METRICS_LOG_LINES_LOST,
     METRICS_ACCESS_LOG_LOST,
-    METRICS_SPANS_LOST,
+    METRICS_SPANS_LOST, /* counted by the thread that sends them as well: traces/spans.h, which adds atomically */
     METRICS_STACKS_TAKEN,
     METRICS_COUNTERS
 };

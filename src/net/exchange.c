@@ -85,7 +85,7 @@ void exchange_end(struct exchange *x) {
     request_log_end(c, x->id, &x->r);
     if (lane->config.access_log && lane->accepts) /* before it does, requests are those of --warm-up */
         access_log_write(lane->config.access_log, x);
-    if (x->r.recorded)
+    if (x->r.recorded && !x->status) /* no span of the application is a child of that one */
         traces_end(x);
     count_end(x);
     lane_request_ends(lane);

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/thread_limit.h"
+#include "ipc/metrics.h"
 #include "net/lane_config.h"
 #include "traces/curl.h"
 
@@ -34,7 +35,7 @@ int otlp_start(struct otlp *otlp, struct lane_config *config) {
     char limit[THREAD_LIMIT_SIZE];
     if (!otlp->wanted)
         return 0;
-    otlp->spans = spans_new();
+    otlp->spans = spans_new(config->metrics ? &config->metrics->counters[METRICS_SPANS_LOST] : NULL);
     if (!otlp->spans) {
         log_error("out of memory");
         return EX_OSERR;

@@ -151,9 +151,10 @@ bool sender_free(struct sender *s) {
     atomic_store(&s->until, clock_ns() + FLUSH_MS * (SECOND / 1000));
     spans_wake(s->spans);
     bool ended = !pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &late);
-    uint64_t left = spans_lost(s->spans) + spans_wait_more(s->spans, 0);
-    if (left)
-        log_warning("%llu spans were lost, as the collector at %s did not take them", (unsigned long long)left,
+    spans_lose(s->spans, spans_wait_more(s->spans, 0));
+    uint64_t lost = spans_lost(s->spans);
+    if (lost)
+        log_warning("%llu spans were lost, as the collector at %s did not take them", (unsigned long long)lost,
                     s->settings->url);
     if (!ended)
         return false;

@@ -10,18 +10,19 @@
 struct spans {
     _Alignas(64) atomic_size_t put; /* counted up for ever, as `taken` is */
     _Alignas(64) atomic_size_t taken;
-    _Atomic uint64_t lost;
+    _Atomic uint64_t *lost, own_lost; /* the first one may be the second one */
     sem_t some;
     struct span ring[SPANS_ROOM];
 };
 
-struct spans *spans_new(void) {
+struct spans *spans_new(_Atomic uint64_t *lost) {
     struct spans *s = aligned_alloc(64, (sizeof *s + 63) / 64 * 64);
     if (!s)
         return NULL;
     atomic_init(&s->put, 0);
     atomic_init(&s->taken, 0);
-    atomic_init(&s->lost, 0);
+    atomic_init(&s->own_lost, 0);
+    s->lost = lost ? lost : &s->own_lost;
     sem_init(&s->some, 0, 0);
     return s;
 }
@@ -75,9 +76,9 @@ void spans_wake(struct spans *s) {
 }
 
 void spans_lose(struct spans *s, uint64_t n) {
-    atomic_fetch_add_explicit(&s->lost, n, memory_order_relaxed);
+    atomic_fetch_add_explicit(s->lost, n, memory_order_relaxed);
 }
 
 uint64_t spans_lost(const struct spans *s) {
-    return atomic_load_explicit(&s->lost, memory_order_relaxed);
+    return atomic_load_explicit(s->lost, memory_order_relaxed);
 }

@@ -35,8 +35,8 @@ struct span {
 
 struct spans;
 
-/* NULL: no memory. */
-struct spans *spans_new(void);
+/* `lost`: counts those that were lost, for whoever reads it; outlives it; NULL: nobody does. NULL: no memory. */
+struct spans *spans_new(_Atomic uint64_t *lost);
 void spans_free(struct spans *s);
 
 /* Where the next one is to be filled in; NULL: there is no room, which is counted. Then spans_put. */

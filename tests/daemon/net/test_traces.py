@@ -1,6 +1,5 @@
 """Spans of requests: what a collector gets, what the application is told, and that nobody waits for a collector."""
 import json
-import os
 import re
 import signal
 import socket
@@ -13,15 +12,12 @@ import pytest
 
 import daemon
 from collector import Collector, attributes
-from daemon import run
+from daemon import run, until
 from fcgi import params, request
 
 OVER_HTTP = True
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SOON = {"OTEL_BSP_SCHEDULE_DELAY": "20"}
-
-pytestmark = pytest.mark.skipif("WSGI_FCGI" in os.environ and "otlp" not in daemon.build_options(),
-                                reason="built without libcurl")
 
 
 @pytest.fixture
@@ -35,6 +31,11 @@ def shown(server, path="/", **headers):
     answer = server.ask(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     assert answer.status == 200, answer
     return json.loads(answer.body)
+
+
+def lost(server):
+    """As the status page counts them."""
+    return json.loads(server.ask("/status", query="format=json").body)["totals"]["spans_lost_total"]
 
 
 # --- a span
@@ -208,9 +209,10 @@ def test_one_that_is_busy(start, collector, status):
 def test_one_that_refuses(start, collector):
     """What it never takes is not sent again."""
     collector.behave(400)
-    server = start("labelapp", "--otlp", collector.url, env=SOON)
+    server = start("labelapp", "--status-path", "/status", "--otlp", collector.url, env=SOON)
     shown(server, "/first")
     server.wait_log(r"warning: spans were refused by the collector at http://[^\n]* \(status 400\); 1 lost by now")
+    assert lost(server) == 1
     collector.behave()
     shown(server, "/second")
     assert [attributes(span)["url.path"] for span in collector.spans(1)] == ["/second"]
@@ -218,9 +220,10 @@ def test_one_that_refuses(start, collector):
 
 def test_one_that_refuses_some(start, collector):
     collector.behave(answer=b'{"partialSuccess": {"rejectedSpans": "1", "errorMessage": "no"}}')
-    server = start("labelapp", "--otlp", collector.url, env=SOON)
+    server = start("labelapp", "--status-path", "/status", "--otlp", collector.url, env=SOON)
     shown(server)
     server.wait_log(r"warning: spans were refused by [^\n]* \(partialSuccess\); 1 lost by now")
+    assert lost(server) == 1
 
 
 def test_one_that_is_not_there(start):
@@ -240,15 +243,29 @@ def test_one_that_is_not_there(start):
 
 def test_spans_are_lost_rather_than_requests(start, collector):
     collector.hang = threading.Event()
-    server = start("labelapp", "--otlp", collector.url, env=SOON)
+    server = start("labelapp", "--status-path", "/status", "--otlp", collector.url, env=SOON)
     with server.connect() as connection:
         for _ in range(2200):
             connection.send(request(params("/"), keep=True))
             assert connection.read_response(1).status == 200
+    room = 2048
+    until(lambda: lost(server) == 2200 - room, "those without room to be counted", server.log)
     server.signal(signal.SIGTERM)
     server.wait_exit()
-    lost = re.search(r"warning: (\d+) spans were lost, as the collector at [^\n]* did not take them", server.log())
-    assert lost and int(lost.group(1)) == 2200
+    told = re.search(r"warning: (\d+) spans were lost, as the collector at [^\n]* did not take them", server.log())
+    assert told and int(told.group(1)) == 2200
+
+
+def test_what_workers_have_lost_stays_counted(supervise, collector):
+    """Also what was left when one ended, and nobody took it."""
+    collector.behave(503)
+    server = supervise("labelapp", 1, "--status-path", "/status", "--otlp", collector.url, env=SOON)
+    for _ in range(3):
+        shown(server)
+    collector.wait_requests(1)
+    assert lost(server) == 0
+    server.signal(signal.SIGHUP)
+    until(lambda: lost(server) == 3, "the spans of the worker that has ended to be counted", server.log)
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,11 @@
 #include <stdio.h>
 
 static struct spans *spans;
+static _Atomic uint64_t lost;
 
 static void setup(void) {
-    spans = spans_new();
+    atomic_store(&lost, 0);
+    spans = spans_new(&lost);
     ck_assert_ptr_nonnull(spans);
 }
 
@@ -51,6 +53,7 @@ START_TEST(what_has_no_room_is_lost)
         ck_assert(put(i));
     ck_assert(!put(0) && !put(0));
     ck_assert_uint_eq(spans_lost(spans), 2);
+    ck_assert_uint_eq(lost, 2);
     ck_assert_uint_eq(spans_at(spans, 0)->status, 0);
     spans_drop(spans, 1);
     ck_assert(put(1));
