@@ -26,6 +26,8 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 collect_ignore_glob = [] if "WSGI_FCGI" not in os.environ or daemons.speaks_http() else ["net/http/*"]
 if "WSGI_FCGI" in os.environ and not os.path.exists(daemons.binary() + "-top"):  # configured without it
     collect_ignore_glob.append("top/*")
+if "WSGI_FCGI" in os.environ and "otlp" not in daemons.build_options():
+    collect_ignore_glob.append("net/test_traces.py")
 if daemons.SANITIZED:  # a sanitizer takes more address space than these leave
     collect_ignore_glob.append("net/test_no_more_threads.py")
 
