@@ -110,9 +110,21 @@ def hosts(browser):
     return {urllib.parse.urlsplit(url).netloc for url in urls if not url.startswith("data:")}
 
 
+# What is within tables and plots is replaced by each refresh, which may come between two questions: one script asks.
 def rows(browser, body):
-    return [[cell.text for cell in row.find_elements(By.TAG_NAME, "td")]
-            for row in browser.find_elements(By.CSS_SELECTOR, "#%s tr" % body)]
+    return browser.execute_script(
+        "return [...document.querySelectorAll('#%s tr')].map(tr => [...tr.cells].map(td => td.innerText))" % body)
+
+
+def curve(browser, name):
+    """Of a line of a plot: what it is made of, and its width and height."""
+    return browser.execute_script("""
+        const path = document.querySelectorAll('#latency .%s'), box = path[0].getBoundingClientRect();
+        return path.length === 1 && [path[0].getAttribute('d'), box.width, box.height];""" % name)
+
+
+def unfold(browser):
+    browser.execute_script("document.querySelectorAll('#running-rows details').forEach(d => { d.open = true; })")
 
 
 def test_page(browser, site):
@@ -127,10 +139,10 @@ def test_page(browser, site):
     # A bar for each step that is over, a line for each of the two durations.
     assert len(browser.find_elements(By.CSS_SELECTOR, "#rate .bars")) == 119
     assert len(browser.find_elements(By.CSS_SELECTOR, "#rate .errors")) > 3
-    for curve in "median", "slow":
-        (path,) = browser.find_elements(By.CSS_SELECTOR, "#latency ." + curve)
-        assert path.get_attribute("d").count("L") > 100
-        assert path.size["width"] > 200 and path.size["height"] > 10
+    for name in "median", "slow":
+        path, width, height = curve(browser, name)
+        assert path.count("L") > 100
+        assert width > 200 and height > 10
 
 
 BODIES = ("running-rows", "workers", "slowest", "frequent", "times", "ends", "log-rows", "history", "totals")
@@ -173,7 +185,7 @@ def test_without_script(browser, site):
 def test_refreshes(browser, site):
     browser.get(site.url)
     wait_for_refreshes(browser, 1)
-    browser.find_element(By.CSS_SELECTOR, "#running-rows details summary").click()
+    unfold(browser)
     wait_for_refreshes(browser, 2)
     # What was unfolded has stayed so.
     assert "line 118, in checkout" in text(browser, "running-rows")
