@@ -100,6 +100,9 @@ static void describe(const struct running_call *call, struct inspect_call *out) 
     };
     out->state = state_of(stack_doing(out->tid), call->thread);
     out->has_lock = out->state != INSPECT_WAITS_FOR_LOCK && sched_has_lock(call->thread);
+    const uint64_t since = out->state == INSPECT_WAITS_FOR_LOCK ? sched_waits_for_lock_since(call->thread) : 0;
+    if (since && (now = clock_ns()) >= since)
+        out->waited = now - since;
     if (call->processor_from && sched_thread_time(call->thread, &now) && now >= call->processor_from)
         out->processor = now - call->processor_from;
     static_assert(sizeof out->thread >= SCHED_NAME_SIZE, "it has room for the name of a thread");

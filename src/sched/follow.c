@@ -41,6 +41,13 @@ bool sched_waits_for_lock(const struct sched_thread *t) {
     return atomic_load_explicit(&t->lock_wait, memory_order_relaxed);
 }
 
+uint64_t sched_waits_for_lock_since(const struct sched_thread *t) {
+    if (!atomic_load_explicit(&t->lock_wait, memory_order_acquire))
+        return 0;
+    uint64_t from = atomic_load_explicit(&t->lock_from, memory_order_relaxed);
+    return from ? from : atomic_load_explicit(&t->lock_seen, memory_order_relaxed);
+}
+
 /* A thread that sleeps because it waits for the jobs' lock has not let go of anything. */
 enum follow_sight follow_look(struct sched_thread *t) {
     if (atomic_load_explicit(&t->lock_wait, memory_order_relaxed)) {

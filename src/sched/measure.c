@@ -39,30 +39,33 @@ void measure_skip_end(struct sched_thread *t) {
 
 /* The jobs' lock. A look at the clock on the way to a lock that is free would cost as much as taking it. So when no other
  * thread runs a job, which would have it, the wait is timed from when the watch has seen it; one that is over before is
- * none to speak of. */
+ * none to speak of. The watch may write down what it has seen when the wait is over already: that is then there at the next
+ * one, which did not begin before its job. */
 
 void sched_lock_wait(struct sched_thread *t) {
     struct sched_measure *m = &t->measure;
-    atomic_store_explicit(&t->lock_wait, true, memory_order_relaxed);
-    m->lock_from = 0;
+    uint64_t from = 0;
     if (m->counts_switches) {
         measure_skip_begin(t);
-        m->lock_from = m->skipped.at;
+        from = m->skipped.at;
     } else if (atomic_load_explicit(&t->s->busy, memory_order_relaxed))
-        m->lock_from = clock_ns();
+        from = clock_ns();
+    atomic_store_explicit(&t->lock_from, from, memory_order_relaxed);
+    atomic_store_explicit(&t->lock_wait, true, memory_order_release);
 }
 
 void sched_lock_taken(struct sched_thread *t) {
     struct sched_measure *m = &t->measure;
+    uint64_t from = atomic_load_explicit(&t->lock_from, memory_order_relaxed);
     uint64_t seen = atomic_load_explicit(&t->lock_seen, memory_order_relaxed);
     atomic_store_explicit(&t->lock_wait, false, memory_order_relaxed);
     if (m->counts_switches)
         measure_skip_end(t);
-    if (!m->lock_from)
-        m->lock_from = seen;
-    if (m->lock_from) {
+    if (!from && seen)
+        from = seen > m->begun.at ? seen : m->begun.at;
+    if (from) {
         uint64_t now = clock_ns();
-        m->lock_waited += now > m->lock_from ? now - m->lock_from : 0;
+        m->lock_waited += now > from ? now - from : 0;
     }
     if (seen)
         atomic_store_explicit(&t->lock_seen, 0, memory_order_relaxed);

@@ -374,6 +374,9 @@ bool sched_has_lock(struct sched_thread *thread);
  * show. Any thread. */
 bool sched_waits_for_lock(const struct sched_thread *thread);
 
+/* Since when it does (clock_ns). 0: it does not, or nobody knows. Any thread. */
+uint64_t sched_waits_for_lock_since(const struct sched_thread *thread);
+
 /* The number of the thread in the system, gettid(2); 0: not known yet. Any thread. */
 int sched_thread_tid(const struct sched_thread *thread);
 

@@ -97,8 +97,7 @@ struct sched_measure {
     struct sched_moment begun;   /* moved later by what does not count (measure_skip_begin) */
     struct sched_moment skipped; /* the beginning of what does not count */
     struct sched_moment given;   /* when it gave the baton away itself; at 0: it did not */
-    uint64_t lock_from;          /* when it began to wait for the jobs' lock; 0: nobody has looked at the clock */
-    uint64_t lock_waited;        /* nanoseconds, in all */
+    uint64_t lock_waited;        /* for the jobs' lock: nanoseconds, in all */
 };
 
 struct sched_thread {
@@ -137,7 +136,8 @@ struct sched_thread {
     uint64_t waits_since; /* clock_ns: when its peer wait began */
     TAILQ_ENTRY(sched_thread) wait_link; /* in peer_waits.all */
     atomic_bool lock_wait;               /* between sched_lock_wait and sched_lock_taken */
-    atomic_ullong lock_seen;             /* when the watch has first seen that it is; 0: it has not */
+    atomic_ullong lock_from;             /* when that began; 0: nobody has looked at the clock */
+    atomic_ullong lock_seen;             /* when the watch has first seen it; 0: it has not. May be of a wait before */
     atomic_ullong taken_at, taken_used;  /* when it lost the baton, and its processor time until then */
     struct sched_measure measure;
 

@@ -166,6 +166,44 @@ START_TEST(test_lock_wait)
 }
 END_TEST
 
+/* Of a job whose beginning nobody has timed, the wait is known from when the watch has seen it. */
+START_TEST(test_lock_wait_is_seen)
+{
+    struct task task;
+    start_free();
+    atomic_store(&kind_of(FREE_KIND)->measure, 0);
+    begin(&task, lock_wait_compute_body);
+    ck_assert(sched_waits_for_lock(task.thread));
+    ck_assert_uint_eq(sched_waits_for_lock_since(task.thread), 0);
+    uint64_t before = clock_ns(), since;
+    while (!(since = sched_waits_for_lock_since(task.thread)))
+        look(1);
+    ck_assert(since >= before && since <= clock_ns());
+    end(&task);
+    ck_assert(task.job.lock_waited > 0 && task.job.lock_waited <= task.job.ended_at - since);
+    ck_assert_uint_eq(sched_waits_for_lock_since(task.thread), 0);
+    finish();
+}
+END_TEST
+
+static void short_lock_wait_body(struct task *task) {
+    atomic_store(&task->thread->lock_seen, 1); /* the watch comes late with what it has seen of a wait long ago */
+    sched_lock_wait(task->thread);
+    sched_lock_taken(task->thread);
+}
+
+START_TEST(test_lock_wait_is_no_longer_than_its_job)
+{
+    struct task task;
+    start_free();
+    atomic_store(&kind_of(FREE_KIND)->measure, 0);
+    task_init(&task, FREE_KIND, short_lock_wait_body);
+    run_one(&task);
+    ck_assert_uint_le(task.job.lock_waited, task.job.ended_at - task.job.begun_at);
+    finish();
+}
+END_TEST
+
 /* Where the state of the lock cannot be told, everything that computes has it. */
 START_TEST(test_nobody_to_ask)
 {
@@ -545,6 +583,8 @@ int main(void) {
     tcase_add_test(c, test_two_looks);
     tcase_add_test(c, test_looks_that_differ);
     tcase_add_test(c, test_lock_wait);
+    tcase_add_test(c, test_lock_wait_is_seen);
+    tcase_add_test(c, test_lock_wait_is_no_longer_than_its_job);
     tcase_add_test(c, test_nobody_to_ask);
     tcase_add_test(c, test_free_is_learnt);
     tcase_add_test(c, test_most_looks_decide);
