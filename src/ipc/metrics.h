@@ -101,7 +101,7 @@ enum metrics_gauge {
     METRICS_CONNECTIONS,
     METRICS_REQUESTS_ACTIVE, /* that have begun and not ended; with those of calls that are overdue */
     METRICS_REQUESTS_QUEUED, /* that wait for a thread */
-    METRICS_THREADS,         /* of the pool; those that neither run nor are lost are idle */
+    METRICS_THREADS,         /* that run calls, or would begin one; those that neither run nor are lost are idle */
     METRICS_THREADS_RUNNING, /* a call without the loop */
     METRICS_THREADS_LOST,    /* in a call that is overdue */
     METRICS_THREADS_MAX,     /* --threads */

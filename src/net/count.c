@@ -140,17 +140,20 @@ void count_end_late(const struct exchange *x) {
 
 /* The present. */
 
-static unsigned running(const struct sched_stats *stats) {
-    unsigned all = stats->busy + stats->peer_waits + stats->made_up;
-    return all > stats->lost ? all - stats->lost : 0;
+/* Threads that would begin a call: that with the loop is none when as many run as may. */
+static unsigned idle(const struct sched_stats *stats, unsigned most, unsigned used) {
+    unsigned more = most > stats->busy ? most - stats->busy : 0;
+    unsigned unused = stats->threads > used ? stats->threads - used : 0;
+    return unused < more ? unused : more;
 }
 
-static void tell_threads(struct metrics_slot *s, const struct sched *sched) {
+static void tell_threads(struct metrics_slot *s, const struct lane *lane) {
     struct sched_stats stats;
-    sched_look_stats(sched, &stats);
+    sched_look_stats(lane->sched, &stats);
+    unsigned used = stats.busy + stats.peer_waits + stats.made_up;
     metrics_set(s, METRICS_REQUESTS_QUEUED, stats.queued);
-    metrics_set(s, METRICS_THREADS, stats.threads);
-    metrics_set(s, METRICS_THREADS_RUNNING, running(&stats));
+    metrics_set(s, METRICS_THREADS, used + idle(&stats, lane->config.threads, used));
+    metrics_set(s, METRICS_THREADS_RUNNING, used > stats.lost ? used - stats.lost : 0);
     metrics_set(s, METRICS_THREADS_LOST, stats.lost);
     atomic_store_explicit(&s->counters[METRICS_BATONS_GIVEN], stats.handed_over, memory_order_relaxed);
     atomic_store_explicit(&s->counters[METRICS_BATONS_TAKEN],
@@ -165,5 +168,5 @@ void count_settle(struct lane *lane) {
     if (moves == count->moves)
         return;
     count->moves = moves;
-    tell_threads(count->slot, lane->sched);
+    tell_threads(count->slot, lane);
 }

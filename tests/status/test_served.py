@@ -22,14 +22,14 @@ def application(environ, start_response):
 """
 
 
-@pytest.fixture
-def server(tmp_path):
+@pytest.fixture(params=[[], ["--workers", "2"]], ids=["single", "workers"])
+def server(request, tmp_path):
     """Yields (port of the application, port of the page, pipe that holds it)."""
     (tmp_path / "held.py").write_text(APP)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     process = subprocess.Popen([os.environ["WSGI_FCGI"], "--chdir", str(tmp_path), "--http", "127.0.0.1:0", "--status",
-                                "127.0.0.1:0", "--workers", "2", "held:application"], stderr=subprocess.PIPE, text=True,
+                                "127.0.0.1:0", *request.param, "held:application"], stderr=subprocess.PIPE, text=True,
                                env={**os.environ, "HELD_BY": str(pipe)})
     ports = []
     while len(ports) < 2:

@@ -5,6 +5,7 @@ What the tests look at is what whoever is paged has: the log, the status page an
 import json
 import os
 import re
+import subprocess
 
 import daemon
 import status_client
@@ -75,15 +76,33 @@ def is_at(call, name, mark="# at fault"):
     return any(frame.startswith('File "%s", line %d, in ' % (path, line)) for frame in call["stack"] or [])
 
 
+TOP = daemon.binary() + "-top"
+
+
+def top(server):
+    """What wsgi-fcgi-top shows, of the same page."""
+    at = ["%s:%d" % server.page_address] if hasattr(server, "page_address") else ["--path", PAGE[1], server.path]
+    done = subprocess.run([TOP, "--once", "--stacks", *at], env={**os.environ, "COLUMNS": "500", "LC_ALL": "C"},
+                          capture_output=True, text=True, timeout=daemon.PATIENCE)
+    assert done.returncode == 0 and not done.stderr, done
+    return done.stdout
+
+
+def texts(server):
+    """What there is to read: the page, and wsgi-fcgi-top unless it was configured without."""
+    return [ask_page(server, "text")] + ([top(server)] if os.path.exists(TOP) else [])
+
+
 def wait_found(server, name, path, state, count=1, mark="# at fault"):
-    """Waits until the page shows so many calls of this path at the line at fault, in this state, and the text form does. Each
-    look is at a moment, in which a thread that mostly sleeps may just be awake. Returns the calls."""
+    """Waits until the page shows so many calls of this path at the line at fault, in this state, and its text form and
+    wsgi-fcgi-top name them as well. Each look is at a moment, in which a thread that mostly sleeps may just be awake. Returns
+    the calls."""
     def found():
         there = calls(server, path)
         return (len(there) == count and all(is_at(call, name, mark) and call["state"] == state for call in there)
                 and there)
     result = daemon.until(found, "%d calls of %s on the page, at line %d of %s" % (count, path, fault(name, mark)[1], name),
                           lambda: ask_page(server, "text") + server.log())
-    text = ask_page(server, "text")
-    assert len(re.findall(in_log(name, mark), text)) >= 1 and "GET " + path in text, text
+    daemon.until(lambda: all(re.search(in_log(name, mark), text) and "GET " + path in text for text in texts(server)),
+                 "the line and its request in words", lambda: "\n".join(texts(server)))
     return result

@@ -14,10 +14,12 @@ OVER_HTTP = True
 SOON = ["--graceful-timeout", "0.1"]
 
 
-@pytest.fixture
-def serve(workers):
-    """Starts one of them, with the page and a worker."""
-    return lambda name, *options, **more: workers(name, 1, *options, **more)
+@pytest.fixture(params=["single", "worker"])
+def serve(request, start, workers):
+    """Starts one of them, with the page: alone, or as a worker."""
+    if request.param == "worker":
+        return lambda name, *options, **more: workers(name, 1, *options, **more)
+    return lambda name, *options, **more: start(name, *broken.options(*broken.PAGE, *options), cwd=broken.HERE, **more)
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def test_deadlock(stuck, gate):
         visitor.release()
     for path, mark in (("/transfer", "# at fault"), ("/audit", "# at fault, too")):
         call, = wait_found(server, "deadlock", path, "blocked", 1, mark)
-        assert call["method"] == "GET" and call["pid"] == server.serving()[0], call
+        assert call["method"] == "GET" and [call["pid"]] == [worker["pid"] for worker in page(server)["workers"]], call
         assert (call["line"]["file"], call["line"]["line"]) == broken.fault("deadlock", mark), call
     assert "gate=" not in broken.ask_page(server, "json"), "queries are not shown"
     assert server.ask("/").status == 200
@@ -59,6 +61,7 @@ def test_slow_query(serve, gate, tmp_path):
     importing.release()
     for connection in connections:
         assert connection.read_response(1).status == 200
+    until(lambda: {"/load", "/report"} <= {p["path"] for p in page(server)["paths"]["slowest"]}, "the paths", server.log)
 
 
 def test_backtracking(stuck, gate):
@@ -71,13 +74,17 @@ def test_backtracking(stuck, gate):
     server.kill()
 
 
-def test_leak(workers):
-    """The memory of its worker grows with each request."""
-    server = workers("leak", 1)
+def test_leak(serve):
+    """The memory of its process grows with each request; and which requests there were, the page says as well."""
+    server = serve("leak")
     before = page(server)["workers"][0]["memory_bytes"]
     for _ in range(20):
         assert server.ask("/preview").status == 200
     until(lambda: page(server)["workers"][0]["memory_bytes"] > before + (100 << 20), "the memory on the page", server.log)
+    path, = until(lambda: [p for p in page(server)["paths"]["frequent"] if p["count"] == 20], "the path on the page",
+                  lambda: str(page(server)))
+    assert (path["method"], path["path"]) == ("GET", "/preview") and 0 < path["mean"] <= path["max"], path
+    assert all("/preview" in text for text in broken.texts(server))
 
 
 def test_exhaustion(serve, gate):
@@ -88,6 +95,11 @@ def test_exhaustion(serve, gate):
     waiting = begin(server, "/")
     wait_found(server, "exhaustion", "/rates", "blocked", 3)
     assert page(server)["server"]["threads_max"] == 3
+    shown = until(lambda: (lambda p: p["workers"][0]["queued"] == 1 and p)(page(server)), "who waits", server.log)
+    assert shown["totals"]["requests_queued"] == 1, shown["totals"]
+    assert shown["workers"][0]["threads"] == {"running": 3, "idle": 0, "stuck": 0, "lost": 0}, shown["workers"]
+    assert shown["notes"] == ["worker 0: all 3 threads are busy, and 1 request waits"], shown["notes"]
+    assert all(shown["notes"][0] in text for text in broken.texts(server))
     for visitor in visitors:
         visitor.release()
     for connection in (*connections, waiting):
@@ -129,11 +141,16 @@ def test_crash(workers):
     server.wait_log(r"worker 0 \(process %d\) (was killed|has ended)" % first)
     until(lambda: first != server.serving().get(0, first), "the next one", server.log)
     until(lambda: any("GET /thumbnail" in line["text"] for line in page(server)["log"]), "the request on the page", server.log)
+    end, = page(server)["ends"]
+    assert (end["worker"], end["pid"], end["reason"], end["text"]) == (0, first, "crash", "was killed by SIGSEGV"), end
+    assert all("was killed by SIGSEGV" in text for text in broken.texts(server))
     server.stopped = True  # its log has what no log of a healthy one may have
     server.kill()
 
 
-def test_recursion(serve):
+def test_recursion(serve, protocol):
     server = serve("recursion")
     assert server.ask("/trail").status == 500
+    until(lambda: page(server)["totals"]["requests_total"][protocol]["5xx"] == 1, "the error to be counted", server.log)
+    assert sum(bucket["errors"] for bucket in page(server)["history"]["buckets"]) == 1
     until(lambda: any("/trail" in line["text"] for line in page(server)["log"]), "the request on the page", server.log)

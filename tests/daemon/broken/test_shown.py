@@ -19,7 +19,7 @@ APP = "hangapp"
 HANGS = os.path.join(daemon.APPS, "hangapp.py")
 
 
-@pytest.fixture(params=["workers"])
+@pytest.fixture(params=["single", "workers"])
 def kind(request):
     return request.param
 
@@ -100,6 +100,13 @@ def test_the_lock_is_held(serve, gate):
     if len(page(server)["workers"]) > 1:
         connections += finds_out(server)
         served(server)
+    else:
+        connections.append(begin(server, "/hello"))
+        note = "worker 0: thread %d has the interpreter lock, for which others have been waiting for " % (
+            calls(server, "/keep_lock")[0]["thread"])
+        until(lambda: any(said.startswith(note) for said in page(server)["notes"]), note, lambda: str(page(server)))
+        call, = calls(server, "/hello")
+        assert call["state"] == "waiting for the lock" and call["lock_waited_seconds"] >= 1, call
     assert all(map(is_unanswered, connections))
     visitors[0].release()
     for connection in connections:
@@ -125,7 +132,7 @@ def full(tmp_path):
     return str(directory), [*unshare, "sh", "-c", 'mount -t tmpfs -o size=64k tmpfs "$0" && exec "$@"', str(directory)]
 
 
-@pytest.mark.parametrize("workers", [2])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_the_spool_directory_is_full(start, protocol, full, gate, tmp_path, workers):
     """A call waits for its body, which waits for room."""
     directory, mount = full
@@ -148,7 +155,7 @@ def test_the_spool_directory_is_full(start, protocol, full, gate, tmp_path, work
         reading.release()
 
 
-@pytest.mark.parametrize("workers", [2])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_nobody_reads_the_log(start, protocol, gate, tmp_path, workers):
     """Standard error is a pipe that is full: what the log would have said, the page has."""
     pipe = str(tmp_path / "stderr")
