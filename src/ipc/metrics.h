@@ -91,8 +91,8 @@ enum metrics_counter {
     METRICS_HANDOVERS_TAKEN,
     METRICS_LOG_LINES_LOST,
     METRICS_ACCESS_LOG_LOST,
-    METRICS_SPANS_LOST, /* counted by the thread that sends them as well: traces/spans.h, which adds atomically */
-    METRICS_STACKS_TAKEN,
+    METRICS_SPANS_LOST,   /* counted by the thread that sends them as well: traces/spans.h, which adds atomically */
+    METRICS_STACKS_TAKEN, /* counted by those that take them, who add atomically: python/stack.h */
     METRICS_COUNTERS
 };
 

@@ -46,6 +46,7 @@
 #include "python/module.h"
 #include "python/report.h"
 #include "python/signal_handlers.h"
+#include "python/stack.h"
 #include "python/thread.h"
 #include "python/wsgi/wsgi.h"
 
@@ -312,6 +313,7 @@ static void find_inspect(struct server *server) {
 static int start_inspector(struct server *server) {
     char limit[THREAD_LIMIT_SIZE];
     inspector_prepare(server->o);
+    stack_count(server->counted ? &server->counted->counters[METRICS_STACKS_TAKEN] : NULL);
     const bool reports = server->o->request_timeout > 0 || server->o->slow_request > 0;
     if (!(reports && report_start()) &&
         (!server->inspect || !inspector_start(server->inspect, server->inspect_slot, server->run.lane)))

@@ -13,6 +13,7 @@
 #include "python/stack_walk.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@ enum {
 static struct stack_layout layout;
 static bool fallback; /* there is a reason, but faulthandler helps */
 static char reason[STACK_REASON_SIZE] = "nobody has looked how to read it";
+static _Atomic uint64_t *counter; /* of stacks that were found; NULL: none */
 
 /* What is being read. Mutable taking: whoever has the lock. */
 static struct taking {
@@ -161,7 +163,7 @@ static unsigned take_by_fallback(int tid, char out[static STACK_SIZE], enum stac
     return found ? found : cannot(out, reason);
 }
 
-unsigned stack_take(int tid, const void *state, char out[static STACK_SIZE], enum stack_state *doing) {
+static unsigned take_any(int tid, const void *state, char out[static STACK_SIZE], enum stack_state *doing) {
     *doing = stack_doing(tid);
     if (reason[0])
         return take_by_fallback(tid, out, *doing);
@@ -171,4 +173,15 @@ unsigned stack_take(int tid, const void *state, char out[static STACK_SIZE], enu
     unsigned found = take(tid, state, out, doing);
     pthread_mutex_unlock(&taking.lock);
     return found;
+}
+
+unsigned stack_take(int tid, const void *state, char out[static STACK_SIZE], enum stack_state *doing) {
+    unsigned found = take_any(tid, state, out, doing);
+    if (found && counter)
+        atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+    return found;
+}
+
+void stack_count(_Atomic uint64_t *taken) {
+    counter = taken;
 }

@@ -13,8 +13,10 @@
 #ifndef WSGI_FCGI_PYTHON_STACK_H
 #define WSGI_FCGI_PYTHON_STACK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     /* Bytes that the text of a stack takes at most, with its end. When not all frames have room, the innermost have, and a
@@ -47,6 +49,10 @@ int stack_init(char why[static STACK_REASON_SIZE]);
  * Python and do not show. Returns how many frames were found; 0 with what to say instead in `out` ("its stack cannot be told: ...").
  * *doing is what the thread does, in any case. */
 unsigned stack_take(int tid, const void *state, char out[static STACK_SIZE], enum stack_state *doing);
+
+/* Has each stack that was found counted there from now on, which another process may read; NULL: nowhere. Before threads take
+ * stacks. */
+void stack_count(_Atomic uint64_t *taken);
 
 /* "is computing", "waits for the interpreter lock"... */
 const char *stack_state_text(enum stack_state doing);

@@ -122,6 +122,19 @@ def test_processor_time(start):
     assert 5 * 0.045 < used <= page(server)["histograms"]["application_seconds"]["sum"] + 0.001, used
 
 
+def test_stacks(start, tmp_path):
+    server = start("countapp", *STATUS)
+    gate = Gate(tmp_path)
+    with server.connect() as connection:
+        connection.send(fcgi.request(fcgi.params("/gate", query="gate=" + gate.path)))
+        call = gate.arrived()
+        assert page(server)["totals"]["stacks_taken_total"] == 0
+        until(lambda: ask(tcp_of(server), "/?format=json").json()["totals"]["stacks_taken_total"], "a stack", server.log)
+        call.release()
+        assert connection.read_response(1).status == 200
+    gate.close()
+
+
 def in_history(server):
     return sum(bucket["requests"] for bucket in page(server)["history"]["buckets"])
 
