@@ -43,6 +43,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_within(whole.path, text, n);
     check_within(whole.query, text, n);
     check_within(whole.accept, text, n);
+    check_within(whole.host, text, n);
+    if (status_host_is_of_here(whole.host) != status_host_is_of_here(again.host))
+        abort();
     if (!whole.path.n || whole.path.p[0] != '/' || whole.head_only != again.head_only)
         abort();
     check_equal(whole.path, again.path);
