@@ -352,7 +352,8 @@ static void put(struct line *l, const char *bytes, size_t n) {
         l->full = true;
         return;
     }
-    l->p = mempcpy(l->p, bytes, n);
+    if (n) /* a value that a request does not have is nowhere */
+        l->p = mempcpy(l->p, bytes, n);
 }
 
 static void put_byte(struct line *l, char byte) {
