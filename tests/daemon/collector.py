@@ -8,7 +8,7 @@ from fcgi import PATIENCE
 
 
 class Collector:
-    def __init__(self, tls=None, port=0):
+    def __init__(self, tls=None, port=0, decode=lambda kind, body: json.loads(body)):
         collector = self
         self.requests = []          # (path, headers, decoded body)
         self.status, self.headers, self.answer = 200, {}, b"{}"
@@ -22,7 +22,8 @@ class Collector:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 with collector.came:
                     status, headers, answer = collector.status, collector.headers, collector.answer
-                    collector.requests.append((status, self.path, dict(self.headers), json.loads(body)))
+                    collector.requests.append((status, self.path, dict(self.headers),
+                                               decode(self.headers["Content-Type"], body)))
                     collector.came.notify_all()
                 if collector.hang:
                     collector.hang.wait(PATIENCE)
