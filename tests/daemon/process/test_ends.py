@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from daemon import SANITIZED
+from daemon import LABEL, SANITIZED
 from fcgi import params, request
 
 OVER_HTTP = True
@@ -20,7 +20,7 @@ def asks(server, path, how):
     return server.log()
 
 
-@pytest.mark.parametrize("path, where", [("/ends", r"GET /ends\?how=exit"), ("/ends-in-thread", "outside of a request")])
+@pytest.mark.parametrize("path, where", [("/ends", r"GET /ends\?how=exit" + LABEL), ("/ends-in-thread", "outside of a request")])
 def test_exit(start, path, where):
     server = start(APP)
     log = asks(server, path, "exit")
@@ -49,7 +49,7 @@ def test_crash(crashing, how, handler):
     number = signal.Signals["SIGSEGV" if how == "read" else how]
     server = crashing(env={"PYTHONFAULTHANDLER": handler})
     log = asks(server, "/ends", how)
-    line = r"GET /ends\?how=%s: the process crashed \(%s\)" % (how, number.name)
+    line = r"GET /ends\?how=%s%s: the process crashed \(%s\)" % (how, LABEL, number.name)
     assert re.search(("Fatal Python error(.*\n)*" if handler == "1" else "") + ".*" + line, log), log
     assert ("Fatal Python error" in log) == (handler == "1")
     assert server.expect_status == -number or SANITIZED and server.expect_status

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from daemon import SANITIZED, until
+from daemon import LABEL, SANITIZED, until
 from fcgi import params, request
 
 OVER_HTTP = True
@@ -85,7 +85,7 @@ def test_header_goes_while_it_is_shown(start):
 
 # --- PyThreadState_SetAsyncExc
 
-BEFORE = r"warning: GET /late\S+: the exception Late, which PyThreadState_SetAsyncExc\(\) had set .* was dropped"
+BEFORE = r"warning: GET /late\S+" + LABEL + r": the exception Late, which PyThreadState_SetAsyncExc\(\) had set .* was dropped"
 BETWEEN = r"warning: the exception Late, which PyThreadState_SetAsyncExc\(\) had set .* was dropped"
 
 

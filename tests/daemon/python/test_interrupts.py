@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from daemon import LABEL
 from fcgi import params, request
 from tamper import Tamper
 
@@ -177,7 +178,7 @@ def test_what_cannot_be_told(serve, gate):
         holder, teller = gate.arrived(), gate.arrived()
         assert teller.line() == "none"
         assert connection.read_response(1).status == 504
-        server.wait_log(r"warning: GET /hang\S*: goes on in spite of --request-timeout-action interrupt")
+        server.wait_log(r"warning: GET /hang\S*" + LABEL + r": goes on in spite of --request-timeout-action interrupt")
         holder.release()
         assert teller.line() == "got", server.log()
     assert "has ended, and its stack" not in server.log()
@@ -191,7 +192,7 @@ def test_what_cannot_be_interrupted(serve, gate):
     begin = time.monotonic()
     assert server.ask("/hang", query="way=never_still").status == 504
     assert gate.arrived().text == "locked"
-    server.wait_log(r"warning: GET /hang\S*: goes on in spite of --request-timeout-action interrupt: "
+    server.wait_log(r"warning: GET /hang\S*" + LABEL + r": goes on in spite of --request-timeout-action interrupt: "
                     r"nothing could be raised in it, as it waits for a lock, which would stay locked")
     assert time.monotonic() - begin >= 10
     innocents(server)

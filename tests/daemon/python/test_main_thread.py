@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from daemon import until
+from daemon import LABEL, until
 from fcgi import params, request
 
 OVER_HTTP = True
@@ -64,7 +64,7 @@ def test_exception_of_a_handler_belongs_to_the_call(start, gate, kind):
     server = started(start, gate)
     for _ in range(2):
         assert server.ask("/uncaught", query="kind=" + kind).status == 500
-        server.wait_log(r"error: GET /uncaught\S+: the application raised an exception(?s:.*)" + kind)
+        server.wait_log(r"error: GET /uncaught\S+" + LABEL + r": the application raised an exception(?s:.*)" + kind)
         assert server.ask("/hello").body == b"Hello, world\n"
     assert "stopping" not in server.log()
 
