@@ -29,7 +29,7 @@ def innocents(server):
 
 def interrupted(server, path):
     """The line of the end; nothing else is said of it, and nothing is raised in what comes behind."""
-    server.wait_log(r"info: GET %s\S*: was interrupted after 0?\d*\.?\d+ s\n" % re.escape(path))
+    server.wait_log(r"info: GET %s\S*%s: was interrupted after 0?\d*\.?\d+ s\n" % (re.escape(path), LABEL))
     innocents(server)
     assert "Traceback (most recent call last)" not in server.log() and "dropped" not in server.log()
 
