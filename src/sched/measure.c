@@ -42,23 +42,24 @@ void measure_skip_end(struct sched_thread *t) {
  * none to speak of. The watch may write down what it has seen when the wait is over already: that is then there at the next
  * one, which did not begin before its job. */
 
-void sched_lock_wait(struct sched_thread *t) {
+static __attribute__((noinline)) uint64_t lock_wait_begin(struct sched_thread *t) {
     struct sched_measure *m = &t->measure;
+    if (!m->counts_switches)
+        return clock_ns();
+    measure_skip_begin(t);
+    return m->skipped.at;
+}
+
+void sched_lock_wait(struct sched_thread *t) {
     uint64_t from = 0;
-    if (m->counts_switches) {
-        measure_skip_begin(t);
-        from = m->skipped.at;
-    } else if (atomic_load_explicit(&t->s->busy, memory_order_relaxed))
-        from = clock_ns();
+    if (t->measure.counts_switches || atomic_load_explicit(&t->s->busy, memory_order_relaxed))
+        from = lock_wait_begin(t);
     atomic_store_explicit(&t->lock_from, from, memory_order_relaxed);
     atomic_store_explicit(&t->lock_wait, true, memory_order_release);
 }
 
-void sched_lock_taken(struct sched_thread *t) {
+static __attribute__((noinline)) void lock_wait_end(struct sched_thread *t, uint64_t from, uint64_t seen) {
     struct sched_measure *m = &t->measure;
-    uint64_t from = atomic_load_explicit(&t->lock_from, memory_order_relaxed);
-    uint64_t seen = atomic_load_explicit(&t->lock_seen, memory_order_relaxed);
-    atomic_store_explicit(&t->lock_wait, false, memory_order_relaxed);
     if (m->counts_switches)
         measure_skip_end(t);
     if (!from && seen)
@@ -69,6 +70,14 @@ void sched_lock_taken(struct sched_thread *t) {
     }
     if (seen)
         atomic_store_explicit(&t->lock_seen, 0, memory_order_relaxed);
+}
+
+void sched_lock_taken(struct sched_thread *t) {
+    uint64_t from = atomic_load_explicit(&t->lock_from, memory_order_relaxed);
+    uint64_t seen = atomic_load_explicit(&t->lock_seen, memory_order_relaxed);
+    atomic_store_explicit(&t->lock_wait, false, memory_order_relaxed);
+    if (t->measure.counts_switches || from || seen)
+        lock_wait_end(t, from, seen);
 }
 
 /* Processor time. That of a job that was not measured from its beginning, as none of its kind had taken long, is counted
