@@ -44,10 +44,6 @@ static inline struct slice or_else(struct slice s, struct slice otherwise) {
     return s.n ? s : otherwise;
 }
 
-static inline struct slice if_sent(struct slice s) {
-    return s.p == none ? (struct slice){NULL, 0} : s;
-}
-
 static int64_t parse_length(struct slice s) {
     int64_t n = 0;
     for (size_t i = 0; i < s.n; i++) {
@@ -169,7 +165,8 @@ static inline void scan_begin(struct scan *s, const char *params, size_t len, ui
     s->npairs = 0;
     s->shape = seed;
     s->bad = EMPTY;
-    for (int i = 0; i < CGI_VAR_COUNT; i++)
+    memset(s->raw, 0, sizeof *s->raw * (CGI_VAR_LAST_LABEL + 1)); /* of these it is known whether they were sent */
+    for (int i = CGI_VAR_LAST_LABEL + 1; i < CGI_VAR_COUNT; i++)
         s->raw[i] = (struct slice){none, 0};
 }
 
@@ -282,9 +279,9 @@ enum cgi_result cgi_scan(const char *params, size_t len, struct slice prefix, st
     vars->request_uri = raw[CGI_VAR_REQUEST_URI];
     vars->remote_addr = raw[CGI_VAR_REMOTE_ADDR];
     vars->protocol = or_else(raw[CGI_VAR_SERVER_PROTOCOL], LITERAL("HTTP/1.0"));
-    vars->request_id = if_sent(raw[CGI_VAR_HTTP_X_REQUEST_ID]);
+    vars->request_id = raw[CGI_VAR_HTTP_X_REQUEST_ID];
     vars->traceparent = raw[CGI_VAR_HTTP_TRACEPARENT];
-    vars->tracestate = if_sent(raw[CGI_VAR_HTTP_TRACESTATE]);
+    vars->tracestate = raw[CGI_VAR_HTTP_TRACESTATE];
     vars->content_length = parse_length(raw[CGI_VAR_CONTENT_LENGTH]);
     vars->https = is_https(raw);
     vars->npairs = s.npairs;

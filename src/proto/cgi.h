@@ -28,7 +28,7 @@ struct cgi_vars {
     struct slice remote_addr;  /* as sent; empty when missing */
     struct slice protocol;     /* SERVER_PROTOCOL; "HTTP/1.0" when missing or empty (PEP 3333 requires the key) */
     struct slice request_id;   /* HTTP_X_REQUEST_ID as sent; a NULL when missing */
-    struct slice traceparent;  /* HTTP_TRACEPARENT as sent; empty when missing */
+    struct slice traceparent;  /* HTTP_TRACEPARENT as sent; a NULL when missing */
     struct slice tracestate;   /* HTTP_TRACESTATE as sent, of several the last one; a NULL when missing */
     int64_t content_length;    /* -1: unknown, read the body to its end */
     bool https;                /* wsgi.url_scheme is "https" */
