@@ -30,7 +30,7 @@ static void spool_empty(const struct body *b) {
     }
 }
 
-static void spool_close(struct body *b) {
+static inline void spool_close(struct body *b) {
     if (b->spool >= 0) {
         spool_empty(b);
         descriptors_close(b->spool);
