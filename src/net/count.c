@@ -102,28 +102,42 @@ static inline unsigned class_of(const struct request *r) {
     return class < METRICS_CLASS_COUNT ? class : 0;
 }
 
-void count_end(const struct exchange *x) {
-    const struct lane *lane = x->conn->lane;
-    struct metrics_slot *s = lane->count.slot;
-    const struct request *r = &x->r;
-    if (!lane->accepts || x->status)
-        return;
-    uint64_t now = sched_moment(lane->sched), took = between(r->begun_at, now);
-    unsigned class = class_of(r), bucket = metrics_bucket(took);
-    metrics_step(s, now, &x->conn->lane->count.step_until);
-    metrics_add(s, METRICS_REQUESTS + (unsigned)x->conn->ops->protocol * METRICS_CLASS_COUNT + class, 1);
-    metrics_add(s, METRICS_ENDED + (unsigned)r->end, 1);
-    metrics_add(s, METRICS_SENT_BYTES, r->sent);
-    if (r->body.received)
-        count_body(s, &r->body);
+static inline __attribute__((always_inline)) void count_durations(struct metrics_slot *s, const struct request *r,
+                                                                  uint64_t took, unsigned class) {
+    unsigned bucket = metrics_bucket(took);
     metrics_record_at(s, METRICS_REQUEST, bucket, took);
     if (r->answered_at)
         metrics_record(s, METRICS_FIRST_BYTE, between(r->begun_at, r->answered_at));
     else if (class)
         metrics_record_at(s, METRICS_FIRST_BYTE, bucket, took);
+}
+
+static inline __attribute__((always_inline)) void count_wait(struct metrics_slot *s, const struct sched_job *job) {
+    if (job->queued_at)
+        metrics_record(s, METRICS_QUEUE, between(job->queued_at, job->begun_at));
+    else
+        metrics_grow(&s->durations[METRICS_QUEUE].counts[0], 1);
+}
+
+/* What may call is first or last, so that little has to be kept for it. */
+void count_end(const struct exchange *x) {
+    struct lane *lane = x->conn->lane;
+    struct metrics_slot *s = lane->count.slot;
+    const struct request *r = &x->r;
+    if (!lane->accepts || x->status)
+        return;
+    uint64_t now = sched_moment(lane->sched), took = between(r->begun_at, now);
+    metrics_step(s, now, &lane->count.step_until);
+    if (r->body.received)
+        count_body(s, &r->body);
+    unsigned class = class_of(r);
+    metrics_add(s, METRICS_REQUESTS + (unsigned)x->conn->ops->protocol * METRICS_CLASS_COUNT + class, 1);
+    metrics_add(s, METRICS_ENDED + (unsigned)r->end, 1);
+    metrics_add(s, METRICS_SENT_BYTES, r->sent);
+    count_durations(s, r, took, class);
     if (!r->job.begun_at)
         return;
-    metrics_record(s, METRICS_QUEUE, r->job.queued_at ? between(r->job.queued_at, r->job.begun_at) : 0);
+    count_wait(s, &r->job);
     if (r->job.ended_at) /* else count_end_late is to come */
         count_call(s, &r->job);
     struct metrics_path *p = metrics_count_path(s, r->job.key, took);
@@ -147,7 +161,8 @@ static unsigned idle(const struct sched_stats *stats, unsigned most, unsigned us
     return unused < more ? unused : more;
 }
 
-static void tell_threads(struct metrics_slot *s, const struct lane *lane) {
+/* Separate, so that a loop in which nothing of this has changed needs no room for it. */
+static __attribute__((noinline)) void tell_threads(struct metrics_slot *s, const struct lane *lane) {
     struct sched_stats stats;
     sched_look_stats(lane->sched, &stats);
     unsigned used = stats.busy + stats.peer_waits + stats.made_up;
