@@ -1,10 +1,11 @@
-/* Writes JSON (RFC 8259) to the end of a buffer, as the calls come: commas are put where they belong, and nothing is kept.
+/* Writes JSON (RFC 8259) to the end of a buffer, as the calls come: commas are put where they belong, and nothing is
+ * kept.
  *
  * Open it when something is to be told to programs.
  *
- * What is written is compact, of one line, and safe in a log, on a terminal and within <script>: whatever does not show as
- * one character, and <, > and &, are written as \uXXXX, which means the same. Bytes that are no UTF-8 become U+FFFD, one
- * each. Numbers have no locale.
+ * What is written is compact, of one line, and safe in a log, on a terminal and within <script>: whatever does not show
+ * as one character, and <, > and &, are written as \uXXXX, which means the same. Bytes that are no UTF-8 become U+FFFD,
+ * one each. Numbers have no locale.
  *
  * Errors stick: when there is no memory the rest is not written, and json_end says so. Keys are trusted: text of the
  * program, without quotes or controls.

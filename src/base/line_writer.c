@@ -33,9 +33,9 @@ _Static_assert((LINE_WRITER_RING_SIZE & (LINE_WRITER_RING_SIZE - 1)) == 0, "posi
 
 enum sleep { AWAKE, NAPS, SLEEPS };
 
-/* `head` and `tail` count bytes from the beginning: those from tail to head are in the text, the one at `base` at its start.
- * The base moves when the ring is empty, so that most of it is never touched. Whoever puts lines moves the head, the
- * writer's thread the tail. */
+/* `head` and `tail` count bytes from the beginning: those from tail to head are in the text, the one at `base` at its
+ * start. The base moves when the ring is empty, so that most of it is never touched. Whoever puts lines moves the head,
+ * the writer's thread the tail. */
 struct line_writer {
     struct line_writer_config config;
     pid_t pid; /* whose thread it is */
@@ -171,7 +171,8 @@ static void skip(struct iovec **iov, int *n, size_t written) {
     }
 }
 
-/* Waits also where the descriptor is set not to block. Returns how many bytes were written; if not all, errno says why. */
+/* Waits also where the descriptor is set not to block. Returns how many bytes were written; if not all, errno says why.
+ */
 static size_t write_all(int fd, struct iovec *iov, int n) {
     size_t sum = 0;
     while (n > 0) {
@@ -252,8 +253,8 @@ static int send_message(struct line_writer *w, const struct msghdr *message) {
     return -1;
 }
 
-/* One line, without its line feed, as a message (RFC 3164). It has no time: daemons set their own, and no time zone has to
- * be agreed upon. Returns how many bytes of it were taken: all, or none. */
+/* One line, without its line feed, as a message (RFC 3164). It has no time: daemons set their own, and no time zone has
+ * to be agreed upon. Returns how many bytes of it were taken: all, or none. */
 static size_t send_line(struct line_writer *w, size_t from, size_t to) {
     struct iovec iov[3] = {{.iov_len = strlen(w->config.tag)}};
     memcpy(&iov[0].iov_base, &w->config.tag, sizeof w->config.tag); /* it is not const, whatever sendmsg(2) promises */

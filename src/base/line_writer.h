@@ -1,9 +1,9 @@
 /* Writes lines to a file, a pipe or syslog by a thread of its own, for logs that the loop adds to (net/access_log.h).
  *
- * The loop never waits: lines go into a ring of fixed size, and only the writer's thread can be stuck in write(2). Lines
- * that find no room, or cannot be written (a full disk, a reader that is gone), are lost and counted, and what `changed`
- * does says so. Lines keep their order and are never torn: each writev(2) has whole lines, so that those of several
- * processes which append to the same file do not mix; into a pipe as many as it takes in one piece (PIPE_BUF).
+ * The loop never waits: lines go into a ring of fixed size, and only the writer's thread can be stuck in write(2).
+ * Lines that find no room, or cannot be written (a full disk, a reader that is gone), are lost and counted, and what
+ * `changed` does says so. Lines keep their order and are never torn: each writev(2) has whole lines, so that those of
+ * several processes which append to the same file do not mix; into a pipe as many as it takes in one piece (PIPE_BUF).
  *
  * The thread is woken for the first line, and looks by itself for some time afterwards: a busy loop wakes nobody.
  *
@@ -33,8 +33,8 @@ struct line_writer_config {
         *syslog; /* or, if it is not NULL, the socket of a syslog daemon, which is connected to when there is something
                            to write, and again when it is lost; outlives the writer */
     const char *tag; /* what its messages begin with: "<190>name[1]: "; outlives the writer */
-    /* What is new about lines that are lost; how many says line_writer_lost. The writer's thread; LINE_WRITER_NO_ROOM also
-     * the one of line_writer_put, for each line: must not wait. `error`: an errno of LINE_WRITER_FAILS. */
+    /* What is new about lines that are lost; how many says line_writer_lost. The writer's thread; LINE_WRITER_NO_ROOM
+     * also the one of line_writer_put, for each line: must not wait. `error`: an errno of LINE_WRITER_FAILS. */
     void (*changed)(void *arg, enum line_writer_change change, int error);
     void *arg;
 };
@@ -54,8 +54,8 @@ unsigned long line_writer_lost(const struct line_writer *w);
  * What is written meanwhile is in either of the files. Returns 0, or -1 with errno. Any thread. */
 int line_writer_take(struct line_writer *w, int fd);
 
-/* Waits until everything put so far is written, but at most a second, since nobody may be reading. Returns whether it is.
- * In a process that was forked it does nothing. Async-signal-safe. errno is preserved. */
+/* Waits until everything put so far is written, but at most a second, since nobody may be reading. Returns whether it
+ * is. In a process that was forked it does nothing. Async-signal-safe. errno is preserved. */
 bool line_writer_flush(struct line_writer *w);
 
 #endif

@@ -84,8 +84,8 @@ void log_copy_to(struct buf *copy, size_t most);
  * logs it, which has written the line. NULL: nobody is told any more. Any thread. */
 void log_on_error(void (*told)(const char *text));
 
-/* From now on calls `keep` with everything that is logged, by whichever thread, without what stands in front of it: one line
- * without its line feed, or several. It is async-signal-safe. NULL: no longer. Any thread. */
+/* From now on calls `keep` with everything that is logged, by whichever thread, without what stands in front of it: one
+ * line without its line feed, or several. It is async-signal-safe. NULL: no longer. Any thread. */
 typedef void log_keep_cb(enum log_level level, const char *text, size_t len);
 void log_keep_lines(log_keep_cb *keep);
 
@@ -100,8 +100,8 @@ char *log_time(char out[static LOG_TIME_SIZE], uint64_t ago);
  * character. Returns `out`. */
 char *log_escape(char *out, size_t size, const char *in, size_t len);
 
-/* Replaces each byte that log_escape would not leave as it is by a question mark, but for the backslash, as text of the log
- * is escaped already. */
+/* Replaces each byte that log_escape would not leave as it is by a question mark, but for the backslash, as text of the
+ * log is escaped already. */
 void log_make_plain(char *text, size_t len);
 
 #endif

@@ -14,8 +14,8 @@
  * Returns 0; or -1 with errno, and standard error stays. Main thread, while there is only one. */
 int log_file_open(const char *path, uid_t uid, gid_t gid);
 
-/* Opens a file for a log like that one, but puts it nowhere. Opening does not wait for the reader of a pipe (mkfifo), which is
- * an error instead; writing does. Returns a descriptor, close-on-exec; or -1 with errno. Any thread. */
+/* Opens a file for a log like that one, but puts it nowhere. Opening does not wait for the reader of a pipe (mkfifo),
+ * which is an error instead; writing does. Returns a descriptor, close-on-exec; or -1 with errno. Any thread. */
 int log_file_make(const char *path, uid_t uid, gid_t gid);
 
 /* Standard error is that file already: the process that has started this one has opened it. Returns 0, or -1 with errno

@@ -1,9 +1,9 @@
 /* Probes for bpftrace, perf and SystemTap (sys/sdt.h), of the provider wsgi_fcgi. While nobody looks, each is one nop;
- * what it would show is where it is anyway, in registers and fields. man/wsgi-fcgi.8, PROBES, says what the arguments of
- * each are; tests/check-probes compares that with the program.
+ * what it would show is where it is anyway, in registers and fields. man/wsgi-fcgi.8, PROBES, says what the arguments
+ * of each are; tests/check-probes compares that with the program.
  *
- * Pass what costs nothing: fields and addresses, nothing that is computed, and no call. Text is an address and a length.
- * Times are clock_ns, which is the nsecs of bpftrace. Six arguments at most: bpftrace takes no more.
+ * Pass what costs nothing: fields and addresses, nothing that is computed, and no call. Text is an address and a
+ * length. Times are clock_ns, which is the nsecs of bpftrace. Six arguments at most: bpftrace takes no more.
  *
  * Threads: any. Async-signal-safe.
  */

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How many bytes the character at the beginning of the `len` bytes (at least one) has, and its number in *code; 0: it is
- * no character (RFC 3629, 4), and *code is not to be used. */
+/* How many bytes the character at the beginning of the `len` bytes (at least one) has, and its number in *code; 0: it
+ * is no character (RFC 3629, 4), and *code is not to be used. */
 static inline size_t utf8_read(const char *text, size_t len, uint32_t *code) {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *in = (const unsigned char *)text;

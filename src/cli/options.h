@@ -151,11 +151,11 @@ int options_status(const struct options *o, const char *option, int status);
 enum options_access { OPTIONS_ACCESS_STDOUT, OPTIONS_ACCESS_SYSLOG, OPTIONS_ACCESS_FILE };
 enum options_access options_access_log(const struct options *o);
 
-/* Completes the options once all are set. Makes `spool_dir`, `venv`, `log_file`, the file of `access_log`, `pid_file` and `pythonpath` absolute,
- * from the directory in which the program was started, and splits the values of `pythonpath`. Leaves sockets alone,
- * because only net/listen/address.h knows which of these are paths, and `chdir`, which is relative to that directory
- * anyway. Copies the strings of the environment. Call it before the process changes its directory. Returns 0, or -1
- * when memory runs out. */
+/* Completes the options once all are set. Makes `spool_dir`, `venv`, `log_file`, the file of `access_log`, `pid_file`
+ * and `pythonpath` absolute, from the directory in which the program was started, and splits the values of
+ * `pythonpath`. Leaves sockets alone, because only net/listen/address.h knows which of these are paths, and `chdir`,
+ * which is relative to that directory anyway. Copies the strings of the environment. Call it before the process changes
+ * its directory. Returns 0, or -1 when memory runs out. */
 int options_resolve(struct options *o);
 
 /* Logs a warning about each option that was given and has no effect. `have` has the bit 1 << OPTION_NEEDS_* for

@@ -1,5 +1,5 @@
-/* What runs in the processes of one server at this moment: questions, and answers with the stacks of all calls, in memory
- * that they share (ipc/shared_memory.h).
+/* What runs in the processes of one server at this moment: questions, and answers with the stacks of all calls, in
+ * memory that they share (ipc/shared_memory.h).
  *
  * Each process that serves has a slot, the one that it has in the scoreboard. Somebody who wants to know asks each of
  * them (inspect_question), and goes on; a thread of that process (process/inspector.h) wakes, finds out, and writes the
@@ -9,9 +9,9 @@
  * An answer comes in pieces: first what runs, and then, as `complete`, with all stacks. Who dies while it writes leaves
  * no answer. Readers are never kept waiting.
  *
- * A process writes its own answer, and counts questions in all slots; everybody reads all. Nothing in it is trusted to be
- * sensible: inspect_read gives texts that end and places that are in bounds, whatever is there. What they say may come
- * from a peer or from the application: who shows it escapes it.
+ * A process writes its own answer, and counts questions in all slots; everybody reads all. Nothing in it is trusted to
+ * be sensible: inspect_read gives texts that end and places that are in bounds, whatever is there. What they say may
+ * come from a peer or from the application: who shows it escapes it.
  *
  * Open it to tell more of a call that runs.
  *
@@ -77,8 +77,8 @@ struct inspect_call {
     uint32_t line;      /* where it is, in `file`; 0: not known */
     uint32_t
         frames; /* of its stack. 0: there is none, and in its place is the reason, such as "its stack cannot be..." */
-    /* Where its stack is in struct inspect_answer.stacks, and how long, without its end: as python/stack.h writes it, the
-     * innermost frame last. 0 bytes: it has yet to be read. */
+    /* Where its stack is in struct inspect_answer.stacks, and how long, without its end: as python/stack.h writes it,
+     * the innermost frame last. 0 bytes: it has yet to be read. */
     uint32_t stack, stack_len;
     char thread[INSPECT_THREAD_SIZE]; /* its name in the system */
     char request_id[INSPECT_ID_SIZE]; /* "" if it has none, as the next one */
@@ -139,14 +139,15 @@ static inline bool inspect_is_answered(uint32_t number, uint32_t question) {
     return (int32_t)(number - question) >= 0;
 }
 
-/* Copies the newest answer of a slot to *out: of `calls` and `stacks`, what is used. Returns false when there is none, or
- * just another one comes again and again. */
+/* Copies the newest answer of a slot to *out: of `calls` and `stacks`, what is used. Returns false when there is none,
+ * or just another one comes again and again. */
 bool inspect_read(const struct inspect *inspect, unsigned slot, struct inspect_answer *out);
 
 /* The same without calls and stacks. */
 bool inspect_peek(const struct inspect *inspect, unsigned slot, struct inspect_head *out);
 
-/* The text of the stack of a call, or why there is none, in an answer that was read; or "" when it has yet to be read. */
+/* The text of the stack of a call, or why there is none, in an answer that was read; or "" when it has yet to be read.
+ */
 const char *inspect_stack(const struct inspect_answer *answer, const struct inspect_call *call);
 
 /* "computing", "blocked", "waiting for the lock", "unknown". */
@@ -160,8 +161,8 @@ const char *inspect_phase_text(uint32_t phase);
 /* Takes the slot: no answer is there any more. Returns the number of the last question. */
 uint32_t inspect_begin(struct inspect *inspect, unsigned slot);
 
-/* Waits for a question later than `seen`, or until inspect_question is called by this process, for its own ends. Returns
- * the number of the last one; or `seen`, when it was woken without. */
+/* Waits for a question later than `seen`, or until inspect_question is called by this process, for its own ends.
+ * Returns the number of the last one; or `seen`, when it was woken without. */
 uint32_t inspect_wait(struct inspect *inspect, unsigned slot, uint32_t seen);
 
 /* Writes the answer. */

@@ -108,8 +108,8 @@ static void keep_cb(enum log_level level, const char *text, size_t len) {
     log_ring_put(kept.ring, kept.slot, level, text, len);
 }
 
-/* A process that had the slot before may have died while it wrote a line: that place would be lost for ever. Several have
- * the one of the zygotes, so one of them may give up a line here. */
+/* A process that had the slot before may have died while it wrote a line: that place would be lost for ever. Several
+ * have the one of the zygotes, so one of them may give up a line here. */
 static void free_places(struct log_ring *ring, unsigned slot) {
     for (unsigned i = 0; i < LOG_RING_LINES && atomic_load(&ring->next[slot]); i++) {
         struct log_ring_place *place = &ring->places[slot][i];

@@ -1,10 +1,10 @@
 /* Memory that the processes of one server share (ipc/shared_memory.h): the last lines of the log of each, for whoever
- * shows them (the page of --status-path). What a process has logged stays when it has died, until others that had its slot
- * later have logged as much.
+ * shows them (the page of --status-path). What a process has logged stays when it has died, until others that had its
+ * slot later have logged as much.
  *
- * Writing takes no lock and waits for nobody: each line gets the next place of its slot, and a place that somebody else is
- * just writing is passed over, together with the line. Readers believe nothing: each line is copied, and counts if its
- * place did not change meanwhile; it is then bounded and made safe to show.
+ * Writing takes no lock and waits for nobody: each line gets the next place of its slot, and a place that somebody else
+ * is just writing is passed over, together with the line. Readers believe nothing: each line is copied, and counts if
+ * its place did not change meanwhile; it is then bounded and made safe to show.
  *
  * Threads: any. Async-signal-safe: log_ring_put, and the lines that the log puts there.
  */
@@ -57,8 +57,8 @@ void log_ring_keep(struct log_ring *ring, unsigned slot);
 /* Puts text of one line or several into a slot, as logged now by this process. errno is preserved. */
 void log_ring_put(struct log_ring *ring, unsigned slot, enum log_level level, const char *text, size_t len);
 
-/* One line, without a line feed and without what stands in front of the level in the log. It has no controls, and nothing
- * that turns the direction of text (log_make_plain). */
+/* One line, without a line feed and without what stands in front of the level in the log. It has no controls, and
+ * nothing that turns the direction of text (log_make_plain). */
 struct log_ring_line {
     uint64_t at; /* nanoseconds of the time of day (CLOCK_REALTIME) */
     pid_t pid;
@@ -67,8 +67,8 @@ struct log_ring_line {
     char text[LOG_RING_TEXT_MAX + 1]; /* terminated */
 };
 
-/* Copies the newest lines of all processes, at most `most` (LOG_RING_READ_MAX or less), the oldest first. Returns how many
- * there are. Without waiting; touches the slots that were used only. */
+/* Copies the newest lines of all processes, at most `most` (LOG_RING_READ_MAX or less), the oldest first. Returns how
+ * many there are. Without waiting; touches the slots that were used only. */
 size_t log_ring_read(const struct log_ring *ring, struct log_ring_line *lines, size_t most);
 
 #endif

@@ -1,5 +1,5 @@
-/* What the processes of a server count, in memory that all of them share (memfd_create(2)): so whoever is asked can tell
- * the sums, also while the process that has counted is stuck, and when it has died.
+/* What the processes of a server count, in memory that all of them share (memfd_create(2)): so whoever is asked can
+ * tell the sums, also while the process that has counted is stuck, and when it has died.
  *
  * Each process writes its own slot, that of the scoreboard. Only the thread that has the baton does, by a relaxed load
  * and a store, unless a counter says otherwise, so that nothing on the path of a request is locked or shared between
@@ -31,7 +31,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Why the server refuses requests: X(name, text), in the order of enum refusal (net/refusal.h), whose names they have. */
+/* Why the server refuses requests: X(name, text), in the order of enum refusal (net/refusal.h), whose names they have.
+ */
 #define METRICS_REFUSALS(X)                                                                                            \
     X(MALFORMED, "malformed")                                                                                          \
     X(BODY_SHORT, "body_short")                                                                                        \
@@ -59,8 +60,8 @@
 enum metrics_refusal { METRICS_REFUSED_NONE, METRICS_REFUSALS(METRICS_REFUSAL_NAME) METRICS_REFUSAL_COUNT };
 #undef METRICS_REFUSAL_NAME
 
-/* In the order of enum listener_protocol (net/listen/listener.h), without what serves no requests of the application; and
- * of enum request_end (request/request.h). */
+/* In the order of enum listener_protocol (net/listen/listener.h), without what serves no requests of the application;
+ * and of enum request_end (request/request.h). */
 enum metrics_protocol { METRICS_FASTCGI, METRICS_HTTP, METRICS_PROTOCOL_COUNT };
 enum metrics_end {
     METRICS_END_ANSWERED,
@@ -131,8 +132,8 @@ struct metrics_histogram {
 
 /* The last minutes, in steps of METRICS_STEP_NS of clock_ns, which all processes have in common: step N is at place N
  * modulo METRICS_STEPS. A place has what happened in that step; what belongs to the latest one is what counters have
- * beyond `mark`, so a request pays for a comparison with the time. Durations are those of METRICS_REQUEST, in buckets of
- * which each is METRICS_COARSE of the histogram's. */
+ * beyond `mark`, so a request pays for a comparison with the time. Durations are those of METRICS_REQUEST, in buckets
+ * of which each is METRICS_COARSE of the histogram's. */
 #define METRICS_STEP_NS UINT64_C(5000000000)
 enum { METRICS_STEPS = 128, METRICS_COARSE = 4, METRICS_COARSE_BUCKETS = METRICS_BUCKETS / METRICS_COARSE };
 
@@ -237,8 +238,8 @@ struct metrics {
     } slots[SCOREBOARD_SLOTS];
 };
 
-/* `state`: a number that grows with each change (22 bits), the slot that is part of the past, from 1 (9 bits; 0: none), and
- * which past counts (1 bit). */
+/* `state`: a number that grows with each change (22 bits), the slot that is part of the past, from 1 (9 bits; 0: none),
+ * and which past counts (1 bit). */
 static inline uint32_t metrics_state_make(uint32_t before, unsigned folded, unsigned past) {
     return ((before >> 10) + 1) << 10 | folded << 1 | past;
 }
@@ -257,8 +258,8 @@ _Static_assert(sizeof(struct metrics_slot) <= METRICS_SLOT_SIZE, "a slot is mapp
  * (base/descriptors.h), in *fd; or NULL with errno. It is sparse: a slot that counts takes about 60 KiB. */
 struct metrics *metrics_new(int *fd);
 
-/* Maps one that another process has made: for reading alone, unless it `writes`, as the supervisor does. Returns NULL with
- * errno; EPROTO if it is none, or of another version. */
+/* Maps one that another process has made: for reading alone, unless it `writes`, as the supervisor does. Returns NULL
+ * with errno; EPROTO if it is none, or of another version. */
 struct metrics *metrics_map(int fd, bool writes);
 
 void metrics_unmap(struct metrics *m);
@@ -285,8 +286,8 @@ void metrics_worker_ended(struct metrics *m, uint64_t now, unsigned number, int 
 
 /* Writing to the own slot. */
 
-/* A relaxed load and a store, which is what a plain addition is where words have 64 bits: nobody else writes, and no other
- * thread of this process reads. Compilers make one instruction of it, and three of the atomic ones. */
+/* A relaxed load and a store, which is what a plain addition is where words have 64 bits: nobody else writes, and no
+ * other thread of this process reads. Compilers make one instruction of it, and three of the atomic ones. */
 static inline void metrics_grow(_Atomic uint64_t *at, uint64_t n) {
 #if UINTPTR_MAX >= UINT64_MAX
     *(uint64_t *)(uintptr_t)at += n;

@@ -34,12 +34,12 @@ static inline uint64_t metrics_gauge(const struct metrics *m, unsigned slot, enu
     return atomic_load_explicit(&m->slots[slot].slot.gauges[which], memory_order_relaxed);
 }
 
-/* The duration (nanoseconds) that `share` of those counted do not exceed: 0.5 for the median, 1 for the longest. Known to
- * one eighth. 0 when there are none. */
+/* The duration (nanoseconds) that `share` of those counted do not exceed: 0.5 for the median, 1 for the longest. Known
+ * to one eighth. 0 when there are none. */
 uint64_t metrics_quantile(const struct metrics_distribution *d, double share);
 
-/* How many durations are not longer than `ns`, as a Prometheus histogram counts them: exact where a bucket begins there,
- * otherwise without those of the bucket that it is in. */
+/* How many durations are not longer than `ns`, as a Prometheus histogram counts them: exact where a bucket begins
+ * there, otherwise without those of the bucket that it is in. */
 uint64_t metrics_up_to(const struct metrics_distribution *d, uint64_t ns);
 
 /* One step of the history, of all processes. */
@@ -65,8 +65,8 @@ struct metrics_path_table {
     uint16_t places[2 * METRICS_PATHS_KEPT]; /* by a hash of the text: 1 + index of paths; 0: none */
 };
 
-/* Gathers those of the last five to ten minutes. Counts are of the time since a process has kept the path in mind. `now`:
- * clock_ns. */
+/* Gathers those of the last five to ten minutes. Counts are of the time since a process has kept the path in mind.
+ * `now`: clock_ns. */
 void metrics_read_paths(const struct metrics *m, uint64_t now, struct metrics_path_table *out);
 
 /* Points at the most frequent ones, or at those with the longest requests, the first first; at most `n`. Returns how

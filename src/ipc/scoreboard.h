@@ -1,5 +1,5 @@
-/* Memory that the supervisor and all workers share (ipc/shared_memory.h): what each worker is doing. It outlives a worker
- * that dies, so it answers what that was doing.
+/* Memory that the supervisor and all workers share (ipc/shared_memory.h): what each worker is doing. It outlives a
+ * worker that dies, so it answers what that was doing.
  *
  * Each worker writes its own slot, except where a member says otherwise; everybody reads all. Nothing in it is trusted
  * to be sensible: a worker that writes anywhere in its memory may have written here.

@@ -1,8 +1,8 @@
 /* Memory that the processes of one server share (memfd_create(2)): how each kind of it is made and found again.
  *
- * Each begins with a head, so that a process of another version notices when it would read it wrongly. Its size is fixed:
- * who cut it would end all others, with SIGBUS. It is sparse: only what is used takes memory. Nothing in it is trusted to
- * be sensible: a process that writes anywhere in its memory may have written here.
+ * Each begins with a head, so that a process of another version notices when it would read it wrongly. Its size is
+ * fixed: who cut it would end all others, with SIGBUS. It is sparse: only what is used takes memory. Nothing in it is
+ * trusted to be sensible: a process that writes anywhere in its memory may have written here.
  *
  * Threads: any.
  */

@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How many bytes of a value are shown at most, escaped. If the line is too long all the same it is made again with less,
- * down to what always fits: as many as there may be steps, beside the text between them. */
+/* How many bytes of a value are shown at most, escaped. If the line is too long all the same it is made again with
+ * less, down to what always fits: as many as there may be steps, beside the text between them. */
 static const size_t LIMITS[] = {2048, 512, 128, 24};
 
 enum { LIMIT_COUNT = sizeof LIMITS / sizeof *LIMITS, ANSWER_MAX = 256 };

@@ -1,7 +1,7 @@
 /* The access log: a line for each request, however it ended (exchange_end), but for those of --warm-up.
  *
- * The line is made on the loop and given to a writer of its own (base/line_writer.h), so nothing here waits. Add a field in
- * proto/access_format.h, and say here what it is.
+ * The line is made on the loop and given to a writer of its own (base/line_writer.h), so nothing here waits. Add a
+ * field in proto/access_format.h, and say here what it is.
  *
  * Threads: owner only, except where the running thread is named.
  */

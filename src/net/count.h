@@ -1,8 +1,8 @@
-/* What a lane counts, in memory that others read (ipc/metrics.h). Requests of --warm-up, which the server makes to itself,
- * are not counted: there is nobody who waited for them. Nor are those of the status page.
+/* What a lane counts, in memory that others read (ipc/metrics.h). Requests of --warm-up, which the server makes to
+ * itself, are not counted: there is nobody who waited for them. Nor are those of the status page.
  *
- * What is counted is exact at the end of a request, by which time all of it is known; no clock is looked at for it, as the
- * loop and the calls do so already. What is so at present is told each time before the loop waits.
+ * What is counted is exact at the end of a request, by which time all of it is known; no clock is looked at for it, as
+ * the loop and the calls do so already. What is so at present is told each time before the loop waits.
  *
  * Threads: owner only.
  */

@@ -94,7 +94,8 @@ struct lane_config {
     struct access_log *access_log; /* outlives the lane; NULL: there is none */
     const struct inspect_config
         *inspect; /* asking what runs in the processes of the server; copied; NULL: nobody can */
-    /* Where others find what it does, and what it counts; all outlive the lane. The slot is this process's in either. */
+    /* Where others find what it does, and what it counts; all outlive the lane. The slot is this process's in either.
+     */
     struct scoreboard *board;     /* NULL: which calls run is told to nobody */
     struct metrics_slot *metrics; /* NULL: nobody reads what it counts */
     unsigned slot;

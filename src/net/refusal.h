@@ -65,9 +65,9 @@ void refusal_log_as(struct conn *c, const char *status, const char *why, unsigne
  * most one line a second for each client. */
 void refusal_log_held(struct conn *c, unsigned id, struct request *r);
 
-/* Stores the answer, which says what else is to be said of the status. If no thread was free in time, it says when to try again (Retry-After): in the time that the
- * queue takes, and up to half of it more, by chance, so that not all come back at once. Returns 0, or -1 with errno
- * ENOMEM. */
+/* Stores the answer, which says what else is to be said of the status. If no thread was free in time, it says when to
+ * try again (Retry-After): in the time that the queue takes, and up to half of it more, by chance, so that not all come
+ * back at once. Returns 0, or -1 with errno ENOMEM. */
 int refusal_answer(struct lane *lane, struct request *r, enum refusal why);
 
 #endif

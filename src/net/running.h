@@ -1,5 +1,5 @@
-/* The calls that run in this process at this moment, for a thread that waits for none of them (process/inspector.h): also
- * those that the loop is lent to, which no list of the loop's has.
+/* The calls that run in this process at this moment, for a thread that waits for none of them (process/inspector.h):
+ * also those that the loop is lent to, which no list of the loop's has.
  *
  * Open it to find out more about a call that runs.
  *
@@ -33,8 +33,8 @@ struct running_call {
     char method[RUNNING_METHOD_SIZE], path[RUNNING_PATH_SIZE]; /* as they came, cut off; the path without a query */
 };
 
-/* Finds the calls that run, the one first that has run for longest, at most `most` in `out`. Returns how many; *more is how
- * many others there are. One that ends meanwhile is left out. */
+/* Finds the calls that run, the one first that has run for longest, at most `most` in `out`. Returns how many; *more is
+ * how many others there are. One that ends meanwhile is left out. */
 unsigned running_find(struct lane *lane, struct running_call *out, unsigned most, unsigned *more);
 
 /* Whether the call still runs. */

@@ -1,9 +1,9 @@
-/* Requests that take long, for the log: each one (--slow-request), with its stack; and that no call ends while others wait
- * for a thread (--stuck-log), with all stacks.
+/* Requests that take long, for the log: each one (--slow-request), with its stack; and that no call ends while others
+ * wait for a thread (--stuck-log), with all stacks.
  *
- * The time of a request begins when all is there for its call, which is when it begins to wait for a thread. A line comes when
- * it has taken that long, and again at twice, four times... as long. Only calls that run without the loop are timed, and one
- * that runs the loop while it waits for its peer: all others are over before that, and pay nothing.
+ * The time of a request begins when all is there for its call, which is when it begins to wait for a thread. A line
+ * comes when it has taken that long, and again at twice, four times... as long. Only calls that run without the loop
+ * are timed, and one that runs the loop while it waits for its peer: all others are over before that, and pay nothing.
  *
  * Open it for when these lines come, and what they say.
  *
@@ -45,8 +45,8 @@ void slow_init(struct lane *lane);
 void slow_begins(struct exchange *x);
 void slow_ends(struct exchange *x);
 
-/* Times the call that is about to run the loop from within, and starts the timer. Called before the loop waits, where there
- * is a --slow-request. */
+/* Times the call that is about to run the loop from within, and starts the timer. Called before the loop waits, where
+ * there is a --slow-request. */
 void slow_settle(struct lane *lane);
 
 #endif

@@ -1,10 +1,11 @@
-/* The status page, for both who answer with it: the lane, at a path on its own sockets (net/status_path.h), and the socket of
+/* The status page, for both who answer with it: the lane, at a path on its own sockets (net/status_path.h), and the
+ * socket of
  * --status (net/status_server.h), which is a lane's or the supervisor's. What it says is for status/status.h.
  *
- * It shows stacks, which the processes take when somebody asks for them (ipc/inspect.h). The loop does not wait for them: it
- * asks all processes, looks now and then whether they have answered, and gives up soon, since one that cannot answer must
- * not keep the page from telling about the others. Who asks meanwhile gets what was asked for already, so that asking often
- * costs no more than asking now and then.
+ * It shows stacks, which the processes take when somebody asks for them (ipc/inspect.h). The loop does not wait for
+ * them: it asks all processes, looks now and then whether they have answered, and gives up soon, since one that cannot
+ * answer must not keep the page from telling about the others. Who asks meanwhile gets what was asked for already, so
+ * that asking often costs no more than asking now and then.
  *
  * Threads: the one that runs the loop.
  */
@@ -42,15 +43,16 @@ struct status_page {
     bool asked[SCOREBOARD_SLOTS]; /* and have not answered yet */
 };
 
-/* `source` is copied; what it points to outlives the page. So does `inspect`, that of the source; NULL: nobody is asked. */
+/* `source` is copied; what it points to outlives the page. So does `inspect`, that of the source; NULL: nobody is
+ * asked. */
 void status_page_init(struct status_page *page, struct ev_loop *loop, const struct status_source *source,
                       struct inspect *inspect);
 
 /* Nobody waits any more. */
 void status_page_fini(struct status_page *page);
 
-/* Calls waiter->ready once the page can be rendered: from the loop, and never from within this call. `stacks`: with stacks,
- * as far as they come in time. */
+/* Calls waiter->ready once the page can be rendered: from the loop, and never from within this call. `stacks`: with
+ * stacks, as far as they come in time. */
 void status_page_wait(struct status_page *page, struct status_waiter *waiter, bool stacks);
 
 /* The waiter does not wait any more. */

@@ -1,13 +1,13 @@
-/* The status page at a path of the server's own sockets (--status-path). The loop answers such requests by itself, and they
- * do not pass the scheduler: so they are answered also while every thread is stuck, the queue is full, or somebody holds the
- * interpreter lock.
+/* The status page at a path of the server's own sockets (--status-path). The loop answers such requests by itself, and
+ * they do not pass the scheduler: so they are answered also while every thread is stuck, the queue is full, or somebody
+ * holds the interpreter lock.
  *
  * The path is that of PATH_INFO, below the mount point. Clients that may not see the page get a 403, and nothing of the
  * request reaches the application, so that a mistake in --status-allow does not change what the path means.
  *
  * Who the client is: what the application would see as REMOTE_ADDR. If proxies have added fields about the client, and
- * nobody has said that they are to be believed (--forwarded-allow), that is the address of a proxy: whose request it is is
- * not known, and the page is not for everybody who comes through that proxy.
+ * nobody has said that they are to be believed (--forwarded-allow), that is the address of a proxy: whose request it is
+ * is not known, and the page is not for everybody who comes through that proxy.
  *
  * Threads: owner only.
  */
@@ -28,7 +28,8 @@ enum status_path_client {
  * refused. Call it where lane_config.status_path is set only: the length of that is not 0. */
 enum refusal status_path_look(struct exchange *x, enum status_path_client client);
 
-/* Answers a request that has x->status, now or soon, and settles it, as if a call had ended. Never from within this call. */
+/* Answers a request that has x->status, now or soon, and settles it, as if a call had ended. Never from within this
+ * call. */
 void status_path_answer(struct exchange *x);
 
 #endif

@@ -215,8 +215,8 @@ static enum status_form choose(const struct status_head *head) {
     return status_choose(accept.p, accept.n, head->query.p, head->query.n);
 }
 
-/* Browsers of this machine come from loopback, too, whatever page they do it for. Whoever names clients means all that comes
- * from these. */
+/* Browsers of this machine come from loopback, too, whatever page they do it for. Whoever names clients means all that
+ * comes from these. */
 static bool is_lured(const struct status_client *c, const struct status_head *head) {
     const struct allow_rules *allow = c->server->allow;
     return !allow->status_given && !c->is_unix && !status_host_is_of_here(head->host);

@@ -1,14 +1,15 @@
-/* The sockets of --status: HTTP/1.1 for the status page alone. It is there also in a program without HTTP, needs nothing but
- * a loop, and has limits of its own, so that it answers when the server has no room for anything else. In a single process it
- * is in the loop of the lane; with workers in that of the supervisor, which answers also when all of them are dead.
+/* The sockets of --status: HTTP/1.1 for the status page alone. It is there also in a program without HTTP, needs
+ * nothing but a loop, and has limits of its own, so that it answers when the server has no room for anything else. In a
+ * single process it is in the loop of the lane; with workers in that of the supervisor, which answers also when all of
+ * them are dead.
  *
  *     GET / or HEAD /      the page, in the form that Accept or ?format= chooses (status/status.h)
  *     GET /metrics         the same; where neither chooses, for Prometheus
  *     anything else        is refused (proto/status_head.h)
  *
- * One request on a connection. A peer has STATUS_SERVER_HEAD_S to send it, and STATUS_SERVER_SEND_S to take the answer. When
- * STATUS_SERVER_CLIENTS are connected, one that has not sent its request by then gives way to the next, or else one that does
- * not take its answer. Who may connect is for net/listen/allow.h.
+ * One request on a connection. A peer has STATUS_SERVER_HEAD_S to send it, and STATUS_SERVER_SEND_S to take the answer.
+ * When STATUS_SERVER_CLIENTS are connected, one that has not sent its request by then gives way to the next, or else
+ * one that does not take its answer. Who may connect is for net/listen/allow.h.
  *
  * Threads: the one that runs the loop.
  */

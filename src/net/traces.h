@@ -1,8 +1,10 @@
-/* Spans of requests, for a collector of traces (--otlp): which requests are recorded, and what is told of each at its end.
+/* Spans of requests, for a collector of traces (--otlp): which requests are recorded, and what is told of each at its
+ * end.
  *
- * The span of the server is the parent of what the application records: its id replaces the caller's in HTTP_TRACEPARENT,
- * and a trace is made where there is none. Of one that is not recorded the application is told so in the flags, so that a
- * trace is recorded as a whole or not at all; the caller's id stays then, since there is no span of ours.
+ * The span of the server is the parent of what the application records: its id replaces the caller's in
+ * HTTP_TRACEPARENT, and a trace is made where there is none. Of one that is not recorded the application is told so in
+ * the flags, so that a trace is recorded as a whole or not at all; the caller's id stays then, since there is no span
+ * of ours.
  *
  * Threads: owner only.
  */

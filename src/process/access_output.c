@@ -30,8 +30,8 @@ enum { SHOWN = 80, FIELDS_SIZE = 1024 };
 /* Between lines about lost ones, but for the first and the last of an error. */
 #define AGAIN_NS UINT64_C(10000000000)
 
-/* Mutable output: the main thread, while there is only one; from then on what is atomic, and what the thread that is told of
- * SIGUSR1 asks for. */
+/* Mutable output: the main thread, while there is only one; from then on what is atomic, and what the thread that is
+ * told of SIGUSR1 asks for. */
 static struct {
     const char *path; /* of the file; NULL: the log goes to none */
     bool opened_here; /* not by a supervisor */

@@ -1,5 +1,5 @@
-/* Where the access log goes: --access-log and --access-log-format, with the lines about them. The supervisor, too, which
- * opens the file for its workers.
+/* Where the access log goes: --access-log and --access-log-format, with the lines about them. The supervisor, too,
+ * which opens the file for its workers.
  *
  * Threads: see each function. No function needs the GIL.
  */
@@ -13,16 +13,16 @@
 
 struct access_log;
 
-/* Checks the format, and opens the file if the log goes to one; not with --check, which makes nothing. The user gets the
- * file if it is made, with mode 0640. Returns 0, or a sysexits status after printing. Main thread, while there is only
- * one. */
+/* Checks the format, and opens the file if the log goes to one; not with --check, which makes nothing. The user gets
+ * the file if it is made, with mode 0640. Returns 0, or a sysexits status after printing. Main thread, while there is
+ * only one. */
 int access_output_open(const struct options *o, const struct user *user);
 
 /* The descriptor of that file, which stays this module's; -1: the log goes to none. */
 int access_output_fd(void);
 
-/* The file of the supervisor, which a worker does not open: at first, and when it was opened anew. The descriptor stays the
- * caller's. Returns 0, or -1 with errno. */
+/* The file of the supervisor, which a worker does not open: at first, and when it was opened anew. The descriptor stays
+ * the caller's. Returns 0, or -1 with errno. */
 int access_output_take(int fd);
 
 /* Starts what writes the lines. `worker`: its number; -1: the process is none. *log is NULL without --access-log, and

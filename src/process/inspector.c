@@ -36,8 +36,8 @@ enum {
 /* A block that is to be logged. Who takes the place of one fills it in, and then gives it to the thread. */
 enum place { VACANT, TAKEN, READY };
 
-/* Mutable inspector: `wanted` any thread by the states of the places; `started` and `ended` the main thread, which starts
- * the thread; the rest it alone. */
+/* Mutable inspector: `wanted` any thread by the states of the places; `started` and `ended` the main thread, which
+ * starts the thread; the rest it alone. */
 static struct inspector {
     struct inspect *inspect;
     unsigned slot;
@@ -121,8 +121,8 @@ static void publish(void) {
     inspect_answer(inspector.inspect, inspector.slot, &inspector.answer);
 }
 
-/* Where the text is in the answer, which is there already if another call is at the same place. Returns false when there is no
- * room for it. */
+/* Where the text is in the answer, which is there already if another call is at the same place. Returns false when
+ * there is no room for it. */
 static bool keep_text(struct inspect_call *call, const char *text) {
     struct inspect_answer *a = &inspector.answer;
     const size_t len = strlen(text);
@@ -267,8 +267,8 @@ static void answer_again(uint32_t number) {
 
 /* What is logged. */
 
-/* Takes what is wanted out of its place: who wants a block from now on may have another one, which tells what runs then.
- * Returns whether it was. */
+/* Takes what is wanted out of its place: who wants a block from now on may have another one, which tells what runs
+ * then. Returns whether it was. */
 static bool take_wanted(struct wanted *w, char line[static LINE_SIZE]) {
     if (atomic_load(&w->place) != READY)
         return false;

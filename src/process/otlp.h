@@ -19,8 +19,8 @@ struct otlp {
     struct sender *sender;
 };
 
-/* Reads the option and the environment, and loads libcurl. Before Python runs, which may change the environment. Returns 0, or
- * a status after printing. */
+/* Reads the option and the environment, and loads libcurl. Before Python runs, which may change the environment.
+ * Returns 0, or a status after printing. */
 int otlp_prepare(struct otlp *otlp, const struct options *o);
 
 /* Starts sending, and has the lane put spans there. Returns 0, or a status after printing. */

@@ -26,8 +26,9 @@ void signals_wake(void);
  *
  * Takes SIGTERM, SIGINT and SIGQUIT, which end the server; SIGUSR1, for which the log file is opened anew if there is
  * one (base/log_file.h); SIGUSR2, for which the stacks of all calls are logged; and SIGHUP, which means nothing, as
- * SIGUSR1 does without such a file, and SIGUSR2 in the zygote: signals_drain logs what to do instead. But the SIGHUP of a terminal that is gone ends the server as well. For now the signals that
- * end it do so at once. In children that the application forks, the signals do what they did before.
+ * SIGUSR1 does without such a file, and SIGUSR2 in the zygote: signals_drain logs what to do instead. But the SIGHUP of
+ * a terminal that is gone ends the server as well. For now the signals that end it do so at once. In children that the
+ * application forks, the signals do what they did before.
  *
  * No signal that the parent process has blocked stays blocked. SIGPIPE is ignored and SIGCHLD is not, whatever they
  * were. Of the signals above, those that the parent had ignored stay ignored, except SIGTERM.

@@ -1,5 +1,5 @@
-/* The status page of a process that serves: at --status-path, and where it is the only process, on the sockets of --status.
- * With workers these are the supervisor's (supervisor/page.h).
+/* The status page of a process that serves: at --status-path, and where it is the only process, on the sockets of
+ * --status. With workers these are the supervisor's (supervisor/page.h).
  *
  * Threads: the main thread, while the lane does not run.
  */

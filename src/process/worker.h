@@ -78,10 +78,10 @@ static inline bool worker_is(const struct worker *w) {
     return w->socket >= 0;
 }
 
-/* Makes the socket one of the server's descriptors, and waits until the supervisor has said what this worker is, and sent what it shares with others: up to
- * 10 seconds, since it does so at once. `listeners`: where sockets are appended that come from now on; it outlives *w.
- * `zygote`: it is to be one, and the supervisor has to say so as well (process/zygote.h). Returns 0; or a sysexits
- * status after printing, EX_UNAVAILABLE when the supervisor is gone. */
+/* Makes the socket one of the server's descriptors, and waits until the supervisor has said what this worker is, and
+ * sent what it shares with others: up to 10 seconds, since it does so at once. `listeners`: where sockets are appended
+ * that come from now on; it outlives *w. `zygote`: it is to be one, and the supervisor has to say so as well
+ * (process/zygote.h). Returns 0; or a sysexits status after printing, EX_UNAVAILABLE when the supervisor is gone. */
 int worker_greet(struct worker *w, struct listener_set *listeners, bool zygote);
 
 /* This process was forked by the zygote to be a worker, whose end of its pair is `socket`: *w is as worker_find makes

@@ -2,11 +2,11 @@
  *
  *     combined            as Apache and nginx write it
  *     json                an object with all fields of ACCESS_FIELDS_JSON
- *     text with {fields}  "{{" and "}}" stand for one brace. {header:NAME}, {answer:NAME} and {environ:KEY} take a field of
- *                         the request's header, of the answer's, and a parameter of the request
+ *     text with {fields}  "{{" and "}}" stand for one brace. {header:NAME}, {answer:NAME} and {environ:KEY} take a
+ *                         field of the request's header, of the answer's, and a parameter of the request
  *
- * No peer can make a value look like something else than a value: each is escaped, and never contains the character that
- * the format has behind it.
+ * No peer can make a value look like something else than a value: each is escaped, and never contains the character
+ * that the format has behind it.
  *
  * Threads: any. Pure: no I/O, no allocation, no lock.
  */

@@ -1,7 +1,8 @@
-/* The label of a request, by which lines of several logs are joined: that of its X-Request-ID field, or one that is made.
+/* The label of a request, by which lines of several logs are joined: that of its X-Request-ID field, or one that is
+ * made.
  *
- * Anybody may send one, since it decides nothing. What is taken has no byte that could end or imitate a part of a log line,
- * and no more of them than a line has room for.
+ * Anybody may send one, since it decides nothing. What is taken has no byte that could end or imitate a part of a log
+ * line, and no more of them than a line has room for.
  *
  * Threads: any; each `struct request_ids` one at a time. Pure: no I/O, no allocation, no lock.
  */
@@ -29,8 +30,8 @@ enum request_id_mode {
 bool request_id_is_good(struct slice id);
 
 /* Labels that are made: the next one, in hexadecimal digits. They are counted up from a number that was drawn, so that
- * each costs a few instructions and no system call, and processes hardly ever make the same. Whoever knows one can tell the
- * next one: they are no secrets. */
+ * each costs a few instructions and no system call, and processes hardly ever make the same. Whoever knows one can tell
+ * the next one: they are no secrets. */
 struct request_ids {
     char next[REQUEST_ID_MADE];
 };

@@ -1,7 +1,7 @@
-/* Reads the head of a request to the socket of --status (net/status_server.h). That one speaks HTTP also where HTTP was left
- * out of the build, and needs little of it: GET and HEAD, one request on a connection, no content. Everything else is
- * refused, and so is whatever other programs may read in another way (RFC 9112, 2.2, 5.1 and 5.2): bare line feeds, folded
- * lines, blanks in front of a colon.
+/* Reads the head of a request to the socket of --status (net/status_server.h). That one speaks HTTP also where HTTP was
+ * left out of the build, and needs little of it: GET and HEAD, one request on a connection, no content. Everything else
+ * is refused, and so is whatever other programs may read in another way (RFC 9112, 2.2, 5.1 and 5.2): bare line feeds,
+ * folded lines, blanks in front of a colon.
  *
  * Threads: any. Pure: no I/O, no allocation, no lock. Slices point into the caller's bytes.
  */
@@ -30,14 +30,14 @@ struct status_head {
     struct slice host;   /* value of the Host field; empty: none */
 };
 
-/* Reads the `n` bytes that have come so far, of which the first *scanned (0 at first) were looked at before. Bytes that no
- * head has are noticed at once, everything else when the head is complete. What comes behind it is not looked at.
+/* Reads the `n` bytes that have come so far, of which the first *scanned (0 at first) were looked at before. Bytes that
+ * no head has are noticed at once, everything else when the head is complete. What comes behind it is not looked at.
  * The caller gives up when STATUS_HEAD_MAX bytes are no complete head. */
 enum status_head_result status_head_read(const char *data, size_t n, size_t *scanned, struct status_head *head);
 
 /* Whether a Host that was read is an address, localhost, a name below that, or a name without a dot: none that somebody
- * elsewhere could have in the DNS, and turn towards this machine so that a browser here shows his page what it gets from us
- * (DNS rebinding). An empty one is none. */
+ * elsewhere could have in the DNS, and turn towards this machine so that a browser here shows his page what it gets
+ * from us (DNS rebinding). An empty one is none. */
 bool status_host_is_of_here(struct slice host);
 
 #endif

@@ -1,4 +1,5 @@
-/* Trace Context: which trace a request belongs to, and which span of it is its parent (W3C Trace Context, levels 1 and 2).
+/* Trace Context: which trace a request belongs to, and which span of it is its parent (W3C Trace Context, levels 1 and
+ * 2).
  *
  *     traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
  *                  |  trace id                         parent id        flags
@@ -32,8 +33,8 @@ struct trace_context {
     uint8_t flags;                 /* a set of TRACE_*; unknown ones are dropped (2.2.3: set to zero) */
 };
 
-/* Reads the value of a traceparent. Returns false when it is not valid: the trace is then restarted, and its tracestate is
- * not looked at (3.2.2.1 and 4.3). A higher version may have more behind the flags (2.2.1 and 4.3, "Versioning"). */
+/* Reads the value of a traceparent. Returns false when it is not valid: the trace is then restarted, and its tracestate
+ * is not looked at (3.2.2.1 and 4.3). A higher version may have more behind the flags (2.2.1 and 4.3, "Versioning"). */
 bool trace_context_read(struct slice value, struct trace_context *out);
 
 /* Writes it, of version 00 and not terminated. */

@@ -49,8 +49,8 @@
 #endif
 
 /* Writes `n` bytes of ASCII over a string of so many, if nobody has it but the caller, who has `refs` references to it.
- * Returns whether it did. A string that was interned belongs to all, and where references are counted for each thread it is
- * not known who has it. */
+ * Returns whether it did. A string that was interned belongs to all, and where references are counted for each thread
+ * it is not known who has it. */
 static inline bool compat_rewrite(PyObject *string, Py_ssize_t refs, const char *ascii, size_t n) {
 #ifdef Py_GIL_DISABLED
     (void)string, (void)refs, (void)ascii, (void)n;

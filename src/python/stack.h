@@ -50,8 +50,8 @@ int stack_init(char why[static STACK_REASON_SIZE]);
  * *doing is what the thread does, in any case. */
 unsigned stack_take(int tid, const void *state, char out[static STACK_SIZE], enum stack_state *doing);
 
-/* Has each stack that was found counted there from now on, which another process may read; NULL: nowhere. Before threads take
- * stacks. */
+/* Has each stack that was found counted there from now on, which another process may read; NULL: nowhere. Before
+ * threads take stacks. */
 void stack_count(_Atomic uint64_t *taken);
 
 /* "is computing", "waits for the interpreter lock"... */

@@ -105,14 +105,14 @@ struct request {
     struct body body;
     enum request_role role;
 
-    /* Its label, in log lines as "[ID]" and for the application as HTTP_X_REQUEST_ID; set when it begins, and again when its
-     * parameters have come. Empty with --request-id off. Points into `params`, or to `made_id`. */
+    /* Its label, in log lines as "[ID]" and for the application as HTTP_X_REQUEST_ID; set when it begins, and again
+     * when its parameters have come. Empty with --request-id off. Points into `params`, or to `made_id`. */
     struct slice id;
     char made_id[REQUEST_ID_MADE];
     bool echoes_id; /* the answer has it as well */
 
-    /* The trace that it belongs to: as its client told it, or as the server has made it for its own span (net/traces.h),
-     * which is the parent then. Valid only if `traced`. */
+    /* The trace that it belongs to: as its client told it, or as the server has made it for its own span
+     * (net/traces.h), which is the parent then. Valid only if `traced`. */
     bool traced;
     struct trace_context trace;
     bool recorded;   /* a span is told at its end; what `trace` has is that of this span then... */
@@ -255,8 +255,8 @@ void request_take_id(struct request *r);
 /* Reads the trace of the request, of struct cgi_vars. Owner only. */
 void request_take_trace(struct request *r);
 
-/* Writes a text such as "GET /path [ID]" for the log, escaped; what has no room is left out, the label as a whole. Returns
- * `out`. Async-signal-safe. */
+/* Writes a text such as "GET /path [ID]" for the log, escaped; what has no room is left out, the label as a whole.
+ * Returns `out`. Async-signal-safe. */
 char *request_text(const struct request *r, char *out, size_t size);
 
 #endif

@@ -37,10 +37,10 @@ void measure_skip_end(struct sched_thread *t) {
     m->begun.usage.processor_time += now.usage.processor_time - m->skipped.usage.processor_time;
 }
 
-/* The jobs' lock. A look at the clock on the way to a lock that is free would cost as much as taking it. So when no other
- * thread runs a job, which would have it, the wait is timed from when the watch has seen it; one that is over before is
- * none to speak of. The watch may write down what it has seen when the wait is over already: that is then there at the next
- * one, which did not begin before its job. */
+/* The jobs' lock. A look at the clock on the way to a lock that is free would cost as much as taking it. So when no
+ * other thread runs a job, which would have it, the wait is timed from when the watch has seen it; one that is over
+ * before is none to speak of. The watch may write down what it has seen when the wait is over already: that is then
+ * there at the next one, which did not begin before its job. */
 
 static __attribute__((noinline)) uint64_t lock_wait_begin(struct sched_thread *t) {
     struct sched_measure *m = &t->measure;
@@ -80,8 +80,8 @@ void sched_lock_taken(struct sched_thread *t) {
         lock_wait_end(t, from, seen);
 }
 
-/* Processor time. That of a job that was not measured from its beginning, as none of its kind had taken long, is counted
- * from when it lost the baton. Until then it has computed, unless it is asleep. */
+/* Processor time. That of a job that was not measured from its beginning, as none of its kind had taken long, is
+ * counted from when it lost the baton. Until then it has computed, unless it is asleep. */
 
 static uint64_t used_by(const struct sched_thread *t) {
     clockid_t clock;

@@ -317,8 +317,8 @@ void sched_pause(struct sched *s);
 typedef void sched_visit(struct sched_job *job, struct sched_job *_Atomic *at, void *arg);
 void sched_visit_jobs(struct sched *s, sched_visit *visit, void *arg);
 
-/* The thread of such an `at`. Threads of the pool are not freed before their scheduler; the same one may run another job, or
- * have ended. Any thread. */
+/* The thread of such an `at`. Threads of the pool are not freed before their scheduler; the same one may run another
+ * job, or have ended. Any thread. */
 struct sched_thread *sched_thread_running(struct sched_job *_Atomic *at);
 
 /* Call these around a job's wait for the jobs' lock. Such a wait does not mean that the job blocks, but that others
@@ -365,9 +365,9 @@ unsigned sched_lost(const struct sched *s);
  * meanwhile, but begins no other one before the caller has returned to the loop. Owner only. */
 struct sched_thread *sched_thread_of(const struct sched *s, const struct sched_job *job);
 
-/* Whether the job that the thread runs has the jobs' lock at this moment, as far as thread_released tells; one that waits
- * for it has not. Waits for a look of the watch at most. Owner, with a thread of sched_thread_of; or any thread, with one of
- * sched_thread_running. */
+/* Whether the job that the thread runs has the jobs' lock at this moment, as far as thread_released tells; one that
+ * waits for it has not. Waits for a look of the watch at most. Owner, with a thread of sched_thread_of; or any thread,
+ * with one of sched_thread_running. */
 bool sched_has_lock(struct sched_thread *thread);
 
 /* Whether the thread waits for the jobs' lock, as sched_lock_wait has said: a wait of which that was not said does not
@@ -380,8 +380,8 @@ uint64_t sched_waits_for_lock_since(const struct sched_thread *thread);
 /* The number of the thread in the system, gettid(2); 0: not known yet. Any thread. */
 int sched_thread_tid(const struct sched_thread *thread);
 
-/* How long the thread has been on a processor, in nanoseconds. Returns false when it has ended, or its number is not known
- * yet. Any thread. */
+/* How long the thread has been on a processor, in nanoseconds. Returns false when it has ended, or its number is not
+ * known yet. Any thread. */
 bool sched_thread_time(const struct sched_thread *thread, uint64_t *ns);
 
 /* The watch. */

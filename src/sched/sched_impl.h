@@ -549,8 +549,8 @@ void measure_skip_end(struct sched_thread *t);
 /* The baton is about to be taken from the thread, which runs a job inline. Any thread; another may be faster. */
 void measure_take_over(struct sched_thread *t);
 
-/* A job of this key has ended at `now`; `taken` says how it lost the baton. SCHED_FREE: the thread was followed. Returns
- * the processor time of the job. */
+/* A job of this key has ended at `now`; `taken` says how it lost the baton. SCHED_FREE: the thread was followed.
+ * Returns the processor time of the job. */
 uint64_t measure_end(struct sched_thread *t, uint32_t key, uint64_t now, enum sched_reason taken);
 
 /* What is known of jobs of this kind. */

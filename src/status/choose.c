@@ -92,8 +92,8 @@ static unsigned closeness(const struct range *r, unsigned kind) {
     return equals(r->type, "*/*");
 }
 
-/* The closest range gives a kind its weight; of kinds with the same, that one is taken which is named more closely, then
- * that which is named first, then that which stands first in the table. */
+/* The closest range gives a kind its weight; of kinds with the same, that one is taken which is named more closely,
+ * then that which is named first, then that which stands first in the table. */
 static enum status_form choose_by_accept(struct text accept) {
     struct {
         unsigned closeness, weight, position;

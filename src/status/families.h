@@ -1,9 +1,10 @@
-/* The list of all metrics: from it come the totals of the json form, what Prometheus reads, and a table of the manual page,
- * which a test compares.
+/* The list of all metrics: from it come the totals of the json form, what Prometheus reads, and a table of the manual
+ * page, which a test compares.
  *
  * Open it to add one: a row in families.c.
  *
- * Names and labels are for ever: dashboards and alerts have them. Names have no prefix here, nor the "_total" of counters.
+ * Names and labels are for ever: dashboards and alerts have them. Names have no prefix here, nor the "_total" of
+ * counters.
  *
  * Threads: any.
  */
@@ -19,8 +20,8 @@ enum family_unit { FAMILY_NO_UNIT, FAMILY_SECONDS, FAMILY_BYTES };
 
 enum { FAMILY_LABELS = 2 };
 
-/* Who takes the values of a family: it is called for each. `labels`: the values of its labels, in their order. `value`: of
- * seconds, nanoseconds. */
+/* Who takes the values of a family: it is called for each. `labels`: the values of its labels, in their order. `value`:
+ * of seconds, nanoseconds. */
 struct family_sink {
     void (*put)(struct family_sink *sink, const char *const labels[static FAMILY_LABELS], uint64_t value);
 };

@@ -1,5 +1,5 @@
-/* For a browser: the page of page.html with tables of everything in it. Its script makes the same of the json form, so that
- * it keeps itself up to date: who changes a table here changes it there. */
+/* For a browser: the page of page.html with tables of everything in it. Its script makes the same of the json form, so
+ * that it keeps itself up to date: who changes a table here changes it there. */
 #include "config.h"
 
 #include "status/forms.h"

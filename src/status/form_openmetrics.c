@@ -100,7 +100,8 @@ static void put_histogram(struct metrics_form *m, const struct metrics_distribut
     put_value(m, d->count, false);
 }
 
-/* A line about a family. What the newer format knows as a name alone, the older one knows with what samples add to it. */
+/* A line about a family. What the newer format knows as a name alone, the older one knows with what samples add to it.
+ */
 static void put_about(struct metrics_form *m, const char *what, const char *text) {
     put(m, what);
     if (m->open && m->family->type == FAMILY_INFO)

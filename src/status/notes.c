@@ -1,5 +1,5 @@
-/* What somebody should know first who is called at night: what of a snapshot is not as it should be, and since when. What
- * it says has numbers and words of the server alone; what is at fault stands with the calls. */
+/* What somebody should know first who is called at night: what of a snapshot is not as it should be, and since when.
+ * What it says has numbers and words of the server alone; what is at fault stands with the calls. */
 #include "config.h"
 
 #include "status/snapshot.h"

@@ -1,7 +1,8 @@
-/* The page of status/page.html, which the build puts into the program in pieces (embed.py): between two of them stands what
- * the server fills in.
+/* The page of status/page.html, which the build puts into the program in pieces (embed.py): between two of them stands
+ * what the server fills in.
  *
- * Open it to have another thing filled in: {{name}} in the page is PAGE_NAME here, and a row of the table in form_html.c.
+ * Open it to have another thing filled in: {{name}} in the page is PAGE_NAME here, and a row of the table in
+ * form_html.c.
  */
 #ifndef WSGI_FCGI_STATUS_PAGE_H
 #define WSGI_FCGI_STATUS_PAGE_H
@@ -32,8 +33,8 @@ struct page_piece {
 
 extern const struct page_piece page_pieces[]; /* up to that with PAGE_END */
 
-/* Header fields of every form: what a page of another site must not do with it (read it, or take it for something else),
- * and that nobody keeps it. */
+/* Header fields of every form: what a page of another site must not do with it (read it, or take it for something
+ * else), and that nobody keeps it. */
 #define PAGE_FIELDS                                                                                                    \
     "Cache-Control: no-store\r\n"                                                                                      \
     "Vary: Accept\r\n"                                                                                                 \
@@ -41,7 +42,8 @@ extern const struct page_piece page_pieces[]; /* up to that with PAGE_END */
     "Cross-Origin-Resource-Policy: same-origin\r\n"                                                                    \
     "Referrer-Policy: no-referrer\r\n"
 
-/* These, with a policy by which browsers run the script of the page, and use its style, and no other: by hashes of them. */
+/* These, with a policy by which browsers run the script of the page, and use its style, and no other: by hashes of
+ * them. */
 extern const char page_headers[];
 
 #endif

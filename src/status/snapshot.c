@@ -201,8 +201,8 @@ static void add_metrics(struct snapshot *s, uint64_t now) {
     s->end_count = metrics_read_ends(m, s->ends, METRICS_ENDS);
 }
 
-/* Of "GET /path?query: refused" the query, up to the next blank but for a mark of the line's own; whoever reads the log may
- * see it, but not all who may see the page. */
+/* Of "GET /path?query: refused" the query, up to the next blank but for a mark of the line's own; whoever reads the log
+ * may see it, but not all who may see the page. */
 static void hide_queries(struct log_ring_line *line) {
     static const char marks[] = ":,;.)]'\"";
     bool in_path = false, in_query = false;

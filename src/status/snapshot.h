@@ -31,8 +31,8 @@ enum {
     SNAPSHOT_NOTE_SIZE = 200
 };
 
-/* An answer to inspect_question counts for so long. Then the process has not answered since, and what the scoreboard has
- * is newer. */
+/* An answer to inspect_question counts for so long. Then the process has not answered since, and what the scoreboard
+ * has is newer. */
 #define SNAPSHOT_ANSWER_NS UINT64_C(2000000000)
 
 /* A call that has run for so long is stuck, as far as somebody can tell who does not know the application. */
@@ -108,8 +108,8 @@ void snapshot_threads(const struct snapshot_worker *w, uint64_t counts[static SN
 /* Part of snapshot_take: writes the notes. */
 void snapshot_note(struct snapshot *s);
 
-/* The text of a call's stack, the innermost frame last, a line each; or why there is none, when the call has no `frames`;
- * or "" when nobody has read it. */
+/* The text of a call's stack, the innermost frame last, a line each; or why there is none, when the call has no
+ * `frames`; or "" when nobody has read it. */
 const char *snapshot_stack(const struct snapshot *s, const struct snapshot_call *c);
 
 #endif

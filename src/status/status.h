@@ -3,10 +3,11 @@
  *
  * Open it to ask for an answer, or to add a form.
  *
- * It needs no Python, no lock, and nobody who answers: what it shows is in shared memory. Stacks are there when somebody
- * has asked for them before (ipc/inspect.h); what is not known yet is shown as unknown.
+ * It needs no Python, no lock, and nobody who answers: what it shows is in shared memory. Stacks are there when
+ * somebody has asked for them before (ipc/inspect.h); what is not known yet is shown as unknown.
  *
- * Threads: any; the loop of a lane, or of the supervisor. Never waits. Takes 0.1 to 0.3 ms, and up to 25 us for each worker.
+ * Threads: any; the loop of a lane, or of the supervisor. Never waits. Takes 0.1 to 0.3 ms, and up to 25 us for each
+ * worker.
  */
 #ifndef WSGI_FCGI_STATUS_STATUS_H
 #define WSGI_FCGI_STATUS_STATUS_H
@@ -50,8 +51,8 @@ struct status_source {
  * Either may be NULL. Without a wish, as of curl, it is text. */
 enum status_form status_choose(const char *accept, size_t accept_len, const char *query, size_t query_len);
 
-/* Whether the answer shows stacks, for which somebody would have to ask first: all but those for Prometheus do, unless the
- * query says stacks=0. */
+/* Whether the answer shows stacks, for which somebody would have to ask first: all but those for Prometheus do, unless
+ * the query says stacks=0. */
 bool status_wants_stacks(enum status_form form, const char *query, size_t query_len);
 
 /* The value of Content-Type. */

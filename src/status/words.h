@@ -1,5 +1,5 @@
-/* Numbers and text of others as people read them, for the forms that are for people. The script of page.html writes them
- * alike.
+/* Numbers and text of others as people read them, for the forms that are for people. The script of page.html writes
+ * them alike.
  *
  * Threads: any. Pure: no I/O, no allocation, no lock. Nothing follows the locale.
  */

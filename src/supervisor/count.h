@@ -1,5 +1,5 @@
-/* What the supervisor counts (ipc/metrics.h): which workers were started, why they have ended, and reloads. It also keeps
- * what they have counted themselves when they have ended, however that was.
+/* What the supervisor counts (ipc/metrics.h): which workers were started, why they have ended, and reloads. It also
+ * keeps what they have counted themselves when they have ended, however that was.
  *
  * Threads: the main thread.
  */

@@ -8,8 +8,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Its resident memory in bytes, each page that n processes have counted as an nth (PSS), for a worker that was forked; 0
- * when it cannot be found out. It takes milliseconds for one with much memory: what base/process_memory.h tells does not. */
+/* Its resident memory in bytes, each page that n processes have counted as an nth (PSS), for a worker that was forked;
+ * 0 when it cannot be found out. It takes milliseconds for one with much memory: what base/process_memory.h tells does
+ * not. */
 uint64_t memory_proportional(pid_t pid);
 
 /* Lets go of the pages of program and libraries that this process has read so far: they are those of its start or of a

@@ -95,8 +95,8 @@ static int open_inspect(struct supervisor *s) {
     return 0;
 }
 
-/* What is shared beside the scoreboard, as far as it did not come from the program before this one. From now on what this
- * process logs is kept there. Returns 0, or a sysexits status after printing. */
+/* What is shared beside the scoreboard, as far as it did not come from the program before this one. From now on what
+ * this process logs is kept there. Returns 0, or a sysexits status after printing. */
 static int open_shared(struct supervisor *s) {
     int status = open_log_ring(s);
     return status ? status : open_inspect(s);

@@ -1,5 +1,5 @@
-/* The document that a status page is, as JSON of version 1. What is missing, or of another type than expected, is as if it
- * were unknown: a server of another version may have less, or more.
+/* The document that a status page is, as JSON of version 1. What is missing, or of another type than expected, is as if
+ * it were unknown: a server of another version may have less, or more.
  *
  * Threads: one at a time. References are borrowed from the document.
  */

@@ -5,8 +5,8 @@
  *     fetch_go_on, until it is no longer FETCH_WAITS; then `reply`, or `error`
  *     fetch_begin ... fetch_fini
  *
- * If it is not known which protocol the socket speaks, the likelier one is tried first, and then the other one; what was
- * found is kept.
+ * If it is not known which protocol the socket speaks, the likelier one is tried first, and then the other one; what
+ * was found is kept.
  *
  * Threads: one at a time for each struct. A name is resolved once, in fetch_init, which waits for that.
  */

@@ -2,8 +2,8 @@
  * characters that are not plain (base/utf8.h), or that the terminal cannot show, become question marks, and what is too
  * long is cut.
  *
- * Threads: one at a time for each page; the locale must be that of the terminal (LC_CTYPE). Errors stick: without memory
- * nothing more is added.
+ * Threads: one at a time for each page; the locale must be that of the terminal (LC_CTYPE). Errors stick: without
+ * memory nothing more is added.
  */
 #ifndef WSGI_FCGI_TOP_PAGE_H
 #define WSGI_FCGI_TOP_PAGE_H

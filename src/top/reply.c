@@ -126,7 +126,8 @@ static char *chunk_size(char *p, const char *end, size_t *size) {
     return line && p > first ? line + 1 : NULL;
 }
 
-/* Moves the chunks of a body together (RFC 9112, 7.1). Returns how many bytes they have; SIZE_MAX: the last is missing. */
+/* Moves the chunks of a body together (RFC 9112, 7.1). Returns how many bytes they have; SIZE_MAX: the last is missing.
+ */
 static size_t join_chunks(char *body, char *end) {
     size_t joined = 0, size;
     for (char *p = body; (p = chunk_size(p, end, &size)) != NULL; p += size) {

@@ -35,8 +35,8 @@ struct target {
     bool guessed;           /* nobody has said so: a socket of --status has it at / */
 };
 
-/* Reads `text`. `path`: that of the page where the text has none; NULL: TARGET_DEFAULT_PATH, which is a guess. Returns NULL, or what is wrong with which of them, as
- * the end of a line that begins with it. */
+/* Reads `text`. `path`: that of the page where the text has none; NULL: TARGET_DEFAULT_PATH, which is a guess. Returns
+ * NULL, or what is wrong with which of them, as the end of a line that begins with it. */
 const char *target_parse(struct target *t, const char *text, const char *path);
 
 /* The same for a path alone. */

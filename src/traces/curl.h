@@ -25,8 +25,8 @@ struct curl_answer {
     size_t len;                    /* ...so many bytes */
 };
 
-/* Sends `len` bytes of JSON. Ends within the time of the settings, and soon after `*until` (clock_ns), which may become less
- * meanwhile. `session`: NULL at first; keeps the connection. */
+/* Sends `len` bytes of JSON. Ends within the time of the settings, and soon after `*until` (clock_ns), which may become
+ * less meanwhile. `session`: NULL at first; keeps the connection. */
 void curl_post(void **session, const struct trace_settings *settings, const char *json, size_t len,
                const _Atomic uint64_t *until, struct curl_answer *out);
 

@@ -1,11 +1,12 @@
 /* Where spans go, and which: the value of --otlp, and the variables that OpenTelemetry has for that (its "Environment
- * Variable Specification" and "OTLP Exporter Configuration"). A variable for traces counts before the one for all signals.
+ * Variable Specification" and "OTLP Exporter Configuration"). A variable for traces counts before the one for all
+ * signals.
  *
  *     OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG,
  *     OTEL_BSP_SCHEDULE_DELAY, OTEL_EXPORTER_OTLP_[TRACES_] ENDPOINT, HEADERS, TIMEOUT, PROTOCOL and CERTIFICATE
  *
- * The variables alone switch nothing on: they are for the application as well, whose own instrumentation would then tell of
- * each request a second time.
+ * The variables alone switch nothing on: they are for the application as well, whose own instrumentation would then
+ * tell of each request a second time.
  *
  * Threads: trace_settings_read before others change the environment; then any.
  */
@@ -41,8 +42,8 @@ struct trace_settings {
     uint64_t bound;                /* of others those are recorded whose trace id ends with less; UINT64_MAX: all */
 };
 
-/* Whether a value of --otlp will do: "env", or a URL of http or https, without a name and a password in it. Returns what
- * is wrong with it, or NULL. */
+/* Whether a value of --otlp will do: "env", or a URL of http or https, without a name and a password in it. Returns
+ * what is wrong with it, or NULL. */
 const char *trace_settings_complaint(const char *otlp);
 
 /* Reads them. Returns 0, or -1 with what is wrong, and with what, in `reason`. */

@@ -1,7 +1,7 @@
 /* What is told of requests to a collector of traces, until it is sent: a ring of fixed size.
  *
- * The loop puts spans in, and never waits: when the ring is full the span is lost, and counted. One thread takes them out
- * (traces/sender.h).
+ * The loop puts spans in, and never waits: when the ring is full the span is lost, and counted. One thread takes them
+ * out (traces/sender.h).
  *
  * Threads: spans_put the owner of the loop, spans_take and spans_taken the thread that sends; the others as they say.
  */

@@ -1,4 +1,5 @@
-/* Whatever is given as a format is compiled, or one part of it is named as wrong; what the steps point to is within bounds.
+/* Whatever is given as a format is compiled, or one part of it is named as wrong; what the steps point to is within
+ * bounds.
  */
 #include "config.h"
 

@@ -1,4 +1,5 @@
-/* Whatever is read as a traceparent is the same when it is written and read again; and a label that is taken is safe. */
+/* Whatever is read as a traceparent is the same when it is written and read again; and a label that is taken is safe.
+ */
 #include "config.h"
 
 /* A promise that is not kept is a finding. */

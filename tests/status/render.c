@@ -1,12 +1,12 @@
-/* Renders a status of memory that is made up: for tests that look at the forms from outside, with parsers and a browser, and
- * for the picture in the README.
+/* Renders a status of memory that is made up: for tests that look at the forms from outside, with parsers and a
+ * browser, and for the picture in the README.
  *
  * usage: render SCENE ACCEPT [QUERY]
  *   SCENE    nothing (no process serves), shop (two workers, one of which is stuck), hostile (with names that peers and
  *            applications should not have), full (128 workers, and more of all else than there is room for)
  *
- * Writes "CONTENT-TYPE\n", the header fields, an empty line and the content. Environment: RENDER_TIMES=N renders N times,
- * and tells on standard error how many microseconds of a processor each has taken.
+ * Writes "CONTENT-TYPE\n", the header fields, an empty line and the content. Environment: RENDER_TIMES=N renders N
+ * times, and tells on standard error how many microseconds of a processor each has taken.
  */
 #include "config.h"
 

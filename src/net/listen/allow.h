@@ -1,6 +1,6 @@
 /* Decides who may connect: TCP peers by address (--allow), peers of Unix sockets by user and group (--allow-uid,
- * --allow-gid); and who may see the status page (--status-allow), by connecting to a socket of its own or by asking for its
- * path.
+ * --allow-gid); and who may see the status page (--status-allow), by connecting to a socket of its own or by asking for
+ * its path.
  *
  * --allow is for both protocols. Without it, HTTP serves everybody who can reach the address, which was given for that
  * purpose. FastCGI does not, because its peer is trusted with the environ. There the peers that FCGI_WEB_SERVER_ADDRS

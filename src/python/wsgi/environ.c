@@ -13,8 +13,8 @@
 static const char *const own_names[OWN_COUNT] = {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO",       "QUERY_STRING",
                                                  "SERVER_NAME",    "SERVER_PORT", "SERVER_PROTOCOL", "CONTENT_LENGTH"};
 
-/* Mutable own, key_input, key_connected, key_scheme, key_role, scheme_https, role_authorizer, key_id, key_parent, key_state:
- * environ_init, before the first request. */
+/* Mutable own, key_input, key_connected, key_scheme, key_role, scheme_https, role_authorizer, key_id, key_parent,
+ * key_state: environ_init, before the first request. */
 static struct name *own[OWN_COUNT];
 static PyObject *key_input, *key_connected, *key_scheme, *key_role, *scheme_https, *role_authorizer;
 static PyObject *key_id, *key_parent, *key_state;
@@ -148,8 +148,8 @@ static PyObject *ascii_new(const char *text, size_t n) {
 
 /* The label, which has been checked; or what was sent, where labels are none of the server's business.
  *
- * A string of its own for each request would cost 3 % of a hello. But most have given it back when the next one comes, and
- * then this environ has the only reference beside those of the lane: nobody sees that it is written. */
+ * A string of its own for each request would cost 3 % of a hello. But most have given it back when the next one comes,
+ * and then this environ has the only reference beside those of the lane: nobody sees that it is written. */
 static int add_id(PyObject *env, const struct wsgi_call *call) {
     const struct request *r = call->r;
     const struct pylane *lane = call->lane;

@@ -6,10 +6,10 @@
  * (python/name_cache.h), and the whole environ of an earlier request that looked like this one (python/wsgi/plan.h).
  * Cookies, credentials and values with a query are not kept.
  *
- * The label of a request (proto/request_id.h) is HTTP_X_REQUEST_ID whether the client has sent one or not, as a proxy would
- * have added it: that is where applications, and libraries for logs and traces, look for it. HTTP_TRACEPARENT is there when
- * the request belongs to a trace, and holds the parent of what the application records; one that is not valid is left out,
- * and the HTTP_TRACESTATE with it.
+ * The label of a request (proto/request_id.h) is HTTP_X_REQUEST_ID whether the client has sent one or not, as a proxy
+ * would have added it: that is where applications, and libraries for logs and traces, look for it. HTTP_TRACEPARENT is
+ * there when the request belongs to a trace, and holds the parent of what the application records; one that is not
+ * valid is left out, and the HTTP_TRACESTATE with it.
  *
  * All functions: GIL held.
  */
@@ -29,8 +29,8 @@ int environ_init(struct pylane *lane, PyObject *errors, PyObject *file_wrapper, 
 /* Sets what tells a request the number of its worker. Before the first request. Returns 0, or -1 with an exception. */
 int environ_set_worker(struct pylane *lane, unsigned number);
 
-/* Makes a place for the label that each request has then (--request-id). Before the first request. Returns 0, or -1 with an
- * exception. */
+/* Makes a place for the label that each request has then (--request-id). Before the first request. Returns 0, or -1
+ * with an exception. */
 int environ_label_requests(struct pylane *lane);
 
 /* New dictionary for the request of `call`; NULL with an exception. */

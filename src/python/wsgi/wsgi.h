@@ -26,8 +26,8 @@ struct pylane *wsgi_init_broken(const char *text, unsigned long len, bool multit
  * -1 with an exception. */
 int wsgi_set_worker(struct pylane *lane, unsigned number);
 
-/* Each request has a label from now on (--request-id), which the environ holds. Before the first call; main thread, GIL held.
- * Returns 0, or -1 with an exception. */
+/* Each request has a label from now on (--request-id), which the environ holds. Before the first call; main thread, GIL
+ * held. Returns 0, or -1 with an exception. */
 int wsgi_label_requests(struct pylane *lane);
 
 /* Describes the loaded application for people, in `out` of `size` bytes. GIL held. */

@@ -1,5 +1,5 @@
-/* What the processes of a server share, made up: two workers, one of which is stuck, with everything that a status shows.
- * For the unit tests of status/ and for render, by which the tests from outside look at the forms. */
+/* What the processes of a server share, made up: two workers, one of which is stuck, with everything that a status
+ * shows. For the unit tests of status/ and for render, by which the tests from outside look at the forms. */
 #ifndef WSGI_FCGI_TESTS_STATUS_SCENE_H
 #define WSGI_FCGI_TESTS_STATUS_SCENE_H
 

@@ -9,7 +9,8 @@
 
 #include <stdlib.h>
 
-/* Reads a copy of exactly so many bytes, so that a sanitizer sees a look behind them. `copy` is for the caller to free. */
+/* Reads a copy of exactly so many bytes, so that a sanitizer sees a look behind them. `copy` is for the caller to free.
+ */
 static enum reply_result read_copy(enum target_protocol protocol, const char *data, size_t len, struct reply *r,
                                    char **copy) {
     *copy = malloc(len ? len : 1);
