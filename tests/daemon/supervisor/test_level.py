@@ -3,7 +3,7 @@ import json
 import os
 import signal
 
-from daemon import until
+from daemon import LABEL, until
 from fcgi import params, request
 
 OVER_HTTP = True
@@ -50,5 +50,5 @@ def test_what_a_dead_one_was_running(supervise, gate):
     gate.arrived()
     assert json.loads(server.ask("/who").body)[0] == pid  # so the call has lost the loop
     os.kill(pid, signal.SIGKILL)
-    server.wait_log(r"worker 0 \(process %d\) was killed by SIGKILL; it ran GET \S*/wait for" % pid)
+    server.wait_log(r"worker 0 \(process %d\) was killed by SIGKILL; it ran GET \S*/wait%s for" % (pid, LABEL))
     connection.close()

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 import daemon
-from daemon import SANITIZED, until
+from daemon import LABEL, SANITIZED, until
 from fcgi import params, request
 from test_signals import refuses
 from test_signals_start import UNSHARE
@@ -189,7 +189,7 @@ def test_second_signal(supervise, gate):
     server.signal_again(signal.SIGTERM)
     for pid in workers:
         server.wait_gone(pid)
-    assert re.search(r"was killed by SIGKILL; it ran GET /wait for [\d.]+ s\n", server.log()), server.log()
+    assert re.search(r"was killed by SIGKILL; it ran GET /wait" + LABEL + r" for [\d.]+ s\n", server.log()), server.log()
     assert not os.path.exists(server.path)
     connection.close()
 
