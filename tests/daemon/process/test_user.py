@@ -264,7 +264,7 @@ def test_stack_of_a_hanging_call(start, name):
     for pid in [server.pid] if name == "single" else server_processes(server):
         until(lambda pid=pid: os.stat("/proc/%d/syscall" % pid).st_uid == NOBODY.pw_uid, "files of the user", server.log)
     assert server.ask("/sleep").status == 504
-    server.wait_log(r'(?s)GET /sleep; wsgi-fcgi-\d+ sleeps:\n.*File "\S*/userapp\.py", line \d+, in answer')
+    server.wait_log(r'(?s)GET /sleep \[\w+\]; wsgi-fcgi-\d+ sleeps:\n.*File "\S*/userapp\.py", line \d+, in answer')
 
 
 @pytest.mark.parametrize("name", KINDS)
