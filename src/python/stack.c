@@ -31,7 +31,8 @@ enum {
 static struct stack_layout layout;
 static bool fallback; /* there is a reason, but faulthandler helps */
 static char reason[STACK_REASON_SIZE] = "nobody has looked how to read it";
-static _Atomic uint64_t *counter; /* of stacks that were found; NULL: none */
+/* Of stacks that were found; NULL: none. Mutable counter: stack_count, before there is another thread that asks. */
+static _Atomic uint64_t *counter;
 
 /* What is being read. Mutable taking: whoever has the lock. */
 static struct taking {
