@@ -65,6 +65,12 @@ static void place(struct line_writer *w, size_t to, const char *line, size_t len
     memcpy(w->text, line + straight, len - straight);
 }
 
+static void count_lost(struct line_writer *w, atomic_ulong *counter, unsigned long lines) {
+    atomic_fetch_add_explicit(counter, lines, memory_order_relaxed);
+    if (w->config.lost)
+        atomic_fetch_add_explicit(w->config.lost, lines, memory_order_relaxed);
+}
+
 static void wake(struct line_writer *w) {
     if (atomic_exchange(&w->sleep, AWAKE) != AWAKE)
         sem_post(&w->wake);
@@ -74,7 +80,7 @@ void line_writer_put(struct line_writer *w, const char *line, size_t len) {
     const size_t head = atomic_load_explicit(&w->head, memory_order_relaxed),
                  used = head - atomic_load_explicit(&w->tail, memory_order_acquire);
     if (len > LINE_WRITER_RING_SIZE - used) {
-        atomic_fetch_add_explicit(&w->unplaced, 1, memory_order_relaxed);
+        count_lost(w, &w->unplaced, 1);
         w->config.changed(w->config.arg, LINE_WRITER_NO_ROOM, 0);
         return;
     }
@@ -268,7 +274,8 @@ static void write_some(struct line_writer *w) {
     const size_t from = atomic_load_explicit(&w->tail, memory_order_relaxed), head = atomic_load(&w->head),
                  to = w->config.syslog ? line_end(w, from) : from + batch(w, from, head),
                  written = w->config.syslog ? send_line(w, from, to) : write_lines(w, from, to);
-    atomic_fetch_add_explicit(&w->unwritten, count_lines(w, from + written, to), memory_order_relaxed);
+    if (from + written < to)
+        count_lost(w, &w->unwritten, count_lines(w, from + written, to));
     atomic_store(&w->tail, to);
 }
 

@@ -13,8 +13,10 @@
 #define WSGI_FCGI_BASE_LINE_WRITER_H
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     LINE_WRITER_RING_SIZE = 4096 * 1024, /* bytes */
@@ -37,6 +39,8 @@ struct line_writer_config {
      * also the one of line_writer_put, for each line: must not wait. `error`: an errno of LINE_WRITER_FAILS. */
     void (*changed)(void *arg, enum line_writer_change change, int error);
     void *arg;
+    _Atomic uint64_t
+        *lost; /* where lost lines are counted as well, for others to read; NULL: nowhere. Outlives the writer */
 };
 
 struct line_writer;

@@ -304,6 +304,10 @@ int log_start_writer(void) {
     return 0;
 }
 
+void log_count_lost(_Atomic uint64_t *counter) {
+    log_writer_count_lost(counter);
+}
+
 void log_last(enum log_level level, const char *text) {
     char line[LOG_PREFIX_MAX + LOG_LAST_MAX + 1];
     int error = errno;

@@ -17,6 +17,7 @@
 #ifndef WSGI_FCGI_BASE_LOG_H
 #define WSGI_FCGI_BASE_LOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,6 +40,10 @@ void log_init(void);
 /* From now on lines go into a ring of LOG_RING_SIZE bytes, and a thread of its own writes them. Main thread, once.
  * Returns 0; or -1 with errno if the thread cannot be started, and lines are written as before. */
 int log_start_writer(void);
+
+/* From now on lines that are lost are counted there as well, for others to read; those that were lost before, at once. It
+ * stays for as long as the process. Main thread, once. */
+void log_count_lost(_Atomic uint64_t *counter);
 
 /* Waits until everything logged so far is written, but at most a second, since nobody may be reading. Call it before
  * ending the process: lines that the writer has not yet written would be lost. Returns whether everything is written.

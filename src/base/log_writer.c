@@ -66,6 +66,31 @@ static unsigned long count_lines(const char *text, size_t len) {
     return count;
 }
 
+/* Where lines that are lost are counted for others.
+ * Mutable losses: any thread. */
+static struct losses {
+    _Atomic uint64_t *_Atomic counter; /* NULL: nowhere yet */
+    atomic_ulong before;               /* those until then */
+} losses;
+
+static void note_losses(unsigned long lines) {
+    _Atomic uint64_t *counter = atomic_load(&losses.counter);
+    atomic_fetch_add(&losses.before, lines);
+    if (counter)
+        atomic_fetch_add_explicit(counter, atomic_exchange(&losses.before, 0), memory_order_relaxed);
+}
+
+void log_writer_count_lost(_Atomic uint64_t *counter) {
+    atomic_store(&losses.counter, counter);
+    note_losses(0);
+}
+
+/* They found no room. */
+static void lose(unsigned long lines) {
+    atomic_fetch_add(&ring.lost, lines);
+    note_losses(lines);
+}
+
 static void skip(struct iovec **iov, int *n, size_t written) {
     while (*n > 0 && written >= (*iov)->iov_len) {
         written -= (*iov)->iov_len;
@@ -188,8 +213,12 @@ static void write_batch(void) {
             writer.torn = written && at(from + written - 1) != '\n';
         }
     }
+    unsigned long failed = 0;
     for (size_t i = written; i < n; i++)
-        writer.failed += at(from + i) == '\n';
+        failed += at(from + i) == '\n';
+    if (failed)
+        note_losses(failed);
+    writer.failed += failed;
     atomic_store(&ring.tail, from + n);
 }
 
@@ -272,7 +301,7 @@ static void place_lines(size_t to, const char *text, size_t len, bool feed, size
         atomic_store(&ring.head, place(to, text, done));
     else if (room > LOG_RING_SIZE / 2)
         done = place_cut(to, text, len, room);
-    atomic_fetch_add(&ring.lost, count_lines(text + done, len - done) + (feed && done < len));
+    lose(count_lines(text + done, len - done) + (feed && done < len));
 }
 
 /* Where the ring takes something now. */
@@ -287,7 +316,7 @@ static size_t begin(size_t *room) {
 static void put(const char *text, size_t len, bool feed) {
     size_t room, to = begin(&room);
     if (atomic_load(&ring.lost)) {
-        atomic_fetch_add(&ring.lost, count_lines(text, len) + feed);
+        lose(count_lines(text, len) + feed);
     } else if (len + feed > room) {
         place_lines(to, text, len, feed, room);
     } else {
@@ -304,7 +333,7 @@ static bool has_reader(unsigned long lines) {
         !poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, atomic_load(&ring.unread) ? 0 : ALONE_MS);
     atomic_store(&ring.unread, unread);
     if (unread)
-        atomic_fetch_add(&ring.lost, lines);
+        lose(lines);
     return !unread;
 }
 
@@ -337,7 +366,7 @@ static void put_marked(const char *mark, const char *text, size_t len) {
     for (size_t next; len; text += next, len -= next) {
         size_t of_line = marked_line(text, len, &next), room, to = begin(&room);
         if (atomic_load(&ring.lost) || n + of_line + 1 > room)
-            atomic_fetch_add(&ring.lost, 1);
+            lose(1);
         else
             atomic_store(&ring.head, place(place(place(to, mark, n), text, of_line), "\n", 1));
     }

@@ -15,8 +15,10 @@
 #ifndef WSGI_FCGI_BASE_LOG_WRITER_H
 #define WSGI_FCGI_BASE_LOG_WRITER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     LOG_RING_SIZE = 1024 * 1024, /* bytes */
@@ -30,6 +32,10 @@ typedef size_t log_writer_note_cb(char *out, size_t size, unsigned long lost, in
 
 /* Starts the thread. Call it once. Returns 0; or -1 with errno, and lines are written as before. */
 int log_writer_start(log_writer_note_cb *note);
+
+/* From now on lines that are lost are counted there as well; those that were lost before, at once. It stays for as long as
+ * the process. Main thread, once. */
+void log_writer_count_lost(_Atomic uint64_t *counter);
 
 /* Writes whole lines. `feed`: the last one lacks its line feed, which is to be added. Without the writer's thread it
  * waits at most a second for the reader. Any thread. */

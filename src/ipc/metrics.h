@@ -90,10 +90,10 @@ enum metrics_counter {
     METRICS_BATONS_TAKEN,    /* calls that lost the loop, since they slept or computed */
     METRICS_HANDOVERS_GIVEN, /* connections, to other processes */
     METRICS_HANDOVERS_TAKEN,
-    METRICS_LOG_LINES_LOST,
-    METRICS_ACCESS_LOG_LOST,
-    METRICS_SPANS_LOST,   /* counted by the thread that sends them as well: traces/spans.h, which adds atomically */
-    METRICS_STACKS_TAKEN, /* counted by those that take them, who add atomically: python/stack.h */
+    METRICS_LOG_LINES_LOST,  /* by whoever loses them, as the loop may sleep */
+    METRICS_ACCESS_LOG_LOST, /* in the same way */
+    METRICS_SPANS_LOST,      /* counted by the thread that sends them as well: traces/spans.h, which adds atomically */
+    METRICS_STACKS_TAKEN,    /* counted by those that take them, who add atomically: python/stack.h */
     METRICS_COUNTERS
 };
 

@@ -276,7 +276,7 @@ static void exit_cb(void) {
         log_warning("access log: %lu line%s lost", lost, lost == 1 ? " was" : "s were");
 }
 
-int access_output_start(const struct options *o, int worker, struct access_log **log) {
+int access_output_start(const struct options *o, int worker, _Atomic uint64_t *lost, struct access_log **log) {
     char limit[THREAD_LIMIT_SIZE];
     *log = NULL;
     if (!o->access_log)
@@ -294,6 +294,7 @@ int access_output_start(const struct options *o, int worker, struct access_log *
                                                  : SYSLOG,
         .tag = output.tag,
         .changed = changed_cb,
+        .lost = lost,
     };
     struct line_writer *writer = line_writer_new(&config);
     if (!writer) {

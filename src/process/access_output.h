@@ -9,7 +9,9 @@
 #include "cli/options.h"
 #include "process/user.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct access_log;
 
@@ -25,10 +27,10 @@ int access_output_fd(void);
  * the caller's. Returns 0, or -1 with errno. */
 int access_output_take(int fd);
 
-/* Starts what writes the lines. `worker`: its number; -1: the process is none. *log is NULL without --access-log, and
- * stays as long as the process. Returns 0, or a sysexits status after printing. Main thread, once, where threads may be
- * started. */
-int access_output_start(const struct options *o, int worker, struct access_log **log);
+/* Starts what writes the lines. `worker`: its number; -1: the process is none. `lost`: where lost lines are counted for
+ * others, as long as the process; NULL: nowhere. *log is NULL without --access-log, and stays as long as the process.
+ * Returns 0, or a sysexits status after printing. Main thread, once, where threads may be started. */
+int access_output_start(const struct options *o, int worker, _Atomic uint64_t *lost, struct access_log **log);
 
 /* Opens the file anew, because of SIGUSR1, and logs how that went; does nothing without a file that this process has
  * opened. Any thread, one at a time; waits for the file system. */

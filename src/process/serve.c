@@ -537,6 +537,11 @@ static int label_requests(const struct server *server) {
     return EX_SOFTWARE;
 }
 
+static int start_access_log(struct server *server) {
+    _Atomic uint64_t *lost = server->counted ? &server->counted->counters[METRICS_ACCESS_LOG_LOST] : NULL;
+    return access_output_start(server->o, server->worker ? (int)server->worker->number : -1, lost, &server->access_log);
+}
+
 static int serve_loaded(struct server *server, const char *cwd) {
     char limit[THREAD_LIMIT_SIZE];
     int status;
@@ -556,12 +561,14 @@ static int serve_loaded(struct server *server, const char *cwd) {
         log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
         return EX_OSERR;
     }
+    if (server->counted)
+        log_count_lost(&server->counted->counters[METRICS_LOG_LINES_LOST]);
     if (!server->worker)
         signal_handlers_set_wakeup(signals_wake_fd());
     find_inspect(server);
     status = label_requests(server);
     if (!status)
-        status = access_output_start(server->o, server->worker ? (int)server->worker->number : -1, &server->access_log);
+        status = start_access_log(server);
     if (!status)
         status = make_lane(server);
     if (!status)

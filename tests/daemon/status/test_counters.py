@@ -1,4 +1,5 @@
 """What is counted: each counter by what it is for and by nothing else, and sums that never go back."""
+import json
 import os
 import signal
 
@@ -208,3 +209,29 @@ def test_workers_that_have_had_enough(supervise, protocol):
         server.ask("/x")
     until(lambda: counters(server)["workers_ended_total.max_requests"] == 1, "its end to be counted", server.log)
     assert counters(server)[f"requests_total.{protocol}.2xx"] == 3
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers", "1"]])
+def test_lost_lines_of_the_access_log(start, workers):
+    """Nobody else has to ask the server before it tells them."""
+    options = [*STATUS, "--access-log", "/dev/full"]
+    server = start("countapp", *options, *workers)
+    before = counters(server)["access_log_lost_total"]
+    for _ in range(3):
+        assert server.ask("/x").status == 200
+    until(lambda: counters(server)["access_log_lost_total"] - before >= 3, "the lines to be counted", server.log)
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers", "1"]])
+def test_lost_lines_of_the_log(start, workers):
+    """Where nothing is in the log, since its disk is full, the page tells that."""
+    options = ["--log-file", "/dev/full", "--status-path", "/status", "--status-allow", "any"]
+    server = start("countapp", *options, *workers)  # whether workers serve cannot be waited for in such a log
+
+    def lost():
+        return server.ask("/status", query="format=json&stacks=0")
+    shown = lost()
+    assert shown.status == 200, shown
+    before = json.loads(shown.body)["totals"]["log_lines_lost_total"]
+    assert server.ask("/raise").status == 500
+    until(lambda: json.loads(lost().body)["totals"]["log_lines_lost_total"] > before, "the traceback to be counted")
