@@ -68,10 +68,10 @@ static struct taken {
     {.number = SIGQUIT},
     {.number = SIGHUP, /* unless a terminal is gone */
      .advice = "restart the server to load new code or options (with --workers this signal loads new code); "
-               "SIGUSR1 opens the file of --log-file anew"},
+               "SIGUSR1 opens the files of --log-file and --access-log anew"},
     {.number = SIGUSR1, /* unless there is a log file */
-     .advice = "the log is standard error, which needs no reopening: give --log-file PATH, or have the file that it "
-               "goes to rotated by copying and truncating"},
+     .advice = "the log is standard error, which needs no reopening: give --log-file PATH or --access-log PATH, or "
+               "have the file that it goes to rotated by copying and truncating"},
     {.number = SIGUSR2, /* unless calls may run */
      .advice = ""},
     /* In workers only, where they are meant for the supervisor. Others leave them to job control. */

@@ -68,7 +68,7 @@ static void change_count(struct supervisor *s, int by) {
 static void reopen_log(struct supervisor *s) {
     if (!s->o->log_file && access_output_fd() < 0) {
         log_warning("SIGUSR1 does nothing here: the log is standard error, which needs no reopening: give --log-file "
-                    "PATH, or have the file that it goes to rotated by copying and truncating");
+                    "PATH or --access-log PATH, or have the file that it goes to rotated by copying and truncating");
         return;
     }
     log_output_reopen(-1);
