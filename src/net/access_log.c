@@ -3,7 +3,6 @@
 #include "net/access_log.h"
 
 #include "base/ascii.h"
-#include "base/clock.h"
 #include "base/decimal_text.h"
 #include "base/json.h"
 #include "base/line_writer.h"
@@ -13,8 +12,6 @@
 #include "net/who.h"
 
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 /* How many bytes of a value are shown at most, escaped. If the line is too long all the same it is made again with
  * less, down to what always fits: as many as there may be steps, beside the text between them. */
@@ -28,34 +25,6 @@ static const char *const ends[] = {
     [REQUEST_ANSWERED] = "answered", [REQUEST_OVERDUE] = "overdue", [REQUEST_REFUSED] = "refused",
     [REQUEST_DROPPED] = "dropped",   [REQUEST_CUT] = "cut",         [REQUEST_ABORTED] = "aborted",
 };
-
-/* --- what is measured */
-
-static uint64_t cpu_time(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-/* It takes two system calls, which nobody has asked for who wants all that there is. */
-static bool measures_cpu(const struct access_log *log) {
-    return log->format->uses[ACCESS_CPU] && !log->format->json;
-}
-
-void access_log_call_begins(const struct access_log *log, struct access_times *times) {
-    static _Thread_local pid_t thread; /* Mutable thread: its own */
-    if (!thread)
-        thread = gettid();
-    times->thread = thread;
-    if (measures_cpu(log))
-        times->cpu = cpu_time();
-}
-
-void access_log_call_ends(const struct access_log *log, struct access_times *times) {
-    if (measures_cpu(log))
-        times->cpu = cpu_time() - times->cpu;
-    times->ended_at = clock_ns();
-}
 
 /* --- values */
 
@@ -98,22 +67,56 @@ struct subject {
     char scratch[ANSWER_MAX]; /* of the value that is being made */
 };
 
+/* Notes the last pair of each name, by their index, in the order in which they come. */
+static void learn_shape(struct access_shape *shape, const struct cgi_vars *vars, const uint32_t *indices, unsigned n) {
+    shape->sample = vars->like.sample;
+    shape->count = 0;
+    for (uint32_t index = 0; index < vars->npairs; index++)
+        for (unsigned param = 0; param < n; param++)
+            if (indices[param] == index)
+                shape->found[shape->count++] = (struct access_found){(uint8_t)index, (uint8_t)param};
+}
+
 /* Parameters that cannot be read any more are those behind the bad one: what was there is shown. */
-static void find_params(struct subject *s) {
+static __attribute__((noinline)) void search_params(struct subject *s, struct access_shape *shape) {
     const struct access_format *f = s->log->format;
     const struct buf *params = &s->r->params;
     const char *pos = buf_head(params), *end = buf_tail(params);
-    struct params_pair pair;
-    for (unsigned i = 0; i < f->nparams; i++)
-        s->params[i].n = 0;
-    while (f->nparams && pos && params_next(&pos, end, &pair) == PARAMS_PAIR) {
+    uint32_t indices[ACCESS_PARAMS], index = 0;
+    memset(indices, 0xff, sizeof indices);
+    for (struct params_pair pair; pos && params_next(&pos, end, &pair) == PARAMS_PAIR; index++) {
         if (pair.name.n > ACCESS_NAME_MAX || !(f->lengths >> pair.name.n & 1))
             continue;
         for (unsigned i = 0; i < f->nparams; i++) { /* of several the last one counts (cgi_scan) */
-            if (f->params[i].n == pair.name.n && f->params[i].p[pair.name.n - 1] == pair.name.p[pair.name.n - 1] &&
-                !memcmp(f->params[i].p, pair.name.p, pair.name.n))
+            if (f->params[i].n == pair.name.n && !memcmp(f->params[i].p, pair.name.p, pair.name.n)) {
                 s->params[i] = pair.value;
+                indices[i] = index;
+            }
         }
+    }
+    if (shape)
+        learn_shape(shape, &s->r->vars, indices, f->nparams);
+}
+
+/* A request that is like a sample of the memo has the names of that, in the same order: where they are is known since the
+ * first one. */
+static void find_params(struct subject *s) {
+    const struct buf *params = &s->r->params;
+    const struct cgi_likeness *like = &s->r->vars.like;
+    for (unsigned i = 0; i < s->log->format->nparams; i++)
+        s->params[i].n = 0;
+    struct access_shape *shape = like->sample ? &s->log->shapes[like->place] : NULL;
+    if (!shape || shape->sample != like->sample) {
+        search_params(s, shape);
+        return;
+    }
+    const char *pos = buf_head(params), *end = buf_tail(params);
+    struct params_pair pair;
+    for (unsigned i = 0, index = 0; i < shape->count; i++, index++) {
+        pos = params_pass(pos, end, shape->found[i].index - index);
+        index = shape->found[i].index;
+        (void)params_next(&pos, end, &pair);
+        s->params[shape->found[i].param] = pair.value;
     }
 }
 
@@ -171,7 +174,7 @@ static struct value time_of(struct subject *s, enum access_field field) {
     const unsigned ms = (unsigned)(s->wall / 1000000 % 1000);
     show_second(log, second);
     if (field == ACCESS_TIME)
-        return string(log->time);
+        return text_of((struct slice){log->time, ACCESS_TIME_LENGTH});
     char *out = s->scratch;
     if (field == ACCESS_TIME_ISO)
         out = stpcpy(out, log->time_iso);
@@ -221,7 +224,7 @@ static unsigned status_of(const struct request *r) {
 
 static struct value first_byte_of(const struct subject *s) {
     const struct request *r = s->r;
-    const uint64_t at = s->x->times.first_byte_at;
+    const uint64_t at = r->answered_at;
     if (r->end == REQUEST_DROPPED || (r->end == REQUEST_ABORTED && !at))
         return none();
     return seconds(r->begun_at, at ? at : s->now);
@@ -281,13 +284,12 @@ static struct value value_of_process(const struct subject *s, enum access_field 
     case ACCESS_PID:
         return number((uint64_t)s->log->pid);
     default:
-        return s->x->times.thread ? number((uint64_t)s->x->times.thread) : none();
+        return s->x->called_on ? number((unsigned)s->x->called_on) : none();
     }
 }
 
-static struct value value_of(struct subject *s, const struct access_step *step) {
+static inline __attribute__((always_inline)) struct value value_of(struct subject *s, const struct access_step *step) {
     const struct request *r = s->r;
-    const struct access_times *times = &s->x->times;
     switch (step->field) {
     case ACCESS_TIME:
     case ACCESS_TIME_ISO:
@@ -324,13 +326,11 @@ static struct value value_of(struct subject *s, const struct access_step *step) 
     case ACCESS_QUEUE:
         return seconds(r->job.queued_at ? r->job.queued_at : r->job.begun_at, r->job.begun_at);
     case ACCESS_APPLICATION:
-        return seconds(r->job.begun_at, times->ended_at);
+        return seconds(r->job.begun_at, r->job.ended_at);
     case ACCESS_FIRST_BYTE:
         return first_byte_of(s);
     case ACCESS_CPU:
-        return times->ended_at && times->cpu != ACCESS_NOT_MEASURED
-                   ? (struct value){.kind = VALUE_SECONDS, .number = times->cpu}
-                   : none();
+        return r->job.ended_at ? (struct value){.kind = VALUE_SECONDS, .number = r->job.processor_time} : none();
     case ACCESS_WORKER:
     case ACCESS_PID:
     case ACCESS_THREAD:
@@ -347,17 +347,43 @@ struct line {
     bool full;
 };
 
-static void put(struct line *l, const char *bytes, size_t n) {
+/* Most pieces are short: in two steps that overlap. What a request does not have is nowhere, and `n` is 0. */
+static inline char *copy(char *to, const char *from, size_t n) {
+    if (n > 16)
+        return mempcpy(to, from, n);
+    if (n >= 8) {
+        uint64_t first, rest;
+        memcpy(&first, from, 8);
+        memcpy(&rest, from + n - 8, 8);
+        memcpy(to, &first, 8);
+        memcpy(to + n - 8, &rest, 8);
+    } else if (n >= 4) {
+        uint32_t first, rest;
+        memcpy(&first, from, 4);
+        memcpy(&rest, from + n - 4, 4);
+        memcpy(to, &first, 4);
+        memcpy(to + n - 4, &rest, 4);
+    } else if (n) {
+        to[0] = from[0];
+        to[n / 2] = from[n / 2];
+        to[n - 1] = from[n - 1];
+    }
+    return to + n;
+}
+
+static inline void put(struct line *l, const char *bytes, size_t n) {
     if (n > (size_t)(l->end - l->p)) {
         l->full = true;
         return;
     }
-    if (n) /* a value that a request does not have is nowhere */
-        l->p = mempcpy(l->p, bytes, n);
+    l->p = copy(l->p, bytes, n);
 }
 
-static void put_byte(struct line *l, char byte) {
-    put(l, &byte, 1);
+static inline void put_byte(struct line *l, char byte) {
+    if (l->p == l->end)
+        l->full = true;
+    else
+        *l->p++ = byte;
 }
 
 /* As Apache escapes them; and what would end the value. */
@@ -376,6 +402,58 @@ static bool is_as_it_is(unsigned char byte, unsigned char stop) {
     return (plain[byte / 64] >> (byte % 64) & 1) && byte != stop;
 }
 
+typedef uint8_t block __attribute__((vector_size(16)));
+
+/* Whether all 16 bytes are shown as they are. */
+static inline bool is_plain_block(block b, block stops) {
+    uint64_t halves[2];
+    /* Those from DEL on, and those below the blank, are outside of 95 in a row. */
+    block odd = (block)(b - ' ' > 0x7e - ' ') | (block)(b == '"') | (block)(b == '\\') | (block)(b == stops);
+    memcpy(halves, &odd, sizeof halves);
+    return !(halves[0] | halves[1]);
+}
+
+static inline block block_at(const char *text) {
+    block b;
+    memcpy(&b, text, sizeof b);
+    return b;
+}
+
+/* All of a text of 4 to 16 bytes, of which some come twice. */
+static inline block block_of(const char *text, size_t n) {
+    uint64_t halves[2];
+    if (n >= 8) {
+        memcpy(&halves[0], text, 8);
+        memcpy(&halves[1], text + n - 8, 8);
+    } else {
+        uint32_t first, rest;
+        memcpy(&first, text, 4);
+        memcpy(&rest, text + n - 4, 4);
+        halves[0] = halves[1] = (uint64_t)rest << 32 | first;
+    }
+    block b;
+    memcpy(&b, halves, sizeof b);
+    return b;
+}
+
+/* Whether all of it is shown as it is. */
+static inline bool is_plain(const char *text, size_t n, unsigned char stop) {
+    const block stops = (block){0} + stop;
+    if (n < 4) {
+        for (size_t i = 0; i < n; i++)
+            if (!is_as_it_is((unsigned char)text[i], stop))
+                return false;
+        return true;
+    }
+    if (n <= 16)
+        return is_plain_block(block_of(text, n), stops);
+    for (size_t i = 0; i + 16 < n; i += 16)
+        if (!is_plain_block(block_at(text + i), stops))
+            return false;
+    return is_plain_block(block_at(text + n - 16), stops);
+}
+
+/* How many bytes at the beginning are shown as they are. */
 static size_t plain_run(const char *text, size_t n, unsigned char stop) {
     size_t i = 0;
     while (i < n && is_as_it_is((unsigned char)text[i], stop))
@@ -384,7 +462,7 @@ static size_t plain_run(const char *text, size_t n, unsigned char stop) {
 }
 
 /* `stop` is escaped as well; `limit`: bytes that it may take. */
-static void put_escaped(struct line *l, struct slice text, unsigned char stop, size_t limit) {
+static __attribute__((noinline)) void put_escaped(struct line *l, struct slice text, unsigned char stop, size_t limit) {
     size_t room = limit - 3; /* for what tells that it was cut */
     for (size_t i = 0, n; i < text.n; i++, room -= 4) {
         n = plain_run(text.p + i, text.n - i < room ? text.n - i : room, stop);
@@ -401,6 +479,13 @@ static void put_escaped(struct line *l, struct slice text, unsigned char stop, s
     }
 }
 
+static inline void put_text(struct line *l, struct slice text, unsigned char stop, size_t limit) {
+    if (text.n <= limit - 3 && is_plain(text.p, text.n, stop))
+        put(l, text.p, text.n);
+    else
+        put_escaped(l, text, stop, limit);
+}
+
 /* Seconds with six digits behind the point, as nothing in front tells how precise they are. */
 static void put_seconds(struct line *l, uint64_t ns) {
     char text[DECIMAL_TEXT_SIZE + 8], *out = text + decimal_text(text, ns / 1000000000);
@@ -414,13 +499,14 @@ static void put_number(struct line *l, uint64_t n) {
     put(l, text, decimal_text(text, n));
 }
 
-static void put_value(struct line *l, struct value v, unsigned char stop, size_t limit) {
+static inline __attribute__((always_inline)) void put_value(struct line *l, struct value v, unsigned char stop,
+                                                            size_t limit) {
     switch (v.kind) {
     case VALUE_NONE:
         put_byte(l, '-');
         break;
     case VALUE_TEXT:
-        put_escaped(l, v.text, stop, limit);
+        put_text(l, v.text, stop, limit);
         break;
     case VALUE_NUMBER:
         put_number(l, v.number);
@@ -502,9 +588,14 @@ static size_t make_json(struct subject *s, char out[static LINE_WRITER_LINE_MAX]
 
 void access_log_write(struct access_log *log, const struct exchange *x) {
     const struct lane *lane = x->conn->lane;
-    struct subject s = {.log = log, .x = x, .r = &x->r, .named = x->r.vars.method.n > 0, .now = clock_ns()};
+    struct subject s; /* most of it is memory that is filled when it is needed */
     char line[LINE_WRITER_LINE_MAX];
     size_t n = 0;
+    s.log = log;
+    s.x = x;
+    s.r = &x->r;
+    s.named = x->r.vars.method.n > 0;
+    s.now = sched_moment(lane->sched);
     s.wall = (uint64_t)(ev_now(lane->loop) * 1e9) - (s.now > x->r.begun_at ? s.now - x->r.begun_at : 0);
     find_params(&s);
     for (unsigned i = 0; i < LIMIT_COUNT && !n; i++)

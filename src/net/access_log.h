@@ -3,13 +3,14 @@
  * The line is made on the loop and given to a writer of its own (base/line_writer.h), so nothing here waits. Add a
  * field in proto/access_format.h, and say here what it is.
  *
- * Threads: owner only, except where the running thread is named.
+ * Threads: owner only.
  */
 #ifndef WSGI_FCGI_NET_ACCESS_LOG_H
 #define WSGI_FCGI_NET_ACCESS_LOG_H
 
 #include "base/buf.h"
 #include "proto/access_format.h"
+#include "proto/cgi_memo.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -17,7 +18,16 @@
 struct exchange;
 struct line_writer;
 
-enum { ACCESS_TIME_SIZE = 32 };
+enum { ACCESS_TIME_SIZE = 32, ACCESS_TIME_LENGTH = 26 };
+
+/* In requests that are like this sample (proto/cgi_memo.h). */
+struct access_shape {
+    uint64_t sample; /* 0: none */
+    unsigned count;
+    struct access_found {
+        uint8_t index, param; /* of the pair, and of what the format looks for */
+    } found[ACCESS_PARAMS];   /* in the order of the pairs */
+};
 
 /* What --access-log says. It outlives the lane. */
 struct access_log {
@@ -26,32 +36,15 @@ struct access_log {
     int worker; /* its number; -1: the process is none */
     pid_t pid;
 
-    /* Those of access_log.c: memory for a line, and the text of the second that was shown last. */
+    /* Those of access_log.c: memory for a line, where the parameters are that the format names, in requests that are like a
+     * sample, and the text of the second that was shown last. */
     struct buf json;
+    struct access_shape shapes[CGI_MEMO_SAMPLES];
     uint64_t second;
     char time[ACCESS_TIME_SIZE], time_iso[ACCESS_TIME_SIZE];
 };
 
-/* What is measured of a request for the log alone. */
-struct access_times {
-    uint64_t ended_at;      /* when its call ended (clock_ns); 0: it did not */
-    uint64_t first_byte_at; /* when the first bytes of its answer were sent before its call ended; 0: none were */
-    uint64_t cpu;           /* processor time of its call in nanoseconds; ACCESS_NOT_MEASURED */
-    pid_t thread;           /* on which it was called; 0: it was not */
-};
-
-#define ACCESS_NOT_MEASURED UINT64_MAX
-
 /* Writes the line of a request that ends. */
 void access_log_write(struct access_log *log, const struct exchange *x);
-
-/* Around the call of the application. Running thread. */
-void access_log_call_begins(const struct access_log *log, struct access_times *times);
-void access_log_call_ends(const struct access_log *log, struct access_times *times);
-
-/* What one that was not measured has. */
-static inline void access_times_reset(struct access_times *times) {
-    *times = (struct access_times){.cpu = ACCESS_NOT_MEASURED};
-}
 
 #endif

@@ -3,7 +3,6 @@
 #include "net/exchange.h"
 
 #include "base/probes.h"
-#include "base/clock.h"
 #include "net/calls.h"
 #include "net/deadline.h"
 #include "net/lane_impl.h"
@@ -51,8 +50,7 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
     x->dropped = 0;
     x->body_held = x->handed_over = x->status = false;
     x->processor_from = 0;
-    if (c->lane->config.access_log)
-        access_times_reset(&x->times);
+    x->called_on = 0;
     x->r.begun_at = (uint64_t)(int64_t)(lane_now(c->lane) * 1e9);
     begin_id(&x->r, c->lane);
     conn_ref(c);
@@ -102,7 +100,7 @@ enum answer_state exchange_stand_in(struct exchange *x, struct exchange *instead
     instead->id = x->id;
     instead->refusal = NOT_REFUSED;
     instead->dropped = x->dropped;
-    access_times_reset(&instead->times);
+    instead->called_on = 0;
     instead->body_held = instead->handed_over = instead->status = false;
     conn_ref(c);
     request_stand_in(&instead->r, &x->r);
@@ -141,13 +139,11 @@ void exchange_run(struct sched_job *job, struct sched_thread *thread) {
     const struct lane_config *config = &lane->config;
     atomic_store_explicit(&x->r.deadline, deadline_from(&lane->deadlines, job->begun_at), memory_order_relaxed);
     x->r.thread = thread;
+    if (config->access_log) /* at its end the thread may be gone */
+        x->called_on = sched_thread_tid(thread);
     PROBE6(call__begin, &x->r, x->r.vars.method.p, x->r.vars.method.n, x->r.vars.path_info[0].p,
            x->r.vars.path_info[0].n, job->queued_at);
-    if (config->access_log)
-        access_log_call_begins(config->access_log, &x->times);
     config->run(&x->r, config->user);
-    if (config->access_log)
-        access_log_call_ends(config->access_log, &x->times);
     PROBE5(call__end, &x->r, (const char *)x->r.status, x->r.vars.path_info[0].p, x->r.vars.path_info[0].n,
            job->begun_at);
 }
@@ -283,18 +279,11 @@ void exchange_give_up_body(struct exchange *x) {
 
 /* Answers. */
 
-static void note_first_byte(struct exchange *x) {
-    if (x->conn->lane->config.access_log && !x->times.first_byte_at)
-        x->times.first_byte_at = clock_ns();
-}
-
 int exchange_transmit(struct exchange *x, const struct iovec *pieces, unsigned count) {
-    note_first_byte(x);
     return conn_transmit(x->conn, &x->r, pieces, count);
 }
 
 ssize_t exchange_transmit_file(struct exchange *x, const struct iovec *head, int fd, off_t offset) {
-    note_first_byte(x);
     return conn_transmit_file(x->conn, &x->r, head, fd, offset, REQUEST_FILE_BLOCK);
 }
 

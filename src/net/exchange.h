@@ -44,7 +44,7 @@ struct exchange {
     bool timed;                  /* ...and stands in the list of those that are timed */
     bool lost;                   /* the scheduler was told that nobody waits for its call */
     uint64_t due;                /* while it is timed: by when (clock_ns) it is to be looked at; UINT64_MAX: never */
-    struct access_times times;   /* with --access-log alone */
+    int called_on;               /* with --access-log: the thread of its call, gettid(2); 0: none */
     uint64_t processor_time;     /* for struct lane_config.look */
     uint64_t processor_from;     /* sched_thread_time when the call had lost the loop; 0: it has not */
     bool slow_timed;             /* net/slow.c: it stands in the list of requests that may take long... */

@@ -102,7 +102,8 @@ def test_json(logged, log):
     assert (first["peer"], first["host"], first["referer"]) == ("unix", "localhost", None)
     assert (second["bytes"], second["bytes_in"], second["worker"], second["pid"]) == (1000, 1000, None, server.pid)
     assert second["thread"] in map(int, os.listdir("/proc/%d/task" % server.pid))
-    assert 0 <= first["application"] <= first["duration"] and first["cpu"] is None and first["queue"] == 0
+    assert 0 <= first["application"] <= first["duration"] and first["queue"] == 0
+    assert 0 <= first["cpu"] <= first["application"]
     assert 0 <= first["first_byte"] <= first["duration"]
 
 
@@ -185,6 +186,31 @@ def test_overdue(logged, log, gate):
     connections[0].close()
     good(server.ask("/hello"))
     assert [line.split()[3] for line in log.lines(2)][1] == "/hello"
+
+
+def test_places_of_parameters(logged, log):
+    """They are remembered of requests that have the same names, which come between those of others."""
+    server = logged("{header:X-One}|{user_agent}|{referer}|{header:X-Two}")
+    orders = [["X-One", "User-Agent", "Referer", "X-Two"], ["X-Two", "Referer", "User-Agent", "X-One"], ["User-Agent"],
+              ["X-Other", "X-Two"], []]
+    expected = []
+    for turn in range(5):
+        for order in orders:
+            values = {name: "%s%d" % (name[-3:], turn) * (1 + 50 * turn) for name in order}
+            good(server.ask("/hello", query="a" * turn, headers=values))
+            expected.append("|".join(values.get(n, "-") for n in ["X-One", "User-Agent", "Referer", "X-Two"]))
+    assert log.lines(len(expected)) == expected
+
+
+@pytest.mark.parametrize("odd", ['"', "\\", "\x80", "\xff", "|"])
+def test_each_place_of_a_value(logged, log, odd):
+    """What has to be escaped is, wherever it stands in a value of any length."""
+    server = logged("{header:X-Foo}|")
+    shown = {'"': '\\"', "\\": "\\\\"}.get(odd, "\\x%02x" % ord(odd))
+    places = [(at, length - at - 1) for length in (1, 3, 4, 7, 8, 9, 16, 17, 33) for at in range(length)]
+    for before, behind in places:
+        good(server.ask("/hello", headers={"X-Foo": "a" * before + odd + "b" * behind}))
+    assert log.lines(len(places)) == ["a" * before + shown + "b" * behind + "|" for before, behind in places]
 
 
 def test_warm_up_has_no_line(logged, log):
