@@ -134,6 +134,11 @@ uint64_t sched_moment(const struct sched *s) {
     return sched_polled(s);
 }
 
+int sched_thread_tid(const struct sched_thread *thread) {
+    (void)thread;
+    return 0;
+}
+
 uint64_t sched_moves(const struct sched *s) {
     (void)s;
     return 0;
