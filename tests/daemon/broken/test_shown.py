@@ -105,8 +105,12 @@ def test_the_lock_is_held(serve, gate):
         note = "worker 0: thread %d has the interpreter lock, for which others have been waiting for " % (
             calls(server, "/keep_lock")[0]["thread"])
         until(lambda: any(said.startswith(note) for said in page(server)["notes"]), note, lambda: str(page(server)))
-        call, = calls(server, "/hello")
-        assert call["state"] == "waiting for the lock" and call["lock_waited_seconds"] >= 1, call
+
+        def waits():
+            """Every 5 ms it is awake for a moment, to ask for the lock again."""
+            call, = calls(server, "/hello")
+            return call["state"] == "waiting for the lock" and call["lock_waited_seconds"] >= 1
+        until(waits, "the other one to wait for the lock", lambda: str(page(server)))
     assert all(map(is_unanswered, connections))
     visitors[0].release()
     for connection in connections:
