@@ -132,6 +132,7 @@ def test_slow_client(stuck, gate):
     server.expect_status = 0
 
 
+@pytest.mark.once  # a sanitizer makes another end of it
 def test_crash(workers):
     """The worker is another one, and the lines of the log on the page say what the first one was running."""
     server = workers("crash", 1)
