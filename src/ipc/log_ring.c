@@ -2,12 +2,12 @@
 
 #include "ipc/log_ring.h"
 
+#include "base/clock.h"
 #include "base/utf8.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const struct shared_memory_kind log_ring = {
@@ -53,13 +53,11 @@ static void put_line(struct log_ring *ring, unsigned slot, enum log_level level,
     const uint64_t n = atomic_fetch_add(&ring->next[slot], 1);
     struct log_ring_place *place = &ring->places[slot][n % LOG_RING_LINES];
     uint64_t turn = atomic_load(&place->turn);
-    struct timespec now;
     if (turn % 2 || !atomic_compare_exchange_strong(&place->turn, &turn, turn + 1))
         return;
     atomic_thread_fence(memory_order_release); /* what follows is not seen before that */
-    clock_gettime(CLOCK_REALTIME, &now);
     len = utf8_cut(text, len, LOG_RING_TEXT_MAX);
-    atomic_store_explicit(&place->at, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, memory_order_relaxed);
+    atomic_store_explicit(&place->at, clock_unix_ns(), memory_order_relaxed);
     atomic_store_explicit(&place->what, pack(level, len), memory_order_relaxed);
     store_text(place->text, text, len);
     atomic_store_explicit(&place->turn, turn + 2, memory_order_release);

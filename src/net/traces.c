@@ -11,7 +11,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /* Bytes that look random, and are not all zeros. */
 static void draw(struct lane *lane, uint8_t *out, size_t n) {
@@ -74,12 +73,6 @@ static struct slice find_path(const struct cgi_vars *vars) {
     return path;
 }
 
-static uint64_t unix_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static unsigned status_of(const struct request *r) {
     unsigned status = 0;
     for (int i = 0; i < 3 && r->status[i] >= '0' && r->status[i] <= '9'; i++)
@@ -93,7 +86,7 @@ void traces_end(struct exchange *x) {
     struct span *s = spans_room(spans);
     if (!s)
         return;
-    uint64_t now = unix_now(), ago = now - clock_ns(); /* what is between the two clocks */
+    uint64_t now = clock_unix_ns(), ago = now - clock_ns(); /* what is between the two clocks */
     s->context = r->trace;
     s->has_parent = r->has_parent;
     memcpy(s->parent, r->parent, sizeof s->parent);

@@ -3,6 +3,7 @@
 #include "process/serve.h"
 
 #include "base/ascii.h"
+#include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/error_destinations.h"
 #include "base/log.h"
@@ -58,7 +59,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { REQUESTS_PER_CONNECTION = 128 };
@@ -139,9 +139,7 @@ static int open_shared(struct server *server) {
 
 /* The process serves from now on. On the loop. */
 static void tell_start(struct server *server) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    const uint64_t now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+    const uint64_t now = clock_unix_ns();
     if (server->counted)
         metrics_set(server->counted, METRICS_STARTED_AT, now);
     if (server->worker)

@@ -2,6 +2,7 @@
 
 #include "process/status.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/status_server.h"
 #include "process/worker.h"
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 /* struct lane_config.stops */
@@ -18,12 +18,6 @@ static void stops_cb(void *arg) {
     struct process_status *s = arg;
     if (s->server)
         status_server_stop(s->server);
-}
-
-static uint64_t wall_time(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 void process_status_init(struct process_status *s, const struct options *o, const struct worker *worker,
@@ -44,7 +38,7 @@ void process_status_init(struct process_status *s, const struct options *o, cons
         .pid = worker ? worker->supervisor : getpid(),
         .workers = worker ? o->workers : 0,
         .threads_max = o->threads,
-        .started_at = memory->metrics ? 0 : wall_time(),
+        .started_at = memory->metrics ? 0 : clock_unix_ns(),
     };
     if (worker) /* for the supervisor, which has none */
         memcpy(worker->handover.board->python, s->python, sizeof s->python);

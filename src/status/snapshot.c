@@ -7,13 +7,6 @@
 
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
-
-static uint64_t unix_time(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static uint64_t since(uint64_t then, uint64_t now) {
     return now > then ? now - then : 0;
@@ -235,7 +228,7 @@ struct snapshot *snapshot_take(const struct status_source *source) {
         return NULL;
     const uint64_t now = clock_ns();
     s->source = *source;
-    s->now = unix_time();
+    s->now = clock_unix_ns();
     s->has_metrics = source->metrics != NULL;
     if (s->has_metrics)
         add_metrics(s, now);

@@ -2,6 +2,7 @@
 
 #include "supervisor/count.h"
 
+#include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
 #include "ipc/metrics.h"
@@ -11,14 +12,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <sysexits.h>
-#include <time.h>
-
-/* Unix time, nanoseconds. */
-static uint64_t unix_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 int count_open(struct supervisor *s) {
     int *fd = &s->shared[CONTROL_MEMORY_METRICS];
@@ -35,7 +28,7 @@ int count_open(struct supervisor *s) {
         return EX_OSERR;
     }
     if (!atomic_load(&s->metrics->supervisor.started_at))
-        atomic_store(&s->metrics->supervisor.started_at, unix_ns());
+        atomic_store(&s->metrics->supervisor.started_at, clock_unix_ns());
     return 0;
 }
 
@@ -77,7 +70,7 @@ static enum metrics_reason find_reason(const struct worker *w, bool expected, in
 
 void count_ended(const struct worker *w, bool expected, int status) {
     char how[WORKERS_STATUS_SIZE];
-    metrics_worker_ended(w->supervisor->metrics, unix_ns(), w->number, w->pid, find_reason(w, expected, status),
+    metrics_worker_ended(w->supervisor->metrics, clock_unix_ns(), w->number, w->pid, find_reason(w, expected, status),
                          workers_describe_status(status, how));
 }
 

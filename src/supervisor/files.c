@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <sysexits.h>
-#include <time.h>
 
 #define QUIET_NS UINT64_C(15000000)     /* without a further event, a change is over; */
 #define LONGEST_NS UINT64_C(500000000)  /* or so long after its first one */
@@ -186,10 +185,7 @@ static void settle(struct files *f, uint64_t now) {
 
 /* When a worker was started, as file systems tell the time. */
 static uint64_t start_of(const struct worker *w, uint64_t now) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    const uint64_t ago = now > w->started_at ? now - w->started_at : 0;
-    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec - ago;
+    return clock_unix_ns() - (now > w->started_at ? now - w->started_at : 0);
 }
 
 /* Looks at files for the first time. One that was not watched while the worker has loaded it, and has changed since its
