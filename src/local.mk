@@ -28,7 +28,8 @@ src_libbase_a_SOURCES = \
 	src/base/sealed_file.c src/base/sealed_file.h \
 	src/base/thread_create.c src/base/thread_create.h src/base/thread_limit.c src/base/thread_limit.h \
 	src/base/trusted_open.c src/base/trusted_open.h \
-	src/base/utf8.h
+	src/base/utf8.h \
+	src/base/write_all.c src/base/write_all.h
 
 src_libipc_a_SOURCES = \
 	src/ipc/control.c src/ipc/control.h \

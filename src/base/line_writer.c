@@ -5,10 +5,10 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/thread_create.h"
+#include "base/write_all.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -165,40 +165,6 @@ static int pieces(struct line_writer *w, size_t from, size_t to, struct iovec ou
     return len > straight ? 2 : 1;
 }
 
-static void skip(struct iovec **iov, int *n, size_t written) {
-    while (*n > 0 && written >= (*iov)->iov_len) {
-        written -= (*iov)->iov_len;
-        ++*iov;
-        --*n;
-    }
-    if (*n > 0) {
-        (*iov)->iov_base = (char *)(*iov)->iov_base + written;
-        (*iov)->iov_len -= written;
-    }
-}
-
-/* Waits also where the descriptor is set not to block. Returns how many bytes were written; if not all, errno says why.
- */
-static size_t write_all(int fd, struct iovec *iov, int n) {
-    size_t sum = 0;
-    while (n > 0) {
-        ssize_t written = writev(fd, iov, n);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0 && errno == EAGAIN) {
-            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
-            continue;
-        }
-        if (!written)
-            errno = EIO;
-        if (written <= 0)
-            break;
-        sum += (size_t)written;
-        skip(&iov, &n, (size_t)written);
-    }
-    return sum;
-}
-
 static void note_written(struct line_writer *w, int error) {
     const bool changed = w->error != error;
     w->error = error;
@@ -212,7 +178,7 @@ static size_t write_lines(struct line_writer *w, size_t from, size_t to) {
     char feed[] = "\n";
     struct iovec iov[3] = {{feed, 1}};
     const int skipped = w->torn ? 0 : 1, n = pieces(w, from, to, iov + 1) + 1 - skipped;
-    size_t written = write_all(w->config.fd, iov + skipped, n);
+    size_t written = write_all(w->config.fd, iov + skipped, n, true);
     const bool all = written == to - from + w->torn;
     const int error = all ? 0 : errno;
     if (w->torn && written)

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/thread_create.h"
+#include "base/write_all.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -91,40 +92,6 @@ static void lose(unsigned long lines) {
     note_losses(lines);
 }
 
-static void skip(struct iovec **iov, int *n, size_t written) {
-    while (*n > 0 && written >= (*iov)->iov_len) {
-        written -= (*iov)->iov_len;
-        ++*iov;
-        --*n;
-    }
-    if (*n > 0) {
-        (*iov)->iov_base = (char *)(*iov)->iov_base + written;
-        (*iov)->iov_len -= written;
-    }
-}
-
-/* Writes everything, in one call unless the kernel takes less, and changes `iov`. `wait`: even if the descriptor is set
- * not to block. Returns how many bytes were written; if that is not all, errno says why. */
-static size_t write_all(struct iovec *iov, int n, bool wait) {
-    size_t sum = 0;
-    while (n > 0) {
-        ssize_t written = writev(STDERR_FILENO, iov, n);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0 && errno == EAGAIN && wait) {
-            poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, -1);
-            continue;
-        }
-        if (!written)
-            errno = EIO;
-        if (written <= 0)
-            break;
-        sum += (size_t)written;
-        skip(&iov, &n, (size_t)written);
-    }
-    return sum;
-}
-
 static struct iovec piece_of(const char *text, size_t len) {
     struct iovec piece = {.iov_len = len};
     memcpy(&piece.iov_base, &text, sizeof text); /* it is not const, whatever writev(2) promises */
@@ -158,7 +125,7 @@ static void wait_for_work(void) {
 /* Lines of the writer's own. Returns whether it is written whole. */
 static bool write_own(const char *text, size_t len) {
     struct iovec iov = piece_of(text, len);
-    size_t written = write_all(&iov, 1, true);
+    size_t written = write_all(STDERR_FILENO, &iov, 1, true);
     if (written == len)
         return true;
     writer.failed_error = errno;
@@ -207,7 +174,7 @@ static void write_batch(void) {
     struct iovec iov[2] = {{.iov_base = ring.text + start, .iov_len = straight},
                            {.iov_base = ring.text, .iov_len = n - straight}};
     if (tell_failed()) {
-        written = write_all(iov, n > straight ? 2 : 1, true);
+        written = write_all(STDERR_FILENO, iov, n > straight ? 2 : 1, true);
         if (written < n) {
             writer.failed_error = errno;
             writer.torn = written && at(from + written - 1) != '\n';
@@ -347,7 +314,7 @@ void log_writer_put(const char *text, size_t len, bool feed) {
     }
     struct iovec iov[2] = {piece_of(text, len), piece_of("\n", 1)};
     if (has_reader(count_lines(text, len) + feed))
-        write_all(iov, feed ? 2 : 1, false);
+        write_all(STDERR_FILENO, iov, feed ? 2 : 1, false);
 }
 
 /* Where the line at the beginning of the text ends, and where the next one begins. */
@@ -384,7 +351,7 @@ static void write_marked(const char *mark, const char *text, size_t len) {
         if (n < 3 * LINES && next < len)
             continue;
         if (has_reader((unsigned long)n / 3))
-            write_all(iov, n, false);
+            write_all(STDERR_FILENO, iov, n, false);
         n = 0;
     }
 }
@@ -405,7 +372,7 @@ void log_writer_put_last(const char *line, size_t len) {
         struct pollfd errors = {.fd = STDERR_FILENO, .events = POLLOUT};
         struct iovec iov = piece_of(line, len);
         if (poll(&errors, 1, 0) > 0)
-            write_all(&iov, 1, false);
+            write_all(STDERR_FILENO, &iov, 1, false);
         return;
     }
     if (!atomic_flag_test_and_set(&last.taken)) {
