@@ -49,16 +49,8 @@ void process_status_init(struct process_status *s, const struct options *o, cons
     config->stops_arg = s;
 }
 
-static bool has_socket(const struct listener_set *set) {
-    for (size_t i = 0; i < set->count; i++) {
-        if (set->items[i].protocol == LISTENER_STATUS)
-            return true;
-    }
-    return false;
-}
-
 int process_status_open(struct process_status *s, struct ev_loop *loop, struct sockets *sockets) {
-    if (!has_socket(&sockets->opened))
+    if (!listener_set_has(&sockets->opened, LISTENER_STATUS))
         return 0;
     s->server = status_server_new(loop, &sockets->opened, &sockets->allow, &s->page);
     if (s->server)

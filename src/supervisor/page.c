@@ -11,16 +11,8 @@
 #define DELAY_MOST_NS UINT64_C(200000000)
 #define DELAY_STEP_NS UINT64_C(2000000)
 
-static bool has_socket(const struct supervisor *s) {
-    for (size_t i = 0; i < s->sockets.opened.count; i++) {
-        if (s->sockets.opened.items[i].protocol == LISTENER_STATUS)
-            return true;
-    }
-    return false;
-}
-
 int page_open(struct supervisor *s) {
-    if (!has_socket(s))
+    if (!listener_set_has(&s->sockets.opened, LISTENER_STATUS))
         return 0;
     const struct status_source source = {
         .board = s->board,

@@ -347,6 +347,14 @@ int listener_resume(struct listener_set *set, struct listener *l) {
     return append(set, l);
 }
 
+bool listener_set_has(const struct listener_set *set, enum listener_protocol protocol) {
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->items[i].protocol == protocol)
+            return true;
+    }
+    return false;
+}
+
 bool listener_stdin_is_socket(void) {
     struct stat st;
     /* OS_IsFcgi only asks whether getpeername(2) says ENOTCONN: that is true of sockets that do not listen, too. */

@@ -105,6 +105,9 @@ struct listener_sent {
  * after a log line. */
 int listener_add_sent(struct listener_set *set, const struct listener_sent *sent);
 
+/* Whether one of them speaks this protocol. */
+bool listener_set_has(const struct listener_set *set, enum listener_protocol protocol);
+
 /* Whether descriptor 0 is a listening stream socket. */
 bool listener_stdin_is_socket(void);
 
