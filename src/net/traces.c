@@ -64,22 +64,6 @@ static struct slice find_agent(const struct buf *params) {
     return (struct slice){"", 0};
 }
 
-/* As the client sent it, without the query; else as the application gets it. */
-static struct slice find_path(const struct cgi_vars *vars) {
-    struct slice path = vars->request_uri.n ? vars->request_uri : vars->path_info[0];
-    const char *query = path.n ? memchr(path.p, '?', path.n) : NULL;
-    if (query)
-        path.n = (size_t)(query - path.p);
-    return path;
-}
-
-static unsigned status_of(const struct request *r) {
-    unsigned status = 0;
-    for (int i = 0; i < 3 && r->status[i] >= '0' && r->status[i] <= '9'; i++)
-        status = status * 10 + (unsigned)(r->status[i] - '0');
-    return r->end == REQUEST_DROPPED ? 0 : status;
-}
-
 void traces_end(struct exchange *x) {
     const struct request *r = &x->r;
     struct spans *spans = x->conn->lane->config.spans;
@@ -91,7 +75,7 @@ void traces_end(struct exchange *x) {
     s->has_parent = r->has_parent;
     memcpy(s->parent, r->parent, sizeof s->parent);
     s->https = r->vars.https;
-    s->status = status_of(r);
+    s->status = r->end == REQUEST_DROPPED ? 0 : request_status(r);
     s->error = s->status >= 500 || r->end == REQUEST_CUT || r->end == REQUEST_OVERDUE;
     s->begun_at = r->begun_at + ago;
     s->queued_at = r->job.queued_at ? r->job.queued_at + ago : 0;
@@ -99,7 +83,7 @@ void traces_end(struct exchange *x) {
     s->ended_at = now > s->begun_at ? now : s->begun_at;
     PUT(s->method, r->vars.method);
     PUT(s->protocol, r->vars.protocol);
-    PUT(s->path, find_path(&r->vars));
+    PUT(s->path, request_target_path(r));
     PUT(s->client, r->vars.remote_addr);
     PUT(s->server, r->vars.server_name);
     PUT(s->agent, find_agent(&r->params));

@@ -15,6 +15,7 @@
 #ifndef WSGI_FCGI_REQUEST_REQUEST_H
 #define WSGI_FCGI_REQUEST_REQUEST_H
 
+#include "base/ascii.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "proto/cgi.h"
@@ -27,6 +28,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 struct request;
@@ -226,6 +228,26 @@ static inline enum answer_state request_close_answer(struct request *r) {
 /* Whether some of it was sent, in a state that request_close_answer has returned. */
 static inline bool request_was_sent(enum answer_state before) {
     return before & ANSWER_SENT;
+}
+
+/* The number at the beginning of its status, of at most three digits; 0: there is none. Owner, at its end. */
+static inline unsigned request_status(const struct request *r) {
+    unsigned status = 0;
+    for (int i = 0; i < 3 && ascii_is_digit(r->status[i]); i++)
+        status = status * 10 + (unsigned)(r->status[i] - '0');
+    return status;
+}
+
+/* What the client has asked for, as it was sent; else the path as the application gets it. Owner. */
+static inline struct slice request_target(const struct request *r) {
+    return r->vars.request_uri.n ? r->vars.request_uri : r->vars.path_info[0];
+}
+
+/* The same without the query. */
+static inline struct slice request_target_path(const struct request *r) {
+    struct slice path = request_target(r);
+    const char *query = path.n ? memchr(path.p, '?', path.n) : NULL;
+    return query ? (struct slice){path.p, (size_t)(query - path.p)} : path;
 }
 
 /* answer_ops->put. */
