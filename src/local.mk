@@ -9,7 +9,7 @@ src_libbase_a_SOURCES = \
 	src/base/buf.c src/base/buf.h \
 	src/base/cgroup.c src/base/cgroup.h \
 	src/base/clock.h src/base/pread.h \
-	src/base/decimal_text.h \
+	src/base/date.h src/base/decimal_text.h \
 	src/base/descriptors.c src/base/descriptors.h \
 	src/base/error_destinations.h \
 	src/base/fdtable.c src/base/fdtable.h \
@@ -26,6 +26,7 @@ src_libbase_a_SOURCES = \
 	src/base/probes.h \
 	src/base/process_memory.c src/base/process_memory.h \
 	src/base/sealed_file.c src/base/sealed_file.h \
+	src/base/text_line.c src/base/text_line.h \
 	src/base/thread_create.c src/base/thread_create.h src/base/thread_limit.c src/base/thread_limit.h \
 	src/base/trusted_open.c src/base/trusted_open.h \
 	src/base/utf8.h \

@@ -4,6 +4,7 @@
 
 #include "base/ascii.h"
 #include "base/buf.h"
+#include "base/date.h"
 #include "base/log_writer.h"
 #include "base/utf8.h"
 
@@ -97,22 +98,13 @@ static char *put_number(char *out, unsigned long number, int width) {
     return out;
 }
 
-static bool is_leap(unsigned long year) {
-    return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-}
-
 /* UTC with milliseconds (RFC 3339). A clock before 1970 shows the beginning of 1970. */
 static char *put_time(char *out, const struct timespec *t) {
-    static const char days_of[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    unsigned long seconds = t->tv_sec > 0 ? (unsigned long)t->tv_sec : 0, days = seconds / 86400, year = 1970,
-                  month = 0;
-    for (unsigned long n; days >= (n = is_leap(year) ? 366 : 365); days -= n)
-        year++;
-    for (unsigned long n; days >= (n = (unsigned long)days_of[month] + (month == 1 && is_leap(year))); days -= n)
-        month++;
-    out = stpcpy(put_number(out, year, 4), "-");
-    out = stpcpy(put_number(out, month + 1, 2), "-");
-    out = stpcpy(put_number(out, days + 1, 2), "T");
+    const unsigned long seconds = t->tv_sec > 0 ? (unsigned long)t->tv_sec : 0;
+    const struct date date = date_of(seconds / 86400);
+    out = stpcpy(put_number(out, date.year, 4), "-");
+    out = stpcpy(put_number(out, date.month, 2), "-");
+    out = stpcpy(put_number(out, date.day, 2), "T");
     out = stpcpy(put_number(out, seconds / 3600 % 24, 2), ":");
     out = stpcpy(put_number(out, seconds / 60 % 60, 2), ":");
     out = stpcpy(put_number(out, seconds % 60, 2), ".");

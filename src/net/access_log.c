@@ -3,6 +3,7 @@
 #include "net/access_log.h"
 
 #include "base/ascii.h"
+#include "base/date.h"
 #include "base/decimal_text.h"
 #include "base/json.h"
 #include "base/line_writer.h"
@@ -120,16 +121,6 @@ static void find_params(struct subject *s) {
     }
 }
 
-/* Days since 1970 as a date. */
-static void civil(uint64_t days, unsigned *year, unsigned *month, unsigned *day) {
-    const uint64_t z = days + 719468, era = z / 146097, doe = z - era * 146097,
-                   yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365,
-                   doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-    *day = (unsigned)(doy - (153 * mp + 2) / 5 + 1);
-    *month = (unsigned)(mp < 10 ? mp + 3 : mp - 9);
-    *year = (unsigned)(yoe + era * 400 + (*month <= 2));
-}
-
 static char *put_digits(char *out, unsigned n, unsigned width) {
     for (unsigned i = width; i; n /= 10)
         out[--i] = (char)('0' + n % 10);
@@ -147,23 +138,22 @@ static char *put_clock(char *out, uint64_t second) {
 /* Both texts of a second, which most requests have in common with the one before. */
 static void show_second(struct access_log *log, uint64_t second) {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    unsigned year, month, day;
     if (second == log->second)
         return;
     log->second = second;
-    civil(second / 86400, &year, &month, &day);
-    char *out = put_digits(log->time, day, 2);
+    const struct date date = date_of(second / 86400);
+    char *out = put_digits(log->time, date.day, 2);
     *out++ = '/';
-    out = mempcpy(out, months + (month - 1) * 3, 3);
+    out = mempcpy(out, months + (date.month - 1) * 3, 3);
     *out++ = '/';
-    out = put_digits(out, year, 4);
+    out = put_digits(out, date.year, 4);
     *out++ = ':';
     strcpy(put_clock(out, second), " +0000");
-    out = put_digits(log->time_iso, year, 4);
+    out = put_digits(log->time_iso, date.year, 4);
     *out++ = '-';
-    out = put_digits(out, month, 2);
+    out = put_digits(out, date.month, 2);
     *out++ = '-';
-    out = put_digits(out, day, 2);
+    out = put_digits(out, date.day, 2);
     *out++ = 'T';
     *put_clock(out, second) = '\0';
 }
@@ -200,15 +190,9 @@ static struct value peer_of(struct subject *s) {
     return c->is_unix ? string("unix") : text_of(peer_address_text(&c->peer.sa, s->scratch));
 }
 
-static struct slice target_of(const struct request *r) {
-    return r->vars.request_uri.n ? r->vars.request_uri : r->vars.path_info[0];
-}
-
 /* One that was not answered has none: 499 as nginx has it where the client has left, else what it would have been. */
 static unsigned status_of(const struct request *r) {
-    unsigned status = 0;
-    for (int i = 0; i < 3 && ascii_is_digit(r->status[i]); i++)
-        status = status * 10 + (unsigned)(r->status[i] - '0');
+    const unsigned status = request_status(r);
     if (status >= 100)
         return status;
     switch (r->end) {
@@ -262,12 +246,9 @@ static struct value value_of_vars(struct subject *s, enum access_field field) {
     case ACCESS_METHOD:
         return text_of(v->method);
     case ACCESS_TARGET:
-        return text_of(target_of(s->r));
-    case ACCESS_PATH: {
-        const struct slice target = target_of(s->r);
-        const char *query = target.n ? memchr(target.p, '?', target.n) : NULL;
-        return text_of((struct slice){target.p, query ? (size_t)(query - target.p) : target.n});
-    }
+        return text_of(request_target(s->r));
+    case ACCESS_PATH:
+        return text_of(request_target_path(s->r));
     case ACCESS_QUERY:
         return text_of(v->query);
     case ACCESS_PROTOCOL:
@@ -523,7 +504,7 @@ static void put_request(struct line *l, struct subject *s, unsigned char stop, s
         put_byte(l, '-');
         return;
     }
-    const struct slice parts[] = {v->method, target_of(s->r), v->protocol};
+    const struct slice parts[] = {v->method, request_target(s->r), v->protocol};
     for (unsigned i = 0; i < 3; i++) {
         if (i)
             put_byte(l, ' ');

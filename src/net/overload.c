@@ -4,11 +4,11 @@
 
 #include "base/ascii.h"
 #include "base/clock.h"
+#include "base/text_line.h"
 #include "net/lane_impl.h"
 #include "net/request_log.h"
 
-#include <stdarg.h>
-#include <stdio.h>
+enum { LINE_SIZE = 700 };
 
 /* Seconds. */
 static const double FIRST_AFTER = 0.1; /* from the beginning to the first line: in a burst no call may have begun */
@@ -16,96 +16,83 @@ static const double EVERY = 10;        /* from one line to the next */
 static const double STUCK_AFTER = 1;   /* without the end of a call; less if nobody has to wait so long... */
 static const double STUCK_CALLS = 2;   /* ...and more than so many calls take: those that begin together end together */
 
-/* What a line says, piece by piece. */
-struct line {
-    char text[700];
-    size_t len;
-};
-
-static __attribute__((format(printf, 2, 3))) void add(struct line *l, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(l->text + l->len, sizeof l->text - l->len, format, args);
-    va_end(args);
-    l->len += (size_t)n;
-    if (l->len >= sizeof l->text)
-        l->len = sizeof l->text - 1;
-}
-
 static double seconds(uint64_t now, uint64_t then) {
     return now > then ? (double)(now - then) / 1e9 : 0;
 }
 
-static void add_seconds(struct line *l, double time) {
+static void add_seconds(struct text_line *l, double time) {
     char text[ASCII_SECONDS_SIZE];
-    add(l, "%s s", ascii_put_seconds(text, time));
+    text_line_add(l, "%s s", ascii_put_seconds(text, time));
 }
 
 /* "2026-11-29T17:40:01.123Z (12.5 s)" */
-static void add_since(struct line *l, double ago) {
+static void add_since(struct text_line *l, double ago) {
     char time[LOG_TIME_SIZE];
-    add(l, "%s (", log_time(time, (uint64_t)(ago * 1e9)));
+    text_line_add(l, "%s (", log_time(time, (uint64_t)(ago * 1e9)));
     add_seconds(l, ago);
-    add(l, ")");
+    text_line_add(l, ")");
 }
 
 /* Returns how many wait. */
-static unsigned add_counts(struct line *l, struct lane *lane, uint64_t now) {
+static unsigned add_counts(struct text_line *l, struct lane *lane, uint64_t now) {
     const struct overload *o = &lane->overload;
     uint64_t oldest;
     unsigned queued = sched_queued(lane->sched, &oldest);
-    add(l, ": %u request%s refused with 503", o->refused, ascii_plural(o->refused));
+    text_line_add(l, ": %u request%s refused with 503", o->refused, ascii_plural(o->refused));
     if (o->left)
-        add(l, " and %u dropped, which their clients had left,", o->left);
-    add(l, " in the last ");
+        text_line_add(l, " and %u dropped, which their clients had left,", o->left);
+    text_line_add(l, " in the last ");
     add_seconds(l, seconds(now, o->told_at));
-    add(l, "; %u wait%s", queued, queued == 1 ? "s" : "");
+    text_line_add(l, "; %u wait%s", queued, queued == 1 ? "s" : "");
     if (queued) {
-        add(l, "%s", queued == 1 ? ", for " : ", the oldest for ");
+        text_line_add(l, "%s", queued == 1 ? ", for " : ", the oldest for ");
         add_seconds(l, (double)oldest / 1e9);
     }
     return queued;
 }
 
 /* Adds since when no call has ended, if that is long ago; returns whether it is. */
-static bool add_stuck(struct line *l, const struct lane *lane, uint64_t now) {
+static bool add_stuck(struct text_line *l, const struct lane *lane, uint64_t now) {
     const struct lane_config *config = &lane->config;
     uint64_t since = sched_stuck_since(lane->sched);
     double patience = config->queue_timeout, time = seconds(now, since);
     double usual = STUCK_CALLS * (double)sched_usual(lane->sched) / 1e9;
     if (!since || time < usual || time < (patience > 0 && patience < STUCK_AFTER ? patience : STUCK_AFTER))
         return false;
-    add(l, "no call has ended since ");
+    text_line_add(l, "no call has ended since ");
     add_since(l, time);
-    add(l, ", and %u run, as many as --threads allows", config->threads);
+    text_line_add(l, ", and %u run, as many as --threads allows", config->threads);
     return true;
 }
 
 /* More threads help where calls wait for something, and end. */
 static void tell(struct lane *lane, uint64_t now) {
-    struct line l = {.len = 0};
-    add(&l, "overload since ");
+    char l_text[LINE_SIZE];
+    struct text_line l = text_line_in(l_text, sizeof l_text);
+    text_line_add(&l, "overload since ");
     add_since(&l, seconds(now, lane->overload.begun_at));
     bool goes_on = add_counts(&l, lane, now) > 0;
-    add(&l, "; ");
+    text_line_add(&l, "; ");
     if (add_stuck(&l, lane, now))
-        add(&l, ": find out what they wait for; as long as none ends, more --threads do not help");
+        text_line_add(&l, ": find out what they wait for; as long as none ends, more --threads do not help");
     else
-        add(&l, "more %s: make calls shorter or, if they wait rather than compute, raise --threads (%u)",
-            goes_on ? "come than calls end" : "came than calls ended", lane->config.threads);
+        text_line_add(&l, "more %s: make calls shorter or, if they wait rather than compute, raise --threads (%u)",
+                      goes_on ? "come than calls end" : "came than calls ended", lane->config.threads);
     if (!request_log_oldest(lane, l.text))
         log_warning("%s", l.text);
 }
 
 static void tell_end(struct lane *lane, uint64_t now) {
     const struct overload *o = &lane->overload;
-    struct line l = {.len = 0};
-    add(&l, "overload since ");
+    char l_text[LINE_SIZE];
+    struct text_line l = text_line_in(l_text, sizeof l_text);
+    text_line_add(&l, "overload since ");
     add_since(&l, seconds(now, o->begun_at));
-    add(&l, " is over: %llu request%s refused or dropped, and none in the last ", (unsigned long long)o->before,
-        o->before == 1 ? " was" : "s were");
+    text_line_add(&l, " is over: %llu request%s refused or dropped, and none in the last ",
+                  (unsigned long long)o->before, o->before == 1 ? " was" : "s were");
     add_seconds(&l, seconds(now, o->told_at));
-    struct line stuck = {.len = 0};
+    char stuck_text[LINE_SIZE];
+    struct text_line stuck = text_line_in(stuck_text, sizeof stuck_text);
     if (add_stuck(&stuck, lane, now))
         log_warning("%s; but %s", l.text, stuck.text);
     else

@@ -4,10 +4,9 @@
 
 #include "base/ascii.h"
 #include "base/log.h"
+#include "base/text_line.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -46,23 +45,8 @@ static void put(const char *line, const char *stack, size_t n) {
     block.text[block.len] = '\0';
 }
 
-struct line {
-    char text[LINE_SIZE];
-    size_t len;
-};
-
-static __attribute__((format(printf, 2, 3))) void add(struct line *l, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(l->text + l->len, sizeof l->text - l->len, format, args);
-    va_end(args);
-    l->len += n > 0 ? (size_t)n : 0;
-    if (l->len >= sizeof l->text)
-        l->len = sizeof l->text - 1;
-}
-
-static void add_seconds(struct line *l, uint64_t ns) {
-    add(l, "%llu.%03llu s", (unsigned long long)(ns / 1000000000), (unsigned long long)(ns / 1000000 % 1000));
+static void add_seconds(struct text_line *l, uint64_t ns) {
+    text_line_add(l, "%llu.%03llu s", (unsigned long long)(ns / 1000000000), (unsigned long long)(ns / 1000000 % 1000));
 }
 
 static uint64_t age(const struct inspect_call *call, uint64_t now) {
@@ -70,15 +54,15 @@ static uint64_t age(const struct inspect_call *call, uint64_t now) {
 }
 
 /* "12.345 s GET /path [id]", with what came from the peer made safe. */
-static void add_call(struct line *l, const struct inspect_call *call, uint64_t now) {
+static void add_call(struct text_line *l, const struct inspect_call *call, uint64_t now) {
     char method[TEXT_SIZE], path[TEXT_SIZE], id[TEXT_SIZE];
     add_seconds(l, age(call, now));
-    add(l, " %s %s", log_escape(method, sizeof method, call->method, strlen(call->method)),
-        log_escape(path, sizeof path, call->path, strlen(call->path)));
+    text_line_add(l, " %s %s", log_escape(method, sizeof method, call->method, strlen(call->method)),
+                  log_escape(path, sizeof path, call->path, strlen(call->path)));
     if (*call->request_id)
-        add(l, " [%s]", log_escape(id, sizeof id, call->request_id, strlen(call->request_id)));
+        text_line_add(l, " [%s]", log_escape(id, sizeof id, call->request_id, strlen(call->request_id)));
     if (call->phase != INSPECT_RUNNING)
-        add(l, " (%s)", inspect_phase_text(call->phase));
+        text_line_add(l, " (%s)", inspect_phase_text(call->phase));
 }
 
 /* Whether two of them are at the same place, and do the same. */
@@ -102,16 +86,16 @@ static const char *say_what(const struct inspect_call *call, bool many) {
 }
 
 /* Those from the i-th on that are like it. Returns how many. */
-static unsigned add_alike(struct line *l, const struct inspect_answer *a, unsigned i, uint64_t now) {
+static unsigned add_alike(struct text_line *l, const struct inspect_answer *a, unsigned i, uint64_t now) {
     unsigned count = 0;
     for (unsigned k = i; k < a->count; k++) {
         if (!are_alike(a, &a->calls[i], &a->calls[k]) || count++ >= NAMED)
             continue;
-        add(l, "%s", count > 1 ? ", " : "");
+        text_line_add(l, "%s", count > 1 ? ", " : "");
         add_call(l, &a->calls[k], now);
     }
     if (count > NAMED)
-        add(l, " and %u more", count - NAMED);
+        text_line_add(l, " and %u more", count - NAMED);
     return count;
 }
 
@@ -124,17 +108,18 @@ static bool is_first(const struct inspect_answer *a, unsigned i) {
 
 static void put_place(const struct inspect_answer *a, unsigned i, unsigned count, uint64_t now) {
     const struct inspect_call *call = &a->calls[i];
-    struct line l = {.len = 0};
+    char l_text[LINE_SIZE];
+    struct text_line l = text_line_in(l_text, sizeof l_text);
     const char *stack = inspect_stack(a, call);
     if (count > 1)
-        add(&l, "%u threads %s: ", count, say_what(call, true));
+        text_line_add(&l, "%u threads %s: ", count, say_what(call, true));
     else
-        add(&l, "%s %s: ", *call->thread ? call->thread : "a thread", say_what(call, false));
+        text_line_add(&l, "%s %s: ", *call->thread ? call->thread : "a thread", say_what(call, false));
     (void)add_alike(&l, a, i, now);
     if (!call->frames)
-        add(&l, "; %s\n", *stack ? stack : "the stack could not be read in time");
+        text_line_add(&l, "; %s\n", *stack ? stack : "the stack could not be read in time");
     else
-        add(&l, "\n");
+        text_line_add(&l, "\n");
     l.text[l.len - 1] = '\n';
     put(l.text, stack, call->frames ? call->stack_len : 0);
 }
@@ -156,7 +141,7 @@ static void put_all(const struct inspect_answer *a, uint64_t now) {
     }
 }
 
-static void add_lock(struct line *l, const struct inspect_answer *a, uint64_t now) {
+static void add_lock(struct text_line *l, const struct inspect_answer *a, uint64_t now) {
     unsigned waiting = 0;
     const struct inspect_call *holder = NULL;
     for (unsigned i = 0; i < a->count; i++) {
@@ -166,28 +151,30 @@ static void add_lock(struct line *l, const struct inspect_answer *a, uint64_t no
     }
     if (!waiting)
         return;
-    add(l, "; %u wait%s for the interpreter lock", waiting, waiting == 1 ? "s" : "");
+    text_line_add(l, "; %u wait%s for the interpreter lock", waiting, waiting == 1 ? "s" : "");
     if (holder) {
-        add(l, ", which %s has: ", *holder->thread ? holder->thread : "a thread");
+        text_line_add(l, ", which %s has: ", *holder->thread ? holder->thread : "a thread");
         add_call(l, holder, now);
         if (holder->line) {
             char file[TEXT_SIZE];
-            add(l, " at %s:%u", log_escape(file, sizeof file, holder->file, strlen(holder->file)), holder->line);
+            text_line_add(l, " at %s:%u", log_escape(file, sizeof file, holder->file, strlen(holder->file)),
+                          holder->line);
         }
     } else if (a->lock == INSPECT_LOCK_OTHER)
-        add(l, ", which none of them has, but a thread of the application's own");
+        text_line_add(l, ", which none of them has, but a thread of the application's own");
 }
 
 void running_log(const char *line, const struct inspect_answer *answer, uint64_t now) {
-    struct line l = {.len = 0};
+    char l_text[LINE_SIZE];
+    struct text_line l = text_line_in(l_text, sizeof l_text);
     unsigned total = answer->count + answer->more;
     if (!total) {
         log_warning("%s: no call runs", line);
         return;
     }
-    add(&l, "%s: %u call%s", line, total, total == 1 ? " runs" : "s run");
+    text_line_add(&l, "%s: %u call%s", line, total, total == 1 ? " runs" : "s run");
     if (answer->count) {
-        add(&l, "%s", total == 1 ? ", for " : ", the oldest for ");
+        text_line_add(&l, "%s", total == 1 ? ", for " : ", the oldest for ");
         add_seconds(&l, age(&answer->calls[0], now));
     }
     add_lock(&l, answer, now);
@@ -196,8 +183,9 @@ void running_log(const char *line, const struct inspect_answer *answer, uint64_t
     block.logged = false;
     put_all(answer, now);
     if (answer->more) {
-        struct line rest = {.len = 0};
-        add(&rest, "%u more, of which nothing is known here\n", answer->more);
+        char rest_text[LINE_SIZE];
+        struct text_line rest = text_line_in(rest_text, sizeof rest_text);
+        text_line_add(&rest, "%u more, of which nothing is known here\n", answer->more);
         put(rest.text, "", 0);
     }
     flush_block();
