@@ -313,6 +313,7 @@ src_libsupervisor_a_SOURCES = \
 	src/supervisor/look.c \
 	src/supervisor/memory.c src/supervisor/memory.h \
 	src/supervisor/page.c src/supervisor/page.h \
+	src/supervisor/program.c src/supervisor/program.h \
 	src/supervisor/reload.c src/supervisor/reload.h \
 	src/supervisor/reload_config.c src/supervisor/reload_config.h \
 	src/supervisor/slices.c src/supervisor/slices.h \

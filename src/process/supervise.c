@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -46,6 +47,17 @@ static char *find_program(const char *own) {
     return path_absolute(getcwd(here, sizeof here), executed);
 }
 
+/* Mutable interpreter: the main thread. */
+static struct {
+    char *const *words; /* NULL: this is a program of its own */
+    const char *directory;
+} interpreter;
+
+void supervise_by(char *const *words, const char *directory) {
+    interpreter.words = words;
+    interpreter.directory = directory;
+}
+
 static void execute(const char *directory, size_t len, char *const *argv) {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%.*s/" NAME, (int)len, directory) < (int)sizeof path)
@@ -69,7 +81,12 @@ static int leave_config(const struct config_file *config) {
     return fd < 0 || fcntl(fd, F_SETFD, 0) ? -1 : setenv(CONFIG_FILE_ENV, number, 1);
 }
 
-int supervise_execute(const struct config_file *config, char *const *argv) {
+static int complain_config(void) {
+    log_error("cannot keep the configuration file in memory (memfd_create): %s", strerror(errno));
+    return EX_OSERR;
+}
+
+static int execute_program(const struct config_file *config, char *const *argv) {
     char own[PATH_MAX];
     const char *slash = read_own_path(own) ? strrchr(own, '/') : NULL;
     char *program = slash ? find_program(own) : NULL;
@@ -79,14 +96,62 @@ int supervise_execute(const struct config_file *config, char *const *argv) {
         return EX_OSERR;
     }
     free(program);
-    if (leave_config(config)) {
-        log_error("cannot keep the configuration file in memory (memfd_create): %s", strerror(errno));
-        return EX_OSERR;
-    }
+    if (leave_config(config))
+        return complain_config();
     execute(own, (size_t)(slash - own), argv);
     if (errno == ENOENT)
         execute(LIBEXECDIR, strlen(LIBEXECDIR), argv);
     log_error("cannot execute " NAME ", neither beside %s nor in " LIBEXECDIR ": %s: install both programs", own,
               strerror(errno));
     return EX_OSERR;
+}
+
+static size_t count_words(char *const *words) {
+    size_t n = 0;
+    while (words[n])
+        n++;
+    return n;
+}
+
+/* The first of argv, the other words of the interpreter, the other ones of argv. NULL if memory runs out. */
+static char **join_words(char *const *argv, size_t nwords) {
+    const size_t nargv = count_words(argv);
+    char **joined = calloc(nargv + nwords, sizeof *joined);
+    if (!joined)
+        return NULL;
+    joined[0] = argv[0];
+    memcpy(joined + 1, interpreter.words + 1, (nwords - 1) * sizeof *joined);
+    memcpy(joined + nwords, argv + 1, (nargv - 1) * sizeof *joined);
+    return joined;
+}
+
+/* As Python has found them; they would stay ignored. */
+static void restore_signals(void) {
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
+}
+
+static int execute_beside_module(const struct config_file *config, char *const *argv) {
+    char number[16];
+    const size_t nwords = count_words(interpreter.words);
+    char **joined = join_words(argv, nwords);
+    snprintf(number, sizeof number, "%zu", nwords - 1);
+    if (!joined || setenv(SUPERVISE_PROGRAM_ENV, interpreter.words[0], 1) || setenv(SUPERVISE_WORDS_ENV, number, 1)) {
+        log_error("out of memory");
+        free(joined);
+        return EX_OSERR;
+    }
+    if (leave_config(config)) {
+        free(joined);
+        return complain_config();
+    }
+    restore_signals();
+    execute(interpreter.directory, strlen(interpreter.directory), joined);
+    log_error("cannot execute " NAME " in %s: %s: install wsgi-fcgi again", interpreter.directory, strerror(errno));
+    free(joined);
+    return EX_OSERR;
+}
+
+int supervise_execute(const struct config_file *config, char *const *argv) {
+    return interpreter.words ? execute_beside_module(config, argv) : execute_program(config, argv);
 }

@@ -8,8 +8,10 @@
 
 #include "cli/config_file.h"
 
-/* The absolute path of the program that workers execute. Not for the application: the supervisor removes it. */
+/* The absolute path of the program that workers execute; and how many words of the command line, behind its first one,
+ * are those of an interpreter, before the options of the server. Not for the application: the supervisor removes them. */
 #define SUPERVISE_PROGRAM_ENV "WSGI_FCGI_PROGRAM"
+#define SUPERVISE_WORDS_ENV "WSGI_FCGI_PROGRAM_WORDS"
 
 /* What a supervisor leaves to the program that it executes at a reload: the number of a file (supervisor/state.h); behind
  * SUPERVISE_STATE_CHECK if the program is only to tell, by its exit status and in the log, whether it could go on from
@@ -25,6 +27,11 @@ enum supervise_role {
 };
 
 enum supervise_role supervise_role(void);
+
+/* For what is no program of its own, but a module in an interpreter: workers are to execute `words` before the options,
+ * and the supervisor lies in `directory`. The first word is the absolute path of the interpreter, the last one that of
+ * the file which it runs. They stay the caller's, until the process executes another program. */
+void supervise_by(char *const *words, const char *directory);
 
 /* Executes wsgi-fcgi-supervisor with the same command line in this process: the one beside the file of this program, or
  * else the one that was installed. Workers are to execute the path by which this program was executed, so that a reload

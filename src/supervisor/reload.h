@@ -61,7 +61,7 @@ enum reload_role reload_find(int *fd);
 /* RELOAD_CHECK. Returns the exit status; what is wrong is logged. */
 int reload_check(const struct options *o, const struct user *user, int fd);
 
-/* RELOAD_RESUME: fills *s, whose loop, options, program and argv are there, from the state, and closes `fd`.
+/* RELOAD_RESUME: fills *s, whose loop, options and program are there, from the state, and closes `fd`.
  * `readable`: what the options say about sockets could be read, by sockets_read. Returns 0; or a sysexits status after
  * one log_error line, when it cannot go on. A reload that has failed is no such error. */
 int reload_resume(struct supervisor *s, int fd, bool readable);

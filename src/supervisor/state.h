@@ -63,7 +63,7 @@ struct state_zygote {
 enum { STATE_ZYGOTES = 16 };
 
 struct state {
-    char *program;       /* absolute path of the program file */
+    char *program;       /* absolute path of what workers execute */
     uint64_t generation; /* of the workers that were started last */
     uint32_t chosen;     /* how many workers there were to be as the options said, */
     uint32_t count;      /* and as signals have changed that */

@@ -213,7 +213,7 @@ static void warn(const struct supervisor *s) {
                     "traceback");
 }
 
-int supervise(const struct options *o, const struct user *user, char *const *argv, const char *program) {
+int supervise(const struct options *o, const struct user *user, const struct program *program) {
     int state = -1;
     const enum reload_role role = reload_find(&state);
     notify_take();
@@ -231,7 +231,6 @@ int supervise(const struct options *o, const struct user *user, char *const *arg
     }
     *s = (struct supervisor){
         .o = o,
-        .argv = argv,
         .program = program,
         .generation = 1,
         .chosen = choose_count(o),

@@ -140,9 +140,8 @@ struct place {
 
 struct supervisor {
     const struct options *o;
-    char *const *argv;   /* of the server; what workers are executed with */
-    const char *program; /* the file that they execute; absolute */
-    int config_fd;       /* the configuration file in sealed memory, for them; -1: none */
+    const struct program *program;
+    int config_fd; /* the configuration file in sealed memory, for them; -1: none */
     struct sockets sockets;
     struct ev_loop *loop;
 
@@ -193,11 +192,11 @@ struct supervisor {
 };
 
 /* Supervises workers until a signal ends the server, or its application cannot be loaded. *o has gone through
- * options_resolve, and o->workers is not 0. `user`: whom it names (user_read). `argv`: the command line of the server,
- * and `program` the file to execute with it. Returns the exit status: a sysexits code after a failure, which was
+ * options_resolve, and o->workers is not 0. `user`: whom it names (user_read). `program`: what
+ * workers execute. Returns the exit status: a sysexits code after a failure, which was
  * printed; the status of the first worker when that could not load the application; 79 when requests were cut off; 128
  * + N after a second signal N. */
-int supervise(const struct options *o, const struct user *user, char *const *argv, const char *program);
+int supervise(const struct options *o, const struct user *user, const struct program *program);
 
 /* Does what is to be done now. Called before the loop waits. */
 void supervisor_look(struct supervisor *s);

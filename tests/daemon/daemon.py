@@ -59,9 +59,14 @@ def clean_environ(**more):
     return env
 
 
-def run(*args, env=None, cwd=APPS, timeout=2 * PATIENCE, **more):
-    """Runs the command to its end. Returns the CompletedProcess, output as text."""
-    done = subprocess.run([binary(), *map(str, args)], cwd=cwd, env=clean_environ(**(env or {})), text=True,
+def run(*args, **more):
+    """Runs the server to its end. Returns the CompletedProcess, output as text."""
+    return run_program(binary(), *args, **more)
+
+
+def run_program(*command, env=None, cwd=APPS, timeout=2 * PATIENCE, **more):
+    """The same with another program."""
+    done = subprocess.run([*map(str, command)], cwd=cwd, env=clean_environ(**(env or {})), text=True,
                           errors="backslashreplace", stdin=more.pop("stdin", subprocess.DEVNULL),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, **more)
     assert not BAD_LOG.search(done.stderr), done.stderr

@@ -9,6 +9,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FAKE = os.path.join(HERE, "supervisor", "fake_worker.py")
 
 
+def supervisor_binary():
+    """The supervisor of the build."""
+    return daemon.binary() + "-supervisor"
+
+
 def children_of(pid):
     try:
         with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
@@ -77,7 +82,7 @@ class Faked(Supervised):
     def __init__(self, directory, count, *args, steps="load", env=None, wait=True, **more):
         path = os.path.join(str(directory), "fake.sock")
         self.fakes = str(directory)
-        command = [daemon.binary() + "-supervisor", "--workers", str(count), "-s", path, *map(str, args), "app"]
+        command = [supervisor_binary(), "--workers", str(count), "-s", path, *map(str, args), "app"]
         env = {"WSGI_FCGI_PROGRAM": FAKE, "FAKE_WORKER": steps, "FAKE_DIR": str(directory), **(env or {})}
         super().__init__(None, count, command=command, sockets=False, wait=False, address=path, env=env, **more)
         if wait:

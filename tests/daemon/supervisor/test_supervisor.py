@@ -14,7 +14,7 @@ from daemon import LABEL, SANITIZED, until
 from fcgi import params, request
 from test_signals import refuses
 from test_signals_start import UNSHARE
-from supervised import Supervised
+from supervised import Supervised, supervisor_binary
 
 OVER_HTTP = True
 APP = "workersapp"
@@ -93,7 +93,7 @@ def test_usage(args, said):
 
 
 def test_not_by_hand():
-    done = subprocess.run([daemon.binary() + "-supervisor", "--workers", "2", APP], text=True, stderr=subprocess.PIPE)
+    done = subprocess.run([supervisor_binary(), "--workers", "2", APP], text=True, stderr=subprocess.PIPE)
     assert done.returncode == EX_USAGE and "wsgi-fcgi --workers N" in done.stderr
 
 
