@@ -42,6 +42,11 @@ def build_options():
     return build_options.value
 
 
+def version():
+    """What --version says it is."""
+    return re.match(r"wsgi-fcgi (\S+)", run("--version").stdout).group(1)
+
+
 def speaks_http():
     """Whether the program was built with HTTP."""
     return "http" in build_options()

@@ -46,7 +46,7 @@ def test_all_serve(supervise):
     assert pid in pids and multiprocess is True
     with open("/proc/%d/environ" % pid) as environ:
         assert "WSGI_FCGI_PROGRAM" not in environ.read()
-    assert "wsgi-fcgi %s serves workersapp with 3 workers" % "0.1.0" in server.log()
+    assert "wsgi-fcgi %s serves workersapp with 3 workers" % daemon.version() in server.log()
 
 
 def test_one(supervise):
