@@ -1,6 +1,8 @@
-"""Prints, as shell assignments, how to embed the Python that runs this; or why it cannot be embedded, with status 1.
+"""Prints, as shell assignments, how to build for the Python that runs this; or why that cannot be done, with status 1.
 
-Usage: python-embed.py [--static]: from its archive instead of its shared library.
+Usage: python-embed.py: to embed it, by its shared library
+       python-embed.py --static: to embed it, by its archive
+       python-embed.py --extension: as an extension module, which needs neither
 """
 
 import os
@@ -24,13 +26,24 @@ def main():
                               os.path.join(sys.base_prefix, "include", "python" + version)], "Python.h")
     if not include:
         sys.exit(refuse("its header Python.h is not in %s" % var("INCLUDEPY")))
+    assign("PYTHON_VERSION", var("VERSION"))
+    if sys.argv[1:] == ["--extension"]:
+        extension(include)
+        return
     executable = os.path.join(sys.base_exec_prefix, "bin", "python" + var("VERSION"))
     archive, libs = static(version) if sys.argv[1:] == ["--static"] else ("", shared(version))
-    assign("PYTHON_VERSION", var("VERSION"))
     assign("PYTHON_EXECUTABLE", executable if os.path.exists(executable) else sys.executable)
     assign("PYTHON_ARCHIVE", archive)
     assign("wf_python_cppflags", "-isystem " + include)
     assign("wf_python_libs", " ".join(libs))
+
+
+def extension(include):
+    """The program is this one itself, and not what it was made from: a virtual environment counts."""
+    folders = [include, sysconfig.get_path("platinclude"), os.path.dirname(sysconfig.get_config_h_filename())]
+    assign("PYTHON_EXECUTABLE", sys.executable)
+    assign("PYTHON_EXT_SUFFIX", var("EXT_SUFFIX"))
+    assign("wf_python_cppflags", " ".join("-isystem " + folder for folder in dict.fromkeys(folders)))
 
 
 def static(version):

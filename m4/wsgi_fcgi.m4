@@ -49,7 +49,7 @@ AC_DEFUN([WF_REPORT_MISSING], [
         [AC_MSG_ERROR([missing: $wf_missing. Debian has it: apt-get install $wf_packages])])
 ])
 
-# WF_CHECK_PYTHON: PYTHON_CPPFLAGS and PYTHON_LIBS to embed Python 3.11 or later: the distribution's, by pkg-config, or
+# WF_CHECK_PYTHON: with --enable-python-module what WF_PYTHON_EXTENSION says, otherwise PYTHON_CPPFLAGS and PYTHON_LIBS to embed Python 3.11 or later: the distribution's, by pkg-config, or
 # the one that PYTHON names, by its sysconfig. A python3 that happens to come first in PATH does not count. With
 # --with-static-python, PYTHON_ARCHIVE is to be linked as a whole, and PYTHON_LIBS is what it needs.
 AC_DEFUN([WF_CHECK_PYTHON], [
@@ -59,9 +59,39 @@ AC_DEFUN([WF_CHECK_PYTHON], [
     AC_SUBST([PYTHON_ARCHIVE])
     wf_whole_archive=-Wl,--whole-archive
     wf_no_whole_archive=-Wl,--no-whole-archive
+    AC_SUBST([PYTHON_EXT_SUFFIX])
     AS_CASE([$with_static_python], [yes|no], [], [AC_MSG_ERROR([--with-static-python=$with_static_python: write yes or no])])
-    AS_IF([test -n "$PYTHON"], [WF_PYTHON_BY_SYSCONFIG], [WF_PYTHON_BY_PKG_CONFIG])
-    AS_IF([test -n "$PYTHON_LIBS"], [WF_PYTHON_TRY])
+    AS_IF([test "$enable_python_module" = yes], [WF_PYTHON_EXTENSION], [
+        AS_IF([test -n "$PYTHON"], [WF_PYTHON_BY_SYSCONFIG], [WF_PYTHON_BY_PKG_CONFIG])
+        AS_IF([test -n "$PYTHON_LIBS"], [WF_PYTHON_TRY])
+    ])
+])
+
+# WF_PYTHON_EXTENSION: PYTHON_CPPFLAGS, PYTHON_EXT_SUFFIX and PYTHON_EXECUTABLE for an extension module of PYTHON. Nothing
+# of Python is linked: a program that imports the module has it all.
+AC_DEFUN([WF_PYTHON_EXTENSION], [
+    AS_IF([test "$with_static_python" = yes],
+        [AC_MSG_ERROR([--enable-python-module and --with-static-python: a module has no Python in it; leave one out])])
+    AS_IF([test -z "$PYTHON"],
+        [AC_MSG_ERROR([--enable-python-module: name the Python that is to import the module, PYTHON=/path/to/python3])])
+    AC_MSG_CHECKING([how to build a module for $PYTHON])
+    wf_python=`"$PYTHON" "$srcdir/m4/python-embed.py" --extension` || AC_MSG_ERROR([PYTHON=$PYTHON takes no modules: ${wf_python:-it does not run}])
+    eval "$wf_python"
+    : ${PYTHON_CPPFLAGS=$wf_python_cppflags}
+    AC_MSG_RESULT([$PYTHON_VERSION, _server$PYTHON_EXT_SUFFIX])
+    AC_MSG_CHECKING([whether an extension module of Python $PYTHON_VERSION compiles])
+    wf_saved_cppflags=$CPPFLAGS
+    CPPFLAGS="$CPPFLAGS $PYTHON_CPPFLAGS"
+    AC_COMPILE_IFELSE([AC_LANG_PROGRAM([[
+            #include <Python.h>
+            #if PY_VERSION_HEX < 0x030b0000
+            # error "Python 3.11 or later is needed"
+            #endif
+        ]], [[return Py_IsInitialized();]])],
+        [AC_MSG_RESULT([yes])],
+        [AC_MSG_RESULT([no])
+         AC_MSG_ERROR([a module with $PYTHON_CPPFLAGS does not compile; config.log says why])])
+    CPPFLAGS=$wf_saved_cppflags
 ])
 
 AC_DEFUN([WF_PYTHON_BY_PKG_CONFIG], [
@@ -284,7 +314,13 @@ AC_DEFUN([WF_PRIVATE_LIBRARY], [
         PRIVATE_$2_LIBS="${PRIVATE_$2_LIBS:+$PRIVATE_$2_LIBS }$wf_word"
     done
     wf_linked=no
-    AS_IF([test "$enable_static_libs" != no], [
+    AS_IF([test "$enable_python_module" = yes], [
+        # What a module needs is searched for that module alone. An archive may not be position-independent.
+        PRIVATE_$2_LIBS=$3
+        WF_LINKED([$1], [$4], [$3])
+        wf_soname=
+    ],
+    [test "$enable_static_libs" != no], [
         # Archives do not say what they need themselves: libev needs floor().
         WF_LINKED([$1], [$4], [$PRIVATE_$2_LIBS])
         AS_IF([test $wf_linked = no], [
@@ -313,7 +349,7 @@ AC_DEFUN([WF_LINKED], [
     wf_saved_ldflags=$LDFLAGS
     wf_saved_libs=$LIBS
     CFLAGS="$CFLAGS $HARDEN_CFLAGS $INSTRUMENT_CFLAGS"
-    LDFLAGS="$LDFLAGS $HARDEN_LDFLAGS"
+    LDFLAGS="$LDFLAGS $PIE_LDFLAGS $HARDEN_LDFLAGS"
     LIBS="$3 $LIBS"
     wf_soname=
     AC_LINK_IFELSE([AC_LANG_CALL([], [$2])],

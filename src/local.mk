@@ -240,7 +240,7 @@ src_libpy_a_SOURCES = \
 	src/python/error_lines.c src/python/error_lines.h \
 	src/python/exit_calls.c src/python/exit_calls.h \
 	src/python/interp.c src/python/interp.h \
-	src/python/interp_start.c src/python/interp_start.h \
+	src/python/interp_adopt.c src/python/interp_start.c src/python/interp_start.h \
 	src/python/interrupt.c src/python/interrupt.h \
 	src/python/interrupt_aim.c src/python/interrupt_aim.h \
 	src/python/load_interrupt.c src/python/load_interrupt.h \
@@ -333,6 +333,7 @@ src_libprocess_a_SOURCES = \
 	src/process/inspector.c src/process/inspector.h \
 	src/process/leave.c src/process/leave.h \
 	src/process/pid_file.c src/process/pid_file.h \
+	src/process/program.c src/process/program.h \
 	src/process/title.c src/process/title.h \
 	src/process/user.c src/process/user.h \
 	src/process/directories.c src/process/directories.h \
@@ -394,16 +395,50 @@ PYTHON_WRAP_LIBS =
 PYTHON_COPY =
 endif
 
+SERVER_LIBS = src/libprocess.a $(PYAPP_LIBS) src/libcli.a $(FRONT_LIBS) $(INI_LIBS)
+if EXTENSION
+# A package to import, which is put together in the build directory, and the program that runs that. automake makes
+# shared libraries only together with libtool; a name that it knows is put in the place of the one that Python wants.
+PACKAGE_DIR = wsgi_fcgi
+PACKAGE_FILES = src/package/wsgi_fcgi/__init__.py src/package/wsgi_fcgi/__init__.pyi src/package/wsgi_fcgi/__main__.py \
+	src/package/wsgi_fcgi/py.typed
+PACKAGE_SUPERVISOR = $(PACKAGE_DIR)/wsgi-fcgi-supervisor$(EXEEXT)
+MODULE = $(PACKAGE_DIR)/_server$(PYTHON_EXT_SUFFIX)
+noinst_PROGRAMS += src/extension/_server.so wsgi_fcgi/wsgi-fcgi-supervisor
+src_extension__server_so_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
+src_extension__server_so_SOURCES = src/extension/module.c
+src_extension__server_so_LDFLAGS = -shared -pthread $(HARDEN_LDFLAGS) $(HIDE_LDFLAGS) $(INSTRUMENT_CFLAGS) -Wl,--wrap=epoll_ctl
+src_extension__server_so_LDADD = $(SERVER_LIBS)
+wsgi_fcgi_wsgi_fcgi_supervisor_SOURCES = src/supervisor/main.c
+wsgi_fcgi_wsgi_fcgi_supervisor_LDADD = $(SUPERVISOR_LIBS)
+
+all-local: $(MODULE) $(PACKAGE_DIR)/__init__.py wsgi-fcgi
+$(MODULE): src/extension/_server.so$(EXEEXT)
+	$(AM_V_GEN)cp src/extension/_server.so$(EXEEXT) $@.new && mv $@.new $@
+$(PACKAGE_DIR)/__init__.py: $(PACKAGE_FILES)
+	$(AM_V_GEN)$(MKDIR_P) $(PACKAGE_DIR) && for file in $(PACKAGE_FILES); do \
+		cp "$(srcdir)/$$file" $(PACKAGE_DIR)/ || exit 1; done && touch $@
+wsgi-fcgi: Makefile
+	$(AM_V_GEN){ echo '#!$(PYTHON_EXECUTABLE)' && echo 'import sys' && \
+		echo 'if __name__ == "__main__":' && echo '    from wsgi_fcgi.__main__ import main' && \
+		echo '    sys.exit(main())'; } >$@.new && chmod +x $@.new && mv $@.new $@
+clean-local:
+	rm -rf $(PACKAGE_DIR) wsgi-fcgi
+SUPERVISOR_PROGRAM = $(PACKAGE_SUPERVISOR) $(MODULE) $(PACKAGE_DIR)/__init__.py
+else
 bin_PROGRAMS += wsgi-fcgi
 wsgi_fcgi_SOURCES = src/main.c
 wsgi_fcgi_LDFLAGS = $(AM_LDFLAGS) $(PYTHON_WRAP) -Wl,--wrap=epoll_ctl
-wsgi_fcgi_LDADD = src/libprocess.a $(PYAPP_LIBS) src/libcli.a $(FRONT_LIBS) $(INI_LIBS) $(PYTHON_LIBS)
+wsgi_fcgi_LDADD = $(SERVER_LIBS) $(PYTHON_LIBS)
 EXTRA_wsgi_fcgi_DEPENDENCIES = $(PYTHON_COPY)
 
 # Of process/ it takes what needs no Python: a link without PYTHON_LIBS makes sure.
 libexec_PROGRAMS += wsgi-fcgi-supervisor
 wsgi_fcgi_supervisor_SOURCES = src/supervisor/main.c
 wsgi_fcgi_supervisor_LDADD = $(SUPERVISOR_LIBS)
+SUPERVISOR_PROGRAM = wsgi-fcgi-supervisor$(EXEEXT)
+endif
+EXTRA_DIST += src/package
 
 # What an operator looks with: a program of its own, which links nothing of the server but codecs.
 if TOP
@@ -430,4 +465,4 @@ endif
 EXTRA_DIST += man/wsgi-fcgi-top.1
 
 # Both, for what starts servers.
-SERVER = wsgi-fcgi$(EXEEXT) wsgi-fcgi-supervisor$(EXEEXT)
+SERVER = wsgi-fcgi$(EXEEXT) $(SUPERVISOR_PROGRAM)

@@ -224,15 +224,6 @@ static int prepare(struct server *server, char cwd[static PATH_MAX]) {
     return server->worker ? greet(server) : 0;
 }
 
-/* Ends Python. It joins the application's own threads and runs atexit, and may hang in either; the process ends with
- * `status` in any case. Returns `status`, or another one if that was 0 and something failed. */
-static int end_python(int status) {
-    exit_timer_set(EXIT_TIMER_PYTHON, status);
-    module_fini();
-    int ended = interp_stop();
-    return status ? status : ended;
-}
-
 /* In the place of the application, a page that shows what was printed about it. Returns 0, or a status after
  * printing. */
 static int show_why(struct server *server) {
@@ -242,7 +233,8 @@ static int show_why(struct server *server) {
     return server->python ? 0 : EX_SOFTWARE;
 }
 
-static int load(struct server *server, char *const *argv, const char *cwd) {
+static int begin_python(const struct server *server, const struct interp_life *life, char *const *argv,
+                        const char *cwd) {
     const struct options *o = server->o;
     struct interp_config config = {
         .argv = argv,
@@ -252,9 +244,12 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
         .pythonpath = o->pythonpath.items,
         .npythonpath = o->pythonpath.count,
     };
-    int status = interp_start(&config);
-    if (status)
-        return status;
+    return life->begin(&config);
+}
+
+static int load(struct server *server) {
+    const struct options *o = server->o;
+    int status;
     exit_calls_report(o->reload ? development_exit : ends_exit);
     signals_load_begins();
     error_lines_set_destinations(o->app_stderr);
@@ -268,7 +263,7 @@ static int load(struct server *server, char *const *argv, const char *cwd) {
         return 0;
     descriptors_on_loss(NULL);
     sockets_stop(&server->sockets);
-    return end_python(status);
+    return status;
 }
 
 /* What the application wants to be done before its first request. */
@@ -591,47 +586,77 @@ static int serve_loaded(struct server *server, const char *cwd) {
     return run_lane(&server->run);
 }
 
-int serve(const struct options *o, const struct user *user, struct worker *worker, char *const *argv) {
-    struct server server = {.o = o,
-                            .user = user,
-                            .sockets = {.user = user},
-                            .run = {.serving = serving_cb,
-                                    .serving_arg = &server,
-                                    .graceful_timeout = o->graceful_timeout,
-                                    .serves_cold = o->reload,
-                                    .calls_on_main = o->threads == 1}};
+static int load_and_serve(struct server *server, const char *cwd) {
+    int status = load(server);
+    if (status)
+        return status;
+    status = serve_loaded(server, cwd);
+    otlp_stop(&server->otlp);
+    descriptors_on_loss(NULL); /* atexit functions may close what they like */
+    exit_timer_set(EXIT_TIMER_PYTHON, status);
+    module_run_stop_hooks();
+    wsgi_fini(server->python);
+    sockets_unlink();
+    return status;
+}
+
+/* Once there is no Python any more, or before there was one. */
+static void last_cb(void *arg) {
+    struct server *server = arg;
+    if (!child_is()) { /* else an atexit function has forked: the threads are its parent's */
+        if (server->run.stop_at)
+            run_log_stopped(&server->run);
+        warm_up_free(server->run.warm_up);
+        process_status_fini(&server->status);
+        lane_free(server->run.lane);
+        otlp_fini(&server->otlp);
+        loop_free(server->loop);
+    }
+    development_fini(&server->development);
+    sockets_fini(&server->sockets);
+    pid_file_close();
+}
+
+/* Ends Python. It joins the application's own threads and runs atexit, and may hang in either; the process ends with
+ * `status` in any case. Returns `status`, or another one if that was 0 and something failed. */
+static int end_python(struct server *server, const struct interp_life *life, int status) {
+    exit_timer_set(EXIT_TIMER_PYTHON, status);
+    module_fini();
+    return life->end(status, last_cb, server);
+}
+
+static void init(struct server *server, const struct options *o, const struct user *user, struct worker *worker) {
+    *server = (struct server){.o = o,
+                              .user = user,
+                              .sockets = {.user = user},
+                              .run = {.serving = serving_cb,
+                                      .serving_arg = server,
+                                      .graceful_timeout = o->graceful_timeout,
+                                      .serves_cold = o->reload,
+                                      .calls_on_main = o->threads == 1}};
     if (worker_is(worker))
-        server.worker = server.run.worker = worker;
-    server.zygote = server.worker && o->preload;
-    lost_calls_init(&server.run.lost_calls, o, server.worker);
-    development_init(&server.development, o, server.worker);
+        server->worker = server->run.worker = worker;
+    server->zygote = server->worker && o->preload;
+    lost_calls_init(&server->run.lost_calls, o, server->worker);
+    development_init(&server->development, o, server->worker);
+}
+
+int serve(const struct options *o, const struct user *user, struct worker *worker, char *const *argv,
+          const struct interp_life *life) {
+    /* As long as the process: Python may end after this function (interp_adopted), and handlers of signals look at the
+     * sockets.
+     * Mutable server: as each of its parts says. */
+    static struct server server;
     char cwd[PATH_MAX];
+    init(&server, o, user, worker);
     int status = prepare(&server, cwd);
     if (!status)
         status = otlp_prepare(&server.otlp, o);
     if (!status)
-        status = load(&server, argv, cwd);
-    if (!status) {
-        status = serve_loaded(&server, cwd);
-        otlp_stop(&server.otlp);
-        descriptors_on_loss(NULL); /* atexit functions may close what they like */
-        exit_timer_set(EXIT_TIMER_PYTHON, status);
-        module_run_stop_hooks();
-        wsgi_fini(server.python);
-        sockets_unlink();
-        status = end_python(status);
+        status = begin_python(&server, life, argv, cwd);
+    if (status) {
+        last_cb(&server);
+        return status;
     }
-    if (!child_is()) { /* else an atexit function has forked: the threads are its parent's */
-        if (server.run.stop_at)
-            run_log_stopped(&server.run);
-        warm_up_free(server.run.warm_up);
-        process_status_fini(&server.status);
-        lane_free(server.run.lane);
-        otlp_fini(&server.otlp);
-        loop_free(server.loop);
-    }
-    development_fini(&server.development);
-    sockets_fini(&server.sockets);
-    pid_file_close();
-    return status;
+    return end_python(&server, life, load_and_serve(&server, cwd));
 }

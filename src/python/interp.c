@@ -13,6 +13,17 @@
 #include <string.h>
 #include <sysexits.h>
 
+int interp_describe_main(PyObject *file) {
+    PyObject *main = PyImport_AddModule("__main__"); /* borrowed */
+    PyObject *machinery = main ? PyImport_ImportModule("importlib.machinery") : NULL;
+    PyObject *spec = machinery ? PyObject_CallMethod(machinery, "ModuleSpec", "sO", "__main__", Py_None) : NULL;
+    int failed = !spec || PyObject_SetAttrString(spec, "origin", file) ||
+                 PyObject_SetAttrString(main, "__file__", file) || PyObject_SetAttrString(main, "__spec__", spec);
+    Py_XDECREF(spec);
+    Py_XDECREF(machinery);
+    return failed ? -1 : 0;
+}
+
 /* Puts the directories of the command line at the front of sys.path. Returns 0, or -1 with an exception. */
 static int prepend_paths(const char *const *directories, size_t n, const char *last) {
     PyObject *path = compat_sys_get("path");

@@ -4,12 +4,19 @@
  * Open it for sys.path and sys.stdout, for tracebacks in the log, and for the status of an end. How the program starts
  * Python is python/interp_start.h.
  *
- * Threads: interp_prepare, interp_stop and interp_run_atexit are called by the main thread; the others by any.
+ * Threads: interp_describe_main, interp_prepare, interp_stop and interp_run_atexit are called by the main thread; the others by any.
  */
 #ifndef WSGI_FCGI_PYTHON_INTERP_H
 #define WSGI_FCGI_PYTHON_INTERP_H
 
 #include <stddef.h>
+
+struct _object;
+
+/* Makes __main__ like that of a program which consists of a directory: `file`, a str, is its file, and its own name stands
+ * in its __spec__, by which a spawned child of multiprocessing knows that there is nothing to import again. Without a file
+ * it would be taken for an interactive session (python-dotenv). GIL held. Returns 0, or -1 with an exception. */
+int interp_describe_main(struct _object *file);
 
 /* Puts `n` directories, and behind them `last`, in front of sys.path (NULL is left out), and lets sys.stdout write each
  * line at once. GIL held. Returns 0, or -1 with an exception. */

@@ -101,21 +101,13 @@ static PyStatus initialize(const struct interp_config *c, const char *program_na
     return status;
 }
 
-/* __main__ is like that of a program which consists of a directory: it has a file, and its own name stands in its
- * __spec__, by which a spawned child of multiprocessing knows that there is nothing to import again. Without a file it
- * would be taken for an interactive session (python-dotenv). Returns 0, or -1 with an exception. */
+/* Returns 0, or -1 with an exception. */
 static int describe_main(const char *argv0) {
     char path[PATH_SIZE];
     ssize_t n = readlink("/proc/self/exe", path, sizeof path);
     PyObject *file =
         n > 0 && (size_t)n < sizeof path ? PyUnicode_DecodeFSDefaultAndSize(path, n) : PyUnicode_DecodeFSDefault(argv0);
-    PyObject *main = PyImport_AddModule("__main__"); /* borrowed */
-    PyObject *machinery = main && file ? PyImport_ImportModule("importlib.machinery") : NULL;
-    PyObject *spec = machinery ? PyObject_CallMethod(machinery, "ModuleSpec", "sO", "__main__", Py_None) : NULL;
-    int failed = !spec || PyObject_SetAttrString(spec, "origin", file) ||
-                 PyObject_SetAttrString(main, "__file__", file) || PyObject_SetAttrString(main, "__spec__", spec);
-    Py_XDECREF(spec);
-    Py_XDECREF(machinery);
+    int failed = !file || interp_describe_main(file);
     Py_XDECREF(file);
     return failed ? -1 : 0;
 }
@@ -151,3 +143,11 @@ int interp_start(const struct interp_config *c) {
     }
     return 0;
 }
+
+static int end(int status, void (*last)(void *arg), void *arg) {
+    int ended = interp_stop();
+    last(arg);
+    return status ? status : ended;
+}
+
+const struct interp_life interp_embedded = {.begin = interp_start, .end = end};

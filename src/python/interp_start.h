@@ -1,5 +1,5 @@
-/* How the program starts Python. It is not part of python/interp.h, because code that a running Python calls does not
- * need it.
+/* How Python comes to be there, and how it ends: the program starts one, and an extension module is run by one. It is not
+ * part of python/interp.h, because code that a running Python calls does not need it.
  *
  * Open it for how Python is set up: sys.argv, sys.executable, __main__, virtual environments, what the environment tells it.
  *
@@ -37,5 +37,27 @@ struct interp_config {
  * no virtual environment, as venv_find_python says), EX_SOFTWARE (Python has started, and could not be set up). Nothing
  * of Python may be called then. */
 int interp_start(const struct interp_config *config);
+
+/* For a Python that runs already, and whose code has called this module: makes it, as far as that is possible then, what
+ * interp_start would have started. What is different: sys.argv and sys.path lose what Python's own command line has put
+ * there; sys.executable and sys.orig_argv stay; __main__ is replaced by an empty one, with the file of the old. Variables
+ * that the server has removed from the environment are removed from os.environ. Returns the same. Call it once. */
+int interp_adopt(const struct interp_config *config);
+
+/* Where Python comes from. */
+struct interp_life {
+    int (*begin)(const struct interp_config *config); /* as interp_start says */
+    /* What is left to do with an interpreter that `begin` has made ready. `last` is called with `arg` once it has ended,
+     * without one, on the main thread; also if the process is a child by then. `status`: what the process is to end with.
+     * Returns that, or another one if it was 0 and something failed. GIL held. */
+    int (*end)(int status, void (*last)(void *arg), void *arg);
+};
+
+/* Started here and ended by `end`. */
+extern const struct interp_life interp_embedded;
+
+/* There before, and afterwards: it ends, and `last` is called, after whoever has called this module has got the status
+ * back. */
+extern const struct interp_life interp_adopted;
 
 #endif

@@ -36,6 +36,8 @@ void load_interrupt_show_free(int number) {
     PyObject *now = module ? PyObject_CallMethod(module, "getsignal", "i", number) : NULL;
     if (now == Py_None) /* somebody's in C */
         free = PyObject_GetAttrString(module, number == SIGINT ? "default_int_handler" : "SIG_DFL");
+    else /* a Python that ran before the server does not know of the handler that replaced its own */
+        free = Py_XNewRef(now);
     if (free)
         result = PyObject_CallMethod(module, "signal", "iO", number, free);
     Py_XDECREF(result);

@@ -166,13 +166,31 @@ static PyMethodDef module_methods[] = {
 static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "wsgi_fcgi", .m_doc = module_doc, .m_size = -1,
                                  .m_methods = module_methods};
 
-static PyObject *make(void) {
-    PyObject *module = PyModule_Create(&definition), *timeout = module ? interrupt_type() : NULL;
-    if (module && (!timeout || PyModule_AddObjectRef(module, "RequestTimeout", timeout) ||
-                   PyModule_AddStringConstant(module, "__version__", PACKAGE_VERSION)))
-        Py_CLEAR(module);
+static int fill(PyObject *module) {
+    PyObject *timeout = interrupt_type();
+    int failed = !timeout || PyModule_AddObjectRef(module, "RequestTimeout", timeout) ||
+                 PyModule_AddStringConstant(module, "__version__", PACKAGE_VERSION);
     Py_XDECREF(timeout);
+    return failed ? -1 : 0;
+}
+
+static PyObject *make(void) {
+    PyObject *module = PyModule_Create(&definition);
+    if (module && fill(module))
+        Py_CLEAR(module);
     return module;
+}
+
+int module_fill(PyObject *module) {
+    PyObject *name = PyUnicode_FromString(definition.m_name);
+    int failed = name ? fill(module) : -1;
+    for (PyMethodDef *method = module_methods; !failed && method->ml_name; method++) {
+        PyObject *function = PyCFunction_NewEx(method, NULL, name);
+        failed = function ? PyModule_AddObjectRef(module, method->ml_name, function) : -1;
+        Py_XDECREF(function);
+    }
+    Py_XDECREF(name);
+    return failed;
 }
 
 int module_add(void) {

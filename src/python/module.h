@@ -1,4 +1,4 @@
-/* The module wsgi_fcgi, which is part of the program: what the application can ask of the server and have it do, wherever it
+/* The module wsgi_fcgi, which is part of the program, or of what the package of that name imports (src/extension): what the application can ask of the server and have it do, wherever it
  * is. These are its hooks, functions to be called where a process begins and ends to serve; and how much time the request
  * has that a thread runs.
  *
@@ -16,6 +16,11 @@
 /* Lets Python find the module, before its own files. Before Python starts; the GIL is not needed. Returns 0, or -1 when
  * there is no memory. */
 int module_add(void);
+
+struct _object;
+
+/* Gives a module, which need not have the name, what `import wsgi_fcgi` gives. Returns 0, or -1 with an exception. */
+int module_fill(struct _object *module);
 
 /* From now on wsgi_fcgi.worker() returns this number, and no longer None. The GIL is not needed. */
 void module_set_worker(unsigned number);

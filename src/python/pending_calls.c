@@ -12,7 +12,11 @@
 
 typedef int pending_add(int (*function)(void *), void *arg);
 
-#ifdef STATIC_PYTHON
+#if WSGI_FCGI_EXTENSION
+static pending_add *find_python_add(void) {
+    return Py_AddPendingCall;
+}
+#elif defined STATIC_PYTHON
 /* Python's own, as the build names it in its copy of the archive. */
 pending_add WsgiFcgi_AddPendingCall;
 
@@ -53,7 +57,7 @@ void pending_calls_wake(void) {
     errno = error;
 }
 
-__attribute__((visibility("default"))) int Py_AddPendingCall(int (*function)(void *), void *arg) {
+int pending_calls_add(int (*function)(void *), void *arg) {
     pending_add *add = find_python_add();
     if (!add || add(function, arg))
         return -1; /* as if there was no room */
@@ -61,6 +65,8 @@ __attribute__((visibility("default"))) int Py_AddPendingCall(int (*function)(voi
     return 0;
 }
 
-int pending_calls_add(int (*function)(void *), void *arg) {
-    return Py_AddPendingCall(function, arg);
+#if !WSGI_FCGI_EXTENSION
+__attribute__((visibility("default"))) int Py_AddPendingCall(int (*function)(void *), void *arg) {
+    return pending_calls_add(function, arg);
 }
+#endif

@@ -3,7 +3,9 @@
  * Python runs them as soon as the main thread runs code of Python. Here that thread sleeps, and has to be woken. Python does
  * not tell whether a function is pending, and to look now and then would take the GIL from those who need it, and wake an
  * idle server. So this module defines Py_AddPendingCall again: it does what Python's does, and wakes the main thread. The
- * dynamic linker finds the program's own first, for extensions and for ctypes.pythonapi.
+ * dynamic linker finds the program's own first, for extensions and for ctypes.pythonapi. A module that Python imports comes
+ * after Python's own: there only functions that the server itself adds wake the thread, and others wait for the next signal
+ * or call that runs on it.
  *
  * Open it when such a function runs late, or not at all.
  */
