@@ -47,6 +47,7 @@ src_libstatus_a_SOURCES = \
 	src/status/choose.c \
 	src/status/families.c src/status/families.h \
 	src/status/form_html.c src/status/form_json.c src/status/form_openmetrics.c src/status/form_text.c src/status/forms.h \
+	src/status/health.c src/status/health.h \
 	src/status/notes.c \
 	src/status/page.h \
 	src/status/snapshot.c src/status/snapshot.h \

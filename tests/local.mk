@@ -5,7 +5,8 @@ UNIT_BASE = tests/unit/base/test_ascii tests/unit/base/test_buf tests/unit/base/
 	tests/unit/base/test_path tests/unit/base/test_thread_limit tests/unit/base/test_trusted_open
 UNIT_IPC = tests/unit/ipc/test_control tests/unit/ipc/test_fd_socket tests/unit/ipc/test_inspect tests/unit/ipc/test_log_ring \
 	tests/unit/ipc/test_metrics tests/unit/ipc/test_scoreboard
-UNIT_STATUS = tests/unit/status/test_choose tests/unit/status/test_forms tests/unit/status/test_snapshot
+UNIT_STATUS = tests/unit/status/test_choose tests/unit/status/test_forms tests/unit/status/test_health \
+	tests/unit/status/test_snapshot
 UNIT_PROTO = tests/unit/proto/test_access_format \
 	tests/unit/proto/test_cgi tests/unit/proto/test_fcgi_answer tests/unit/proto/test_fcgi_decode \
 	tests/unit/proto/test_fcgi_encode tests/unit/proto/test_fcgi_values tests/unit/proto/test_forwarded \
@@ -78,6 +79,7 @@ tests_unit_ipc_test_metrics_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
 tests_unit_ipc_test_scoreboard_LDADD = $(IPC_LIBS) $(CHECK_LIBS)
 tests_unit_status_test_choose_LDADD = $(STATUS_LIBS) $(CHECK_LIBS)
 tests_unit_status_test_forms_LDADD = $(STATUS_LIBS) $(CHECK_LIBS)
+tests_unit_status_test_health_LDADD = $(STATUS_LIBS) $(CHECK_LIBS)
 tests_unit_status_test_snapshot_LDADD = $(STATUS_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_access_format_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)
 tests_unit_proto_test_cgi_LDADD = $(PROTO_LIBS) $(CHECK_LIBS)

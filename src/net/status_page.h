@@ -58,7 +58,7 @@ void status_page_wait(struct status_page *page, struct status_waiter *waiter, bo
 /* The waiter does not wait any more. */
 void status_page_cancel(struct status_page *page, struct status_waiter *waiter);
 
-/* Appends the page. `stacks`: as the waiter was told. Returns 0, or -1 with errno ENOMEM. */
+/* Appends the page. `stacks`: as the waiter was told. Returns what status_render does. */
 int status_page_render(const struct status_page *page, enum status_form form, bool stacks, struct buf *out);
 
 #endif

@@ -120,9 +120,10 @@ static int store(struct exchange *x, struct buf *page) {
     struct request *r = &x->r;
     enum status_form form = choose(r);
     char lines[160];
-    if (status_page_render(x->conn->lane->config.status_page, form, x->waiter.stacks, page))
+    const int code = status_page_render(x->conn->lane->config.status_page, form, x->waiter.stacks, page);
+    if (code < 0)
         return -1;
-    snprintf(r->status, sizeof r->status, "%s", form == STATUS_UNKNOWN ? "400 Bad Request" : "200 OK");
+    snprintf(r->status, sizeof r->status, "%s", status_line(code));
     int n = snprintf(lines, sizeof lines, "Content-Type: %s\r\nContent-Length: %zu\r\n", status_content_type(form),
                      buf_len(page));
     const char *more = status_headers(form);

@@ -194,11 +194,12 @@ static void ready_cb(struct status_waiter *waiter) {
     struct buf page = {0};
     c->state = CLIENT_TAKES; /* it does not wait any more */
     snprintf(fields, sizeof fields, "Content-Type: %s\r\n%s", status_content_type(c->form), status_headers(c->form));
-    if (status_page_render(c->server->page, c->form, waiter->stacks, &page)) {
+    const int code = status_page_render(c->server->page, c->form, waiter->stacks, &page);
+    if (code < 0) {
         log_error("out of memory");
         client_close(c);
     } else
-        client_answer(c, c->form == STATUS_UNKNOWN ? "400 Bad Request" : "200 OK", fields, &page);
+        client_answer(c, status_line(code), fields, &page);
     buf_fini(&page);
 }
 

@@ -23,6 +23,7 @@ static const struct {
     {"html", "text/html", NULL, STATUS_HTML},
     {"openmetrics", "application/openmetrics-text", "", STATUS_OPENMETRICS},
     {"prometheus", "text/plain", "0.0.4", STATUS_PROMETHEUS},
+    {"health", NULL, NULL, STATUS_HEALTH}, /* which nobody gets without having asked for it by name */
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -80,7 +81,9 @@ static struct range read_range(struct text t) {
 
 /* How closely a range names a kind; 0: it does not. */
 static unsigned closeness(const struct range *r, unsigned kind) {
-    const char *type = kinds[kind].type, *slash = strchr(type, '/');
+    const char *type = kinds[kind].type, *slash = type ? strchr(type, '/') : NULL;
+    if (!slash)
+        return 0;
     const size_t major = (size_t)(slash - type) + 1;
     if (equals(r->type, type)) {
         const char *version = kinds[kind].version;
@@ -148,7 +151,7 @@ enum status_form status_choose(const char *accept, size_t accept_len, const char
 
 bool status_wants_stacks(enum status_form form, const char *query, size_t query_len) {
     struct text value;
-    return (form == STATUS_TEXT || form == STATUS_JSON || form == STATUS_HTML) &&
+    return (form == STATUS_TEXT || form == STATUS_JSON || form == STATUS_HTML || form == STATUS_HEALTH) &&
            !(find_parameter((struct text){query, query_len}, "stacks", &value) && equals(value, "0"));
 }
 

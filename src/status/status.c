@@ -3,6 +3,7 @@
 #include "status/status.h"
 
 #include "status/forms.h"
+#include "status/health.h"
 #include "status/page.h"
 
 const char *status_content_type(enum status_form form) {
@@ -16,6 +17,7 @@ const char *status_content_type(enum status_form form) {
     case STATUS_PROMETHEUS:
         return "text/plain; version=0.0.4; charset=utf-8";
     case STATUS_TEXT:
+    case STATUS_HEALTH:
     case STATUS_UNKNOWN:
         break;
     }
@@ -39,6 +41,7 @@ static int render(enum status_form form, const struct snapshot *s, struct buf *o
         return form_openmetrics(s, true, out);
     case STATUS_PROMETHEUS:
         return form_openmetrics(s, false, out);
+    case STATUS_HEALTH:
     case STATUS_UNKNOWN:
         break;
     }
@@ -49,7 +52,15 @@ int status_render(enum status_form form, const struct status_source *source, str
     struct snapshot *s = snapshot_take(source);
     if (!s)
         return -1;
-    int result = render(form, s, out);
+    int code = form == STATUS_UNKNOWN ? 400 : 200;
+    if (form == STATUS_HEALTH)
+        code = health_put(s, out);
+    else if (render(form, s, out))
+        code = -1;
     snapshot_free(s);
-    return result;
+    return code;
+}
+
+const char *status_line(int code) {
+    return code == 200 ? "200 OK" : code == 503 ? "503 Service Unavailable" : "400 Bad Request";
 }

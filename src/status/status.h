@@ -29,6 +29,7 @@ enum status_form {
     STATUS_HTML,
     STATUS_OPENMETRICS, /* for Prometheus: the format of its own name, */
     STATUS_PROMETHEUS,  /* and the one before it, which more programs read */
+    STATUS_HEALTH,      /* for health checks: a line, and a status (status/health.h) */
     STATUS_UNKNOWN      /* ?format= names none of them: the answer is 400, and its text says which there are */
 };
 
@@ -52,7 +53,7 @@ struct status_source {
 enum status_form status_choose(const char *accept, size_t accept_len, const char *query, size_t query_len);
 
 /* Whether the answer shows stacks, for which somebody would have to ask first: all but those for Prometheus do, unless
- * the query says stacks=0. */
+ * the query says stacks=0. That for health checks shows none, but the processes tell as well who waits for the lock. */
 bool status_wants_stacks(enum status_form form, const char *query, size_t query_len);
 
 /* The value of Content-Type. */
@@ -62,7 +63,11 @@ const char *status_content_type(enum status_form form);
  * anything in a browser, and the answer out of caches. */
 const char *status_headers(enum status_form form);
 
-/* Appends the answer. Returns 0; or -1 with errno ENOMEM, and what was appended is of no use. */
+/* Appends the answer. Returns its status: 200, 400 for STATUS_UNKNOWN, 503 for STATUS_HEALTH when something is wrong; or
+ * -1 with errno ENOMEM, and what was appended is of no use. */
 int status_render(enum status_form form, const struct status_source *source, struct buf *out);
+
+/* "200 OK", for what status_render has returned. */
+const char *status_line(int code);
 
 #endif

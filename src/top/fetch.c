@@ -210,11 +210,20 @@ static enum fetch_state try_root(struct fetch *f) {
     return start(f);
 }
 
+/* Whether it is the answer to a health check, and not that of another server. */
+static bool is_health(const struct fetch *f) {
+    const char *begin = f->reply.status == 200 ? "ok\n" : f->reply.status == 503 ? "not fit: " : NULL;
+    const struct slice body = f->reply.body;
+    return !strcmp(f->query, FETCH_HEALTH) && begin && body.n >= strlen(begin) &&
+           !memcmp(body.p, begin, strlen(begin)) && memchr(body.p, '\n', body.n) == body.p + body.n - 1;
+}
+
 /* Whether / had no page either; then the guess is what is told. */
 static bool root_was_none(struct fetch *f) {
     static const char json[] = "application/json";
     struct slice type = f->reply.type;
-    if (!f->root_tried || (f->reply.status == 200 && type.n >= strlen(json) && !memcmp(type.p, json, strlen(json))))
+    if (!f->root_tried || is_health(f) ||
+        (f->reply.status == 200 && type.n >= strlen(json) && !memcmp(type.p, json, strlen(json))))
         return false;
     f->root_tried = false;
     f->reply.status = 404;
@@ -227,6 +236,10 @@ static enum fetch_state judge_status(struct fetch *f) {
         return try_root(f);
     if (!root_was_none(f) && f->reply.status == 200)
         f->target.guessed = false;
+    if (is_health(f))
+        return FETCH_DONE;
+    if (!strcmp(f->query, FETCH_HEALTH) && (f->reply.status == 200 || f->reply.status == 400))
+        return fail(f, false, "what is at %s is no status page that tells of health", f->target.path);
     switch (f->reply.status) {
     case 200:
         return FETCH_DONE;

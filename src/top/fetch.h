@@ -30,8 +30,8 @@ enum fetch_state { FETCH_WAITS, FETCH_DONE, FETCH_FAILED };
 struct addrinfo;
 
 struct fetch {
-    struct target target;      /* its protocol is set when it is found */
-    const char *query;         /* "format=json" */
+    struct target target; /* its protocol is set when it is found */
+    const char *query;
     struct addrinfo *resolved; /* of TCP */
     const struct addrinfo *at; /* the one that is tried */
     enum target_protocol speaks;
@@ -46,7 +46,10 @@ struct fetch {
     char error[FETCH_ERROR_SIZE]; /* FETCH_FAILED: what is wrong, and what to do */
 };
 
-/* `query` has to live as long as `f`. Returns 0, or -1: `error` tells. */
+/* What health checks ask for. It has no type of its own, and its answer may be 503. */
+#define FETCH_HEALTH "format=health"
+
+/* `query`: "format=json", or FETCH_HEALTH; it has to live as long as `f`. Returns 0, or -1: `error` tells. */
 int fetch_init(struct fetch *f, const struct target *target, const char *query);
 void fetch_fini(struct fetch *f);
 

@@ -16,7 +16,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { WIDTH = 160 }; /* of what goes to no terminal */
+enum {
+    WIDTH = 160, /* of what goes to no terminal */
+    EX_UNHEALTHY = 1
+};
 
 static int complain(const struct options *o, const char *error) {
     fprintf(stderr, "wsgi-fcgi-top: %s: %s\n", o->shown, error);
@@ -65,6 +68,20 @@ static int show_json(struct slice body) {
     return end_output();
 }
 
+/* Whoever checks knows 0 and 1 (docker), and the line is for whoever reads what its checks have said. */
+static int check_health(const struct options *o) {
+    struct fetch f;
+    int status = EX_UNHEALTHY;
+    if (fetch_init(&f, &o->target, FETCH_HEALTH) || fetch_now(&f) != FETCH_DONE) {
+        (void)complain(o, f.error);
+    } else {
+        fwrite(f.reply.body.p, 1, f.reply.body.n, stdout);
+        status = f.reply.status == 200 ? end_output() : EX_UNHEALTHY;
+    }
+    fetch_fini(&f);
+    return status;
+}
+
 static int show(const struct options *o, struct fetch *f) {
     /* Of the locale only this: how the terminal shows characters. Numbers and words do not follow it. */
     bool utf8 = setlocale(LC_CTYPE, "") && !strcmp(nl_langinfo(CODESET), "UTF-8");
@@ -85,6 +102,8 @@ int main(int argc, char **argv) {
     int status = EX_OK;
     if (!options_read(&o, argc, argv, &status))
         return status;
+    if (o.health)
+        return check_health(&o);
     if (fetch_init(&f, &o.target, "format=json") || fetch_now(&f) != FETCH_DONE)
         status = complain(&o, f.error);
     else

@@ -29,6 +29,7 @@ static const char help[] = "Usage: wsgi-fcgi-top [OPTIONS] [ADDRESS]\n"
                            "  --once              one look as text; no terminal is needed\n"
                            "  --stacks            with --once: the whole stack of each request\n"
                            "  --json              the document as it came\n"
+                           "  --health            whether it is fit to get requests: a line, and status 0 or 1\n"
                            "  -h, --help          this text\n"
                            "  -V, --version       the version\n"
                            "\n"
@@ -80,12 +81,17 @@ static bool read_target(struct options *o, int argc, char **argv, const char *pa
 }
 
 bool options_read(struct options *o, int argc, char **argv, int *status) {
-    enum { PATH = 256, INTERVAL, ONCE, STACKS, JSON };
+    enum { PATH = 256, INTERVAL, ONCE, STACKS, JSON, HEALTH };
     static const struct option options[] = {
-        {"path", required_argument, NULL, PATH}, {"interval", required_argument, NULL, INTERVAL},
-        {"once", no_argument, NULL, ONCE},       {"stacks", no_argument, NULL, STACKS},
-        {"json", no_argument, NULL, JSON},       {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},     {NULL, 0, NULL, 0},
+        {"path", required_argument, NULL, PATH},
+        {"interval", required_argument, NULL, INTERVAL},
+        {"once", no_argument, NULL, ONCE},
+        {"stacks", no_argument, NULL, STACKS},
+        {"json", no_argument, NULL, JSON},
+        {"health", no_argument, NULL, HEALTH},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0},
     };
     const char *path = NULL;
     *o = (struct options){.interval_ms = INTERVAL_MS};
@@ -108,6 +114,9 @@ bool options_read(struct options *o, int argc, char **argv, int *status) {
         case JSON:
             o->json = true;
             break;
+        case HEALTH:
+            o->health = true;
+            break;
         case 'h':
         case 'V':
             fputs(c == 'h' ? help : "wsgi-fcgi-top " PACKAGE_VERSION "\n", stdout);
@@ -119,8 +128,8 @@ bool options_read(struct options *o, int argc, char **argv, int *status) {
             return wrong(status, "%s: unknown option: see --help", argv[optind - 1]);
         }
     }
-    if (o->json && o->once)
-        return wrong(status, "--json and --once: use one of them");
+    if (o->json + o->once + o->health > 1)
+        return wrong(status, "--json, --once and --health: use one of them");
     if (o->stacks && !o->once)
         return wrong(status, "--stacks is for --once; on the screen the key s shows the stack of a request");
     return read_target(o, argc, argv, path, status);

@@ -13,7 +13,7 @@ struct options {
     struct target target;
     const char *shown; /* the target as it was given */
     unsigned interval_ms;
-    bool once, json, stacks;
+    bool once, json, stacks, health;
 };
 
 /* Returns true; or false, and the program is to exit with *status: it has said why, or shown what was asked for. */

@@ -145,7 +145,7 @@ static int render(struct scene *c, enum status_form form, struct buf *out) {
     const uint64_t begin = processor_time();
     for (unsigned i = 0; i < count; i++) {
         buf_reset(out, SIZE_MAX);
-        if (status_render(form, &c->source, out))
+        if (status_render(form, &c->source, out) < 0)
             return -1;
     }
     if (times)

@@ -335,7 +335,8 @@ def test_a_server_that_stands_still_is_named():
     (["--interval", "1.5s", "x:1"], "write seconds from 0.1 to 3600"),
     (["--twice", "x:1"], "--twice: unknown option"),
     (["x:1", "y:2"], 'one address, and not "y:2" as well'),
-    (["--json", "--once", "x:1"], "--json and --once: use one of them"),
+    (["--json", "--once", "x:1"], "--json, --once and --health: use one of them"),
+    (["--health", "--once", "x:1"], "--json, --once and --health: use one of them"),
     (["--stacks", "x:1"], "--stacks is for --once"),
 ])
 def test_a_mistake_on_the_command_line_is_named(args, expected):

@@ -68,6 +68,7 @@ static const struct {
     {"format=html", STATUS_HTML},
     {"format=prometheus", STATUS_PROMETHEUS},
     {"format=openmetrics", STATUS_OPENMETRICS},
+    {"format=health", STATUS_HEALTH},
     {"format", STATUS_UNKNOWN},
     {"format=", STATUS_UNKNOWN},
     {"format=xml", STATUS_UNKNOWN},
@@ -110,6 +111,8 @@ START_TEST(stacks)
     ck_assert(!status_wants_stacks(STATUS_PROMETHEUS, "stacks=1", 8));
     ck_assert(!status_wants_stacks(STATUS_OPENMETRICS, "stacks=1", 8));
     ck_assert(!status_wants_stacks(STATUS_UNKNOWN, NULL, 0));
+    ck_assert(status_wants_stacks(STATUS_HEALTH, NULL, 0));
+    ck_assert(!status_wants_stacks(STATUS_HEALTH, "stacks=0", 8));
 }
 END_TEST
 

@@ -244,8 +244,8 @@ START_TEST(garbage)
     }
     struct buf out = {0};
     for (enum status_form form = STATUS_TEXT; form <= STATUS_UNKNOWN; form++) {
-        ck_assert_int_eq(status_render(form, &scene.source, &out), 0);
-        ck_assert_uint_gt(buf_len(&out), 10);
+        ck_assert_int_ge(status_render(form, &scene.source, &out), 200);
+        ck_assert_uint_gt(buf_len(&out), 2);
         ck_assert_uint_lt(buf_len(&out), 10000000);
         buf_reset(&out, 0);
     }
