@@ -80,6 +80,7 @@ struct options {
     unsigned max_connections;    /* 0: from the limit of open files */
     unsigned keepalive_requests; /* 0: no limit */
     double graceful_timeout;     /* seconds; 0: running requests are not waited for */
+    double stop_delay;           /* seconds from SIGTERM to the stop; 0: it begins at once */
 
     unsigned workers;      /* OPTIONS_WORKERS_AUTO, or their number; 0: this process serves */
     unsigned max_requests; /* 0: any */

@@ -55,6 +55,7 @@ struct scoreboard {
     _Alignas(64) _Atomic uint32_t queued;
     _Atomic uint32_t wanted; /* how many workers there are to be; by the supervisor. 0: it has not said so */
     char python[SCOREBOARD_PYTHON_SIZE]; /* the version of the workers, "3.11.2"; by each that begins to serve */
+    _Atomic uint32_t leaving; /* 1: the server goes on for --stop-delay; by the supervisor, or the only process */
     struct scoreboard_slot slots[SCOREBOARD_SLOTS];
     struct scoreboard_call calls[SCOREBOARD_SLOTS][SCOREBOARD_CALLS];
 };

@@ -25,6 +25,7 @@
 
 #include "base/log.h"
 #include "base/log_limit.h"
+#include "ipc/scoreboard.h"
 #include "net/calls.h"
 #include "net/conn.h"
 #include "net/count.h"
@@ -137,6 +138,12 @@ struct lane {
  * them: it tells the time of day, which steps when somebody sets it, and is for what people read. Owner only. */
 static inline ev_tstamp lane_now(const struct lane *lane) {
     return lane->now;
+}
+
+/* Whether the server is about to stop, so that peers had better connect to another one (--stop-delay). Owner. */
+static inline bool lane_is_leaving(const struct lane *lane) {
+    const struct scoreboard *board = lane->config.board;
+    return board && atomic_load_explicit(&board->leaving, memory_order_relaxed);
 }
 
 /* Changes a counter that only the owner writes and others read, so no locked instruction is needed. */

@@ -25,6 +25,7 @@ struct run {
     void (*serving)(void *arg);
     void *serving_arg;
     double graceful_timeout; /* seconds */
+    double stop_delay;       /* seconds; of no effect in a worker, whose supervisor waits */
     bool calls_on_main;      /* --threads 1 */
     bool serves_cold;        /* even if it could not be warmed up: with --reload somebody is mending it */
     struct worker *worker;   /* NULL: this process is none */
@@ -39,6 +40,9 @@ struct run {
     bool exit_wanted;       /* such a handler wants an exit */
     atomic_bool failed;     /* the lane could not be started; any thread */
     atomic_bool cold;       /* it could not be warmed up; any thread */
+    /* What tells others that the server is about to stop (ipc/scoreboard.h); NULL in a worker, and before the process
+     * serves: then it stops at once. Any thread. */
+    _Atomic(_Atomic uint32_t *) leaving;
     struct main_thread main;
     pthread_t watch;
 };

@@ -146,6 +146,7 @@ static void tell_start(struct server *server) {
         return;
     atomic_store(&server->metrics->supervisor.started_at, now);
     atomic_store(&server->board->slots[server->slot].state, SCOREBOARD_SERVING);
+    atomic_store(&server->run.leaving, &server->board->leaving);
 }
 
 /* Opens what may need more rights than the application is to have; a worker has all that of the supervisor. */
@@ -632,6 +633,7 @@ static void init(struct server *server, const struct options *o, const struct us
                               .run = {.serving = serving_cb,
                                       .serving_arg = server,
                                       .graceful_timeout = o->graceful_timeout,
+                                      .stop_delay = o->stop_delay,
                                       .serves_cold = o->reload,
                                       .calls_on_main = o->threads == 1}};
     if (worker_is(worker))

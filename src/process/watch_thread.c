@@ -163,6 +163,30 @@ static void notify_stopping(const struct run *run, unsigned requests) {
     notify_tell(NOTIFY_STOPPING, atomic_load(&run->cold) ? NULL : text);
 }
 
+static bool on_wake_while_leaving(void *arg) {
+    struct run *run = arg;
+    take_signals(run);
+    leave_handlers(run);
+    return atomic_load(&run->failed) || run->exit_wanted;
+}
+
+/* Who sends requests here learns by its health checks that the server is about to stop, and until then all goes on
+ * (--stop-delay). Whoever types Ctrl-C does not want to wait. */
+static void delay_stop(struct run *run) {
+    char shown[ASCII_SECONDS_SIZE], text[80];
+    _Atomic uint32_t *leaving = atomic_load(&run->leaving);
+    if (run->stop_delay <= 0 || !leaving || signals_stop() != SIGTERM)
+        return;
+    atomic_store(leaving, 1);
+    ascii_put_seconds(shown, run->stop_delay);
+    log_info("SIGTERM: stopping in %s s (--stop-delay); a second signal ends it at once", shown);
+    notify_extend(run->stop_delay + run->graceful_timeout + 2 * EXIT_TIMER_PYTHON);
+    snprintf(text, sizeof text, "serves for %s s more (--stop-delay)", shown);
+    notify_tell(NOTIFY_STOPPING, text);
+    sched_watch(lane_sched(run->lane), signals_read_fd(), clock_ns() + (uint64_t)(run->stop_delay * 1e9),
+                on_wake_while_leaving, run);
+}
+
 /* Returns whether something of the application is still running and has to be left behind. */
 static bool stop(struct run *run) {
     double seconds = run->graceful_timeout;
@@ -218,6 +242,7 @@ static void *watch_main(void *arg) {
     sched_watch(lane_sched(run->lane), signals_read_fd(), 0, on_wake, run);
     if (atomic_load(&run->failed))
         return NULL;
+    delay_stop(run);
     run->left = stop(run);
     if (run->worker)
         worker_tell_ends(run->worker, run->finished, run->cut);

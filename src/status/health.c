@@ -41,6 +41,10 @@ static bool is_stuck(const struct snapshot_worker *w, char why[static WHY_SIZE])
 /* Writes why the server is not fit. Returns false if it is. */
 static bool is_unfit(const struct snapshot *s, char why[static WHY_SIZE]) {
     bool stuck = false;
+    if (s->leaving) {
+        snprintf(why, WHY_SIZE, "the server is about to stop (--stop-delay)");
+        return true;
+    }
     for (unsigned i = 0; i < s->worker_count; i++) {
         char this_one[WHY_SIZE];
         if (s->workers[i].state != SCOREBOARD_SERVING)

@@ -67,6 +67,8 @@ static bool serves(const struct snapshot *s) {
 }
 
 void snapshot_note(struct snapshot *s) {
+    if (s->leaving)
+        note(s, "the server has got SIGTERM, and goes on for --stop-delay");
     if (s->source.board && !serves(s))
         note(s, "no %s serves: the log says why", s->source.workers ? "worker" : "process");
     for (unsigned i = 0; i < s->worker_count; i++)

@@ -233,6 +233,7 @@ struct snapshot *snapshot_take(const struct status_source *source) {
     if (s->has_metrics)
         add_metrics(s, now);
     add_lines(s);
+    s->leaving = source->board && atomic_load_explicit(&source->board->leaving, memory_order_relaxed);
     for (unsigned slot = 0; source->board && slot < SCOREBOARD_SLOTS; slot++)
         add_worker(s, slot, now);
     sort_workers(s);

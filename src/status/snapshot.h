@@ -62,6 +62,7 @@ struct snapshot_call {
 struct snapshot {
     struct status_source source;
     uint64_t now;
+    bool leaving; /* it goes on until others have noticed that it is about to stop (--stop-delay) */
     unsigned worker_count;
     struct snapshot_worker workers[SCOREBOARD_SLOTS];
     unsigned call_count, calls_more;             /* those that have no place in `calls` */

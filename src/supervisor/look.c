@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "supervisor/files.h"
+#include "supervisor/take_signals.h"
 #include "supervisor/tell.h"
 #include "supervisor/workers.h"
 #include "supervisor/zygotes.h"
@@ -160,6 +161,7 @@ void supervisor_look(struct supervisor *s) {
     atomic_store_explicit(&s->board->wanted, s->wanted, memory_order_relaxed);
     const uint64_t now = clock_ns();
     s->look_at = UINT64_MAX;
+    take_signals_look(s, now);
     if (s->stopping)
         reload_stop(s);
     else

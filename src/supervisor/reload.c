@@ -576,7 +576,7 @@ static bool is_settled(struct supervisor *s, uint64_t now) {
 
 void reload_ask(struct supervisor *s) {
     const uint64_t now = clock_ns();
-    if (s->stopping)
+    if (s->stopping || s->leave_until)
         return;
     if (!s->reload.again)
         log_info("SIGHUP: loading the application anew%s", s->reload.phase == RELOAD_NONE && is_settled(s, now)

@@ -13,7 +13,7 @@
 enum { STOP_MARGIN = 2 * SUPERVISOR_MARGIN + 10 };
 
 static enum notify_state find_state(const struct supervisor *s) {
-    if (s->stopping)
+    if (s->stopping || s->leave_until)
         return NOTIFY_STOPPING;
     if (!s->served)
         return NOTIFY_STARTING;
@@ -68,7 +68,7 @@ void status_look(struct supervisor *s) {
     const bool is_new = strcmp(text, s->service.text) != 0 && (state != NOTIFY_STOPPING || s->served || s->stop_at);
     const char *status = is_new ? text : NULL;
     if (state != s->service.told && state == NOTIFY_STOPPING)
-        notify_extend(s->o->graceful_timeout + STOP_MARGIN);
+        notify_extend((s->leave_until ? s->o->stop_delay : 0) + s->o->graceful_timeout + STOP_MARGIN);
     if (state != s->service.told || status)
         notify_tell(state == s->service.told ? NOTIFY_STARTING : state, status);
     s->service.told = state;

@@ -179,6 +179,8 @@ struct supervisor {
     bool had_terminal;
     bool stopping;
     int stop_signal;        /* what workers are told about it */
+    uint64_t signal_at;     /* when the first signal that ends the server came; 0: none has */
+    uint64_t leave_until;   /* it goes on until then (--stop-delay); 0: it stops at once, or no signal has come */
     uint64_t stop_at;       /* when a signal began that; 0: none has, and the application cannot be served */
     uint64_t at_once_at;    /* when a second signal came: nobody is waited for */
     uint64_t finished, cut; /* requests since `stop_at`, as workers have told */

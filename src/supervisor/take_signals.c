@@ -30,26 +30,52 @@ static void say_stopping(const struct supervisor *s, int number) {
              count, ascii_plural(count), ascii_put_seconds(shown, s->o->graceful_timeout));
 }
 
-static void end(struct supervisor *s, int number) {
-    const uint64_t now = clock_ns();
-    if (s->stop_at) {
-        if (number == SIGHUP || now < s->stop_at + SAME_NS || s->at_once_at)
-            return;
-        log_warning("second signal: ending at once");
-        s->at_once_at = now;
-        s->status = 128 + number;
-        return;
-    }
+static void stop(struct supervisor *s, int number, uint64_t now) {
     s->stop_at = now;
     if (s->stopping)
         return;
     s->stopping = true;
     s->stop_signal = number;
     title_set("supervisor", "stopping");
-    say_stopping(s, number);
+    if (!s->at_once_at)
+        say_stopping(s, number);
     if (!s->served)
         s->status = 128 + number;
     supervisor_leave_sockets(s);
+}
+
+/* All goes on, but for a reload, which would execute a program that knows nothing of the stop. */
+static void leave(struct supervisor *s, uint64_t now) {
+    char shown[ASCII_SECONDS_SIZE];
+    s->leave_until = now + (uint64_t)(s->o->stop_delay * 1e9);
+    atomic_store_explicit(&s->board->leaving, 1, memory_order_relaxed);
+    reload_stop(s);
+    title_set("supervisor", "about to stop");
+    log_info("SIGTERM: stopping in %s s (--stop-delay); a second signal ends it at once",
+             ascii_put_seconds(shown, s->o->stop_delay));
+}
+
+void take_signals_look(struct supervisor *s, uint64_t now) {
+    if (s->leave_until && !s->stopping && supervisor_is_due(s, s->leave_until, now))
+        stop(s, SIGTERM, now);
+}
+
+static void end(struct supervisor *s, int number) {
+    const uint64_t now = clock_ns();
+    if (s->signal_at) {
+        if (number == SIGHUP || now < s->signal_at + SAME_NS || s->at_once_at)
+            return;
+        log_warning("second signal: ending at once");
+        s->at_once_at = now;
+        s->status = 128 + number;
+        stop(s, number, s->stop_at ? s->stop_at : now);
+        return;
+    }
+    s->signal_at = now;
+    if (number == SIGTERM && s->o->stop_delay > 0 && s->served && !s->stopping)
+        leave(s, now);
+    else
+        stop(s, number, now);
 }
 
 static void change_count(struct supervisor *s, int by) {

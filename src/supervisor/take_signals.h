@@ -17,4 +17,7 @@ void take_signals_block(void);
 /* Watches them in the loop. Returns 0, or -1 with errno. */
 int take_signals_start(struct supervisor *s);
 
+/* Part of supervisor_look: begins the stop when --stop-delay is over. */
+void take_signals_look(struct supervisor *s, uint64_t now);
+
 #endif

@@ -168,7 +168,8 @@ static bool take_head(struct http_request *q, const char *data, size_t len) {
     exchange_identify(&q->x);
     if (c->peer.trusted)
         peer_set_prefix(&said, params, &q->x.r.vars.script_name);
-    bool last = config->keepalive_requests && c->nbegun >= config->keepalive_requests;
+    bool last =
+        (config->keepalive_requests && c->nbegun >= config->keepalive_requests) || lane_is_leaving(c->conn.lane);
     atomic_store_explicit(&q->keep, head.keep_alive && !last && !c->closing, memory_order_relaxed);
     body_begin(&q->x.r.body, head.content_length);
     if (config->status_path)

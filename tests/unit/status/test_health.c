@@ -1,4 +1,4 @@
-/* What health checks are told: ok, unless nobody serves, or all that serve are stuck. */
+/* What health checks are told: ok, unless nobody serves, all that serve are stuck, or the server is about to stop. */
 #include "config.h"
 
 #include "scene.h"
@@ -119,6 +119,13 @@ START_TEST(the_lock_is_kept)
 }
 END_TEST
 
+START_TEST(about_to_stop)
+{
+    scene.board->leaving = 1;
+    expect(503, "not fit: the server is about to stop (--stop-delay)\n");
+}
+END_TEST
+
 /* Nothing is known of any process: somebody answers, and that is all. */
 START_TEST(nothing_is_known)
 {
@@ -138,6 +145,7 @@ int main(void) {
     tcase_add_test(tc, lost_calls);
     tcase_add_test(tc, many_threads);
     tcase_add_test(tc, the_lock_is_kept);
+    tcase_add_test(tc, about_to_stop);
     tcase_add_test(tc, nothing_is_known);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
