@@ -164,6 +164,7 @@ src_libnet_a_SOURCES = \
 	src/net/abandon.c src/net/abandon.h \
 	src/net/accept.c \
 	src/net/access_log.c src/net/access_log.h \
+	src/net/access_text.c src/net/access_text.h \
 	src/net/calls.c src/net/calls.h \
 	src/net/conn.c src/net/conn.h src/net/conn_impl.h \
 	src/net/conn_linger.c src/net/conn_out.c src/net/conn_rate.c src/net/conn_transmit.c \

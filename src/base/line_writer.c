@@ -53,17 +53,11 @@ struct line_writer {
     unsigned long unplaced_told;
     int socket; /* to syslog; -1: not connected */
 
-    _Alignas(64) char text[LINE_WRITER_RING_SIZE];
+    /* A line that begins before the end of the ring is made in one piece, and what is behind that end copied then. */
+    _Alignas(64) char text[LINE_WRITER_RING_SIZE + LINE_WRITER_LINE_MAX];
 };
 
 /* --- the loop's side */
-
-static void place(struct line_writer *w, size_t to, const char *line, size_t len) {
-    const size_t start = (to - w->base) % LINE_WRITER_RING_SIZE, rest = LINE_WRITER_RING_SIZE - start,
-                 straight = len < rest ? len : rest;
-    memcpy(w->text + start, line, straight);
-    memcpy(w->text, line + straight, len - straight);
-}
 
 static void count_lost(struct line_writer *w, atomic_ulong *counter, unsigned long lines) {
     atomic_fetch_add_explicit(counter, lines, memory_order_relaxed);
@@ -76,20 +70,28 @@ static void wake(struct line_writer *w) {
         sem_post(&w->wake);
 }
 
-void line_writer_put(struct line_writer *w, const char *line, size_t len) {
+char *line_writer_begin(struct line_writer *w) {
     const size_t head = atomic_load_explicit(&w->head, memory_order_relaxed),
                  used = head - atomic_load_explicit(&w->tail, memory_order_acquire);
-    if (len > LINE_WRITER_RING_SIZE - used) {
+    if (LINE_WRITER_LINE_MAX > LINE_WRITER_RING_SIZE - used) {
         count_lost(w, &w->unplaced, 1);
         w->config.changed(w->config.arg, LINE_WRITER_NO_ROOM, 0);
-        return;
+        return NULL;
     }
     if (!used)
         w->base = head;
-    place(w, head, line, len);
+    return w->text + (head - w->base) % LINE_WRITER_RING_SIZE;
+}
+
+void line_writer_end(struct line_writer *w, size_t len) {
+    const size_t head = atomic_load_explicit(&w->head, memory_order_relaxed),
+                 end = (head - w->base) % LINE_WRITER_RING_SIZE + len;
+    if (end > LINE_WRITER_RING_SIZE)
+        memcpy(w->text, w->text + LINE_WRITER_RING_SIZE, end - LINE_WRITER_RING_SIZE);
     atomic_store(&w->head, head + len); /* before the look at whether it sleeps */
     const int sleep = atomic_load(&w->sleep);
-    if (sleep == SLEEPS || (sleep == NAPS && used + len > LINE_WRITER_RING_SIZE / 2))
+    if (sleep == SLEEPS || (sleep == NAPS && head + len - atomic_load_explicit(&w->tail, memory_order_relaxed) >
+                                                 LINE_WRITER_RING_SIZE / 2))
         wake(w);
 }
 

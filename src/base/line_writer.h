@@ -36,7 +36,7 @@ struct line_writer_config {
                            to write, and again when it is lost; outlives the writer */
     const char *tag; /* what its messages begin with: "<190>name[1]: "; outlives the writer */
     /* What is new about lines that are lost; how many says line_writer_lost. The writer's thread; LINE_WRITER_NO_ROOM
-     * also the one of line_writer_put, for each line: must not wait. `error`: an errno of LINE_WRITER_FAILS. */
+     * also the one of line_writer_begin, for each line: must not wait. `error`: an errno of LINE_WRITER_FAILS. */
     void (*changed)(void *arg, enum line_writer_change change, int error);
     void *arg;
     _Atomic uint64_t
@@ -48,8 +48,12 @@ struct line_writer;
 /* Starts a thread that writes. Returns NULL with errno. It is never freed: the thread may be stuck for ever. */
 struct line_writer *line_writer_new(const struct line_writer_config *config);
 
-/* Writes a line of at most LINE_WRITER_LINE_MAX bytes, with its line feed. One thread at a time; never waits. */
-void line_writer_put(struct line_writer *w, const char *line, size_t len);
+/* A line is made where it stays until it is written: returns where LINE_WRITER_LINE_MAX bytes are for it, or NULL if
+ * there is no room; then it is lost and counted. One thread at a time; never waits. */
+char *line_writer_begin(struct line_writer *w);
+
+/* The line is so long, with its line feed. One that was begun need not end: the next one begins in its place. */
+void line_writer_end(struct line_writer *w, size_t len);
 
 /* How many lines were lost so far. Any thread. */
 unsigned long line_writer_lost(const struct line_writer *w);

@@ -18,7 +18,7 @@
 struct exchange;
 struct line_writer;
 
-enum { ACCESS_TIME_SIZE = 32, ACCESS_TIME_LENGTH = 26 };
+enum { ACCESS_TIME_SIZE = 32, ACCESS_TIME_LENGTH = 26, ACCESS_TIME_ISO_LENGTH = 24 };
 
 /* In requests that are like this sample (proto/cgi_memo.h). */
 struct access_shape {
@@ -36,9 +36,9 @@ struct access_log {
     int worker; /* its number; -1: the process is none */
     pid_t pid;
 
-    /* Those of access_log.c: memory for a line, where the parameters are that the format names, in requests that are like a
+    /* Those of access_log.c: memory for a value, where the parameters are that the format names, in requests that are like a
      * sample, and the text of the second that was shown last. */
-    struct buf json;
+    struct buf spare;
     struct access_shape shapes[CGI_MEMO_SAMPLES];
     uint64_t second;
     char time[ACCESS_TIME_SIZE], time_iso[ACCESS_TIME_SIZE];

@@ -175,6 +175,23 @@ static enum access_mistake add_next(struct compiler *c) {
     return put_literal(c, byte) ? ACCESS_FINE : mistake(c, ACCESS_LONG, c->pos - 1, 1);
 }
 
+static bool put_literals(struct compiler *c, const char *text) {
+    while (*text && put_literal(c, *text))
+        text++;
+    return !*text;
+}
+
+/* Its keys are the names of the fields, but for the time, of which there is only one. */
+static bool add_json(struct compiler *c) {
+    for (unsigned i = 0; i < ACCESS_JSON_COUNT; i++) {
+        const enum access_field field = (enum access_field)i;
+        if (!put_literals(c, i ? ",\"" : "{\"") || !put_literals(c, field == ACCESS_TIME_ISO ? "time" : names[i]) ||
+            !put_literals(c, "\":") || !add_step(c, field, param_of(field), (struct slice){NULL, 0}))
+            return false;
+    }
+    return put_literals(c, "}");
+}
+
 /* What follows each field is what stands in front of the next one. */
 static void set_stops(struct access_format *f) {
     for (unsigned i = 0; i < f->count; i++) {
@@ -188,8 +205,8 @@ enum access_mistake access_format_compile(struct access_format *f, const char *t
     memset(f, 0, offsetof(struct access_format, text));
     f->ntext = 0;
     f->json = !strcmp(text, "json");
-    for (unsigned i = 0; f->json && i < ACCESS_JSON_COUNT; i++)
-        (void)add_step(&c, (enum access_field)i, param_of((enum access_field)i), (struct slice){NULL, 0});
+    if (f->json && !add_json(&c))
+        return mistake(&c, ACCESS_LONG, text, strlen(text)); /* not before there are many more fields */
     c.pos = f->json ? "" : !strcmp(text, "combined") ? combined : text;
     while (*c.pos) {
         enum access_mistake wrong = add_next(&c);

@@ -68,7 +68,7 @@ enum access_field {
 enum { ACCESS_STEPS = 32, ACCESS_PARAMS = 32, ACCESS_TEXT_SIZE = 1536, ACCESS_NAME_MAX = 63 };
 
 struct access_step {
-    struct slice before; /* what the format has in front of the field */
+    struct slice before; /* what the format has in front of the field; in JSON its key, and what goes with that */
     enum access_field field;
     unsigned param;     /* index of what it looks for among the parameters, where it does */
     struct slice name;  /* ACCESS_ANSWER: of the field */
@@ -76,7 +76,7 @@ struct access_step {
 };
 
 struct access_format {
-    bool json;
+    bool json; /* an object: values that are text stand in quotes */
     struct access_step steps[ACCESS_STEPS];
     unsigned count;
     struct slice after;

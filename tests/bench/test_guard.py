@@ -40,6 +40,16 @@ def test_with_a_deadline(measured, words):
     assert said is None if words is None else words in said
 
 
+@pytest.mark.parametrize("form,measured,words", [
+    ("combined", 1130, None), ("json", 1300, None), ("json", 900, None),
+    ("combined", 1131, "13.1 % more than the 1000 without it, and 13 % are allowed"),
+    ("json", 1400, "40.0 % more than the 1000 without it, and 30 % are allowed"),
+])  # fmt: skip
+def test_with_an_access_log(form, measured, words):
+    said = guard.judge_access_log(measured, 1000, form)
+    assert said is None if words is None else words in said
+
+
 def test_count_is_the_difference_of_two_runs():
     """Start-up, 5,000 here, is in both and so in neither."""
     asked = []

@@ -23,6 +23,7 @@ BUDGET = BENCH / "speed-budget.json"
 SLACK = 0.03  # of instructions
 DEADLINE_SLACK = 0.01  # of instructions: what a request may cost more where it has a deadline
 DEADLINE = ("--request-timeout", "30")
+ACCESS_LOG = {"combined": 0.13, "json": 0.30}  # of instructions: what a line may cost more
 ALLOCATION_SLACK = 0.01  # calls for each request: pools that grow once
 INSTRUCTION_REQUESTS = 5000
 ALLOCATION_REQUESTS = 10000
@@ -171,6 +172,19 @@ def judge_deadline(measured, before):
     if measured <= before * (1 + DEADLINE_SLACK):
         return None
     return f"{(measured / before - 1) * 100:.1f} % more than the {before:.0f} without it"
+
+
+def access_log(directory, form):
+    """Options for such lines."""
+    return ("--access-log", str(directory / "access.log"), "--access-log-format", form)
+
+
+def judge_access_log(measured, before, form):
+    """None when a line for each request makes it cost no more than it may, else what is to be said."""
+    if measured <= before * (1 + ACCESS_LOG[form]):
+        return None
+    return (f"{(measured / before - 1) * 100:.1f} % more than the {before:.0f} without it, and "
+            f"{ACCESS_LOG[form] * 100:.0f} % are allowed")  # fmt: skip
 
 
 def judge_allocations(measured, recorded):
