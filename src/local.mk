@@ -315,7 +315,7 @@ src_libsupervisor_a_SOURCES = \
 	src/supervisor/look.c \
 	src/supervisor/memory.c src/supervisor/memory.h \
 	src/supervisor/page.c src/supervisor/page.h \
-	src/supervisor/program.c src/supervisor/program.h \
+	src/supervisor/command.c src/supervisor/command.h \
 	src/supervisor/reload.c src/supervisor/reload.h \
 	src/supervisor/reload_config.c src/supervisor/reload_config.h \
 	src/supervisor/slices.c src/supervisor/slices.h \
@@ -403,6 +403,7 @@ if EXTENSION
 # shared libraries only together with libtool; a name that it knows is put in the place of the one that Python wants.
 PACKAGE_DIR = wsgi_fcgi
 PACKAGE_FILES = src/package/wsgi_fcgi/__init__.py src/package/wsgi_fcgi/__init__.pyi src/package/wsgi_fcgi/__main__.py \
+	src/package/wsgi_fcgi/_command.py \
 	src/package/wsgi_fcgi/py.typed
 PACKAGE_SUPERVISOR = $(PACKAGE_DIR)/wsgi-fcgi-supervisor$(EXEEXT)
 MODULE = $(PACKAGE_DIR)/_server$(PYTHON_EXT_SUFFIX)
@@ -417,7 +418,7 @@ wsgi_fcgi_wsgi_fcgi_supervisor_LDADD = $(SUPERVISOR_LIBS)
 all-local: $(MODULE) $(PACKAGE_DIR)/__init__.py wsgi-fcgi
 $(MODULE): src/extension/_server.so$(EXEEXT)
 	$(AM_V_GEN)cp src/extension/_server.so$(EXEEXT) $@.new && mv $@.new $@
-$(PACKAGE_DIR)/__init__.py: $(PACKAGE_FILES)
+$(PACKAGE_DIR)/__init__.py: $(PACKAGE_FILES) Makefile
 	$(AM_V_GEN)$(MKDIR_P) $(PACKAGE_DIR) && for file in $(PACKAGE_FILES); do \
 		cp "$(srcdir)/$$file" $(PACKAGE_DIR)/ || exit 1; done && touch $@
 wsgi-fcgi: Makefile

@@ -3,6 +3,7 @@
 #include <Python.h>
 
 #include "process/program.h"
+#include "process/supervise.h"
 #include "python/interp_start.h"
 #include "python/module.h"
 
@@ -49,26 +50,31 @@ static bool refuses(void) {
     return true;
 }
 
-static PyObject *run(PyObject *self, PyObject *argv) {
+static PyObject *run(PyObject *self, PyObject *args) {
+    PyObject *argv, *command;
     (void)self;
-    if (!PyList_Check(argv) || !PyList_GET_SIZE(argv)) {
-        PyErr_SetString(PyExc_TypeError,
-                        "argv is a list of the words of a command line, the name of the program first");
+    if (!PyArg_ParseTuple(args, "O!O!:main", &PyList_Type, &argv, &PyList_Type, &command))
+        return NULL;
+    if (!PyList_GET_SIZE(argv) || PyList_GET_SIZE(command) < 2) {
+        PyErr_SetString(PyExc_ValueError, "argv has the name of the program, and command an interpreter and a file");
         return NULL;
     }
-    Py_ssize_t n = PyList_GET_SIZE(argv);
-    char **words = refuses() ? NULL : copy_words(argv);
-    return words ? PyLong_FromLong(program_main((int)n, words, &interp_adopted)) : NULL;
+    char **words = refuses() ? NULL : copy_words(argv), **before = words ? copy_words(command) : NULL;
+    if (!before)
+        return NULL;
+    supervise_by(before);
+    return PyLong_FromLong(program_main((int)PyList_GET_SIZE(argv), words, &interp_adopted));
 }
 
 PyDoc_STRVAR(module_doc, "wsgi-fcgi, and what the package wsgi_fcgi has of it.");
-PyDoc_STRVAR(main_doc, "main($module, argv, /)\n--\n\n"
-                       "Do what the program wsgi-fcgi does with this command line, a list of strings whose first one\n"
-                       "is the name, and return the status to exit with.\n\n"
+PyDoc_STRVAR(main_doc, "main($module, argv, command, /)\n--\n\n"
+                       "Do what the program wsgi-fcgi does with the command line argv, a list of strings whose first\n"
+                       "one is the name, and return the status to exit with. Workers are executed by command, which\n"
+                       "begins with an interpreter and ends with a file, and the options of argv.\n\n"
                        "Once in a process, in its main thread.");
 
 static PyMethodDef methods[] = {
-    {"main", run, METH_O, main_doc},
+    {"main", run, METH_VARARGS, main_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -47,15 +47,12 @@ static char *find_program(const char *own) {
     return path_absolute(getcwd(here, sizeof here), executed);
 }
 
-/* Mutable interpreter: the main thread. */
-static struct {
-    char *const *words; /* NULL: this is a program of its own */
-    const char *directory;
-} interpreter;
+/* NULL: this is a program of its own.
+ * Mutable interpreter: the main thread. */
+static char *const *interpreter;
 
-void supervise_by(char *const *words, const char *directory) {
-    interpreter.words = words;
-    interpreter.directory = directory;
+void supervise_by(char *const *words) {
+    interpreter = words;
 }
 
 static void execute(const char *directory, size_t len, char *const *argv) {
@@ -120,7 +117,7 @@ static char **join_words(char *const *argv, size_t nwords) {
     if (!joined)
         return NULL;
     joined[0] = argv[0];
-    memcpy(joined + 1, interpreter.words + 1, (nwords - 1) * sizeof *joined);
+    memcpy(joined + 1, interpreter + 1, (nwords - 1) * sizeof *joined);
     memcpy(joined + nwords, argv + 1, (nargv - 1) * sizeof *joined);
     return joined;
 }
@@ -133,10 +130,10 @@ static void restore_signals(void) {
 
 static int execute_beside_module(const struct config_file *config, char *const *argv) {
     char number[16];
-    const size_t nwords = count_words(interpreter.words);
+    const size_t nwords = count_words(interpreter);
     char **joined = join_words(argv, nwords);
     snprintf(number, sizeof number, "%zu", nwords - 1);
-    if (!joined || setenv(SUPERVISE_PROGRAM_ENV, interpreter.words[0], 1) || setenv(SUPERVISE_WORDS_ENV, number, 1)) {
+    if (!joined || setenv(SUPERVISE_PROGRAM_ENV, interpreter[0], 1) || setenv(SUPERVISE_WORDS_ENV, number, 1)) {
         log_error("out of memory");
         free(joined);
         return EX_OSERR;
@@ -146,12 +143,13 @@ static int execute_beside_module(const struct config_file *config, char *const *
         return complain_config();
     }
     restore_signals();
-    execute(interpreter.directory, strlen(interpreter.directory), joined);
-    log_error("cannot execute " NAME " in %s: %s: install wsgi-fcgi again", interpreter.directory, strerror(errno));
+    const char *file = interpreter[nwords - 1], *slash = strrchr(file, '/');
+    execute(file, slash ? (size_t)(slash - file) : 0, joined);
+    log_error("cannot execute " NAME " beside %s: %s: install wsgi-fcgi again", file, strerror(errno));
     free(joined);
     return EX_OSERR;
 }
 
 int supervise_execute(const struct config_file *config, char *const *argv) {
-    return interpreter.words ? execute_beside_module(config, argv) : execute_program(config, argv);
+    return interpreter ? execute_beside_module(config, argv) : execute_program(config, argv);
 }

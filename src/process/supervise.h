@@ -28,10 +28,10 @@ enum supervise_role {
 
 enum supervise_role supervise_role(void);
 
-/* For what is no program of its own, but a module in an interpreter: workers are to execute `words` before the options,
- * and the supervisor lies in `directory`. The first word is the absolute path of the interpreter, the last one that of
- * the file which it runs. They stay the caller's, until the process executes another program. */
-void supervise_by(char *const *words, const char *directory);
+/* For what is no program of its own, but a module in an interpreter: workers are to execute `words`, up to a NULL, before
+ * the options. The first one is the absolute path of the interpreter, the last one that of the file which it runs, beside
+ * which the supervisor lies. They stay the caller's, as long as the process. */
+void supervise_by(char *const *words);
 
 /* Executes wsgi-fcgi-supervisor with the same command line in this process: the one beside the file of this program, or
  * else the one that was installed. Workers are to execute the path by which this program was executed, so that a reload

@@ -7,12 +7,12 @@
 #include "process/log_output.h"
 #include "process/standard_files.h"
 #include "process/title.h"
-#include "supervisor/program.h"
+#include "supervisor/command.h"
 #include "supervisor/supervisor.h"
 
 #include <sysexits.h>
 
-static int parse_and_supervise(int argc, char **argv, const struct program *program) {
+static int parse_and_supervise(int argc, char **argv, const struct command *command) {
     struct options o;
     struct user user = {.changes = false};
     int status = configuration_read(&o, argc, argv, false);
@@ -28,7 +28,7 @@ static int parse_and_supervise(int argc, char **argv, const struct program *prog
         if (!status)
             status = access_output_open(&o, &user);
         if (!status)
-            status = supervise(&o, &user, program);
+            status = supervise(&o, &user, command);
     }
     user_fini(&user);
     options_fini(&o);
@@ -41,10 +41,10 @@ int main(int argc, char **argv) {
     int status = standard_files_open();
     if (status)
         return status;
-    struct program program;
-    status = program_take(&program, &argc, &argv);
+    struct command command;
+    status = command_take(&command, &argc, &argv);
     if (!status)
-        status = parse_and_supervise(argc, argv, &program);
-    program_fini(&program);
+        status = parse_and_supervise(argc, argv, &command);
+    command_fini(&command);
     return status;
 }

@@ -77,7 +77,7 @@ static struct state *describe(const struct supervisor *s) {
     if (!st)
         return NULL;
     state_init(st);
-    st->program = strdup(s->program->file);
+    st->program = strdup(s->command->file);
     st->generation = s->generation;
     st->count = s->wanted;
     st->chosen = s->chosen;
@@ -158,7 +158,7 @@ static int spawn_check(struct supervisor *s, const struct state *st, int fd) {
         pass_cb(s->reload.config, &passing);
     error = passing.error;
     if (!error)
-        error = spawn_program(&s->reload.check, s->program, environ, &actions);
+        error = spawn_command(&s->reload.check, s->command, environ, &actions);
     posix_spawn_file_actions_destroy(&actions);
     return error;
 }
@@ -187,9 +187,9 @@ static void unset_variables(void) {
 
 static void begin_check(struct supervisor *s, uint64_t now) {
     s->reload.again = false;
-    int error = program_look(s->program);
+    int error = command_look(s->command);
     if (error) {
-        fail(s, "cannot read %s: %s: reload again when the installation is complete", s->program->shown,
+        fail(s, "cannot read %s: %s: reload again when the installation is complete", s->command->shown,
              strerror(error));
         return;
     }
@@ -210,7 +210,7 @@ static void begin_check(struct supervisor *s, uint64_t now) {
     drop(st);
     if (error) {
         s->reload.check = 0;
-        fail(s, "cannot execute %s: %s", s->program->file, strerror(error));
+        fail(s, "cannot execute %s: %s", s->command->file, strerror(error));
     }
 }
 
@@ -224,9 +224,9 @@ bool reload_reaped(struct supervisor *s, pid_t pid, int status) {
     if (!status)
         s->reload.phase = RELOAD_EXECUTING;
     else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && s->reload.give_up_at == UINT64_MAX)
-        fail(s, "%s did not end within a minute when it was to check whether it can go on", s->program->shown);
+        fail(s, "%s did not end within a minute when it was to check whether it can go on", s->command->shown);
     else
-        fail(s, "%s, executed to check whether it can go on, %s", s->program->shown,
+        fail(s, "%s, executed to check whether it can go on, %s", s->command->shown,
              workers_describe_status(status, how));
     return true;
 }
@@ -293,12 +293,12 @@ static void execute(struct supervisor *s) {
     int fd = st ? state_write(st) : -1;
     int error = fd < 0 || notify_put_back() ? errno : set_variables(s, "", fd);
     if (!error) {
-        log_debug("executing %s", program_of_reload(s->program));
+        log_debug("executing %s", command_of_reload(s->command));
         log_flush();
         state_pass_on(st, true);
         fcntl(fd, F_SETFD, 0);
         reload_config_keep(s->reload.config);
-        error = program_execute(s->program);
+        error = command_execute(s->command);
         state_pass_on(st, false);
     }
     unset_variables();
@@ -306,7 +306,7 @@ static void execute(struct supervisor *s) {
     if (fd >= 0)
         descriptors_close(fd);
     drop(st);
-    fail(s, "cannot execute %s: %s", program_of_reload(s->program), strerror(error));
+    fail(s, "cannot execute %s: %s", command_of_reload(s->command), strerror(error));
 }
 
 static void resume_worker(struct supervisor *s, const struct state_worker *was) {

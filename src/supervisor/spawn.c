@@ -44,7 +44,7 @@ static char **environment_with(struct handed *h) {
     return all;
 }
 
-int spawn_program(pid_t *pid, const struct program *program, char *const *environment,
+int spawn_command(pid_t *pid, const struct command *command, char *const *environment,
                   const posix_spawn_file_actions_t *actions) {
     posix_spawnattr_t attributes;
     sigset_t none;
@@ -52,7 +52,7 @@ int spawn_program(pid_t *pid, const struct program *program, char *const *enviro
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-    int error = posix_spawn(pid, program->file, actions, &attributes, program->argv, environment);
+    int error = posix_spawn(pid, command->file, actions, &attributes, command->argv, environment);
     posix_spawnattr_destroy(&attributes);
     return error;
 }
@@ -63,7 +63,7 @@ int spawn_pass(posix_spawn_file_actions_t *actions, int fd) {
 }
 
 /* Returns an errno, or 0. */
-static int spawn(pid_t *pid, const struct program *program, char *const *environment, const struct handed *h) {
+static int spawn(pid_t *pid, const struct command *command, char *const *environment, const struct handed *h) {
     posix_spawn_file_actions_t actions;
     int error = posix_spawn_file_actions_init(&actions);
     if (error)
@@ -72,18 +72,18 @@ static int spawn(pid_t *pid, const struct program *program, char *const *environ
     if (!error && h->config >= 0)
         error = spawn_pass(&actions, h->config);
     if (!error)
-        error = spawn_program(pid, program, environment, &actions);
+        error = spawn_command(pid, command, environment, &actions);
     posix_spawn_file_actions_destroy(&actions);
     return error;
 }
 
-pid_t spawn_worker(const struct program *program, int control, int config) {
+pid_t spawn_worker(const struct command *command, int control, int config) {
     struct handed h = {.control = control, .config = config};
     pid_t pid = -1;
     snprintf(h.control_variable, sizeof h.control_variable, CONTROL_ENV "=%d", control);
     snprintf(h.config_variable, sizeof h.config_variable, CONFIG_FILE_ENV "=%d", config);
     char **environment = environment_with(&h);
-    int error = environment ? spawn(&pid, program, environment, &h) : ENOMEM;
+    int error = environment ? spawn(&pid, command, environment, &h) : ENOMEM;
     free(environment);
     errno = error;
     return error ? -1 : pid;

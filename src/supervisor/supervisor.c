@@ -213,7 +213,7 @@ static void warn(const struct supervisor *s) {
                     "traceback");
 }
 
-int supervise(const struct options *o, const struct user *user, const struct program *program) {
+int supervise(const struct options *o, const struct user *user, const struct command *command) {
     int state = -1;
     const enum reload_role role = reload_find(&state);
     notify_take();
@@ -231,7 +231,7 @@ int supervise(const struct options *o, const struct user *user, const struct pro
     }
     *s = (struct supervisor){
         .o = o,
-        .program = program,
+        .command = command,
         .generation = 1,
         .chosen = choose_count(o),
         .sockets = {.user = user},

@@ -140,7 +140,7 @@ struct place {
 
 struct supervisor {
     const struct options *o;
-    const struct program *program;
+    const struct command *command;
     int config_fd; /* the configuration file in sealed memory, for them; -1: none */
     struct sockets sockets;
     struct ev_loop *loop;
@@ -194,11 +194,11 @@ struct supervisor {
 };
 
 /* Supervises workers until a signal ends the server, or its application cannot be loaded. *o has gone through
- * options_resolve, and o->workers is not 0. `user`: whom it names (user_read). `program`: what
+ * options_resolve, and o->workers is not 0. `user`: whom it names (user_read). `command`: what
  * workers execute. Returns the exit status: a sysexits code after a failure, which was
  * printed; the status of the first worker when that could not load the application; 79 when requests were cut off; 128
  * + N after a second signal N. */
-int supervise(const struct options *o, const struct user *user, const struct program *program);
+int supervise(const struct options *o, const struct user *user, const struct command *command);
 
 /* Does what is to be done now. Called before the loop waits. */
 void supervisor_look(struct supervisor *s);

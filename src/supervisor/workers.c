@@ -268,7 +268,7 @@ static void prepare_slot(const struct worker *w) {
 
 /* Returns 0, or -1 with errno. `end` of the pair is closed. */
 static int execute(struct supervisor *s, struct worker *w, int end) {
-    pid_t pid = spawn_worker(s->program, end, s->config_fd);
+    pid_t pid = spawn_worker(s->command, end, s->config_fd);
     descriptors_close(end);
     if (pid < 0)
         return -1;
@@ -341,10 +341,10 @@ static void on_failed_start(struct supervisor *s, unsigned number, int error, ui
     struct place *place = &s->places[number];
     count_failure(place, now);
     if (s->served)
-        log_error("cannot start worker %u by %s: %s%s: the next attempt is made %s", number, s->program->file,
+        log_error("cannot start worker %u by %s: %s%s: the next attempt is made %s", number, s->command->file,
                   strerror(error), advise_start(error), say_when(when, place, now));
     else {
-        log_error("cannot start worker %u by %s: %s%s", number, s->program->file, strerror(error), advise_start(error));
+        log_error("cannot start worker %u by %s: %s%s", number, s->command->file, strerror(error), advise_start(error));
         fail(s, EX_OSERR);
     }
 }

@@ -157,7 +157,7 @@ static int spawn(struct zygote *z) {
     int pair[2];
     if (fd_socket_pair(pair))
         return -1;
-    z->pid = spawn_worker(z->supervisor->program, pair[1], z->supervisor->config_fd);
+    z->pid = spawn_worker(z->supervisor->command, pair[1], z->supervisor->config_fd);
     descriptors_close(pair[1]);
     z->control = pair[0];
     if (z->pid > 0)

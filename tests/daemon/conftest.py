@@ -28,6 +28,8 @@ if "WSGI_FCGI" in os.environ and not os.path.exists(daemons.binary() + "-top"): 
     collect_ignore_glob.append("top/*")
 if "WSGI_FCGI" in os.environ and "otlp" not in daemons.build_options():
     collect_ignore_glob.append("net/test_traces.py")
+if "WSGI_FCGI" not in os.environ or not daemons.is_extension():
+    collect_ignore_glob.append("extension/*")
 if daemons.SANITIZED:  # a sanitizer takes more address space than these leave
     collect_ignore_glob.append("net/test_no_more_threads.py")
 

@@ -42,6 +42,11 @@ def build_options():
     return build_options.value
 
 
+def is_extension():
+    """Whether it is a module that a Python imports, and not a program that embeds one."""
+    return "extension" in build_options()
+
+
 def version():
     """What --version says it is."""
     return re.match(r"wsgi-fcgi (\S+)", run("--version").stdout).group(1)

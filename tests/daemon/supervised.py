@@ -11,6 +11,8 @@ FAKE = os.path.join(HERE, "supervisor", "fake_worker.py")
 
 def supervisor_binary():
     """The supervisor of the build."""
+    if daemon.is_extension():
+        return os.path.join(os.path.dirname(daemon.binary()), "wsgi_fcgi", "wsgi-fcgi-supervisor")
     return daemon.binary() + "-supervisor"
 
 

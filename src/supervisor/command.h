@@ -8,10 +8,10 @@
  *
  * Threads: the main thread.
  */
-#ifndef WSGI_FCGI_SUPERVISOR_PROGRAM_H
-#define WSGI_FCGI_SUPERVISOR_PROGRAM_H
+#ifndef WSGI_FCGI_SUPERVISOR_COMMAND_H
+#define WSGI_FCGI_SUPERVISOR_COMMAND_H
 
-struct program {
+struct command {
     char *file;        /* absolute; what workers execute */
     char **argv;       /* with this; where there are words, the first one is `file` */
     int words;         /* how many of them, behind the first one, stand before the options of the server */
@@ -23,18 +23,18 @@ struct program {
 /* Takes it from the environment, where nobody else is to see it, and from the command line, which it copies: getopt_long(3)
  * changes the order, and a title is written over what the system has put there (process/title.h). From then on *argc and
  * *argv are the server's command line alone, and refer to the copy. Returns 0, or a sysexits status after printing; in
- * either case the caller calls program_fini. */
-int program_take(struct program *p, int *argc, char ***argv);
+ * either case the caller calls command_fini. */
+int command_take(struct command *p, int *argc, char ***argv);
 
-void program_fini(struct program *p);
+void command_fini(struct command *p);
 
 /* Whether there is something to execute. Returns 0, or an errno. */
-int program_look(const struct program *p);
+int command_look(const struct command *p);
 
-/* The file that program_execute executes. */
-const char *program_of_reload(const struct program *p);
+/* The file that command_execute executes. */
+const char *command_of_reload(const struct command *p);
 
 /* Executes it in this process, which finds its state by the environment. Returns an errno. */
-int program_execute(const struct program *p);
+int command_execute(const struct command *p);
 
 #endif

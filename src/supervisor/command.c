@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "supervisor/program.h"
+#include "supervisor/command.h"
 
 #include "base/ascii.h"
 #include "base/log.h"
@@ -37,7 +37,7 @@ static char *find_own(void) {
 }
 
 /* Whether the variables make sense. */
-static bool read_environment(struct program *p, int argc) {
+static bool read_environment(struct command *p, int argc) {
     const char *file = getenv(SUPERVISE_PROGRAM_ENV), *words = getenv(SUPERVISE_WORDS_ENV);
     uint64_t n = 0;
     if (!file || *file != '/' || argc < 1 || (words && !ascii_is_number(words, (uint64_t)argc - 1, &n)))
@@ -46,7 +46,7 @@ static bool read_environment(struct program *p, int argc) {
     return true;
 }
 
-static int take(struct program *p, int argc, char **argv) {
+static int take(struct command *p, int argc, char **argv) {
     if (!read_environment(p, argc)) {
         log_error("this is a part of wsgi-fcgi, which starts it: wsgi-fcgi --workers N [OPTIONS] MODULE:CALLABLE");
         return EX_USAGE;
@@ -61,8 +61,8 @@ static int take(struct program *p, int argc, char **argv) {
     return EX_OSERR;
 }
 
-int program_take(struct program *p, int *argc, char ***argv) {
-    *p = (struct program){.words = 0};
+int command_take(struct command *p, int *argc, char ***argv) {
+    *p = (struct command){.words = 0};
     int status = take(p, *argc, *argv);
     unsetenv(SUPERVISE_PROGRAM_ENV);
     unsetenv(SUPERVISE_WORDS_ENV);
@@ -82,7 +82,7 @@ int program_take(struct program *p, int *argc, char ***argv) {
     return EX_OSERR;
 }
 
-void program_fini(struct program *p) {
+void command_fini(struct command *p) {
     /* Those behind one for which memory ran out stay with the process, which ends. */
     for (char **word = p->argv; word && *word; word++)
         free(*word);
@@ -90,14 +90,14 @@ void program_fini(struct program *p) {
     free(p->file);
     free(p->name);
     free(p->own);
-    *p = (struct program){.words = 0};
+    *p = (struct command){.words = 0};
 }
 
-int program_look(const struct program *p) {
+int command_look(const struct command *p) {
     return p->words && access(p->shown, R_OK) ? errno : 0;
 }
 
-static int execute_own(const struct program *p) {
+static int execute_own(const struct command *p) {
     char number[16], *first = p->argv[0];
     snprintf(number, sizeof number, "%d", p->words);
     if (setenv(SUPERVISE_PROGRAM_ENV, p->file, 1) || setenv(SUPERVISE_WORDS_ENV, number, 1))
@@ -111,11 +111,11 @@ static int execute_own(const struct program *p) {
     return error;
 }
 
-const char *program_of_reload(const struct program *p) {
+const char *command_of_reload(const struct command *p) {
     return p->words ? p->own : p->file;
 }
 
-int program_execute(const struct program *p) {
+int command_execute(const struct command *p) {
     if (p->words)
         return execute_own(p);
     execve(p->file, p->argv, environ);
