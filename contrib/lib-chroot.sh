@@ -1,11 +1,11 @@
-# Sourced by contrib/test: chroots of Debian suites that have another Python than this machine. Needs lib.sh, and what
-# contrib/test says of its steps.
+# Sourced by contrib/test and contrib/deb: chroots of Debian suites, such as have another Python than this machine. Needs
+# lib.sh, and `logged` of whoever sources it.
 # shellcheck shell=bash
 #
 # The mounts of a chroot are made in a mount namespace of their own, and its processes live in a process namespace: the
 # kernel takes both down with the first process, however the run ends, and what removes a chroot never sees a mount.
 
-# SUITE-pythonX.Y/ is a chroot, SUITE/ has apt's index and the packages fetched so far.
+# SUITE-pythonX.Y/ and the like is a chroot, SUITE/ has apt's index and the packages fetched so far.
 CHROOTS=${WSGI_FCGI_CHROOTS:-$root/build/chroot}
 # They are made anew after so many days, since testing and unstable change.
 CHROOT_DAYS=7
@@ -20,17 +20,9 @@ chroot_prepare() {
     local wanted=$1 suite suites=("${CHROOT_SUITES[@]}")
     shift
     [ "$wanted" != newest ] || suites=("${CHROOT_SUITES_NEWEST[@]}")
-    chroot_check_machine
-    chroot_mirror=${WSGI_FCGI_MIRROR:-$(machine_mirror)}
-    [ -n "$chroot_mirror" ] ||
-        die "apt on this machine has no source of Debian's packages; name a mirror with WSGI_FCGI_MIRROR=URL"
-    mkdir -p "$CHROOTS"
-    exec {chroot_lock}>"$CHROOTS/lock"
-    flock --nonblock "$chroot_lock" || {
-        say "waiting for another run that uses $CHROOTS"
-        flock "$chroot_lock"
-    }
+    chroot_find_mirror
     for suite in "${suites[@]}"; do
+        chroot_lock "$suite"
         chroot_python=$(suite_python "$suite" "$wanted") || continue
         chroot=$CHROOTS/$suite-python$chroot_python
         if chroot_make "$suite" "python$chroot_python-dev" "$@"; then
@@ -40,6 +32,39 @@ chroot_prepare() {
         say "Debian $suite: python$chroot_python cannot be installed now"
     done
     die "no chroot for Python $wanted: what each Debian suite said is above"
+}
+
+# chroot_prepare_for USE SUITE PACKAGE...: makes a chroot of that suite with the packages, or finds one that was made
+# before, of the name SUITE-USE (no dash in USE). Sets chroot, the directory.
+chroot_prepare_for() {
+    local use=$1 suite=$2
+    shift 2
+    chroot_find_mirror
+    chroot_lock "$suite"
+    mkdir -p "$CHROOTS/$suite/packages/partial"
+    chroot=$CHROOTS/$suite-$use
+    chroot_make "$suite" "$@" || die "no chroot of Debian $suite: what its tools said is above"
+}
+
+chroot_find_mirror() {
+    chroot_check_machine
+    chroot_mirror=${WSGI_FCGI_MIRROR:-$(machine_mirror)}
+    [ -n "$chroot_mirror" ] ||
+        die "apt on this machine has no source of Debian's packages; name a mirror with WSGI_FCGI_MIRROR=URL"
+}
+
+# chroot_lock SUITE: until this process ends, no other one uses what there is of the suite.
+declare -A chroot_locked
+chroot_lock() {
+    local lock
+    [ -z "${chroot_locked[$1]:-}" ] || return 0
+    chroot_locked[$1]=yes
+    mkdir -p "$CHROOTS"
+    exec {lock}>"$CHROOTS/$1.lock"
+    flock --nonblock "$lock" || {
+        say "waiting for another run that uses $CHROOTS/$1"
+        flock "$lock"
+    }
 }
 
 # Mounting is for root, and not every container lets its root do it.
@@ -153,7 +178,7 @@ in_chroot() {
     for name in http_proxy https_proxy no_proxy TERM; do
         [ -z "${!name:-}" ] || environment+=("$name=${!name}")
     done
-    suite=$(basename "${chroot%-python*}")
+    suite=$(basename "${chroot%-*}")
     as_root unshare --mount --pid --fork --kill-child \
         "$root/contrib/chroot-init" "$chroot" "$CHROOTS/$suite/packages" \
         env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "${environment[@]}" "$@"
