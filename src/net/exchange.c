@@ -107,6 +107,8 @@ enum answer_state exchange_stand_in(struct exchange *x, struct exchange *instead
     instead->r.end = REQUEST_OVERDUE;
     deadline_late_begins(x);
     enum answer_state before = request_close_answer(&x->r);
+    if (request_was_sent(before))
+        request_take_sent(&instead->r, &x->r);
     conn_wake(c);
     body_cut(&x->r.body, ECONNRESET);
     return before;

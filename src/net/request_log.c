@@ -22,14 +22,14 @@ void request_log_write(const struct conn *c, unsigned id, const struct request *
     bool named = r->vars.method.n > 0;
     sched_pause(c->lane->sched);
     bool overdue = r->end == REQUEST_OVERDUE;
-    log_debug("connection %llu: request %u ended (%s): %s, %llu byte%s, %llu.%06llu s%s%s%s", c->number, id,
+    log_debug("connection %llu: request %u ended (%s): %s%s, %llu byte%s, %llu.%06llu s%s%s%s", c->number, id,
               who_text(&who, whom),
-              r->status[0] ? r->status
-              : overdue    ? "cut off"
-                           : "no answer",
-              (unsigned long long)r->sent, ascii_plural(r->sent), (unsigned long long)(us / 1000000),
-              (unsigned long long)(us % 1000000), overdue ? ", overdue" : "", named ? ": " : "",
-              named ? request_text(r, text, sizeof text) : "");
+              r->status[0]                ? r->status
+              : overdue && r->answered_at ? "no status"
+                                          : "no answer",
+              overdue && r->answered_at ? ", cut off" : "", (unsigned long long)r->sent, ascii_plural(r->sent),
+              (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000), overdue ? ", overdue" : "",
+              named ? ": " : "", named ? request_text(r, text, sizeof text) : "");
 }
 
 struct running {

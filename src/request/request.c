@@ -31,6 +31,8 @@ void request_reset(struct request *r, struct body_spares *spares) {
     r->head_stored = r->broken_off = false;
     r->located = false;
     atomic_store_explicit(&r->answer, ANSWER_UNSENT, memory_order_relaxed);
+    atomic_store_explicit(&r->status_sent, 0, memory_order_relaxed);
+    atomic_store_explicit(&r->body_sent, 0, memory_order_relaxed);
     atomic_store_explicit(&r->left, false, memory_order_relaxed);
     atomic_store_explicit(&r->unsent, false, memory_order_relaxed);
     atomic_store_explicit(&r->deadline, REQUEST_NOT_BEGUN, memory_order_relaxed);
@@ -76,6 +78,14 @@ void request_stand_in(struct request *to, const struct request *from) {
                               &to->vars.traceparent,  &to->vars.tracestate,  &to->id};
     for (size_t i = 0; i < sizeof slices / sizeof *slices; i++)
         rebase(slices[i], &from->params, &to->params);
+}
+
+void request_take_sent(struct request *to, const struct request *from) {
+    const unsigned status = atomic_load_explicit(&from->status_sent, memory_order_relaxed);
+    to->answered_at = from->answered_at;
+    to->sent = atomic_load_explicit(&from->body_sent, memory_order_relaxed);
+    if (status)
+        snprintf(to->status, sizeof to->status, "%03u", status);
 }
 
 void request_fini(struct request *r) {

@@ -140,7 +140,11 @@ struct request {
     bool broken_off;          /* the answer is incomplete: the front end must let the peer see that */
     atomic_bool unsent;       /* some of it could not be sent */
     atomic_uint answer;       /* enum answer_state */
-    atomic_bool left;         /* the peer has ended its side over TCP: it may be gone, or wait for the answer */
+    /* What was sent of it, once ANSWER_SENT: of the status and of `sent`, which the running thread may change. For the owner,
+     * if the time of the call is over. */
+    atomic_uint status_sent; /* 0: no head was */
+    _Atomic uint64_t body_sent;
+    atomic_bool left; /* the peer has ended its side over TCP: it may be gone, or wait for the answer */
 
     /* When the time of the call is over (clock_ns): set before it runs, and by the call itself, which then tells so by
      * answer_ops->deadline_set. 0: never. REQUEST_NOT_BEGUN: the call does not run yet. */
@@ -168,6 +172,9 @@ void request_init(struct request *r);
  * has no body, and an answer of the server's own can be stored in it. What does not fit into memory is left out of log
  * lines. Owner only. */
 void request_stand_in(struct request *to, const struct request *from);
+
+/* Tells of `to` what was SENT of the answer of `from` when that was closed: its peer has seen it. Owner only. */
+void request_take_sent(struct request *to, const struct request *from);
 
 /* Prepares a request for reuse. `spares`: where the memory of a long body may go, or NULL. Owner only. */
 void request_reset(struct request *r, struct body_spares *spares);
@@ -207,15 +214,27 @@ static inline bool request_is_connected(const struct request *r) {
            !atomic_load_explicit(&r->left, memory_order_relaxed);
 }
 
+/* The number at the beginning of its status, of at most three digits; 0: there is none. Owner, at its end; or the running thread. */
+static inline unsigned request_status(const struct request *r) {
+    unsigned status = 0;
+    for (int i = 0; i < 3 && ascii_is_digit(r->status[i]); i++)
+        status = status * 10 + (unsigned)(r->status[i] - '0');
+    return status;
+}
+
 /* Notes that some of the answer is sent next, unless it is closed. Returns whether it may be sent; if not, sets errno to
  * EPIPE. Running thread, where nothing of the loop's can be sent in between (conn_transmit). */
 static inline bool request_begin_answer(struct request *r) {
     unsigned unsent = ANSWER_UNSENT;
-    if (atomic_load_explicit(&r->answer, memory_order_relaxed) == ANSWER_UNSENT &&
-        atomic_compare_exchange_strong(&r->answer, &unsent, ANSWER_SENT)) {
-        r->answered_at = clock_ns();
+    if (r->head_stored)
+        atomic_store_explicit(&r->status_sent, request_status(r), memory_order_relaxed);
+    atomic_store_explicit(&r->body_sent, r->sent, memory_order_relaxed);
+    if (atomic_load_explicit(&r->answer, memory_order_relaxed) != ANSWER_UNSENT)
+        return !request_is_gone(r);
+    r->answered_at = clock_ns(); /* before the loop can see that some was sent */
+    if (atomic_compare_exchange_strong(&r->answer, &unsent, ANSWER_SENT))
         return true;
-    }
+    r->answered_at = 0;
     return !request_is_gone(r);
 }
 
@@ -228,14 +247,6 @@ static inline enum answer_state request_close_answer(struct request *r) {
 /* Whether some of it was sent, in a state that request_close_answer has returned. */
 static inline bool request_was_sent(enum answer_state before) {
     return before & ANSWER_SENT;
-}
-
-/* The number at the beginning of its status, of at most three digits; 0: there is none. Owner, at its end. */
-static inline unsigned request_status(const struct request *r) {
-    unsigned status = 0;
-    for (int i = 0; i < 3 && ascii_is_digit(r->status[i]); i++)
-        status = status * 10 + (unsigned)(r->status[i] - '0');
-    return status;
 }
 
 /* What the client has asked for, as it was sent; else the path as the application gets it. Owner. */

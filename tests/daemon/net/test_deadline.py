@@ -1,6 +1,7 @@
 """Calls whose time is over: the loop answers in their place, they go on and can say nothing any more, and nobody else
 notices. What a call does, and when its time is over, the tests say (apps/deadlineapp.py)."""
 import os
+import re
 import signal
 import socket
 import struct
@@ -165,6 +166,27 @@ def test_is_cut(server, call, head, size):
 def late_writes_after_head(one):
     for size in (1, 5000, 9000, 200000):
         assert one("send %d L" % size) == "BrokenPipeError"
+
+
+@pytest.mark.parametrize("steps,seen", [
+    (["head", "send 30000"], r"200 overdue 30000 \d+\.\d+"),
+    (["head"], r"504 overdue 20 \d+\.\d+"),
+])
+def test_log_has_what_the_peer_has_seen(start, call, tmp_path, steps, seen):
+    """The status that was sent, and as much of the body."""
+    log = tmp_path / "access.log"
+    server = start(APP, *OPTIONS, "--access-log", log, "--access-log-format", "{status} {end} {bytes} {first_byte} {target}")
+    with server.connect() as connection:
+        one = call(connection, server)
+        for step in steps:
+            one(step)
+        one.over()
+        response = connection.read_response()
+        assert response.status == int(seen[:3]) and len(response.body) == int(re.search(r"overdue (\d+)", seen)[1])
+        one.end()
+    until(lambda: log.exists() and "/steps?" in log.read_text(), "its line", server.log)
+    assert re.search("^(%s) /steps" % seen, log.read_text(), re.M), log.read_text()
+    server.wait_log(r"request \d+ ended [^\n]*: %s[^\n]*, overdue: GET /steps" % ("200, cut off" if seen[:1] == "2" else "504 "))
 
 
 def test_waits_for_room(start, call):
