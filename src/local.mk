@@ -403,8 +403,7 @@ if EXTENSION
 # shared libraries only together with libtool; a name that it knows is put in the place of the one that Python wants.
 PACKAGE_DIR = wsgi_fcgi
 PACKAGE_FILES = src/package/wsgi_fcgi/__init__.py src/package/wsgi_fcgi/__init__.pyi src/package/wsgi_fcgi/__main__.py \
-	src/package/wsgi_fcgi/_command.py \
-	src/package/wsgi_fcgi/py.typed
+	src/package/wsgi_fcgi/_command.py src/package/wsgi_fcgi/_elsewhere.py src/package/wsgi_fcgi/py.typed
 PACKAGE_SUPERVISOR = $(PACKAGE_DIR)/wsgi-fcgi-supervisor$(EXEEXT)
 MODULE = $(PACKAGE_DIR)/_server$(PYTHON_EXT_SUFFIX)
 noinst_PROGRAMS += src/extension/_server.so wsgi_fcgi/wsgi-fcgi-supervisor
@@ -423,7 +422,8 @@ $(PACKAGE_DIR)/__init__.py: $(PACKAGE_FILES) Makefile
 		cp "$(srcdir)/$$file" $(PACKAGE_DIR)/ || exit 1; done && touch $@
 wsgi-fcgi: Makefile
 	$(AM_V_GEN){ echo '#!$(PYTHON_EXECUTABLE)' && echo 'import sys' && \
-		echo 'if __name__ == "__main__":' && echo '    from wsgi_fcgi.__main__ import main' && \
+		echo 'if __name__ == "__main__":' && echo '    sys.path.insert(0, "$(abs_builddir)")' && \
+		echo '    from wsgi_fcgi.__main__ import main' && echo '    del sys.path[0]' && \
 		echo '    sys.exit(main())'; } >$@.new && chmod +x $@.new && mv $@.new $@
 clean-local:
 	rm -rf $(PACKAGE_DIR) wsgi-fcgi

@@ -4,6 +4,7 @@
 
 #include "process/program.h"
 #include "process/supervise.h"
+#include "process/title.h"
 #include "python/interp_start.h"
 #include "python/module.h"
 
@@ -63,6 +64,7 @@ static PyObject *run(PyObject *self, PyObject *args) {
     if (!before)
         return NULL;
     supervise_by(before);
+    title_find(words[0]);
     return PyLong_FromLong(program_main((int)PyList_GET_SIZE(argv), words, &interp_adopted));
 }
 

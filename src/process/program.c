@@ -14,9 +14,9 @@
 #include "process/signals.h"
 #include "process/standard_files.h"
 #include "process/supervise.h"
-#include "process/title.h"
 #include "process/user.h"
 #include "process/worker.h"
+#include "python/interp_start.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,11 +45,7 @@ struct program {
     const struct interp_life *life;
 };
 
-static int resolve_and_serve(struct program *p) {
-    if (options_resolve(&p->o)) {
-        log_error("out of memory");
-        return EX_OSERR;
-    }
+static int open_log_and_serve(struct program *p) {
     int status = user_read(&p->user, &p->o);
     if (worker_is(&p->worker))
         log_output_inherit(&p->o);
@@ -71,20 +67,35 @@ static int complain_no_workers(void) {
     return EX_CONFIG;
 }
 
+/* Before there is anything that another program, executed in the place of this one, would have to be given. What a
+ * supervisor has started is there already. */
+static int settle(const struct program *p) {
+    if (!p->life->settle || worker_is(&p->worker) || supervise_role() != SUPERVISE_FIRST)
+        return 0;
+    return p->life->settle(p->o.venv, p->o.venv_from_env ? NULL : options_name(&p->o, "--venv"), p->words);
+}
+
 static int run(struct program *p) {
     if (p->o.version)
         return show_version();
+    if (options_resolve(&p->o)) {
+        log_error("out of memory");
+        return EX_OSERR;
+    }
+    int status = settle(p);
+    if (status)
+        return status;
     if (is_supervisor(&p->o, &p->worker))
         return supervise_execute(&p->o.config, p->words);
     if (supervise_role() != SUPERVISE_FIRST)
         return complain_no_workers();
     config_file_fini(&p->o.config);
     notify_take();
-    int status = activation_take();
+    status = activation_take();
     if (status)
         return status;
     signals_start(orphans_leave(), worker_is(&p->worker) ? p->worker.supervisor : 0);
-    return resolve_and_serve(p);
+    return open_log_and_serve(p);
 }
 
 int program_main(int argc, char **argv, const struct interp_life *life) {
@@ -92,7 +103,6 @@ int program_main(int argc, char **argv, const struct interp_life *life) {
      * Mutable program: the main thread, before there is another; struct worker says what is of others. */
     static struct program program;
     program.life = life;
-    title_init(argc, argv);
     log_init();
     int status = standard_files_open();
     if (!status)

@@ -2,19 +2,23 @@
 
 #include "process/title.h"
 
+#include "base/ascii.h"
+
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+enum { FIRST_PLACE = 48, PLACES = 4 };
 enum { NAME_SIZE = 64, ROLE_SIZE = 32, TITLE_SIZE = 160 };
 
 #define LONGEST ": worker 127 (retiring)"
 
 /* The strings of the command line, and those of the environment, stand one behind the other.
- * Mutable memory: title_init and the first title_set, before there is a second thread. */
+ * Mutable memory: title_init or title_find and the first title_set, before there is a second thread. */
 static struct {
     char name[NAME_SIZE];
     char *start; /* NULL: unknown */
@@ -30,15 +34,45 @@ static char *end_of(char *const *strings, char *at) {
     return at;
 }
 
+static void take_name(const char *program) {
+    const char *slash = strrchr(program, '/');
+    snprintf(memory.name, sizeof memory.name, "%s", slash ? slash + 1 : program);
+}
+
 void title_init(int argc, char *const *argv) {
     if (argc < 1 || !*argv[0])
         return;
-    const char *slash = strrchr(argv[0], '/');
-    snprintf(memory.name, sizeof memory.name, "%s", slash ? slash + 1 : argv[0]);
+    take_name(argv[0]);
     memory.start = argv[0];
     char *end = end_of(argv, argv[0]);
     memory.args = (size_t)(end - argv[0]);
     memory.all = (size_t)(end_of(environ, end) - argv[0]);
+}
+
+/* Reads where the kernel has put the command line and the environment (proc(5): fields 48 to 51). */
+static bool read_places(uint64_t places[static PLACES]) {
+    char text[1024];
+    FILE *file = fopen("/proc/self/stat", "re");
+    size_t n = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file)
+        fclose(file);
+    text[n] = '\0';
+    const char *at = strrchr(text, ')'); /* a name may hold anything */
+    for (int field = 2; at && field < FIRST_PLACE; field++)
+        at = strchr(at + 1, ' ');
+    for (int i = 0; at && i < PLACES; i++)
+        at = *at == ' ' ? ascii_read_number(at + 1, 10, &places[i]) : NULL;
+    return at;
+}
+
+void title_find(const char *name) {
+    uint64_t places[PLACES];
+    if (!read_places(places) || !places[0] || places[1] <= places[0])
+        return;
+    take_name(name);
+    memory.start = (char *)(uintptr_t)places[0];
+    memory.args = places[1] - places[0];
+    memory.all = places[2] == places[1] && places[3] > places[2] ? places[3] - places[0] : memory.args;
 }
 
 /* Copies, which stay as long as the process, take the place of all that refers to the memory. Returns whether that could

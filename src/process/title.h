@@ -11,6 +11,10 @@
  * makes copies of what it needs. Main thread, before anything changes argv or the environment. */
 void title_init(int argc, char *const *argv);
 
+/* The same where nobody has got it, but Python: the kernel tells where it is. `name` is what stands for argv[0]. Without
+ * /proc there will be no title. */
+void title_find(const char *name);
+
 /* Shows "NAME: ROLE", or "NAME: ROLE (STATE)", where NAME is the last component of argv[0]; `state` may be NULL. The
  * first call may move the environment, while there is only one thread; later ones are for any thread. A title for which
  * there is no memory is cut. */

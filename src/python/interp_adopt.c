@@ -9,10 +9,14 @@
 #include "python/error_lines.h"
 #include "python/interp.h"
 #include "python/thread.h"
+#include "python/venv.h"
 
+#include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 
 /* What is left to do when Python ends: Py_AtExit takes no argument.
@@ -86,27 +90,118 @@ static int forget_variables(void) {
     return failed ? -1 : 0;
 }
 
-static int enable_faulthandler(void) {
+/* Descriptors that were closed when Python began have no stream; meanwhile the server has opened /dev/null in their place.
+ * Returns 0, or -1 with an exception. */
+static int open_streams(void) {
+    static const char *const names[][2] = {{"stdin", "__stdin__"}, {"stdout", "__stdout__"}, {"stderr", "__stderr__"}};
+    int failed = 0;
+    for (int fd = 0; fd < 3 && !failed; fd++) {
+        PyObject *now = compat_sys_get(names[fd][1]), *stream = NULL;
+        if (now == Py_None)
+            stream =
+                PyFile_FromFd(fd, "/dev/null", fd ? "w" : "r", -1, NULL, fd == 2 ? "backslashreplace" : NULL, NULL, 0);
+        if (now == Py_None)
+            failed = !stream || PySys_SetObject(names[fd][0], stream) || PySys_SetObject(names[fd][1], stream);
+        Py_XDECREF(stream);
+        Py_XDECREF(now);
+    }
+    return failed ? -1 : 0;
+}
+
+/* As interp_start has it. Python itself takes "0" for a yes, like every other value. */
+static int set_faulthandler(void) {
     const char *word = getenv("PYTHONFAULTHANDLER");
-    if (word && !strcmp(word, "0"))
-        return 0;
-    PyObject *module = PyImport_ImportModule("faulthandler");
+    const bool wanted = !word || strcmp(word, "0");
+    PyObject *module = PyImport_ImportModule("faulthandler"),
+             *err = compat_sys_get("stderr"); /* None: somebody's wish */
     PyObject *enabled = module ? PyObject_CallMethod(module, "is_enabled", NULL) : NULL;
-    PyObject *result = enabled == Py_False ? PyObject_CallMethod(module, "enable", NULL) : Py_XNewRef(enabled);
+    PyObject *result = Py_XNewRef(enabled);
+    if (enabled && err != Py_None && (enabled == Py_True) != wanted)
+        Py_XSETREF(result, PyObject_CallMethod(module, wanted ? "enable" : "disable", NULL));
+    int failed = !result;
+    Py_XDECREF(result);
+    Py_XDECREF(err);
     Py_XDECREF(module);
     Py_XDECREF(enabled);
-    Py_XDECREF(result);
-    return result ? 0 : -1;
+    return failed ? -1 : 0;
+}
+
+/* Writes what a variable of sys says, or "". */
+static void get_text(const char *name, char *out, size_t size) {
+    PyObject *value = compat_sys_get(name), *bytes = NULL;
+    if (!value || !PyUnicode_FSConverter(value, &bytes))
+        PyErr_Clear();
+    snprintf(out, size, "%s", bytes ? PyBytes_AS_STRING(bytes) : "");
+    Py_XDECREF(bytes);
+    Py_XDECREF(value);
+}
+
+/* Whether the program is that of the Python which runs, in the environment that it runs in. */
+static bool is_here(const char *program) {
+    char prefix[PATH_MAX], dir[PATH_MAX];
+    struct stat a, b;
+    get_text("prefix", prefix, sizeof prefix);
+    snprintf(dir, sizeof dir, "%.*s", (int)(strlen(program) - strlen("/bin/python")), program);
+    return !stat(prefix, &a) && !stat(dir, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Returns a status after printing, or 0: `out` is the program of the environment then, or "" if that is the one which
+ * runs. */
+static int find_elsewhere(const char *venv, const char *source, char *out, size_t size) {
+    char python[PATH_MAX];
+    out[0] = '\0';
+    if (!venv)
+        return 0;
+    get_text("executable", python, sizeof python);
+    int status = venv_find_python(venv, source, python, out, size);
+    if (!status && is_here(out))
+        out[0] = '\0';
+    return status;
+}
+
+/* Python knows which options it was given, and the package where it is. */
+static int settle(const char *venv, const char *source, char *const *argv) {
+    char program[PATH_MAX];
+    int status = find_elsewhere(venv, source, program, sizeof program);
+    if (status || !program[0])
+        return status;
+    PyObject *words = PyList_New(0), *word = NULL, *package = NULL;
+    int failed = !words;
+    for (char *const *arg = argv + 1; !failed && *arg; arg++) {
+        word = PyUnicode_DecodeFSDefault(*arg);
+        failed = !word || PyList_Append(words, word);
+        Py_XDECREF(word);
+    }
+    package = failed ? NULL : PyImport_ImportModule("wsgi_fcgi._elsewhere");
+    if (package)
+        Py_XDECREF(PyObject_CallMethod(package, "execute", "yO", program, words));
+    Py_XDECREF(package);
+    Py_XDECREF(words);
+    char what[PATH_MAX + 64];
+    snprintf(what, sizeof what, "%s: cannot execute %s", source ? source : "VIRTUAL_ENV", program);
+    interp_print_error(what);
+    return EX_CONFIG;
 }
 
 int interp_adopt(const struct interp_config *c) {
+    char program[PATH_MAX];
+    int status = find_elsewhere(c->venv, c->venv_source, program, sizeof program);
+    if (status)
+        return status;
+    if (program[0]) {
+        log_error("%s: a reload cannot change to another virtual environment, for it does not execute another Python: "
+                  "restart "
+                  "the server",
+                  c->venv_source ? c->venv_source : "VIRTUAL_ENV");
+        return EX_CONFIG;
+    }
     if (compat_gil_unwanted()) {
         log_error(
             "PYTHON_GIL=0 is set, but wsgi-fcgi runs every Python with its GIL, free-threaded ones too: unset it");
         return EX_CONFIG;
     }
     if (thread_init() || drop_first_path() || set_argv(c->argv[0]) || replace_main(c->argv[0]) || forget_variables() ||
-        enable_faulthandler() || interp_prepare(c->pythonpath, c->npythonpath, c->chdir)) {
+        open_streams() || set_faulthandler() || interp_prepare(c->pythonpath, c->npythonpath, c->chdir)) {
         interp_print_error("cannot set up threading, __main__, sys.argv, sys.path, os.environ and sys.stdout");
         return EX_SOFTWARE;
     }
@@ -124,4 +219,4 @@ static int end(int status, void (*call)(void *arg), void *arg) {
     return status;
 }
 
-const struct interp_life interp_adopted = {.begin = interp_adopt, .end = end};
+const struct interp_life interp_adopted = {.settle = settle, .begin = interp_adopt, .end = end};

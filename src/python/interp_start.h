@@ -40,12 +40,16 @@ int interp_start(const struct interp_config *config);
 
 /* For a Python that runs already, and whose code has called this module: makes it, as far as that is possible then, what
  * interp_start would have started. What is different: sys.argv and sys.path lose what Python's own command line has put
- * there; sys.executable and sys.orig_argv stay; __main__ is replaced by an empty one, with the file of the old. Variables
+ * there; sys.executable and sys.orig_argv stay; a virtual environment has to be that of sys.prefix, or it is EX_CONFIG; __main__ is replaced by an empty one, with the file of the old. Variables
  * that the server has removed from the environment are removed from os.environ. Returns the same. Call it once. */
 int interp_adopt(const struct interp_config *config);
 
 /* Where Python comes from. */
 struct interp_life {
+    /* Makes this process one of the interpreter that `venv` wants, as it is in struct interp_config, with the command line
+     * `argv`: does not return if that is another one than that which runs already. Returns 0, or a status after printing,
+     * that of interp_start. NULL: `begin` does that. GIL held. */
+    int (*settle)(const char *venv, const char *venv_source, char *const *argv);
     int (*begin)(const struct interp_config *config); /* as interp_start says */
     /* What is left to do with an interpreter that `begin` has made ready. `last` is called with `arg` once it has ended,
      * without one, on the main thread; also if the process is a child by then. `status`: what the process is to end with.

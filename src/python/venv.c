@@ -123,6 +123,7 @@ static void venv_find_dir(struct venv *v) {
         snprintf(v->dir, sizeof v->dir, "%s", dir);
 }
 
+#if !WSGI_FCGI_EXTENSION
 /* Same program behind both names? */
 static bool same_file(const char *a, const char *b) {
     struct stat sa, sb;
@@ -145,6 +146,8 @@ static void venv_warn(const struct venv *v) {
             v->dir, v->home, v->version, PY_MAJOR_VERSION, PY_MINOR_VERSION, PY_MICRO_VERSION, v->python, v->python,
             v->dir);
 }
+
+#endif
 
 /* The environment in a project's directory, where that was named instead: " (did you mean ...?)", or nothing. */
 static const char *likely_inside(const struct venv *v, char *out, size_t size) {
@@ -185,6 +188,20 @@ static int venv_open(struct venv *v) {
     return EX_CONFIG;
 }
 
+static void complain_version(const struct venv *v) {
+#if WSGI_FCGI_EXTENSION
+    log_error(
+        "%s: the virtual environment %s was made by Python %d.%d, this wsgi-fcgi is a module of Python %d.%d: make it "
+        "anew with %s -m venv --clear %s%s, or install wsgi-fcgi in it",
+        v->source, v->dir, v->major, v->minor, PY_MAJOR_VERSION, PY_MINOR_VERSION, v->python, v->dir, v->or_else);
+#else
+    log_error("%s: the virtual environment %s was made by Python %d.%d, this wsgi-fcgi embeds Python %d.%d: make it "
+              "anew with %s -m venv --clear %s%s, or build wsgi-fcgi with PYTHON=%s/python%d.%d",
+              v->source, v->dir, v->major, v->minor, PY_MAJOR_VERSION, PY_MINOR_VERSION, v->python, v->dir, v->or_else,
+              v->home, v->major, v->minor);
+#endif
+}
+
 /* A usable virtual environment? Returns 0, or a sysexits status after printing. Python itself would quietly go on without
  * the environment, or with modules of another version. */
 static int venv_check(struct venv *v) {
@@ -198,14 +215,12 @@ static int venv_check(struct venv *v) {
         return EX_CONFIG;
     }
     if (v->major && (v->major != PY_MAJOR_VERSION || v->minor != PY_MINOR_VERSION)) {
-        log_error(
-            "%s: the virtual environment %s was made by Python %d.%d, this wsgi-fcgi embeds Python %d.%d: make it "
-            "anew with %s -m venv --clear %s%s, or build wsgi-fcgi with PYTHON=%s/python%d.%d",
-            v->source, v->dir, v->major, v->minor, PY_MAJOR_VERSION, PY_MINOR_VERSION, v->python, v->dir, v->or_else,
-            v->home, v->major, v->minor);
+        complain_version(v);
         return EX_CONFIG;
     }
+#if !WSGI_FCGI_EXTENSION /* which executes the environment's own */
     venv_warn(v);
+#endif
     return 0;
 }
 

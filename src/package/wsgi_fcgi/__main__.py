@@ -25,7 +25,7 @@ def main():
     from wsgi_fcgi import _server
     from wsgi_fcgi._command import command
     name = sys.argv[0]
-    if os.path.basename(name) == "__main__.py":  # python -m
+    if os.path.basename(name) == "__main__.py":  # python -m, or this file
         name = "wsgi-fcgi"
     return _server.main([name, *sys.argv[1:]], command())
 
