@@ -21,7 +21,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-enum { STATUS_PAGE_WAIT_MS = 8 /* so long stacks are waited for */ };
+enum { STATUS_PAGE_WAIT_MS = 7 /* so long stacks are waited for: the page is out within 10 */ };
 
 /* Somebody who is to get the page; part of what gets it. */
 struct status_waiter {

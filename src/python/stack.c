@@ -24,7 +24,8 @@ enum {
     LOOKS = 4, /* at a thread that runs, and does not move */
     LOOKS_NS = 250000,
     TAKES = 40, /* of a stack that changes */
-    BETWEEN_NS = 500000
+    BETWEEN_NS = 500000,
+    KNOWN_NS = 10000000 /* for so long frames are known: too short for others to be where all of one were */
 };
 
 /* Mutable layout, reason, fallback: stack_init, before there is another thread that asks. */
@@ -39,7 +40,9 @@ static struct taking {
     pthread_mutex_t lock;
     struct stack_frame frames[STACK_FRAMES_MAX], again[STACK_FRAMES_MAX];
     struct stack_scratch scratch;
-} taking = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct stack_known known[STACK_KNOWN];
+    uint64_t known_since; /* clock_ns */
+} taking = {.lock = PTHREAD_MUTEX_INITIALIZER, .scratch = {.known = taking.known}};
 
 static bool may_copy(void) {
     static const char here[] = "here";
@@ -90,27 +93,40 @@ static void wait(long ns) {
     nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
-/* Reads the stack from here, and again. It is one if the thread has slept all the time, which is certain when it has not run
- * and sleeps in the end: it may have woken before, and been put off the processor anywhere. Or if it has run, and was never seen
- * to be anywhere else: it is in C code then. What is read while the thread runs in Python may be put together from several
- * moments, and still look right. That it has run is asked of it lest it was put off the processor just when it changed its
- * frames. Returns how many frames; or -1. */
-static int take_from_here(int tid, const void *state, char out[static STACK_SIZE], bool runs) {
+/* Reads the stack from here, as that of a thread that sleeps: it is one if it has slept all the time, which is certain when it
+ * has not run and sleeps in the end. It may have woken before, and been put off the processor anywhere. What it does in the
+ * end is in *doing when the stack is one. Returns how many frames; or -1. */
+static int take_asleep(int tid, const void *state, char out[static STACK_SIZE], enum stack_state *doing) {
+    struct stack_walk walk = {.frames = taking.frames, .most = STACK_FRAMES_MAX};
+    uint64_t before, after;
+    if (!stack_doing_time(tid, &before) || !stack_walk(&layout, state, &walk))
+        return -1;
+    int found = stack_text(&layout, &walk, &taking.scratch, out, STACK_SIZE);
+    if (found < 0 || !stack_doing_time(tid, &after) || before != after)
+        return -1;
+    enum stack_state now = stack_doing(tid);
+    if (now == STACK_COMPUTES || now == STACK_GONE)
+        return -1;
+    *doing = now;
+    return found;
+}
+
+/* The same of a thread that runs, and is never seen to be anywhere else: it is in C code then. What is read while it runs in
+ * Python may be put together from several moments, and still look right. That it has run is asked of it lest it was put off
+ * the processor just when it changed its frames. */
+static int take_running(int tid, const void *state, char out[static STACK_SIZE]) {
     struct stack_walk walk = {.frames = taking.frames, .most = STACK_FRAMES_MAX};
     struct stack_walk again = {.frames = taking.again, .most = STACK_FRAMES_MAX};
     uint64_t before, after;
     if (!stack_doing_time(tid, &before) || !stack_walk(&layout, state, &walk))
         return -1;
     int found = stack_text(&layout, &walk, &taking.scratch, out, STACK_SIZE);
-    for (int i = 0; found >= 0 && i < (runs ? LOOKS : 1); i++) {
-        if (runs)
-            wait(LOOKS_NS);
+    for (int i = 0; found >= 0 && i < LOOKS; i++) {
+        wait(LOOKS_NS);
         if (!stack_walk(&layout, state, &again) || !stack_walk_is_same(&walk, &again))
             return -1;
     }
-    if (!stack_doing_time(tid, &after) || (before != after) != runs)
-        return -1;
-    return runs || stack_doing(tid) != STACK_COMPUTES ? found : -1;
+    return stack_doing_time(tid, &after) && before != after ? found : -1;
 }
 
 /* Asks it by a signal. It has to be computing at this moment: see stack_ask.h. */
@@ -136,15 +152,29 @@ static int ask(int tid, const void *state, bool strict, char out[static STACK_SI
     return -1;
 }
 
+static void forget_frames(void) {
+    const uint64_t now = clock_ns();
+    if (now - taking.known_since < KNOWN_NS)
+        return;
+    memset(taking.known, 0, sizeof taking.known);
+    taking.known_since = now;
+}
+
+/* Most threads that are asked for sleep: what they do is looked at once, behind their stack. */
 static unsigned take(int tid, const void *state, char out[static STACK_SIZE], enum stack_state *doing) {
     const char *refused = NULL;
+    forget_frames();
     for (int i = 0; i < TAKES && !refused; i++) {
-        *doing = stack_doing(tid);
-        if (*doing == STACK_GONE)
-            return cannot(out, "the thread has ended");
-        int found = take_from_here(tid, state, out, *doing == STACK_COMPUTES);
-        if (found < 0 && *doing == STACK_COMPUTES)
-            found = ask(tid, state, i < TAKES / 2, out, &refused);
+        int found = take_asleep(tid, state, out, doing);
+        if (found < 0) {
+            *doing = stack_doing(tid);
+            if (*doing == STACK_GONE)
+                return cannot(out, "the thread has ended");
+            if (*doing == STACK_COMPUTES)
+                found = take_running(tid, state, out);
+            if (found < 0 && *doing == STACK_COMPUTES)
+                found = ask(tid, state, i < TAKES / 2, out, &refused);
+        }
         if (found > 0)
             return (unsigned)found;
         if (!found)
@@ -165,11 +195,13 @@ static unsigned take_by_fallback(int tid, char out[static STACK_SIZE], enum stac
 }
 
 static unsigned take_any(int tid, const void *state, char out[static STACK_SIZE], enum stack_state *doing) {
-    *doing = stack_doing(tid);
+    if (reason[0] || !state)
+        *doing = stack_doing(tid);
     if (reason[0])
         return take_by_fallback(tid, out, *doing);
     if (!state)
         return cannot(out, "it has yet to get the interpreter lock, to call the application");
+    *doing = STACK_UNKNOWN;
     pthread_mutex_lock(&taking.lock);
     unsigned found = take(tid, state, out, doing);
     pthread_mutex_unlock(&taking.lock);

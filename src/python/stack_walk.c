@@ -370,18 +370,54 @@ static bool is_shown(const struct stack_scratch *scratch, int line) {
     return line || (file[0] && strcmp(file, "<shim>") != 0 && strcmp(file, scratch->function) != 0);
 }
 
+/* Where the entry of this frame is kept, or would be. */
+static struct stack_known *find_known(const struct stack_scratch *scratch, const struct stack_frame *frame) {
+    const uintptr_t key = frame->code / 16 + (uintptr_t)frame->offset;
+    return scratch->known ? &scratch->known[(key ^ key / STACK_KNOWN) % STACK_KNOWN] : NULL;
+}
+
+/* `code` has just been read. */
+static bool is_known(const struct stack_layout *layout, const struct stack_known *known,
+                     const struct stack_frame *frame, const unsigned char *code) {
+    return known && known->code == frame->code && known->offset == frame->offset &&
+           known->filename == word_at(code, layout->code.filename) &&
+           known->qualname == word_at(code, layout->code.qualname) &&
+           known->linetable == word_at(code, layout->code.linetable);
+}
+
+static void keep_entry(const struct stack_layout *layout, struct stack_known *known, const struct stack_frame *frame,
+                       const unsigned char *code, const char *entry, size_t n) {
+    if (!known || n > sizeof known->entry)
+        return;
+    known->code = frame->code;
+    known->offset = frame->offset;
+    known->filename = word_at(code, layout->code.filename);
+    known->qualname = word_at(code, layout->code.qualname);
+    known->linetable = word_at(code, layout->code.linetable);
+    known->n = n;
+    memcpy(known->entry, entry, n);
+}
+
 /* Reads one into `entry`, of the size of scratch->entry. Its length in *n: 0 for one that is not shown. */
 static bool read_entry(const struct stack_layout *layout, const struct stack_frame *frame,
                        struct stack_scratch *scratch, char *entry, size_t *n) {
     int line;
+    struct stack_known *known = find_known(scratch, frame);
     *n = 0;
-    if (!stack_copy(scratch->code, frame->code, layout->code.instructions) ||
-        !find_line(layout, scratch->code, frame->offset, &line) ||
+    if (!stack_copy(scratch->code, frame->code, layout->code.instructions))
+        return false;
+    if (is_known(layout, known, frame, scratch->code)) {
+        *n = known->n;
+        memcpy(entry, known->entry, known->n);
+        return true;
+    }
+    if (!find_line(layout, scratch->code, frame->offset, &line) ||
         !read_name(word_at(scratch->code, layout->code.filename), scratch, scratch->file, sizeof scratch->file) ||
         !read_name(word_at(scratch->code, layout->code.qualname), scratch, scratch->function, sizeof scratch->function))
         return false;
     if (is_shown(scratch, line))
         *n = stack_entry(entry, sizeof scratch->entry, scratch->file, line, scratch->function);
+    keep_entry(layout, known, frame, scratch->code, entry, *n);
     return true;
 }
 
