@@ -24,6 +24,7 @@ src_libbase_a_SOURCES = \
 	src/base/notify.c src/base/notify.h \
 	src/base/path.c src/base/path.h \
 	src/base/probes.h \
+	src/base/own_memory.c src/base/own_memory.h \
 	src/base/process_memory.c src/base/process_memory.h \
 	src/base/sealed_file.c src/base/sealed_file.h \
 	src/base/text_line.c src/base/text_line.h \

@@ -4,9 +4,9 @@
 
 #include "base/ascii.h"
 #include "base/clock.h"
+#include "base/own_memory.h"
 #include "net/exchange.h"
 #include "net/lane_impl.h"
-#include "net/running.h"
 #include "net/who.h"
 
 #include <assert.h>
@@ -103,14 +103,15 @@ struct description {
 
 static size_t copy_slice(char *to, size_t most, struct slice from) {
     size_t n = from.n < most ? from.n : most;
-    return running_copy(to, from.p, n) ? n : 0;
+    return own_memory_copy(to, from.p, n) ? n : 0;
 }
 
 /* Not every job is one. */
 static bool is_request(const struct sched_job *job) {
     const struct sched_job_ops *at;
     struct sched_job_ops ops;
-    return running_copy(&at, &job->ops, sizeof at) && running_copy(&ops, at, sizeof ops) && ops.run == exchange_run;
+    return own_memory_copy(&at, &job->ops, sizeof at) && own_memory_copy(&ops, at, sizeof ops) &&
+           ops.run == exchange_run;
 }
 
 static void describe(struct sched_job *job, struct sched_job *_Atomic *at, void *arg) {
@@ -119,8 +120,8 @@ static void describe(struct sched_job *job, struct sched_job *_Atomic *at, void 
     struct cgi_vars vars;
     struct slice id;
     if (d->count == DESCRIBED || !is_request(job) ||
-        !running_copy(&vars, (const char *)job + offsetof(struct request, vars), sizeof vars) ||
-        !running_copy(&id, (const char *)job + offsetof(struct request, id), sizeof id))
+        !own_memory_copy(&vars, (const char *)job + offsetof(struct request, vars), sizeof vars) ||
+        !own_memory_copy(&id, (const char *)job + offsetof(struct request, id), sizeof id))
         return;
     size_t nmethod = copy_slice(method, sizeof method, vars.method);
     size_t ntarget = copy_slice(target, sizeof target, vars.request_uri.n ? vars.request_uri : vars.path_info[0]);

@@ -2,17 +2,11 @@
 
 #include "net/running.h"
 
+#include "base/own_memory.h"
 #include "net/exchange.h"
 #include "net/lane_impl.h"
 
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
-bool running_copy(void *to, const void *from, size_t n) {
-    struct iovec local = {to, n}, remote = {(void *)(uintptr_t)from, n};
-    return !n || process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)n;
-}
 
 struct search {
     struct running_call *out;
@@ -23,14 +17,15 @@ struct search {
 static bool is_request(const struct sched_job *job) {
     const struct sched_job_ops *at;
     struct sched_job_ops ops;
-    return running_copy(&at, &job->ops, sizeof at) && running_copy(&ops, at, sizeof ops) && ops.run == exchange_run;
+    return own_memory_copy(&at, &job->ops, sizeof at) && own_memory_copy(&ops, at, sizeof ops) &&
+           ops.run == exchange_run;
 }
 
 /* Keeps it, in the order in which they began, if it is one of the oldest. */
 static void visit(struct sched_job *job, struct sched_job *_Atomic *at, void *arg) {
     struct search *s = arg;
     uint64_t begun_at;
-    if (!is_request(job) || !running_copy(&begun_at, &job->begun_at, sizeof begun_at) || atomic_load(at) != job)
+    if (!is_request(job) || !own_memory_copy(&begun_at, &job->begun_at, sizeof begun_at) || atomic_load(at) != job)
         return;
     unsigned i = s->count;
     if (s->count < s->most)
@@ -51,7 +46,7 @@ static bool copy_slices(char *out, size_t size, const struct slice *slices, unsi
     size_t len = 0;
     for (unsigned i = 0; i < count; i++) {
         size_t n = slices[i].n < size - 1 - len ? slices[i].n : size - 1 - len;
-        if (!running_copy(out + len, slices[i].p, n))
+        if (!own_memory_copy(out + len, slices[i].p, n))
             return false;
         len += n;
     }
@@ -76,7 +71,7 @@ static bool copy_names(struct running_call *call, const struct cgi_vars *vars) {
 
 static bool describe(struct running_call *call) {
     struct exchange x;
-    if (!running_copy(&x, exchange_of_job(call->job), sizeof x) || !copy_names(call, &x.r.vars) ||
+    if (!own_memory_copy(&x, exchange_of_job(call->job), sizeof x) || !copy_names(call, &x.r.vars) ||
         !copy_id(call, &x.r.id))
         return false;
     if (x.r.traced)
@@ -104,6 +99,6 @@ unsigned running_find(struct lane *lane, struct running_call *out, unsigned most
 
 bool running_goes_on(const struct running_call *call) {
     uint64_t begun_at;
-    return running_copy(&begun_at, &call->job->begun_at, sizeof begun_at) && begun_at == call->begun_at &&
+    return own_memory_copy(&begun_at, &call->job->begun_at, sizeof begun_at) && begun_at == call->begun_at &&
            atomic_load(call->at) == call->job;
 }

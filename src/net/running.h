@@ -3,7 +3,7 @@
  *
  * Open it to find out more about a call that runs.
  *
- * Threads: any, whatever the others do: it takes no lock, and reads by a system call what may be gone.
+ * Threads: any, whatever the others do: it takes no lock, and reads what may be gone by base/own_memory.h.
  */
 #ifndef WSGI_FCGI_NET_RUNNING_H
 #define WSGI_FCGI_NET_RUNNING_H
@@ -39,8 +39,5 @@ unsigned running_find(struct lane *lane, struct running_call *out, unsigned most
 
 /* Whether the call still runs. */
 bool running_goes_on(const struct running_call *call);
-
-/* Copies bytes that may not be mapped any more. Returns whether they were. */
-bool running_copy(void *to, const void *from, size_t n);
 
 #endif

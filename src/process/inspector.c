@@ -5,9 +5,12 @@
 #include "base/ascii.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/own_memory.h"
+#include "base/text_line.h"
 #include "base/thread_create.h"
 #include "cli/options.h"
 #include "ipc/inspect.h"
+#include "ipc/scoreboard.h"
 #include "net/running.h"
 #include "process/running_log.h"
 #include "python/stack.h"
@@ -40,7 +43,8 @@ enum place { VACANT, TAKEN, READY };
  * starts the thread; the rest it alone. */
 static struct inspector {
     struct inspect *inspect;
-    unsigned slot;
+    const struct scoreboard *board;
+    unsigned slot; /* in both */
     struct lane *lane;
     uint32_t seen; /* the number of the last question */
     pthread_t thread;
@@ -265,6 +269,16 @@ static void answer_again(uint32_t number) {
     nanosleep(&(struct timespec){.tv_nsec = AGAIN_NS}, NULL);
 }
 
+/* Who asks has the scoreboard as well, which says more where nothing can be read. */
+static void answer(uint32_t number) {
+    if (own_memory_is_forbidden())
+        return;
+    if (is_fresh())
+        answer_again(number);
+    else
+        find_out(number);
+}
+
 /* What is logged. */
 
 /* Takes what is wanted out of its place: who wants a block from now on may have another one, which tells what runs
@@ -277,6 +291,28 @@ static bool take_wanted(struct wanted *w, char line[static LINE_SIZE]) {
     return true;
 }
 
+/* Where nothing can be read: the requests of calls that run without the loop, as the scoreboard has them. Mutable block:
+ * the thread, which alone calls this. */
+static void log_told(const char *line) {
+    static char block[SCOREBOARD_CALLS * (SCOREBOARD_TEXT_SIZE + 32)];
+    struct text_line lines = text_line_in(block, sizeof block);
+    const uint64_t now = clock_ns();
+    unsigned count = 0;
+    for (unsigned i = 0; i < SCOREBOARD_CALLS; i++) {
+        const struct scoreboard_call *told = &inspector.board->calls[inspector.slot][i];
+        const uint64_t begun_at = atomic_load(&told->begun_at), age = now > begun_at ? (now - begun_at) / 1000000 : 0;
+        char text[SCOREBOARD_TEXT_SIZE];
+        memcpy(text, told->text, sizeof text);
+        if (!begun_at || atomic_load(&told->begun_at) != begun_at)
+            continue;
+        count++;
+        text_line_add(&lines, "  %llu.%03llu s %.*s\n", (unsigned long long)(age / 1000),
+                      (unsigned long long)(age % 1000), (int)sizeof text - 1, text);
+    }
+    log_block(LOG_LEVEL_WARNING, block, "%s: %u call%s without the loop; what they do cannot be told: %s", line, count,
+              count == 1 ? " runs" : "s run", OWN_MEMORY_FORBIDDEN);
+}
+
 /* Returns whether something was wanted. It is found out anew for that: what was there a moment ago may be over. */
 static bool log_wanted(uint32_t number) {
     char line[LINE_SIZE];
@@ -284,9 +320,13 @@ static bool log_wanted(uint32_t number) {
     for (int i = 0; i < INSPECTOR_REASON_COUNT; i++) {
         if (!take_wanted(&inspector.wanted[i], line))
             continue;
+        any = true;
+        if (own_memory_is_forbidden()) {
+            log_told(line);
+            continue;
+        }
         find_out(number);
         running_log(line, &inspector.answer, clock_ns());
-        any = true;
     }
     return any;
 }
@@ -318,10 +358,7 @@ static void *run(void *unused) {
                 return unused;
             if (asked == seen)
                 continue;
-            if (is_fresh())
-                answer_again(asked);
-            else
-                find_out(asked);
+            answer(asked);
         }
         inspector.seen = asked;
     }
@@ -338,8 +375,9 @@ void inspector_prepare(const struct options *o) {
         log_debug("the stacks of some calls cannot be told: %s", why);
 }
 
-int inspector_start(struct inspect *inspect, unsigned slot, struct lane *lane) {
+int inspector_start(struct inspect *inspect, const struct scoreboard *board, unsigned slot, struct lane *lane) {
     inspector.inspect = inspect;
+    inspector.board = board;
     inspector.slot = slot;
     inspector.lane = lane;
     inspector.seen = inspect_begin(inspect, slot);

@@ -15,14 +15,16 @@
 struct inspect;
 struct lane;
 struct options;
+struct scoreboard;
 
 /* Finds out how stacks are read; if one of the options needs them and some cannot be read, a warning says why. Once in
  * a process that serves, or with --check. GIL held. */
 void inspector_prepare(const struct options *o);
 
-/* Starts the thread, which answers in a slot of this memory. Only in a process that serves, since the application may
+/* Starts the thread, which answers in a slot of this memory. The same slot of `board` has the requests of calls, for
+ * lines where the system does not let them be read (base/own_memory.h): then it does not answer. Only in a process that serves, since the application may
  * fork before. Returns 0; or -1 with errno. */
-int inspector_start(struct inspect *inspect, unsigned slot, struct lane *lane);
+int inspector_start(struct inspect *inspect, const struct scoreboard *board, unsigned slot, struct lane *lane);
 
 /* Ends it; what was to be logged before is. The lane has ended, but is there. */
 void inspector_stop(void);

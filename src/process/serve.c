@@ -310,7 +310,7 @@ static int start_inspector(struct server *server) {
     stack_count(server->counted ? &server->counted->counters[METRICS_STACKS_TAKEN] : NULL);
     const bool reports = server->o->request_timeout > 0 || server->o->slow_request > 0;
     if (!(reports && report_start()) &&
-        (!server->inspect || !inspector_start(server->inspect, server->inspect_slot, server->run.lane)))
+        (!server->inspect || !inspector_start(server->inspect, server->board, server->inspect_slot, server->run.lane)))
         return 0;
     log_error("cannot start a thread: %s", thread_limit_explain(errno, limit));
     return EX_OSERR;

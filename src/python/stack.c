@@ -5,6 +5,7 @@
 #include "python/stack.h"
 
 #include "base/clock.h"
+#include "base/own_memory.h"
 #include "python/stack_ask.h"
 #include "python/stack_check.h"
 #include "python/stack_doing.h"
@@ -44,23 +45,17 @@ static struct taking {
     uint64_t known_since; /* clock_ns */
 } taking = {.lock = PTHREAD_MUTEX_INITIALIZER, .scratch = {.known = taking.known}};
 
-static bool may_copy(void) {
-    static const char here[] = "here";
-    char text[sizeof here];
-    return stack_copy(text, (uintptr_t)here, sizeof text) && !memcmp(text, here, sizeof text);
-}
-
 int stack_init(char why[static STACK_REASON_SIZE]) {
     (void)stack_doing_init();
     reason[0] = '\0';
-    if (!may_copy())
-        snprintf(reason, sizeof reason, "the system does not allow process_vm_readv(2)");
+    if (own_memory_init())
+        snprintf(reason, sizeof reason, "%s", OWN_MEMORY_FORBIDDEN);
     else if (!stack_layout_find(&layout, reason, sizeof reason) && !stack_check(&layout))
         snprintf(reason, sizeof reason, "the frames of this Python are not those of Python %d.%d", PY_MAJOR_VERSION,
                  PY_MINOR_VERSION);
     fallback = reason[0] && stack_fallback_init();
     if (fallback)
-        snprintf(why, STACK_REASON_SIZE, "%.120s; those of threads that sleep come from faulthandler", reason);
+        snprintf(why, STACK_REASON_SIZE, "%.220s; those of threads that sleep come from faulthandler", reason);
     else if (!reason[0] && !stack_ask_init(&layout))
         snprintf(why, STACK_REASON_SIZE, "no real-time signal is free: calls that compute cannot be asked");
     else

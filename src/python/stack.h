@@ -1,7 +1,7 @@
 /* The Python stack of another thread, read without the GIL and without the thread's help: which line a call is at that hangs,
  * computes, or keeps the interpreter lock.
  *
- * Every word is copied by process_vm_readv(2) from this process, so that what changes meanwhile, or is gone, gives an error
+ * Every word is copied by base/own_memory.h from this process, so that what changes meanwhile, or is gone, gives an error
  * and no crash, and everything that is found is checked for being what it should be. What cannot be told is left out, and
  * never made up: a thread that moves is asked again.
  *
@@ -22,7 +22,7 @@ enum {
     /* Bytes that the text of a stack takes at most, with its end. When not all frames have room, the innermost have, and a
      * line says how many are left out. */
     STACK_SIZE = 16384,
-    STACK_REASON_SIZE = 200
+    STACK_REASON_SIZE = 300
 };
 
 /* What the thread is doing. */

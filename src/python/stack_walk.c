@@ -5,10 +5,9 @@
 #include "python/stack_walk.h"
 
 #include "base/log.h"
+#include "base/own_memory.h"
 
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 enum {
     GENERATOR = 1,      /* FRAME_OWNED_BY_GENERATOR of all versions */
@@ -18,8 +17,7 @@ enum {
 };
 
 bool stack_copy(void *to, uintptr_t from, size_t n) {
-    struct iovec local = {to, n}, remote = {(void *)from, n};
-    return from && process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)n;
+    return from && own_memory_copy(to, (const void *)from, n);
 }
 
 static uintptr_t word_at(const unsigned char *bytes, size_t offset) {

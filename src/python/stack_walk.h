@@ -1,4 +1,4 @@
-/* The frames of a thread, and their text. Every word is copied by process_vm_readv(2), and everything checked for being
+/* The frames of a thread, and their text. Every word is copied by base/own_memory.h, and everything checked for being
  * what it should be; so it is of no matter whether the thread runs meanwhile, but that what is found may be no stack
  * then: whoever asks sees to it that the thread stood still.
  *

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@ struct tampered {
     _Atomic int64_t step;        /* seconds by which the time of day differs from the true one */
     _Atomic int32_t epoll_error; /* errno of every epoll_ctl that is to watch one more descriptor; 0: none fails */
     _Atomic int32_t failed;      /* how many have */
-    _Atomic int32_t forbidden;   /* process_vm_readv is, as by a profile of seccomp(2) */
+    _Atomic int32_t forbidden;   /* process_vm_readv is, as by a profile of seccomp(2), and /proc/self/mem */
     _Atomic int32_t starter;     /* no thread begins that the one with this number has started; 0: all do */
 };
 
@@ -81,6 +82,17 @@ ssize_t process_vm_readv(pid_t pid, const struct iovec *to, unsigned long nto, c
     if (!tampered->forbidden)
         return syscall(SYS_process_vm_readv, pid, to, nto, from, nfrom, flags);
     errno = EPERM;
+    return -1;
+}
+
+int open(const char *path, int flags, ...) {
+    va_list more;
+    va_start(more, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0;
+    va_end(more);
+    if (!tampered->forbidden || strcmp(path, "/proc/self/mem") != 0)
+        return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+    errno = EACCES;
     return -1;
 }
 

@@ -8,9 +8,11 @@ import signal
 import pytest
 
 import daemon
+import seccomp
 from daemon import until
 from fcgi import params, request
 from supervised import children_of
+from tamper import Tamper
 from test_hanging_calls import begin, line_of, served, stack_of
 from test_slow_log import Pipe
 
@@ -159,6 +161,35 @@ def test_beside_calls_that_end(start):
         for _ in range(20):
             served(server.ask("/hello"))
     server.wait_log("SIGUSR2: ")
+
+
+def test_where_process_vm_readv_is_forbidden(start, gate):
+    """As profiles of containers do. Stacks are there all the same, of what sleeps and of what computes."""
+    server = start("hangapp", "--status-path", "/status", preexec_fn=seccomp.forbid("process_vm_readv"))
+    for name in ("sleep", "compute"):
+        _, visitor = begin(server, name, gate)
+        line = r"\nwsgi-fcgi-\d+ \S.*: %s GET /%s%s\n" % (SECONDS, name, LABEL)
+        while not re.search(line + OUTER + stack_of(name), log_stacks(server, r"1 call runs, for " + SECONDS)):
+            pass
+        call, = json.loads(server.ask("/status", query="format=json").body)["running"]
+        assert call["path"] == "/" + name, call
+        visitor.release()
+        until(lambda: re.search("no call runs", log_stacks(server)), "its end", server.log)
+
+
+def test_where_nothing_can_be_read(start, gate, tmp_path):
+    """The requests are known nevertheless; and the line says why there is no more, and what to do about it."""
+    tamper = Tamper(tmp_path)
+    tamper.forbid_reading()
+    server = start("hangapp", "--status-path", "/status", env=tamper.env)
+    log_stacks(server, "0 calls run without the loop; what they do cannot be told: .*process_vm_readv.*SystemCallFilter=")
+    _, visitor = begin(server, "sleep", gate)
+    until(lambda: re.search(r"1 call runs without the loop; what they do cannot be told: .*\n  \d+\.\d{3} s GET /sleep",
+                            log_stacks(server)), "the request", server.log)
+    call, = json.loads(server.ask("/status", query="format=json").body)["running"]
+    assert call["path"] == "/sleep", call
+    visitor.release()
+    served(server.ask("/hello"))
 
 
 @pytest.mark.fastcgi
