@@ -74,11 +74,13 @@ static int read_allow(struct sockets *s, const struct options *o) {
         .groups = o->allow_gid.items,
         .group_sources = options_where(o, "--allow-gid"),
         .ngroups = o->allow_gid.count,
-        .status = o->status_allow.items,
-        .status_sources = options_where(o, "--status-allow"),
-        .nstatus = o->status_allow.count,
     };
-    return options_status(o, "--allow", allow_init(&s->allow, &settings));
+    int status = options_status(o, "--allow", allow_init(&s->allow, &settings));
+    if (status)
+        return status;
+    status =
+        allow_init_status(&s->allow, options_where(o, "--status-allow"), o->status_allow.items, o->status_allow.count);
+    return options_status(o, "--status-allow", status);
 }
 
 int sockets_read(struct sockets *s, const struct options *o) {

@@ -149,11 +149,12 @@ int allow_init(struct allow_rules *a, const struct allow_settings *settings) {
     int status = init_nets(a, settings);
     if (!status)
         status = init_users(a, settings);
-    if (!status)
-        status = init_groups(a, settings);
-    a->status_given = settings->nstatus > 0;
-    return status ? status
-                  : address_set_init(&a->status, settings->status_sources, settings->status, settings->nstatus);
+    return status ? status : init_groups(a, settings);
+}
+
+int allow_init_status(struct allow_rules *a, const char *const *sources, const char *const *texts, size_t count) {
+    a->status_given = count > 0;
+    return address_set_init(&a->status, sources, texts, count);
 }
 
 void allow_fini(struct allow_rules *a) {

@@ -33,9 +33,6 @@ struct allow_settings {
     const char *const *groups; /* --allow-gid: names or numbers */
     const char *const *group_sources;
     size_t ngroups;
-    const char *const *status; /* --status-allow: as --allow, or "unix" */
-    const char *const *status_sources;
-    size_t nstatus;
 };
 
 enum { ALLOW_TEXT_SIZE = 64 };
@@ -60,6 +57,10 @@ struct allow_rules {
 /* Fills *a. Looks users and groups up, which blocks. Returns 0; or, after one log_error line, EX_USAGE, EX_NOUSER or
  * EX_OSERR. The caller calls allow_fini in either case. */
 int allow_init(struct allow_rules *a, const struct allow_settings *settings);
+
+/* Fills in who may see the status page, behind allow_init: --status-allow, as --allow, or "unix", and where each was.
+ * Without it nobody but this machine may. Returns as allow_init. */
+int allow_init_status(struct allow_rules *a, const char *const *sources, const char *const *texts, size_t count);
 
 void allow_fini(struct allow_rules *a);
 

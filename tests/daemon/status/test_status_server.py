@@ -160,6 +160,7 @@ def test_what_cannot_work(tmp_path, option, value, why):
     done = daemons.run("--config", config)
     assert done.returncode and why in done.stderr, done
     if option != "--status":
+        assert done.returncode == os.EX_CONFIG, done
         assert "c.ini:3" in done.stderr or "c.ini, line 3" in done.stderr or "line 3" in done.stderr, done
 
 

@@ -163,8 +163,9 @@ START_TEST(test_viewers)
     split(&given, viewers[_i].status);
     split(&in, viewers[_i].in);
     split(&out, viewers[_i].out);
-    struct allow_settings settings = {.status = given.items, .status_sources = sources, .nstatus = given.count};
+    struct allow_settings settings = {0};
     ck_assert_int_eq(allow_init(&rules, &settings), 0);
+    ck_assert_int_eq(allow_init_status(&rules, sources, given.items, given.count), 0);
     for (size_t i = 0; i < in.count; i++)
         ck_assert_msg(shows(in.items[i]), "%s is in", in.items[i]);
     for (size_t i = 0; i < out.count; i++)
