@@ -38,6 +38,7 @@
     X(BODY_SHORT, "body_short")                                                                                        \
     X(STATUS_CLIENT, "status_client")                                                                                  \
     X(STATUS_PROXY, "status_proxy")                                                                                    \
+    X(STATUS_HOST, "status_host")                                                                                      \
     X(OUTSIDE, "outside")                                                                                              \
     X(STATUS_METHOD, "status_method")                                                                                  \
     X(PARAMS_LATE, "params_late")                                                                                      \

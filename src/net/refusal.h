@@ -7,6 +7,7 @@
 #define WSGI_FCGI_NET_REFUSAL_H
 
 #include "base/log.h"
+#include "proto/status_head.h"
 #include "request/request.h"
 
 struct conn;
@@ -23,6 +24,7 @@ struct lane;
     X(REFUSED_STATUS_PROXY, "403 Forbidden", INFO,                                                                     \
       "who asks for the status page is not known: a proxy has passed it on whose word does not count: see "            \
       "--forwarded-allow")                                                                                             \
+    X(REFUSED_STATUS_HOST, "403 Forbidden", INFO, STATUS_HOST_REFUSED)                                                 \
     X(REFUSED_OUTSIDE, "404 Not Found", INFO,                                                                          \
       "its path is outside the mount point of the application: see --script-name")                                     \
     X(REFUSED_STATUS_METHOD, "405 Method Not Allowed", INFO,                                                           \

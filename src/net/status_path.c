@@ -6,6 +6,7 @@
 #include "net/lane_impl.h"
 #include "net/status_page.h"
 #include "proto/http_target.h"
+#include "proto/status_head.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,21 @@ static bool came_through_proxy(const struct buf *params) {
     return false;
 }
 
+static struct slice find_param(const struct request *r, const char *name) {
+    const char *pos = buf_head(&r->params), *end = buf_tail(&r->params);
+    struct params_pair pair;
+    while (pos && params_next(&pos, end, &pair) == PARAMS_PAIR) {
+        if (equals(pair.name, name))
+            return pair.value;
+    }
+    return LITERAL("");
+}
+
+/* As at the sockets of --status: who names clients means all that comes from these. */
+static bool is_lured(const struct allow_rules *allow, const struct request *r, enum status_path_client client) {
+    return client == STATUS_CLIENT_PEER && !allow->status_given && !status_host_is_of_here(find_param(r, "HTTP_HOST"));
+}
+
 static void find_client(const struct request *r, enum status_path_client client, union peer_address *address) {
     *address = (union peer_address){.sa.sa_family = AF_UNSPEC};
     if (client == STATUS_CLIENT_LOCAL || equals(r->vars.remote_addr, "unix:")) /* nginx's word for that */
@@ -56,7 +72,9 @@ static enum refusal judge(const struct lane *lane, const struct request *r, enum
     if (client == STATUS_CLIENT_UNKNOWN || (client != STATUS_CLIENT_BELIEVED && came_through_proxy(&r->params)))
         return REFUSED_STATUS_PROXY;
     find_client(r, client, &address);
-    return allow_permits_status(allow, &address.sa, sizeof address) ? NOT_REFUSED : REFUSED_STATUS_CLIENT;
+    if (!allow_permits_status(allow, &address.sa, sizeof address))
+        return REFUSED_STATUS_CLIENT;
+    return is_lured(allow, r, client) ? REFUSED_STATUS_HOST : NOT_REFUSED;
 }
 
 /* Whether it is its path. */
@@ -100,18 +118,8 @@ enum refusal status_path_look(struct exchange *x, enum status_path_client client
 
 /* Its answer. */
 
-static struct slice find_accept(const struct request *r) {
-    const char *pos = buf_head(&r->params), *end = buf_tail(&r->params);
-    struct params_pair pair;
-    while (pos && params_next(&pos, end, &pair) == PARAMS_PAIR) {
-        if (equals(pair.name, "HTTP_ACCEPT"))
-            return pair.value;
-    }
-    return LITERAL("");
-}
-
 static enum status_form choose(const struct request *r) {
-    struct slice accept = find_accept(r);
+    struct slice accept = find_param(r, "HTTP_ACCEPT");
     return status_choose(accept.p, accept.n, r->vars.query.p, r->vars.query.n);
 }
 

@@ -7,7 +7,9 @@
  *
  * Who the client is: what the application would see as REMOTE_ADDR. If proxies have added fields about the client, and
  * nobody has said that they are to be believed (--forwarded-allow), that is the address of a proxy: whose request it is
- * is not known, and the page is not for everybody who comes through that proxy.
+ * is not known, and the page is not for everybody who comes through that proxy. Nor is it for a browser of this machine
+ * that a page of another site has ask by a name of its own (status_host_is_of_here). Behind a web server that is for the
+ * names that this one serves.
  *
  * Threads: owner only.
  */
@@ -18,7 +20,8 @@
 
 /* What a front end knows about the client of a request, besides its parameters. */
 enum status_path_client {
-    STATUS_CLIENT_NAMED,    /* REMOTE_ADDR names it, */
+    STATUS_CLIENT_NAMED,    /* REMOTE_ADDR names it: */
+    STATUS_CLIENT_PEER,     /* it is the peer itself, over TCP, which may be a browser; */
     STATUS_CLIENT_BELIEVED, /* because a trusted proxy has said so; */
     STATUS_CLIENT_LOCAL,    /* REMOTE_ADDR is empty: it is a process of this machine; */
     STATUS_CLIENT_UNKNOWN   /* or it cannot be known */

@@ -226,10 +226,7 @@ static bool is_lured(const struct status_client *c, const struct status_head *he
 static void client_ask(struct status_client *c, const struct status_head *head) {
     c->head_only = head->head_only;
     if (is_lured(c, head)) {
-        client_refuse(
-            c, "403 Forbidden", "",
-            "its Host is a name in the DNS, as if a page of another site had asked: use localhost, or name who "
-            "may see the page with --status-allow");
+        client_refuse(c, "403 Forbidden", "", STATUS_HOST_REFUSED);
         return;
     }
     if (!is_text(head->path, "/") && !is_text(head->path, "/metrics")) {

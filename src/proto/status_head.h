@@ -40,4 +40,9 @@ enum status_head_result status_head_read(const char *data, size_t n, size_t *sca
  * from us (DNS rebinding). An empty one is none. */
 bool status_host_is_of_here(struct slice host);
 
+/* What the log says of a request that is refused for that. */
+#define STATUS_HOST_REFUSED                                                                                            \
+    "its Host is a name in the DNS, as if a page of another site had asked: use localhost, or name who may see the "   \
+    "page with --status-allow"
+
 #endif

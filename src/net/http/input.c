@@ -129,7 +129,8 @@ static __attribute__((noinline)) enum refusal look_for_status(struct http_reques
     return status_path_look(&q->x, peer->unknown                        ? STATUS_CLIENT_UNKNOWN
                                    : believed                           ? STATUS_CLIENT_BELIEVED
                                    : peer->address.ss_family == AF_UNIX ? STATUS_CLIENT_LOCAL
-                                                                        : STATUS_CLIENT_NAMED);
+                                   : peer->proxied                      ? STATUS_CLIENT_NAMED
+                                                                        : STATUS_CLIENT_PEER);
 }
 
 /* Fills the request from a complete header section. Returns false if it was refused, or the connection closed. */

@@ -4,6 +4,7 @@ import json
 import pytest
 
 import fcgi
+import rawhttp
 from daemon import Daemon, speaks_http
 from fcgi import params, request
 from nginx import Nginx
@@ -159,6 +160,28 @@ def test_through_a_proxy_that_is_trusted(start):
     is_forbidden(ask(server, headers={"X-Forwarded-For": "127.0.0.1, %s" % REMOTE}))
     is_forbidden(ask(server, headers={"X-Forwarded-For": "nonsense"}))
     is_forbidden(ask(server, headers={"X-Forwarded-For": "127.0.0.1"}, REMOTE_ADDR=REMOTE))
+
+
+@pytest.mark.fastcgi
+def test_a_browser_that_is_lured(start, tmp_path):
+    """As at the sockets of --status: a page of another site asks by a name of its own (DNS rebinding)."""
+    def named(server, host, of_unix=False):
+        with rawhttp.Connection(path if of_unix else server.http_address) as connection:
+            connection.send(b"GET /server/status HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % host)
+            connection.methods.append("GET")
+            return connection.read_response(1)
+
+    if not speaks_http():
+        return
+    path = str(tmp_path / "http.sock")
+    server = start("anypath", *PATH, "--http", path, both=True)
+    for host in [b"localhost:80", b"127.0.0.1", b"[::1]:9000", b"web1", b"app.localhost"]:
+        is_page(named(server, host))
+    is_forbidden(named(server, b"evil.example:9000"))
+    server.wait_log(r"403 Forbidden .*its Host is a name in the DNS.*--status-allow.*GET /server/status")
+    is_page(named(server, b"evil.example", of_unix=True))  # no browser gets there
+    server = start("anypath", *PATH, "--status-allow", "127.0.0.1", both=True)
+    is_page(named(server, b"evil.example"))
 
 
 def test_whom_the_option_names(start, protocol):
