@@ -236,6 +236,7 @@ src_libcli_a_SOURCES = \
 PYTHON_LAYER_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
 src_libpy_a_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
 src_libpy_a_SOURCES = \
+	src/python/allocations.c src/python/allocations.h \
 	src/python/async_exc.c src/python/async_exc.h \
 	src/python/bytecode.c src/python/bytecode.h \
 	src/python/child.c src/python/child.h \
@@ -345,6 +346,8 @@ src_libprocess_a_SOURCES = \
 	src/process/log_output.c src/process/log_output.h \
 	src/process/lost_calls.c src/process/lost_calls.h \
 	src/process/main_thread.c src/process/main_thread.h \
+	src/process/memory_growth.c src/process/memory_growth.h \
+	src/process/memory_trace.c src/process/memory_trace.h \
 	src/process/open_files.c src/process/open_files.h \
 	src/process/orphans.c src/process/orphans.h \
 	src/process/development.c src/process/development.h \

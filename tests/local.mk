@@ -42,7 +42,7 @@ UNIT_NET += tests/unit/net/http/test_ends tests/unit/net/http/test_outcome
 endif
 UNIT_PY = tests/unit/python/test_interrupt tests/unit/python/test_name_cache tests/unit/python/test_report \
 	tests/unit/python/test_stack tests/unit/python/test_stack_torture
-UNIT_PROCESS = tests/unit/process/test_title
+UNIT_PROCESS = tests/unit/process/test_memory_growth tests/unit/process/test_title
 UNIT_SUPERVISOR = tests/unit/supervisor/test_cpus tests/unit/supervisor/test_file_globs \
 	tests/unit/supervisor/test_file_set tests/unit/supervisor/test_state
 UNIT_BENCH = tests/unit/bench/test_histogram
@@ -190,6 +190,7 @@ tests_unit_python_test_stack_LDFLAGS = $(AM_LDFLAGS) $(PYTHON_WRAP)
 EXTRA_tests_unit_python_test_stack_DEPENDENCIES = $(PYTHON_COPY)
 tests_unit_python_test_stack_torture_LDFLAGS = $(AM_LDFLAGS) $(PYTHON_WRAP)
 EXTRA_tests_unit_python_test_stack_torture_DEPENDENCIES = $(PYTHON_COPY)
+tests_unit_process_test_memory_growth_LDADD = src/libprocess.a $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_process_test_title_LDADD = src/libprocess.a $(CHECK_LIBS)
 tests_unit_supervisor_test_cpus_LDADD = src/libsupervisor.a $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_supervisor_test_file_globs_LDADD = $(SUPERVISOR_LIBS) $(CHECK_LIBS)

@@ -105,6 +105,11 @@ static int check_workers(const struct options *o) {
     if (o->max_requests_jitter && !o->max_requests)
         return complain_lacks(o, option_find("max-requests-jitter", strlen("max-requests-jitter")),
                               "is added to --max-requests, and there is none: give --max-requests N as well");
+    const struct option_row *trace = option_find("trace-memory", strlen("trace-memory"));
+    if (o->given[option_index(trace)] && o->trace_memory > 0 && !o->max_memory)
+        return complain_lacks(o, trace,
+                              "is for workers that come near --max-memory, and there is none: give "
+                              "--max-memory SIZE as well");
     return 0;
 }
 

@@ -86,6 +86,7 @@ struct options {
     unsigned max_requests; /* 0: any */
     unsigned max_requests_jitter;
     uint64_t max_memory;  /* bytes; 0: any */
+    double trace_memory;  /* seconds; 0: never */
     double max_lifetime;  /* seconds; 0: any */
     double stuck_timeout; /* seconds; 0: any */
 

@@ -11,6 +11,7 @@
 #include "process/exit_timer.h"
 #include "process/inspector.h"
 #include "process/leave.h"
+#include "process/memory_trace.h"
 #include "process/signals.h"
 #include "process/warm_up.h"
 #include "process/watch_thread.h"
@@ -74,6 +75,7 @@ int run_lane(struct run *run) {
         lost_calls_stop(&run->lost_calls);
         report_stop();
         inspector_stop();
+        memory_trace_stop();
     }
     if (failed) {
         thread_attach_main();

@@ -14,6 +14,7 @@
 #include "net/listen/listener.h"
 #include "process/access_output.h"
 #include "process/inspector.h"
+#include "process/memory_trace.h"
 #include "process/signals.h"
 
 #include <errno.h>
@@ -267,6 +268,10 @@ static int act(struct worker *w, struct control_message *m) {
     case CONTROL_LOG_STACKS:
         if (w->lane)
             inspector_log(INSPECTOR_SIGNAL, "SIGUSR2 to the supervisor");
+        return 0;
+    case CONTROL_TRACE_MEMORY:
+        if (w->lane)
+            memory_trace_begin(m->a, m->b);
         return 0;
     case CONTROL_STOP:
         atomic_store(&w->told_to_stop, true);

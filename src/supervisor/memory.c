@@ -24,6 +24,10 @@ uint64_t memory_proportional(pid_t pid) {
     return ascii_read_number(line + strspn(line, " "), 10, &kib) ? kib << 10 : 0;
 }
 
+uint64_t memory_trace_from(uint64_t first, uint64_t most) {
+    return first < most ? most - (most - first) / 4 : most;
+}
+
 /* A segment that cannot be written has nothing that is not in its file as well. */
 static int forget_pages(struct dl_phdr_info *object, size_t size, void *page) {
     const uintptr_t mask = *(const uintptr_t *)page - 1;

@@ -13,6 +13,9 @@
  * not. */
 uint64_t memory_proportional(pid_t pid);
 
+/* From how many bytes on the memory of a worker is traced that had `first` when it began to serve, and may have `most`. */
+uint64_t memory_trace_from(uint64_t first, uint64_t most);
+
 /* Lets go of the pages of program and libraries that this process has read so far: they are those of its start or of a
  * reload, which looks up users and hosts, and is many times as large as what it does afterwards. What is needed again
  * is read again from the file. */

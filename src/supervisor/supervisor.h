@@ -100,10 +100,12 @@ struct worker {
 
     enum worker_wish wish;
     uint64_t wished_at;
-    bool memory_told; /* it needs more than --max-memory from its start: nothing can be done about that */
-    bool replaces;    /* it was started while another one had its place */
-    bool files_told;  /* CONTROL_FILES has come */
-    bool ends_told;   /* CONTROL_ENDS has come, with: */
+    bool memory_told;      /* it needs more than --max-memory from its start: nothing can be done about that */
+    uint64_t first_memory; /* bytes, when it began to serve; 0: not known */
+    bool memory_traced;    /* it was, or is to be, told to trace its memory */
+    bool replaces;         /* it was started while another one had its place */
+    bool files_told;       /* CONTROL_FILES has come */
+    bool ends_told;        /* CONTROL_ENDS has come, with: */
     uint64_t finished, cut;
 
     uint64_t kill_at;      /* unless it has ended by then */
@@ -118,7 +120,7 @@ struct worker {
     unsigned peers_told;  /* of slots 0 to N-1 */
     size_t listeners_told;
     bool serve_told;
-    bool retire_due, stop_due, reopen_due, stacks_due;
+    bool retire_due, stop_due, reopen_due, stacks_due, trace_due;
     uint64_t stuck_since; /* it takes no message */
 
     /* With --preload, until it is forked. */
@@ -176,6 +178,7 @@ struct supervisor {
     struct watchdog watchdog;
 
     bool whole_memory_told; /* what workers share cannot be told from what is their own */
+    uint64_t traced_until;  /* clock_ns: a worker traces its memory (--trace-memory); no other one begins before */
     bool had_terminal;
     bool stopping;
     int stop_signal;        /* what workers are told about it */

@@ -66,8 +66,8 @@ static bool listener(struct worker *w, const struct listener *l) {
     return !control_send(w->control, &m);
 }
 
-static bool order(struct worker *w, enum control_type type, uint64_t a) {
-    struct control_message m = {.type = type, .a = a};
+static bool order(struct worker *w, enum control_type type, uint64_t a, uint64_t b) {
+    struct control_message m = {.type = type, .a = a, .b = b};
     return !control_send(w->control, &m);
 }
 
@@ -78,12 +78,12 @@ static bool tell_listeners(struct worker *w) {
         if (l->protocol != LISTENER_STATUS && !listener(w, l)) /* the supervisor itself shows the status page */
             return false;
     }
-    return w->serve_told || (w->serve_told = order(w, CONTROL_SERVE, 0));
+    return w->serve_told || (w->serve_told = order(w, CONTROL_SERVE, 0, 0));
 }
 
 static bool tell_order(struct worker *w, bool *due, enum control_type type, uint64_t a) {
     if (*due)
-        *due = !order(w, type, a);
+        *due = !order(w, type, a, 0);
     return !*due;
 }
 
@@ -92,6 +92,13 @@ static bool tell_reopen(struct worker *w) {
     if (w->reopen_due)
         w->reopen_due = control_send(w->control, &tell_reopen_log) != 0;
     return !w->reopen_due;
+}
+
+static bool tell_trace(struct worker *w) {
+    const struct options *o = w->supervisor->o;
+    if (w->trace_due)
+        w->trace_due = !order(w, CONTROL_TRACE_MEMORY, (uint64_t)(o->trace_memory * 1000), o->max_memory);
+    return !w->trace_due;
 }
 
 /* Returns false when a message could not be sent; errno says why. */
@@ -107,7 +114,7 @@ static bool tell_all(struct worker *w) {
     }
     if (w->state == WORKER_LOADED && !tell_listeners(w))
         return false;
-    return tell_reopen(w) && tell_order(w, &w->stacks_due, CONTROL_LOG_STACKS, 0) &&
+    return tell_reopen(w) && tell_trace(w) && tell_order(w, &w->stacks_due, CONTROL_LOG_STACKS, 0) &&
            tell_order(w, &w->retire_due, CONTROL_RETIRE, 0) &&
            tell_order(w, &w->stop_due, CONTROL_STOP, (uint64_t)(s->stop_signal ? s->stop_signal : SIGTERM));
 }

@@ -114,6 +114,7 @@ static uint64_t in_mib(uint64_t size) {
 /* A worker that is too large at once would be replaced again and again. */
 static void check_first_memory(struct worker *w) {
     const uint64_t most = w->supervisor->o->max_memory, has = most ? measure(w) : 0;
+    w->first_memory = has;
     if (!most || has <= most)
         return;
     w->memory_told = true;
@@ -462,11 +463,22 @@ void workers_wish(struct worker *w, enum worker_wish wish, uint64_t now) {
     log_info(WORKER_LINE "is to be replaced: %s", WORKER_WORDS(w), reasons[wish]);
 }
 
+/* One at a time, since those that have begun together leak together, and the server would be slow as a whole. */
+static void trace_memory(struct worker *w, uint64_t now) {
+    struct supervisor *s = w->supervisor;
+    if (w->memory_traced || s->o->trace_memory <= 0 || now < s->traced_until)
+        return;
+    w->memory_traced = w->trace_due = true;
+    s->traced_until = now + (uint64_t)(s->o->trace_memory * 1e9);
+}
+
 void workers_check_memory(struct worker *w, uint64_t now) {
     const uint64_t most = w->supervisor->o->max_memory;
     if (w->state != WORKER_SERVING || w->wish != WISH_NONE || w->memory_told)
         return;
     const uint64_t has = measure(w);
+    if (has >= memory_trace_from(w->first_memory, most))
+        trace_memory(w, now);
     if (has <= most)
         return;
     log_info(WORKER_LINE "has %llu MiB of memory", WORKER_WORDS(w), (unsigned long long)in_mib(has));

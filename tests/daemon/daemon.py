@@ -102,6 +102,12 @@ def traced(server, trace, calls):
         strace.wait()
 
 
+def resident(pid):
+    """Bytes of memory that the process has."""
+    with open("/proc/%d/statm" % pid) as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
 def until(condition, what, log=lambda: "", patience=PATIENCE):
     """Waits until condition() is true; fails after `patience` seconds. Returns its value."""
     end = time.monotonic() + patience

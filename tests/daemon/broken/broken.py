@@ -43,6 +43,21 @@ def begin(server, path, query=""):
     return connection
 
 
+LEAK_PLACE = r'File "%s", line %d: \d+\.\d MiB in \d+ blocks?' % fault("leak")
+LEAK = r"warning: memory has grown by \d+\.\d MiB in .*most at:\n  " + LEAK_PLACE
+
+
+def leak(supervise, *given):
+    """That one as a worker, when it has most of what it may have, and its memory is traced."""
+    limit = 500 if daemon.SANITIZED else 150
+    server = supervise("leak", 1, *options("--max-memory", "%dM" % limit, *given), cwd=HERE)
+    first = daemon.resident(server.serving()[0])
+    while daemon.resident(server.serving()[0]) < first + ((limit << 20) - first) * 0.8:
+        server.ask("/preview")
+    server.wait_log(r"info: memory is traced for up to \S+ s \(--trace-memory\)")
+    return server
+
+
 # --- the status page
 
 PAGE = ["--status-path", "/server/status"]

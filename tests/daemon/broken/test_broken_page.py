@@ -87,6 +87,14 @@ def test_leak(serve):
     assert all("/preview" in text for text in broken.texts(server))
 
 
+def test_leak_near_its_limit(supervise):
+    """The line that holds the memory is among those of the log."""
+    server = broken.leak(supervise, *broken.PAGE)
+    for _ in range(8):
+        server.ask("/preview")
+    until(lambda: all(re.search(broken.LEAK_PLACE, text) for text in broken.texts(server)), "the line on the page", server.log)
+
+
 def test_exhaustion(serve, gate):
     """Every thread is at the same line."""
     server = serve("exhaustion", "-t", "3")
