@@ -51,6 +51,17 @@ static bool refuses(void) {
     return true;
 }
 
+/* Python's fault handler passes a signal on to the handler that was there before, which is to be the server's
+ * (process/ends.h): interp_adopt switches it on behind that. Returns 0, or -1 with an exception. */
+static int stop_faulthandler(void) {
+    PyObject *module = PyImport_ImportModule("faulthandler");
+    PyObject *result = module ? PyObject_CallMethod(module, "disable", NULL) : NULL;
+    int failed = result ? 0 : -1;
+    Py_XDECREF(result);
+    Py_XDECREF(module);
+    return failed;
+}
+
 static PyObject *run(PyObject *self, PyObject *args) {
     PyObject *argv, *command;
     (void)self;
@@ -61,7 +72,7 @@ static PyObject *run(PyObject *self, PyObject *args) {
         return NULL;
     }
     char **words = refuses() ? NULL : copy_words(argv), **before = words ? copy_words(command) : NULL;
-    if (!before)
+    if (!before || stop_faulthandler())
         return NULL;
     supervise_by(before);
     title_find(words[0]);

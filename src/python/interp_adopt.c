@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 /* What is left to do when Python ends: Py_AtExit takes no argument.
  * Mutable last: the main thread, GIL held until Python has ended. */
@@ -73,19 +74,50 @@ static int replace_main(const char *argv0) {
     return failed ? -1 : 0;
 }
 
-/* What the server has taken for itself; os.environ is a copy that Python has made as it began. */
-static int forget_variables(void) {
-    PyObject *os = PyImport_ImportModule("os");
-    PyObject *environ = os ? PyObject_GetAttrString(os, "environb") : NULL;
-    PyObject *keys = environ ? PyMapping_Keys(environ) : NULL;
+/* Sets what os.environ has otherwise, or not at all. `variable`: NAME=VALUE. Returns 0, or -1 with an exception. */
+static int learn_variable(PyObject *variables, const char *variable) {
+    const char *equals = strchr(variable, '=');
+    if (!equals)
+        return 0;
+    PyObject *key = PyBytes_FromStringAndSize(variable, equals - variable), *value = PyBytes_FromString(equals + 1);
+    if (key && getenv(PyBytes_AS_STRING(key)) != equals + 1) { /* another one of the name counts */
+        Py_XDECREF(value);
+        Py_DECREF(key);
+        return 0;
+    }
+    PyObject *known = key && value ? PyObject_GetItem(variables, key) : NULL;
+    if (!known && PyErr_ExceptionMatches(PyExc_KeyError))
+        PyErr_Clear();
+    int same = known ? PyObject_RichCompareBool(known, value, Py_EQ) : 0;
+    int failed = PyErr_Occurred() || (!same && PyObject_SetItem(variables, key, value)) ? -1 : 0;
+    Py_XDECREF(known);
+    Py_XDECREF(value);
+    Py_XDECREF(key);
+    return failed;
+}
+
+static int forget_variables(PyObject *variables) {
+    PyObject *keys = PyMapping_Keys(variables);
     int failed = !keys;
     for (Py_ssize_t i = 0; !failed && i < PyList_GET_SIZE(keys); i++) {
         PyObject *key = PyList_GET_ITEM(keys, i);
         if (PyBytes_Check(key) && !getenv(PyBytes_AS_STRING(key)))
-            failed = PyObject_DelItem(environ, key);
+            failed = PyObject_DelItem(variables, key);
     }
     Py_XDECREF(keys);
-    Py_XDECREF(environ);
+    return failed ? -1 : 0;
+}
+
+/* os.environ is a copy that Python has made as it began. Since then the server has taken what is for itself, and has set
+ * what --env and --user say. */
+static int renew_environment(void) {
+    PyObject *os = PyImport_ImportModule("os");
+    PyObject *variables = os ? PyObject_GetAttrString(os, "environb") : NULL;
+    int failed = !variables || forget_variables(variables);
+    /* It is set again to what it is, which moves nothing in the array. */
+    for (char **variable = environ; !failed && *variable; variable++)
+        failed = learn_variable(variables, *variable);
+    Py_XDECREF(variables);
     Py_XDECREF(os);
     return failed ? -1 : 0;
 }
@@ -200,7 +232,7 @@ int interp_adopt(const struct interp_config *c) {
             "PYTHON_GIL=0 is set, but wsgi-fcgi runs every Python with its GIL, free-threaded ones too: unset it");
         return EX_CONFIG;
     }
-    if (thread_init() || drop_first_path() || set_argv(c->argv[0]) || replace_main(c->argv[0]) || forget_variables() ||
+    if (thread_init() || drop_first_path() || set_argv(c->argv[0]) || replace_main(c->argv[0]) || renew_environment() ||
         open_streams() || set_faulthandler() || interp_prepare(c->pythonpath, c->npythonpath, c->chdir)) {
         interp_print_error("cannot set up threading, __main__, sys.argv, sys.path, os.environ and sys.stdout");
         return EX_SOFTWARE;
