@@ -11,6 +11,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, *sorted({os.path.dirname(path) for path in glob.glob(os.path.join(HERE, "*/**/test_*.py"), recursive=True)})]
 
 import daemon as daemons  # noqa: E402
+import differences  # noqa: E402
 import fcgi  # noqa: E402
 import nginx as nginxes  # noqa: E402
 import rawhttp  # noqa: E402
@@ -38,7 +39,11 @@ if daemons.SANITIZED:  # a sanitizer takes more address space than these leave
 LONGEST = {"test_leaks", "test_forks", "test_reload", "test_supervisor", "test_python", "test_stop_signals", "test_lost_calls"}
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if "WSGI_FCGI" in os.environ and daemons.is_extension():
+        left_out = [item for item in items if differences.is_left_out(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 

@@ -44,7 +44,7 @@ def test_version():
         assert re.search(r"wsgi-fcgi \d+\.\d+", done.stdout)
         assert re.search(r"Python 3\.\d+\.\d+", done.stdout)
         assert re.search(r"libev.*(epoll|poll|select|kqueue|linuxaio|iouring)", done.stdout)
-        assert re.search("build options: .*(static|shared)-python", done.stdout)
+        assert re.search("build options: .*(static-python|shared-python|extension)", done.stdout)
 
 
 def embedded_python():
@@ -55,7 +55,7 @@ def embedded_python():
 def test_gil_is_kept():
     """PYTHON_GIL=0 means nothing before 3.13, and from then on asks for what the server does not do."""
     done = run("--check", "wsgiapp", env={"PYTHON_GIL": 0})
-    if os.path.basename(embedded_python()) in ("python3.11", "python3.12"):
+    if int(re.search(r"Python 3\.(\d+)", run("--version").stdout).group(1)) < 13:
         assert done.returncode == 0, done.stderr
     else:
         refused(done, EX_CONFIG, "PYTHON_GIL=0")

@@ -143,7 +143,7 @@ def test_hard_limit_of_open_files(supervise):
     server = supervise(APP, 12, preexec_fn=limit_files(24, 24), wait=False)
     server.expect_status = EX_OSERR
     assert server.wait_exit() == EX_OSERR
-    assert re.search(r"error: cannot start worker \d+ by /\S+/wsgi-fcgi: Too many open files \(raise the hard limit of open "
+    assert re.search(r"error: cannot start worker \d+ by /\S+/(wsgi-fcgi|python[\d.]*): Too many open files \(raise the hard limit of open "
                      r"files: ulimit -n, LimitNOFILE of systemd\)\n", server.log()), server.log()
 
 
