@@ -155,12 +155,14 @@ static void log_left(const struct run *run, unsigned requests, unsigned connecti
             requests, ascii_plural(requests), calls ? ", " : "", lost, connections, ascii_plural(connections));
 }
 
-/* Why a warm-up has failed is the status already. */
+/* Why a warm-up has failed is the status already, and with --stop-delay the manager has heard of the stop before. */
 static void notify_stopping(const struct run *run, unsigned requests) {
     char text[80];
+    const _Atomic uint32_t *leaving = atomic_load(&run->leaving);
     notify_extend(run->graceful_timeout + 2 * EXIT_TIMER_PYTHON);
     snprintf(text, sizeof text, "%u request%s to finish", requests, ascii_plural(requests));
-    notify_tell(NOTIFY_STOPPING, atomic_load(&run->cold) ? NULL : text);
+    notify_tell(leaving && atomic_load(leaving) ? NOTIFY_STARTING : NOTIFY_STOPPING,
+                atomic_load(&run->cold) ? NULL : text);
 }
 
 static bool on_wake_while_leaving(void *arg) {

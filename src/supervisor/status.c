@@ -43,6 +43,11 @@ static void describe(const struct supervisor *s, enum notify_state state, char o
                  *s->service.reload_error ? "; the last reload has failed: " : "", s->service.reload_error);
         break;
     case NOTIFY_STOPPING:
+        if (!s->stopping) {
+            snprintf(out, STATUS_SIZE, "%u worker%s serve%s until the end of --stop-delay", serving,
+                     ascii_plural(serving), serving == 1 ? "s" : "");
+            break;
+        }
         snprintf(out, STATUS_SIZE, "%u worker%s to finish", serving + retiring + count(s, WORKER_STOPPING),
                  ascii_plural(serving + retiring + count(s, WORKER_STOPPING)));
         break;

@@ -105,6 +105,19 @@ def test_stop(start, manager, gate, options):
     assert manager.states() == ["READY", "STOPPING"]
 
 
+@every_way
+def test_stop_delay(start, manager, options):
+    """The manager hears of the stop at once, and waits for all of it."""
+    server = start("faultapp", *options, "--stop-delay", 2, "--graceful-timeout", 300, env=manager.environ())
+    manager.wait("READY", log=server.log)
+    server.signal(signal.SIGTERM)
+    manager.wait("STOPPING", log=server.log)
+    assert int(manager.wait("EXTEND_TIMEOUT_USEC")["EXTEND_TIMEOUT_USEC"]) >= 312e6
+    assert "--stop-delay" in manager.status()
+    assert server.wait_exit() == 0
+    assert manager.states() == ["READY", "STOPPING"]
+
+
 @pytest.mark.parametrize("options", [["--workers", 2], ["--workers", 2, "--preload"]], ids=["workers", "preload"])
 def test_reload(start, manager, tmp_path, options):
     """By the same process, of which the manager hears when it begins and when it is over; clients notice nothing."""
