@@ -393,10 +393,29 @@ apps-venv:
 	  '$(APPS_VENV)/bin/python' -m pip check && \
 	  cp '$(APPS_REQUIREMENTS)' '$(APPS_VENV)/requirements.txt'; }
 
+# Images and containers, by buildah and the namespaces of a runtime; and the manifests of contrib/kubernetes, for which the
+# environment has the schemas. Root: buildah and namespaces need it.
+
+CONTAINER_VENV = $(abs_top_builddir)/container-venv
+CONTAINER_REQUIREMENTS = $(srcdir)/tests/container/requirements.txt
+
+.PHONY: check-container container-venv
+check-container: $(SERVER) container-venv
+	$(TEST_ENVIRONMENT) '$(CONTAINER_VENV)/bin/python' -m pytest $(PYTEST_CACHE) $(PYTEST_FLAGS) '$(top_srcdir)/tests/container'
+
+container-venv:
+	@cmp -s '$(CONTAINER_REQUIREMENTS)' '$(CONTAINER_VENV)/requirements.txt' || { \
+	  echo 'making the virtual environment $(CONTAINER_VENV)' && \
+	  rm -rf '$(CONTAINER_VENV)' && \
+	  $(TEST_PYTHON) -m venv --system-site-packages '$(CONTAINER_VENV)' && \
+	  '$(CONTAINER_VENV)/bin/python' -m pip --quiet --no-input --disable-pip-version-check \
+	    install --no-deps --requirement '$(CONTAINER_REQUIREMENTS)' && \
+	  cp '$(CONTAINER_REQUIREMENTS)' '$(CONTAINER_VENV)/requirements.txt'; }
+
 distclean-local:
-	rm -rf '$(abs_top_builddir)/apps-venv'
+	rm -rf '$(abs_top_builddir)/apps-venv' '$(abs_top_builddir)/container-venv'
 
 CLEANFILES += tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so tests/status/render$(EXEEXT)
 
 noinst_HEADERS = tests/cgi_vars.h tests/unit/fake_root.h tests/unit/net/bare_conn.h tests/unit/net/file_rig.h tests/unit/net/lane_rig.h tests/unit/net/outcome_rig.h tests/unit/no_threads.h tests/unit/python/python_rig.h tests/unit/status/scene.h tests/unit/sched/fake_clock.h tests/unit/sched/queue_rig.h tests/unit/sched/sched_rig.h tests/unit/unit.h
-EXTRA_DIST += $(SCRIPT_TESTS) tests/check-dist tests/unit/python/torture.py tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/fuzz/corpus tests/daemon tests/proxies tests/status
+EXTRA_DIST += $(SCRIPT_TESTS) tests/check-dist tests/unit/python/torture.py tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/container tests/fuzz/corpus tests/daemon tests/proxies tests/status
