@@ -418,4 +418,4 @@ distclean-local:
 CLEANFILES += tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so tests/status/render$(EXEEXT)
 
 noinst_HEADERS = tests/cgi_vars.h tests/unit/fake_root.h tests/unit/net/bare_conn.h tests/unit/net/file_rig.h tests/unit/net/lane_rig.h tests/unit/net/outcome_rig.h tests/unit/no_threads.h tests/unit/python/python_rig.h tests/unit/status/scene.h tests/unit/sched/fake_clock.h tests/unit/sched/queue_rig.h tests/unit/sched/sched_rig.h tests/unit/unit.h
-EXTRA_DIST += $(SCRIPT_TESTS) tests/check-dist tests/unit/python/torture.py tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/container tests/fuzz/corpus tests/daemon tests/proxies tests/status
+EXTRA_DIST += $(SCRIPT_TESTS) tests/deb tests/check-dist tests/unit/python/torture.py tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/container tests/fuzz/corpus tests/daemon tests/proxies tests/status
