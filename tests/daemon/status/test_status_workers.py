@@ -1,7 +1,9 @@
 """The status page of a server with workers: the supervisor answers at --status, and each worker at --status-path."""
+import concurrent.futures
 import json
 import os
 import signal
+import threading
 
 import pytest
 
@@ -109,6 +111,33 @@ def test_reload(supervise):
         return len(now) == WORKERS and not set(now) & set(before.values())
     until(done, "the reload", server.log)
     assert page(address)["server"]["pid"] == server.pid
+
+
+def test_who_asks_while_the_supervisor_is_executed_anew(supervise):
+    """At any moment of a reload somebody has just asked for stacks, which come later than the execution might."""
+    server = supervise("hello", WORKERS, "--status", "127.0.0.1:0")
+    address = tcp_of(server)
+    over = threading.Event()
+
+    def asks():
+        count = 0
+        while not over.is_set():
+            assert page(address)["server"]["pid"] == server.pid
+            count += 1
+        return count
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        people = [pool.submit(asks) for _ in range(4)]
+        try:
+            for _ in range(3):
+                before = server.serving()
+                server.signal(signal.SIGHUP)
+                for pid in before.values():
+                    server.wait_log(r"worker \d \(process %d\) has ended with status 0" % pid)
+        finally:
+            over.set()
+        counts = [person.result() for person in people]
+    assert min(counts) > 3, counts
 
 
 def test_reload_with_other_sockets(start, tmp_path):
