@@ -407,7 +407,8 @@ if EXTENSION
 # shared libraries only together with libtool; a name that it knows is put in the place of the one that Python wants.
 PACKAGE_DIR = wsgi_fcgi
 PACKAGE_FILES = src/package/wsgi_fcgi/__init__.py src/package/wsgi_fcgi/__init__.pyi src/package/wsgi_fcgi/__main__.py \
-	src/package/wsgi_fcgi/_command.py src/package/wsgi_fcgi/_elsewhere.py src/package/wsgi_fcgi/py.typed
+	src/package/wsgi_fcgi/_command.py src/package/wsgi_fcgi/_elsewhere.py src/package/wsgi_fcgi/_top.py \
+	src/package/wsgi_fcgi/py.typed
 PACKAGE_SUPERVISOR = $(PACKAGE_DIR)/wsgi-fcgi-supervisor$(EXEEXT)
 MODULE = $(PACKAGE_DIR)/_server$(PYTHON_EXT_SUFFIX)
 noinst_PROGRAMS += src/extension/_server.so wsgi_fcgi/wsgi-fcgi-supervisor

@@ -374,6 +374,15 @@ check-status: $(SERVER) tests/status/render$(EXEEXT)
 check-proxies: $(SERVER)
 	$(RUN_PYTEST) '$(top_srcdir)/tests/proxies'
 
+# The wheel, as contrib/wheels makes it for the Python of this build from the sources alone, in fresh virtual environments.
+
+WHEELS = $(abs_top_builddir)/wheels
+.PHONY: check-wheel
+check-wheel:
+	rm -rf '$(WHEELS)'
+	'$(top_srcdir)/contrib/wheels' --out '$(WHEELS)' '$(PYTHON_EXECUTABLE)'
+	WHEELS='$(WHEELS)' WHEEL_PYTHON='$(PYTHON_EXECUTABLE)' $(RUN_PYTEST_PARALLEL) '$(top_srcdir)/tests/wheel'
+
 # The suite of applications from PyPI, in a virtual environment that is kept until the requirements change.
 
 APPS_VENV = $(abs_top_builddir)/apps-venv
@@ -418,4 +427,4 @@ distclean-local:
 CLEANFILES += tests/daemon/reference$(EXEEXT) tests/daemon/tamper.so tests/status/render$(EXEEXT)
 
 noinst_HEADERS = tests/cgi_vars.h tests/unit/fake_root.h tests/unit/net/bare_conn.h tests/unit/net/file_rig.h tests/unit/net/lane_rig.h tests/unit/net/outcome_rig.h tests/unit/no_threads.h tests/unit/python/python_rig.h tests/unit/status/scene.h tests/unit/sched/fake_clock.h tests/unit/sched/queue_rig.h tests/unit/sched/sched_rig.h tests/unit/unit.h
-EXTRA_DIST += $(SCRIPT_TESTS) tests/deb tests/check-dist tests/unit/python/torture.py tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/container tests/fuzz/corpus tests/daemon tests/proxies tests/status
+EXTRA_DIST += $(SCRIPT_TESTS) tests/deb tests/check-dist tests/unit/python/torture.py tests/lsan.supp tests/tsan.supp tests/apps tests/bench tests/container tests/fuzz/corpus tests/daemon tests/proxies tests/status tests/wheel

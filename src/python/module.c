@@ -184,8 +184,9 @@ static PyObject *make(void) {
 int module_fill(PyObject *module) {
     PyObject *name = PyUnicode_FromString(definition.m_name);
     int failed = name ? fill(module) : -1;
+    /* With the module as what they are bound to: inspect leaves $module out of their signatures then. */
     for (PyMethodDef *method = module_methods; !failed && method->ml_name; method++) {
-        PyObject *function = PyCFunction_NewEx(method, NULL, name);
+        PyObject *function = PyCFunction_NewEx(method, module, name);
         failed = function ? PyModule_AddObjectRef(module, method->ml_name, function) : -1;
         Py_XDECREF(function);
     }

@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+__all__ = ["RequestTimeout", "client_connected", "on_worker_start", "on_worker_stop", "set_timeout", "time_left", "worker"]
+
 _Hook = TypeVar("_Hook", bound=Callable[[], object])
 
 __version__: str
