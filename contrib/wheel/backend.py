@@ -1,8 +1,9 @@
 """Builds wheels and the source distribution: what pip, build and uv call (PEP 517, PEP 660), and contrib/wheels.
 
-There is one list of sources and of what they need, that of configure and make, which run outside of the source directory
-for the Python that runs this. Nothing but Python's own library is imported, so that a build needs no network. A wheel is the
-same, byte for byte, wherever it is built by the same compiler and Python; $SOURCE_DATE_EPOCH is the date in it.
+There is one list of sources and of what they need, that of configure and make, which run outside of the source
+directory for the Python that runs this. Nothing but Python's own library is imported, so that a build needs no network. A
+wheel is the same, byte for byte, wherever it is built by the same compiler and Python; $SOURCE_DATE_EPOCH is the date in
+it.
 
 The version is configure.ac's, all else that is told of the package pyproject.toml's.
 
@@ -45,7 +46,7 @@ class Refused(Exception):
     """What keeps it from being built, in a line for the person who builds."""
 
 
-# --- the hooks ---------------------------------------------------------------------------------------------------------
+# --- the hooks ---
 
 
 def hook(function):
@@ -120,7 +121,7 @@ def build_sdist(sdist_directory, config_settings=None):
     return name + ".tar.gz"
 
 
-# --- configure and make --------------------------------------------------------------------------------------------------
+# --- configure and make ---
 
 
 def configure_arguments(config_settings):
@@ -177,8 +178,8 @@ def parser_package():
 
 
 def must_autogen():
-    """Whether this is a checkout whose configure is not there, or is older than what it is made of. In a source distribution
-    it never is, whatever the dates of the files have become."""
+    """Whether this is a checkout whose configure is not there, or is older than what it is made of. In a source
+    distribution it never is, whatever the dates of the files have become."""
     made = ROOT / "configure"
     if not made.exists():
         return True
@@ -203,7 +204,7 @@ def run(command, **more):
         raise Refused("%s failed: %s" % (os.path.basename(command[0]), errors[-1]))
 
 
-# --- what it is made of --------------------------------------------------------------------------------------------------
+# --- what it is made of ---
 
 
 def project():
@@ -268,7 +269,7 @@ def manual_files(build):
                    (ROOT / "man" / name).read_bytes(), 0o644)
 
 
-# --- archives ------------------------------------------------------------------------------------------------------------
+# --- archives ---
 
 
 def abi():

@@ -1,5 +1,5 @@
-"""What `make check-wheel` gives: a folder with a wheel and a source distribution, as contrib/wheels makes them, and the Python
-that they are for."""
+"""What `make check-wheel` gives: a folder with a wheel and a source distribution, as contrib/wheels makes them, and the
+Python that they are for."""
 import os
 import sys
 
@@ -38,7 +38,7 @@ def fresh(tmp_path):
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory, wheel):
-    """One with the wheel, and with what is served and asked from PyPI. The helpers of tests/daemon start its command."""
+    """One with the wheel, and with what is served, from PyPI. The helpers of tests/daemon start its command."""
     venv = installed.Venv(tmp_path_factory.mktemp("site") / "venv")
     venv.pip("install", "--quiet", wheel, "--requirement", os.path.join(HERE, "requirements.txt"))
     os.environ["WSGI_FCGI"] = str(venv.command)

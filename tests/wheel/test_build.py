@@ -1,4 +1,4 @@
-"""The sources, installed as pip does it: compiled in place, from the source distribution, and editable. Nothing is fetched."""
+"""The sources, installed as pip does it: from the source distribution, and editable. Nothing is fetched."""
 import calendar
 import hashlib
 import os
