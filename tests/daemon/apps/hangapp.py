@@ -1,6 +1,7 @@
 """Calls that do not end: what is asked for is the name of the function. Lines that hang end in "# hangs"."""
 import ctypes
 import select
+import sqlite3
 import sys
 import threading
 import time
@@ -65,6 +66,17 @@ def begin(gate):
 
 def late(_):
     time.sleep(0.6)  # three times what it may take
+
+
+def query(gate):
+    """sqlite itself computes, without the interpreter lock, until another thread interrupts it."""
+    database = sqlite3.connect(":memory:", check_same_thread=False)
+    gate = knock(gate, "query")
+    threading.Thread(target=lambda: gate.recv(1) and database.interrupt(), daemon=True).start()
+    try:
+        database.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n")  # hangs
+    except sqlite3.OperationalError as error:
+        return [str(error).encode()]
 
 
 def hello(_):

@@ -60,6 +60,24 @@ def test_a_call_that_hangs(start, gate, name):
     served(server.ask("/hello"))
 
 
+def test_a_query_that_computes(start, gate):
+    """In C, without the interpreter lock: it is told as what computes, at its line of Python, and is not disturbed."""
+    server = start("hangapp", "--status-path", "/status")
+    connection, visitor = begin(server, "query", gate)
+
+    def shown():
+        call, = json.loads(server.ask("/status", query="format=json").body)["running"]
+        return call["line"] and (call["state"], call["line"]["line"]) == ("computing", line_of("query")) and call
+    call = until(shown, "the line of the query", server.log)
+    assert call["line"]["function"] == "query" and call["path"] == "/query", call
+    while not re.search(r"\nwsgi-fcgi-\d+ computes: %s GET /query%s\n" % (SECONDS, LABEL) + OUTER + stack_of("query"),
+                        log_stacks(server, "1 call runs")):
+        pass  # a look that finds it off the processor
+    served(server.ask("/hello"))
+    visitor.release()
+    assert connection.read_response(1).body == b"interrupted"
+
+
 def test_no_query_is_shown(start, gate):
     """It may hold secrets, and the log has long been copied elsewhere."""
     server = start("hangapp")

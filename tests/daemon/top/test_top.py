@@ -248,6 +248,14 @@ def test_a_real_server_is_shown(supervise):
         assert re.search(r"^WORKERS 2, with 2 threads each at most\n.*\n  0 +\d+ serving .*\n  1 +\d+ serving ", text, re.M), text
 
 
+def test_a_single_process_is_shown(start):
+    """Like a worker, and the only one."""
+    server = start("wsgiapp", "--status-path", "/look", "--threads", "2")
+    text = run("--once", "--path", "/look", server.path).stdout
+    assert re.match(r"wsgi-fcgi \d+\.\d+\.\d+  wsgiapp\S*  pid %d  up " % server.pid, text), text
+    assert re.search(r"^WORKERS 1, with 2 threads each at most\n.*\n  0 +%d serving .* MiB " % server.pid, text, re.M), text
+
+
 def test_the_line_of_a_request_is_that_of_a_real_server(supervise, tmp_path):
     (tmp_path / "slow.py").write_text(
         "import os, time\n"
