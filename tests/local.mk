@@ -40,8 +40,13 @@ UNIT_NET = tests/unit/net/test_calls tests/unit/net/test_conn_out tests/unit/net
 if HTTP
 UNIT_NET += tests/unit/net/http/test_ends tests/unit/net/http/test_outcome
 endif
+if EXTENSION
+# No program of such a build has a Python in it: tests/daemon runs the whole.
+UNIT_PY =
+else
 UNIT_PY = tests/unit/python/test_interrupt tests/unit/python/test_name_cache tests/unit/python/test_report \
 	tests/unit/python/test_stack tests/unit/python/test_stack_torture
+endif
 UNIT_PROCESS = tests/unit/process/test_memory_growth tests/unit/process/test_title
 UNIT_SUPERVISOR = tests/unit/supervisor/test_cpus tests/unit/supervisor/test_file_globs \
 	tests/unit/supervisor/test_file_set tests/unit/supervisor/test_state
@@ -293,6 +298,11 @@ tests_fuzz_fuzz_status_head_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 SCRIPT_TESTS = tests/check-corpus tests/check-globals tests/check-locale tests/check-man tests/check-observability \
 	tests/check-probes tests/check-symbols tests/check-variables
+if EXTENSION
+NATIVE = $(abs_top_builddir)/$(MODULE)
+else
+NATIVE = $(abs_top_builddir)/wsgi-fcgi$(EXEEXT)
+endif
 
 if HAVE_CHECK
 check_PROGRAMS += $(UNIT_TESTS) $(REPLAY_BINARIES)
@@ -323,6 +333,7 @@ AM_TESTS_ENVIRONMENT = \
 	export $(SANITIZER_ENVIRONMENT); \
 	export HTTP_TESTS='$(HTTP_TESTS)'; \
 	export SOURCES='$(abs_top_srcdir)/src' LIBRARIES='$(noinst_LIBRARIES)' PYTHON_LIBS='$(PYTHON_LIBS)'; \
+	export NATIVE='$(NATIVE)'; \
 	export WSGI_FCGI='$(abs_top_builddir)/wsgi-fcgi$(EXEEXT)' MAN_PAGE='$(abs_top_srcdir)/man/wsgi-fcgi.8';
 
 # The suite for the running daemon, and its reference responder, which is written with libfcgi.
