@@ -48,7 +48,7 @@ void exchange_begin(struct exchange *x, struct conn *c, unsigned id) {
     x->id = id;
     x->refusal = NOT_REFUSED;
     x->dropped = 0;
-    x->body_held = x->handed_over = x->status = false;
+    x->body_held = x->handed_over = x->status = x->slow_told = false;
     x->processor_from = 0;
     x->called_on = 0;
     x->r.begun_at = (uint64_t)(int64_t)(lane_now(c->lane) * 1e9);
@@ -75,6 +75,8 @@ void exchange_end(struct exchange *x) {
         deadline_ends(x);
     if (x->slow_timed)
         slow_ends(x);
+    if (lane->slow.after)
+        slow_look_back(x);
     if (c->lost && !x->handed_over &&
         (x->r.end == REQUEST_ANSWERED || x->r.end == REQUEST_OVERDUE || x->r.end == REQUEST_CUT))
         x->r.end = REQUEST_ABORTED;
@@ -100,6 +102,7 @@ enum answer_state exchange_stand_in(struct exchange *x, struct exchange *instead
     instead->id = x->id;
     instead->refusal = NOT_REFUSED;
     instead->dropped = x->dropped;
+    instead->slow_told = x->slow_told;
     instead->called_on = 0;
     instead->body_held = instead->handed_over = instead->status = false;
     conn_ref(c);

@@ -48,6 +48,7 @@ struct exchange {
     uint64_t processor_time;     /* for struct lane_config.look */
     uint64_t processor_from;     /* sched_thread_time when the call had lost the loop; 0: it has not */
     bool slow_timed;             /* net/slow.c: it stands in the list of requests that may take long... */
+    bool slow_told;              /* a line was due about it */
     uint64_t slow_due;           /* ...until then (clock_ns) the log says nothing of it, */
     uint64_t slow_after;         /* and so long (nanoseconds) after the next line */
     TAILQ_ENTRY(exchange) slow_link;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "net/exchange.h"
 #include "net/lane_impl.h"
+#include "net/request_log.h"
 #include "net/who.h"
 
 #include <stdio.h>
@@ -107,6 +108,7 @@ static void tell(struct exchange *x, struct sched_thread *thread, uint64_t now) 
     struct lane *lane = lane_of(x);
     struct slow *s = &lane->slow;
     char line[LINE_SIZE];
+    x->slow_told = true;
     if (!is_line_due(s, now))
         return;
     sched_pause(lane->sched);
@@ -141,6 +143,27 @@ static void timer_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     (void)revents;
     while ((first = TAILQ_FIRST(&lane->slow.timed)) && first->slow_due <= now)
         look_at(first, now);
+}
+
+void slow_look_back(struct exchange *x) {
+    struct lane *lane = lane_of(x);
+    struct slow *s = &lane->slow;
+    const struct request *r = &x->r;
+    const uint64_t waited = r->job.begun_at ? r->job.begun_at - came_at(x) : 0;
+    char whom[WHO_TEXT_SIZE], text[600], shown[2][SECONDS_SIZE], more[80] = "";
+    if (x->slow_told || waited < s->after || !is_line_due(s, clock_ns()))
+        return;
+    sched_pause(lane->sched);
+    struct who who = who_find(x->conn, r);
+    if (s->left_out)
+        snprintf(more, sizeof more, " (and %lu more since the last line about one)", s->left_out);
+    s->left_out = 0;
+    const uint64_t took = r->job.ended_at > r->job.begun_at ? r->job.ended_at - r->job.begun_at : 0;
+    log_warning(
+        "connection %llu: request %u (%s): has waited long (--slow-request)%s: %s for want of a thread, and %s in "
+        "the application: %s",
+        x->conn->number, x->id, who_text(&who, whom), more, put_seconds(shown[0], waited), put_seconds(shown[1], took),
+        request_text(r, text, sizeof text));
 }
 
 /* By the time of the last poll, to which libev adds it. */
@@ -189,10 +212,32 @@ static void tell_end(struct lane *lane, uint64_t now) {
     lane->slow.stuck_since = 0;
 }
 
+/* Requests wait for a thread, and nothing of them can be told of but that. The calls that run are what they wait for. */
+static void look_whether_wait(struct lane *lane) {
+    struct slow *s = &lane->slow;
+    char what[LINE_SIZE], waited[SECONDS_SIZE];
+    uint64_t oldest;
+    const unsigned queued = sched_queued(lane->sched, &oldest);
+    if (!s->after || !queued || oldest < s->after) {
+        s->wait_next = s->after;
+        return;
+    }
+    if (oldest < s->wait_next)
+        return;
+    while (s->wait_next <= oldest)
+        s->wait_next *= 2;
+    snprintf(what, sizeof what, "%u request%s wait%s for a thread, the oldest for %s (--slow-request)", queued,
+             ascii_plural(queued), queued == 1 ? "s" : "", put_seconds(waited, oldest));
+    if (!request_log_oldest(lane, what))
+        log_warning("%s", what);
+}
+
 static void look_whether_stuck(struct lane *lane) {
     struct slow *s = &lane->slow;
     const uint64_t now = clock_ns(), since = sched_stuck_since(lane->sched);
     uint64_t oldest;
+    if (!s->stuck_after)
+        return;
     const unsigned queued = sched_queued(lane->sched, &oldest);
     const bool stuck = since && queued && now > since;
     if (s->stuck_since && (!stuck || since != s->stuck_since))
@@ -211,14 +256,16 @@ static void looks_cb(struct ev_loop *loop, ev_timer *w, int revents) {
     struct lane *lane = w->data;
     (void)revents;
     look_whether_stuck(lane);
+    look_whether_wait(lane);
     if (TAILQ_EMPTY(&lane->deadlines.timed) && TAILQ_EMPTY(&lane->deadlines.late))
         ev_timer_stop(loop, w);
 }
 
 static void looks_start(struct lane *lane) {
     struct slow *s = &lane->slow;
-    double interval = (double)s->stuck_after / 4e9;
-    if (!s->stuck_after || ev_is_active(&s->looks))
+    const uint64_t first = s->stuck_after && (!s->after || s->stuck_after < s->after) ? s->stuck_after : s->after;
+    double interval = (double)first / 4e9;
+    if (!first || ev_is_active(&s->looks))
         return;
     interval = interval > LOOK_MOST ? LOOK_MOST : interval < LOOK_LEAST ? LOOK_LEAST : interval;
     ev_timer_set(&s->looks, interval, interval);
@@ -240,7 +287,7 @@ void slow_ends(struct exchange *x) {
 
 void slow_init(struct lane *lane) {
     struct slow *s = &lane->slow;
-    s->after = (uint64_t)(lane->config.slow_request * 1e9);
+    s->after = s->wait_next = (uint64_t)(lane->config.slow_request * 1e9);
     s->stuck_after = (uint64_t)(lane->config.stuck_log * 1e9);
     TAILQ_INIT(&s->timed);
     ev_timer_init(&s->timer, timer_cb, 0., 0.);

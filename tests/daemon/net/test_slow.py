@@ -53,6 +53,23 @@ def test_want_of_a_thread(start, gate):
     assert told and 0 < float(told[2]) <= float(told[1]), server.log()
 
 
+def test_it_only_waited(start, gate):
+    """Its own call is quick. What it waits for is named meanwhile, and at its end for how long it has waited, once."""
+    server = start("hangapp", "--slow-request", 0.3, "-t", 1, "--queue-timeout", 0, "--log-level", "debug")
+    connection, visitor = begin(server, "sleep", gate)
+    other = server.connect()
+    other.send(request(params("/hello", query="waits")))
+    server.wait_log(r"warning: 1 request waits for a thread, the oldest for %s \(--slow-request\); those that have run for "
+                    r"longest: %s \(connection \d+: request \d+\): GET /sleep\?" % (SECONDS, SECONDS))
+    visitor.release()
+    served(connection.read_response(1))
+    served(other.read_response(1))
+    server.wait_log(r"request \d+ ended [^\n]*: GET /hello\?waits")
+    told = re.findall(r"warning: connection \d+: request \d+ \([^\n]*\): has waited long \(--slow-request\): %s for want of a "
+                      r"thread, and %s in the application: GET (/\w+)" % (SECONDS, SECONDS), server.log())
+    assert [name for _, _, name in told] == ["/hello"] and float(told[0][0]) >= 0.3, server.log()
+
+
 def test_a_slow_client(start):
     """What is slow is said: it is the client."""
     server = start("wsgiapp", "--slow-request", 0.2)
