@@ -319,6 +319,34 @@ def test_a_pipe_that_nobody_reads(start, tmp_path):
     os.close(reading)
 
 
+@pytest.mark.fastcgi
+def test_a_pipe_whose_reader_has_gone(start, tmp_path):
+    """It is told, requests go on, and so do lines when another one reads."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    server = start("wsgiapp", "--access-log", path, "--access-log-format", "{target}")
+    os.close(reading)
+    good(server.ask("/hello", query="lost"))
+    server.wait_log("error: access log: it cannot be written: Broken pipe: lines are lost until it can: what read it has ended")
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    good(server.ask("/hello", query="again"))
+    server.wait_log("info: access log: it is written again; 1 line was lost")
+    assert os.read(reading, 1000) == b"/hello?again\n"
+    os.close(reading)
+
+
+@pytest.mark.fastcgi
+def test_truncated_in_place(start, log):
+    """copytruncate of logrotate(8): no hole where the old lines were."""
+    server = start("wsgiapp", "--access-log", log.path, "--access-log-format", "{target}")
+    good(server.ask("/hello", query="1"))
+    log.lines(1)
+    os.truncate(log.path, 0)
+    good(server.ask("/hello", query="2"))
+    assert log.lines(1) == ["/hello?2"]
+
+
 def test_a_full_disk(start):
     server = start("wsgiapp", "--access-log", "/dev/full")
     for _ in range(3):
@@ -463,6 +491,16 @@ def test_a_stop_does_not_wait_for_a_stuck_reader(start, tmp_path):
 def test_mistakes(form, text):
     result = run("--access-log", "-", "--access-log-format", form, "--check", "wsgiapp")
     assert result.returncode == EX_USAGE and re.search("error: --access-log-format: " + text, result.stderr), result.stderr
+
+
+@pytest.mark.parametrize("kind,why", [("directory", "Is a directory"), ("pipe", "No such device or address")])
+def test_what_cannot_be_opened(tmp_path, kind, why):
+    """Also a pipe that nobody has opened for reading: a start does not wait for that."""
+    path = tmp_path / "log"
+    (os.mkdir if kind == "directory" else os.mkfifo)(path)
+    result = run("-s", tmp_path / "s", "--access-log", path, "wsgiapp")
+    assert result.returncode == EX_CANTCREAT
+    assert re.search("error: --access-log: cannot open [^\n]*: " + why, result.stderr), result.stderr
 
 
 def test_no_such_directory(tmp_path):
