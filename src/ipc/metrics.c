@@ -9,10 +9,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static const struct shared_memory_kind kind = {
-    .name = "wsgi-fcgi metrics",
-    .head = {
-        .magic = 0x7766736d /* "wfsm" */, .version = 1, .size = sizeof(struct metrics), .count = SCOREBOARD_SLOTS}};
+/* Another number of counters leaves all sizes as they are, since slots have room at their ends. */
+static const struct shared_memory_kind kind = {.name = "wsgi-fcgi metrics",
+                                               .head = {.magic = 0x7766736d /* "wfsm" */,
+                                                        .version = METRICS_VERSION,
+                                                        .size = sizeof(struct metrics),
+                                                        .count = SCOREBOARD_SLOTS}};
 
 /* Life. */
 

@@ -10,7 +10,7 @@
  * another (metrics_fold). There are two pasts: a new one is made of the other one and the slot, and `state` says at one
  * stroke which of them counts, and which slot is a part of it already. So who reads finds all in order at any moment,
  * also when the supervisor has got no further, and reads again only when it has. The past is kept over a reload. A
- * program of another version may find it to be of another size: then it begins a new one, and says so.
+ * program that has other numbers, or other places for them, begins a new one, and says so (METRICS_VERSION).
  *
  * Nothing in it is trusted: a process that writes anywhere in its memory may have written here. Who shows it checks
  * bounds, and escapes what is text. A process maps only its own slot for writing, so that it spoils no other's by
@@ -185,6 +185,11 @@ struct metrics_slot {
 };
 
 enum { METRICS_SLOT_SIZE = 65536 }; /* of which all pages of machines are parts */
+
+/* What is in the head: how many numbers of each kind there are, which nobody can forget to change, and a number to raise
+ * whenever one has another meaning or another place. */
+enum { METRICS_VERSION = 2 << 24 | METRICS_COUNTERS << 16 | METRICS_GAUGES << 8 | METRICS_DURATIONS };
+_Static_assert(METRICS_COUNTERS < 256 && METRICS_GAUGES < 256 && METRICS_DURATIONS < 256, "each has its bits");
 
 /* Why processes that were workers have ended: X(name, text). */
 #define METRICS_REASONS(X)                                                                                             \

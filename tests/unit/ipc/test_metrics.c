@@ -128,6 +128,20 @@ START_TEST(foreign_memory_is_not_mapped)
 }
 END_TEST
 
+/* The program before this one had a counter less, and all sizes were the same: those behind it would be taken for
+ * others. */
+START_TEST(memory_with_other_counters_is_not_mapped)
+{
+    const uint32_t version = m->head.version, before[] = {1, version - (1 << 16)};
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+        m->head.version = before[i];
+        ck_assert_ptr_null(metrics_map(fd, true));
+        ck_assert_int_eq(errno, EPROTO);
+    }
+    m->head.version = version;
+}
+END_TEST
+
 /* What nobody has used takes no memory, and what was folded gives it back. */
 START_TEST(is_sparse)
 {
@@ -456,6 +470,7 @@ int main(void) {
     tcase_add_test(tc, others_cannot_be_written);
     tcase_add_test(tc, size_is_sealed);
     tcase_add_test(tc, foreign_memory_is_not_mapped);
+    tcase_add_test(tc, memory_with_other_counters_is_not_mapped);
     tcase_add_test(tc, is_sparse);
     tcase_add_test(tc, buckets_are_where_they_begin);
     tcase_add_test(tc, quantiles);
