@@ -2,7 +2,8 @@
 
 UNIT_BASE = tests/unit/base/test_ascii tests/unit/base/test_buf tests/unit/base/test_descriptors tests/unit/base/test_glob \
 	tests/unit/base/test_hash tests/unit/base/test_json tests/unit/base/test_line_writer tests/unit/base/test_log tests/unit/base/test_log_file tests/unit/base/test_log_limit \
-	tests/unit/base/test_path tests/unit/base/test_thread_limit tests/unit/base/test_trusted_open
+	tests/unit/base/test_own_memory tests/unit/base/test_path tests/unit/base/test_thread_limit \
+	tests/unit/base/test_trusted_open
 UNIT_IPC = tests/unit/ipc/test_control tests/unit/ipc/test_fd_socket tests/unit/ipc/test_inspect tests/unit/ipc/test_log_ring \
 	tests/unit/ipc/test_metrics tests/unit/ipc/test_scoreboard
 UNIT_STATUS = tests/unit/status/test_choose tests/unit/status/test_forms tests/unit/status/test_health \
@@ -70,6 +71,7 @@ tests_unit_base_test_hash_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_json_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_line_writer_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_base_test_own_memory_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_path_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_thread_limit_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_trusted_open_LDADD = $(BASE_LIBS) $(CHECK_LIBS)

@@ -10,7 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* How it goes.
+/* How it goes. The file has the memory of the process that has opened it, also when it was inherited.
  * Mutable way, file: own_memory_init, before another thread reads. */
 static enum { BY_CALL, BY_FILE, BY_NOTHING } way;
 static int file = -1; /* /proc/self/mem */
@@ -47,8 +47,9 @@ int own_memory_init(void) {
     way = BY_CALL;
     if (works(copy_by_call))
         return 0;
-    if (file < 0)
-        open_file();
+    if (file >= 0)
+        descriptors_close(file);
+    open_file();
     way = works(copy_by_file) ? BY_FILE : BY_NOTHING;
     return way == BY_NOTHING ? -1 : 0;
 }

@@ -16,7 +16,7 @@
     "seccomp(2), with systemd by SystemCallFilter="
 
 /* Finds out which way it goes in this process. Returns 0; or -1 if none does, and then nothing can be copied. It can be
- * called again. */
+ * called again, and has to be in a child that reads. */
 int own_memory_init(void);
 
 /* Whether none does. */
