@@ -56,9 +56,8 @@ enum control_type {
     CONTROL_MEMORY = 10,         /* `a`: enum control_memory. Descriptor: that memory (ipc/shared_memory.h) */
     CONTROL_LOG_STACKS = 11,     /* log what runs, with the stacks of all calls */
     CONTROL_ACCESS_LOG = 12, /* the file of --access-log, at first and when it was opened anew. Descriptor: that file */
-    CONTROL_TRACE_MEMORY =
-        13, /* log what Python allocates from now on, for `a` milliseconds: it has most of the `b` bytes
-                            that it may have */
+    CONTROL_TRACE_MEMORY = 13, /* log what Python allocates from now on, for `a` milliseconds: the worker has `b` bytes,
+                                  most of what it may have */
 
     /* To the supervisor. */
     CONTROL_LOADED = 32,          /* the application is loaded */

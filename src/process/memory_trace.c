@@ -26,13 +26,13 @@ enum {
     LET_GO_NS = 1000000000   /* between allocations_find and allocations_end */
 };
 
-/* Mutable tracer: under its lock; `ms`, `most` and `growth` before the thread starts, and then its. */
+/* Mutable tracer: under its lock; `ms`, `has` and `growth` before the thread starts, and then its. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t told;
     pthread_t thread;
     bool started, stops, ended;
-    uint64_t ms, most, begun_at;
+    uint64_t ms, has, begun_at;
     struct memory_growth growth;
 } tracer = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -100,9 +100,9 @@ static bool begin(void) {
         return false;
     }
     ascii_put_seconds(seconds, (double)tracer.ms / 1000);
-    log_info("memory is traced for up to %s s (--trace-memory), as the process has most of what --max-memory allows: "
-             "%llu of %llu MiB%s",
-             seconds, (unsigned long long)(g->before >> 20), (unsigned long long)(tracer.most >> 20),
+    log_info("memory is traced for up to %s s (--trace-memory), as the process has %llu MiB, most of what --max-memory "
+             "allows%s",
+             seconds, (unsigned long long)(tracer.has >> 20),
              g->result == ALLOCATIONS_FOREIGN ? "; the application does so already" : "");
     return true;
 }
@@ -151,13 +151,13 @@ static void *run(void *unused) {
     return unused;
 }
 
-void memory_trace_begin(uint64_t ms, uint64_t most) {
+void memory_trace_begin(uint64_t ms, uint64_t has) {
     char limit[THREAD_LIMIT_SIZE];
     if (tracer.started || !ms)
         return;
     clock_cond_init(&tracer.told);
     tracer.ms = ms;
-    tracer.most = most;
+    tracer.has = has;
     int error = thread_create(&tracer.thread, NULL, "wsgi-fcgi-mem", run, NULL);
     if (error)
         log_warning("--trace-memory: cannot start a thread: %s", thread_limit_explain(error, limit));

@@ -14,8 +14,9 @@
 
 #include <stdint.h>
 
-/* Begins, for `ms` milliseconds at most; not a second time. `most`: --max-memory, for the log. Owner of the loop. */
-void memory_trace_begin(uint64_t ms, uint64_t most);
+/* Begins, for `ms` milliseconds at most; not a second time. `has`: bytes of memory that count for --max-memory, which
+ * with --preload are fewer than the process has resident; for the log. Owner of the loop. */
+void memory_trace_begin(uint64_t ms, uint64_t has);
 
 /* The lane has ended: logs what was found by now. Waits for it, but not for long. Main thread. */
 void memory_trace_stop(void);

@@ -102,7 +102,8 @@ struct worker {
     uint64_t wished_at;
     bool memory_told;      /* it needs more than --max-memory from its start: nothing can be done about that */
     uint64_t first_memory; /* bytes, when it began to serve; 0: not known */
-    bool memory_traced;    /* it was, or is to be, told to trace its memory */
+    bool memory_traced;    /* it was, or is to be, told to trace its memory, since it had: */
+    uint64_t traced_from;  /* bytes */
     bool replaces;         /* it was started while another one had its place */
     bool files_told;       /* CONTROL_FILES has come */
     bool ends_told;        /* CONTROL_ENDS has come, with: */

@@ -97,7 +97,7 @@ static bool tell_reopen(struct worker *w) {
 static bool tell_trace(struct worker *w) {
     const struct options *o = w->supervisor->o;
     if (w->trace_due)
-        w->trace_due = !order(w, CONTROL_TRACE_MEMORY, (uint64_t)(o->trace_memory * 1000), o->max_memory);
+        w->trace_due = !order(w, CONTROL_TRACE_MEMORY, (uint64_t)(o->trace_memory * 1000), w->traced_from);
     return !w->trace_due;
 }
 

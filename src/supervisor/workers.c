@@ -464,11 +464,12 @@ void workers_wish(struct worker *w, enum worker_wish wish, uint64_t now) {
 }
 
 /* One at a time, since those that have begun together leak together, and the server would be slow as a whole. */
-static void trace_memory(struct worker *w, uint64_t now) {
+static void trace_memory(struct worker *w, uint64_t has, uint64_t now) {
     struct supervisor *s = w->supervisor;
     if (w->memory_traced || s->o->trace_memory <= 0 || now < s->traced_until)
         return;
     w->memory_traced = w->trace_due = true;
+    w->traced_from = has;
     s->traced_until = now + (uint64_t)(s->o->trace_memory * 1e9);
 }
 
@@ -478,7 +479,7 @@ void workers_check_memory(struct worker *w, uint64_t now) {
         return;
     const uint64_t has = measure(w);
     if (has >= memory_trace_from(w->first_memory, most))
-        trace_memory(w, now);
+        trace_memory(w, has, now);
     if (has <= most)
         return;
     log_info(WORKER_LINE "has %llu MiB of memory", WORKER_WORDS(w), (unsigned long long)in_mib(has));

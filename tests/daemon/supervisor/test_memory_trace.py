@@ -9,7 +9,7 @@ from daemon import SANITIZED, resident, until
 
 APP, MIB = "growapp", 1 << 20
 LIMIT = 800 if SANITIZED else 200
-BEGUN = r"info: memory is traced for up to \S+ s \(--trace-memory\), as the process has most of .* allows: \d+ of %d MiB" % LIMIT
+BEGUN = r"info: memory is traced for up to \S+ s \(--trace-memory\), as the process has (\d+) MiB, most of what --max-memory allows"
 GROWN = r"memory has grown by (\d+)\.\d MiB in \d+(\.\d+)? s \(--trace-memory\), to \d+\.\d MiB; "
 pytestmark = pytest.mark.once
 
@@ -19,6 +19,12 @@ def line_of(mark):
     with open(path) as file:
         number, = (number for number, line in enumerate(file, 1) if line.endswith("  # %s\n" % mark))
     return r'  File "%s", line %d: ' % (re.escape(path), number)
+
+
+def proportional(pid):
+    """Bytes of memory, of what is shared with the zygote half."""
+    with open("/proc/%d/smaps_rollup" % pid) as file:
+        return int(re.search(r"^Pss: +(\d+) kB$", file.read(), re.M)[1]) << 10
 
 
 @pytest.fixture
@@ -50,6 +56,17 @@ def test_the_line(near, options):
                     + line_of("python") + r"\d+\.\d MiB in \d+ block")
     server.wait_log(r"worker 0 .* has ended with status 0")
     assert "error:" not in server.log()
+
+
+def test_what_is_shared_does_not_count(supervise):
+    """With --preload the line has what is compared with --max-memory, and not what is there in all."""
+    held = LIMIT + 100
+    server = supervise(APP, 1, "--max-memory", "%dM" % LIMIT, "--preload", env={"HOLD": str(held)})
+    pid = server.serving()[0]
+    while proportional(pid) < LIMIT * MIB * 0.97:
+        server.ask("/python", query="1")
+    server.wait_log(BEGUN)
+    assert int(re.search(BEGUN, server.log())[1]) < held < resident(pid) / MIB, server.log()
 
 
 def test_small_pieces(near):
