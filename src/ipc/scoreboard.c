@@ -2,6 +2,10 @@
 
 #include "ipc/scoreboard.h"
 
+#include "base/log.h"
+
+#include <string.h>
+
 static const struct shared_memory_kind scoreboard = {
     .name = "wsgi-fcgi scoreboard",
     .head = {.magic = 0x77667362 /* "wfsb" */,
@@ -43,4 +47,22 @@ int scoreboard_find_idle(const struct scoreboard *board, unsigned slot) {
 
 int scoreboard_find_serving(const struct scoreboard *board, unsigned slot) {
     return find(board, slot, false);
+}
+
+void scoreboard_text(const struct scoreboard_call *call, char out[static SCOREBOARD_TEXT_SIZE]) {
+    char copy[SCOREBOARD_TEXT_SIZE];
+    size_t n = 0;
+    memcpy(copy, call->text, sizeof copy);
+    copy[sizeof copy - 1] = out[0] = '\0';
+    for (const char *p = copy; *p && n + 1 < SCOREBOARD_TEXT_SIZE;) {
+        const size_t len = strcspn(p, "\\");
+        if (!len) {
+            out[n++] = *p++;
+            out[n] = '\0';
+            continue;
+        }
+        log_escape(out + n, SCOREBOARD_TEXT_SIZE - n, p, len);
+        n += strlen(out + n);
+        p += len;
+    }
 }

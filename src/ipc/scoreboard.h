@@ -73,4 +73,8 @@ int scoreboard_find_idle(const struct scoreboard *board, unsigned slot);
 /* The same, but calls may compute in it, and it may be full. */
 int scoreboard_find_serving(const struct scoreboard *board, unsigned slot);
 
+/* Copies the text of a call for the log. The worker has made it safe to show, if nothing has written over it: what is
+ * not is escaped, and what it has escaped is left as it is. */
+void scoreboard_text(const struct scoreboard_call *call, char out[static SCOREBOARD_TEXT_SIZE]);
+
 #endif

@@ -302,12 +302,12 @@ static void log_told(const char *line) {
         const struct scoreboard_call *told = &inspector.board->calls[inspector.slot][i];
         const uint64_t begun_at = atomic_load(&told->begun_at), age = now > begun_at ? (now - begun_at) / 1000000 : 0;
         char text[SCOREBOARD_TEXT_SIZE];
-        memcpy(text, told->text, sizeof text);
+        scoreboard_text(told, text);
         if (!begun_at || atomic_load(&told->begun_at) != begun_at)
             continue;
         count++;
-        text_line_add(&lines, "  %llu.%03llu s %.*s\n", (unsigned long long)(age / 1000),
-                      (unsigned long long)(age % 1000), (int)sizeof text - 1, text);
+        text_line_add(&lines, "  %llu.%03llu s %s\n", (unsigned long long)(age / 1000),
+                      (unsigned long long)(age % 1000), text);
     }
     log_block(LOG_LEVEL_WARNING, block, "%s: %u call%s without the loop; what they do cannot be told: %s", line, count,
               count == 1 ? " runs" : "s run", OWN_MEMORY_FORBIDDEN);

@@ -3,10 +3,8 @@
 #include "supervisor/calls.h"
 
 #include "base/ascii.h"
-#include "base/log.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 
 enum { NAMED = 3 };
@@ -36,25 +34,6 @@ static int find_next(const struct scoreboard *board, unsigned slot, uint64_t aft
     return found;
 }
 
-/* The worker has made the text safe to show, if nothing has written over it. What it has escaped is left as it is. */
-static void copy_text(char out[static SCOREBOARD_TEXT_SIZE], const char *text) {
-    char copy[SCOREBOARD_TEXT_SIZE];
-    size_t n = 0;
-    memcpy(copy, text, sizeof copy);
-    copy[sizeof copy - 1] = out[0] = '\0';
-    for (const char *p = copy; *p && n + 1 < SCOREBOARD_TEXT_SIZE;) {
-        const size_t len = strcspn(p, "\\");
-        if (!len) {
-            out[n++] = *p++;
-            out[n] = '\0';
-            continue;
-        }
-        log_escape(out + n, SCOREBOARD_TEXT_SIZE - n, p, len);
-        n += strlen(out + n);
-        p += len;
-    }
-}
-
 char *calls_describe(const struct scoreboard *board, unsigned slot, uint64_t now, char out[static CALLS_TEXT_SIZE]) {
     const unsigned count = calls_count(board, slot);
     size_t len = 0;
@@ -66,7 +45,7 @@ char *calls_describe(const struct scoreboard *board, unsigned slot, uint64_t now
         at = begun_at(board, slot, (unsigned)i);
         if (!at)
             break;
-        copy_text(text, board->calls[slot][i].text);
+        scoreboard_text(&board->calls[slot][i], text);
         ascii_put_seconds(seconds, now > at ? (double)((now - at) / 100000000) / 10 : 0);
         len += (size_t)snprintf(out + len, CALLS_TEXT_SIZE - len, "%s%s for %s s", named ? ", " : "", text, seconds);
     }

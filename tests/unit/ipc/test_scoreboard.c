@@ -127,6 +127,26 @@ START_TEST(finds_the_next_one_around)
 }
 END_TEST
 
+/* Whatever is there: a process that writes anywhere may have written here. */
+START_TEST(text_is_safe_to_show)
+{
+    struct scoreboard_call call = {.text = "GET /a\\x0ab"};
+    char out[SCOREBOARD_TEXT_SIZE];
+    scoreboard_text(&call, out);
+    ck_assert_str_eq(out, "GET /a\\x0ab"); /* as the worker has escaped it */
+    memcpy(call.text, "GET /\nwsgi-fcgi\x1b[2J", sizeof "GET /\nwsgi-fcgi\x1b[2J");
+    scoreboard_text(&call, out);
+    ck_assert(!strpbrk(out, "\n\x1b"));
+    ck_assert(!strncmp(out, "GET /\\", 6));
+    memset(call.text, 'x', sizeof call.text); /* without an end */
+    scoreboard_text(&call, out);
+    ck_assert_uint_eq(strlen(out), SCOREBOARD_TEXT_SIZE - 1);
+    memset(call.text, '\n', sizeof call.text);
+    scoreboard_text(&call, out);
+    ck_assert_uint_lt(strnlen(out, sizeof out), SCOREBOARD_TEXT_SIZE);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("scoreboard");
     TCase *tc = tcase_create("scoreboard");
@@ -136,6 +156,7 @@ int main(void) {
     tcase_add_test(tc, others_are_not_mapped);
     tcase_add_test(tc, finds_others_only);
     tcase_add_test(tc, finds_the_next_one_around);
+    tcase_add_test(tc, text_is_safe_to_show);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }
