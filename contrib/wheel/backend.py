@@ -1,9 +1,9 @@
 """Builds wheels and the source distribution: what pip, build and uv call (PEP 517, PEP 660), and contrib/wheels.
 
 There is one list of sources and of what they need, that of configure and make, which run outside of the source
-directory for the Python that runs this. Nothing but Python's own library is imported, so that a build needs no network. A
-wheel is the same, byte for byte, wherever it is built by the same compiler and Python; $SOURCE_DATE_EPOCH is the date in
-it.
+directory for the Python that runs this. Nothing but Python's own library is imported, so that a build needs no network.
+A wheel is the same, byte for byte, wherever it is built by the same compiler and Python; $SOURCE_DATE_EPOCH is the date
+in it.
 
 The version is configure.ac's, all else that is told of the package pyproject.toml's.
 
@@ -191,7 +191,8 @@ def run(command, **more):
     """Its output is shown when it fails. What is wrong is in its last line, or in the last before those of make."""
     command = [str(word) for word in command]
     # Those of a make that has called this are not for ours.
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "DESTDIR")}
+    of_make = ("MAKEFLAGS", "MAKELEVEL", "DESTDIR")
+    environment = {name: value for name, value in os.environ.items() if name not in of_make}
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, errors="replace", env=environment, **more)
@@ -212,7 +213,8 @@ def project():
 
 
 def version():
-    found = re.search(r"^AC_INIT\(\[wsgi-fcgi\], \[([^]]+)\]", (ROOT / "configure.ac").read_text(encoding="utf-8"), re.MULTILINE)
+    text = (ROOT / "configure.ac").read_text(encoding="utf-8")
+    found = re.search(r"^AC_INIT\(\[wsgi-fcgi\], \[([^]]+)\]", text, re.MULTILINE)
     if not found:
         raise Refused("configure.ac names no version")
     return found[1]

@@ -1,7 +1,8 @@
-"""Does what a runtime of containers does, and becomes the command: `enter.py ROOT USER DIRECTORY NAME=VALUE... -- COMMAND...`.
+"""Does what a runtime of containers does, and becomes the command.
 
-Run by `unshare --mount --pid --net --fork`, so the command is process 1. Its root is read-only and has a /tmp of its own;
-it has no capability, and cannot get any.
+usage: enter.py ROOT USER DIRECTORY NAME=VALUE... -- COMMAND...
+Run by `unshare --mount --pid --net --fork`, so the command is process 1. Its root is read-only and has a /tmp of its
+own; it has no capability, and cannot get any.
 """
 import ctypes
 import os

@@ -7,7 +7,8 @@ import time
 
 BOOT_SECONDS = 120
 COMMAND_SECONDS = 300
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
+               "DEBIAN_FRONTEND": "noninteractive"}
 
 
 class Machine:
@@ -22,8 +23,9 @@ class Machine:
         self.log = self.directory + ".log"
         with open(self.log, "wb") as log:
             self.nspawn = subprocess.Popen(
-                ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network", "--machine=wsgi-fcgi-deb",
-                 "--bind=%s:/var/cache/apt/archives" % fetched, "--directory", self.directory, "--boot"],
+                ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network",
+                 "--machine=wsgi-fcgi-deb", "--bind=%s:/var/cache/apt/archives" % fetched,
+                 "--directory", self.directory, "--boot"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         self.leader = None
         try:
@@ -70,14 +72,15 @@ class Machine:
         """Its output and messages are one text."""
         done = subprocess.run(self.entering(*command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=COMMAND_SECONDS)
-        assert not check or done.returncode == 0, "%s: status %d\n%s" % (" ".join(command), done.returncode, done.stdout)
+        assert not check or done.returncode == 0, "%s: status %d\n%s" % (
+            " ".join(command), done.returncode, done.stdout)
         return done
 
     def said_by(self, *command, check=True):
         return self.run(*command, check=check).stdout.strip()
 
     def path(self, path):
-        """What the machine has there, for this process. Below /run, /tmp and the like it is in mounts of the machine."""
+        """What the machine has there, for this process. Below /run, /tmp and the like that is in mounts of its own."""
         return "/proc/%s/root%s" % (self.leader, path)
 
     def exists(self, path):

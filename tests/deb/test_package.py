@@ -1,8 +1,8 @@
-"""The package, from its installation to its purge: one machine goes through all of it, and each test begins where the one
-before has ended.
+"""The package, from its installation to its purge: one machine goes through all of it, and each test begins where the
+one before has ended.
 
-What is under way when the program is replaced is seen by contrib/bench/soak-client behind nginx: it sends no request twice,
-and counts those that get no answer, or a wrong one.
+What is under way when the program is replaced is seen by contrib/bench/soak-client behind nginx: it sends no request
+twice, and counts those that get no answer, or a wrong one.
 """
 import json
 import os
@@ -50,7 +50,8 @@ class Clients:
 
     def __enter__(self):
         self.process = subprocess.Popen(
-            self.machine.entering("/root/soak-client", "--socket", "127.0.0.1:8080", "--clients", "16", "--requests", "1"),
+            self.machine.entering("/root/soak-client", "--socket", "127.0.0.1:8080", "--clients", "16",
+                                  "--requests", "1"),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.thread = threading.Thread(target=self.listen)
         self.thread.start()
@@ -162,7 +163,7 @@ def echo(machine):
 @pytest.mark.parametrize("how", ["upgrade", "downgrade"])
 @pytest.mark.parametrize("name", ["echo", "single"], ids=["workers", "one-process"])
 def test_replaced_under_load(machine, echo, name, how):
-    """No request is lost: with workers by a reload, else since requests wait in the socket while the service restarts."""
+    """No request is lost: with workers by a reload, else since they wait in the socket while the service restarts."""
     path, version = other_version(machine, {"upgrade": "+next", "downgrade": "~previous"}[how])
     unit = echo(name)
     before = unit_property(machine, unit, "MainPID")
