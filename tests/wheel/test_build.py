@@ -98,8 +98,8 @@ def test_editable_leaves_nothing_when_it_is_taken_away(editable):
 
 
 def test_metadata_is_told_without_compiling(source, tmp_path, wheel):
-    said = hooks(source, "print(backend.prepare_metadata_for_build_wheel(%r), backend.get_requires_for_build_wheel())" % str(tmp_path),
-                 env={"PATH": "/nonexistent"})
+    asked = "print(backend.prepare_metadata_for_build_wheel(%r), backend.get_requires_for_build_wheel())"
+    said = hooks(source, asked % str(tmp_path), env={"PATH": "/nonexistent"})
     assert said == "wsgi_fcgi-%s.dist-info []\n" % version()
     assert sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*") if each.is_file()) == [
         said.split()[0] + "/" + name for name in ("METADATA", "WHEEL", "entry_points.txt", "licenses/LICENSE")]
@@ -136,7 +136,8 @@ def test_settings_that_are_wrong(source, tmp_path, settings, why):
 
 
 def test_what_fails_leaves_nothing_in_the_temporary_folder(source, tmp_path):
-    hooks(source, "backend.build_wheel(%r, {'configure': 'PYTHON=/nonexistent'})" % str(tmp_path), status=1, env={"TMPDIR": str(tmp_path)})
+    hooks(source, "backend.build_wheel(%r, {'configure': 'PYTHON=/nonexistent'})" % str(tmp_path), status=1,
+          env={"TMPDIR": str(tmp_path)})
     assert os.listdir(tmp_path) == []
 
 

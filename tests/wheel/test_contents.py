@@ -89,8 +89,9 @@ def test_the_source_distribution_tells_the_same(archive, sdist):
 def test_the_source_distribution_has_what_was_made_for_it_and_no_rest_of_a_build(sdist):
     with tarfile.open(sdist) as source:
         members = {member.name.partition("/")[2]: member for member in source.getmembers()}
-    for name in ("configure", "Makefile.in", "pyproject.toml", "contrib/wheel/backend.py", "man/wsgi-fcgi.8", "README.md",
-                 "src/package/wsgi_fcgi/__init__.pyi", "src/extension/module.c", "tests/wheel/test_contents.py", "NEWS", "LICENSE"):
+    for name in ("configure", "Makefile.in", "pyproject.toml", "contrib/wheel/backend.py", "man/wsgi-fcgi.8", "NEWS",
+                 "README.md", "src/package/wsgi_fcgi/__init__.pyi", "src/extension/module.c", "LICENSE",
+                 "tests/wheel/test_contents.py"):
         assert name in members, name
     assert not [name for name in members if "__pycache__" in name or name.endswith((".o", ".so", ".a", ".pyc"))]
     assert {(member.uid, member.gid, member.uname) for member in members.values()} == {(0, 0, "")}

@@ -8,4 +8,5 @@ with _warnings.catch_warnings():
     from wsgi_fcgi._server import (
         RequestTimeout, __version__, client_connected, on_worker_start, on_worker_stop, set_timeout, time_left, worker)
 
-__all__ = ["RequestTimeout", "client_connected", "on_worker_start", "on_worker_stop", "set_timeout", "time_left", "worker"]
+__all__ = [
+    "RequestTimeout", "client_connected", "on_worker_start", "on_worker_stop", "set_timeout", "time_left", "worker"]

@@ -7,7 +7,7 @@ EX_SOFTWARE = 70
 
 
 def load():
-    """Makes the folder of this file the package wsgi_fcgi, whatever sys.path has: a worker runs the file by its path."""
+    """Makes this file's folder the package wsgi_fcgi, whatever sys.path has: a worker runs the file by its path."""
     from importlib.util import module_from_spec, spec_from_file_location
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__init__.py")
     spec = spec_from_file_location("wsgi_fcgi", path)

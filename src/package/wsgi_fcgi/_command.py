@@ -1,4 +1,4 @@
-"""How an interpreter runs this package as this process does: for workers, and for a reload (src/process/supervise.h)."""
+"""How an interpreter runs this package as this process does: for workers, for a reload (src/process/supervise.h)."""
 
 import os
 import sys
@@ -29,8 +29,8 @@ def options(words):
 
 
 def command():
-    """The words: this interpreter by the path that has its environment, its options, and a file of this package. No search
-    for a module by its name, which the current directory or another environment could answer. Links stay, so that whoever
-    follows one anew finds what it leads to then."""
+    """The words: this interpreter by the path that has its environment, its options, and a file of this package. No
+    search for a module by its name, which the current directory or another environment could answer. Links stay, so
+    that whoever follows one anew finds what it leads to then."""
     here = os.path.dirname(os.path.abspath(__file__))
     return [sys.executable, *options(sys.orig_argv[1:]), os.path.join(here, "__main__.py")]

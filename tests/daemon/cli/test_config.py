@@ -27,7 +27,8 @@ OF_OPTION = {"warm-up": "/p?q=%20", "allow": "10.0.0.0/8", "forwarded-allow": "u
              "status-path": "/p;q", "request-id": "echo"}
 # Options that are a mistake without others.
 WITH = {"max-requests-jitter": {"workers": "2", "max-requests": "9"}, "stuck-timeout": {"request-timeout": "5"},
-        "trace-memory": {"workers": "2", "max-memory": "1G"}, "request-timeout-action": {"request-timeout": "5"}, "reload-extra": {"reload": "yes"}}
+        "trace-memory": {"workers": "2", "max-memory": "1G"}, "request-timeout-action": {"request-timeout": "5"},
+        "reload-extra": {"reload": "yes"}}
 SECRETS = {"env"}
 COMMANDS = ("config", "print-config", "check", "version", "help")
 

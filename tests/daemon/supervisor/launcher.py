@@ -1,7 +1,8 @@
-"""An interpreter's file that starts the supervisor, and workers, as one that has the server as a module does (process/supervise.h).
+"""An interpreter's file that starts the supervisor, and workers, as one that has the server as a module does
+(process/supervise.h).
 
-Run by an interpreter with -B and the options of the server. LAUNCHER_PROGRAM: what a worker is. LAUNCHER_SUPERVISOR: the
-file of the supervisor; LAUNCHER_CHECK: that of one which checks whether a reload can go on.
+Run by an interpreter with -B and the options of the server. LAUNCHER_PROGRAM: what a worker is. LAUNCHER_SUPERVISOR:
+the file of the supervisor; LAUNCHER_CHECK: that of one which checks whether a reload can go on.
 """
 import os
 import sys
