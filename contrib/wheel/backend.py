@@ -40,6 +40,11 @@ PAGES = {"wsgi-fcgi.8": "man8", "wsgi-fcgi-migrate.7": "man7", "wsgi-fcgi-top.1"
 PAGE_NEEDS = {"wsgi-fcgi-top.1": "wsgi-fcgi-top"}
 # Of the output of a command that fails, so many lines are shown.
 TAIL = 25
+# Beside the build, what the sources are called there: configure takes no blank in their path, and this has none.
+SOURCE = "source"
+# What make and its shell take for what it is, in the path of a build; in that of Python, which is in quotes, a blank too.
+PLAIN = re.compile(r"[-\w./+:@%,~=]*")
+QUOTED = re.compile(r"[-\w./+:@%,~= ]*")
 
 
 class Refused(Exception):
@@ -142,20 +147,26 @@ def configure(build, arguments):
     """HTTP is always there, unless the arguments, which come last, say otherwise."""
     if sys.implementation.name != "cpython" or sys.platform != "linux":
         raise Refused("it needs CPython on Linux, and this is %s on %s" % (sys.implementation.name, sys.platform))
+    check_paths(build)
     check_tools()
     if must_autogen():
         run([ROOT / "autogen.sh"])
-    run([ROOT / "configure", "--quiet", "--enable-python-module", "--enable-http", "--disable-maintainer-mode",
+    link(build / SOURCE, ROOT)
+    run([Path(SOURCE, "configure"), "--quiet", "--enable-python-module", "--enable-http", "--disable-maintainer-mode",
          "--enable-option-checking=fatal", "PYTHON=" + sys.executable, "CFLAGS=" + flags(build), *arguments], cwd=build)
 
 
+def check_paths(build):
+    """Neither make nor a shell may see anything but a name in them."""
+    for path, plain in ((str(build), PLAIN), (sys.executable, QUOTED)):
+        if not plain.fullmatch(path):
+            raise Refused("%s: make takes no path with %r in it: it has to be elsewhere" %
+                          (path, plain.sub("", path, count=1)[:1]))
+
+
 def flags(build):
-    """The compiler is told to forget where it was, which is another place each time."""
-    given = os.environ.get("CFLAGS", "-g -O2")
-    maps = ["-ffile-prefix-map=%s=%s" % (place, name) for place, name in ((ROOT, PACKAGE), (build, PACKAGE + "-build"))]
-    if any(" " in word for word in maps):
-        return given  # make would take it for two words
-    return " ".join([given, *maps])
+    """The compiler is told to forget where it was, which is another place each time. The sources are in it."""
+    return "%s -ffile-prefix-map=%s=%s" % (os.environ.get("CFLAGS", "-g -O2"), build, PACKAGE)
 
 
 def check_tools():

@@ -48,9 +48,13 @@ def test_pip_compiles_the_same_wheel_from_the_source_distribution(fresh, sdist, 
     assert installed.run(venv.command, "--version").startswith("wsgi-fcgi %s\n" % version())
 
 
-def test_the_source_distribution_of_the_source_distribution_is_itself(source, sdist, tmp_path):
+def test_the_source_distribution_of_the_source_distribution_is_itself(sdist, tmp_path):
+    """From any folder: no shell takes its name for anything but a name."""
+    folder = tmp_path / "it's $(a); new\\folder"
     with tarfile.open(sdist) as archive:
+        archive.extractall(folder)
         date = str(archive.getmembers()[0].mtime)
+    source = folder / ("wsgi_fcgi-" + version())
     hooks(source, "backend.build_sdist(%r)" % str(tmp_path), env={"SOURCE_DATE_EPOCH": date})
     with tarfile.open(sdist) as one, tarfile.open(installed.only(tmp_path, "*.tar.gz")) as other:
         assert one.getnames() == other.getnames()
@@ -133,6 +137,15 @@ def test_a_library_that_is_missing_is_named_with_its_package(source, tmp_path):
 def test_settings_that_are_wrong(source, tmp_path, settings, why):
     said = hooks(source, "backend.build_wheel(%r, %r)" % (str(tmp_path), settings), status=1)
     assert said.splitlines()[-1].startswith("wsgi-fcgi: error: ") and why in said, said
+
+
+@pytest.mark.parametrize("name, sign", [("a space", " "), ("it's", "'"), ("$(a)", "$")])
+def test_a_build_in_a_folder_whose_name_make_would_split(source, tmp_path, name, sign):
+    folder = tmp_path / name
+    folder.mkdir()
+    said = hooks(source, "backend.build_wheel(%r)" % str(tmp_path), status=1, env={"TMPDIR": str(folder)})
+    assert said.startswith("wsgi-fcgi: error: %s/" % folder) and "make takes no path with %r in it" % sign in said, said
+    assert said.count("\n") == 1 and os.listdir(folder) == []
 
 
 def test_what_fails_leaves_nothing_in_the_temporary_folder(source, tmp_path):
