@@ -23,6 +23,8 @@ int otlp_prepare(struct otlp *otlp, const struct options *o) {
         log_info("--otlp has no effect: OTEL_SDK_DISABLED is true");
         return 0;
     }
+    if (otlp->settings.warning[0])
+        log_warning("--otlp: %s", otlp->settings.warning);
     if (curl_load(reason)) {
         log_error("--otlp: %s", reason);
         return EX_UNAVAILABLE;

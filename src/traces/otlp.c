@@ -31,6 +31,22 @@ static void put_text(struct json *j, const char *key, const char *text) {
     end_attribute(j);
 }
 
+/* The values of a field of HTTP are a list, of however many they are (semantic conventions for HTTP). */
+static void put_field(struct json *j, const char *key, const char *value) {
+    if (!value[0])
+        return;
+    begin_attribute(j, key, "arrayValue");
+    json_object_begin(j);
+    json_key(j, "values");
+    json_array_begin(j);
+    json_object_begin(j);
+    json_member_text(j, "stringValue", value);
+    json_object_end(j);
+    json_array_end(j);
+    json_object_end(j);
+    end_attribute(j);
+}
+
 static void put_number(struct json *j, const char *key, uint64_t number) {
     begin_attribute(j, key, "intValue");
     json_uint_text(j, number);
@@ -83,7 +99,7 @@ static void put_attributes(struct json *j, const struct span *s) {
     put_text(j, "user_agent.original", s->agent);
     if (!strncmp(s->protocol, "HTTP/", 5))
         put_text(j, "network.protocol.version", s->protocol + 5);
-    put_text(j, "http.request.header.x-request-id", s->id);
+    put_field(j, "http.request.header.x-request-id", s->id);
     if (s->error) {
         char type[16];
         snprintf(type, sizeof type, "%u", s->status);

@@ -234,6 +234,10 @@ static int read_exporter(struct trace_settings *out, char *reason) {
     value = exporter("CERTIFICATE", name);
     if (value)
         snprintf(out->certificate, sizeof out->certificate, "%s", value);
+    value = exporter("COMPRESSION", name);
+    if (value && strcmp(value, "none") != 0)
+        snprintf(out->warning, sizeof out->warning,
+                 "%s has no effect but for the application: spans of the server are sent as they are", name);
     value = variable("OTEL_BSP_SCHEDULE_DELAY");
     if (value && read_milliseconds(value, &out->delay_ms))
         return complain(reason, "OTEL_BSP_SCHEDULE_DELAY", "is not a number of milliseconds");

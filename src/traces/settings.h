@@ -3,7 +3,8 @@
  * signals.
  *
  *     OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG,
- *     OTEL_BSP_SCHEDULE_DELAY, OTEL_EXPORTER_OTLP_[TRACES_] ENDPOINT, HEADERS, TIMEOUT, PROTOCOL and CERTIFICATE
+ *     OTEL_BSP_SCHEDULE_DELAY, OTEL_EXPORTER_OTLP_[TRACES_] ENDPOINT, HEADERS, TIMEOUT, PROTOCOL and CERTIFICATE;
+ *     COMPRESSION is only looked at, to say that nothing is compressed
  *
  * The variables alone switch nothing on: they are for the application as well, whose own instrumentation would then
  * tell of each request a second time.
@@ -37,9 +38,10 @@ struct trace_settings {
     char certificate[TRACE_URL_SIZE]; /* file of certificates that are trusted; "": those of the system */
     struct trace_pair headers[TRACE_PAIRS], attributes[TRACE_PAIRS];
     size_t nheaders, nattributes;
-    uint64_t timeout_ms, delay_ms; /* of one attempt to send; between two batches */
-    bool asks_parent;              /* a request that belongs to a trace is recorded if its caller was */
-    uint64_t bound;                /* of others those are recorded whose trace id ends with less; UINT64_MAX: all */
+    uint64_t timeout_ms, delay_ms;   /* of one attempt to send; between two batches */
+    bool asks_parent;                /* a request that belongs to a trace is recorded if its caller was */
+    uint64_t bound;                  /* of others those are recorded whose trace id ends with less; UINT64_MAX: all */
+    char warning[TRACE_REASON_SIZE]; /* what is asked for, and is not done; "": nothing */
 };
 
 /* Whether a value of --otlp will do: "env", or a URL of http or https, without a name and a password in it. Returns

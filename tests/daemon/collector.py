@@ -76,5 +76,7 @@ class Collector:
 def attributes(of):
     """Of a span or a resource."""
     def value(v):
+        if "arrayValue" in v:
+            return [value(one) for one in v["arrayValue"]["values"]]
         return int(v["intValue"]) if "intValue" in v else v["stringValue"]
     return {a["key"]: value(a["value"]) for a in of["attributes"]}

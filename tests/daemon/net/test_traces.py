@@ -58,7 +58,7 @@ def test_a_span(start, collector):
     version, trace, parent, flags = got["HTTP_TRACEPARENT"].split("-")
     assert (span["traceId"], span["spanId"], flags) == (trace, parent, "01")
     told = attributes(span)
-    assert told["user_agent.original"] == "probe/1" and told["http.request.header.x-request-id"] == "mine"
+    assert told["user_agent.original"] == "probe/1" and told["http.request.header.x-request-id"] == ["mine"]
     assert told["http.request.method"] == "GET" and told["url.path"] == "/hello"
     assert told["http.response.status_code"] == 200 and told["url.scheme"] == "http"
     times = [int(span["startTimeUnixNano"]), *(int(e["timeUnixNano"]) for e in span["events"]), int(span["endTimeUnixNano"])]
@@ -179,6 +179,16 @@ def test_bad_variables(tmp_path, name, value, why):
     done = run("--otlp", "http://localhost:1", "-s", str(tmp_path / "x.sock"), "--chdir", daemon.APPS, "labelapp",
                env={**more, name: value})
     assert done.returncode == 78 and name in done.stderr and why in done.stderr, done
+
+
+@pytest.mark.parametrize("value, said", [("gzip", 1), ("none", 0)])
+def test_compression(start, collector, value, said):
+    """Nothing is compressed; whoever asks for it is told so once, and their spans come all the same."""
+    server = start("labelapp", "--otlp", collector.url, env={**SOON, "OTEL_EXPORTER_OTLP_COMPRESSION": value})
+    shown(server)
+    collector.spans(1)
+    assert "Content-Encoding" not in collector.requests[0][2]
+    assert len(re.findall(r"warning: --otlp: OTEL_EXPORTER_OTLP_COMPRESSION has no effect ", server.log())) == said, server.log()
 
 
 # --- collectors that misbehave

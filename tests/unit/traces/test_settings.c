@@ -67,6 +67,33 @@ START_TEST(bad_values)
 }
 END_TEST
 
+static const struct {
+    const char *name, *value;
+    bool warned;
+} compressions[] = {
+    {"OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", true},          {"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "zstd", true},
+    {"OTEL_EXPORTER_OTLP_COMPRESSION", "none", false},         {"OTEL_EXPORTER_OTLP_COMPRESSION", "", false},
+    {"OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "gzip", false},
+};
+
+/* Nothing is compressed: who asks for it is told, and served. */
+START_TEST(compression)
+{
+    ck_assert_int_eq(read_with(compressions[_i].name, compressions[_i].value), 0);
+    ck_assert(!strncmp(settings.warning, compressions[_i].name, strlen(compressions[_i].name)) ==
+              compressions[_i].warned);
+    ck_assert(!settings.warning[0] == !compressions[_i].warned);
+}
+END_TEST
+
+START_TEST(compression_of_traces)
+{
+    setenv("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none", 1);
+    ck_assert_int_eq(read_with("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"), 0);
+    ck_assert_str_eq(settings.warning, "");
+}
+END_TEST
+
 START_TEST(pairs)
 {
     setenv("OTEL_SERVICE_NAME", "shop", 1);
@@ -115,6 +142,8 @@ int main(void) {
     tcase_add_test(tc, defaults);
     tcase_add_loop_test(tc, url_of_the_option, 0, COUNT(urls));
     tcase_add_loop_test(tc, bad_values, 0, COUNT(bad));
+    tcase_add_loop_test(tc, compression, 0, COUNT(compressions));
+    tcase_add_test(tc, compression_of_traces);
     tcase_add_test(tc, pairs);
     tcase_add_test(tc, too_many_pairs);
     tcase_add_test(tc, ratio);

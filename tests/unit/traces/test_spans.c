@@ -103,6 +103,7 @@ START_TEST(written)
     memset(s->context.trace, 0xab, sizeof s->context.trace);
     strcpy(s->method, "GET");
     strcpy(s->path, "/\"<\n\xff");
+    strcpy(s->id, "mine");
     s->begun_at = UINT64_MAX;
     spans_put(spans);
     ck_assert_int_eq(otlp_put(spans, 1, &settings, &out), 0);
@@ -110,6 +111,8 @@ START_TEST(written)
     const char *text = buf_head(&out);
     ck_assert_ptr_nonnull(strstr(text, "\"traceId\":\"abababababababababababababababab\""));
     ck_assert_ptr_nonnull(strstr(text, "\"startTimeUnixNano\":\"18446744073709551615\""));
+    ck_assert_ptr_nonnull(strstr(text, "{\"key\":\"http.request.header.x-request-id\","
+                                       "\"value\":{\"arrayValue\":{\"values\":[{\"stringValue\":\"mine\"}]}}}"));
     ck_assert_ptr_null(strpbrk(text, "<\n\xff"));
     buf_fini(&out);
 }
