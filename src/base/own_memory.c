@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 /* How it goes. The file has the memory of the process that has opened it, also when it was inherited.
@@ -29,6 +28,18 @@ bool own_memory_copy(void *to, const void *from, size_t n) {
     if (!n || !from)
         return !n;
     return way == BY_CALL ? copy_by_call(to, from, n) : way == BY_FILE && copy_by_file(to, from, n);
+}
+
+bool own_memory_gather(void *to, const struct iovec *from, unsigned count) {
+    struct iovec local = {to, 0};
+    for (unsigned i = 0; i < count; i++)
+        local.iov_len += from[i].iov_len;
+    if (way == BY_CALL)
+        return process_vm_readv(getpid(), &local, 1, from, count, 0) == (ssize_t)local.iov_len;
+    for (unsigned i = 0; i < count; to = (char *)to + from[i++].iov_len)
+        if (!own_memory_copy(to, from[i].iov_base, from[i].iov_len))
+            return false;
+    return true;
 }
 
 static bool works(bool (*copy)(void *to, const void *from, size_t n)) {

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/uio.h>
 
 /* Why own_memory_init has failed, and what helps, for the log. */
 #define OWN_MEMORY_FORBIDDEN                                                                                           \
@@ -24,5 +25,8 @@ bool own_memory_is_forbidden(void);
 
 /* Copies bytes. Returns whether all of them were there. */
 bool own_memory_copy(void *to, const void *from, size_t n);
+
+/* Copies `count` pieces, one behind the other, by one call where that goes. Returns whether all of them were there. */
+bool own_memory_gather(void *to, const struct iovec *from, unsigned count);
 
 #endif

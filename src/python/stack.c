@@ -4,7 +4,6 @@
 
 #include "python/stack.h"
 
-#include "base/clock.h"
 #include "base/own_memory.h"
 #include "python/stack_ask.h"
 #include "python/stack_check.h"
@@ -25,8 +24,7 @@ enum {
     LOOKS = 4, /* at a thread that runs, and does not move */
     LOOKS_NS = 250000,
     TAKES = 40, /* of a stack that changes */
-    BETWEEN_NS = 500000,
-    KNOWN_NS = 10000000 /* for so long frames are known: too short for others to be where all of one were */
+    BETWEEN_NS = 500000
 };
 
 /* Mutable layout, reason, fallback: stack_init, before there is another thread that asks. */
@@ -42,7 +40,6 @@ static struct taking {
     struct stack_frame frames[STACK_FRAMES_MAX], again[STACK_FRAMES_MAX];
     struct stack_scratch scratch;
     struct stack_known known[STACK_KNOWN];
-    uint64_t known_since; /* clock_ns */
 } taking = {.lock = PTHREAD_MUTEX_INITIALIZER, .scratch = {.known = taking.known}};
 
 int stack_init(char why[static STACK_REASON_SIZE]) {
@@ -147,18 +144,9 @@ static int ask(int tid, const void *state, bool strict, char out[static STACK_SI
     return -1;
 }
 
-static void forget_frames(void) {
-    const uint64_t now = clock_ns();
-    if (now - taking.known_since < KNOWN_NS)
-        return;
-    memset(taking.known, 0, sizeof taking.known);
-    taking.known_since = now;
-}
-
 /* Most threads that are asked for sleep: what they do is looked at once, behind their stack. */
 static unsigned take(int tid, const void *state, char out[static STACK_SIZE], enum stack_state *doing) {
     const char *refused = NULL;
-    forget_frames();
     for (int i = 0; i < TAKES && !refused; i++) {
         int found = take_asleep(tid, state, out, doing);
         if (found < 0) {

@@ -206,13 +206,17 @@ static int64_t read_difference(struct bytes *b, int kind) {
 
 enum { NO_LINE = 15 };
 
+static int32_t firstlineno_of(const struct stack_layout *layout, const unsigned char *code) {
+    int32_t first;
+    memcpy(&first, code + layout->code.firstlineno, sizeof first);
+    return first;
+}
+
 /* The line of the instruction. Returns false when the table is not one. *line is 0 when it has none. */
 static bool find_line(const struct stack_layout *layout, const unsigned char *code, int64_t offset, int *line) {
     struct bytes table;
-    int32_t first;
-    memcpy(&first, code + layout->code.firstlineno, sizeof first);
-    int64_t at = first, end = 0;
-    *line = first;
+    int64_t at = firstlineno_of(layout, code), end = 0;
+    *line = (int)at;
     if (!bytes_open(&table, word_at(code, layout->code.linetable)))
         return false;
     while (offset >= end) {
@@ -374,48 +378,96 @@ static struct stack_known *find_known(const struct stack_scratch *scratch, const
     return scratch->known ? &scratch->known[(key ^ key / STACK_KNOWN) % STACK_KNOWN] : NULL;
 }
 
-/* `code` has just been read. */
+/* What an entry is made of, besides the code object `code` that has just been read. Returns false when one of them is
+ * none, or it is more than is kept of. */
+static bool find_sources(const struct stack_layout *layout, const unsigned char *code,
+                         struct iovec sources[static STACK_SOURCES]) {
+    const size_t names[] = {layout->code.filename, layout->code.qualname};
+    uintptr_t object = word_at(code, layout->code.linetable);
+    PyVarObject head;
+    PyASCIIObject name;
+    if (!read_object(object, &PyBytes_Type, &head) || Py_SIZE(&head) < 0 || Py_SIZE(&head) > STACK_SOURCES_SIZE)
+        return false;
+    sources[0] = (struct iovec){(void *)object, offsetof(PyBytesObject, ob_sval) + (size_t)Py_SIZE(&head)};
+    size_t all = sources[0].iov_len;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        object = word_at(code, names[i]);
+        if (!stack_copy(&name, object, sizeof name) || name.length < 0 || name.length > STACK_SOURCES_SIZE)
+            return false;
+        sources[1 + i].iov_base = (void *)object;
+        sources[1 + i].iov_len = (name.state.ascii ? sizeof(PyASCIIObject) : sizeof(PyCompactUnicodeObject)) +
+                                 (size_t)name.length * name.state.kind;
+        all += sources[1 + i].iov_len;
+    }
+    return all <= STACK_SOURCES_SIZE;
+}
+
+/* A sum of all that is there, but of the counts of references (FNV-1a). Returns false when it is not there. */
+static bool add_up(struct stack_scratch *scratch, const struct iovec sources[static STACK_SOURCES], uint64_t *sum) {
+    const unsigned char *at = scratch->sources;
+    if (!own_memory_gather(scratch->sources, sources, STACK_SOURCES))
+        return false;
+    *sum = UINT64_C(14695981039346656037);
+    for (unsigned i = 0; i < STACK_SOURCES; at += sources[i++].iov_len)
+        for (size_t k = offsetof(PyObject, ob_type); k < sources[i].iov_len; k++)
+            *sum = (*sum ^ at[k]) * UINT64_C(1099511628211);
+    return true;
+}
+
+/* Whether the frame is one of this code object that was written before, and which holds. */
 static bool is_known(const struct stack_layout *layout, const struct stack_known *known,
-                     const struct stack_frame *frame, const unsigned char *code) {
-    return known && known->code == frame->code && known->offset == frame->offset &&
-           known->filename == word_at(code, layout->code.filename) &&
-           known->qualname == word_at(code, layout->code.qualname) &&
-           known->linetable == word_at(code, layout->code.linetable);
+                     const struct stack_frame *frame, struct stack_scratch *scratch) {
+    const size_t places[STACK_SOURCES] = {layout->code.linetable, layout->code.filename, layout->code.qualname};
+    uint64_t sum;
+    if (!known || known->code != frame->code || known->offset != frame->offset ||
+        known->firstlineno != firstlineno_of(layout, scratch->code))
+        return false;
+    for (unsigned i = 0; i < STACK_SOURCES; i++)
+        if ((uintptr_t)known->sources[i].iov_base != word_at(scratch->code, places[i]))
+            return false;
+    return add_up(scratch, known->sources, &sum) && sum == known->sum;
 }
 
-static void keep_entry(const struct stack_layout *layout, struct stack_known *known, const struct stack_frame *frame,
-                       const unsigned char *code, const char *entry, size_t n) {
-    if (!known || n > sizeof known->entry)
-        return;
-    known->code = frame->code;
-    known->offset = frame->offset;
-    known->filename = word_at(code, layout->code.filename);
-    known->qualname = word_at(code, layout->code.qualname);
-    known->linetable = word_at(code, layout->code.linetable);
-    known->n = n;
-    memcpy(known->entry, entry, n);
+/* Writes the entry of the code object that has just been read. */
+static bool write_entry(const struct stack_layout *layout, int64_t offset, struct stack_scratch *scratch, char *entry,
+                        size_t *n) {
+    int line;
+    const unsigned char *code = scratch->code;
+    if (!find_line(layout, code, offset, &line) ||
+        !read_name(word_at(code, layout->code.filename), scratch, scratch->file, sizeof scratch->file) ||
+        !read_name(word_at(code, layout->code.qualname), scratch, scratch->function, sizeof scratch->function))
+        return false;
+    *n =
+        is_shown(scratch, line) ? stack_entry(entry, sizeof scratch->entry, scratch->file, line, scratch->function) : 0;
+    return true;
 }
 
-/* Reads one into `entry`, of the size of scratch->entry. Its length in *n: 0 for one that is not shown. */
+/* Reads one into `entry`, of the size of scratch->entry. Its length in *n: 0 for one that is not shown. What may have
+ * changed while it was read is not kept. */
 static bool read_entry(const struct stack_layout *layout, const struct stack_frame *frame,
                        struct stack_scratch *scratch, char *entry, size_t *n) {
-    int line;
     struct stack_known *known = find_known(scratch, frame);
-    *n = 0;
+    struct iovec sources[STACK_SOURCES];
+    uint64_t before, after;
     if (!stack_copy(scratch->code, frame->code, layout->code.instructions))
         return false;
-    if (is_known(layout, known, frame, scratch->code)) {
+    if (is_known(layout, known, frame, scratch)) {
         *n = known->n;
         memcpy(entry, known->entry, known->n);
         return true;
     }
-    if (!find_line(layout, scratch->code, frame->offset, &line) ||
-        !read_name(word_at(scratch->code, layout->code.filename), scratch, scratch->file, sizeof scratch->file) ||
-        !read_name(word_at(scratch->code, layout->code.qualname), scratch, scratch->function, sizeof scratch->function))
+    bool keeps = known && find_sources(layout, scratch->code, sources) && add_up(scratch, sources, &before);
+    if (!write_entry(layout, frame->offset, scratch, entry, n))
         return false;
-    if (is_shown(scratch, line))
-        *n = stack_entry(entry, sizeof scratch->entry, scratch->file, line, scratch->function);
-    keep_entry(layout, known, frame, scratch->code, entry, *n);
+    if (keeps && *n <= sizeof known->entry && add_up(scratch, sources, &after) && before == after) {
+        known->code = frame->code;
+        known->offset = frame->offset;
+        known->firstlineno = firstlineno_of(layout, scratch->code);
+        memcpy(known->sources, sources, sizeof sources);
+        known->sum = after;
+        known->n = *n;
+        memcpy(known->entry, entry, *n);
+    }
     return true;
 }
 

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 enum {
     STACK_FRAMES_MAX = 3000,         /* that are looked at */
@@ -36,21 +37,24 @@ struct stack_walk {
     bool detached; /* the outermost is a generator's: C code has called it; or, until 3.11, it is just being left */
 };
 
-/* Entries that were written a moment ago: threads that stand at the same place have most of their frames in common, and each
- * takes ten times as long to read as to find here. One holds while the code object is at the same place with the same names
- * and lines. That another has come to be there, with others at their places, is for who keeps this to rule out: it is
- * forgotten before that can be. */
-enum { STACK_KNOWN = 128, STACK_KNOWN_SIZE = 400 };
+/* Entries that were written before: threads that stand at the same place have most of their frames in common, and to
+ * write one takes several times as long as to see that it still holds. It does while what it was made of is the same,
+ * byte for byte: another code object soon comes to be where one was, with names and lines where that had them. */
+enum { STACK_KNOWN = 128, STACK_KNOWN_SIZE = 400, STACK_SOURCES = 3, STACK_SOURCES_SIZE = 1024 };
 struct stack_known {
-    uintptr_t code, filename, qualname, linetable;
+    uintptr_t code;
     int64_t offset;
-    size_t n; /* of the entry; 0: the frame is not shown */
+    int32_t firstlineno;
+    struct iovec sources[STACK_SOURCES]; /* names and lines; of code objects whose are longer nothing is kept */
+    uint64_t sum;                        /* of what is there */
+    size_t n;                            /* of the entry; 0: the frame is not shown */
     char entry[STACK_KNOWN_SIZE];
 };
 
 /* Memory for stack_text. */
 struct stack_scratch {
-    struct stack_known *known; /* STACK_KNOWN of them, zeroed to forget all; NULL: none is kept */
+    struct stack_known *known; /* STACK_KNOWN of them, zeroed at first; NULL: none is kept */
+    unsigned char sources[STACK_SOURCES_SIZE];
     unsigned char code[STACK_CODE_SIZE];
     unsigned char raw[4 * STACK_NAME_MAX];
     char utf8[4 * STACK_NAME_MAX];

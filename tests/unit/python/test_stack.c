@@ -195,6 +195,34 @@ START_TEST(test_deep)
 }
 END_TEST
 
+/* Code objects that come and go, each at the place of the one before, with the same names and with tables of lines at
+ * the same place: what was read of one a moment ago is not told of another. The line that calls tells which it is. */
+START_TEST(test_other_code_at_its_place)
+{
+    struct runner runner;
+    static const char first[] = "line 7, in <module>\n  File \"x\", line 1, in <module>\n",
+                      second[] = "line 8, in <module>\n  File \"x\", line 2, in <module>\n";
+    int firsts = 0, seconds = 0;
+    runner_start(&runner, "/srv/fresh.py",
+                 "import time\n"
+                 "sleep = time.sleep\n"
+                 "here()\n"
+                 "def run(text):\n"
+                 "    return compile(text, 'x', 'exec')\n"
+                 "while True:\n"
+                 "    for _ in 1, 2, 3: exec(run('sleep(.0003)'))\n"
+                 "    for _ in 1, 2, 3: exec(run('\\nsleep(.0003)'))\n");
+    while (firsts < 100 || seconds < 100) {
+        if (!take(&runner) || doing != STACK_SLEEPS || !strstr(text, "\"x\""))
+            continue;
+        bool is_first = ends_with(text, first), is_second = ends_with(text, second);
+        ck_assert_msg(is_first || is_second, "%s", text);
+        firsts += is_first;
+        seconds += is_second;
+    }
+}
+END_TEST
+
 /* As Python shows it. */
 START_TEST(test_repeated)
 {
@@ -352,6 +380,7 @@ int main(void) {
     add(suite, test_waits_for_lock);
     add(suite, test_lock_of_application);
     add(suite, test_deep);
+    add(suite, test_other_code_at_its_place);
     add(suite, test_repeated);
     add(suite, test_deeper_than_is_read);
     add(suite, test_names);
