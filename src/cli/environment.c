@@ -15,9 +15,9 @@
 
 enum { SHOWN_SIZE = 100, PREFIX_LEN = sizeof SETTING_PREFIX - 1 };
 
-const char *const environment_internal[] = {"CONFIG_FD", "CONTROL",   "PROGRAM",   "PROGRAM_WORDS", "STATE",
-                                            "LOCALE",    "REFERENCE", "SANITIZED", "TAMPER",        "UNITS",
-                                            "CHROOTS",   "MIRROR",    "TOP",       "DAEMON_FLAGS",  NULL};
+const char *const environment_internal[] = {"CONFIG_FD", "CONTROL",   "PROGRAM", "PROGRAM_WORDS", "STATE",   "LOCALE",
+                                            "REFERENCE", "SANITIZED", "TAMPER",  "UNITS",         "CHROOTS", "MIRROR",
+                                            "TOP",       NULL};
 
 static int no_memory(void) {
     log_error("out of memory");
