@@ -27,8 +27,8 @@ def until(condition, what, log=lambda: ""):
 
 
 class Store:
-    """Where buildah keeps images: a directory of the tests' own. There is no registry; its place takes a root file system
-    that mmdebstrap makes of Debian's packages, as the official images are made."""
+    """Where buildah keeps images: a directory of the tests' own. There is no registry; its place takes a root file
+    system that mmdebstrap makes of Debian's packages, as the official images are made."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -50,8 +50,8 @@ class Store:
 
     def build(self, name, containerfile, context, **arguments):
         words = ["--build-arg=%s=%s" % pair for pair in arguments.items()]
-        self.buildah("bud", "--isolation", "chroot", "--network", "host", "--format", "docker", "--layers=false", *words,
-                     "--tag", name, "--file", containerfile, context)
+        self.buildah("bud", "--isolation", "chroot", "--network", "host", "--format", "docker", "--layers=false",
+                     *words, "--tag", name, "--file", containerfile, context)
 
 
 class Container:
@@ -162,9 +162,18 @@ def debian(store):
 
 
 @pytest.fixture(scope="session")
-def image(store, debian):
-    """An application on contrib/container/Containerfile.debian."""
-    store.build("wsgi-fcgi", ROOT / "contrib/container/Containerfile.debian", ROOT, DEBIAN=debian)
+def python(store, debian):
+    """In the place of python:3-slim."""
+    store.build("localhost/python", HERE / "python/Containerfile", HERE / "python", DEBIAN=debian)
+    return "localhost/python"
+
+
+@pytest.fixture(scope="session", params=["debian", "python"], ids=["on_debian", "on_python"])
+def image(request, store):
+    """An application on an image of contrib/container. Whoever waits here does not wait for an optimiser."""
+    base = {request.param.upper(): request.getfixturevalue(request.param)}
+    recipe = ROOT / "contrib/container" / ("Containerfile." + request.param)
+    store.build("wsgi-fcgi", recipe, ROOT, CFLAGS="-O0", **base)
     store.build("application", HERE / "app/Containerfile", HERE / "app")
     container = store.buildah("from", "--pull-never", "localhost/application")
     config = json.loads(store.buildah("inspect", "--type", "image", "localhost/application"))["Docker"]["config"]

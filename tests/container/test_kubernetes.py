@@ -42,14 +42,16 @@ def test_selectors():
     assert of_kind("Service")["spec"]["selector"] == labels
     assert of_kind("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
     assert of_kind("NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
-    assert of_kind("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]["name"] == of_kind("Deployment")["metadata"]["name"]
+    scaled = of_kind("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
+    assert scaled["name"] == of_kind("Deployment")["metadata"]["name"]
 
 
 def test_it_keeps_to_the_restricted_standard():
     """https://kubernetes.io/docs/concepts/security/pod-security-standards/"""
     pod, container = POD["spec"]["securityContext"], CONTAINER["securityContext"]
     assert pod["runAsNonRoot"] and pod["runAsUser"] > 0 and pod["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert container == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    assert container == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+                         "capabilities": {"drop": ["ALL"]}}
 
 
 def test_the_time_of_a_stop_suffices():
@@ -60,8 +62,9 @@ def test_the_time_of_a_stop_suffices():
     assert "preStop" not in str(POD) and probe["periodSeconds"] * probe["failureThreshold"] <= seconds[0]
 
 
-def test_the_user_is_that_of_the_image():
-    text = (ROOT / "contrib/container/Containerfile.debian").read_text()
+@pytest.mark.parametrize("base", ["debian", "python"])
+def test_the_user_is_that_of_the_image(base):
+    text = (ROOT / "contrib/container" / ("Containerfile." + base)).read_text()
     user = POD["spec"]["securityContext"]
     assert "USER %d:%d" % (user["runAsUser"], user["runAsGroup"]) in text.splitlines()
 
@@ -71,7 +74,8 @@ def test_the_server_takes_the_options(tmp_path):
     done = subprocess.run([os.environ["WSGI_FCGI"], *CONTAINER["args"], "--print-config"], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, env={"WSGI_FCGI_STATUS": "127.0.0.1:9000"})
     assert done.returncode == 0, done.stdout
-    assert re.search(r"^status = 0\.0\.0\.0:9000\b", done.stdout, re.M) and "127.0.0.1:9000" not in done.stdout, done.stdout
+    assert re.search(r"^status = 0\.0\.0\.0:9000\b", done.stdout, re.M), done.stdout
+    assert "127.0.0.1:9000" not in done.stdout, done.stdout
     assert "stop-delay = 10" in done.stdout, done.stdout
 
 
@@ -96,5 +100,6 @@ def test_the_metric(tmp_path):
     query = rule["metricsQuery"].replace("<<.GroupBy>>", "pod").replace("<<.LabelMatchers>>", 'namespace="shop"')
     rules = tmp_path / "rules.yml"
     rules.write_text(yaml.safe_dump({"groups": [{"name": "adapter", "rules": [{"record": "mean", "expr": query}]}]}))
-    done = subprocess.run(["promtool", "check", "rules", str(rules)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(["promtool", "check", "rules", str(rules)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True)
     assert done.returncode == 0, done.stdout
