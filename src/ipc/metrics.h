@@ -186,8 +186,8 @@ struct metrics_slot {
 
 enum { METRICS_SLOT_SIZE = 65536 }; /* of which all pages of machines are parts */
 
-/* What is in the head: how many numbers of each kind there are, which nobody can forget to change, and a number to raise
- * whenever one has another meaning or another place. */
+/* What is in the head: how many numbers of each kind there are, which nobody can forget to change, and a number to
+ * raise whenever one has another meaning or another place. */
 enum { METRICS_VERSION = 2 << 24 | METRICS_COUNTERS << 16 | METRICS_GAUGES << 8 | METRICS_DURATIONS };
 _Static_assert(METRICS_COUNTERS < 256 && METRICS_GAUGES < 256 && METRICS_DURATIONS < 256, "each has its bits");
 
