@@ -129,6 +129,7 @@ def test_readme(machine):
     """What README.Debian says, as the test of the package for autopkgtest(1) does it: the page comes through nginx."""
     with open(SITE_TEST) as file:
         machine.write("/root/site", file.read())
+    machine.run("systemctl", "start", "nginx")  # as its installation does
     machine.run("sh", "/root/site")
     status = machine.said_by("systemctl", "status", "wsgi-fcgi@hello.service")
     assert "Active: active (running)" in status and "Status: " in status
