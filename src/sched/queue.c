@@ -60,12 +60,17 @@ bool sched_has_threads(const struct sched *s) {
     return s->queue.count <= free_threads(s) && s->queue.lines[LINE_FREE].backlog.waiting <= free_cpus(s);
 }
 
+/* Those that somebody waits for. */
+static unsigned counted(const struct sched *s) {
+    return s->queue.count - (s->queue.uncounted && s->queue.uncounted->queued);
+}
+
 /* A job for which a thread is free does not count towards queue_limit, nor does the uncounted one. */
 static bool is_full(const struct sched *s) {
     unsigned limit = s->config.queue_limit;
     if (s->queue.count < limit)
         return false;
-    unsigned count = s->queue.count - (s->queue.uncounted && s->queue.uncounted->queued);
+    unsigned count = counted(s);
     return count >= limit && count - limit >= free_threads(s);
 }
 
@@ -139,10 +144,12 @@ unsigned sched_queued(const struct sched *s, uint64_t *oldest) {
     *oldest = 0;
     for (int i = 0; i < LINE_COUNT; i++) {
         const struct sched_job *job = oldest_of(&s->queue.lines[i]);
+        if (job && job == s->queue.uncounted)
+            job = TAILQ_NEXT(job, link);
         if (job && job->queued_at && now - job->queued_at > *oldest)
             *oldest = now - job->queued_at;
     }
-    return s->queue.count;
+    return counted(s);
 }
 
 uint64_t sched_last_end(const struct sched *s) {

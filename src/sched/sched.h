@@ -253,8 +253,8 @@ bool sched_has_threads(const struct sched *s);
  * asks adds something at random, lest all come again at once. Owner only. */
 unsigned sched_retry_after(const struct sched *s);
 
-/* How many jobs are queued, and in *oldest for how long the oldest has been, in nanoseconds; 0 if none is. Owner
- * only. */
+/* How many jobs are queued but for the uncounted one, and in *oldest for how long the oldest has been, in nanoseconds; 0 if
+ * none is. Owner only. */
 unsigned sched_queued(const struct sched *s, uint64_t *oldest);
 
 /* When a job last ended, as far as the owner knows (clock_ns); 0: none has. A job that was made up for is none: its end

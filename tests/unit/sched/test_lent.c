@@ -305,8 +305,14 @@ static void submit_uncounted_cb(void *arg) {
     sched_submit_uncounted(sched, &task->job);
 }
 
+static void count_cb(void *arg) {
+    uint64_t oldest;
+    *(unsigned *)arg = sched_queued(sched, &oldest);
+}
+
 START_TEST(test_uncounted)
 {
+    unsigned waiting = 0;
     struct task first, uncounted, second, third;
     config.queue_limit = 1;
     start_lent(1);
@@ -320,6 +326,8 @@ START_TEST(test_uncounted)
     on_owner(submit_uncounted_cb, &uncounted); /* however full it is */
     on_owner(submit_cb, &third);
     ck_assert(!third.accepted);
+    on_owner(count_cb, &waiting);
+    ck_assert_uint_eq(waiting, 1);
     sem_post(&first.go);
     sem_wait(&first.settled);
     sem_wait(&second.settled);
