@@ -143,14 +143,13 @@ static void on_serving(struct worker *w, uint64_t now) {
     w->served_at = now;
     w->retire_at = s->o->max_lifetime > 0 ? now + choose_lifetime(s) : 0;
     log_info(WORKER_LINE "serves, %s s after its start", WORKER_WORDS(w), seconds_since(shown, w->started_at, now));
-    if (!s->served) {
+    if (!s->served)
         log_listening(s);
-        memory_forget_start();
-    }
     s->served = true;
     reload_served(s, w);
     check_first_memory(w);
     workers_wake_one(s);
+    memory_forget_start();
 }
 
 static void on_wish(struct worker *w, uint64_t reason, uint64_t now) {
