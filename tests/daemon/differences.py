@@ -5,6 +5,9 @@ OF_THE_MODULE = {
         {"test_runs_in_the_main_thread", "test_thread_of_the_application", "test_exception_is_logged", "test_many_exceptions",
          "test_system_exit_ends_the_server", "test_child"},
         "the linker finds Python's own Py_AddPendingCall before that of a module: see python/pending_calls.h"),
+    "test_lost_descriptors": (
+        {"test_set_that_the_next_connection_is_to_be_watched_by"},
+        "libev is a shared library there, whose epoll_ctl is not replaced (net/loop_epoll.c), so that it aborts"),
     "test_reload": (
         {"test_new_program", "test_broken_program", "test_program_that_knows_another_state", "test_address_comes_and_goes",
          "test_address_in_use", "test_wrong_option"},
