@@ -85,10 +85,10 @@ class Container:
         made = []
 
         def make():
-            with open("/proc/%d/ns/net" % self.pid) as network:
-                if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), NEW_NET):
-                    raise OSError(ctypes.get_errno(), "setns")
             try:
+                with open("/proc/%d/ns/net" % self.pid) as network:
+                    if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), NEW_NET):
+                        raise OSError(ctypes.get_errno(), "setns")
                 made.append(socket.create_connection(("127.0.0.1", port), PATIENCE))
             except OSError as error:
                 made.append(error)
