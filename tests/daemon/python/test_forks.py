@@ -5,6 +5,8 @@ import hashlib
 import itertools
 import json
 import os
+import re
+import select
 import signal
 import socket
 import threading
@@ -273,6 +275,48 @@ def test_fork_while_the_body_comes(forking, how):
     told, got = json.loads(response.body)
     assert got == digest(body)
     assert told == [errno.ECONNRESET] * 100
+
+
+def test_look_at_what_runs_while_it_forks(forking):
+    """Stacks are read at any moment of a fork, and told of by the server alone."""
+    server = forking("--stream-body", "--status-path", "/status")
+    body, count = BODY[:MIB], 3
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(server.connect()) for _ in range(count)]
+        for connection in connections:
+            whole = connection.wire(request(params("/storm/fork", "POST", body=body), body, keep=True))
+            sender = threading.Thread(target=connection.send, args=[whole])
+            sender.start()
+            stack.callback(sender.join)
+        waiting = list(connections)
+        while waiting:
+            server.signal(signal.SIGUSR2)
+            json.loads(server.ask("/status", query="format=json").body)
+            for connection in select.select([c.sock for c in waiting], [], [], 0)[0]:
+                waiting = [c for c in waiting if c.sock is not connection]
+        for connection in connections:
+            told, got = json.loads(connection.read_response().body)
+            assert got == digest(body) and told == [errno.ECONNRESET] * 100
+    until(lambda: "SIGUSR2: no call runs" in server.log() or server.signal(signal.SIGUSR2), "the last block", server.log)
+    heads = re.findall(r"wsgi-fcgi\[(\d+)\] warning: SIGUSR2: ", server.log())
+    assert heads and set(heads) == {str(server.pid)}, server.log()
+    assert re.search(r', line \d+, in (forkapp\.)?view_storm\n', server.log()), server.log()
+
+
+@pytest.mark.parametrize("how", ["fork", *UNKNOWN])
+def test_child_is_asked_what_runs(forking, gate, how):
+    """It ends, as without the server; and the server has nothing to tell of that."""
+    server = forking()
+    with server.connect() as connection:
+        _, let = fork(gate, connection, "/fork/" + how)
+        child = let()
+        assert connection.read_response(1).body == b"parent"
+        os.kill(json.loads(child.text)["pid"], signal.SIGUSR2)
+        assert child.line() == ""
+    server.signal(signal.SIGUSR2)
+    server.wait_log("SIGUSR2: ")
+    assert server.ask("/connected/fork").status == 200
+    assert server.log().count("SIGUSR2: ") == 1, server.log()
 
 
 # Python does not know of the child of a bare system call: that hangs when it gives up the interpreter's lock and another thread
