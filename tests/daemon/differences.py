@@ -5,6 +5,18 @@ OF_THE_MODULE = {
         {"test_runs_in_the_main_thread", "test_thread_of_the_application", "test_exception_is_logged", "test_many_exceptions",
          "test_system_exit_ends_the_server", "test_child"},
         "the linker finds Python's own Py_AddPendingCall before that of a module: see python/pending_calls.h"),
+    "test_signals_others": (
+        {"test_handler_that_is_set_later"},
+        "a call of the application asks by Py_AddPendingCall for what only the main thread may do, and waits for it, as above"),
+    "test_signals_start": (
+        {"test_before_python_runs"},
+        "Python runs before the server there, and what a signal does is its business"),
+    "test_titles": (
+        {"test_single_process_keeps_its_command_line"},
+        "its command line is that of the interpreter"),
+    "test_user": (
+        {"test_env_is_gone_before_python"},
+        "what Python itself reads of the environment as it begins it has read by then"),
     "test_lost_descriptors": (
         {"test_set_that_the_next_connection_is_to_be_watched_by"},
         "libev is a shared library there, whose epoll_ctl is not replaced (net/loop_epoll.c), so that it aborts"),

@@ -181,35 +181,6 @@ def test_beside_calls_that_end(start):
     server.wait_log("SIGUSR2: ")
 
 
-@pytest.mark.fastcgi
-def test_while_threads_retire(start):
-    """Those that were needed for calls that wait for their clients are idle for ten seconds, and end. Others begin
-    meanwhile."""
-    server, body = start("wsgiapp", "-t", 2), b"a" * 100000
-    before = server.threads()
-
-    def begin_one():
-        connection = server.connect()
-        whole = connection.wire(request(params("/echo", method="POST", body=body), body))
-        connection.send(whole[:-20000])
-        return connection, whole[-20000:]
-    held = [begin_one() for _ in range(40)]
-    while not re.search(r"SIGUSR2: 40 calls run", log_stacks(server)):
-        pass
-    assert server.threads() >= 40
-    for connection, rest in held:
-        connection.send(rest)
-        assert connection.read_response(1).body == body
-
-    def fewer():
-        connection, rest = begin_one()
-        log_stacks(server)
-        connection.send(rest)
-        assert connection.read_response(1).body == body
-        return server.threads() <= before + 3
-    until(fewer, "threads to retire", server.log)
-
-
 def test_where_process_vm_readv_is_forbidden(start, gate):
     """As profiles of containers do. Stacks are there all the same, of what sleeps and of what computes."""
     server = start("hangapp", "--status-path", "/status", preexec_fn=seccomp.forbid("process_vm_readv"))

@@ -333,11 +333,14 @@ def test_who_has_said_so_is_not_warned(start, kind, user):
 
 def test_env(start, kind):
     server = start(APP, "--user", "nobody", "--env", "HOME=/home/x", "--env", "A=1=2", "--env", "A=3", "--env", "EMPTY=",
-                   "--env", "PYTHONDONTWRITEBYTECODE=", *kind, env={"A": "0", "PYTHONDONTWRITEBYTECODE": "1"})
-    found = told(server)
-    environ = found["environ"]
+                   *kind, env={"A": "0"})
+    environ = told(server)["environ"]
     assert (environ["HOME"], environ["USER"], environ["A"], environ["EMPTY"]) == ("/home/x", "nobody", "3", "")
-    assert found["writes_bytecode"]
+
+
+def test_env_is_gone_before_python(start, kind):
+    server = start(APP, "--env", "PYTHONDONTWRITEBYTECODE=", *kind, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    assert told(server)["writes_bytecode"]
 
 
 def test_env_is_there_before_python(start, kind):
