@@ -87,6 +87,7 @@ def test_leak(serve):
     assert all("/preview" in text for text in broken.texts(server))
 
 
+@pytest.mark.once  # tracemalloc of Python 3.11 leaves some blocks of 24 bytes behind
 def test_leak_near_its_limit(supervise):
     """The line that holds the memory is among those of the log."""
     server = broken.leak(supervise, *broken.PAGE)

@@ -38,7 +38,7 @@ def metrics(server):
 
 @PRELOAD
 def test_max_memory(supervise, how):
-    server = supervise("workersapp", 1, *STATUS, "--max-memory", "%dM" % LIMIT, *how)
+    server = supervise("workersapp", 1, *STATUS, "--max-memory", "%dM" % LIMIT, "--trace-memory", 0, *how)
     pid = json.loads(server.ask("/grow", query=str(LIMIT)).body)
     expect_end(server, pid, "max_memory")
 

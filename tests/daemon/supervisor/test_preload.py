@@ -233,7 +233,7 @@ def test_kept_connections_at_a_reload(site):
 
 def test_memory(supervise):
     """Of memory that is shared each worker has a part: it is not replaced for that."""
-    server = supervise("workersapp", 2, "--preload", "--max-memory", "60M")
+    server = supervise("workersapp", 2, "--preload", "--max-memory", "60M", "--trace-memory", 0)
     pid = json.loads(server.ask("/grow", query="80").body)
     server.wait_log(r"worker \d \(process %d\) is to be replaced: it has more memory" % pid)
     until(lambda: pid not in server.children(), "it to end", server.log)

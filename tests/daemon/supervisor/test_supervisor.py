@@ -237,7 +237,7 @@ def test_lifetime(supervise):
 
 
 def test_memory(supervise):
-    server = supervise(APP, 1, "--max-memory", "%dM" % (500 if SANITIZED else 100))
+    server = supervise(APP, 1, "--max-memory", "%dM" % (500 if SANITIZED else 100), "--trace-memory", 0)
     before = server.serving()[0]
     assert ask(server, "/grow", query="500" if SANITIZED else "100") == before
     server.wait_log(r"worker 0 \(process %d\) has \d{3} MiB of memory\n" % before)
