@@ -13,10 +13,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
 enum { LONG_BASE = 256, SHOWN_SIZE = 100 };
+
+char **command_line_copy(int argc, char **argv) {
+    char **words = calloc((size_t)argc + 1, sizeof *words);
+    for (int i = 0; words && i < argc; i++) {
+        words[i] = strdup(argv[i]);
+        if (!words[i])
+            return NULL;
+        argv[i] = words[i];
+    }
+    return words;
+}
 
 static const struct option_row *find_row(int code) {
     size_t count;

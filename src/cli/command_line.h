@@ -9,6 +9,12 @@
 
 #include <stdbool.h>
 
+/* Copies the words of the command line, which are given to argv as well, in an array of their own with a NULL at its
+ * end: that stays in their order when command_line_read permutes argv. Options refer to the copies, and not to what the
+ * system has put there: that belongs to the application, which may write another title over it (setproctitle). The
+ * caller frees each and the array. Returns NULL if memory runs out; what argv has by then stays with the process. */
+char **command_line_copy(int argc, char **argv);
+
 /* Appends what is on the command line to the settings, which point to its words. `warns`: whether to log what is no
  * mistake.
  *

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/notify.h"
+#include "cli/command_line.h"
 #include "cli/configuration.h"
 #include "process/access_output.h"
 #include "process/activation.h"
@@ -18,23 +19,7 @@
 #include "process/worker.h"
 #include "python/interp_start.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <sysexits.h>
-
-/* The words of the command line in their order, with a NULL behind them. Options refer to these, and not to what the
- * system has put there: that belongs to the application, which may write another title over it (setproctitle). NULL if
- * memory runs out. */
-static char **copy_words(int argc, char **argv) {
-    char **words = calloc((size_t)argc + 1, sizeof *words);
-    for (int i = 0; words && i < argc; i++) {
-        words[i] = strdup(argv[i]);
-        if (!words[i])
-            return NULL;
-        argv[i] = words[i]; /* in an array that getopt_long(3) may put in another order */
-    }
-    return words;
-}
 
 /* What it is told to do. */
 struct program {
@@ -109,7 +94,7 @@ int program_main(int argc, char **argv, const struct interp_life *life) {
         status = worker_find(&program.worker);
     if (status)
         return status;
-    program.words = copy_words(argc, argv);
+    program.words = command_line_copy(argc, argv);
     if (!program.words) {
         log_error("out of memory");
         return EX_OSERR;

@@ -5,6 +5,7 @@
 #include "base/ascii.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "cli/command_line.h"
 #include "process/supervise.h"
 
 #include <errno.h>
@@ -17,17 +18,6 @@
 #include <sys/auxv.h>
 #include <sysexits.h>
 #include <unistd.h>
-
-static char **copy_words(int argc, char **argv) {
-    char **words = calloc((size_t)argc + 1, sizeof *words);
-    for (int i = 0; words && i < argc; i++) {
-        words[i] = strdup(argv[i]);
-        if (!words[i])
-            return NULL;
-        argv[i] = words[i];
-    }
-    return words;
-}
 
 /* The supervisor was executed by a path, which is absolute unless somebody else did so. */
 static char *find_own(void) {
@@ -54,7 +44,7 @@ static int take(struct command *p, int argc, char **argv) {
     p->file = strdup(getenv(SUPERVISE_PROGRAM_ENV));
     p->name = strdup(argv[0]);
     p->own = find_own();
-    p->argv = copy_words(argc, argv);
+    p->argv = command_line_copy(argc, argv);
     if (p->file && p->name && p->own && p->argv)
         return 0;
     log_error("out of memory");
