@@ -10,8 +10,21 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+
+bool interp_gil_is_unwanted(void) {
+    if (!compat_gil_unwanted())
+        return false;
+    log_error("PYTHON_GIL=0 is set, but wsgi-fcgi runs every Python with its GIL, free-threaded ones too: unset it");
+    return true;
+}
+
+bool interp_wants_faulthandler(void) {
+    const char *word = getenv("PYTHONFAULTHANDLER");
+    return !word || strcmp(word, "0");
+}
 
 int interp_describe_main(PyObject *file) {
     PyObject *main = PyImport_AddModule("__main__"); /* borrowed */

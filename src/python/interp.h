@@ -4,12 +4,21 @@
  * Open it for sys.path and sys.stdout, for tracebacks in the log, and for the status of an end. How the program starts
  * Python is python/interp_start.h.
  *
- * Threads: interp_describe_main, interp_prepare, interp_stop and interp_run_atexit are called by the main thread; the others by any.
+ * Threads: interp_gil_is_unwanted, interp_wants_faulthandler, interp_describe_main, interp_prepare, interp_stop and
+ * interp_run_atexit are called by the main thread; the others by any.
  */
 #ifndef WSGI_FCGI_PYTHON_INTERP_H
 #define WSGI_FCGI_PYTHON_INTERP_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+/* Whether the environment asks for a Python without its GIL; says so then in the log. GIL not needed. */
+bool interp_gil_is_unwanted(void);
+
+/* Whether Python's fault handler is to be on: unless PYTHONFAULTHANDLER is 0. Python itself takes every value but an empty
+ * one for a yes; here that is the default, and "0" the way to say no. GIL not needed. */
+bool interp_wants_faulthandler(void);
 
 struct _object;
 

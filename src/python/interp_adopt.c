@@ -140,12 +140,10 @@ static int open_streams(void) {
     return failed ? -1 : 0;
 }
 
-/* As interp_start has it. Python itself takes "0" for a yes, like every other value. */
 static int set_faulthandler(void) {
-    const char *word = getenv("PYTHONFAULTHANDLER");
-    const bool wanted = !word || strcmp(word, "0");
-    PyObject *module = PyImport_ImportModule("faulthandler"),
-             *err = compat_sys_get("stderr"); /* None: somebody's wish */
+    const bool wanted = interp_wants_faulthandler();
+    PyObject *module = PyImport_ImportModule("faulthandler");
+    PyObject *err = compat_sys_get("stderr"); /* None: somebody's wish */
     PyObject *enabled = module ? PyObject_CallMethod(module, "is_enabled", NULL) : NULL;
     PyObject *result = Py_XNewRef(enabled);
     if (enabled && err != Py_None && (enabled == Py_True) != wanted)
@@ -222,16 +220,12 @@ int interp_adopt(const struct interp_config *c) {
         return status;
     if (program[0]) {
         log_error("%s: a reload cannot change to another virtual environment, for it does not execute another Python: "
-                  "restart "
-                  "the server",
+                  "restart the server",
                   c->venv_source ? c->venv_source : "VIRTUAL_ENV");
         return EX_CONFIG;
     }
-    if (compat_gil_unwanted()) {
-        log_error(
-            "PYTHON_GIL=0 is set, but wsgi-fcgi runs every Python with its GIL, free-threaded ones too: unset it");
+    if (interp_gil_is_unwanted())
         return EX_CONFIG;
-    }
     if (thread_init() || drop_first_path() || set_argv(c->argv[0]) || replace_main(c->argv[0]) || renew_environment() ||
         open_streams() || set_faulthandler() || interp_prepare(c->pythonpath, c->npythonpath, c->chdir)) {
         interp_print_error("cannot set up threading, __main__, sys.argv, sys.path, os.environ and sys.stdout");

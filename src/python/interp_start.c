@@ -77,18 +77,12 @@ static PyStatus set_command_line(PyConfig *config, char *const *argv) {
     return status;
 }
 
-/* Python takes every value but an empty one for a yes; here that is the default, and "0" the way to say no. */
-static bool wants_faulthandler(void) {
-    const char *word = getenv("PYTHONFAULTHANDLER");
-    return !word || strcmp(word, "0");
-}
-
 static PyStatus initialize(const struct interp_config *c, const char *program_name) {
     PyConfig config;
     PyConfig_InitPythonConfig(&config);
     config.parse_argv = 0;
     config.install_signal_handlers = 1;
-    config.faulthandler = wants_faulthandler();
+    config.faulthandler = interp_wants_faulthandler();
     compat_config_gil(&config);
     PyStatus status = PyConfig_SetBytesArgv(&config, 1, c->argv);
     if (!PyStatus_Exception(status))
@@ -117,11 +111,8 @@ int interp_start(const struct interp_config *c) {
     if (!find_python(python, sizeof python))
         snprintf(python, sizeof python, COMPAT_PYTHON_NAME);
     const char *program_name = python;
-    if (compat_gil_unwanted()) {
-        log_error(
-            "PYTHON_GIL=0 is set, but wsgi-fcgi runs every Python with its GIL, free-threaded ones too: unset it");
+    if (interp_gil_is_unwanted())
         return EX_CONFIG;
-    }
     if (c->venv) {
         int failed = venv_find_python(c->venv, c->venv_source, python, program, sizeof program);
         if (failed)

@@ -40,8 +40,9 @@ int interp_start(const struct interp_config *config);
 
 /* For a Python that runs already, and whose code has called this module: makes it, as far as that is possible then, what
  * interp_start would have started. What is different: sys.argv and sys.path lose what Python's own command line has put
- * there; sys.executable and sys.orig_argv stay; a virtual environment has to be that of sys.prefix, or it is EX_CONFIG; __main__ is replaced by an empty one, with the file of the old. Variables
- * that the server has removed from the environment are removed from os.environ. Returns the same. Call it once. */
+ * there; sys.executable and sys.orig_argv stay; a virtual environment has to be that of sys.prefix, or it is EX_CONFIG;
+ * __main__ is replaced by an empty one, with the file of the old. Variables that the server has removed from the
+ * environment are removed from os.environ. Returns the same. Call it once. */
 int interp_adopt(const struct interp_config *config);
 
 /* Where Python comes from. */
