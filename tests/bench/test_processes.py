@@ -92,3 +92,18 @@ def test_workers_are_measured_in_their_groups_only():
     (workers,) = (peer for peer in peers.make(tools, http=True) if peer.name == loads.WORKERS)
     part = {load.group for load in loads.LOADS for path in loads.ALL if loads.takes_part(load, workers, path)}
     assert part == {"processes", "deadlines"}
+
+
+def test_who_does_not_close_results_is_shown_and_counts_in_no_ratio():
+    data = hello("processes-django", wsgi_fcgi_module=[sample(110, cpu_us=80)], wsgi_fcgi_workers=[sample(100, cpu_us=100)],
+                 bjoern=[sample(100)], fastwsgi=[sample(500)])  # fmt: skip
+    assert figure(data, "Django behind nginx, a process for each processor: requests/s, wsgi-fcgi-module").values == [1.1]
+    assert [row[0] for row in processes_report.hello_rows(report.Results(data))][-1] == "fastwsgi"
+    assert figure(data, "Django behind nginx: CPU per request, the module").values == [0.8]
+
+
+@pytest.mark.parametrize("form", list(peers.FORMS))
+def test_other_forms_are_built_below_the_program(form):
+    tools = peers.Tools(build=Path("/b"), venv=Path("/v"), server=Path("/w"), cpus=4, backlog=128)
+    (peer,) = (peer for peer in peers.make(tools, http=True) if peer.name == f"wsgi-fcgi-{form}")
+    assert peer.command(Place("http", port=1), Need(each=1), Path("/d"))[0] == f"/b/{form}/wsgi-fcgi"

@@ -117,10 +117,12 @@ CROWD = (
 def hello(name, title, paths=("nginx",), **more):
     """A framework's hello from as many processes of each as there are processors, or as the load says."""
     return Load(f"processes-{name}", title, paths, application=f"{name.partition('-')[0]}_app:application",
-                only=SEVERAL, **{"each": EVERY_CPU, **more})  # fmt: skip
+                only=(*SEVERAL, *FORMS), **{"each": EVERY_CPU, **more})  # fmt: skip
 
 
 WORKERS = "wsgi-fcgi-workers"
+MODULE = "wsgi-fcgi-module"
+FORMS = (MODULE, "wsgi-fcgi-static")
 SEVERAL = (WORKERS, "uwsgi", "bjoern", "granian", "gunicorn-gthread", "fastwsgi", "pyvoy")
 PROCESSES = (
     hello("flask", f"Flask's hello, {CLIENTS} clients, a process for each processor"),

@@ -34,6 +34,10 @@ class Tools:
     def script(self, name):
         return str(self.venv / "bin" / name)
 
+    def other(self, form):
+        """wsgi-fcgi, built in another form: a key of FORMS."""
+        return self.build / form / "wsgi-fcgi"
+
     def count(self, recommended):
         return self.processes or recommended
 
@@ -136,15 +140,18 @@ class WsgiFcgi(Peer):
         threads = ["--threads", str(number)] if number else []
         timeout = ["--request-timeout", str(need.timeout), *self.action] if need.timeout else []
         venv = ["--venv", str(self.tools.venv)] if need.framework else []
-        return [str(self.tools.server), *listen, "--backlog", str(self.tools.backlog), *threads, *timeout, *venv,
+        return [str(self.server()), *listen, "--backlog", str(self.tools.backlog), *threads, *timeout, *venv,
                 "--chdir", str(APPS), need.application]  # fmt: skip
+
+    def server(self):
+        return self.tools.server
 
     def threads(self, need):
         """Of the one process, which has to do for all."""
         return need.calls or need.waiting
 
     def version(self):
-        return [str(self.tools.server), "--version"]
+        return [str(self.server()), "--version"]
 
 
 class WsgiFcgiWorkers(WsgiFcgi):
@@ -162,6 +169,34 @@ class WsgiFcgiWorkers(WsgiFcgi):
 
     def threads(self, need):
         return need.threads or need.waiting
+
+
+# Other forms in which wsgi-fcgi can be built, and the option of configure for each.
+FORMS = {"module": "--enable-python-module", "static": "--with-static-python"}
+
+
+class WsgiFcgiForm(WsgiFcgiWorkers):
+    """The same, built in another form."""
+
+    groups = ("processes",)
+    form = ""
+
+    def server(self):
+        return self.tools.other(self.form)
+
+
+class WsgiFcgiModule(WsgiFcgiForm):
+    """In the Python of the virtual environment."""
+
+    name = "wsgi-fcgi-module"
+    form = "module"
+
+
+class WsgiFcgiStatic(WsgiFcgiForm):
+    """With Python's archive in the program."""
+
+    name = "wsgi-fcgi-static"
+    form = "static"
 
 
 class WsgiFcgiInterrupt(WsgiFcgi):
@@ -347,7 +382,7 @@ class FastWsgi(Peer):
 
     name = "fastwsgi"
     links = {"http": ("http", "tcp"), "nginx": ("http", "tcp")}
-    memo = "one call at a time in each process: it has no threads"
+    memo = "one call at a time in each process: it has no threads. It does not call close() of what an application returns"
 
     def command(self, place, need, directory):
         processes = need.processes(self.tools.count(self.tools.cpus))
@@ -535,7 +570,7 @@ class NullResponder(Limit):
     memo = "this project without its Python layer, an application in C"
 
 
-OURS = (WsgiFcgi, WsgiFcgiSeveral, WsgiFcgiWorkers, WsgiFcgiInterrupt)
+OURS = (WsgiFcgi, WsgiFcgiSeveral, WsgiFcgiWorkers, WsgiFcgiModule, WsgiFcgiStatic, WsgiFcgiInterrupt)
 PYTHON_PEERS = (*OURS, Uwsgi, UwsgiProcesses, GunicornThreads, GunicornSync, GunicornGevent, Granian, Bjoern, FastWsgi, Pyvoy,
                 Waitress, ModWsgi)  # fmt: skip
 LIMITS = (PhpFpm, LibFcgi, CResponder, NullResponder)

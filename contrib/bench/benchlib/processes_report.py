@@ -1,23 +1,30 @@
 """Of the loads `processes-*`: figures with targets, and two tables."""
 
-from .loads import WORKERS
+from .loads import FORMS, MODULE, WORKERS
 from .report import MIB, Figure, Results, middle, per_round, present, ratio, titled_markdown, titled_text
 
 NAME = "processes"
 PATHS = {"http": "HTTP", "fastcgi": "FastCGI", "nginx": "nginx"}
-RIVALS = ("uwsgi", "bjoern", "granian", "gunicorn-gthread", "fastwsgi", "pyvoy")
-PEERS = (WORKERS, *RIVALS)
+RIVALS = ("uwsgi", "bjoern", "granian", "gunicorn-gthread", "pyvoy")
+OURS = (WORKERS, *FORMS)
+PEERS = (*OURS, *RIVALS, "fastwsgi")  # the last one does not call close()
 FRAMEWORKS = {"processes-flask": "Flask", "processes-django": "Django"}
 LEVEL = "processes-level"
 PSS = "memory.after.pss"
 
 
-def to_best(results, load):
-    """By round: our rate to that of the best other one. A round in which one of them failed has the best of the rest."""
-    ours = results.values("nginx", load, WORKERS, "rps")
+def to_best(results, load, peer):
+    """By round: the rate of this one to that of the best other one. A round in which one of them failed has the best of the
+    rest."""
+    ours = results.values("nginx", load, peer, "rps")
     others = [results.values("nginx", load, peer, "rps") for peer in RIVALS]
     best = [max(present(values), default=None) for values in zip(*filter(None, others))]
     return per_round(ratio, ours, best)
+
+
+def to_program(results, load):
+    """By round: CPU time of a request with the module, to that with the program."""
+    return per_round(ratio, *(results.values("nginx", load, peer, "cpu_us") for peer in (MODULE, WORKERS)))
 
 
 def shared(results, peer):
@@ -33,8 +40,10 @@ def figures(results):
         for path, title in PATHS.items()
     ]  # fmt: skip
     return [
-        *(Figure(f"{title} behind nginx, a process for each processor: requests/s, wsgi-fcgi / the best of the others", 1.1, True,
-                 "x", to_best(results, load)) for load, title in FRAMEWORKS.items()),
+        *(Figure(f"{title} behind nginx, a process for each processor: requests/s, {peer} / the best of the others", 1.1, True,
+                 "x", to_best(results, load, peer)) for load, title in FRAMEWORKS.items() for peer in (MODULE, WORKERS)),
+        Figure("Django behind nginx: CPU per request, the module / the program with the shared library", 0.85, False, "x",
+               to_program(results, "processes-django")),
         Figure("four preloaded Django workers / one: memory (PSS)", 1.6, False, "x", shared(results, WORKERS)),
         *level,
     ]  # fmt: skip

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .peers import SetupError
+from .peers import FORMS, SetupError
 
 SOURCE = Path(__file__).resolve().parent.parent.parent.parent
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
@@ -32,11 +32,15 @@ def speaks_http(directory):
     return config.exists() and "#define WSGI_FCGI_HTTP 1" in config.read_text()
 
 
-def configure(directory):
+def configure(directory, *options):
     directory.mkdir(parents=True, exist_ok=True)
-    step([str(SOURCE / "configure"), "--quiet"], directory)
+    step([str(SOURCE / "configure"), "--quiet", *options], directory)
     if not speaks_http(directory):
         print("contrib/bench/run: without wsgi-fcgi's own HTTP, as there is no llhttp", file=sys.stderr)
+
+
+def make(directory, target):
+    step(["make", "--quiet", f"-j{len(os.sched_getaffinity(0))}", target], directory)
 
 
 def build(directory):
@@ -45,9 +49,15 @@ def build(directory):
         step(["./autogen.sh"], SOURCE)
     if not speaks_http(directory):  # llhttp may have come since
         configure(directory)
-    jobs = f"-j{len(os.sched_getaffinity(0))}"
-    step(["make", "--quiet", jobs, "all"], directory)
-    step(["make", "--quiet", jobs, "bench-programs"], directory)
+    make(directory, "all")
+    make(directory, "bench-programs")
+
+
+def build_form(directory, form):
+    """The same in another form, below it, for the same Python."""
+    if not speaks_http(directory / form):
+        configure(directory / form, FORMS[form], f"PYTHON={embedded_python(directory)}")
+    make(directory / form, "all")
 
 
 def compiler_flags(build_directory):
