@@ -393,7 +393,7 @@ WHEELS = $(abs_top_builddir)/wheels
 .PHONY: check-wheel
 check-wheel:
 	rm -rf '$(WHEELS)'
-	'$(top_srcdir)/contrib/wheels' --out '$(WHEELS)' '$(PYTHON_EXECUTABLE)'
+	'$(top_srcdir)/contrib/wheels' --out '$(WHEELS)' --try '$(PYTHON_EXECUTABLE)'
 	WHEELS='$(WHEELS)' WHEEL_PYTHON='$(PYTHON_EXECUTABLE)' $(RUN_PYTEST_PARALLEL) '$(top_srcdir)/tests/wheel'
 
 # The suite of applications from PyPI, in a virtual environment that is kept until the requirements change.
