@@ -314,13 +314,7 @@ AC_DEFUN([WF_PRIVATE_LIBRARY], [
         PRIVATE_$2_LIBS="${PRIVATE_$2_LIBS:+$PRIVATE_$2_LIBS }$wf_word"
     done
     wf_linked=no
-    AS_IF([test "$enable_python_module" = yes], [
-        # What a module needs is searched for that module alone. An archive may not be position-independent.
-        PRIVATE_$2_LIBS=$3
-        WF_LINKED([$1], [$4], [$3])
-        wf_soname=
-    ],
-    [test "$enable_static_libs" != no], [
+    AS_IF([test "$enable_static_libs" != no], [
         # Archives do not say what they need themselves: libev needs floor().
         WF_LINKED([$1], [$4], [$PRIVATE_$2_LIBS])
         AS_IF([test $wf_linked = no], [
@@ -328,7 +322,14 @@ AC_DEFUN([WF_PRIVATE_LIBRARY], [
             WF_LINKED([$1], [$4], [$PRIVATE_$2_LIBS])
         ])
     ])
-    AS_IF([test $wf_linked = no], [WF_LINKED([$1], [$4], [$3])])
+    AS_IF([test $wf_linked = no], [
+        WF_LINKED([$1], [$4], [$3])
+        # What a module needs is searched for that module alone.
+        AS_IF([test "$enable_python_module" = yes], [
+            PRIVATE_$2_LIBS=$3
+            wf_soname=
+        ])
+    ])
     AS_IF([test $wf_linked = no],
         [AC_MSG_RESULT([not at all])
          AC_MSG_ERROR([a program with $3 does not link; config.log says why])],
@@ -343,16 +344,27 @@ AC_DEFUN([WF_PRIVATE_LIBRARY], [
 ])
 
 # WF_LINKED(NAME, FUNCTION, LIBRARIES): whether a program that calls FUNCTION links, in wf_linked, and the name of the
-# shared library that it needs then, or nothing, in wf_soname.
+# shared library that it needs then, or nothing, in wf_soname. Instead of the program a shared library, where a module is
+# to be built: it takes an archive whose code may be anywhere.
 AC_DEFUN([WF_LINKED], [
     wf_saved_cflags=$CFLAGS
     wf_saved_ldflags=$LDFLAGS
     wf_saved_libs=$LIBS
     CFLAGS="$CFLAGS $HARDEN_CFLAGS $INSTRUMENT_CFLAGS"
-    LDFLAGS="$LDFLAGS $PIE_LDFLAGS $HARDEN_LDFLAGS"
+    # The functions of a sanitizer are those of the program that has the module. The variables are those of
+    # src/extension/archives.c, both, as the linker of binutils 2.40 breaks down over one alone.
+    wf_prologue=
+    wf_shared="-shared -Wl,-z,text -Wl,--wrap=stderr"
+    AS_IF([test "$with_sanitizer" = no], [wf_shared="$wf_shared -Wl,-z,defs"])
+    AS_IF([test "$enable_python_module" = yes],
+        [LDFLAGS="$LDFLAGS $wf_shared $HARDEN_LDFLAGS $HIDE_LDFLAGS"
+         wf_prologue='extern void *__real_stderr;
+                      void *__wrap_stderr __attribute__((visibility("hidden")));
+                      void *find_stderr(void) { return __real_stderr; }'],
+        [LDFLAGS="$LDFLAGS $PIE_LDFLAGS $HARDEN_LDFLAGS"])
     LIBS="$3 $LIBS"
     wf_soname=
-    AC_LINK_IFELSE([AC_LANG_CALL([], [$2])],
+    AC_LINK_IFELSE([AC_LANG_CALL([$wf_prologue], [$2])],
         [wf_linked=yes
          wf_soname=`$READELF -d conftest$ac_exeext | tr -d '@<:@@:>@' | sed -n 's/.*(NEEDED).* \(lib$1\.so.*\)/\1/p'`],
         [wf_linked=no])

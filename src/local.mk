@@ -413,8 +413,9 @@ PACKAGE_SUPERVISOR = $(PACKAGE_DIR)/wsgi-fcgi-supervisor$(EXEEXT)
 MODULE = $(PACKAGE_DIR)/_server$(PYTHON_EXT_SUFFIX)
 noinst_PROGRAMS += src/extension/_server.so wsgi_fcgi/wsgi-fcgi-supervisor
 src_extension__server_so_CPPFLAGS = $(PYTHON_LAYER_CPPFLAGS)
-src_extension__server_so_SOURCES = src/extension/module.c
-src_extension__server_so_LDFLAGS = -shared -pthread $(HARDEN_LDFLAGS) $(HIDE_LDFLAGS) $(INSTRUMENT_CFLAGS) -Wl,--wrap=epoll_ctl
+src_extension__server_so_SOURCES = src/extension/archives.c src/extension/module.c
+src_extension__server_so_LDFLAGS = -shared -pthread $(HARDEN_LDFLAGS) $(HIDE_LDFLAGS) $(INSTRUMENT_CFLAGS) \
+	-Wl,--wrap=epoll_ctl -Wl,--wrap=stderr
 src_extension__server_so_LDADD = $(SERVER_LIBS)
 wsgi_fcgi_wsgi_fcgi_supervisor_SOURCES = src/supervisor/main.c
 wsgi_fcgi_wsgi_fcgi_supervisor_LDADD = $(SUPERVISOR_LIBS)

@@ -9,7 +9,7 @@
 
 /* libev calls this instead of epoll_ctl(2), because the program is linked with --wrap (src/local.mk). If a descriptor
  * that libev is to poll, or its epoll(7), is no longer there, libev takes that for a mistake of its caller and aborts.
- * A libev that is a shared library is not reached: that of the module, or one that is loaded at run time (dl/). */
+ * A libev that is a shared library is not reached, where there is no archive of it. */
 
 int __real_epoll_ctl(int set, int what, int fd, struct epoll_event *event);
 int __wrap_epoll_ctl(int set, int what, int fd, struct epoll_event *event);

@@ -17,9 +17,6 @@ OF_THE_MODULE = {
     "test_user": (
         {"test_env_is_gone_before_python"},
         "what Python itself reads of the environment as it begins it has read by then"),
-    "test_lost_descriptors": (
-        {"test_set_that_the_next_connection_is_to_be_watched_by"},
-        "libev is a shared library there, whose epoll_ctl is not replaced (net/loop_epoll.c), so that it aborts"),
     "test_reload": (
         {"test_new_program", "test_broken_program", "test_program_that_knows_another_state", "test_address_comes_and_goes",
          "test_address_in_use", "test_wrong_option"},
