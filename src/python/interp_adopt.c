@@ -213,6 +213,26 @@ static int settle(const char *venv, const char *source, char *const *argv) {
     return EX_CONFIG;
 }
 
+/* A free-threaded Python switches its GIL on when it imports the module, which does not say that it can do without, unless
+ * it was told to leave it off. Since 3.13 it says how it is. Returns 0, or a status of sysexits.h, and has said why. */
+static int require_gil(void) {
+    if (interp_gil_is_unwanted())
+        return EX_CONFIG;
+    PyObject *ask = compat_sys_get("_is_gil_enabled");
+    PyObject *answer = ask ? PyObject_CallNoArgs(ask) : Py_NewRef(Py_True);
+    int is_on = answer ? PyObject_IsTrue(answer) : -1;
+    Py_XDECREF(answer);
+    Py_XDECREF(ask);
+    if (is_on < 0) {
+        interp_print_error("cannot find out whether Python has its GIL on");
+        return EX_SOFTWARE;
+    }
+    if (!is_on)
+        log_error("this Python runs without its GIL (-X gil=0), but wsgi-fcgi runs every Python with its GIL, "
+                  "free-threaded ones too: leave that out");
+    return is_on ? 0 : EX_CONFIG;
+}
+
 int interp_adopt(const struct interp_config *c) {
     char program[PATH_MAX];
     int status = find_elsewhere(c->venv, c->venv_source, program, sizeof program);
@@ -224,8 +244,9 @@ int interp_adopt(const struct interp_config *c) {
                   c->venv_source ? c->venv_source : "VIRTUAL_ENV");
         return EX_CONFIG;
     }
-    if (interp_gil_is_unwanted())
-        return EX_CONFIG;
+    status = require_gil();
+    if (status)
+        return status;
     if (thread_init() || drop_first_path() || set_argv(c->argv[0]) || replace_main(c->argv[0]) || renew_environment() ||
         open_streams() || set_faulthandler() || interp_prepare(c->pythonpath, c->npythonpath, c->chdir)) {
         interp_print_error("cannot set up threading, __main__, sys.argv, sys.path, os.environ and sys.stdout");

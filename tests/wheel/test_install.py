@@ -56,7 +56,7 @@ def test_version_is_told_by_all(fresh, wheel):
     assert installed.run(venv.path / "bin" / "wsgi-fcgi-top", "--version").startswith("wsgi-fcgi-top %s" % version())
 
 
-def test_a_free_threaded_python_has_its_gil_on_and_says_so(fresh, wheel, home):
+def test_a_free_threaded_python_has_its_gil_on_or_is_refused(fresh, wheel, home):
     """And no other one says that."""
     venv = fresh()
     venv.install(wheel)
@@ -64,6 +64,10 @@ def test_a_free_threaded_python_has_its_gil_on_and_says_so(fresh, wheel, home):
     free_threaded = installed.run(venv.python, "-c", asked) == "True\n"
     assert (" free-threaded, GIL on" in installed.run(venv.command, "--version")) == free_threaded
     answers(home, venv.command, app="app:gil", body=b"True")
+    if free_threaded:
+        said = installed.run(venv.python, "-X", "gil=0", "-m", "wsgi_fcgi", "--check", "--chdir", home, "app:app",
+                             status=os.EX_CONFIG)  # fmt: skip
+        assert "this Python runs without its GIL (-X gil=0)" in said, said
 
 
 def test_two_commands_from_an_empty_environment_to_the_first_answer(wheel):

@@ -22,7 +22,7 @@ def module(*options):
 def ran(*words, env=None, cwd=APPS, **more):
     return subprocess.run([str(word) for word in words], cwd=cwd, text=True, stdin=subprocess.DEVNULL, timeout=2 * PATIENCE,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env=clean_environ(PYTHONPATH=BUILD, **(env or {})), **more)
+                          env=clean_environ(**{"PYTHONPATH": BUILD, **(env or {})}), **more)
 
 
 def code(text, **more):
@@ -95,6 +95,27 @@ def test_environment(start, tmp_path):
 def test_refusals(lines, message):
     done = code(lines)
     assert message in done.stderr, done
+
+
+WITHOUT_GIL = "import sys\nsys._is_gil_enabled = lambda: False\n"
+
+
+def test_a_python_without_its_gil_is_refused(tmp_path):
+    """-X gil=0 keeps it off in a free-threaded Python, which the tables of the server are not made for."""
+    app(tmp_path, "")
+    words = ["wsgi-fcgi", "--check", "--chdir", str(tmp_path), "imported:app"]
+    assert code("raise SystemExit(main(%r))" % words).returncode == 0
+    done = code(WITHOUT_GIL + "raise SystemExit(main(%r))" % words)
+    assert done.returncode == os.EX_CONFIG and "this Python runs without its GIL (-X gil=0)" in done.stderr, done
+
+
+def test_a_python_without_its_gil_has_no_workers(tmp_path):
+    """Each of them is told what the first process was told: it says so, and the server ends."""
+    app(tmp_path, "")
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_GIL)
+    done = ran(*module(), "--workers", "2", "-s", tmp_path / "app.sock", "--chdir", tmp_path, "imported:app",
+               env={"PYTHONPATH": "%s:%s" % (BUILD, tmp_path)})
+    assert done.returncode == os.EX_CONFIG and "this Python runs without its GIL (-X gil=0)" in done.stderr, done
 
 
 def test_help_and_errors():
