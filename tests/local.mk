@@ -152,6 +152,7 @@ tests_unit_net_listen_test_address_set_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_address_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_calls_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_out_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_conn_out_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_has_loop,--wrap=syscall
 tests_unit_net_test_conn_rate_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_transmit_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_transmit_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_will_block,--wrap=sched_run_loop,--wrap=sendfile

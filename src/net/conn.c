@@ -295,6 +295,8 @@ void conn_unref(struct conn *c) {
 }
 
 void conn_finish(struct conn *c, const struct conn_reason *reason, enum conn_end end) {
+    if (!c->corked)
+        conn_uncork(c); /* another request on it may have left its answer */
     if (c->state != CONN_OPEN)
         return;
     conn_set_rest(c, CONN_BUSY);

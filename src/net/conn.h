@@ -15,7 +15,7 @@
  *
  * libev polls the descriptor from conn_poll on. The word "watch" is kept for the scheduler's.
  *
- * Threads: owner only, except for conn_transmit, conn_transmit_file, conn_wake and conn_note_room.
+ * Threads: owner only, except for conn_transmit and what follows it, conn_wake and conn_note_room.
  */
 #ifndef WSGI_FCGI_NET_CONN_H
 #define WSGI_FCGI_NET_CONN_H
@@ -209,10 +209,10 @@ struct conn {
     struct buf out;           /* output that the socket has not yet taken */
     size_t out_longest;       /* bytes kept of the longest piece of the output that waits, or that waited before */
     TAILQ_HEAD(conn_turns, conn_turn) out_turns; /* threads that wait for room, in order of arrival */
-    bool out_collected;                          /* `out` was empty when corked: no sending was tried */
-    int out_error;                               /* errno after which nothing can be sent any more; 0: none */
-    bool out_noted;                              /* out_note is posted */
-    bool room_noted;                             /* out_note is about room, too */
+    bool out_collected; /* no sending of `out` was tried: of a corked connection, or conn_leave */
+    int out_error;      /* errno after which nothing can be sent any more; 0: none */
+    bool out_noted;     /* out_note is posted */
+    bool room_noted;    /* out_note is about room, too */
     struct sched_note out_note;
 };
 
@@ -307,6 +307,8 @@ void conn_output(struct conn *c, const void *data, size_t len);
 /* Collects further output until conn_uncork, so that it leaves in one piece and wakes the peer once. Output that is too
  * long to be worth copying is sent at once. */
 void conn_cork(struct conn *c);
+
+/* Sends what was collected, also by conn_leave. */
 void conn_uncork(struct conn *c);
 
 /* Ends the connection when all output is sent, in the way that `end` says. */
@@ -351,7 +353,16 @@ int conn_transmit(struct conn *c, struct request *r, const struct iovec *pieces,
 /* The same for what is no part of the answer and comes before it ("100 Continue"). */
 int conn_transmit_interim(struct conn *c, struct request *r, const struct iovec *pieces, unsigned count);
 
-/* The same for `head` (NULL: none) and `len` bytes of a regular file. sendfile(2) sends as much as the peer takes at
+/* Leaves bytes of the answer, behind which nothing but its end follows, to be sent with that end: the peer is woken once
+ * then, instead of twice. Only while the thread of `r` has the loop, which gets to them when the call ends or loses the
+ * loop (conn_uncork), and when few bytes wait. Returns whether they were left. Does not wait; the GIL may be held. */
+bool conn_leave(struct conn *c, struct request *r, const void *data, size_t len);
+
+/* The thread of `r` is about to run the loop: what was left is sent then. Any thread that holds a request of the
+ * connection. */
+void conn_note_left(struct conn *c);
+
+/* The same as conn_transmit for `head` (NULL: none) and `len` bytes of a regular file. sendfile(2) sends as much as the peer takes at
  * once. The rest is read and kept like any output, so that the connection ends and times out in the same way. The file
  * should be in memory, because the connection is locked while it is read. `fd` is open for reading; its position is
  * neither used nor moved.

@@ -57,6 +57,7 @@ void conn_send_or_keep(struct conn *c, const struct iovec *pieces, unsigned coun
 }
 
 static void flush_locked(struct conn *c) {
+    c->out_collected = false;
     struct iovec rest = {buf_head(&c->out), buf_len(&c->out)};
     ssize_t n = c->out_error ? -1 : send_now(c, &rest, 1, 0);
     if (n > 0) {
@@ -171,9 +172,8 @@ void conn_write_cb(struct ev_loop *loop, ev_io *w, int revents) {
 
 /* What the loop sends. */
 
-/* Returns false when these bytes are to be sent. */
-static bool collect(struct conn *c, const void *data, size_t len) {
-    if (!c->corked || c->out_error || buf_len(&c->out) + len > CONN_CORK_MAX || (buf_len(&c->out) && !c->out_collected))
+bool conn_collect(struct conn *c, const void *data, size_t len) {
+    if (c->out_error || buf_len(&c->out) + len > CONN_CORK_MAX || (buf_len(&c->out) && !c->out_collected))
         return false;
     if (buf_append(&c->out, data, len))
         return false;
@@ -181,26 +181,26 @@ static bool collect(struct conn *c, const void *data, size_t len) {
     return true;
 }
 
-/* Sends what was collected. Returns whether output was waiting for the peer before. */
-static bool send_collected(struct conn *c) {
-    bool waiting = buf_len(&c->out) && !c->out_collected;
+/* Behind what was collected, and in one piece with it if these bytes are few. */
+static void send_behind(struct conn *c, const void *data, size_t len) {
+    struct iovec piece = {(void *)(uintptr_t)data, len};
+    bool joined = c->out_collected && conn_collect(c, data, len);
     if (c->out_collected)
         flush_locked(c);
-    c->out_collected = false;
-    return waiting;
+    if (!joined)
+        conn_send_or_keep(c, &piece, 1, 0);
 }
 
 void conn_output(struct conn *c, const void *data, size_t len) {
-    struct iovec piece = {(void *)(uintptr_t)data, len};
     if (c->state != CONN_OPEN)
         return;
     pthread_mutex_lock(&c->out_lock);
-    if (collect(c, data, len)) {
+    if (c->corked && conn_collect(c, data, len)) {
         pthread_mutex_unlock(&c->out_lock);
         return;
     }
-    bool was_waiting = send_collected(c);
-    conn_send_or_keep(c, &piece, 1, 0);
+    bool was_waiting = buf_len(&c->out) && !c->out_collected;
+    send_behind(c, data, len);
     int error = c->out_error;
     size_t waiting = buf_len(&c->out);
     bool piles = waiting > CONN_OUT_MAX + c->out_longest;
@@ -225,7 +225,7 @@ void conn_uncork(struct conn *c) {
         pthread_mutex_unlock(&c->out_lock);
         return;
     }
-    send_collected(c);
+    flush_locked(c);
     conn_output_unlock(c); /* also for a connection that was to end when all is sent */
 }
 

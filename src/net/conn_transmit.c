@@ -138,6 +138,24 @@ int conn_transmit_interim(struct conn *c, struct request *r, const struct iovec 
     return transmit_end(c, wanted);
 }
 
+bool conn_leave(struct conn *c, struct request *r, const void *data, size_t len) {
+    if (!sched_has_loop(r->thread))
+        return false;
+    pthread_mutex_lock(&c->out_lock);
+    bool left = TAILQ_EMPTY(&c->out_turns) && request_begin_answer(r) && conn_collect(c, data, len);
+    if (left && !sched_has_loop(r->thread)) /* who has got it may have looked before */
+        post_note(c);
+    pthread_mutex_unlock(&c->out_lock);
+    return left;
+}
+
+void conn_note_left(struct conn *c) {
+    pthread_mutex_lock(&c->out_lock);
+    if (c->out_collected)
+        post_note(c);
+    pthread_mutex_unlock(&c->out_lock);
+}
+
 /* Returns how many bytes the socket has taken. sendfile has no MSG_NOSIGNAL, and an application may have set SIGPIPE
  * back to its default, which ends the process. After an error the count is lower than asked for, or 0. */
 static size_t sendfile_now(struct conn *c, int fd, off_t offset, size_t len) {

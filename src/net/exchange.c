@@ -154,6 +154,7 @@ void exchange_run(struct sched_job *job, struct sched_thread *thread) {
 }
 
 void exchange_detached(struct sched_job *job) {
+    conn_uncork(exchange_of_job(job)->conn); /* what its call has left to the loop */
     calls_add(exchange_of_job(job));
     deadline_begins(exchange_of_job(job));
     slow_begins(exchange_of_job(job));
@@ -300,6 +301,14 @@ int exchange_transmit_stored(struct exchange *x) {
     if (!failed || !request_is_gone(r))
         buf_reset(&r->out, REQUEST_KEEP_BYTES);
     return failed;
+}
+
+bool exchange_leave_stored(struct exchange *x) {
+    struct buf *out = &x->r.out;
+    bool left = conn_leave(x->conn, &x->r, buf_head(out), buf_len(out));
+    if (left)
+        buf_reset(out, REQUEST_KEEP_BYTES);
+    return left;
 }
 
 void exchange_given_up(struct request *r) {

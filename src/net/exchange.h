@@ -164,6 +164,9 @@ ssize_t exchange_transmit_file(struct exchange *x, const struct iovec *head, int
 /* Sends what is stored of the answer. */
 int exchange_transmit_stored(struct exchange *x);
 
+/* Leaves what is stored, as answer_ops.leave does. */
+bool exchange_leave_stored(struct exchange *x);
+
 /* answer_ops.given_up */
 void exchange_given_up(struct request *r);
 

@@ -135,6 +135,20 @@ int request_send(struct request *r, const char *data, size_t len) {
     return failed;
 }
 
+/* A thread of the application may be sending text to the log of the web server. */
+bool request_leave(struct request *r, const char *data, size_t *len) {
+    if (!r->answer_ops->leave || *len > REQUEST_LEAVE_MAX || request_is_gone(r) || pthread_mutex_trylock(&r->out_lock))
+        return false;
+    bool left = false;
+    if (!r->answer_ops->put(r, data, *len)) {
+        r->sent += *len;
+        *len = 0;
+        left = r->answer_ops->leave(r);
+    }
+    pthread_mutex_unlock(&r->out_lock);
+    return left;
+}
+
 ssize_t request_send_file(struct request *r, int fd, off_t offset) {
     if (is_in_vain(r))
         return -1;

@@ -48,6 +48,11 @@ struct answer_ops {
     /* Like put, then transmits everything stored, waiting (without the GIL) while the peer does not take it. `data`
      * need not outlive the call. Returns 0, or -1 with errno EPIPE if the peer is gone, or ENOMEM. Running thread. */
     int (*send)(struct request *r, const char *data, size_t len);
+    /* Leaves what is stored, behind which nothing but the end of the answer follows, to be sent with that end, or before
+     * it as soon as the call takes long. Returns false when it is to be sent at once, by `send`. NULL: it always is, as an
+     * answer of this protocol ends with its last byte. Running thread, or one that the application started; without
+     * waiting, the GIL may be held. */
+    bool (*leave)(struct request *r);
     /* Sends REQUEST_FILE_BLOCK bytes of a regular file, waiting as send does. Part of the body must have been sent
      * before, and the head must have announced the length of the body. The file's own position is neither used nor
      * moved; the block should be in memory. Returns how many bytes the file had, or -1 with errno EPIPE. If it had
@@ -159,6 +164,7 @@ enum {
     REQUEST_TEXT_SIZE = 700,    /* has room for request_text, whatever the peer has sent: longer targets are cut */
     REQUEST_KEEP_BYTES = 16384, /* memory that a pooled request keeps in each buffer (body: BODY_KEEP_BYTES) */
     REQUEST_STATUS_MAX = 127,   /* bytes of a status line that are taken */
+    REQUEST_LEAVE_MAX = 8192,   /* a longer end of an answer is not worth copying */
     REQUEST_FILE_BLOCK = 61440, /* bytes of a file that are sent at a time: 16 pages at most wherever they begin, which
                                    sendfile(2) moves in one go */
     REQUEST_BODY_START = 65536  /* so much of a body of known length must be there, or all of it, before a request is
@@ -270,6 +276,11 @@ static inline int request_put(struct request *r, const char *data, size_t len) {
 /* answer_ops->send, ->send_file and ->error, under out_lock; the first two only while somebody waits for the answer. */
 int request_send(struct request *r, const char *data, size_t len);
 ssize_t request_send_file(struct request *r, int fd, off_t offset);
+
+/* Stores the last bytes of an answer, if they are no more than REQUEST_LEAVE_MAX, and leaves them to be sent with its end:
+ * answer_ops->leave. Returns true when nothing remains to be done; else request_send is to send what remains, of which
+ * *len tells: 0 if the bytes are stored, as they are to be sent all the same. As answer_ops->leave. */
+bool request_leave(struct request *r, const char *data, size_t *len);
 int request_error(struct request *r, const char *text, size_t len);
 
 /* The call has ended: threads of the application that still send or read soon end with EPIPE or ECONNRESET. Running

@@ -80,6 +80,10 @@ bool sched_will_block(struct sched_thread *t) {
     return true;
 }
 
+bool sched_has_loop(const struct sched_thread *t) {
+    return pthread_equal(t->id, pthread_self()) && baton_is_lent(t, atomic_load(&t->s->word));
+}
+
 /* The jobs' lock, which a thread keeps with the baton between two jobs.
  * Worth: without that 3.2 % more instructions and 3 to 11 % more CPU with eight requests at a time; with one it does
  * nothing. */

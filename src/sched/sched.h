@@ -301,6 +301,10 @@ uint64_t sched_moment(const struct sched *s);
  * wait for the loop then. Threads that a job started may call it for the job's thread. */
 bool sched_will_block(struct sched_thread *thread);
 
+/* Whether the calling thread runs the job of `thread` inline: then the loop goes on when the job ends, or, on another
+ * thread, when the watch has found that it takes long; `detached` tells of that. Any thread. */
+bool sched_has_loop(const struct sched_thread *thread);
+
 /* Whether a job's thread may keep the jobs' lock for the next job; a job calls this at its end. True while the thread
  * has the baton and no other thread is busy: with several jobs queued, each would otherwise give the lock back only to
  * take it again at once. thread_pause tells when to give it back. */

@@ -153,6 +153,14 @@ static int fcgi_send(struct request *r, const char *data, size_t len) {
     return transmit_data(q, data, len);
 }
 
+static bool fcgi_leave(struct request *r) {
+    return exchange_leave_stored(&request_of(r)->x);
+}
+
+static void fcgi_body_wanted(struct request *r) {
+    conn_note_left(request_of(r)->x.conn);
+}
+
 static ssize_t fcgi_send_file(struct request *r, int fd, off_t offset) {
     static_assert((int)REQUEST_FILE_BLOCK <= (int)FCGI_RECORD_MAX && REQUEST_FILE_BLOCK % 8 == 0,
                   "a block is a record without padding");
@@ -175,10 +183,12 @@ static int fcgi_error(struct request *r, const char *text, size_t len) {
 
 const struct answer_ops fcgi_answer_ops = {.put = fcgi_put,
                                            .send = fcgi_send,
+                                           .leave = fcgi_leave,
                                            .send_file = fcgi_send_file,
                                            .error = fcgi_error,
                                            .given_up = exchange_given_up,
-                                           .deadline_set = deadline_set};
+                                           .deadline_set = deadline_set,
+                                           .body_wanted = fcgi_body_wanted};
 
 /* Streams that were used end with an empty record (FastCGI 1.0, 5.3). */
 static void put_stream_end(struct fcgi_request *q, uint8_t type) {

@@ -107,10 +107,15 @@ enum call_sent call_send(struct wsgi_call *call, const char *data, size_t len) {
     if (!call_may_send(call))
         return CALL_FAILED;
     struct request *r = call->r;
-    call->sending = true;
     enum call_sent result = count_bytes(call, &len);
+    if (call->no_body)
+        len = 0;
+    /* Nothing follows but the end, and that as soon as the application has closed what it returned. */
+    if (result == CALL_FULL && request_leave(r, data, &len))
+        return CALL_FULL;
+    call->sending = true;
     PyThreadState *state = call_enter(call);
-    int failed = request_send(r, data, call->no_body ? 0 : len);
+    int failed = request_send(r, data, len);
     int error = errno;
     call_leave(call, state);
     call->sending = false;

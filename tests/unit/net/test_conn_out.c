@@ -5,6 +5,28 @@
 #include "unit/net/bare_conn.h"
 
 #include <signal.h>
+#include <sys/syscall.h>
+
+static unsigned sends;
+
+/* That of conn_out.c alone (local.mk: --wrap). */
+long __wrap_syscall(long number, int fd, const void *data, size_t len, int flags, void *to, int to_len);
+long __real_syscall(long number, int fd, const void *data, size_t len, int flags, void *to, int to_len);
+
+long __wrap_syscall(long number, int fd, const void *data, size_t len, int flags, void *to, int to_len) {
+    sends += number == SYS_sendto;
+    return __real_syscall(number, fd, data, len, flags, to, to_len);
+}
+
+static bool (*has_loop)(void); /* NULL: it has */
+
+/* Takes the place of sched_has_loop: no thread here is the scheduler's. */
+bool __wrap_sched_has_loop(const struct sched_thread *thread);
+
+bool __wrap_sched_has_loop(const struct sched_thread *thread) {
+    (void)thread;
+    return !has_loop || has_loop();
+}
 
 /* Corked connections. */
 
@@ -150,6 +172,115 @@ START_TEST(a_corked_connection_ends)
 }
 END_TEST
 
+/* What is left to the end of an answer. */
+
+static bool leave(const char *text) {
+    return conn_leave(&c, &request, text, strlen(text));
+}
+
+START_TEST(the_end_takes_along_what_was_left)
+{
+    for (int round = 0; round < 2; round++) {
+        ck_assert(leave("answer,"));
+        ck_assert(!something_came());
+        ck_assert_int_eq(request.answer, ANSWER_SENT);
+        sends = 0;
+        output("end");
+        ck_assert_uint_eq(sends, 1);
+        expect_at_once("answer,end");
+        ck_assert(!conn_blocked(&c));
+    }
+}
+END_TEST
+
+/* _i: 0: the call has lost the loop; 1: another answer of the connection ends it. */
+START_TEST(what_was_left_goes_without_an_end)
+{
+    ck_assert(leave("answer"));
+    if (_i) {
+        conn_finish(&c, CONN_DONE, CONN_END_CLOSE);
+        ck_assert_int_eq(c.state, CONN_CLOSED);
+    } else
+        conn_uncork(&c);
+    expect_at_once("answer");
+    if (!_i) {
+        output("more");
+        expect_at_once("more");
+    }
+}
+END_TEST
+
+static unsigned looks;
+
+static bool has_loop_at_first(void) {
+    return !looks++;
+}
+
+static bool has_none(void) {
+    return false;
+}
+
+/* It is lost while the thread is about to leave something: who has it may have looked before. */
+START_TEST(loop_is_lost_meanwhile)
+{
+    looks = 0;
+    has_loop = has_loop_at_first;
+    ck_assert(leave("answer"));
+    while (!something_came())
+        ev_run(lane->loop, EVRUN_NOWAIT);
+    expect_at_once("answer");
+    has_loop = has_none;
+    ck_assert(!leave("more"));
+    has_loop = NULL;
+    ck_assert(!something_came());
+}
+END_TEST
+
+/* The thread that has left it runs the loop. */
+START_TEST(loop_runs_within_the_call)
+{
+    ck_assert(leave("answer"));
+    conn_note_left(&c);
+    while (!something_came())
+        ev_run(lane->loop, EVRUN_NOWAIT);
+    expect_at_once("answer");
+    conn_note_left(&c);
+    ev_run(lane->loop, EVRUN_NOWAIT);
+    ck_assert(!something_came() && !conn_blocked(&c));
+}
+END_TEST
+
+/* Nor what nobody waits for. */
+START_TEST(what_is_not_left)
+{
+    static char much[CONN_CORK_MAX + 1];
+    ck_assert(!conn_leave(&c, &request, much, sizeof much));
+    block();
+    ck_assert(!leave("a"));
+    char seen[1024] = "";
+    receive_rest(seen);
+    request_close_answer(&request);
+    ck_assert(!leave("b"));
+    ck_assert(!something_came());
+}
+END_TEST
+
+/* Of two answers on a connection. */
+START_TEST(what_two_have_left)
+{
+    const struct iovec piece = {(void *)(uintptr_t) "three,", 6};
+    char bytes[64];
+    ck_assert(leave("one,") && leave("two,"));
+    if (_i)
+        ck_assert_int_eq(conn_transmit(&c, &request, &piece, 1), 0);
+    output("end");
+    ev_run(lane->loop, EVRUN_NOWAIT);
+    ck_assert_int_eq(recv(peer, bytes, sizeof bytes, MSG_DONTWAIT), _i ? 17 : 11);
+    ck_assert_mem_eq(bytes, _i ? "one,two,three,end" : "one,two,end", _i ? 17 : 11);
+    ck_assert(!conn_blocked(&c));
+}
+END_TEST
+
 /* The peer takes nothing any more: what it has sent by then still counts, however long the front end pauses, and the
  * connection ends behind it. _i: 1: paused; 2: the peer is gone altogether. */
 START_TEST(what_came_before_a_write_that_fails_is_input)
@@ -194,6 +325,12 @@ int main(void) {
     tcase_add_test(tc, corked_output_does_not_fit);
     tcase_add_test(tc, a_corked_connection_is_to_end);
     tcase_add_loop_test(tc, a_corked_connection_ends, 0, 2);
+    tcase_add_test(tc, the_end_takes_along_what_was_left);
+    tcase_add_loop_test(tc, what_was_left_goes_without_an_end, 0, 2);
+    tcase_add_test(tc, loop_is_lost_meanwhile);
+    tcase_add_test(tc, loop_runs_within_the_call);
+    tcase_add_test(tc, what_is_not_left);
+    tcase_add_loop_test(tc, what_two_have_left, 0, 2);
     tcase_add_loop_test(tc, what_came_before_a_write_that_fails_is_input, 0, 3);
     suite_add_tcase(suite, tc);
     return unit_run(suite);

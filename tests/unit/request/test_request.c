@@ -383,6 +383,9 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *lock) {
     return __real_pthread_mutex_lock(lock);
 }
 
+static size_t puts_bytes; /* that were to be stored */
+static bool put_fails;
+
 static int counted_send(struct request *r, const char *data, size_t len) {
     (void)r;
     (void)data;
@@ -425,6 +428,64 @@ START_TEST(test_turn_that_comes_too_late)
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert_int_eq(send_error, EPIPE);
     ck_assert_int_eq(sends, 0);
+}
+END_TEST
+
+static int counted_put(struct request *r, const char *data, size_t len) {
+    (void)r;
+    (void)data;
+    puts_bytes += len;
+    return put_fails ? -1 : 0;
+}
+
+static bool may_leave;
+
+static bool asked_leave(struct request *r) {
+    (void)r;
+    return may_leave;
+}
+
+static const struct answer_ops leaving = {.put = counted_put, .send = counted_send, .leave = asked_leave};
+
+/* The bytes are stored once, whoever sends them. */
+START_TEST(test_leave)
+{
+    size_t len = 3;
+    request.answer_ops = &leaving;
+    may_leave = true;
+    ck_assert(request_leave(&request, "abc", &len));
+    ck_assert_uint_eq(puts_bytes, 3);
+    ck_assert_uint_eq(request.sent, 3);
+    may_leave = false;
+    len = 2;
+    ck_assert(!request_leave(&request, "de", &len));
+    ck_assert_uint_eq(len, 0);
+    ck_assert_uint_eq(puts_bytes, 5);
+    ck_assert_int_eq(request_send(&request, "de", len), 0);
+    ck_assert_uint_eq(request.sent, 5);
+    ck_assert_int_eq(sends, 1);
+}
+END_TEST
+
+/* Then nothing is stored: request_send has it all. _i: why. */
+START_TEST(test_not_left)
+{
+    size_t len = _i == 0 ? REQUEST_LEAVE_MAX + 1 : 3;
+    may_leave = true;
+    request.answer_ops = _i == 1 ? &counted : &leaving;
+    put_fails = _i == 2;
+    if (_i == 3)
+        request_close_answer(&request);
+    if (_i == 4)
+        ck_assert_int_eq(__real_pthread_mutex_lock(&request.out_lock), 0);
+    const size_t all = len;
+    ck_assert(!request_leave(&request, "abc", &len));
+    ck_assert_uint_eq(len, all);
+    if (_i != 4)
+        ck_assert_int_eq(pthread_mutex_trylock(&request.out_lock), 0);
+    pthread_mutex_unlock(&request.out_lock);
+    ck_assert_uint_eq(puts_bytes, _i == 2 ? 3 : 0);
+    ck_assert_uint_eq(request.sent, 0);
 }
 END_TEST
 
@@ -544,5 +605,7 @@ int main(void) {
     tcase_add_test(c, test_read_alone_without_another_thread);
     tcase_add_test(c, test_read_without_another_thread);
     tcase_add_loop_test(c, test_turn_that_comes_too_late, 0, 2);
+    tcase_add_test(c, test_leave);
+    tcase_add_loop_test(c, test_not_left, 0, 5);
     return unit_run(suite);
 }
