@@ -25,7 +25,7 @@ void job_done(struct sched_note *note) {
     if (!made_up_for)
         s->owner.last_end = owner_time(s);
     queue_note_end(s, job, was_lost);
-    if (atomic_load_explicit(&s->pool.beyond, memory_order_relaxed))
+    if (atomic_load_explicit(&s->pool.alive, memory_order_relaxed) > s->config.threads + 1)
         retire_later(s);
     if (job->ops->rejoined)
         job->ops->rejoined(job);

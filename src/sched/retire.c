@@ -1,6 +1,7 @@
-/* Threads that are not needed any more end: those beyond `threads` + 1, which exist because many jobs waited for their
- * peers at a time, once they have been idle for a while. Their memory goes with them, and what the layer above keeps
- * for them.
+/* Threads that are not needed any more end. Those are as many as there are beyond `threads` + 1, which exist because
+ * many jobs waited for their peers at a time; and of all that are idle the ones that have been so for longest, once
+ * that is a while, whichever were started first: the idle ones are on a stack, so a few jobs go on with what is on top
+ * of it. Their memory goes with them, and what the layer above keeps for them.
  *
  * A struct sched_thread stays where it is, and serves again for a thread that is started later: whoever reads an old
  * word (struct sched) may still look at it. The thread itself is joined, so that its stack is freed.
@@ -21,15 +22,6 @@ static void timer_start(struct sched *s, double seconds) {
     ev_now_update(s->config.loop);
     ev_timer_set(&s->retire.timer, seconds, 0.);
     ev_timer_start(s->config.loop, &s->retire.timer);
-}
-
-static bool is_beyond(const struct sched_thread *t) {
-    return t->index > t->s->config.threads;
-}
-
-void retire_note_idle(struct sched_thread *t) {
-    if (is_beyond(t))
-        t->idle_since = clock_ns();
 }
 
 /* Without waiting: libraries of the application may have something to do at the end of a thread, as destructors of what
@@ -58,24 +50,53 @@ static void end_thread(struct sched_thread *t) {
     threads_wake(t, SCHED_MAIL_END, NULL, SCHED_NOT_TAKEN);
 }
 
+/* How many threads there are beyond those that stay: jobs that wait for their peers, and lost ones that are made up
+ * for, keep theirs. The lock is held. */
+static unsigned count_beyond(struct sched *s) {
+    unsigned alive = atomic_load(&s->pool.alive) - s->pool.ending;
+    unsigned stay = s->config.threads + 1 + atomic_load(&s->peer_waits.count) + atomic_load(&s->lost.made_up);
+    return alive > stay ? alive - stay : 0;
+}
+
+static unsigned count_idle(const struct sched *s) {
+    const struct sched_thread *t;
+    unsigned count = 0;
+    LIST_FOREACH(t, &s->pool.idle, idle)
+    count++;
+    return count;
+}
+
+/* Ends those of `most` that have been idle for long enough, from the bottom of the stack. Returns when the next one
+ * will have been; UINT64_MAX: there is none. The lock is held. */
+static uint64_t end_oldest(struct sched *s, unsigned most, uint64_t now) {
+    const unsigned idle = count_idle(s);
+    const unsigned first = idle > most ? idle - most : 0;
+    struct sched_thread *t, *next;
+    unsigned at = 0, told = 0;
+    uint64_t due = UINT64_MAX;
+    for (t = LIST_FIRST(&s->pool.idle); t; t = next, at++) {
+        next = LIST_NEXT(t, idle);
+        if (at < first)
+            continue;
+        if (t->idle_since + s->retire.idle_ns > now || told == AT_A_TIME) {
+            due = t->idle_since + s->retire.idle_ns; /* those below are older */
+            continue;
+        }
+        end_thread(t);
+        told++;
+    }
+    return due;
+}
+
 /* Returns after how many seconds to look again; 0: not until a job ends. The lock is held. */
 static double look(struct sched *s, uint64_t now) {
-    struct sched_thread *t, *next;
-    unsigned told = 0;
-    uint64_t oldest = UINT64_MAX;
     retire_join_locked(s);
-    for (t = LIST_FIRST(&s->pool.idle); t; t = next) {
-        next = LIST_NEXT(t, idle);
-        if (is_beyond(t) && t->idle_since + s->retire.idle_ns <= now && told < AT_A_TIME) {
-            end_thread(t);
-            told++;
-        } else if (is_beyond(t) && t->idle_since < oldest)
-            oldest = t->idle_since;
-    }
-    bool ends = s->pool.ending || !LIST_EMPTY(&s->pool.ended);
-    if (ends || oldest == UINT64_MAX)
-        return ends ? TICK : 0;
-    uint64_t due = oldest + s->retire.idle_ns;
+    const unsigned beyond = count_beyond(s);
+    const uint64_t due = beyond ? end_oldest(s, beyond, now) : UINT64_MAX;
+    if (s->pool.ending || !LIST_EMPTY(&s->pool.ended))
+        return TICK;
+    if (due == UINT64_MAX)
+        return 0;
     double left = due > now ? (double)(due - now) / 1e9 : 0;
     return left > TICK ? left : TICK;
 }

@@ -116,7 +116,7 @@ struct sched_thread {
     bool lent;           /* not started here, and so not joined */
     bool retires;        /* it was woken to end as nobody needs it; changed under pool.lock */
     bool joined;         /* it has ended, and another may be started in its place; changed under pool.lock */
-    uint64_t idle_since; /* clock_ns; of one beyond `threads` + 1 only (retire.c) */
+    uint64_t idle_since; /* clock_ns; changed under pool.lock. On the stack the lower ones have the earlier times */
     LIST_ENTRY(sched_thread) idle;
     /* From taskstat_open_self; -1: none. Only `threads` + 1 have one, and as many more as make up for lost jobs. Those
      * beyond exist while jobs wait for their peers, and must not take the descriptors that connections need: they are
@@ -170,10 +170,9 @@ struct sched_pool {
     atomic_uint started;
     atomic_uint alive; /* changed under `lock` */
     unsigned veterans;
-    unsigned ending;    /* of those alive: that were woken to end as nobody needs them */
-    unsigned again;     /* threads that were started in the place of another */
-    atomic_uint beyond; /* of those alive: beyond config.threads + 1 */
-    atomic_uint stats;  /* of those alive: that have stat_fd */
+    unsigned ending;   /* of those alive: that were woken to end as nobody needs them */
+    unsigned again;    /* threads that were started in the place of another */
+    atomic_uint stats; /* of those alive: that have stat_fd */
     bool stat_warned, start_warned;
     sigset_t blocked; /* as in config; for the threads that are started */
 };
@@ -582,9 +581,6 @@ bool lost_note_end(struct sched *s, struct sched_job *job);
 
 void retire_init(struct sched *s);
 void retire_fini(struct sched *s);
-
-/* A thread is about to be put on the idle stack. On that thread, with pool.lock held. */
-void retire_note_idle(struct sched_thread *t);
 
 /* A job has ended: sees to it that threads are looked at that nobody may need any more. */
 void retire_later(struct sched *s);

@@ -138,8 +138,6 @@ void threads_run(struct sched_thread *t) {
     pthread_mutex_lock(&s->pool.lock);
     s->pool.alive--;
     note_move(s);
-    if (t->index > s->config.threads)
-        atomic_fetch_sub(&s->pool.beyond, 1);
     if (t->retires) {
         s->pool.ending--;
         LIST_INSERT_HEAD(&s->pool.ended, t, idle);
@@ -234,8 +232,6 @@ static struct sched_thread *start_locked(struct sched *s) {
         s->pool.again++;
     else
         atomic_fetch_add_explicit(&s->pool.started, 1, memory_order_release);
-    if (t->index > s->config.threads)
-        atomic_fetch_add(&s->pool.beyond, 1);
     s->pool.alive++;
     note_move(s);
     return t;
@@ -334,7 +330,7 @@ enum sched_next threads_put(struct sched_thread *t) {
     unsigned fate = atomic_exchange(&t->fate, 0);
     bool quit = atomic_load(&s->quit);
     if (!quit) {
-        retire_note_idle(t);
+        t->idle_since = clock_ns();
         threads_put_locked(t);
     }
     pthread_mutex_unlock(&s->pool.lock);

@@ -109,6 +109,18 @@ def test_two_places(start, gate):
     stop_without(server)
 
 
+def pool_threads(server):
+    """How many threads run calls, or the loop."""
+    count = 0
+    for task in os.listdir("/proc/%d/task" % server.pid):
+        try:
+            with open("/proc/%d/task/%s/comm" % (server.pid, task)) as file:
+                count += bool(re.fullmatch(r"wsgi-fcgi-\d+\n", file.read()))
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # it has just ended
+    return count
+
+
 def one_that_waits(server, text):
     """Asks until a request has met the kept lock, and the log says so: one may be answered just before the lock is taken.
     Returns its connection and the log."""
@@ -179,6 +191,38 @@ def test_beside_calls_that_end(start):
         for _ in range(20):
             served(server.ask("/hello"))
     server.wait_log("SIGUSR2: ")
+
+
+def test_while_threads_retire(start):
+    """Those that were needed for calls that wait for their clients are idle for ten seconds, and end, also while new calls
+    go on, and somebody looks at what runs. As many stay as --threads, one for the loop, and the one that waits just now."""
+    threads = 2
+    server, body = start("wsgiapp", "-t", threads), b"a" * 100000
+
+    def begin_one():
+        connection = server.connect()
+        whole = connection.wire(request(params("/echo", method="POST", body=body), body))
+        connection.send(whole[:-20000])
+        return connection, whole[-20000:]
+
+    def end_one(connection, rest):
+        connection.send(rest)
+        assert connection.read_response(1).body == body
+        connection.close()
+
+    held = [begin_one() for _ in range(40)]
+    while not re.search(r"SIGUSR2: 40 calls run", log_stacks(server)):
+        pass
+    assert pool_threads(server) >= 40
+    for one in held:
+        end_one(*one)
+
+    def has_few():
+        one = begin_one()
+        log_stacks(server)
+        end_one(*one)
+        return pool_threads(server) <= threads + 2
+    until(has_few, "threads to retire", server.log)
 
 
 def test_where_process_vm_readv_is_forbidden(start, gate):

@@ -45,9 +45,9 @@ static void start_idle(uint64_t idle_ns) {
     sched->retire.idle_ns = idle_ns;
 }
 
-/* The owner may be one of those beyond, which is none that is idle. */
+/* Though the owner, which is not idle, was the last one that was started. */
 static void wait_few(void) {
-    while (get_stats().threads > KEPT + 1)
+    while (get_stats().threads > KEPT)
         sched_yield();
 }
 
@@ -74,6 +74,35 @@ START_TEST(test_they_end)
         run_one(&quick);
     }
     ck_assert_uint_ge(sched->pool.again, 1);
+    finish();
+}
+END_TEST
+
+/* From now on they end as soon as they are idle. */
+static void hurry_cb(void *arg) {
+    (void)arg;
+    sched->retire.idle_ns = 0;
+    ev_timer_stop(config.loop, &sched->retire.timer);
+    ev_timer_set(&sched->retire.timer, 0., 0.);
+    ev_timer_start(config.loop, &sched->retire.timer);
+}
+
+/* Some jobs go on and on, on threads that were started last and so are never idle for long: others end instead. */
+START_TEST(test_the_busy_stay)
+{
+    struct task tasks[MANY], again;
+    start_idle(FOREVER_NS);
+    begin_all(tasks);
+    end_all(tasks);
+    task_init(&again, 1, peer_body);
+    submit(&again);
+    sem_wait(&again.started);
+    on_owner(hurry_cb, NULL);
+    while (get_stats().threads > KEPT + 1) /* and the one that waits */
+        sched_yield();
+    sem_post(&again.go);
+    sem_wait(&again.settled);
+    wait_few();
     finish();
 }
 END_TEST
@@ -178,6 +207,7 @@ int main(void) {
     suite_add_tcase(suite, c);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_they_end);
+    tcase_add_test(c, test_the_busy_stay);
     tcase_add_test(c, test_the_timer_ends);
     tcase_add_test(c, test_the_young_stay);
     tcase_add_test(c, test_no_more_than_usual);
