@@ -318,6 +318,7 @@ src_libsupervisor_a_SOURCES = \
 	src/supervisor/memory.c src/supervisor/memory.h \
 	src/supervisor/page.c src/supervisor/page.h \
 	src/supervisor/command.c src/supervisor/command.h \
+	src/supervisor/generations.c src/supervisor/generations.h \
 	src/supervisor/reload.c src/supervisor/reload.h \
 	src/supervisor/reload_config.c src/supervisor/reload_config.h \
 	src/supervisor/slices.c src/supervisor/slices.h \

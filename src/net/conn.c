@@ -34,7 +34,7 @@ static void read_cb(struct ev_loop *loop, ev_io *w, int revents) {
     struct conn *c = w->data;
     if (revents & EV_ERROR)
         conn_not_polled(c);
-    else if (!(c->lane->level.leaves && handover_give(c)))
+    else if (!((c->lane->level.leaves || c->lane->retiring) && handover_give(c)))
         conn_read(c);
 }
 

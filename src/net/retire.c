@@ -66,13 +66,13 @@ static void retire_cb(struct sched_note *note) {
     struct conn *c, *next;
     if (lane->stopping)
         return;
+    lane_accept_stop(lane); /* before anybody is told that it accepts no more */
     handover_ends(lane);
     if (handover_is_alone(lane)) {
         lane_stop_begins(lane);
         return;
     }
     lane->retiring = lane->retire_look = true;
-    lane_accept_stop(lane);
     for (c = TAILQ_FIRST(&lane->conns); c; c = next) {
         next = TAILQ_NEXT(c, link);
         if (c->state == CONN_OPEN && c->ops->retire)

@@ -121,7 +121,8 @@ static void begin(struct run *run) {
     run->retires = worker && supervisor_wants(run) != WORKER_STOPS;
     if (worker) {
         title_set_worker(worker->number, run->retires ? "retiring" : "stopping");
-        worker_tell_ending(worker);
+        if (!run->retires || atomic_load(&run->cold)) /* else it accepts until the lane has heard of it */
+            worker_tell_ending(worker);
     }
     if (run->retires && supervisor_wants(run) == WORKER_GOES_ON && !atomic_load(&run->cold))
         worker_tell_wish(worker, CONTROL_REASON_SIGNAL);

@@ -134,7 +134,8 @@ static inline bool worker_is_told_to_stop(const struct worker *w) {
     return atomic_load(&w->told_to_stop);
 }
 
-/* This worker takes no more connections. Any thread. */
+/* This worker takes no more connections; or none that matters, as all others end as well. That of one that retires is
+ * for its lane to say, when it has ceased to accept (net/retire.c). Any thread. */
 void worker_tell_ending(struct worker *w);
 
 /* Tells why this worker should be replaced. Any thread. */

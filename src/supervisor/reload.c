@@ -9,6 +9,7 @@
 #include "base/notify.h"
 #include "process/pid_file.h"
 #include "supervisor/count.h"
+#include "supervisor/generations.h"
 #include "supervisor/memory.h"
 #include "supervisor/page.h"
 #include "supervisor/reload_config.h"
@@ -33,6 +34,8 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define CHECK_NS (60 * SECOND_NS) /* that the check may take: it may look names up */
 #define LOAD_NS (30 * SECOND_NS)  /* after which another SIGHUP gives a worker up that still loads */
+#define OUT_NS (10 * SECOND_NS)   /* that old workers may take until they accept no more */
+#define OUT_LOOK_NS UINT64_C(1000000)
 
 enum { WHY_SIZE = 512 };
 
@@ -485,71 +488,63 @@ void reload_served(struct supervisor *s, const struct worker *w) {
         s->reload.proved = true;
 }
 
-static struct worker *find_new(struct supervisor *s, unsigned number) {
-    for (unsigned i = 0; i < s->slots_made; i++) {
-        struct worker *w = &s->workers[i];
-        if (worker_is_live(w) && w->number == number && w->generation == s->generation)
-            return w;
-    }
-    return NULL;
-}
-
-static bool has_old(const struct supervisor *s) {
-    for (unsigned i = 0; i < s->slots_made; i++) {
-        if (s->workers[i].state != WORKER_NONE && s->workers[i].generation != s->generation)
-            return true;
-    }
-    return false;
-}
-
-static void retire_old(struct supervisor *s, uint64_t now) {
-    for (unsigned i = 0; i < s->slots_made; i++) {
-        struct worker *w = &s->workers[i];
-        if (!worker_is_live(w) || w->generation == s->generation)
-            continue;
-        w->wish = WISH_RELOAD;
-        if (w->state == WORKER_STARTING)
-            workers_stop(w, now);
-        else
-            workers_retire(w, now);
-    }
-}
-
 static void start_first(struct supervisor *s, uint64_t now) {
     if (!s->reload.first_started) {
         s->reload.first_started = true;
         s->reload.first_started_at = now;
         workers_start(s, 0, now);
     }
-    if (!find_new(s, 0)) /* it could not be made, or has got a signal */
+    if (!generations_find_new(s, 0)) /* it could not be made, or has got a signal */
         fail(s, "the first new worker did not serve");
 }
 
-static void start_others(struct supervisor *s, uint64_t now) {
-    bool all = true;
-    for (unsigned n = 0; n < s->wanted; n++) {
-        struct worker *w = find_new(s, n);
-        if (!w && supervisor_is_due(s, s->places[n].due_at, now))
-            workers_start(s, n, now);
-        all = all && w && w->state == WORKER_SERVING;
-    }
-    if (!all)
-        return;
+/* Whoever connects from then on gets an answer of the new application. So that is awaited; but not for ever, as nobody
+ * can say when a process goes on that somebody has stopped. */
+static bool old_workers_are_out(struct supervisor *s, uint64_t now) {
+    if (!s->reload.old_until)
+        s->reload.old_until = now + OUT_NS;
+    generations_retire_old(s, now);
+    zygotes_retire_others(s, s->generation);
+    const struct worker *w = generations_find_accepting(s);
+    if (!w)
+        return true;
+    supervisor_is_due(s, now + OUT_LOOK_NS, now);
+    if (!supervisor_is_due(s, s->reload.old_until, now))
+        return false;
+    log_warning(WORKER_LINE "has not ceased to accept connections within %u s: until it does, or is killed, requests "
+                            "may be answered by the old application; is it stopped (SIGSTOP, a debugger)?",
+                WORKER_WORDS(w), (unsigned)(OUT_NS / SECOND_NS));
+    return true;
+}
+
+static void complete(struct supervisor *s) {
     log_info("the reload is complete: wsgi-fcgi %s serves with %u worker%s of generation %u", PACKAGE_VERSION,
              s->wanted, ascii_plural(s->wanted), s->generation);
     s->reload.phase = RELOAD_NONE;
     count_reload(s, false);
     memory_forget_start();
-    retire_old(s, now);
-    zygotes_retire_others(s, s->generation);
+}
+
+static void start_others(struct supervisor *s, uint64_t now) {
+    bool all = true;
+    for (unsigned n = 0; n < s->wanted; n++) {
+        struct worker *w = generations_find_new(s, n);
+        if (!w && supervisor_is_due(s, s->places[n].due_at, now))
+            workers_start(s, n, now);
+        all = all && w && w->state == WORKER_SERVING;
+    }
+    if (!all)
+        s->reload.old_until = 0;
+    else if (old_workers_are_out(s, now))
+        complete(s);
 }
 
 /* --- in between */
 
 /* Workers that have not served after so long may never do so, and then nothing but this helps. */
 static void give_up(struct supervisor *s, uint64_t now) {
-    struct worker *w = find_new(s, 0);
-    if (!reload_is_starting(s) || !w || now - s->reload.first_started_at < LOAD_NS)
+    struct worker *w = generations_find_new(s, 0);
+    if (!reload_is_starting(s) || s->reload.old_until || !w || now - s->reload.first_started_at < LOAD_NS)
         return;
     if (s->reload.proved) {
         log_warning("not all new workers have served within %u s: the next reload does not wait for them",
@@ -600,7 +595,7 @@ void reload_look(struct supervisor *s, uint64_t now) {
         start_first(s, now);
     else if (r->phase == RELOAD_STARTING)
         start_others(s, now);
-    if (r->phase == RELOAD_NONE && r->left.count && !has_old(s))
+    if (r->phase == RELOAD_NONE && r->left.count && !generations_has_old(s))
         listener_close_all(&r->left);
     if (r->phase == RELOAD_NONE && r->again && is_settled(s, now))
         s->look_at = now; /* one more */

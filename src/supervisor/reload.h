@@ -4,7 +4,8 @@
  *    command line and the state, and could open its sockets. If not, the reload has failed, and nothing has changed.
  * 2. The supervisor executes the program file itself: same process, same descriptors, same workers (reload_resume).
  * 3. It starts one worker of the new generation, number 0. If that ends before it serves, the reload has failed. Else
- *    it starts the others, and only when all of them serve, the workers of older generations retire.
+ *    it starts the others, and only when all of them serve, the workers of older generations retire. When none of
+ *    these accepts connections any more, the reload is complete: whoever connects then meets the new application.
  *
  * A reload that has failed leaves the old workers as they were, and the log says why. The supervisor may be of the new
  * program by then. An old worker that ends later is replaced by one of the new program, as there is no other; with
@@ -42,6 +43,7 @@ struct reload {
     bool first_started;        /* the first worker of step 3 */
     bool proved;               /* some worker of step 3 has served */
     uint64_t first_started_at; /* clock_ns */
+    uint64_t old_until;        /* clock_ns: old workers, which retire, are waited for until then; 0: they do not yet */
     bool again;                /* SIGHUP has come meanwhile */
     int config;                /* the configuration file that is checked, in sealed memory; -1: none */
     struct listener_set left;  /* what older generations listen on, and this one does not */

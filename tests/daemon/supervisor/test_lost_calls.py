@@ -214,12 +214,20 @@ def test_reload_while_calls_go_on(supervise, gate):
 
 
 def test_reload_while_the_lock_is_kept(supervise, gate):
+    """When the reload is complete no new connection meets the worker, nor does a kept one that is at rest there."""
     server = supervise("hangapp", 2, *DEBUG, "--request-timeout", TIMEOUT, "--stuck-timeout", 0, "--graceful-timeout", 1)
     before = set(server.serving().values())
+    kept = [server.connect() for _ in range(16)]
+    for connection in kept:
+        served(connection.ask("/hello"))
     answered_504(begin(server, "keep_lock", gate)[0])
     server.signal(signal.SIGHUP)
     server.wait_log("the reload is complete")
-    served(server.ask("/hello"))
+    fresh = [server.connect() for _ in range(16)]
+    for connection in fresh + kept:
+        connection.send(request(params("/hello")))
+    for connection in fresh + kept:
+        served(connection.read_response(1))
     for pid in before:
         until(lambda: not os.path.exists("/proc/%d" % pid), "process %d to be gone" % pid, server.log, 60)
     assert "the interpreter did not end in time" in server.log()

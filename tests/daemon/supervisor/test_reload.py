@@ -425,6 +425,39 @@ def test_old_worker_dies_during_a_reload(site, tmp_path):
     assert served.version() == "second"
 
 
+def test_an_old_worker_that_does_not_hear(site):
+    """The reload is not complete as long as one of the old may accept connections: a client could meet it."""
+    served = site()
+    old = served.workers()
+    stopped = min(old)
+    served.write("second")
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        served.hup()
+        for pid in old:
+            served.wait_log(r"\(process %d\) retires" % pid)
+        late = served.count(r"\(process %d\) has not ceased to accept connections within 10 s" % stopped)
+        assert served.count("the reload is complete") <= late
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    until(lambda: served.count("the reload is complete"), "the reload", served.server.log)
+    assert served.version() == "second"
+    until(lambda: not served.workers() & old, "the old workers to end", served.server.log)
+
+
+def test_an_old_worker_that_never_hears(site):
+    """It is not waited for for ever."""
+    served = site(options=["--graceful-timeout", 0])
+    stopped = min(served.workers())
+    served.write("second")
+    os.kill(stopped, signal.SIGSTOP)
+    served.reload()
+    served.wait_log(r"\(process %d\) has not ceased to accept connections within 10 s" % stopped)
+    assert served.version() == "second"
+    os.kill(stopped, signal.SIGKILL)
+    until(lambda: len(served.workers()) == 2, "the old workers to end", served.server.log)
+
+
 def test_count_stays_as_it_was_changed(site):
     served = site()
     served.server.signal(signal.SIGTTIN)
