@@ -374,10 +374,9 @@ def test_relative_directories(start, tmp_path):
 def venv(tmp_path_factory):
     """A virtual environment of the embedded Python with a module that is only there."""
     import subprocess
-    python = embedded_python()
     directory = tmp_path_factory.mktemp("v") / "venv"
-    subprocess.run([python, "-m", "venv", "--without-pip", directory], check=True, env=daemon.clean_environ())
-    site = directory / "lib" / os.path.basename(python) / "site-packages"
+    subprocess.run([embedded_python(), "-m", "venv", "--without-pip", directory], check=True, env=daemon.clean_environ())
+    site, = directory.glob("lib/python3*/site-packages")
     (site / "only_in_venv.py").write_text("from forms import app, paths\n")
     return directory
 

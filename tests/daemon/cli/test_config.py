@@ -378,7 +378,7 @@ def test_mistakes_on_the_command_line(words, said):
     ("venv = /etc", EX_CONFIG, ": venv: /etc is not a virtual environment"),
     ("spool-dir = /nowhere", 73, ": spool-dir: cannot write to the directory for request bodies, /nowhere"),
     ("pidfile = /nowhere/x", 73, ": pidfile: /nowhere/x cannot be written"),
-    ("pythonpath = /usr:/nowhere\nvenv = /nowhere", 66, ": pythonpath: nothing is imported from /nowhere"),
+    ("pythonpath = /usr:/nowhere\nspool-dir = /nowhere", 73, ": pythonpath: nothing is imported from /nowhere"),
     ("warm-up = /raises", 70, ": warm-up /raises: answered with status 500"),
     ("warm-up = /401\nwarm-up = /cut", 70, ": warm-up /401: answered with status 401"),
 ])
