@@ -2,7 +2,11 @@
 
 BENCH_BINARIES = \
 	contrib/bench/c-responder contrib/bench/fcgi-load contrib/bench/libfcgi-responder contrib/bench/null-responder \
-	contrib/bench/pybase contrib/bench/soak-client
+	contrib/bench/soak-client
+# It embeds a Python, which a build of the module has not.
+if !EXTENSION
+BENCH_BINARIES += contrib/bench/pybase
+endif
 EXTRA_PROGRAMS += $(BENCH_BINARIES)
 contrib_bench_fcgi_load_SOURCES = \
 	contrib/bench/fcgi-load.c \

@@ -2,8 +2,9 @@
  * exits it writes one line of JSON into the file that MALLOC_COUNT_FILE names.
  *
  * "own" is the program itself; "libev" and "libpython" speak for themselves; "other" is the rest, the C library's own
- * among them. The caller is known by its return address, so an allocation that a function of libpython makes at the end
- * of itself may count as its caller's: never the other way round, which would hide something.
+ * among them. When the extension module is preloaded as well, "own" is that, and the program is the interpreter, which
+ * counts as libpython where it contains that. The caller is known by its return address, so an allocation that a function
+ * of libpython makes at the end of itself may count as its caller's: never the other way round, which would hide something.
  */
 #include "config.h"
 
@@ -42,6 +43,10 @@ static int note_object(struct dl_phdr_info *info, size_t size, void *user) {
         owner = LIBEV;
     else if (strstr(info->dlpi_name, "/libpython"))
         owner = LIBPYTHON;
+    else if (strstr(info->dlpi_name, "/_server.")) {
+        ranges[LIBPYTHON] = ranges[OWN];
+        owner = OWN;
+    }
     if (owner == OTHER)
         return 0;
     for (int i = 0; i < info->dlpi_phnum; i++) {

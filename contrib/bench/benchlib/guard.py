@@ -21,6 +21,7 @@ from .setup import compiler_flags
 BENCH = Path(__file__).resolve().parent.parent
 BUDGET = BENCH / "speed-budget.json"
 SLACK = 0.03  # of instructions
+AGAINST_SLACK = 0.01  # of instructions: what a request may cost more than in another build
 DEADLINE_SLACK = 0.01  # of instructions: what a request may cost more where it has a deadline
 DEADLINE = ("--request-timeout", "30")
 ACCESS_LOG = {"combined": 0.16, "json": 0.33}  # of instructions: what a line may cost more
@@ -33,7 +34,7 @@ START_SECONDS = 120
 LOAD_SECONDS = 120
 STOP_SECONDS = 60
 MODES = {"kept": ["--keep"], "close": []}
-KEY = ("compiler", "flags", "python", "machine")
+KEY = ("form", "compiler", "flags", "python", "machine")
 
 
 class GuardError(Exception):
@@ -47,19 +48,26 @@ def run(command):
     return done.stdout
 
 
+def module(build):
+    """The extension module, where the build is one, and its command a script; or None."""
+    return next((build / "wsgi_fcgi").glob("_server.*.so"), None)
+
+
 def identify(build):
     """What the counts depend on."""
     server = build / "wsgi-fcgi"
+    code = module(build) or server
     about = run([str(server), "--version"])
     options = re.search(r"^build options: (.*)$", about, re.M).group(1)
     for word in ("sanitizer", "coverage", "fuzzer", "static-python"):
         if word in options:
             raise GuardError(f"{server} was built with {options}, which changes its counts")
-    comment = re.search(r"\]\s+(\S.*)$", run(["readelf", "--string-dump=.comment", str(server)]), re.M)
+    comment = re.search(r"\]\s+(\S.*)$", run(["readelf", "--string-dump=.comment", str(code)]), re.M)
     return {
+        "form": "module" if code != server else "program",
         "compiler": comment.group(1).strip() if comment else "unknown",
         "flags": compiler_flags(build),
-        "python": re.search(r"^Python (.*)$", about, re.M).group(1),
+        "python": re.search(r"^Python (.*?)(?: \(/.*\))?$", about, re.M).group(1),
         "machine": platform.machine(),
     }
 
@@ -139,7 +147,9 @@ def allocations(build, directory, mode):
     out = directory / "allocations.json"
 
     def counts(count):
-        variables = {"LD_PRELOAD": str(build / "contrib/bench/malloc-count.so"), "MALLOC_COUNT_FILE": str(out)}
+        # A module is there as well before anything runs: malloc-count.c looks then where it is.
+        preload = [build / "contrib/bench/malloc-count.so", module(build)]
+        variables = {"LD_PRELOAD": " ".join(str(each) for each in preload if each), "MALLOC_COUNT_FILE": str(out)}
         serve(build, directory, count, mode, variables=variables)
         if not out.exists():
             raise GuardError("malloc-count.so wrote nothing")
@@ -151,6 +161,19 @@ def allocations(build, directory, mode):
 
     few, many = counts(ALLOCATION_REQUESTS), counts(2 * ALLOCATION_REQUESTS)
     return {owner: (many[owner] - few[owner]) / ALLOCATION_REQUESTS for owner in few}
+
+
+def own(counted):
+    """Of what `allocations` has counted, what is judged: libev is a part of the program, or a library beside a module."""
+    return counted["own"] + counted["libev"]
+
+
+def compare(key, other):
+    """Of two builds, so that what differs between them is what they are: an error when something else does."""
+    for part in KEY:
+        if part != "form" and key[part] != other[part]:
+            raise GuardError(f"the builds have different {part}, which is what a comparison would show: "
+                             f"{key[part]}, and {other[part]}")  # fmt: skip
 
 
 def find_record(records, key):
@@ -179,6 +202,25 @@ def judge_deadline(measured, before):
     if measured <= before * (1 + DEADLINE_SLACK):
         return None
     return f"{(measured / before - 1) * 100:.1f} % more than the {before:.0f} without it"
+
+
+def judge_against(measured, other):
+    """None when it costs no more than in the other build, but for the slack, else what is to be said."""
+    if measured <= other * (1 + AGAINST_SLACK):
+        return None
+    return (f"{(measured / other - 1) * 100:.1f} % more than the {other:.0f} of the other build, and "
+            f"{AGAINST_SLACK * 100:.0f} % is allowed")  # fmt: skip
+
+
+def is_clearly_less(measured, other):
+    """By more than what else happens in a process, of which one count of each may have had its part."""
+    return measured < other * (1 - AGAINST_SLACK)
+
+
+def judge_allocations_against(measured, other):
+    if measured <= other + ALLOCATION_SLACK:
+        return None
+    return f"more than the {other:.2f} of the other build"
 
 
 def access_log(directory, form):
@@ -220,7 +262,7 @@ def save_record(key, instruction_counts, allocation_counts, path=BUDGET):
         {
             **key,
             "instructions": {mode: round(count) for mode, count in instruction_counts.items()},
-            "allocations": {mode: round(count["own"] + count["libev"], 2) for mode, count in allocation_counts.items()},
+            "allocations": {mode: round(own(count), 2) for mode, count in allocation_counts.items()},
         }
     )
     records.sort(key=lambda r: [r[part] for part in KEY])
