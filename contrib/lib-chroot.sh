@@ -1,5 +1,5 @@
-# Sourced by contrib/test and contrib/deb: chroots of Debian suites, such as have another Python than this machine. Needs
-# lib.sh, and `logged` of whoever sources it.
+# Sourced by contrib/test, contrib/deb and contrib/strangers: chroots of Debian suites, such as have another Python than
+# this machine. Needs lib.sh, and `log`, the name of a file, of whoever sources it; contrib/test has a `logged` of its own.
 # shellcheck shell=bash
 #
 # The mounts of a chroot are made in a mount namespace of their own, and its processes live in a process namespace: the
@@ -13,6 +13,25 @@ CHROOT_DAYS=7
 CHROOT_SUITES=(stable oldstable unstable testing)
 CHROOT_SUITES_NEWEST=(unstable testing stable)
 CHROOT_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# machine_suite: prints the name of this machine's release of Debian.
+machine_suite() (
+    # shellcheck disable=SC1091
+    . /etc/os-release 2>/dev/null || :
+    [ "${ID-}" = debian ] && [ -n "${VERSION_CODENAME-}" ] ||
+        die "this machine is not a Debian release: say for which one with --suite"
+    printf '%s\n' "$VERSION_CODENAME"
+)
+
+# logged COMMAND...: the end of its output is shown when it fails, and the file that has all of it.
+logged() {
+    "$@" >>"$log" 2>&1 || {
+        local status=$?
+        tail -n 80 "$log" >&2
+        say "all that was said is in $log" >&2
+        return $status
+    }
+}
 
 # chroot_prepare VERSION PACKAGE...: makes a chroot with Python VERSION ("3.13", or "newest"), its headers and the
 # packages, or finds one that was made before. Sets chroot, the directory, and chroot_python, the version.

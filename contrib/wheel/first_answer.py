@@ -1,8 +1,8 @@
 """Does what somebody does who has got a wheel and wants to see an application in a browser: two commands.
 
 usage: first_answer.py PYTHON WHEEL
-PYTHON makes the empty virtual environment, which is not counted. Says in a line how long each command took up to what it
-is for; there is no limit to compare it with, since machines differ. Ends with status 1 when there is no answer.
+PYTHON makes the empty virtual environment, which is not counted. Says in a line how long each command took up to what
+it is for; there is no limit to compare it with, since machines differ. Ends with status 1 when there is no answer.
 """
 import http.client
 import os
@@ -53,8 +53,8 @@ def ask(port):
 
 def serve(command, home):
     """Until the first answer. The log says at which port it listens, which is one that was free."""
-    server = subprocess.Popen([str(word) for word in command], cwd=home, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                              text=True, env=environment())
+    server = subprocess.Popen([str(word) for word in command], cwd=home, env=environment(), text=True,
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     watch = threading.Timer(PATIENCE, server.kill)
     watch.start()
     said = []
