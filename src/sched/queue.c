@@ -60,8 +60,7 @@ bool sched_has_threads(const struct sched *s) {
     return s->queue.count <= free_threads(s) && s->queue.lines[LINE_FREE].backlog.waiting <= free_cpus(s);
 }
 
-/* Those that somebody waits for. */
-static unsigned counted(const struct sched *s) {
+unsigned queue_counted(const struct sched *s) {
     return s->queue.count - (s->queue.uncounted && s->queue.uncounted->queued);
 }
 
@@ -70,7 +69,7 @@ static bool is_full(const struct sched *s) {
     unsigned limit = s->config.queue_limit;
     if (s->queue.count < limit)
         return false;
-    unsigned count = counted(s);
+    unsigned count = queue_counted(s);
     return count >= limit && count - limit >= free_threads(s);
 }
 
@@ -149,7 +148,7 @@ unsigned sched_queued(const struct sched *s, uint64_t *oldest) {
         if (job && job->queued_at && now - job->queued_at > *oldest)
             *oldest = now - job->queued_at;
     }
-    return counted(s);
+    return queue_counted(s);
 }
 
 uint64_t sched_last_end(const struct sched *s) {

@@ -68,22 +68,27 @@ uint64_t sched_moves(const struct sched *s) {
            atomic_load_explicit(&s->queue.count, memory_order_relaxed);
 }
 
-void sched_look_stats(const struct sched *s, struct sched_stats *stats) {
+static void look(const struct sched *s, struct sched_stats *stats) {
     stats->threads = atomic_load_explicit(&s->pool.alive, memory_order_relaxed);
     stats->veterans = 0;
     stats->busy = atomic_load(&s->busy);
     stats->peer_waits = atomic_load(&s->peer_waits.count);
     stats->lost = sched_lost(s);
     stats->made_up = atomic_load(&s->lost.made_up);
-    stats->queued = atomic_load(&s->queue.count);
     stats->handed_over = atomic_load(&s->handed_over);
     stats->taken_asleep = atomic_load(&s->taken_asleep);
     stats->taken_computing = atomic_load(&s->taken_computing);
     stats->taken_free = atomic_load(&s->taken_free);
 }
 
+void sched_look_stats(const struct sched *s, struct sched_stats *stats) {
+    look(s, stats);
+    stats->queued = queue_counted(s);
+}
+
 void sched_get_stats(struct sched *s, struct sched_stats *stats) {
-    sched_look_stats(s, stats);
+    look(s, stats);
+    stats->queued = atomic_load(&s->queue.count);
     pthread_mutex_lock(&s->pool.lock);
     stats->veterans = s->pool.veterans;
     pthread_mutex_unlock(&s->pool.lock);

@@ -414,8 +414,9 @@ struct sched_stats {
 };
 void sched_get_stats(struct sched *s, struct sched_stats *stats);
 
-/* Those of them that change while it runs, without a lock: `veterans` is 0. Nothing of that has changed as long as
- * sched_moves returns the same, to an owner that is about to wait. Owner only. */
+/* Those of them that change while it runs, without a lock: `veterans` is 0, and `queued` leaves the uncounted job out,
+ * for which nobody waits. Nothing of that has changed as long as sched_moves returns the same, to an owner that is about
+ * to wait. Owner only. */
 uint64_t sched_moves(const struct sched *s);
 void sched_look_stats(const struct sched *s, struct sched_stats *stats);
 

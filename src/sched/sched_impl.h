@@ -435,6 +435,9 @@ static inline void owner_settle_later(struct sched *s, struct sched_job *job) {
 void queue_init(struct sched *s);
 void queue_fini(struct sched *s);
 
+/* How many jobs are queued that somebody waits for: but for the uncounted one. */
+unsigned queue_counted(const struct sched *s);
+
 /* The part of queue_first for a queue that is not empty. */
 struct sched_job *queue_admit(struct sched *s);
 

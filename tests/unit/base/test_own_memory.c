@@ -51,10 +51,23 @@ static void check_copies(void) {
     ck_assert(own_memory_copy(text, NULL, 0));
 }
 
+/* One behind the other, also where a piece is empty; and all or nothing counts. */
+static void check_gathers(void) {
+    char text[8] = "", other[] = "xyz";
+    char *end = guard_put(&room, "abcd", 4);
+    struct iovec good[] = {{end + 2, 2}, {other, 0}, {other, 3}, {end, 1}};
+    ck_assert(own_memory_gather(text, good, 4) && !strcmp(text, "cdxyza"));
+    ck_assert(own_memory_gather(text, good, 0));
+    struct iovec at_first[] = {{end + 4, 1}, {other, 3}}, at_last[] = {{other, 3}, {end + 3, 2}};
+    ck_assert(!own_memory_gather(text, at_first, 2));
+    ck_assert(!own_memory_gather(text, at_last, 2));
+}
+
 START_TEST(by_call)
 {
     ck_assert_int_eq(own_memory_init(), 0);
     check_copies();
+    check_gathers();
 }
 END_TEST
 
@@ -63,6 +76,7 @@ START_TEST(by_file)
     forbid_call();
     ck_assert_int_eq(own_memory_init(), 0);
     check_copies();
+    check_gathers();
 }
 END_TEST
 

@@ -308,6 +308,9 @@ static void submit_uncounted_cb(void *arg) {
 static void count_cb(void *arg) {
     uint64_t oldest;
     *(unsigned *)arg = sched_queued(sched, &oldest);
+    struct sched_stats stats;
+    sched_look_stats(sched, &stats);
+    ck_assert_uint_eq(stats.queued, *(unsigned *)arg);
 }
 
 START_TEST(test_uncounted)
