@@ -182,3 +182,104 @@ def test_check_is_told_where_one_looks(file):
     done = run("--check", "--log-file", file.path, "no_such_module")
     refused(done, 66, "no_such_module")
     assert not os.path.exists(file.path)
+
+
+# --- where nothing can be written for a while
+
+class Disk:
+    """A file system of 64 KiB that the server alone sees, as DIRECTORY, which becomes full and has room again."""
+
+    def __init__(self, directory):
+        self.directory = str(directory)
+        self.command = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=64k none "$0" && exec "$@"', self.directory]
+        self.server = None
+
+    def path(self, name):
+        return "/proc/%d/root%s/%s" % (self.server.pid, self.directory, name)
+
+    def fill(self):
+        with open(self.path("filler"), "wb", buffering=0) as file:
+            with pytest.raises(OSError, match="No space left"):
+                while True:
+                    file.write(b"x" * 512)
+
+    def make_room(self):
+        os.unlink(self.path("filler"))
+
+
+def complain(server, text):
+    """Not by a descriptor of the application's own, whose failure would be the application's."""
+    assert server.ask("/errors", query=text).body == b"written\n"
+
+
+@pytest.fixture
+def disk(tmp_path, start):
+    (tmp_path / "disk").mkdir()
+    made = Disk(tmp_path / "disk")
+
+    def serve(*options):
+        socket = str(tmp_path / "socket")
+        made.server = start(None, socket=socket, command=[*made.command, daemon.binary(), "-s", socket, *options, APP])
+        return made
+    return serve
+
+
+@pytest.mark.fastcgi
+def test_a_full_disk_has_room_again(disk, tmp_path):
+    """What is lost meanwhile is counted, and the file says so once it can be written; requests go on."""
+    made = disk("--log-file", str(tmp_path / "disk" / "log"))
+    server, log = made.server, File(made.path("log"))
+    log.wait("wsgi-fcgi .* serves")
+    made.fill()
+    for number in range(40):  # more than is left in the last page of the file
+        complain(server, "lost%d" % number + "x" * 1000)
+    until(lambda: server.log_writer_state() == "S", "the writer to sleep again")
+    made.make_room()
+    complain(server, "again")
+    log.wait("(?m)^errors again$")
+    assert re.search(r"\d+ lines (of the log )?(were|are) lost", log.read()), log.read()
+    assert not re.search("(?m)^errors lost39", log.read())
+
+
+@pytest.mark.fastcgi
+def test_a_full_disk_of_the_access_log_has_room_again(disk, tmp_path):
+    made = disk("--access-log", str(tmp_path / "disk" / "access"), "--access-log-format", "{target}")
+    server, access = made.server, File(made.path("access"))
+    complain(server, "first")
+    access.wait("(?m)^/errors\\?first$")
+    made.fill()
+    for number in range(40):
+        complain(server, "lost%d" % number + "x" * 1000)
+    server.wait_log("error: access log: it cannot be written: No space left on device: lines are lost until it can: make room")
+    made.make_room()
+    complain(server, "again")
+    told = server.wait_log(r"info: access log: it is written again; (\d+) lines? (was|were) lost")
+    access.wait("(?m)^/errors\\?again$")
+    whole = re.findall("(?m)^/errors\\?(?:first|again|lost\\d+x{1000})$", access.read())
+    assert len(whole) + int(told.group(1)) == 42
+
+
+@pytest.mark.fastcgi
+def test_a_fifo_whose_reader_has_gone(start, tmp_path):
+    """Requests go on, and so do lines when another one reads."""
+    path = str(tmp_path / "fifo")
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    server = start(APP, "--log-file", path)
+    os.close(reading)
+    for number in range(5):
+        complain(server, "lost%d" % number)
+    until(lambda: server.log_writer_state() == "S", "the writer to sleep again")
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    text = []
+
+    def read():
+        try:
+            text.append(os.read(reading, 65536).decode())
+        except BlockingIOError:
+            pass
+        return "".join(text)
+    complain(server, "again")
+    until(lambda: "errors again\n" in read(), "the line", read)
+    assert re.search(r"\d+ lines? .*(was|were) lost", read()), read()
+    os.close(reading)
