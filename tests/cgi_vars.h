@@ -12,6 +12,22 @@ static inline bool same_vars(const struct cgi_vars *a, const struct cgi_vars *b)
            a->https == b->https && a->path_encoded == b->path_encoded && a->npairs == b->npairs && a->key == b->key;
 }
 
+/* Whether a walk that stops at each pair of so many finds there what reading all of them finds. */
+static inline bool walk_finds(const struct cgi_sample *sample, const char *params, size_t len,
+                              const struct cgi_likeness *like, uint32_t each) {
+    const char *end = len ? params + len : params;
+    struct cgi_walk walk = {sample, &like->changed, params, end, 0, 0};
+    struct params_pair pair;
+    for (uint32_t i = 0; params_next(&params, end, &pair) == PARAMS_PAIR; i++) {
+        if (i % each)
+            continue;
+        const struct slice found = cgi_walk_to(&walk, i);
+        if (found.p != pair.value.p || found.n != pair.value.n)
+            return false;
+    }
+    return true;
+}
+
 /* Whether the parameters, which are whole, have the names of the sample that they are said to be like, the values that are
  * said to be the same, and nothing personal among these. */
 static inline bool is_likeness_true(const struct cgi_memo *memo, const char *pos, size_t len,
@@ -23,6 +39,9 @@ static inline bool is_likeness_true(const struct cgi_memo *memo, const char *pos
     uint32_t i = 0;
     if (!like->sample)
         return true;
+    if (cgi_memo_sample(memo, like) != sample || !walk_finds(sample, pos, len, like, 1) ||
+        !walk_finds(sample, pos, len, like, 3))
+        return false;
     for (; params_next(&pos, end, &pair) == PARAMS_PAIR; i++) {
         if (params_next(&old, old_end, &known) != PARAMS_PAIR || pair.name.n != known.name.n ||
             memcmp(pair.name.p, known.name.p, known.name.n))

@@ -1,6 +1,6 @@
 # Unit tests: each program links the layer of its module and nothing above.
 
-UNIT_BASE = tests/unit/base/test_ascii tests/unit/base/test_buf tests/unit/base/test_descriptors tests/unit/base/test_glob \
+UNIT_BASE = tests/unit/base/test_ascii tests/unit/base/test_buf tests/unit/base/test_decimal_text tests/unit/base/test_descriptors tests/unit/base/test_glob \
 	tests/unit/base/test_hash tests/unit/base/test_json tests/unit/base/test_line_writer tests/unit/base/test_log tests/unit/base/test_log_file tests/unit/base/test_log_limit \
 	tests/unit/base/test_own_memory tests/unit/base/test_path tests/unit/base/test_thread_limit \
 	tests/unit/base/test_trusted_open
@@ -34,7 +34,7 @@ UNIT_CLI = tests/unit/cli/test_environment tests/unit/cli/test_options tests/uni
 UNIT_LISTEN = tests/unit/net/listen/test_address tests/unit/net/listen/test_address_set \
 	tests/unit/net/listen/test_allow \
 	tests/unit/net/listen/test_listener tests/unit/net/listen/test_socket_file
-UNIT_NET = tests/unit/net/test_calls tests/unit/net/test_conn_out tests/unit/net/test_conn_rate \
+UNIT_NET = tests/unit/net/test_access_text tests/unit/net/test_calls tests/unit/net/test_conn_out tests/unit/net/test_conn_rate \
 	tests/unit/net/test_conn_transmit tests/unit/net/test_deadline tests/unit/net/test_handover tests/unit/net/test_handover_threads tests/unit/net/test_level tests/unit/net/test_status_server \
 	tests/unit/net/fcgi/test_count tests/unit/net/fcgi/test_early tests/unit/net/fcgi/test_files \
 	tests/unit/net/fcgi/test_outcome tests/unit/net/fcgi/test_peer
@@ -65,6 +65,7 @@ FILE_RIG_WRAP = -Wl,--wrap=descriptors_close,--wrap=pwrite,--wrap=sched_pause
 tests_unit_top_test_reply_LDADD = $(TOP_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_ascii_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_buf_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+tests_unit_base_test_decimal_text_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_descriptors_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_glob_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_base_test_hash_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
@@ -150,6 +151,7 @@ tests_unit_cli_test_settings_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_allow_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_address_set_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
 tests_unit_net_listen_test_address_LDADD = $(LISTEN_LIBS) $(CHECK_LIBS)
+tests_unit_net_test_access_text_LDADD = src/libnet.a $(BASE_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_calls_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_out_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 tests_unit_net_test_conn_out_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_has_loop,--wrap=syscall

@@ -21,13 +21,22 @@ static const size_t LIMITS[] = {2048, 512, 128, 24};
 
 enum { LIMIT_COUNT = sizeof LIMITS / sizeof *LIMITS };
 
-_Static_assert(ACCESS_STEPS *(3 * 24 + 2) + ACCESS_TEXT_SIZE < LINE_WRITER_LINE_MAX, "the last limit always fits");
-_Static_assert(ACCESS_JSON_COUNT *(6 * 24 + 2 + 16) < LINE_WRITER_LINE_MAX, "also with 16 bytes for each key");
+enum { ROOM = LINE_WRITER_LINE_MAX - ACCESS_TEXT_SPARE };
 
-static const char *const ends[] = {
-    [REQUEST_ANSWERED] = "answered", [REQUEST_OVERDUE] = "overdue", [REQUEST_REFUSED] = "refused",
-    [REQUEST_DROPPED] = "dropped",   [REQUEST_CUT] = "cut",         [REQUEST_ABORTED] = "aborted",
+_Static_assert(ACCESS_STEPS *(3 * 24 + 2) + ACCESS_TEXT_SIZE < ROOM, "the last limit always fits");
+_Static_assert(ACCESS_JSON_COUNT *(6 * 24 + 2 + 16) < ROOM, "also with 16 bytes for each key");
+
+/* In the quotes that only JSON has. */
+#define END(word)                                                                                                      \
+    { "\"" word "\"", sizeof word + 1 }
+static const struct {
+    char text[15];
+    unsigned char n;
+} ends[] = {
+    [REQUEST_ANSWERED] = END("answered"), [REQUEST_OVERDUE] = END("overdue"), [REQUEST_REFUSED] = END("refused"),
+    [REQUEST_DROPPED] = END("dropped"),   [REQUEST_CUT] = END("cut"),         [REQUEST_ABORTED] = END("aborted"),
 };
+#undef END
 
 /* --- parameters */
 
@@ -36,7 +45,7 @@ struct subject {
     struct access_log *log;
     const struct exchange *x;
     const struct request *r;
-    bool named; /* its parameters were read */
+    bool named; /* its parameters were read; else all of its variables are empty */
     uint64_t now, wall;
     struct slice params[ACCESS_PARAMS];
 };
@@ -74,38 +83,41 @@ static __attribute__((noinline)) void search_params(struct subject *s, struct ac
 
 /* A request that is like a sample of the memo has the names of that, in the same order: where they are is known since the
  * first one. */
-static void find_params(struct subject *s) {
+static __attribute__((noinline)) void find_params(struct subject *s) {
     const struct buf *params = &s->r->params;
     const struct cgi_likeness *like = &s->r->vars.like;
+    const struct cgi_sample *sample = cgi_memo_sample(&s->x->conn->lane->memo, like);
+    struct access_shape *shape = sample ? &s->log->shapes[like->place] : NULL;
     for (unsigned i = 0; i < s->log->format->nparams; i++)
         s->params[i].n = 0;
-    struct access_shape *shape = like->sample ? &s->log->shapes[like->place] : NULL;
     if (!shape || shape->sample != like->sample) {
         search_params(s, shape);
         return;
     }
-    const char *pos = buf_head(params), *end = buf_tail(params);
-    struct params_pair pair;
-    for (unsigned i = 0, index = 0; i < shape->count; i++, index++) {
-        pos = params_pass(pos, end, shape->found[i].index - index);
-        index = shape->found[i].index;
-        (void)params_next(&pos, end, &pair);
-        s->params[shape->found[i].param] = pair.value;
-    }
+    struct cgi_walk walk = {sample, &like->changed, buf_head(params), buf_tail(params), 0, 0};
+    for (unsigned i = 0; i < shape->count; i++)
+        s->params[shape->found[i].param] = cgi_walk_to(&walk, shape->found[i].index);
 }
 
 /* --- values */
 
-static void put_string(struct access_text *t, const char *text) {
-    access_text_plain(t, text, strlen(text));
+/* All are made for text and for JSON, so that neither asks at each field which of both it is. */
+#define FOR_BOTH static inline __attribute__((always_inline))
+
+FOR_BOTH char *put_value(const struct access_text *t, char *out, struct slice text, unsigned char stop, bool json) {
+    return json ? access_text_value_json(t, out, text) : access_text_value(t, out, text, stop);
 }
 
 /* Between two moments; none if one of them never was. */
-static void put_between(struct access_text *t, uint64_t from, uint64_t to) {
+FOR_BOTH char *put_between(char *out, uint64_t from, uint64_t to, bool json) {
     if (from && to)
-        access_text_seconds(t, to > from ? to - from : 0);
-    else
-        access_text_none(t);
+        return access_text_seconds(out, to > from ? to - from : 0);
+    return access_text_none(out, json);
+}
+
+/* None if it is less than `least`. */
+FOR_BOTH char *put_number_from(char *out, int64_t least, int64_t n, bool json) {
+    return n < least ? access_text_none(out, json) : access_text_number(out, (uint64_t)n);
 }
 
 static char *put_pair(char *out, unsigned n) {
@@ -143,50 +155,37 @@ static __attribute__((noinline)) void show_second(struct access_log *log, uint64
     strcpy(put_clock(out, of_day), ".000Z");
 }
 
-static void put_time(struct access_text *t, struct subject *s, enum access_field field) {
+/* With milliseconds. */
+static char *put_time_unix(char *out, uint64_t second, unsigned ms) {
+    out += decimal_text(out, second);
+    out[0] = '.';
+    out[1] = (char)('0' + ms / 100);
+    return put_pair(out + 2, ms % 100);
+}
+
+FOR_BOTH char *put_time(char *out, struct subject *s, enum access_field field, bool json) {
     struct access_log *log = s->log;
     const uint64_t second = s->wall / 1000000000;
-    const unsigned ms = (unsigned)(s->wall / 1000000 % 1000);
-    char unix_time[DECIMAL_TEXT_SIZE + 4];
-    size_t n;
     if (second != log->second)
         show_second(log, second);
-    switch (field) {
-    case ACCESS_TIME:
-        access_text_plain(t, log->time, ACCESS_TIME_LENGTH);
-        break;
-    case ACCESS_TIME_ISO:
-        log->time_iso[20] = (char)('0' + ms / 100);
-        decimal_text_pair(log->time_iso + 21, ms % 100);
-        access_text_plain(t, log->time_iso, ACCESS_TIME_ISO_LENGTH);
-        break;
-    default:
-        n = decimal_text(unix_time, second);
-        unix_time[n] = '.';
-        unix_time[n + 1] = (char)('0' + ms / 100);
-        decimal_text_pair(unix_time + n + 2, ms % 100);
-        access_text_plain(t, unix_time, n + 4);
-    }
+    if (field == ACCESS_TIME)
+        return access_text_plain(out, log->time, ACCESS_TIME_LENGTH, json);
+    const unsigned ms = (unsigned)(s->wall / 1000000 % 1000);
+    if (field == ACCESS_TIME_UNIX)
+        return put_time_unix(out, second, ms);
+    log->time_iso[20] = (char)('0' + ms / 100);
+    decimal_text_pair(log->time_iso + 21, ms % 100);
+    return access_text_plain(out, log->time_iso, ACCESS_TIME_ISO_LENGTH, json);
 }
 
 /* Without parameters it is whom the connection is known to be from (net/who.h). */
-static void put_client(struct access_text *t, const struct subject *s) {
-    char text[INET6_ADDRSTRLEN];
-    if (s->named) {
-        access_text_value(t, s->r->vars.remote_addr);
-        return;
-    }
+static __attribute__((noinline)) struct slice known_client(const struct subject *s, char text[INET6_ADDRSTRLEN]) {
     struct who who = who_find(s->x->conn, s->r);
-    access_text_value(t, peer_address_text(&who.client.sa, text));
+    return peer_address_text(&who.client.sa, text);
 }
 
-static void put_peer(struct access_text *t, const struct subject *s) {
-    char text[INET6_ADDRSTRLEN];
-    const struct conn *c = s->x->conn;
-    if (c->is_unix)
-        access_text_plain(t, "unix", 4);
-    else
-        access_text_value(t, peer_address_text(&c->peer.sa, text));
+static struct slice peer_of(const struct conn *c, char text[INET6_ADDRSTRLEN]) {
+    return c->is_unix ? LITERAL("unix") : peer_address_text(&c->peer.sa, text);
 }
 
 /* One that was not answered has none: 499 as nginx has it where the client has left, else what it would have been. */
@@ -205,13 +204,19 @@ static unsigned status_of(const struct request *r) {
     }
 }
 
-static void put_first_byte(struct access_text *t, const struct subject *s) {
+FOR_BOTH char *put_status(char *out, const struct request *r) {
+    if (!ascii_is_digit(r->status[0]) || !ascii_is_digit(r->status[1]) || !ascii_is_digit(r->status[2]) ||
+        r->status[0] == '0')
+        return access_text_number(out, status_of(r));
+    return (char *)mempcpy(out, r->status, 3);
+}
+
+FOR_BOTH char *put_first_byte(char *out, const struct subject *s, bool json) {
     const struct request *r = s->r;
     const uint64_t at = r->answered_at;
     if (r->end == REQUEST_DROPPED || (r->end == REQUEST_ABORTED && !at))
-        access_text_none(t);
-    else
-        put_between(t, r->begun_at, at ? at : s->now);
+        return access_text_none(out, json);
+    return put_between(out, r->begun_at, at ? at : s->now, json);
 }
 
 /* The last one of that name in the head of the answer. Those of one name are not joined. */
@@ -231,160 +236,137 @@ static struct slice find_answer(const struct subject *s, struct slice name) {
     return found;
 }
 
-static void put_trace(struct access_text *t, const struct request *r) {
+FOR_BOTH char *put_trace(char *out, const struct request *r, bool json) {
     char text[2 * TRACE_ID_SIZE + 1];
-    if (!r->traced) {
-        access_text_none(t);
-        return;
-    }
+    if (!r->traced)
+        return access_text_none(out, json);
     trace_context_put_hex(r->trace.trace, TRACE_ID_SIZE, text);
-    access_text_plain(t, text, 2 * TRACE_ID_SIZE);
+    return access_text_plain(out, text, 2 * TRACE_ID_SIZE, json);
 }
 
-/* Three values with a blank between them, which none of them contains; "-" when there was no such line. */
-static void put_request(struct access_text *t, const struct subject *s) {
+FOR_BOTH char *put_end(char *out, enum request_end end, bool json) {
+    memcpy(out, ends[end].text + !json, sizeof ends[end].text - 1);
+    return out + ends[end].n - 2 * !json;
+}
+
+/* Three values with a blank between them, which none of them contains. Only in text. */
+static char *put_request(const struct access_text *t, char *out, const struct subject *s, unsigned char stop) {
     const struct cgi_vars *v = &s->r->vars;
-    const unsigned char stop = t->stop;
-    if (!s->named) {
-        access_text_none(t);
-        return;
-    }
-    t->stop = ' ';
-    access_text_value(t, v->method);
-    access_text_put(t, " ", 1);
-    access_text_value(t, request_target(s->r));
-    access_text_put(t, " ", 1);
-    t->stop = stop ? stop : ' ';
-    access_text_value(t, v->protocol);
+    out = access_text_value(t, out, v->method, ' ');
+    *out++ = ' ';
+    out = access_text_value(t, out, request_target(s->r), ' ');
+    *out++ = ' ';
+    return access_text_value(t, out, v->protocol, stop ? stop : ' ');
 }
 
-static void put_variable(struct access_text *t, const struct subject *s, enum access_field field) {
-    const struct cgi_vars *v = &s->r->vars;
-    if (!s->named) {
-        access_text_none(t);
-        return;
-    }
-    switch (field) {
-    case ACCESS_METHOD:
-        access_text_value(t, v->method);
-        break;
-    case ACCESS_TARGET:
-        access_text_value(t, request_target(s->r));
-        break;
-    case ACCESS_PATH:
-        access_text_value(t, request_target_path(s->r));
-        break;
-    case ACCESS_QUERY:
-        access_text_value(t, v->query);
-        break;
-    case ACCESS_PROTOCOL:
-        access_text_value(t, v->protocol);
-        break;
-    default:
-        put_string(t, v->https ? "https" : "http");
-    }
-}
-
-/* None if it is less than `least`. */
-static void put_number_from(struct access_text *t, int64_t least, int64_t n) {
-    if (n < least)
-        access_text_none(t);
-    else
-        access_text_number(t, (uint64_t)n);
-}
-
-static void put_field(struct access_text *t, struct subject *s, const struct access_step *step) {
+FOR_BOTH char *put_field(const struct access_text *t, char *out, struct subject *s, const struct access_step *step,
+                         bool json) {
     const struct request *r = s->r;
+    const struct cgi_vars *v = &r->vars;
+    char own[INET6_ADDRSTRLEN];
+    struct slice text;
     switch (step->field) {
     case ACCESS_TIME:
     case ACCESS_TIME_ISO:
     case ACCESS_TIME_UNIX:
-        put_time(t, s, step->field);
-        break;
+        return put_time(out, s, step->field, json);
     case ACCESS_REQUEST:
-        put_request(t, s);
-        break;
+        return s->named ? put_request(t, out, s, step->stop) : access_text_none(out, json);
+    case ACCESS_TRACE_ID:
+        return put_trace(out, r, json);
+    case ACCESS_STATUS:
+        return put_status(out, r);
+    case ACCESS_END:
+        return put_end(out, r->end, json);
+    case ACCESS_BYTES:
+        return access_text_number(out, r->sent);
+    case ACCESS_BYTES_CLF:
+        return put_number_from(out, 1, (int64_t)r->sent, json);
+    case ACCESS_BYTES_IN:
+        return access_text_number(out, r->body.received);
+    case ACCESS_DURATION:
+        return put_between(out, r->begun_at, s->now, json);
+    case ACCESS_QUEUE:
+        return put_between(out, r->job.queued_at ? r->job.queued_at : r->job.begun_at, r->job.begun_at, json);
+    case ACCESS_APPLICATION:
+        return put_between(out, r->job.begun_at, r->job.ended_at, json);
+    case ACCESS_FIRST_BYTE:
+        return put_first_byte(out, s, json);
+    case ACCESS_CPU:
+        return put_between(out, r->job.ended_at ? 1 : 0, 1 + r->job.processor_time, json);
+    case ACCESS_WORKER:
+        return put_number_from(out, 0, s->log->worker, json);
+    case ACCESS_PID:
+        return put_number_from(out, 1, s->log->pid, json);
+    case ACCESS_THREAD:
+        return put_number_from(out, 1, s->x->called_on, json);
     case ACCESS_CLIENT:
-        put_client(t, s);
+        text = s->named ? v->remote_addr : known_client(s, own);
         break;
     case ACCESS_PEER:
-        put_peer(t, s);
-        break;
-    case ACCESS_USER:
-    case ACCESS_HOST:
-    case ACCESS_REFERER:
-    case ACCESS_USER_AGENT:
-    case ACCESS_PARAM:
-        access_text_value(t, s->params[step->param]);
+        text = peer_of(s->x->conn, own);
         break;
     case ACCESS_ANSWER:
-        access_text_value(t, find_answer(s, step->name));
+        text = find_answer(s, step->name);
         break;
     case ACCESS_REQUEST_ID:
-        access_text_value(t, r->id);
+        text = r->id;
         break;
-    case ACCESS_TRACE_ID:
-        put_trace(t, r);
+    case ACCESS_METHOD:
+        text = v->method;
         break;
-    case ACCESS_STATUS:
-        access_text_number(t, status_of(r));
+    case ACCESS_TARGET:
+        text = request_target(r);
         break;
-    case ACCESS_END:
-        put_string(t, ends[r->end]);
+    case ACCESS_PATH:
+        text = request_target_path(r);
         break;
-    case ACCESS_BYTES:
-        access_text_number(t, r->sent);
+    case ACCESS_QUERY:
+        text = v->query;
         break;
-    case ACCESS_BYTES_CLF:
-        put_number_from(t, 1, (int64_t)r->sent);
+    case ACCESS_PROTOCOL:
+        text = v->protocol;
         break;
-    case ACCESS_BYTES_IN:
-        access_text_number(t, r->body.received);
-        break;
-    case ACCESS_DURATION:
-        put_between(t, r->begun_at, s->now);
-        break;
-    case ACCESS_QUEUE:
-        put_between(t, r->job.queued_at ? r->job.queued_at : r->job.begun_at, r->job.begun_at);
-        break;
-    case ACCESS_APPLICATION:
-        put_between(t, r->job.begun_at, r->job.ended_at);
-        break;
-    case ACCESS_FIRST_BYTE:
-        put_first_byte(t, s);
-        break;
-    case ACCESS_CPU:
-        put_between(t, r->job.ended_at ? 1 : 0, 1 + r->job.processor_time);
-        break;
-    case ACCESS_WORKER:
-        put_number_from(t, 0, s->log->worker);
-        break;
-    case ACCESS_PID:
-        put_number_from(t, 1, s->log->pid);
-        break;
-    case ACCESS_THREAD:
-        put_number_from(t, 1, s->x->called_on);
+    case ACCESS_SCHEME:
+        text = !s->named ? (struct slice){NULL, 0} : v->https ? LITERAL("https") : LITERAL("http");
         break;
     default:
-        put_variable(t, s, step->field);
+        text = s->params[step->param];
     }
+    return put_value(t, out, text, step->stop, json);
 }
 
 /* --- the line */
 
-/* Returns its length with the line feed, or 0 if it is too long. */
-static size_t make_line(struct subject *s, char out[static LINE_WRITER_LINE_MAX], size_t limit) {
+FOR_BOTH size_t put_line(struct subject *s, char line[static LINE_WRITER_LINE_MAX], size_t limit, bool json) {
     const struct access_format *f = s->log->format;
-    struct access_text t = {
-        .p = out, .end = out + LINE_WRITER_LINE_MAX - 1, .limit = limit, .json = f->json, .spare = &s->log->spare};
+    const struct access_text t = {line + ROOM, limit, &s->log->spare};
+    char *out = line;
     for (const struct access_step *step = f->steps, *end = f->steps + f->count; step < end; step++) {
-        access_text_put(&t, step->before.p, step->before.n);
-        t.stop = step->stop;
-        put_field(&t, s, step);
+        if (access_text_is_full(&t, out, step->before.n))
+            return 0;
+        out = put_field(&t, access_text_put(out, step->before), s, step, json);
     }
-    access_text_put(&t, f->after.p, f->after.n);
-    *t.p++ = '\n';
-    return t.full ? 0 : (size_t)(t.p - out);
+    if (access_text_is_full(&t, out, f->after.n))
+        return 0;
+    out = access_text_put(out, f->after);
+    *out++ = '\n';
+    return (size_t)(out - line);
+}
+
+static __attribute__((noinline)) size_t put_line_text(struct subject *s, char line[static LINE_WRITER_LINE_MAX],
+                                                      size_t limit) {
+    return put_line(s, line, limit, false);
+}
+
+static __attribute__((noinline)) size_t put_line_json(struct subject *s, char line[static LINE_WRITER_LINE_MAX],
+                                                      size_t limit) {
+    return put_line(s, line, limit, true);
+}
+
+/* Returns its length with the line feed, or 0 if it is too long. */
+static size_t make_line(struct subject *s, char line[static LINE_WRITER_LINE_MAX], size_t limit) {
+    return s->log->format->json ? put_line_json(s, line, limit) : put_line_text(s, line, limit);
 }
 
 void access_log_write(struct access_log *log, const struct exchange *x) {

@@ -30,7 +30,7 @@ static enum access_mistake mistake(struct compiler *c, enum access_mistake which
 }
 
 static char *take_text(struct access_format *f, size_t n) {
-    if (n > sizeof f->text - f->ntext)
+    if (n > ACCESS_TEXT_SIZE - f->ntext)
         return NULL;
     f->ntext += n;
     return f->text + f->ntext - n;
@@ -82,7 +82,7 @@ static bool add_step(struct compiler *c, enum access_field field, struct slice p
         return false;
     struct access_step *step = &f->steps[f->count++];
     *step = (struct access_step){.before = c->literal, .field = field, .name = name};
-    c->literal = (struct slice){NULL, 0};
+    c->literal.n = 0;
     f->uses[field] = true;
     if (!param.n)
         return true;
@@ -201,9 +201,8 @@ static void set_stops(struct access_format *f) {
 }
 
 enum access_mistake access_format_compile(struct access_format *f, const char *text, struct access_error *error) {
-    struct compiler c = {.f = f, .error = error, .text = text};
-    memset(f, 0, offsetof(struct access_format, text));
-    f->ntext = 0;
+    struct compiler c = {.f = f, .error = error, .text = text, .literal = {f->text, 0}};
+    memset(f, 0, sizeof *f);
     f->json = !strcmp(text, "json");
     if (f->json && !add_json(&c))
         return mistake(&c, ACCESS_LONG, text, strlen(text)); /* not before there are many more fields */

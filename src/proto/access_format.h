@@ -65,7 +65,7 @@ enum access_field {
 };
 #undef ACCESS_FIELD_NAME
 
-enum { ACCESS_STEPS = 32, ACCESS_PARAMS = 32, ACCESS_TEXT_SIZE = 1536, ACCESS_NAME_MAX = 63 };
+enum { ACCESS_STEPS = 32, ACCESS_PARAMS = 32, ACCESS_TEXT_SIZE = 1536, ACCESS_NAME_MAX = 63, ACCESS_BLOCK = 16 };
 
 struct access_step {
     struct slice before; /* what the format has in front of the field; in JSON its key, and what goes with that */
@@ -84,8 +84,10 @@ struct access_format {
     unsigned nparams;
     uint64_t lengths; /* bit N: a name of N bytes is among them */
     bool uses[ACCESS_FIELD_COUNT];
-    char text[ACCESS_TEXT_SIZE]; /* what the slices point to; so the struct must not be moved */
     size_t ntext;
+    /* What the slices point to; so the struct must not be moved. What is in front of fields can be read in blocks, also
+     * behind its end. */
+    char text[ACCESS_TEXT_SIZE + ACCESS_BLOCK];
 };
 
 enum access_mistake {

@@ -21,6 +21,7 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
@@ -136,6 +137,38 @@ static inline struct cgi_likeness cgi_memo_likeness(const struct cgi_memo *memo,
         .read_changed = cgi_pairs_meet(changed, &sample->read),
         .changed = *changed,
     };
+}
+
+/* What the request was compared with; NULL if it was nothing, or has been replaced. */
+static inline const struct cgi_sample *cgi_memo_sample(const struct cgi_memo *memo, const struct cgi_likeness *like) {
+    const struct cgi_sample *sample = &memo->samples[like->place];
+    return like->sample && sample->number == like->sample ? sample : NULL;
+}
+
+/* Finds pairs of a request that is like a sample, in their order, without a look at those in between that are as the
+ * sample has them. */
+struct cgi_walk {
+    const struct cgi_sample *sample;
+    const struct cgi_pairs *changed;
+    const char *params, *end; /* of the request */
+    ptrdiff_t moved;          /* by how many bytes the next pair that has not changed is further from the beginning */
+    uint32_t next;            /* pairs from here on have not been passed */
+};
+
+/* The value of a pair that is behind those it was asked for before. */
+static inline struct slice cgi_walk_to(struct cgi_walk *w, uint32_t index) {
+    const struct cgi_sample_pair *pairs = w->sample->pairs;
+    for (uint32_t i; (i = cgi_pairs_next(w->changed, w->next)) <= index; w->next = i + 1) {
+        const char *pos = w->params + (i ? pairs[i - 1].end : 0) + w->moved;
+        struct params_pair pair = {{NULL, 0}, {NULL, 0}};
+        (void)params_next(&pos, w->end, &pair);
+        w->moved = pos - w->params - pairs[i].end;
+        if (i == index) {
+            w->next = i + 1;
+            return pair.value;
+        }
+    }
+    return (struct slice){w->params + pairs[index].value + w->moved, (size_t)(pairs[index].end - pairs[index].value)};
 }
 
 #endif

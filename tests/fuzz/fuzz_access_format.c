@@ -22,7 +22,7 @@ static void check_bounds(struct slice s, const char *text, size_t len, const str
 }
 
 static void check(const struct access_format *f, const char *text, size_t len) {
-    if (!f->count || f->count > ACCESS_STEPS || f->nparams > ACCESS_PARAMS || f->ntext > sizeof f->text)
+    if (!f->count || f->count > ACCESS_STEPS || f->nparams > ACCESS_PARAMS || f->ntext > ACCESS_TEXT_SIZE)
         abort();
     for (unsigned i = 0; i < f->count; i++) {
         const struct access_step *step = &f->steps[i];
