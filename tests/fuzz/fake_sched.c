@@ -228,6 +228,11 @@ bool sched_has_lock(struct sched_thread *thread) {
     return false;
 }
 
+bool sched_has_loop(const struct sched_thread *thread) {
+    (void)thread;
+    return false;
+}
+
 /* Others run in its place. */
 void sched_lose(struct sched *s, struct sched_job *job) {
     assert(job->thread && !job->lost);
