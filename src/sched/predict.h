@@ -26,7 +26,9 @@ enum {
     PREDICT_HAND_OVER_NS = 20000, /* the cost of a hand-over: another thread wakes up with cold caches */
     PREDICT_WATCH_NS = 1500000,   /* after this the watch has taken a blocked thread's loop over anyway */
     PREDICT_NOTICE_NS = 100000,   /* an unmeasured call longer than this makes the next ones be measured */
-    PREDICT_MEASURE_CALLS = 8,    /* this many of them */
+    PREDICT_MEASURE_CALLS = 8,    /* this many of them... */
+    PREDICT_CALM_CALLS = 64,      /* ...until so many in a row did not block: */
+    PREDICT_CALM_SHARE = 16,      /* then one of so many such calls makes one be measured */
     PREDICT_WEIGHT = 8,           /* one call moves the average by 1/8 of the difference */
     PREDICT_QUICK_NS = 20000,     /* a call that takes no longer is quick */
     PREDICT_QUICK_CALLS = 32,     /* a kind is quick after this many quick calls in a row */
@@ -39,6 +41,8 @@ enum {
 struct predict_kind {
     atomic_uint blind_ns; /* the moving average */
     atomic_uchar measure; /* calls that are still to be measured */
+    atomic_uchar calm;    /* measured calls in a row that did not block, up to PREDICT_CALM_CALLS */
+    atomic_uchar notices; /* calls since then that were longer than PREDICT_NOTICE_NS */
     atomic_uchar quick;   /* quick calls in a row, up to PREDICT_QUICK_CALLS */
     atomic_uchar free;    /* 1: calls compute without the jobs' lock, as far as they were looked at */
     atomic_uchar turn;    /* calls until the next is looked at */
@@ -140,10 +144,13 @@ static inline void predict_record_holds(struct predict_kind *kind, bool holds) {
     atomic_store_explicit(&kind->holds, holds, memory_order_relaxed);
 }
 
+/* Part of predict_record_unmeasured: a call that took long. */
+void predict_notice(struct predict_kind *kind);
+
 /* Records a call that was not measured. */
 static inline void predict_record_unmeasured(struct predict_kind *kind, uint64_t duration_ns) {
     if (duration_ns > PREDICT_NOTICE_NS)
-        atomic_store_explicit(&kind->measure, PREDICT_MEASURE_CALLS, memory_order_relaxed);
+        predict_notice(kind);
 }
 
 #endif

@@ -108,6 +108,36 @@ START_TEST(test_a_long_unmeasured_call_asks_for_measures)
 }
 END_TEST
 
+/* Of calls that compute for long, and never block, few are measured; of one that blocks at last, all the next are. */
+START_TEST(test_few_measures_of_calm_calls)
+{
+    struct predict_kind kind = {0};
+    for (int i = 0; i < PREDICT_CALM_CALLS - 1; i++)
+        predict_record(&kind, PREDICT_NOTICE_NS + 1, false);
+    predict_record_unmeasured(&kind, PREDICT_NOTICE_NS + 1);
+    ck_assert_uint_eq(kind.measure, PREDICT_MEASURE_CALLS);
+    for (int i = 0; i < PREDICT_MEASURE_CALLS; i++)
+        predict_record(&kind, PREDICT_NOTICE_NS + 1, false);
+    unsigned measured = 0;
+    for (int i = 0; i < 20 * PREDICT_CALM_SHARE; i++) {
+        if (predict_wants_measure(&kind)) {
+            measured++;
+            predict_record(&kind, PREDICT_NOTICE_NS + 1, false);
+        } else
+            predict_record_unmeasured(&kind, PREDICT_NOTICE_NS + 1);
+    }
+    ck_assert_uint_ge(measured, 18);
+    ck_assert_uint_le(measured, 20);
+    predict_record(&kind, 10 * MS, true);
+    ck_assert(predict_wants_measure(&kind));
+    while (predict_wants_measure(&kind))
+        predict_record(&kind, PREDICT_NOTICE_NS + 1, false);
+    predict_record(&kind, 10, true);
+    predict_record_unmeasured(&kind, PREDICT_NOTICE_NS + 1);
+    ck_assert_uint_eq(kind.measure, PREDICT_MEASURE_CALLS);
+}
+END_TEST
+
 START_TEST(test_quick_after_many_quick_calls)
 {
     struct predict_kind kind = {0};
@@ -253,11 +283,12 @@ START_TEST(test_an_owner_begins_as_one_of_the_crowd)
     for (int i = 0; i < 2 * PREDICT_STANDING_CALL; i++)
         REQUIRE(call(&p, KNOWN, 10 * MS, true));
     ck_assert(is_own(&p, KNOWN));
-    struct predict_slot slot = {.crowd = {.blind_ns = 1, .measure = 2, .quick = 3, .free = 1, .holds = 1}};
+    struct predict_slot slot = {.crowd = {.blind_ns = 1, .measure = 2, .calm = 4, .quick = 3, .free = 1, .holds = 1}};
     predict_count(&slot, KNOWN);
     ck_assert_ptr_eq(predict_kind(&slot, KNOWN), &slot.own);
     ck_assert_uint_eq(slot.own.blind_ns, 1);
     ck_assert_uint_eq(slot.own.measure, 2);
+    ck_assert_uint_eq(slot.own.calm, 4);
     ck_assert_uint_eq(slot.own.quick, 3);
     ck_assert_uint_eq(slot.own.free, 1);
     ck_assert_uint_eq(slot.own.holds, 1);
@@ -291,6 +322,7 @@ int main(void) {
     tcase_add_test(c, test_long_without_blocking);
     tcase_add_test(c, test_falls_back_to_nothing);
     tcase_add_test(c, test_a_long_unmeasured_call_asks_for_measures);
+    tcase_add_test(c, test_few_measures_of_calm_calls);
     tcase_add_test(c, test_quick_after_many_quick_calls);
     tcase_add_test(c, test_free_is_forgotten_with_the_rest);
     tcase_add_loop_test(c, test_strangers_that_block, 0, 2);
