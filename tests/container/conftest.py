@@ -16,6 +16,7 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PATIENCE = 60
+CERTIFICATES = "/etc/ssl/certs"
 NEW_NET = 0x40000000  # CLONE_NEWNET
 
 
@@ -33,6 +34,7 @@ class Store:
     def __init__(self, directory):
         self.directory = directory
         self.environment = dict(os.environ, TMPDIR=str(directory))
+        self.loaded = set()
 
     def buildah(self, *arguments, cwd=ROOT):
         command = ["buildah", "--root", str(self.directory / "root"), "--runroot", str(self.directory / "run"),
@@ -47,9 +49,12 @@ class Store:
         self.buildah("add", "--quiet", container, archive, "/")
         self.buildah("commit", "--quiet", container, name)
         self.buildah("rm", container)
+        self.loaded.add(name)
 
     def build(self, name, containerfile, context, **arguments):
         words = ["--build-arg=%s=%s" % pair for pair in arguments.items()]
+        # Whom this machine trusts as PyPI: pip in a build asks no other authorities.
+        words.append("--volume=%s:/etc/ssl/certs:ro" % CERTIFICATES)
         self.buildah("bud", "--isolation", "chroot", "--network", "host", "--format", "docker", "--layers=false",
                      *words, "--tag", name, "--file", containerfile, context)
 
@@ -149,35 +154,59 @@ def store(tmp_path_factory):
     return Store(tmp_path_factory.mktemp("images"))
 
 
-@pytest.fixture(scope="session")
-def debian(store):
-    """In the place of debian:bookworm-slim."""
-    archive = store.directory / "debian.tar"
-    given = os.environ.get("CONTAINER_DEBIAN")  # made before
-    if not given:
-        subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", "bookworm",
-                        str(archive)], check=True, env=store.environment)
-    store.load("localhost/debian", given or archive)
-    return "localhost/debian"
+def debian(store, suite):
+    """In the place of docker.io's debian:SUITE-slim, and of its name."""
+    name = "docker.io/library/debian:%s-slim" % suite
+    if name not in store.loaded:
+        archive = store.directory / (suite + ".tar")
+        given = os.environ.get("CONTAINER_DEBIAN")  # a directory of those that were made before
+        if not given:
+            subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", suite, str(archive)],
+                           check=True, env=store.environment)
+        store.load(name, os.path.join(given, suite + ".tar") if given else archive)
+    return name
+
+
+def python(store, suite):
+    """In the place of docker.io's python:3-slim, and of its name."""
+    name = "docker.io/library/python:3-slim"
+    store.build(name, HERE / "python/Containerfile", HERE / "python", DEBIAN=debian(store, suite))
+    return name
+
+
+# The images of contrib/container, and on what. What is not said is what they say themselves.
+BASES = {
+    "debian_12": ("debian", lambda store: {"DEBIAN": debian(store, "bookworm")}),
+    "debian_13": ("debian", lambda store: {"DEBIAN": debian(store, "trixie")}),
+    "python": ("python", lambda store: {"PYTHON": python(store, "bookworm")}),
+}
+
+
+class Image:
+    """One of contrib/container, as "wsgi-fcgi". Whoever waits here does not wait for an optimiser."""
+
+    def __init__(self, store, base):
+        self.store, self.base = store, base
+        self.recipe, arguments = BASES[base]
+        containerfile = ROOT / "contrib/container" / ("Containerfile." + self.recipe)
+        store.build("wsgi-fcgi", containerfile, ROOT, CFLAGS="-O0", **arguments(store))
+
+    def application(self, containerfile, context):
+        """What a container is started from: the image of an application on it."""
+        self.store.build("application", containerfile, context)
+        container = self.store.buildah("from", "--pull-never", "localhost/application")
+        config = json.loads(self.store.buildah("inspect", "--type", "image", "localhost/application"))["Docker"]["config"]
+        return {"config": config, "root": self.store.buildah("mount", container), "directory": self.store.directory}
+
+
+@pytest.fixture(scope="session", params=BASES, ids=["on_" + name for name in BASES])
+def base(request, store):
+    return Image(store, request.param)
 
 
 @pytest.fixture(scope="session")
-def python(store, debian):
-    """In the place of python:3-slim."""
-    store.build("localhost/python", HERE / "python/Containerfile", HERE / "python", DEBIAN=debian)
-    return "localhost/python"
-
-
-@pytest.fixture(scope="session", params=["debian", "python"], ids=["on_debian", "on_python"])
-def image(request, store):
-    """An application on an image of contrib/container. Whoever waits here does not wait for an optimiser."""
-    base = {request.param.upper(): request.getfixturevalue(request.param)}
-    recipe = ROOT / "contrib/container" / ("Containerfile." + request.param)
-    store.build("wsgi-fcgi", recipe, ROOT, CFLAGS="-O0", **base)
-    store.build("application", HERE / "app/Containerfile", HERE / "app")
-    container = store.buildah("from", "--pull-never", "localhost/application")
-    config = json.loads(store.buildah("inspect", "--type", "image", "localhost/application"))["Docker"]["config"]
-    return {"config": config, "root": store.buildah("mount", container), "directory": store.directory}
+def image(base):
+    return base.application(HERE / "app/Containerfile", HERE / "app")
 
 
 @pytest.fixture
