@@ -35,6 +35,9 @@ EARLIEST = 315532800
 TOOLS = {"make": "make", "pkg-config": "pkg-config", "ar": "binutils"}
 TOOLS_OF_CHECKOUT = {"autoreconf": "autoconf", "automake": "automake"}
 LIBRARIES = "libc6-dev libev-dev libfcgi-dev libinih-dev"
+# Debian's packages whose code is put into the wheel, by the build or by auditwheel, and where each says on which terms.
+CONTAINED = ("libev-dev", "libfcgi-dev", "libinih-dev", "node-llhttp", "libllhttp-dev", "libjansson-dev", "libncurses-dev")
+NOTICE = "/usr/share/doc/%s/copyright"
 # Put into the wheel where they were built: name, folder of the manual.
 PAGES = {"wsgi-fcgi.8": "man8", "wsgi-fcgi-migrate.7": "man7", "wsgi-fcgi-top.1": "man1"}
 PAGE_NEEDS = {"wsgi-fcgi-top.1": "wsgi-fcgi-top"}
@@ -231,14 +234,14 @@ def version():
     return found[1]
 
 
-def metadata():
+def metadata(notices=()):
     """METADATA of a wheel, and PKG-INFO of a source distribution: core metadata 2.4."""
     about = project()
     fields = [("Metadata-Version", "2.4"), ("Name", about["name"]), ("Version", version()),
               ("Summary", about["description"]), ("Keywords", ",".join(about["keywords"])),
               ("Author", ", ".join(author["name"] for author in about["authors"])),
               ("License-Expression", about["license"])]
-    fields += [("License-File", name) for name in about["license-files"]]
+    fields += [("License-File", name) for name in [*about["license-files"], *notices]]
     fields += [("Classifier", name) for name in about["classifiers"]]
     fields += [("Project-URL", "%s, %s" % pair) for pair in about.get("urls", {}).items()]
     fields += [("Requires-Python", about["requires-python"]), ("Description-Content-Type", "text/markdown")]
@@ -246,15 +249,25 @@ def metadata():
     return (text + "\n" + (ROOT / about["readme"]).read_text(encoding="utf-8")).encode()
 
 
+def notices_found():
+    """The terms of what a wheel has in it that is not the server's, as the distribution tells them: {name below licenses/:
+    file}. They ask for that. Elsewhere than on Debian whoever hands a wheel on has to add them."""
+    paths = {"third-party/" + name: Path(NOTICE % name) for name in CONTAINED}
+    return {name: path for name, path in paths.items() if path.is_file()}
+
+
 def metadata_files():
     about = project()
+    notices = notices_found()
     scripts = "[console_scripts]\n" + "".join("%s = %s\n" % script for script in about["scripts"].items())
     about_wheel = "Wheel-Version: 1.0\nGenerator: wsgi-fcgi %s\nRoot-Is-Purelib: false\nTag: %s\n" % (version(), tag())
-    yield "METADATA", metadata()
+    yield "METADATA", metadata(notices)
     yield "WHEEL", about_wheel.encode()
     yield "entry_points.txt", scripts.encode()
     for name in about["license-files"]:
         yield "licenses/" + name, (ROOT / name).read_bytes()
+    for name, path in notices.items():
+        yield "licenses/" + name, path.read_bytes()
 
 
 def package_files(build):

@@ -69,6 +69,17 @@ def test_programs_can_be_executed(archive):
     assert modes["wsgi_fcgi/__init__.py"] == 0o644
 
 
+def test_terms_of_what_it_contains(archive):
+    """Other people's libraries, as the distribution says on which terms, and the server's own."""
+    about = email.message_from_string(info(archive, "METADATA"))
+    names = about.get_all("License-File")
+    assert names[0] == "LICENSE"
+    assert {"third-party/libev-dev", "third-party/libfcgi-dev", "third-party/libinih-dev"} < set(names)
+    assert any("llhttp" in name for name in names)
+    for name in names:
+        assert "copyright" in info(archive, "licenses/" + name).lower()
+
+
 def test_metadata(archive):
     about = email.message_from_string(info(archive, "METADATA"))
     assert (about["Name"], about["Version"], about["License-Expression"], about["Requires-Python"]) == (
@@ -81,9 +92,11 @@ def test_metadata(archive):
 
 
 def test_the_source_distribution_tells_the_same(archive, sdist):
+    """But for the terms of what only the wheel contains."""
     with tarfile.open(sdist) as source:
         told = source.extractfile("wsgi_fcgi-%s/PKG-INFO" % version()).read().decode()
-    assert told == info(archive, "METADATA")
+    lines = info(archive, "METADATA").splitlines(keepends=True)
+    assert told == "".join(line for line in lines if not line.startswith("License-File: third-party/"))
 
 
 def test_the_source_distribution_has_what_was_made_for_it_and_no_rest_of_a_build(sdist):
