@@ -295,8 +295,7 @@ void conn_unref(struct conn *c) {
 }
 
 void conn_finish(struct conn *c, const struct conn_reason *reason, enum conn_end end) {
-    if (!c->corked)
-        conn_uncork(c); /* another request on it may have left its answer */
+    conn_send_left(c); /* of another request on it, perhaps */
     if (c->state != CONN_OPEN)
         return;
     conn_set_rest(c, CONN_BUSY);
@@ -363,6 +362,7 @@ void conn_close(struct conn *c, const struct conn_reason *reason) {
     if (!c->out_error)
         c->out_error = EPIPE;
     buf_reset(&c->out, REQUEST_KEEP_BYTES);
+    c->out_collected = false;
     conn_turns_wake(c);
     close_descriptor(c, tell);
     pthread_mutex_unlock(&c->out_lock);

@@ -307,9 +307,10 @@ void conn_output(struct conn *c, const void *data, size_t len);
 /* Collects further output until conn_uncork, so that it leaves in one piece and wakes the peer once. Output that is too
  * long to be worth copying is sent at once. */
 void conn_cork(struct conn *c);
-
-/* Sends what was collected, also by conn_leave. */
 void conn_uncork(struct conn *c);
+
+/* Sends what calls have left (conn_leave), unless the connection is corked. Returns whether there was anything. */
+bool conn_send_left(struct conn *c);
 
 /* Ends the connection when all output is sent, in the way that `end` says. */
 void conn_finish(struct conn *c, const struct conn_reason *reason, enum conn_end end);
@@ -355,7 +356,8 @@ int conn_transmit_interim(struct conn *c, struct request *r, const struct iovec 
 
 /* Leaves bytes of the answer, behind which nothing but its end follows, to be sent with that end: the peer is woken once
  * then, instead of twice. Only while the thread of `r` has the loop, which gets to them when the call ends or loses the
- * loop (conn_uncork), and when few bytes wait. Returns whether they were left. Does not wait; the GIL may be held. */
+ * loop (conn_send_left), and when few bytes wait, and no other thread sends. Returns whether they were left; if not, nothing
+ * has changed. Does not wait; the GIL may be held. */
 bool conn_leave(struct conn *c, struct request *r, const void *data, size_t len);
 
 /* The thread of `r` is about to run the loop: what was left is sent then. Any thread that holds a request of the

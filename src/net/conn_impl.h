@@ -48,8 +48,11 @@ void conn_write_cb(struct ev_loop *loop, ev_io *w, int revents);
  * held. */
 void conn_send_or_keep(struct conn *c, const struct iovec *pieces, unsigned count, int more);
 
-/* Keeps bytes without trying to send them, if they are few and no others wait for the peer. Returns whether it does.
- * The lock is held. */
+/* Whether so many bytes may be kept without trying to send them: they are few, and no others wait for the peer. The lock
+ * is held. */
+bool conn_may_collect(const struct conn *c, size_t len);
+
+/* Keeps them, if that may be and there is memory. Returns whether it does. The lock is held. */
 bool conn_collect(struct conn *c, const void *data, size_t len);
 
 /* Brings the loop up to date with the output: the only place that starts or stops the write watcher of an open

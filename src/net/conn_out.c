@@ -172,10 +172,12 @@ void conn_write_cb(struct ev_loop *loop, ev_io *w, int revents) {
 
 /* What the loop sends. */
 
+bool conn_may_collect(const struct conn *c, size_t len) {
+    return !c->out_error && buf_len(&c->out) + len <= CONN_CORK_MAX && (!buf_len(&c->out) || c->out_collected);
+}
+
 bool conn_collect(struct conn *c, const void *data, size_t len) {
-    if (c->out_error || buf_len(&c->out) + len > CONN_CORK_MAX || (buf_len(&c->out) && !c->out_collected))
-        return false;
-    if (buf_append(&c->out, data, len))
+    if (!conn_may_collect(c, len) || buf_append(&c->out, data, len))
         return false;
     c->out_collected = true;
     return true;
@@ -216,17 +218,22 @@ void conn_cork(struct conn *c) {
     c->corked = true;
 }
 
-void conn_uncork(struct conn *c) {
-    c->corked = false;
-    if (c->state == CONN_CLOSED)
-        return;
+bool conn_send_left(struct conn *c) {
+    if (c->corked || c->state == CONN_CLOSED)
+        return false;
     pthread_mutex_lock(&c->out_lock);
     if (!c->out_collected) {
         pthread_mutex_unlock(&c->out_lock);
-        return;
+        return false;
     }
     flush_locked(c);
     conn_output_unlock(c); /* also for a connection that was to end when all is sent */
+    return true;
+}
+
+void conn_uncork(struct conn *c) {
+    c->corked = false;
+    conn_send_left(c);
 }
 
 size_t conn_piled(struct conn *c) {

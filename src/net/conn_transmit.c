@@ -139,10 +139,10 @@ int conn_transmit_interim(struct conn *c, struct request *r, const struct iovec 
 }
 
 bool conn_leave(struct conn *c, struct request *r, const void *data, size_t len) {
-    if (!sched_has_loop(r->thread))
+    if (!sched_has_loop(r->thread) || pthread_mutex_trylock(&c->out_lock)) /* it may be held for a disk */
         return false;
-    pthread_mutex_lock(&c->out_lock);
-    bool left = TAILQ_EMPTY(&c->out_turns) && request_begin_answer(r) && conn_collect(c, data, len);
+    bool left = TAILQ_EMPTY(&c->out_turns) && conn_may_collect(c, len) && !buf_reserve(&c->out, len) &&
+                request_begin_answer(r) && conn_collect(c, data, len);
     if (left && !sched_has_loop(r->thread)) /* who has got it may have looked before */
         post_note(c);
     pthread_mutex_unlock(&c->out_lock);

@@ -154,7 +154,7 @@ void exchange_run(struct sched_job *job, struct sched_thread *thread) {
 }
 
 void exchange_detached(struct sched_job *job) {
-    conn_uncork(exchange_of_job(job)->conn); /* what its call has left to the loop */
+    conn_send_left(exchange_of_job(job)->conn);
     calls_add(exchange_of_job(job));
     deadline_begins(exchange_of_job(job));
     slow_begins(exchange_of_job(job));

@@ -144,11 +144,13 @@ bool exchange_stands_still(struct exchange *x);
 /* Nobody reads a body that is held: frees it; a later reader gets the error of the file. */
 void exchange_give_up_body(struct exchange *x);
 
-/* Sends the rest of the answer, which is stored, on the loop. */
+/* Sends the rest of the answer, which is stored or was left, on the loop. */
 static inline void exchange_flush(struct exchange *x) {
     bool stored = buf_len(&x->r.out) > 0;
     if (stored)
         conn_output(x->conn, buf_head(&x->r.out), buf_len(&x->r.out));
+    else
+        stored = conn_send_left(x->conn);
     if (!x->conn->lost || !(stored || atomic_load_explicit(&x->r.unsent, memory_order_relaxed)))
         x->handed_over = true;
 }

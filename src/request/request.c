@@ -180,18 +180,12 @@ void request_give_up(struct request *r) {
     r->answer_ops->given_up(r);
 }
 
-static void want_body(struct request *r) {
-    pthread_mutex_lock(&r->out_lock);
-    r->answer_ops->body_wanted(r);
-    pthread_mutex_unlock(&r->out_lock);
-}
-
 ssize_t request_read(struct request *r, void *out, size_t len) {
     ssize_t n;
     while ((n = body_read(&r->body, out, len)) < 0 && errno == EAGAIN) {
         atomic_store_explicit(&r->waits, REQUEST_READS, memory_order_relaxed);
         if (r->answer_ops->body_wanted)
-            want_body(r);
+            r->answer_ops->body_wanted(r);
         if (r->thread && sched_run_loop(r->thread))
             continue;
         if (r->thread && !sched_will_block(r->thread)) {

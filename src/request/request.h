@@ -137,7 +137,7 @@ struct request {
     char status[128];         /* "200 OK"; empty until the application sets it */
     bool located;             /* one of them is a Location */
     struct buf out;           /* answer in wire format, not yet transmitted */
-    pthread_mutex_t out_lock; /* held around send, send_file, error and body_wanted of the front end, which threads of
+    pthread_mutex_t out_lock; /* held around send, send_file, error and leave of the front end, which threads of
                                  the application may call at the same time; never while waiting for the GIL, and never
                                  taken by the loop, because a thread that holds it may run the loop */
     uint64_t sent;            /* bytes of the body stored or sent, without what the wire format adds */

@@ -14,6 +14,8 @@
 #include "base/clock.h"
 #include "sched/sched_impl.h"
 
+#include <assert.h>
+
 static const uint64_t IDLE_NS = 10000000000;
 static const double TICK = 1; /* seconds */
 enum { AT_A_TIME = 32 };
@@ -44,6 +46,7 @@ void retire_join_locked(struct sched *s) {
 
 /* The lock is held. */
 static void end_thread(struct sched_thread *t) {
+    assert(!t->lent); /* there is one with `threads` of 1, and then none beyond that and one more */
     LIST_REMOVE(t, idle);
     t->retires = true;
     t->s->pool.ending++;

@@ -176,8 +176,12 @@ void http_send_continue(struct http_request *q) {
 static void http_body_wanted(struct request *r) {
     struct http_request *q = request_of(r);
     struct iovec piece = {(void *)(uintptr_t)go_on, sizeof go_on - 1};
+    if (!atomic_load(&q->owes_continue))
+        return;
+    pthread_mutex_lock(&r->out_lock);
     if (atomic_exchange(&q->owes_continue, false) && !r->head_stored)
         conn_transmit_interim(&q->c->conn, r, &piece, 1); /* an error shows when the answer is sent */
+    pthread_mutex_unlock(&r->out_lock);
 }
 
 const struct answer_ops http_answer_ops = {.put = http_put,

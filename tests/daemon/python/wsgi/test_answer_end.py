@@ -65,6 +65,16 @@ def test_close_that_reads_what_has_not_come(start, threads):
         finish(connection)
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_body_that_does_not_come(start, threads):
+    """It is no part of what the application waits for; the answer does not wait for it."""
+    server = start("endapp", "--threads", threads)
+    with server.connect() as connection:
+        connection.send(request(params("/", "POST", CONTENT_LENGTH="200000"), b"a" * 70000, end=False, keep=True))
+        whole(connection)
+        finish(connection)
+
+
 def test_several_on_a_connection(start, gate):
     """What one has left does not wait for others, nor do they change it."""
     server = start("endapp", "--threads", 4)
