@@ -97,7 +97,7 @@ def test_before_a_worker_serves(start, gate, tmp_path):
     shown = page(("127.0.0.1", port))
     assert [worker["state"] for worker in shown["workers"]] == ["starting"], shown
     visitor.release()
-    server.wait_ready()
+    server.wait_log("serves hangapp with 1 worker")  # a start that is ended before that has failed
 
 
 def test_reload(supervise):
