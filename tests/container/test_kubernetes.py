@@ -95,7 +95,9 @@ def test_the_metric(tmp_path):
     metric, = of_kind("HorizontalPodAutoscaler")["spec"]["metrics"]
     assert rule["name"]["as"] == metric["pods"]["metric"]["name"]
     manual = (ROOT / "man/wsgi-fcgi.8").read_text()
-    for name in re.findall(r"wsgi_fcgi_\w+?(?=_(?:sum|count)\{)", rule["metricsQuery"] + rule["seriesQuery"]):
+    names = re.findall(r"wsgi_fcgi_\w+?(?=_(?:sum|count)\{)", rule["metricsQuery"] + rule["seriesQuery"])
+    assert names
+    for name in names:
         assert name in manual
     query = rule["metricsQuery"].replace("<<.GroupBy>>", "pod").replace("<<.LabelMatchers>>", 'namespace="shop"')
     rules = tmp_path / "rules.yml"

@@ -116,7 +116,7 @@ def test_serves_from_an_environment_that_was_moved(fresh, wheel, home, tmp_path)
     answers(home, os.path.join(venv.path, "bin", "python"), "-m", "wsgi_fcgi")
 
 
-def test_man_finds_its_page_beside_the_command(fresh, wheel):
+def test_a_manual_page_that_mandoc_renders(fresh, wheel):
     venv = fresh()
     venv.install(wheel)
     page = venv.path / "share" / "man" / "man8" / "wsgi-fcgi.8"
