@@ -28,8 +28,8 @@ def until(condition, what, log=lambda: ""):
 
 
 class Store:
-    """Where buildah keeps images: a directory of the tests' own. There is no registry; its place takes a root file
-    system that mmdebstrap makes of Debian's packages, as the official images are made."""
+    """Where buildah keeps images: a directory of the tests' own. The base images are root file systems that
+    mmdebstrap makes of Debian's packages, as the official ones are made, so that no registry is needed."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -53,7 +53,7 @@ class Store:
 
     def build(self, name, containerfile, context, **arguments):
         words = ["--build-arg=%s=%s" % pair for pair in arguments.items()]
-        # Whom this machine trusts as PyPI: pip in a build asks no other authorities.
+        # The authorities that this machine trusts: pip in a build asks no others.
         words.append("--volume=%s:/etc/ssl/certs:ro" % CERTIFICATES)
         self.buildah("bud", "--isolation", "chroot", "--network", "host", "--format", "docker", "--layers=false",
                      *words, "--tag", name, "--file", containerfile, context)
