@@ -1,4 +1,5 @@
 """An application in a container: as process 1 and nobody's user, with a root file system that cannot be written."""
+import pathlib
 import re
 import signal
 import threading
@@ -35,6 +36,23 @@ def test_it_serves(start):
         assert [line.split()[3].split(",")[0] for line in mounts if line.split()[1] == "/"][-1] == "ro"
     with open("/proc/%d/status" % container.pid) as status:
         assert re.search(r"^NSpid:\t\d+\t1$", status.read(), re.M)
+
+
+def test_traces_can_be_sent(start):
+    """The start fails without libcurl, which no program names to the dynamic linker."""
+    container = start(["wsgi-fcgi", "--http", ":8000", "--otlp", "http://127.0.0.1:4318", "app:app"])
+    assert container.get("/identity")[0] == 200
+
+
+def test_terms_of_what_it_contains(image):
+    """Other people's libraries, which are a part of the programs, and the server's own."""
+    root = pathlib.Path(image["root"])
+    folders = [root / "usr/share/doc/wsgi-fcgi", *root.glob("usr/local/lib/python3*/site-packages/wsgi_fcgi-*/licenses")]
+    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    found = {path.name: path.read_text(encoding="utf-8") for path in paths}
+    assert "LICENSE" in found
+    for library in ("libev", "libfcgi", "libinih", "llhttp"):
+        assert [name for name, text in found.items() if library in name and "copyright" in text.lower()], library
 
 
 def test_orphans_are_reaped(start):
