@@ -65,7 +65,7 @@ def test_without_stacks(render):
 
 def test_unknown_form(render):
     answer = render("nothing", query="format=xml")
-    assert answer.text == "?format= is one of: text json html openmetrics prometheus\n"
+    assert answer.text == "?format= is one of: text json html openmetrics prometheus health\n"
 
 
 def test_hostile_json_is_what_it_was(render):
