@@ -47,10 +47,17 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
+def is_over_http(metafunc):
+    """Not where only some folders of tests are to be (WSGI_FCGI_HTTP_FOLDERS), and this one is in none of them."""
+    folders = os.environ.get("WSGI_FCGI_HTTP_FOLDERS")
+    folder = metafunc.definition.path.relative_to(os.path.dirname(os.path.abspath(__file__))).parts[0]
+    return not folders or folder in folders.split()
+
+
 def pytest_generate_tests(metafunc):
     """The tests of a module that says OVER_HTTP = True run over FastCGI, and over HTTP when the program speaks it."""
     if ("protocol" in metafunc.fixturenames and "client" not in metafunc.fixturenames
-            and getattr(metafunc.module, "OVER_HTTP", False) and daemons.speaks_http()
+            and getattr(metafunc.module, "OVER_HTTP", False) and is_over_http(metafunc) and daemons.speaks_http()
             and not metafunc.definition.get_closest_marker("fastcgi")):
         metafunc.parametrize("protocol", ["fastcgi", "http"], indirect=True, scope="module")
 
