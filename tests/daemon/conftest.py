@@ -48,8 +48,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def is_over_http(metafunc):
-    """Not where only some folders of tests are to be (WSGI_FCGI_HTTP_FOLDERS), and this one is in none of them."""
-    folders = os.environ.get("WSGI_FCGI_HTTP_FOLDERS")
+    """Not where only some folders of tests are to be (HTTP_TEST_FOLDERS), and this one is in none of them."""
+    folders = os.environ.get("HTTP_TEST_FOLDERS")
     folder = metafunc.definition.path.relative_to(os.path.dirname(os.path.abspath(__file__))).parts[0]
     return not folders or folder in folders.split()
 
