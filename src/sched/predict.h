@@ -42,7 +42,7 @@ struct predict_kind {
     atomic_uint blind_ns; /* the moving average */
     atomic_uchar measure; /* calls that are still to be measured */
     atomic_uchar calm;    /* measured calls in a row that did not block, up to PREDICT_CALM_CALLS */
-    atomic_uchar notices; /* calls since then that were longer than PREDICT_NOTICE_NS */
+    atomic_uchar notices; /* of a calm kind, calls that were longer than PREDICT_NOTICE_NS: counts round and round */
     atomic_uchar quick;   /* quick calls in a row, up to PREDICT_QUICK_CALLS */
     atomic_uchar free;    /* 1: calls compute without the jobs' lock, as far as they were looked at */
     atomic_uchar turn;    /* calls until the next is looked at */

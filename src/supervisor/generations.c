@@ -41,7 +41,7 @@ const struct worker *generations_find_accepting(const struct supervisor *s) {
     for (unsigned i = 0; i < s->slots_made; i++) {
         const struct worker *w = &s->workers[i];
         if (w->state == WORKER_RETIRING && w->generation != s->generation && !w->killed &&
-            atomic_load(&s->board->slots[i].state) != SCOREBOARD_ENDING)
+            atomic_load(&worker_score(w)->state) != SCOREBOARD_ENDING)
             return w;
     }
     return NULL;

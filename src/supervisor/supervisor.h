@@ -220,6 +220,11 @@ static inline unsigned worker_slot(const struct worker *w) {
     return (unsigned)(w - w->supervisor->workers);
 }
 
+/* What the process itself tells there. */
+static inline struct scoreboard_slot *worker_score(const struct worker *w) {
+    return &w->supervisor->board->slots[worker_slot(w)];
+}
+
 /* Whether it has the place of its number: it serves, or is to serve. */
 static inline bool worker_is_live(const struct worker *w) {
     return w->state == WORKER_STARTING || w->state == WORKER_LOADED || w->state == WORKER_SERVING;

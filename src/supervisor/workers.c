@@ -41,10 +41,6 @@ enum {
 /* Within this time a signal reaches all processes of a terminal, or of a service. */
 #define SIGNALLED_NS UINT64_C(200000000)
 
-static struct scoreboard_slot *slot_of(const struct worker *w) {
-    return &w->supervisor->board->slots[worker_slot(w)];
-}
-
 static struct place *place_of(const struct worker *w) {
     return &w->supervisor->places[w->number];
 }
@@ -255,7 +251,7 @@ static struct worker *find_slot(struct supervisor *s) {
 }
 
 static void prepare_slot(const struct worker *w) {
-    struct scoreboard_slot *slot = slot_of(w);
+    struct scoreboard_slot *slot = worker_score(w);
     calls_clear(w->supervisor->board, worker_slot(w));
     count_slot_begins(w);
     atomic_store(&slot->generation, w->generation);
@@ -273,7 +269,7 @@ static int execute(struct supervisor *s, struct worker *w, int end) {
     if (pid < 0)
         return -1;
     w->pid = pid;
-    atomic_store(&slot_of(w)->pid, pid);
+    atomic_store(&worker_score(w)->pid, pid);
     count_started(w);
     log_info(WORKER_LINE "is started", WORKER_WORDS(w));
     return 0;
@@ -290,7 +286,7 @@ static int start(struct supervisor *s, struct worker *w) {
         w->given = pair[1];
     else if (execute(s, w, pair[1])) {
         descriptors_close(pair[0]);
-        atomic_store(&slot_of(w)->state, SCOREBOARD_FREE);
+        atomic_store(&worker_score(w)->state, SCOREBOARD_FREE);
         return -1;
     }
     w->control = pair[0];
@@ -367,7 +363,7 @@ void workers_start(struct supervisor *s, unsigned number, uint64_t now) {
 }
 
 static void free_slot(struct worker *w) {
-    struct scoreboard_slot *slot = slot_of(w);
+    struct scoreboard_slot *slot = worker_score(w);
     atomic_store(&slot->state, SCOREBOARD_FREE);
     atomic_store(&slot->computing, 0);
     atomic_store(&slot->full, 0);
@@ -407,7 +403,7 @@ void workers_forked(struct zygote *z, unsigned slot, pid_t pid, int error, uint6
         return;
     }
     w->pid = pid;
-    atomic_store(&slot_of(w)->pid, pid);
+    atomic_store(&worker_score(w)->pid, pid);
     count_started(w);
     log_info(WORKER_LINE "is forked", WORKER_WORDS(w));
     on_loaded(w);
@@ -671,7 +667,7 @@ void workers_reap(struct supervisor *s) {
 static const struct worker *find_serving(const struct supervisor *s) {
     for (unsigned i = 0; i < s->slots_made; i++) {
         const struct worker *w = &s->workers[i];
-        if (w->state == WORKER_SERVING && atomic_load(&slot_of(w)->state) == SCOREBOARD_SERVING)
+        if (w->state == WORKER_SERVING && atomic_load(&worker_score(w)->state) == SCOREBOARD_SERVING)
             return w;
     }
     return NULL;

@@ -6,8 +6,7 @@ from .report import MIB, Figure, Results, middle, per_round, present, ratio, tit
 NAME = "processes"
 PATHS = {"http": "HTTP", "fastcgi": "FastCGI", "nginx": "nginx"}
 RIVALS = ("uwsgi", "bjoern", "granian", "gunicorn-gthread", "pyvoy")
-OURS = (WORKERS, *FORMS)
-PEERS = (*OURS, *RIVALS, "fastwsgi")  # the last one does not call close()
+PEERS = (WORKERS, *FORMS, *RIVALS, "fastwsgi")  # the last one does not call close()
 FRAMEWORKS = {"processes-flask": "Flask", "processes-django": "Django"}
 LEVEL = "processes-level"
 PSS = "memory.after.pss"
