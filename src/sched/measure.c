@@ -83,17 +83,9 @@ void sched_lock_taken(struct sched_thread *t) {
 /* Processor time. That of a job that was not measured from its beginning, as none of its kind had taken long, is
  * counted from when it lost the baton. Until then it has computed, unless it is asleep. */
 
-static uint64_t used_by(const struct sched_thread *t) {
-    clockid_t clock;
-    struct timespec used;
-    if (pthread_getcpuclockid(t->id, &clock) || clock_gettime(clock, &used))
-        return 0;
-    return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
-}
-
 void measure_take_over(struct sched_thread *t) {
     atomic_store_explicit(&t->taken_at, clock_ns(), memory_order_relaxed);
-    atomic_store_explicit(&t->taken_used, used_by(t), memory_order_relaxed);
+    atomic_store_explicit(&t->taken_used, threads_used(t), memory_order_relaxed);
 }
 
 static uint64_t count_processor_time(const struct sched_thread *t, const struct sched_usage *usage, uint64_t now,
@@ -105,7 +97,7 @@ static uint64_t count_processor_time(const struct sched_thread *t, const struct 
         return now - m->begun.at;
     uint64_t taken_at = atomic_load_explicit(&t->taken_at, memory_order_relaxed);
     uint64_t before = taken != SCHED_ASLEEP && taken_at > m->begun.at ? taken_at - m->begun.at : 0;
-    uint64_t then = atomic_load_explicit(&t->taken_used, memory_order_relaxed), used = used_by(t);
+    uint64_t then = atomic_load_explicit(&t->taken_used, memory_order_relaxed), used = threads_used(t);
     return before + (used > then ? used - then : 0);
 }
 

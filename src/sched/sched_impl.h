@@ -368,6 +368,9 @@ void threads_open_stat(struct sched_thread *t);
 /* Whether the thread sleeps in the kernel; false when that cannot be told. Any thread. */
 bool threads_is_asleep(struct sched_thread *t);
 
+/* Nanoseconds for which the thread has had a processor since it began; 0 when that cannot be told. Any thread. */
+uint64_t threads_used(const struct sched_thread *t);
+
 /* baton.c */
 
 /* Gives the baton to a thread that was taken. Owner only, outside of jobs. */
@@ -636,6 +639,7 @@ bool follow_judge(struct sched_thread *t, struct follow_verdict *verdict);
 struct watch {
     uint64_t word;  /* the call seen at the last look */
     unsigned same;  /* looks at it before */
+    uint64_t used;  /* what its thread had used of processors at the first of them, in nanoseconds */
     unsigned free;  /* the last of them, in a row, that found it computing without the jobs' lock */
     unsigned quiet; /* looks in a row without a call */
 };

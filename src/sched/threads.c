@@ -96,6 +96,14 @@ bool threads_is_asleep(struct sched_thread *t) {
     return taskstat_is_asleep(state);
 }
 
+uint64_t threads_used(const struct sched_thread *t) {
+    clockid_t clock;
+    struct timespec used;
+    if (pthread_getcpuclockid(t->id, &clock) || clock_gettime(clock, &used))
+        return 0;
+    return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
 static enum sched_next read_mail(struct sched_thread *t) {
     switch (t->mail) {
     case SCHED_MAIL_BATON:

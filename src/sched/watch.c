@@ -16,9 +16,15 @@ enum {
     GUARD_MS = 1000,   /* between two calls of the guard while calls run */
     COMPUTE_TICKS = 4, /* looks at the same call, awake each time, after which the loop is taken from it; or the first
                           one, if that is of use to others (struct sched_config) */
-    FREE_TICKS = 2,    /* looks in a row at the same call, without the jobs' lock each time, after which it is taken */
-    LINGER_TICKS = 10  /* looks without a call after which the watch goes to sleep: a wake-up costs more than a look */
+    /* Looks at the same call, awake but hardly ever on a processor, after which the loop is taken as well. Until then it
+     * is one that others keep from the processor: with more processes than processors, a call of 0.2 ms often takes
+     * some milliseconds, and the next owner would get no processor sooner. */
+    PUT_OFF_TICKS = 20,
+    FREE_TICKS = 2,   /* looks in a row at the same call, without the jobs' lock each time, after which it is taken */
+    LINGER_TICKS = 10 /* looks without a call after which the watch goes to sleep: a wake-up costs more than a look */
 };
+
+static const uint64_t TICK_NS = TICK_MS * UINT64_C(1000000);
 
 /* How it is woken. */
 
@@ -43,14 +49,22 @@ static bool hurries(const struct sched *s) {
     return s->config.hurries && s->config.hurries(s->config.others_arg);
 }
 
+/* Whether it has had a processor for half of the time that so many looks take at least, or is put off for too long. What
+ * waits for the jobs' lock has none. */
+static bool has_computed(const struct watch *w, const struct sched_thread *t) {
+    return w->same >= PUT_OFF_TICKS || atomic_load_explicit(&t->lock_wait, memory_order_relaxed) ||
+           threads_used(t) - w->used >= w->same * TICK_NS / 2;
+}
+
 static void look_at_call(struct sched *s, struct watch *w, uint64_t word) {
+    struct sched_thread *t = s->pool.all[word_owner(word)];
     if (word != w->word) {
         w->word = word;
         w->same = w->free = 0;
+        w->used = threads_used(t);
         return;
     }
     w->same++;
-    struct sched_thread *t = s->pool.all[word_owner(word)];
     enum follow_sight sight = follow_look(t);
     w->free = sight == FOLLOW_FREE ? w->free + 1 : 0;
     if (sight == FOLLOW_ASLEEP)
@@ -59,7 +73,7 @@ static void look_at_call(struct sched *s, struct watch *w, uint64_t word) {
         bool tells = !follow_lock_is_held(s, NULL);
         follow_note(t, tells ? w->free : 0, w->same - w->free);
         baton_take_over(s, t, word, SCHED_FREE);
-    } else if (w->same >= COMPUTE_TICKS || (sight == FOLLOW_HOLDS && hurries(s)))
+    } else if ((w->same >= COMPUTE_TICKS || (sight == FOLLOW_HOLDS && hurries(s))) && has_computed(w, t))
         baton_take_over(s, t, word, SCHED_COMPUTING);
 }
 

@@ -54,7 +54,7 @@ static struct watch eyes;
 
 static void look(unsigned times) {
     while (times--)
-        watch_look(sched, &eyes);
+        look_at_busy(&eyes);
 }
 
 static void submit_computing(struct task *task) {

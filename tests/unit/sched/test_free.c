@@ -35,7 +35,7 @@ static void release(const struct task *task, bool yes) {
 
 static void look(int times) {
     while (times-- > 0)
-        watch_look(sched, &seen);
+        look_at_busy(&seen);
 }
 
 static unsigned watched_now(void) {

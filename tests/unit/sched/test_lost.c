@@ -565,7 +565,7 @@ static struct watch eyes;
 
 static void look(int times) {
     while (times-- > 0)
-        watch_look(sched, &eyes);
+        look_at_busy(&eyes);
 }
 
 static atomic_bool released;

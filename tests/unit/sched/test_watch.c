@@ -139,12 +139,48 @@ START_TEST(test_sleepers_without_proc)
 }
 END_TEST
 
+/* Looks at a job that is awake, as far as is known, and uses no processor: the number of those after which it loses the
+ * loop. */
+static unsigned looks_until_taken(void (*look)(struct watch *w)) {
+    struct watch eyes = {0};
+    struct task task;
+    unsigned looks = 0;
+    make(2);
+    ck_assert_int_eq(sched_start(sched), 0);
+    task_init(&task, 1, sleep_body);
+    submit(&task);
+    sem_wait(&task.started);
+    int fd = atomic_exchange(&task.thread->stat_fd, -1), tid = atomic_exchange(&task.thread->tid, 0);
+    for (; !get_stats().taken_computing; looks++)
+        look(&eyes);
+    atomic_store(&task.thread->stat_fd, fd);
+    atomic_store(&task.thread->tid, tid);
+    sem_post(&task.go);
+    sem_wait(&task.settled);
+    finish();
+    return looks;
+}
+
+static void look_at_idle(struct watch *w) {
+    watch_look(sched, w);
+}
+
+START_TEST(test_put_off)
+{ ck_assert_uint_eq(looks_until_taken(look_at_idle), 1 + 20); }
+END_TEST
+
+START_TEST(test_had_a_processor)
+{ ck_assert_uint_eq(looks_until_taken(look_at_busy), 1 + 4); }
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("sched_watch");
     TCase *c = tcase_create("sched_watch");
     suite_add_tcase(suite, c);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_watch_ends);
+    tcase_add_test(c, test_put_off);
+    tcase_add_test(c, test_had_a_processor);
     tcase_add_test(c, test_watch_parks_and_wakes);
     tcase_add_test(c, test_one_sleeper_stops_nobody);
     tcase_add_test(c, test_all_threads_asleep);
