@@ -331,8 +331,10 @@ static int open_screen(struct live *l, SCREEN **screen) {
     *screen = type && *type ? newterm(NULL, stdout, stdin) : NULL;
     const char *moves = *screen ? tigetstr("cup") : NULL;
     if (!moves) {
-        if (*screen)
+        if (*screen) {
             endwin();
+            delscreen(*screen);
+        }
         fprintf(stderr, "wsgi-fcgi-top: this terminal cannot show it (TERM is \"%s\"): use --once\n", type ? type : "");
         return EX_UNAVAILABLE;
     }
