@@ -97,11 +97,8 @@ bool threads_is_asleep(struct sched_thread *t) {
 }
 
 uint64_t threads_used(const struct sched_thread *t) {
-    clockid_t clock;
-    struct timespec used;
-    if (pthread_getcpuclockid(t->id, &clock) || clock_gettime(clock, &used))
-        return 0;
-    return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+    uint64_t ns = 0;
+    return sched_thread_time(t, &ns) ? ns : 0;
 }
 
 static enum sched_next read_mail(struct sched_thread *t) {

@@ -49,8 +49,8 @@ static bool hurries(const struct sched *s) {
     return s->config.hurries && s->config.hurries(s->config.others_arg);
 }
 
-/* Whether it has had a processor for half of the time that so many looks take at least, or is put off for too long. What
- * waits for the jobs' lock has none. */
+/* Whether it has had a processor for half of the time that so many looks take at least. Nobody asks that of a job that
+ * waits for the jobs' lock, nor of one that was put off for too long. */
 static bool has_computed(const struct watch *w, const struct sched_thread *t) {
     return w->same >= PUT_OFF_TICKS || atomic_load_explicit(&t->lock_wait, memory_order_relaxed) ||
            threads_used(t) - w->used >= w->same * TICK_NS / 2;
